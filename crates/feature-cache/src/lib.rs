@@ -1,0 +1,1 @@
+//! The on-disk contract between feature extraction and head training.
