@@ -1,0 +1,175 @@
+"""Extraction beside the peers: `bench/run.py extract`.
+
+First the 13 convolutions alone (`--part kernels`): our kernel in both accuracies, PyTorch
+(channels last, inference mode), ONNX Runtime and OpenVINO (the better of its latency and
+throughput modes), float32, the same weights, interleaved. A ratio is the median over the
+rounds of ours against the peer that was fastest by its median.
+
+Then the whole `vgg-extract run` (`--part command`): a process from start to end, against the
+bare loop over the same convolutions in PyTorch and in our kernel.
+
+Results: a table each, `artifacts/bench/extract.json`, `extract-speed.svg`, `command.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import sys
+from pathlib import Path
+
+import command
+import numpy as np
+from engines import (
+    BENCH,
+    MNIST,
+    ONNX,
+    WEIGHTS,
+    Engine,
+    Rates,
+    Table,
+    build,
+    fastest,
+    interleave,
+    python,
+    ratios,
+    require_inputs,
+    rounded,
+    write_json,
+)
+from speed_svg import draw
+
+BATCHES = {48: 64, 64: 64, 96: 32, 128: 16, 224: 8}
+ACCURACIES = ("fast", "exact")
+OPENVINO = ("openvino-latency", "openvino-throughput")
+PEERS = ("pytorch", "onnxruntime", *OPENVINO)
+
+
+def start_peer(name: str, size: int, batch: int, threads: int, features: Path) -> Engine:
+    """Start one of the peers, which writes its features of the batch to a file."""
+    options = {"--engine": name, "--size": size, "--batch": batch, "--threads": threads}
+    paths = {"--onnx": ONNX, "--mnist": MNIST, "--features": features}
+    words = [word for pair in (options | paths).items() for word in pair]
+    return Engine(name, python("peer_extract.py", *words), threads)
+
+
+def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: int) -> Engine:
+    """Start our kernel."""
+    words = ["serve", "--size", size, "--batch", batch, "--threads", threads]
+    words += ["--accuracy", accuracy, "--weights", WEIGHTS]
+    return Engine(accuracy, [executable, *map(str, words)], threads)
+
+
+def start_bare(backend: str, size: int, kernel: Path) -> Engine:
+    """Start what the whole command with this backend is compared with."""
+    batch, threads = BATCHES[size], command.THREADS
+    if backend == "torch":
+        return start_peer("pytorch", size, batch, threads, BENCH / "tmp" / "features.npy")
+    return start_ours(kernel, "fast", size, batch, threads)
+
+
+def check_agreement(features: dict[str, Path]) -> None:
+    """End when the peers do not compute the same features: then nothing is comparable."""
+    arrays = {name: np.load(path) for name, path in features.items()}
+    reference = arrays["pytorch"]
+    for name, array in arrays.items():
+        deviation = np.abs(array - reference).max() / np.abs(reference).max()
+        if array.shape != reference.shape or deviation > 1e-4:
+            sys.exit(f"error: features of {name} differ from PyTorch's by {deviation:.1e}")
+
+
+def bench_kernels(executable: Path, options: argparse.Namespace) -> None:
+    """Measure the convolutions alone at every size and number of threads."""
+    table = Table(
+        *("size", "batch", "threads", "accuracy", "images/s", "pytorch", "onnxrt", "openvino"),
+        *("ratio", "lowest", "highest", "peak MiB"),
+    )
+    results = []
+    for threads in options.threads:
+        for size in options.sizes:
+            for result in compare_kernels(executable, size, threads, options):
+                results.append(result)
+                table.row(
+                    *(result[key] for key in ("size", "batch", "threads", "accuracy")),
+                    *(f"{result[key]:.1f}" for key in ("images_per_s", "pytorch", "onnxruntime")),
+                    f"{result['openvino']:.1f}",
+                    *(f"{result[key]:.2f}x" for key in ("ratio", "ratio_lowest", "ratio_highest")),
+                    result["peak_mib"][result["accuracy"]],
+                )
+            write_json(BENCH / "extract.json", results)
+            draw(results, BENCH / "extract-speed.svg")
+
+
+def compare_kernels(
+    executable: Path, size: int, threads: int, options: argparse.Namespace
+) -> list[dict]:
+    """Measure all competitors at one size; return a result for each of our accuracies."""
+    batch = BATCHES[size]
+    features = {name: BENCH / "tmp" / f"features-{name}.npy" for name in PEERS}
+    engines = [start_peer(name, size, batch, threads, features[name]) for name in PEERS]
+    check_agreement(features)
+    engines += [start_ours(executable, name, size, batch, threads) for name in ACCURACIES]
+    rates = interleave(engines, options.rounds, options.seconds)
+    peak = {engine.name: round(engine.close()) for engine in engines}
+    return [describe(rates, accuracy, size, threads, peak) for accuracy in ACCURACIES]
+
+
+def describe(rates: Rates, accuracy: str, size: int, threads: int, peak: dict[str, int]) -> dict:
+    """Make a row of extract.json."""
+    openvino = fastest(rates, OPENVINO)
+    peer = fastest(rates, PEERS)
+    against = ratios(rates, accuracy, peer)
+    median = {name: rounded(statistics.median(values)) for name, values in rates.items()}
+    return {
+        "size": size,
+        "batch": BATCHES[size],
+        "threads": threads,
+        "accuracy": accuracy,
+        "images_per_s": median[accuracy],
+        "pytorch": median["pytorch"],
+        "onnxruntime": median["onnxruntime"],
+        "openvino": median[openvino],
+        "openvino_mode": openvino.removeprefix("openvino-"),
+        "fastest_peer": peer,
+        "ratio": rounded(statistics.median(against)),
+        "ratio_lowest": rounded(min(against)),
+        "ratio_highest": rounded(max(against)),
+        "rounds": len(against),
+        "peak_mib": peak,
+    }
+
+
+def numbers(text: str) -> list[int]:
+    """Parse a list such as `48,96`."""
+    return [int(word) for word in text.split(",")]
+
+
+def main() -> None:
+    """Parse the command line and run the chosen parts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=("kernels", "command", "both"), default="both")
+    parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
+    parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels only; e.g. 2,1")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="per measurement of a kernel")
+    options = parser.parse_args()
+    asked = options.sizes
+    known = set(BATCHES if options.part == "kernels" else command.IMAGES)
+    if asked and not set(asked) <= known:
+        parser.error(f"--sizes: there are {sorted(known)}")
+    require_inputs(ONNX, WEIGHTS, MNIST)
+    (BENCH / "tmp").mkdir(parents=True, exist_ok=True)
+    kernel = build("winograd", "--example", "bench")
+    if options.part in ("kernels", "both"):
+        options.sizes = asked or list(BATCHES)
+        bench_kernels(kernel, options)
+    if options.part in ("command", "both"):
+        sizes = asked or list(command.IMAGES)
+        command.bench(sizes, options.rounds, functools.partial(start_bare, kernel=kernel))
+
+
+if __name__ == "__main__":
+    main()
