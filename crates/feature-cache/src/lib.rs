@@ -1,1 +1,36 @@
 //! The on-disk contract between feature extraction and head training.
+//!
+//! In (writing): rows of features in row order, with their ids and labels. Out (reading): memory
+//! maps of the same rows. The invariants: a folder with a manifest is complete and describes
+//! itself; a folder without one is unfinished work, to be resumed, never read; equal keys mean
+//! equal features. Plain NumPy can read every array in it.
+//!
+//! ```text
+//! <dataset>-<size>px-<key>/
+//!   manifest.json          written last, by rename
+//!   train/features.npy     (N, C, H, W) float32 or float16, C order
+//!   train/labels.npy       (N,) int64; absent for unlabelled splits
+//!   train/ids.txt          one sample id a line, row order
+//!   val/…  test/…
+//!   progress.json, .lock   only while it is being written
+//! ```
+
+mod error;
+mod files;
+mod manifest;
+mod npy;
+mod reader;
+mod spec;
+mod writer;
+
+pub use error::Error;
+pub use manifest::{
+    DatasetInputs, Dtype, FORMAT_VERSION, FileEntry, Inputs, Manifest, Part, Split, SplitName,
+    WeightsInputs,
+};
+pub use npy::{ArrayWriter, map_f32};
+pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest};
+pub use spec::{CacheSpec, SplitSpec};
+pub use writer::{
+    CacheWriter, SplitWriter, Started, Unfinished, remove_unfinished, unfinished,
+};

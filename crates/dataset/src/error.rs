@@ -1,0 +1,176 @@
+//! What can be wrong with a dataset, one variant for each thing a user can act on.
+
+use std::path::PathBuf;
+
+/// A dataset that cannot be read or split.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder is not there.
+    #[error(
+        "there is no dataset folder {}; 'just setup' puts MNIST into data/mnist, or give your own \
+         with dataset=FOLDER",
+        path.display()
+    )]
+    MissingFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has none of the known forms.
+    #[error(
+        "{} holds no dataset of a known form; expected MNIST's IDX files \
+         (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not) \
+         or Kaggle's digits (train.csv, test.csv)",
+        path.display()
+    )]
+    UnknownForm {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has two of the known forms.
+    #[error(
+        "{} holds both IDX files and CSV files; move one of the two to a folder of its own",
+        path.display()
+    )]
+    Ambiguous {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that belongs to the others is missing.
+    #[error("{} is missing; {beside} is there and needs it", path.display())]
+    MissingFile {
+        /// The missing file, without `.gz`.
+        path: PathBuf,
+        /// The file that is there.
+        beside: String,
+    },
+    /// The operating system could not read a file.
+    #[error("could not read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// An IDX file begins with something else.
+    #[error(
+        "{}: wrong magic number {found:#010x}, expected {expected:#010x} (IDX {what}); \
+         is it another file, or still compressed?",
+        path.display()
+    )]
+    WrongMagic {
+        /// The file.
+        path: PathBuf,
+        /// Its first four bytes, big-endian.
+        found: u32,
+        /// What they should be.
+        expected: u32,
+        /// `images` or `labels`.
+        what: &'static str,
+    },
+    /// An IDX file's length is not what its header says.
+    #[error(
+        "{}: {found} bytes, but its header announces {what}, {expected} bytes in all; \
+         it was truncated or changed: fetch it again",
+        path.display()
+    )]
+    WrongLength {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found, after decompression.
+        found: u64,
+        /// Bytes expected.
+        expected: u64,
+        /// What the header announces, for example `60000 images of 28x28`.
+        what: String,
+    },
+    /// Images and labels do not belong together.
+    #[error("{images} images in {} but {labels} labels in {}", images_path.display(), labels_path.display())]
+    CountsDiffer {
+        /// The image file.
+        images_path: PathBuf,
+        /// The label file.
+        labels_path: PathBuf,
+        /// Number of images.
+        images: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// There are no images in it.
+    #[error("{} holds no images", path.display())]
+    NoImages {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Training and test images differ in size.
+    #[error("{}: images of {found}, but the training images are {expected}", path.display())]
+    SizesDiffer {
+        /// The test file.
+        path: PathBuf,
+        /// Height x width there.
+        found: String,
+        /// Height x width of the training images.
+        expected: String,
+    },
+    /// A CSV file has the wrong columns.
+    #[error("{}: {found}; expected {expected}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, for example `column 'pixel17' is missing`.
+        found: String,
+        /// The columns it should have.
+        expected: String,
+    },
+    /// A CSV field is not a number of the allowed range.
+    #[error("{}: line {line}, column '{column}': found '{found}', expected {expected}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1, the header included.
+        line: usize,
+        /// Name of the column.
+        column: String,
+        /// The field's text.
+        found: String,
+        /// The allowed values.
+        expected: &'static str,
+    },
+    /// A CSV line has too few or too many fields.
+    #[error("{}: line {line} has {found} fields, expected {expected}", path.display())]
+    RaggedLine {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1, the header included.
+        line: usize,
+        /// Fields found.
+        found: usize,
+        /// Number of columns.
+        expected: usize,
+    },
+    /// polars found a fault that the line-by-line look did not.
+    #[error("could not read {} as CSV", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What polars said.
+        source: polars::error::PolarsError,
+    },
+    /// The split leaves nothing to train on.
+    #[error(
+        "val-fraction={fraction} of the {images} training images of {} leaves {train} for training \
+         and {val} for validation; both need at least one",
+        path.display()
+    )]
+    EmptySplit {
+        /// The dataset folder.
+        path: PathBuf,
+        /// The fraction asked for.
+        fraction: f64,
+        /// Images to split.
+        images: usize,
+        /// Rows left for training.
+        train: usize,
+        /// Rows taken for validation.
+        val: usize,
+    },
+}

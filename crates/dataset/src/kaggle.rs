@@ -1,0 +1,150 @@
+//! Kaggle's digit CSVs: `label,pixel0,…,pixel783` for training, the same without labels for test.
+//!
+//! polars reads them; where it refuses or finds a value out of range, a second, slow look finds the
+//! line and column to name.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use polars::prelude::{
+    Column, CsvReadOptions, DataFrame, DataType, Field, PolarsError, Schema, SerReader,
+};
+
+use crate::{Error, GrayImages, Samples};
+
+const LABEL: &str = "label";
+const LABELS: &str = "a class number, 0 or more";
+const PIXELS: &str = "a whole number from 0 to 255";
+
+/// Reads a training or a test file; `labelled` says which.
+pub(crate) fn read(path: &Path, labelled: bool) -> Result<Samples, Error> {
+    let columns = read_header(path)?;
+    let side = check_columns(path, &columns, labelled)?;
+    let frame = match read_frame(path, &columns) {
+        Ok(frame) => frame,
+        Err(source) => {
+            find_fault(path, &columns)?;
+            return Err(Error::Csv { path: path.to_path_buf(), source });
+        }
+    };
+    if frame.height() == 0 {
+        return Err(Error::NoImages { path: path.to_path_buf() });
+    }
+    let (labels, pixels) = frame.columns().split_at(usize::from(labelled));
+    let numbers = |column: &Column, most: i32| -> Option<Vec<i32>> {
+        let numbers = column.i32().ok()?;
+        let numbers: Option<Vec<i32>> = numbers.iter().collect();
+        numbers.filter(|numbers| numbers.iter().all(|number| (0..=most).contains(number)))
+    };
+    let mut images =
+        GrayImages { height: side, width: side, pixels: vec![0; frame.height() * side * side] };
+    let mut in_range = true;
+    for (index, column) in pixels.iter().enumerate() {
+        let Some(numbers) = numbers(column, 255) else {
+            in_range = false;
+            break;
+        };
+        for (row, number) in numbers.into_iter().enumerate() {
+            images.pixels[row * side * side + index] = number as u8;
+        }
+    }
+    let labels = match labels.first().map(|column| numbers(column, i32::MAX)) {
+        None => None,
+        Some(Some(labels)) => Some(labels.into_iter().map(i64::from).collect()),
+        Some(None) => {
+            in_range = false;
+            None
+        }
+    };
+    if !in_range {
+        find_fault(path, &columns)?;
+        // Both looks apply the same rules, so this is out of reach unless the file changed.
+        let source = PolarsError::ComputeError("the file changed while it was read".into());
+        return Err(Error::Csv { path: path.to_path_buf(), source });
+    }
+    Ok(Samples { images, labels })
+}
+
+fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError> {
+    let fields = columns.iter().map(|name| Field::new(name.into(), DataType::Int32));
+    CsvReadOptions::default()
+        .with_has_header(true)
+        .with_schema(Some(Arc::new(fields.collect::<Schema>())))
+        .try_into_reader_with_file_path(Some(path.to_path_buf()))?
+        .finish()
+}
+
+fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String, Error>> + '_, Error> {
+    let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+    let lines = BufReader::new(File::open(path).map_err(read_error)?).lines();
+    Ok(lines.map(move |line| line.map_err(read_error)))
+}
+
+fn fields(line: &str) -> impl Iterator<Item = &str> {
+    line.trim_end_matches('\r').split(',').map(|field| field.trim().trim_matches('"'))
+}
+
+fn read_header(path: &Path) -> Result<Vec<String>, Error> {
+    let header = lines(path)?.next().transpose()?;
+    let header = header.ok_or_else(|| Error::NoImages { path: path.to_path_buf() })?;
+    Ok(fields(header.trim_start_matches('\u{feff}')).map(str::to_owned).collect())
+}
+
+/// Checks the column names and returns the images' side.
+fn check_columns(path: &Path, columns: &[String], labelled: bool) -> Result<usize, Error> {
+    let first = if labelled { "label, " } else { "" };
+    let wrong = |found: String| Error::Columns {
+        path: path.to_path_buf(),
+        found,
+        expected: format!("the columns {first}pixel0, pixel1, … of square images"),
+    };
+    let mut pixels = columns;
+    if labelled {
+        match columns.first().map(String::as_str) {
+            Some(LABEL) => pixels = &columns[1..],
+            _ => return Err(wrong(format!("the first column is not '{LABEL}'"))),
+        }
+    }
+    for (index, name) in pixels.iter().enumerate() {
+        let expected = format!("pixel{index}");
+        if *name != expected {
+            return Err(wrong(format!("column '{expected}' is missing, found '{name}' there")));
+        }
+    }
+    let side = pixels.len().isqrt();
+    if side == 0 || side * side != pixels.len() {
+        return Err(wrong(format!(
+            "{} pixel columns, which is no square: 'pixel{}' and later may be missing",
+            pixels.len(),
+            pixels.len()
+        )));
+    }
+    Ok(side)
+}
+
+/// Looks for the first bad line or field.
+fn find_fault(path: &Path, columns: &[String]) -> Result<(), Error> {
+    for (index, line) in lines(path)?.enumerate().skip(1) {
+        let text = line?;
+        if text.is_empty() {
+            continue;
+        }
+        let line = index + 1;
+        let found = fields(&text).count();
+        let (path, expected) = (path.to_path_buf(), columns.len());
+        if found != expected {
+            return Err(Error::RaggedLine { path, line, found, expected });
+        }
+        for (field, column) in fields(&text).zip(columns) {
+            let (most, expected) = if column == LABEL { (i32::MAX, LABELS) } else { (255, PIXELS) };
+            let good = field.parse().is_ok_and(|number: i32| (0..=most).contains(&number));
+            if !good {
+                let (column, found) = (column.clone(), field.to_owned());
+                return Err(Error::Field { path, line, column, found, expected });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Writing a whole file beside its place and renaming it there.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Writes `bytes` to `path`: to a temporary name in the same folder first, flushed to the disk and
+/// then renamed. Missing parent folders are made.
+///
+/// # Errors
+/// If the folder cannot be made, or the file cannot be written, flushed or renamed; `path` is then
+/// as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], for content that `write` produces piece by piece.
+///
+/// # Errors
+/// As [`replace`]; an error of `write` is reported against `path`.
+pub fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).map_err(Error::at("make the folder", folder))?;
+    let temporary = temporary_name(path);
+    let result = write_synced(&temporary, write)
+        .map_err(Error::at("write", path))
+        .and_then(|()| fs::rename(&temporary, path).map_err(Error::at("put in place", path)));
+    if result.is_err() {
+        // The error that led here is the one to report; a leftover is harmless.
+        let _ = fs::remove_file(&temporary);
+    }
+    result?;
+    sync_folder(folder)
+}
+
+fn write_synced(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    write(&mut file)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Flushes the entries of a folder, so that a rename or a new file in it survives a power cut.
+///
+/// # Errors
+/// If the folder cannot be opened or flushed.
+pub fn sync_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::at("flush the folder", folder))
+}
+
+/// The BLAKE3 digest of a file's bytes, in hexadecimal, read through a memory map by all cores.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn digest_of_file(path: &Path) -> Result<String, Error> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).map_err(Error::at("read", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// One name a process, so that two processes never write into the same temporary file; a leftover
+/// of a killed one is overwritten when its number comes round again, and is ignored until then.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_leftover() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, b"old").unwrap();
+        let error = replace_with(&path, |file| {
+            file.write_all(b"half of the n")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        })
+        .unwrap_err();
+        assert!(error.is_out_of_space());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn missing_folders_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+}

@@ -1,0 +1,350 @@
+//! The command line: its flags, and what each command prints.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::{Args, Parser, Subcommand};
+use extract::{Error, ExtractConfig, extract};
+use feature_cache::{Cache, Dtype, unfinished};
+use terminal::{HumanBytes, Table, say};
+use vgg16::{Backend, Device, Family, InputSize};
+
+/// Where caches are made unless `--out` says otherwise.
+const FEATURES: &str = "artifacts/features";
+
+/// Runs VGG16's convolutions once over a dataset and caches the features.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Extract the features of every split; prints the cache's folder
+    Run(RunArgs),
+    /// Make a weights file from another program's
+    ImportWeights(ImportArgs),
+    /// Check the digest of every file of a cache
+    Verify(CacheArgs),
+    /// Show what a cache holds and what it was made from
+    Inspect {
+        #[command(flatten)]
+        cache: CacheArgs,
+        /// Print the manifest as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the caches, finished and unfinished
+    Status(OutArgs),
+    /// Remove unfinished caches, after showing them
+    Gc {
+        #[command(flatten)]
+        out: OutArgs,
+        /// Remove them; without this flag they are only shown
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Folder with the images: MNIST's IDX files, or Kaggle's train.csv and test.csv
+    #[arg(long, default_value = "data/mnist")]
+    dataset: PathBuf,
+    /// Weights, as import-weights makes them
+    #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
+    weights: PathBuf,
+    /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
+    #[arg(long, default_value = "96")]
+    size: InputSize,
+    /// Resize filter: bilinear with half-pixel centres
+    #[arg(long, default_value = "bilinear", value_parser = ["bilinear"])]
+    resize: String,
+    /// Element type of the features: f32, or f16 for half the size
+    #[arg(long, default_value = "f32")]
+    dtype: Dtype,
+    /// Most images of each split, taken from all classes in proportion
+    #[arg(long, value_parser = positive)]
+    limit: Option<usize>,
+    /// Fraction of the training images that become the validation split
+    #[arg(long, default_value = "1/6", value_parser = fraction)]
+    val_fraction: f64,
+    /// Seed of the validation split and of the subset that --limit takes
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Images a forward pass [default: what suits the size]
+    #[arg(long, value_parser = positive)]
+    batch_size: Option<usize>,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_parser = positive)]
+    threads: Option<usize>,
+    /// Implementation of the forward pass
+    #[arg(long, default_value_t = Backend::default())]
+    backend: Backend,
+    /// Where it runs: cpu or cuda
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
+    #[command(flatten)]
+    out: OutArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// An .onnx file, or a .safetensors file with torchvision's names
+    file: PathBuf,
+    /// Where the weights come from, which fixes the preprocessing: caffe (Oxford's, Keras, fast.ai)
+    /// or torchvision (IMAGENET1K_V1, timm)
+    #[arg(long)]
+    family: Family,
+    /// The file to write [default: artifacts/weights/vgg16-FAMILY.safetensors]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CacheArgs {
+    /// The cache's folder [default: the newest one]
+    #[arg(long)]
+    features: Option<PathBuf>,
+    #[command(flatten)]
+    out: OutArgs,
+}
+
+#[derive(Debug, Args)]
+struct OutArgs {
+    /// Folder under which caches are made
+    #[arg(long, default_value = FEATURES)]
+    out: PathBuf,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.command {
+            Command::Run(args) => run(args),
+            Command::ImportWeights(args) => import_weights(args),
+            Command::Verify(args) => verify(&args.open()?),
+            Command::Inspect { cache, json } => inspect(&cache.open()?, json),
+            Command::Status(args) => status(&args.out),
+            Command::Gc { out, yes } => gc(&out.out, yes),
+        }
+    }
+}
+
+impl CacheArgs {
+    fn open(&self) -> Result<Cache, Error> {
+        let folder = match &self.features {
+            Some(folder) => folder.clone(),
+            None => feature_cache::newest(&self.out.out)?,
+        };
+        Ok(Cache::open(&folder)?)
+    }
+}
+
+fn run(args: RunArgs) -> Result<(), Error> {
+    terminal::catch_interrupts();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let extraction = extract(&ExtractConfig {
+        dataset: args.dataset,
+        weights: args.weights,
+        size: args.size,
+        dtype: args.dtype,
+        limit: args.limit,
+        val_fraction: args.val_fraction,
+        seed: args.seed,
+        batch_size: args.batch_size,
+        threads: args.threads.unwrap_or(cores),
+        backend: args.backend,
+        device: args.device,
+        out: args.out.out,
+    })?;
+    let folder = extraction.cache.folder();
+    let seconds = extraction.elapsed.as_secs_f64();
+    let images_per_s = (extraction.images > 0).then(|| extraction.images as f64 / seconds);
+    match images_per_s {
+        Some(rate) => say(format!("{} images in {seconds:.1} s: {rate:.1}/s", extraction.images)),
+        None => say("nothing to do: these features are cached already"),
+    }
+    if args.json {
+        let json = serde_json::json!({
+            "features": folder,
+            "key": extraction.cache.manifest().key,
+            "images": extraction.images,
+            "seconds": seconds,
+            "images_per_s": images_per_s,
+        });
+        println!("{json:#}");
+    } else {
+        println!("{}", folder.display());
+    }
+    Ok(())
+}
+
+fn import_weights(args: ImportArgs) -> Result<(), Error> {
+    let out = args.out.unwrap_or_else(|| {
+        Path::new("artifacts/weights").join(format!("vgg16-{}.safetensors", args.family))
+    });
+    let weights = vgg16::import_weights(&args.file, args.family)?;
+    weights.write(&out)?;
+    say(format!("family {}, digest {}", args.family, weights.digest()));
+    println!("{}", out.display());
+    Ok(())
+}
+
+fn verify(cache: &Cache) -> Result<(), Error> {
+    let progress =
+        std::sync::Mutex::new(terminal::Progress::new("verify", "bytes", cache.bytes(), 0));
+    let done = AtomicU64::new(0);
+    let verification = cache.verify(|bytes| {
+        let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Ok(mut progress) = progress.lock() {
+            progress.update(done, "");
+        }
+    })?;
+    println!(
+        "{}: {} files, {}, every digest as recorded",
+        cache.folder().display(),
+        verification.files,
+        HumanBytes(verification.bytes),
+    );
+    Ok(())
+}
+
+fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
+    let manifest = cache.manifest();
+    if json {
+        let json = serde_json::to_string_pretty(manifest).expect("it was read from JSON");
+        println!("{json}");
+        return Ok(());
+    }
+    let inputs = &manifest.inputs;
+    let [channels, height, width] = manifest.feature_shape;
+    println!("{}", cache.folder().display());
+    println!("dataset   {} ({})", inputs.dataset.name, inputs.dataset.path);
+    println!("weights   {} {}", inputs.weights.family, inputs.weights.digest);
+    println!(
+        "network   {} to {}, {}x{} px, {}, {}",
+        inputs.backbone, inputs.cut, inputs.height, inputs.width, inputs.resize, inputs.numerics
+    );
+    println!("features  {channels}x{height}x{width} {}, {}", inputs.dtype, HumanBytes(cache.bytes()));
+    println!("classes   {}\n", manifest.class_names.join(", "));
+    let mut table = Table::new(["split", "rows", "labels"]);
+    for (name, split) in &manifest.splits {
+        let labels = if split.labels.is_some() { "yes" } else { "no" };
+        table.row([name.to_string(), split.rows.to_string(), labels.to_string()]);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+fn status(out: &Path) -> Result<(), Error> {
+    let mut table = Table::new(["cache", "rows", "done", "size", "age"]);
+    for folder in feature_cache::folders(out)? {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let size = HumanBytes(size_of_folder(&folder)?).to_string();
+        let age = age_of(&folder);
+        match Cache::open(&folder) {
+            Ok(cache) => {
+                let rows: usize = cache.manifest().splits.values().map(|split| split.rows).sum();
+                table.row([name, rows.to_string(), "complete".to_owned(), size, age]);
+            }
+            Err(feature_cache::Error::NoManifest { .. }) => {
+                let found = unfinished(&folder);
+                let (rows, done) = match found.rows_total {
+                    0 => ("?".to_owned(), "0 %".to_owned()),
+                    total => (total.to_string(), format!("{} %", 100 * found.rows_done / total)),
+                };
+                table.row([name, rows, done, size, age]);
+            }
+            Err(error) => {
+                say(format!("{name}: {error}"));
+                table.row([name, "?".to_owned(), "damaged".to_owned(), size, age]);
+            }
+        }
+    }
+    print!("{table}");
+    Ok(())
+}
+
+fn gc(out: &Path, yes: bool) -> Result<(), Error> {
+    let mut freed = 0;
+    let mut folders = Vec::new();
+    for folder in feature_cache::folders(out)? {
+        if feature_cache::is_finished(&folder) {
+            continue;
+        }
+        let size = size_of_folder(&folder)?;
+        println!("{}  {}  unfinished", folder.display(), HumanBytes(size));
+        freed += size;
+        folders.push(folder);
+    }
+    if folders.is_empty() {
+        say("nothing to remove: every cache is finished");
+        return Ok(());
+    }
+    if !yes {
+        say(format!("{} would be freed; add --yes to remove them", HumanBytes(freed)));
+        return Ok(());
+    }
+    for folder in folders {
+        feature_cache::remove_unfinished(&folder)?;
+    }
+    say(format!("{} freed", HumanBytes(freed)));
+    Ok(())
+}
+
+/// Bytes that the files in a folder occupy; a file of which only a part was written counts with
+/// that part.
+fn size_of_folder(folder: &Path) -> Result<u64, Error> {
+    let at = || durable::Error::at("look at", folder);
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).map_err(at())? {
+        let entry = entry.map_err(at())?;
+        let metadata = entry.metadata().map_err(at())?;
+        bytes += if metadata.is_dir() {
+            size_of_folder(&entry.path())?
+        } else {
+            occupied(&metadata)
+        };
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn occupied(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // `st_blocks` counts 512-byte units whatever the file system's own blocks are.
+    metadata.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn occupied(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
+}
+
+/// The time since a folder last changed, for people.
+fn age_of(folder: &Path) -> String {
+    let modified = std::fs::metadata(folder).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    age.map_or_else(|| "?".to_owned(), |age| terminal::HumanDuration(age).to_string())
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number: &usize| number > 0);
+    number.ok_or_else(|| format!("'{text}' is no whole number from 1 up"))
+}
+
+/// A fraction from 0 up to, but without, 1: `0.2` or `1/6`.
+fn fraction(text: &str) -> Result<f64, String> {
+    let number = match text.split_once('/') {
+        Some((above, below)) => above.parse::<f64>().ok().zip(below.parse::<f64>().ok()),
+        None => text.parse().ok().map(|number| (number, 1.0)),
+    };
+    let fraction = number.map(|(above, below)| above / below);
+    let fraction = fraction.filter(|fraction| (0.0..1.0).contains(fraction));
+    fraction.ok_or_else(|| format!("'{text}' is no fraction from 0 up to 1, such as 0.2 or 1/6"))
+}

@@ -1,0 +1,74 @@
+//! What can stop an extraction.
+
+use std::path::PathBuf;
+
+use terminal::{Failure, HumanBytes};
+
+/// An extraction that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The images cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] dataset::Error),
+    /// The weights cannot be used, or the forward pass failed.
+    #[error(transparent)]
+    Backbone(#[from] vgg16::Error),
+    /// The cache cannot be read or written.
+    #[error(transparent)]
+    Cache(#[from] feature_cache::Error),
+    /// The operating system refused a file operation.
+    #[error(transparent)]
+    File(#[from] durable::Error),
+    /// The features would not fit on the disk.
+    #[error(
+        "the features need {}, but {} has room for {}; free some, take a smaller size= or limit=, \
+         halve them with dtype=f16, or name another folder with out=FOLDER",
+        HumanBytes(*needed), path.display(), HumanBytes(*available)
+    )]
+    NoRoom {
+        /// The folder under which caches are made.
+        path: PathBuf,
+        /// Bytes missing.
+        needed: u64,
+        /// Bytes free.
+        available: u64,
+    },
+    /// The threads that decode could not be started.
+    #[error("could not start {threads} threads; try a smaller threads=")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// The user pressed Ctrl-C.
+    #[error(
+        "{rows_done} of {rows_total} images are cached in {}; \
+         give the same command again to continue",
+        path.display()
+    )]
+    Interrupted {
+        /// The unfinished cache.
+        path: PathBuf,
+        /// Rows on disk, of all splits.
+        rows_done: usize,
+        /// Rows it will have.
+        rows_total: usize,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Error::Interrupted { .. } => Failure::Interrupted,
+            Error::Backbone(vgg16::Error::NoCuda) => Failure::Usage,
+            Error::Backbone(vgg16::Error::File(_) | vgg16::Error::Torch(_))
+            | Error::File(_)
+            | Error::NoRoom { .. }
+            | Error::Threads { .. } => Failure::Internal,
+            Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
+            Error::Dataset(_) | Error::Backbone(_) | Error::Cache(_) => Failure::BadInput,
+        }
+    }
+}

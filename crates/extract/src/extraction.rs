@@ -1,0 +1,173 @@
+//! From a configuration to a finished cache.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dataset::{Dataset, Source, SplitConfig};
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Inputs, SplitName, SplitSpec, Started,
+    WeightsInputs,
+};
+use terminal::{HumanBytes, say};
+use vgg16::{BackboneConfig, CUT, FEATURE_CHANNELS, Preprocessor, RESIZE_FILTER, Weights};
+
+use crate::pipeline::{Outcome, run_split};
+use crate::{Error, ExtractConfig};
+
+/// Room on the disk beyond the features: labels, ids, manifest and the file system's own needs.
+const DISK_RESERVE: u64 = 64 << 20;
+
+/// What an extraction did.
+#[derive(Debug)]
+pub struct Extraction {
+    /// The finished cache.
+    pub cache: Cache,
+    /// Images that went through the network now; 0 if the cache was there.
+    pub images: usize,
+    /// The time that they took, from the first to the last.
+    pub elapsed: Duration,
+}
+
+/// Makes the cache that `config` describes, or finds it.
+///
+/// # Errors
+/// If an input cannot be used, the disk lacks the room, or the user interrupts; what was computed
+/// is kept and continued by the same call.
+pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
+    let source = Source::find(&config.dataset)?;
+    let weights = Weights::read(&config.weights)?;
+    let backbone = config.backbone();
+    let inputs = describe(config, &backbone, &source, &weights)?;
+    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+    }
+    let dataset = source.load(&SplitConfig {
+        val_fraction: config.val_fraction,
+        limit: config.limit,
+        seed: config.seed,
+    })?;
+    let spec = specify(inputs, &backbone, &dataset);
+    let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
+    let row_bytes = spec.feature_bytes() / std::cmp::max(rows_total as u64, 1);
+    let bytes = spec.feature_bytes();
+    let mut writer = match CacheWriter::start(&config.out, spec)? {
+        Started::Complete(cache) => {
+            return Ok(Extraction { cache: *cache, images: 0, elapsed: Duration::ZERO });
+        }
+        Started::Unfinished(writer) => writer,
+    };
+    let rows_before = writer.rows_done();
+    check_room(&config.out, bytes - rows_before as u64 * row_bytes)?;
+    say(format!(
+        "{}: {rows_total} images at {} px, {} of features as {}",
+        writer.folder().display(),
+        config.size,
+        HumanBytes(bytes),
+        config.dtype,
+    ));
+    if rows_before > 0 {
+        say(format!("continuing: {rows_before} of {rows_total} images are there already"));
+    }
+    let started = Instant::now();
+    let mut network = backbone.build(&weights)?;
+    let preprocessor = Preprocessor::new(weights.family(), config.size);
+    // The network has what it needs of them.
+    drop(weights);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.threads)
+        .build()
+        .map_err(|source| Error::Threads { threads: config.threads, source })?;
+    say(format!(
+        "{} with {} threads, {} images a batch, ready after {:.1} s",
+        config.backend,
+        config.threads,
+        backbone.batch_size,
+        started.elapsed().as_secs_f64(),
+    ));
+    let started = Instant::now();
+    for (name, split) in named_splits(&dataset) {
+        let rows = writer.split(name)?;
+        let outcome =
+            run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool)?;
+        if outcome == Outcome::Interrupted {
+            return Err(Error::Interrupted {
+                path: writer.folder().to_path_buf(),
+                rows_done: writer.rows_done(),
+                rows_total,
+            });
+        }
+    }
+    let elapsed = started.elapsed();
+    let cache = writer.finish()?;
+    Ok(Extraction { cache, images: rows_total - rows_before, elapsed })
+}
+
+/// The splits that have rows, in the order of extraction.
+fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset::Split)> {
+    let splits = [
+        (SplitName::Train, &dataset.train),
+        (SplitName::Val, &dataset.val),
+        (SplitName::Test, &dataset.test),
+    ];
+    splits.into_iter().filter(|(_, split)| !split.is_empty())
+}
+
+fn describe(
+    config: &ExtractConfig,
+    backbone: &BackboneConfig,
+    source: &Source,
+    weights: &Weights,
+) -> Result<Inputs, Error> {
+    let folder = std::path::absolute(source.folder());
+    let folder = folder.unwrap_or_else(|_| source.folder().to_path_buf());
+    Ok(Inputs {
+        dataset: DatasetInputs {
+            name: source.name(),
+            path: folder.to_string_lossy().into_owned(),
+            digest: source.digest()?,
+            val_fraction: config.val_fraction,
+            limit: config.limit,
+            seed: config.seed,
+        },
+        weights: WeightsInputs {
+            digest: weights.digest(),
+            family: weights.family().to_string(),
+        },
+        backbone: "vgg16".to_owned(),
+        cut: CUT.to_owned(),
+        height: config.size.height,
+        width: config.size.width,
+        resize: RESIZE_FILTER.to_owned(),
+        numerics: backbone.numerics(),
+        augmentation: None,
+        dtype: config.dtype,
+    })
+}
+
+fn specify(inputs: Inputs, backbone: &BackboneConfig, dataset: &Dataset) -> CacheSpec {
+    let (height, width) = backbone.size.feature_size();
+    let splits: BTreeMap<SplitName, SplitSpec> = named_splits(dataset)
+        .map(|(name, split)| {
+            let labels = split.labels().map(<[i64]>::to_vec);
+            (name, SplitSpec { ids: split.ids(), labels })
+        })
+        .collect();
+    CacheSpec {
+        inputs,
+        class_names: dataset.class_names.clone(),
+        feature_shape: [FEATURE_CHANNELS, height, width],
+        splits,
+    }
+}
+
+fn check_room(path: &Path, bytes: u64) -> Result<(), Error> {
+    let path: PathBuf = path.to_path_buf();
+    let available =
+        fs4::available_space(&path).map_err(durable::Error::at("look at the disk of", &path))?;
+    let needed = bytes + DISK_RESERVE;
+    if available < needed {
+        return Err(Error::NoRoom { path, needed, available });
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Stage 1: run the backbone once over every split and cache the features.
+//!
+//! In: an [`ExtractConfig`]. Out: a finished cache. The invariants: memory is bounded by the batch,
+//! whatever the number of images; decoding, the forward pass and writing overlap; a cache that
+//! exists is never computed again, and one that was begun is continued.
+
+mod config;
+mod error;
+mod extraction;
+mod pipeline;
+
+pub use config::ExtractConfig;
+pub use error::Error;
+pub use extraction::{Extraction, extract};

@@ -1,0 +1,181 @@
+//! What can go wrong with a cache, one variant for each thing a user can act on.
+
+use std::path::PathBuf;
+
+use crate::SplitName;
+
+/// A cache that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error(transparent)]
+    File(#[from] durable::Error),
+    /// There is no manifest.
+    #[error(
+        "{} is not a finished feature cache: it has no manifest.json; give the same \
+         'vgg-extract run' command again to finish it, or name another folder",
+        path.display()
+    )]
+    NoManifest {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no cache to take the newest of.
+    #[error("no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
+    NoCaches {
+        /// The folder under which caches are made.
+        root: PathBuf,
+    },
+    /// The manifest is not JSON of the expected form.
+    #[error("{} is not a manifest of this format; restore it or extract again", path.display())]
+    ManifestSyntax {
+        /// The manifest.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: serde_json::Error,
+    },
+    /// A later program wrote the cache.
+    #[error(
+        "{} has format version {found}, this program reads versions up to {supported}; \
+         use a newer program or extract again",
+        path.display()
+    )]
+    NewerFormat {
+        /// The manifest.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version that this program reads.
+        supported: u32,
+    },
+    /// The manifest's text does not have the digest that it records.
+    #[error(
+        "{} was changed after it was written: its digest does not match its content; \
+         restore it or extract again",
+        path.display()
+    )]
+    ManifestChanged {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// A file that the manifest names is not there.
+    #[error("{} is missing, though the manifest names it; extract again", path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file has another size than the manifest records.
+    #[error(
+        "{} has {found} bytes, the manifest records {expected}: it was truncated or changed; \
+         restore it or delete the cache folder and extract again",
+        path.display()
+    )]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes by the manifest.
+        expected: u64,
+        /// Bytes on disk.
+        found: u64,
+    },
+    /// A file's bytes do not have the digest that the manifest records.
+    #[error(
+        "{} is damaged: its BLAKE3 digest is {found}, the manifest records {expected}; \
+         restore it or delete the cache folder and extract again",
+        path.display()
+    )]
+    WrongDigest {
+        /// The file.
+        path: PathBuf,
+        /// Digest by the manifest.
+        expected: String,
+        /// Digest of the bytes on disk.
+        found: String,
+    },
+    /// A `.npy` file's header says something else than the manifest.
+    #[error(
+        "{}: the .npy header does not agree with the manifest: expected {expected}, \
+         found {found}; restore the file or extract again",
+        path.display()
+    )]
+    WrongHeader {
+        /// The file.
+        path: PathBuf,
+        /// Shape and dtype by the manifest.
+        expected: String,
+        /// What the header says, or why it cannot be read.
+        found: String,
+    },
+    /// The list of ids has another number of lines than there are rows.
+    #[error("{} has {found} ids for {expected} rows; extract again", path.display())]
+    WrongIdCount {
+        /// The list of ids.
+        path: PathBuf,
+        /// Rows by the manifest.
+        expected: usize,
+        /// Lines found.
+        found: usize,
+    },
+    /// An id would break the one-a-line form of the list.
+    #[error("sample id {id:?} of row {row} of {split} contains a line break")]
+    BadId {
+        /// The split.
+        split: SplitName,
+        /// Row within the split.
+        row: usize,
+        /// The id.
+        id: String,
+    },
+    /// The cache has no such split.
+    #[error("{} has no {split} split; it has {present}", path.display())]
+    NoSplit {
+        /// The cache folder.
+        path: PathBuf,
+        /// What was asked for.
+        split: SplitName,
+        /// The splits it has.
+        present: String,
+    },
+    /// The split has no labels.
+    #[error("the {split} split of {} has no labels, and they are needed here", path.display())]
+    NoLabels {
+        /// The cache folder.
+        path: PathBuf,
+        /// The split.
+        split: SplitName,
+    },
+    /// A label is outside the class list.
+    #[error(
+        "{}: row {row} has label {label}, but there are {classes} classes, 0 to {}",
+        path.display(),
+        classes.saturating_sub(1)
+    )]
+    LabelOutOfRange {
+        /// The label file.
+        path: PathBuf,
+        /// Row within the split.
+        row: usize,
+        /// The label found.
+        label: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Somebody else is writing the cache.
+    #[error(
+        "{} is being written by {by}; wait for it to finish, then give the same command again",
+        path.display()
+    )]
+    Held {
+        /// The cache folder.
+        path: PathBuf,
+        /// Who holds it.
+        by: String,
+    },
+}
+
+impl Error {
+    /// Whether the cache is at fault, rather than the operating system or another process.
+    pub fn is_bad_input(&self) -> bool {
+        !matches!(self, Error::File(_) | Error::Held { .. })
+    }
+}

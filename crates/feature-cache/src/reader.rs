@@ -1,0 +1,351 @@
+//! Reading a finished cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use memmap2::Mmap;
+use ndarray::ArrayView1;
+use ndarray_npy::ViewNpyExt;
+use rayon::prelude::*;
+
+use crate::npy::{check_header, map};
+use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Split, SplitName, files};
+
+/// A finished cache: its manifest was read and checked, and every file it names is there with the
+/// size it records.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+/// What [`Cache::verify`] looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Verification {
+    /// Files whose digests were computed.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// Opens the cache in `folder`: reads the manifest and checks its version and digest, the size
+    /// of every file and the header of every array, but not the files' digests.
+    ///
+    /// # Errors
+    /// If there is no manifest, or it does not agree with the files.
+    pub fn open(folder: &Path) -> Result<Cache, Error> {
+        let path = folder.join(files::MANIFEST);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoManifest { path: folder.to_path_buf() });
+            }
+            Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
+        };
+        let text = String::from_utf8(text).map_err(|_| Error::ManifestChanged { path: path.clone() })?;
+        let manifest = Manifest::from_text(&text, &path)?;
+        let cache = Cache { folder: folder.to_path_buf(), manifest };
+        for (path, bytes, _) in cache.files()? {
+            let found = match fs::metadata(&path) {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(Error::MissingFile { path });
+                }
+                Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
+            };
+            if found != bytes {
+                return Err(Error::WrongSize { path, expected: bytes, found });
+            }
+        }
+        for &split in cache.manifest.splits.keys() {
+            cache.split(split)?;
+        }
+        Ok(cache)
+    }
+
+    /// The finished cache of these inputs under `root`, if there is one.
+    ///
+    /// # Errors
+    /// If there is one and it cannot be opened.
+    pub fn find(root: &Path, inputs: &Inputs) -> Result<Option<Cache>, Error> {
+        match Cache::open(&root.join(inputs.folder_name())) {
+            // The folder's name has only the key's beginning.
+            Ok(cache) if cache.manifest.key == inputs.key() => Ok(Some(cache)),
+            Ok(_) | Err(Error::NoManifest { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Bytes of all files that the manifest names.
+    pub fn bytes(&self) -> u64 {
+        let splits = self.manifest.splits.values();
+        splits.flat_map(Split::files).map(|(_, bytes, _)| bytes).sum()
+    }
+
+    /// Opens a split; its features are mapped, not read.
+    ///
+    /// # Errors
+    /// If there is no such split, or a feature file's header disagrees with the manifest.
+    pub fn split(&self, name: SplitName) -> Result<SplitReader<'_>, Error> {
+        let Some(split) = self.manifest.splits.get(&name) else {
+            let present: Vec<_> = self.manifest.splits.keys().map(|split| split.as_str()).collect();
+            return Err(Error::NoSplit {
+                path: self.folder.clone(),
+                split: name,
+                present: present.join(", "),
+            });
+        };
+        let mut parts = Vec::new();
+        for part in &split.features {
+            let path = self.path(&part.file)?;
+            let map = map(&path)?;
+            let [channels, height, width] = self.manifest.feature_shape;
+            let shape = [part.rows, channels, height, width];
+            let offset = check_header(&map, &path, &shape, self.manifest.inputs.dtype)?;
+            parts.push(MappedPart { first_row: part.first_row, rows: part.rows, map, offset });
+        }
+        Ok(SplitReader { cache: self, name, split, parts })
+    }
+
+    /// Reads every file and checks its digest, in parallel; `progress` is told the bytes of each
+    /// file done.
+    ///
+    /// # Errors
+    /// The first damaged file.
+    pub fn verify(&self, progress: impl Fn(u64) + Sync) -> Result<Verification, Error> {
+        let files = self.files()?;
+        files.par_iter().try_for_each(|(path, bytes, digest)| {
+            let found = durable::digest_of_file(path)?;
+            if found != *digest {
+                let expected = (*digest).to_owned();
+                return Err(Error::WrongDigest { path: path.clone(), expected, found });
+            }
+            progress(*bytes);
+            Ok(())
+        })?;
+        for &split in self.manifest.splits.keys() {
+            let split = self.split(split)?;
+            split.ids()?;
+            split.labels()?;
+        }
+        Ok(Verification {
+            files: files.len(),
+            bytes: files.iter().map(|(_, bytes, _)| bytes).sum(),
+        })
+    }
+
+    /// Path, size and digest of every file that the manifest names.
+    fn files(&self) -> Result<Vec<(PathBuf, u64, &str)>, Error> {
+        let splits = self.manifest.splits.values();
+        let files = splits.flat_map(Split::files);
+        files.map(|(file, bytes, digest)| Ok((self.path(file)?, bytes, digest))).collect()
+    }
+
+    fn path(&self, file: &str) -> Result<PathBuf, Error> {
+        let path = self.folder.join(files::MANIFEST);
+        files::inside(&self.folder, file).ok_or(Error::ManifestChanged { path })
+    }
+}
+
+impl Split {
+    /// Name, size and digest of every file.
+    fn files(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        let parts = self.features.iter();
+        let parts = parts.map(|part| (part.file.as_str(), part.bytes, part.digest.as_str()));
+        let others = self.labels.iter().chain([&self.ids]);
+        let others = others.map(|FileEntry { file, bytes, digest }| {
+            (file.as_str(), *bytes, digest.as_str())
+        });
+        parts.chain(others)
+    }
+}
+
+/// A split of a finished cache.
+#[derive(Debug)]
+pub struct SplitReader<'a> {
+    cache: &'a Cache,
+    name: SplitName,
+    split: &'a Split,
+    parts: Vec<MappedPart>,
+}
+
+#[derive(Debug)]
+struct MappedPart {
+    first_row: usize,
+    rows: usize,
+    map: Mmap,
+    /// Where in the map the first element lies.
+    offset: usize,
+}
+
+impl SplitReader<'_> {
+    /// Its name.
+    pub fn name(&self) -> SplitName {
+        self.name
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.split.rows
+    }
+
+    /// Numbers in a row: channels × height × width.
+    pub fn row_len(&self) -> usize {
+        self.cache.manifest.feature_shape.iter().product()
+    }
+
+    /// One digest for all of the features, whatever parts they lie in.
+    pub fn features_digest(&self) -> String {
+        let digests = self.split.features.iter().map(|part| part.digest.as_str());
+        blake3::hash(digests.collect::<Vec<_>>().join(" ").as_bytes()).to_hex().to_string()
+    }
+
+    /// Reads all features and checks their digests.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn verify_features(&self) -> Result<(), Error> {
+        for (part, mapped) in self.split.features.iter().zip(&self.parts) {
+            let path = self.cache.path(&part.file)?;
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_rayon(&mapped.map);
+            check_digest(path, &part.digest, hasher.finalize())?;
+        }
+        Ok(())
+    }
+
+    /// Copies row `row` into `values`, `[C, H, W]` in C order.
+    ///
+    /// # Panics
+    /// If there is no such row, or `values` does not have the row's length.
+    pub fn read_row(&self, row: usize, values: &mut [f32]) {
+        assert_eq!(values.len(), self.row_len());
+        let part = self.parts.partition_point(|part| part.first_row + part.rows <= row);
+        let part = &self.parts[part];
+        let dtype = self.cache.manifest.inputs.dtype;
+        let row_bytes = values.len() * dtype.bytes();
+        let start = part.offset + (row - part.first_row) * row_bytes;
+        let bytes = &part.map[start..start + row_bytes];
+        match dtype {
+            Dtype::F32 => {
+                for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = f32::from_le_bytes(*bytes);
+                }
+            }
+            Dtype::F16 => {
+                let halves: Vec<f16> =
+                    bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
+                halves.convert_to_f32_slice(values);
+            }
+        }
+    }
+
+    /// The labels, checked against their digest and the class list; nothing for an unlabelled split.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has another form, or a label is not an index into the classes.
+    pub fn labels(&self) -> Result<Option<Vec<i64>>, Error> {
+        let Some(entry) = &self.split.labels else { return Ok(None) };
+        let path = self.cache.path(&entry.file)?;
+        let map = map(&path)?;
+        check_digest(path.clone(), &entry.digest, blake3::hash(&map))?;
+        let wrong = |found: String| Error::WrongHeader {
+            path: path.clone(),
+            expected: format!("shape [{}], dtype <i8", self.split.rows),
+            found,
+        };
+        let view =
+            ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
+        if view.len() != self.split.rows {
+            return Err(wrong(format!("shape {:?}", view.shape())));
+        }
+        let labels = view.to_vec();
+        let classes = self.cache.manifest.class_names.len();
+        let bad = labels.iter().position(|&label| label < 0 || label >= classes as i64);
+        match bad {
+            Some(row) => Err(Error::LabelOutOfRange { path, row, label: labels[row], classes }),
+            None => Ok(Some(labels)),
+        }
+    }
+
+    /// The labels of a split that must have some.
+    ///
+    /// # Errors
+    /// As [`SplitReader::labels`], and if there are none.
+    pub fn labels_required(&self) -> Result<Vec<i64>, Error> {
+        let path = self.cache.folder.clone();
+        self.labels()?.ok_or(Error::NoLabels { path, split: self.name })
+    }
+
+    /// The sample ids, row order.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has another number of lines than there are rows.
+    pub fn ids(&self) -> Result<Vec<String>, Error> {
+        let path = self.cache.path(&self.split.ids.file)?;
+        let text = fs::read_to_string(&path).map_err(durable::Error::at("read", &path))?;
+        check_digest(path.clone(), &self.split.ids.digest, blake3::hash(text.as_bytes()))?;
+        let ids: Vec<String> = text.lines().map(str::to_owned).collect();
+        if ids.len() != self.split.rows {
+            return Err(Error::WrongIdCount { path, expected: self.split.rows, found: ids.len() });
+        }
+        Ok(ids)
+    }
+}
+
+fn check_digest(path: PathBuf, expected: &str, found: blake3::Hash) -> Result<(), Error> {
+    let found = found.to_hex();
+    if found.as_str() == expected {
+        return Ok(());
+    }
+    Err(Error::WrongDigest { path, expected: expected.to_owned(), found: found.to_string() })
+}
+
+/// The folder of the newest finished cache under `root`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be listed.
+pub fn newest(root: &Path) -> Result<PathBuf, Error> {
+    let age = |folder: &PathBuf| fs::metadata(folder.join(files::MANIFEST))?.modified();
+    let finished = folders(root)?.into_iter().filter_map(|path| Some((age(&path).ok()?, path)));
+    let newest = finished.max().map(|(_, path)| path);
+    newest.ok_or_else(|| Error::NoCaches { root: root.to_path_buf() })
+}
+
+/// Whether a folder holds a finished cache.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(files::MANIFEST).exists()
+}
+
+/// The folders of the caches under `root`, finished or not, by name; none if it does not exist.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !root.exists() {
+        return Ok(Vec::new());
+    }
+    let at = || durable::Error::at("list", root);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(root).map_err(at())? {
+        let path = entry.map_err(at())?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}

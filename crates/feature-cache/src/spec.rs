@@ -1,0 +1,49 @@
+//! What a cache is going to hold, known before the first feature is computed.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Inputs, SplitName};
+
+/// What a cache is going to hold.
+#[derive(Debug, Clone)]
+pub struct CacheSpec {
+    /// Everything that determines the features.
+    pub inputs: Inputs,
+    /// Class names; a label is an index into them.
+    pub class_names: Vec<String>,
+    /// Channels, height and width of one row of features.
+    pub feature_shape: [usize; 3],
+    /// The splits.
+    pub splits: BTreeMap<SplitName, SplitSpec>,
+}
+
+/// What a split is going to hold.
+#[derive(Debug, Clone)]
+pub struct SplitSpec {
+    /// One id a row, without line breaks.
+    pub ids: Vec<String>,
+    /// One label a row; nothing for an unlabelled split.
+    pub labels: Option<Vec<i64>>,
+}
+
+impl CacheSpec {
+    /// The size of the features on disk in bytes; labels, ids and headers come to little beside it.
+    pub fn feature_bytes(&self) -> u64 {
+        let rows: usize = self.splits.values().map(|split| split.ids.len()).sum();
+        let row = self.feature_shape.iter().product::<usize>() * self.inputs.dtype.bytes();
+        rows as u64 * row as u64
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (&split, spec) in &self.splits {
+            if let Some(labels) = &spec.labels {
+                assert_eq!(labels.len(), spec.ids.len(), "one label a row");
+            }
+            let bad = spec.ids.iter().position(|id| id.contains(['\n', '\r']));
+            if let Some(row) = bad {
+                return Err(Error::BadId { split, row, id: spec.ids[row].clone() });
+            }
+        }
+        Ok(())
+    }
+}

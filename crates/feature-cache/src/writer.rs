@@ -1,0 +1,277 @@
+//! Writing a cache, from its first row to its manifest, over as many interrupted runs as it takes.
+//!
+//! Rows go into files of their final size and name. Every few seconds they are flushed, and then
+//! `progress.json`, replaced by rename, records how many there are and their digest: whatever
+//! happens, the rows that it records are on disk. The manifest comes last.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use durable::{Lock, Locked};
+use ndarray::aview1;
+use ndarray_npy::WriteNpyExt;
+use serde::{Deserialize, Serialize};
+
+use crate::npy::ArrayWriter;
+use crate::{
+    Cache, CacheSpec, Error, FORMAT_VERSION, FileEntry, Manifest, Part, Split, SplitName, files,
+};
+
+/// Longest time between two flushes of what was computed: the most that a power cut can cost.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// A cache that is being written. The folder is locked until this is dropped.
+#[derive(Debug)]
+pub struct CacheWriter {
+    folder: PathBuf,
+    spec: CacheSpec,
+    progress: ProgressRecord,
+    _lock: Lock,
+}
+
+/// What [`CacheWriter::start`] found.
+#[derive(Debug)]
+pub enum Started {
+    /// The cache is complete already.
+    Complete(Box<Cache>),
+    /// Rows are missing, all or some.
+    Unfinished(Box<CacheWriter>),
+}
+
+/// `progress.json`: what is known to be on disk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct ProgressRecord {
+    rows_total: usize,
+    splits: BTreeMap<SplitName, SplitProgress>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct SplitProgress {
+    rows: usize,
+    /// Digest of the file up to the last of those rows.
+    digest: String,
+}
+
+impl CacheWriter {
+    /// Starts or resumes the cache that `spec` describes in its folder under `root`.
+    ///
+    /// # Errors
+    /// If another process is writing it, or the folder cannot be written.
+    pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
+        spec.check()?;
+        let folder = root.join(spec.inputs.folder_name());
+        fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
+        let lock = match Lock::acquire(&folder.join(files::LOCK))? {
+            Locked::Ours(lock) => lock,
+            Locked::Held { by } => return Err(Error::Held { path: folder, by }),
+        };
+        // Only now: whoever held the lock before may have finished it.
+        if let Some(cache) = Cache::find(root, &spec.inputs)? {
+            return Ok(Started::Complete(Box::new(cache)));
+        }
+        let progress = ProgressRecord::read(&folder).unwrap_or_default();
+        Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Rows of all splits that are known to be on disk.
+    pub fn rows_done(&self) -> usize {
+        self.progress.rows_done()
+    }
+
+    /// Opens a split for writing where an earlier run left off. Its ids and labels are written at
+    /// once.
+    ///
+    /// # Errors
+    /// If a file cannot be made, read or written.
+    ///
+    /// # Panics
+    /// If the cache has no such split.
+    pub fn split(&mut self, split: SplitName) -> Result<SplitWriter<'_>, Error> {
+        let spec = &self.spec.splits[&split];
+        let rows = spec.ids.len();
+        let path = self.folder.join(files::features(split));
+        let folder = self.folder.join(split.as_str());
+        fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
+        let done = self.progress.splits.get(&split).cloned().unwrap_or_default();
+        let (shape, dtype) = (&self.spec.feature_shape, self.spec.inputs.dtype);
+        let resumed = if done.rows > 0 {
+            ArrayWriter::resume(&path, rows, shape, dtype, done.rows, &done.digest)?
+        } else {
+            None
+        };
+        let array = match resumed {
+            Some(array) => array,
+            None => ArrayWriter::create(&path, rows, shape, dtype)?,
+        };
+        Ok(SplitWriter { cache: self, split, array, last_checkpoint: Instant::now() })
+    }
+
+    /// Writes ids, labels and the manifest of a cache whose splits are all finished.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    ///
+    /// # Panics
+    /// If a split is not finished.
+    pub fn finish(self) -> Result<Cache, Error> {
+        let mut splits = BTreeMap::new();
+        for (&split, spec) in &self.spec.splits {
+            let done = &self.progress.splits[&split];
+            assert_eq!(done.rows, spec.ids.len(), "every split must be finished");
+            let features = self.folder.join(files::features(split));
+            let bytes =
+                fs::metadata(&features).map_err(durable::Error::at("read", &features))?.len();
+            let mut text = String::new();
+            for id in &spec.ids {
+                text.push_str(id);
+                text.push('\n');
+            }
+            let ids = self.write(files::ids(split), text.as_bytes())?;
+            let labels = match &spec.labels {
+                Some(labels) => {
+                    let mut npy = Vec::new();
+                    aview1(labels).write_npy(&mut npy).expect("a Vec takes every write");
+                    Some(self.write(files::labels(split), &npy)?)
+                }
+                None => None,
+            };
+            let part = Part {
+                file: files::features(split),
+                first_row: 0,
+                rows: done.rows,
+                bytes,
+                digest: done.digest.clone(),
+            };
+            splits.insert(split, Split { rows: done.rows, features: vec![part], labels, ids });
+        }
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            program: format!("vgg-extract {}", env!("CARGO_PKG_VERSION")),
+            key: self.spec.inputs.key(),
+            inputs: self.spec.inputs,
+            class_names: self.spec.class_names,
+            feature_shape: self.spec.feature_shape,
+            splits,
+            digest: String::new(),
+        };
+        durable::replace(&self.folder.join(files::MANIFEST), manifest.to_text().as_bytes())?;
+        // The manifest supersedes it; a leftover is ignored.
+        let _ = fs::remove_file(self.folder.join(files::PROGRESS));
+        Cache::open(&self.folder)
+    }
+
+    fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry, Error> {
+        durable::replace(&self.folder.join(&file), bytes)?;
+        let digest = blake3::hash(bytes).to_hex().to_string();
+        Ok(FileEntry { file, bytes: bytes.len() as u64, digest })
+    }
+}
+
+/// A split that is being written.
+#[derive(Debug)]
+pub struct SplitWriter<'a> {
+    cache: &'a mut CacheWriter,
+    split: SplitName,
+    array: ArrayWriter,
+    last_checkpoint: Instant,
+}
+
+impl SplitWriter<'_> {
+    /// The split's name.
+    pub fn name(&self) -> SplitName {
+        self.split
+    }
+
+    /// Rows written so far, those of earlier runs included: the next row's index.
+    pub fn rows_done(&self) -> usize {
+        self.array.rows_done()
+    }
+
+    /// Adds whole rows in row order: values `[n, C, H, W]` in C order. Every few seconds, what was
+    /// added is made to survive a power cut.
+    ///
+    /// # Errors
+    /// If they cannot be written; rows recorded earlier are kept.
+    pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
+        self.array.append(values)?;
+        if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Makes every row so far survive a power cut, and records it.
+    ///
+    /// # Errors
+    /// If flushing or recording fails.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        let digest = self.array.checkpoint()?;
+        let progress = SplitProgress { rows: self.array.rows_done(), digest };
+        let cache = &mut *self.cache;
+        cache.progress.rows_total =
+            cache.spec.splits.values().map(|split| split.ids.len()).sum();
+        cache.progress.splits.insert(self.split, progress);
+        let text = serde_json::to_vec(&cache.progress).expect("numbers and strings serialise");
+        durable::replace(&cache.folder.join(files::PROGRESS), &text)?;
+        self.last_checkpoint = Instant::now();
+        Ok(())
+    }
+
+    /// Records the split as finished.
+    ///
+    /// # Errors
+    /// If flushing or recording fails.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.checkpoint()
+    }
+}
+
+impl ProgressRecord {
+    /// The record in `folder`; nothing if there is none or it cannot be read, which costs time
+    /// but no correctness.
+    fn read(folder: &Path) -> Option<ProgressRecord> {
+        let text = fs::read(folder.join(files::PROGRESS)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn rows_done(&self) -> usize {
+        self.splits.values().map(|split| split.rows).sum()
+    }
+}
+
+/// Unfinished work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Rows known to be on disk.
+    pub rows_done: usize,
+    /// Rows the cache will have; 0 if nothing was recorded yet.
+    pub rows_total: usize,
+}
+
+/// How far the cache in a folder without a manifest has come.
+pub fn unfinished(folder: &Path) -> Unfinished {
+    let progress = ProgressRecord::read(folder).unwrap_or_default();
+    Unfinished { rows_done: progress.rows_done(), rows_total: progress.rows_total }
+}
+
+/// Removes an unfinished cache, unless somebody is writing it.
+///
+/// # Errors
+/// If it is being written, was finished meanwhile, or cannot be removed.
+pub fn remove_unfinished(folder: &Path) -> Result<(), Error> {
+    let lock = Lock::acquire(&folder.join(files::LOCK))?;
+    if let Locked::Held { by } = lock {
+        return Err(Error::Held { path: folder.to_path_buf(), by });
+    }
+    if !crate::is_finished(folder) {
+        fs::remove_dir_all(folder).map_err(durable::Error::at("remove", folder))?;
+    }
+    Ok(())
+}

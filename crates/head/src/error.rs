@@ -1,0 +1,151 @@
+//! What can stop training or the use of a trained head.
+
+use std::path::PathBuf;
+
+use feature_cache::SplitName;
+use terminal::Failure;
+
+/// Training, evaluation or prediction that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cache cannot be read.
+    #[error(transparent)]
+    Cache(#[from] feature_cache::Error),
+    /// The operating system refused a file operation.
+    #[error(transparent)]
+    File(#[from] durable::Error),
+    /// The features are too small to be pooled.
+    #[error(
+        "{}: features of {height}x{width} are too small for the head's 2x2 max pool; \
+         extract again with size=32 or more",
+        path.display()
+    )]
+    TooSmallToPool {
+        /// The cache.
+        path: PathBuf,
+        /// Height of the features.
+        height: usize,
+        /// Width of the features.
+        width: usize,
+    },
+    /// A feature is NaN or infinite.
+    #[error(
+        "{}: row {row} of the {split} features has the value {value}; \
+         a head trained on it would be worthless: extract again",
+        path.display()
+    )]
+    NotFinite {
+        /// The cache.
+        path: PathBuf,
+        /// The split.
+        split: SplitName,
+        /// Row within the split.
+        row: usize,
+        /// The value.
+        value: f32,
+    },
+    /// There is nothing to tell apart.
+    #[error(
+        "the training split of {} has only one class ('{class}'); a head needs two or more",
+        path.display()
+    )]
+    OneClass {
+        /// The cache.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// The run is not there.
+    #[error("{} is no run: it has no {file}; train one with 'vgg-head train'", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// The missing file.
+        file: &'static str,
+    },
+    /// There is no run to take the newest of.
+    #[error("no run in {}; train one with 'vgg-head train'", root.display())]
+    NoRuns {
+        /// The folder under which runs are made.
+        root: PathBuf,
+    },
+    /// A file of a run is not of the expected form.
+    #[error("{} is not a file of this program's; train again", path.display())]
+    RunSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: serde_json::Error,
+    },
+    /// A trained head's file is damaged.
+    #[error("{}: {found}; train again", path.display())]
+    DamagedHead {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// The cache is not the one that the head was trained on.
+    #[error(
+        "the run {} was trained on the features {expected}, but {} holds {found}; \
+         name the right ones with features=FOLDER",
+        run.display(), cache.display()
+    )]
+    OtherFeatures {
+        /// The run.
+        run: PathBuf,
+        /// The cache.
+        cache: PathBuf,
+        /// Key of the features that the head was trained on.
+        expected: String,
+        /// Key of the cache.
+        found: String,
+    },
+    /// A table could not be written as CSV.
+    #[error("could not write the CSV {}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: csv::Error,
+    },
+    /// libtorch failed.
+    #[error("libtorch failed")]
+    Torch(#[from] tch::TchError),
+    /// The loss is no number any more.
+    #[error(
+        "the loss became {loss} in epoch {epoch}; take a smaller lr= (it was {learning_rate})"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
+        /// The learning rate.
+        learning_rate: f64,
+    },
+    /// The user pressed Ctrl-C.
+    #[error("{epochs_done} of {epochs} epochs are kept in {}", path.display())]
+    Interrupted {
+        /// The run.
+        path: PathBuf,
+        /// Epochs finished.
+        epochs_done: usize,
+        /// Epochs asked for.
+        epochs: usize,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Error::Interrupted { .. } => Failure::Interrupted,
+            Error::File(_) | Error::Csv { .. } | Error::Torch(_) | Error::Diverged { .. } => {
+                Failure::Internal
+            }
+            Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
+            _ => Failure::BadInput,
+        }
+    }
+}

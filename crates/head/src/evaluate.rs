@@ -1,0 +1,95 @@
+//! How a trained head does on a split: accuracy, confusion matrix, precision and recall.
+
+use feature_cache::{Cache, SplitName};
+use serde::Serialize;
+
+use crate::model::{cross_entropy, most_probable};
+use crate::pooled::PooledSplit;
+use crate::train::for_each_batch;
+use crate::{Error, Run};
+
+/// How a head does on a split.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The split.
+    pub split: SplitName,
+    /// Number of rows.
+    pub rows: usize,
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Fraction of rows whose most probable class is the label.
+    pub top1: f64,
+    /// Class names, in the order of the matrix.
+    pub class_names: Vec<String>,
+    /// `confusion[label][predicted]`: number of rows.
+    pub confusion: Vec<Vec<usize>>,
+    /// One entry a class.
+    pub classes: Vec<ClassMetrics>,
+}
+
+/// How a head does on one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassMetrics {
+    /// Its name.
+    pub name: String,
+    /// Rows with this label.
+    pub rows: usize,
+    /// Right among those predicted so; nothing if none was.
+    pub precision: Option<f64>,
+    /// Right among those labelled so; nothing if none is.
+    pub recall: Option<f64>,
+}
+
+/// Evaluates a run's head on a labelled split of the features that it was trained on.
+///
+/// # Errors
+/// If the cache is another, the split is not there or has no labels, or the head is damaged.
+pub fn evaluate(run: &Run, cache: &Cache, split: SplitName) -> Result<Evaluation, Error> {
+    check_features(run, cache)?;
+    let head = run.head()?;
+    let labels = cache.split(split)?.labels_required()?;
+    let features = PooledSplit::open(cache, split)?;
+    let class_names = cache.manifest().class_names.clone();
+    let mut confusion = vec![vec![0; class_names.len()]; class_names.len()];
+    let mut loss = 0.0;
+    for_each_batch(&features, &head, |start, logits| {
+        let predicted = Vec::<i64>::try_from(most_probable(logits)?)?;
+        let labels = &labels[start..start + predicted.len()];
+        let mean = cross_entropy(logits, &tch::Tensor::f_from_slice(labels)?)?;
+        loss += mean.f_double_value(&[])? * labels.len() as f64;
+        for (&label, &predicted) in labels.iter().zip(&predicted) {
+            confusion[label as usize][predicted as usize] += 1;
+        }
+        Ok(())
+    })?;
+    let rows = labels.len();
+    let right: usize = (0..class_names.len()).map(|class| confusion[class][class]).sum();
+    let classes = class_names.iter().enumerate().map(|(class, name)| {
+        let labelled: usize = confusion[class].iter().sum();
+        let predicted: usize = confusion.iter().map(|row| row[class]).sum();
+        let share = |of: usize| (of > 0).then(|| confusion[class][class] as f64 / of as f64);
+        ClassMetrics {
+            name: name.clone(),
+            rows: labelled,
+            precision: share(predicted),
+            recall: share(labelled),
+        }
+    });
+    let classes = classes.collect();
+    let (loss, top1) = (loss / rows.max(1) as f64, right as f64 / rows.max(1) as f64);
+    Ok(Evaluation { split, rows, loss, top1, class_names, confusion, classes })
+}
+
+/// Checks that the cache holds the features that the head was trained on.
+pub(crate) fn check_features(run: &Run, cache: &Cache) -> Result<(), Error> {
+    let (expected, found) = (&run.config().features_key, &cache.manifest().key);
+    if expected != found {
+        return Err(Error::OtherFeatures {
+            run: run.folder().to_path_buf(),
+            cache: cache.folder().to_path_buf(),
+            expected: expected.clone(),
+            found: found.clone(),
+        });
+    }
+    Ok(())
+}

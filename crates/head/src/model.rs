@@ -1,0 +1,245 @@
+//! A head as libtorch tensors: forward pass, loss and optimiser, with Keras' constants.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use tch::nn::{self, OptimizerConfig, VarStore};
+use tch::{Kind, Reduction, Tensor};
+
+use crate::{Error, HeadShape};
+
+/// Added to the variance by BatchNorm (Keras' default).
+const BATCH_NORM_EPS: f64 = 1e-3;
+/// Weight of the newest batch in BatchNorm's running averages: 1 − Keras' momentum of 0.99.
+const BATCH_NORM_MOMENTUM: f64 = 0.01;
+/// Adam's ε (Keras' default; β₁ = 0.9 and β₂ = 0.999 are also libtorch's defaults).
+const ADAM_EPS: f64 = 1e-7;
+
+/// A head: two hidden layers, each Dense + ReLU + BatchNorm, and a dense output layer.
+///
+/// Initially Glorot uniform weights, biases 0, gammas 1, betas 0, as in Keras.
+#[derive(Debug)]
+pub(crate) struct Head {
+    variables: VarStore,
+    hidden: [Hidden; 2],
+    output: Dense,
+}
+
+#[derive(Debug)]
+struct Hidden {
+    dense: Dense,
+    norm: BatchNorm,
+}
+
+#[derive(Debug)]
+struct Dense {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+#[derive(Debug)]
+struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+}
+
+impl Head {
+    /// A new head; libtorch's random numbers decide its weights.
+    pub(crate) fn new(shape: HeadShape) -> Result<Head, Error> {
+        let variables = VarStore::new(tch::Device::Cpu);
+        let root = variables.root();
+        let HeadShape { inputs, hidden, classes } = shape;
+        let hidden_layer = |number: usize, inputs| -> Result<Hidden, Error> {
+            Ok(Hidden {
+                dense: Dense::new(&(&root / format!("fc{number}")), inputs, hidden)?,
+                norm: BatchNorm::new(&(&root / format!("bn{number}")), hidden)?,
+            })
+        };
+        let hidden_layers = [hidden_layer(1, inputs)?, hidden_layer(2, hidden)?];
+        let output = Dense::new(&(&root / "fc3"), hidden, classes)?;
+        Ok(Head { variables, hidden: hidden_layers, output })
+    }
+
+    /// Logits `[N, classes]` of pooled features `[N, inputs]`.
+    ///
+    /// `dropout`: the fractions dropped before each dense layer while training, and BatchNorm with
+    /// the batch's statistics; nothing for inference.
+    pub(crate) fn forward(
+        &self,
+        features: &Tensor,
+        dropout: Option<[f64; 3]>,
+    ) -> Result<Tensor, Error> {
+        let drop = |x: Tensor, layer: usize| match dropout {
+            Some(fractions) if fractions[layer] > 0.0 => x.f_dropout(fractions[layer], true),
+            _ => Ok(x),
+        };
+        let mut x = features.shallow_clone();
+        for (layer, hidden) in self.hidden.iter().enumerate() {
+            x = hidden.dense.forward(&drop(x, layer)?)?.f_relu_()?;
+            x = hidden.norm.forward(&x, dropout.is_some())?;
+        }
+        self.output.forward(&drop(x, 2)?)
+    }
+
+    pub(crate) fn optimizer(&self, learning_rate: f64) -> Result<nn::Optimizer, Error> {
+        Ok(nn::Adam::default().eps(ADAM_EPS).build(&self.variables, learning_rate)?)
+    }
+
+    /// The canonical file's bytes: safetensors with the names `fc1.weight`, `bn1.running_mean`, …
+    pub(crate) fn to_safetensors(&self) -> Result<Vec<u8>, Error> {
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.variables.variables() {
+            let numbers = Vec::<f32>::try_from(tensor.f_flatten(0, -1)?)?;
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
+            tensors.insert(name, (shape, bytes));
+        }
+        let views = tensors.iter().map(|(name, (shape, bytes))| {
+            let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
+            (name.as_str(), view.expect("the shape is that of the numbers"))
+        });
+        let bytes = safetensors::serialize(views, None::<HashMap<String, String>>);
+        Ok(bytes.expect("names and shapes serialise"))
+    }
+
+    /// Takes every variable from a safetensors file that [`Head::to_safetensors`] made; `prefix`
+    /// is put before the names.
+    pub(crate) fn load(&mut self, bytes: &[u8], prefix: &str, path: &Path) -> Result<(), Error> {
+        let damaged = |found: String| Error::DamagedHead { path: path.to_path_buf(), found };
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
+            damaged(format!("not a whole safetensors file ({error}); was it truncated?"))
+        })?;
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut variable) in self.variables.variables() {
+            let view = tensors
+                .tensor(&format!("{prefix}{name}"))
+                .map_err(|_| damaged(format!("tensor '{name}' is missing")))?;
+            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+            if shape != variable.size() || view.dtype() != safetensors::Dtype::F32 {
+                return Err(damaged(format!(
+                    "tensor '{name}' has shape {shape:?} and dtype {}, expected {:?} and F32",
+                    view.dtype(),
+                    variable.size()
+                )));
+            }
+            let loaded = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+            variable.f_copy_(&loaded)?;
+        }
+        Ok(())
+    }
+}
+
+/// Mean cross-entropy of logits `[N, classes]` and labels `[N]`.
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, Error> {
+    let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?;
+    Ok(log_probabilities.f_nll_loss(labels, None::<&Tensor>, Reduction::Mean, -100)?)
+}
+
+/// The most probable class of each row, `[N]`.
+pub(crate) fn most_probable(logits: &Tensor) -> Result<Tensor, Error> {
+    Ok(logits.f_argmax(-1, false)?)
+}
+
+impl Dense {
+    fn new(path: &nn::Path<'_>, inputs: usize, outputs: usize) -> Result<Dense, Error> {
+        // Glorot & Bengio 2010, uniform.
+        let bound = (6.0 / (inputs + outputs) as f64).sqrt();
+        let shape = [outputs as i64, inputs as i64];
+        Ok(Dense {
+            weight: path.f_uniform("weight", &shape, -bound, bound)?,
+            bias: path.f_zeros("bias", &shape[..1])?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor, Error> {
+        Ok(x.f_linear(&self.weight, Some(&self.bias))?)
+    }
+}
+
+impl BatchNorm {
+    fn new(path: &nn::Path<'_>, channels: usize) -> Result<BatchNorm, Error> {
+        let shape = [channels as i64];
+        Ok(BatchNorm {
+            weight: path.f_ones("weight", &shape)?,
+            bias: path.f_zeros("bias", &shape)?,
+            running_mean: path.f_zeros_no_train("running_mean", &shape)?,
+            running_var: path.f_ones_no_train("running_var", &shape)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, training: bool) -> Result<Tensor, Error> {
+        Ok(x.f_batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            training,
+            BATCH_NORM_MOMENTUM,
+            BATCH_NORM_EPS,
+            false,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Arch;
+
+    /// Largest deviation from the golden, as a fraction of the golden's largest number.
+    fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
+        assert_eq!(found.size(), golden.size());
+        let scale = golden.abs().max().double_value(&[]);
+        (found - golden).abs().max().double_value(&[]) / scale
+    }
+
+    /// Against PyTorch in float64 with Keras' constants: see `make_goldens.py` beside the files.
+    #[test]
+    fn three_steps_of_training_equal_pytorchs() {
+        for arch in [Arch::Fastai, Arch::Keras] {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
+            let path = Path::new(path).join(format!("head-{arch}.safetensors"));
+            let bytes = std::fs::read(&path).unwrap();
+            let goldens = SafeTensors::deserialize(&bytes).unwrap();
+            let golden = |name: &str| {
+                let view = goldens.tensor(name).unwrap();
+                let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+                let kind = if name == "labels" { Kind::Int64 } else { Kind::Float };
+                Tensor::from_data_size(view.data(), &shape, kind)
+            };
+            let shape = HeadShape { inputs: 24, hidden: arch.hidden(), classes: 10 };
+            let mut head = Head::new(shape).unwrap();
+            head.load(&bytes, "initial/", &path).unwrap();
+            let mut optimizer = head.optimizer(0.001).unwrap();
+            let features = golden("x").max_pool2d(2, 2, 0, 1, false).flatten(1, -1);
+            let labels = golden("labels");
+            for step in 1..=3 {
+                let logits = head.forward(&features, Some([0.0; 3])).unwrap();
+                let loss = cross_entropy(&logits, &labels).unwrap();
+                optimizer.zero_grad();
+                loss.backward();
+                if step == 1 {
+                    assert!(deviation(&logits, &golden("logits")) <= 1e-5, "{arch} logits");
+                    assert!(deviation(&loss, &golden("loss")) <= 1e-5, "{arch} loss");
+                    for (name, variable) in head.variables.variables() {
+                        if variable.requires_grad() {
+                            let gradient = golden(&format!("grad/{name}"));
+                            let deviation = deviation(&variable.grad(), &gradient);
+                            assert!(deviation <= 1e-5, "{arch} gradient of {name}: {deviation}");
+                        }
+                    }
+                }
+                optimizer.step();
+            }
+            for (name, variable) in head.variables.variables() {
+                let deviation = deviation(&variable, &golden(&format!("after3/{name}")));
+                assert!(deviation <= 1e-5, "{arch} {name} after three steps: {deviation}");
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The training-ready view of a split: its features after the head's parameter-free first layer.
+//!
+//! The 2×2 max pool is the same in every epoch of every run, so it is done once and its result kept
+//! beside the features:
+//!
+//! ```text
+//! <cache>/pooled/<split>.npy    (N, C · ⌊H/2⌋ · ⌊W/2⌋) float32
+//! <cache>/pooled/<split>.json   digests of the features that it was made from, and of itself
+//! ```
+//!
+//! It is read through a memory map, so it may be larger than memory. Where the cache's folder
+//! cannot be written, the view is kept in memory instead.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Rows pooled at a time.
+const CHUNK_ROWS: usize = 256;
+
+/// The pooled features of a split, `[rows, row_len]`, and its labels where it has some.
+#[derive(Debug)]
+pub(crate) struct PooledSplit {
+    rows: usize,
+    row_len: usize,
+    storage: Storage,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Mapped { map: memmap2::Mmap, offset: usize },
+    Memory(Vec<f32>),
+}
+
+/// `<split>.json`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Record {
+    features_digest: String,
+    digest: String,
+}
+
+impl PooledSplit {
+    /// Opens the view of a split, making it first if it is not there or not whole.
+    pub(crate) fn open(cache: &Cache, name: SplitName) -> Result<PooledSplit, Error> {
+        let split = cache.split(name)?;
+        let [channels, height, width] = cache.manifest().feature_shape;
+        if height < 2 || width < 2 {
+            return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
+        }
+        let row_len = channels * (height / 2) * (width / 2);
+        let rows = split.rows();
+        let folder = cache.folder().join("pooled");
+        let array = folder.join(format!("{name}.npy"));
+        let record = folder.join(format!("{name}.json"));
+        if !is_whole(&array, &record, &split)? {
+            split.verify_features()?;
+            if let Err(error) = make(cache, &split, row_len, &array, &record) {
+                let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
+                let mut numbers = Vec::new();
+                for_each_chunk(cache, &split, row_len, |chunk| {
+                    numbers.extend_from_slice(chunk);
+                    Ok(())
+                })?;
+                return Ok(PooledSplit { rows, row_len, storage: Storage::Memory(numbers) });
+            }
+        }
+        let (map, offset) = map_f32(&array, rows, row_len)?;
+        Ok(PooledSplit { rows, row_len, storage: Storage::Mapped { map, offset } })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn row_len(&self) -> usize {
+        self.row_len
+    }
+
+    /// Copies the rows of these numbers into `batch`, one after the other.
+    pub(crate) fn gather(&self, rows: &[usize], batch: &mut [f32]) {
+        assert_eq!(batch.len(), rows.len() * self.row_len);
+        for (numbers, &row) in batch.chunks_exact_mut(self.row_len).zip(rows) {
+            match &self.storage {
+                Storage::Memory(all) => {
+                    numbers.copy_from_slice(&all[row * self.row_len..][..self.row_len]);
+                }
+                Storage::Mapped { map, offset } => {
+                    let bytes = &map[offset + row * self.row_len * 4..][..self.row_len * 4];
+                    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                        *number = f32::from_le_bytes(*bytes);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the view on disk was made from these very features and is undamaged.
+fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> Result<bool, Error> {
+    let Ok(text) = fs::read(record) else { return Ok(false) };
+    let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(false) };
+    if record.features_digest != split.features_digest() || !array.exists() {
+        return Ok(false);
+    }
+    Ok(durable::digest_of_file(array)? == record.digest)
+}
+
+fn make(
+    cache: &Cache,
+    split: &SplitReader<'_>,
+    row_len: usize,
+    array: &Path,
+    record: &Path,
+) -> Result<(), Error> {
+    let folder = array.parent().expect("the view lies in a folder of the cache");
+    let file = |error: durable::Error| Error::Cache(error.into());
+    fs::create_dir_all(folder).map_err(durable::Error::at("make the folder", folder)).map_err(file)?;
+    terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
+    // A name of this process's own: another one may be doing the same.
+    let temporary = array.with_extension(format!("{}.tmp", std::process::id()));
+    let _cleanup = RemoveOnDrop(temporary.clone());
+    let mut writer = ArrayWriter::create(&temporary, split.rows(), &[row_len], Dtype::F32)?;
+    for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
+    let (_, digest) = writer.finish()?;
+    fs::rename(&temporary, array).map_err(durable::Error::at("put in place", array)).map_err(file)?;
+    let content = Record { features_digest: split.features_digest(), digest };
+    let json = serde_json::to_vec_pretty(&content).expect("strings serialise");
+    durable::replace(record, &json).map_err(file)?;
+    Ok(())
+}
+
+/// Pools the split chunk by chunk, in row order.
+fn for_each_chunk(
+    cache: &Cache,
+    split: &SplitReader<'_>,
+    row_len: usize,
+    mut take: impl FnMut(&[f32]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let shape = cache.manifest().feature_shape;
+    let mut pooled = vec![0.0; CHUNK_ROWS.min(split.rows()) * row_len];
+    for start in (0..split.rows()).step_by(CHUNK_ROWS) {
+        let rows = CHUNK_ROWS.min(split.rows() - start);
+        let chunk = &mut pooled[..rows * row_len];
+        chunk.par_chunks_mut(row_len).enumerate().try_for_each_init(
+            || vec![0.0; split.row_len()],
+            |features, (index, pooled)| {
+                let row = start + index;
+                split.read_row(row, features);
+                match features.iter().find(|value| !value.is_finite()) {
+                    Some(&value) => Err(Error::NotFinite {
+                        path: cache.folder().to_path_buf(),
+                        split: split.name(),
+                        row,
+                        value,
+                    }),
+                    None => {
+                        max_pool(features, shape, pooled);
+                        Ok(())
+                    }
+                }
+            },
+        )?;
+        take(chunk)?;
+    }
+    Ok(())
+}
+
+/// 2×2 max pool of stride 2, the last odd row and column left out, as Keras and PyTorch have it.
+/// `features`: `[C, H, W]`; `pooled`: `[C, ⌊H/2⌋, ⌊W/2⌋]`.
+fn max_pool(features: &[f32], [_, height, width]: [usize; 3], pooled: &mut [f32]) {
+    let (out_height, out_width) = (height / 2, width / 2);
+    let maps = features.chunks_exact(height * width);
+    for (map, out) in maps.zip(pooled.chunks_exact_mut(out_height * out_width)) {
+        for y in 0..out_height {
+            for x in 0..out_width {
+                let at = |dy: usize, dx: usize| map[(2 * y + dy) * width + 2 * x + dx];
+                out[y * out_width + x] = at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1));
+            }
+        }
+    }
+}
+
+struct RemoveOnDrop(PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // Renamed away if all went well.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_maps_lose_their_last_row_and_column() {
+        #[rustfmt::skip]
+        let map = [1.0, 2.0, 9.0,
+                   4.0, 3.0, 9.0,
+                   9.0, 9.0, 9.0];
+        let mut pooled = [0.0];
+        max_pool(&map, [1, 3, 3], &mut pooled);
+        assert_eq!(pooled, [4.0]);
+    }
+}

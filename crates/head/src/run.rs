@@ -1,0 +1,180 @@
+//! A run's folder: what was trained, how it went, and the trained head.
+//!
+//! ```text
+//! <id>/
+//!   config.json        everything that determines the head; the id is its digest
+//!   metrics.csv        a row an epoch
+//!   head.safetensors   the head after the last epoch done
+//!   summary.json       written last
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::model::Head;
+use crate::{EpochMetrics, Error, HeadShape, TrainConfig};
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.csv";
+const HEAD: &str = "head.safetensors";
+const SUMMARY: &str = "summary.json";
+
+/// `config.json`: everything that determines the head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// Where the features were.
+    pub features: PathBuf,
+    /// Key of the features.
+    pub features_key: String,
+    /// Sizes of the head's layers.
+    pub shape: HeadShape,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+/// `summary.json`: how training ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The last epoch's metrics.
+    pub last: EpochMetrics,
+    /// Whether the user stopped it before the last epoch.
+    pub interrupted: bool,
+    /// Mean time an epoch took.
+    pub seconds_an_epoch: f64,
+    /// BLAKE3 digest of `head.safetensors`.
+    pub head_digest: String,
+}
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct Run {
+    folder: PathBuf,
+    config: RunConfig,
+}
+
+impl RunConfig {
+    /// The name of the run's folder: the architecture and a digest of everything that determines
+    /// the head. Where the features lie does not.
+    pub fn id(&self) -> String {
+        let mut anywhere = self.clone();
+        anywhere.features = PathBuf::new();
+        let json = serde_json::to_vec(&anywhere).expect("numbers and strings serialise");
+        format!("{}-{}", self.train.arch, &blake3::hash(&json).to_hex()[..12])
+    }
+}
+
+impl Run {
+    /// Begins a run in its folder under `root`; what an unfinished one left there is replaced.
+    pub(crate) fn begin(root: &Path, config: RunConfig) -> Result<Run, Error> {
+        let folder = root.join(config.id());
+        for file in [SUMMARY, METRICS, HEAD] {
+            let path = folder.join(file);
+            if path.exists() {
+                fs::remove_file(&path).map_err(durable::Error::at("remove", &path))?;
+            }
+        }
+        write_json(&folder.join(CONFIG), &config)?;
+        Ok(Run { folder, config })
+    }
+
+    /// Opens the run in `folder`, finished or not.
+    ///
+    /// # Errors
+    /// If there is no run in it.
+    pub fn open(folder: &Path) -> Result<Run, Error> {
+        let config = read_json(folder, CONFIG)?;
+        Ok(Run { folder: folder.to_path_buf(), config })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Everything that determines the head.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// How training ended.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn summary(&self) -> Result<Summary, Error> {
+        read_json(&self.folder, SUMMARY)
+    }
+
+    /// Records the epochs done and the head after them.
+    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &Head) -> Result<String, Error> {
+        let bytes = head.to_safetensors()?;
+        durable::replace(&self.folder.join(HEAD), &bytes)?;
+        let path = self.folder.join(METRICS);
+        let csv_error = |source| Error::Csv { path: path.clone(), source };
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        for epoch in epochs {
+            csv.serialize(epoch).map_err(csv_error)?;
+        }
+        let bytes_of_csv = csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
+        durable::replace(&path, &bytes_of_csv)?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
+    }
+
+    /// Marks the run as ended.
+    pub(crate) fn finish(&self, summary: &Summary) -> Result<(), Error> {
+        write_json(&self.folder.join(SUMMARY), summary)
+    }
+
+    /// The trained head.
+    pub(crate) fn head(&self) -> Result<Head, Error> {
+        let path = self.folder.join(HEAD);
+        let summary = self.summary()?;
+        let bytes = read(&self.folder, HEAD)?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        if digest != summary.head_digest {
+            let found = format!(
+                "damaged: its BLAKE3 digest is {digest}, summary.json records {}",
+                summary.head_digest
+            );
+            return Err(Error::DamagedHead { path, found });
+        }
+        let mut head = Head::new(self.config.shape)?;
+        head.load(&bytes, "", &path)?;
+        Ok(head)
+    }
+}
+
+/// The folder of the newest ended run under `root`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be listed.
+pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
+    let age = |folder: &PathBuf| fs::metadata(folder.join(SUMMARY))?.modified();
+    let folders = feature_cache::folders(root)?.into_iter();
+    let newest = folders.filter_map(|path| Some((age(&path).ok()?, path))).max();
+    newest.map(|(_, path)| path).ok_or_else(|| Error::NoRuns { root: root.to_path_buf() })
+}
+
+fn write_json(path: &Path, content: &impl Serialize) -> Result<(), Error> {
+    let mut json = serde_json::to_vec_pretty(content).expect("numbers and strings serialise");
+    json.push(b'\n');
+    Ok(durable::replace(path, &json)?)
+}
+
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, Error> {
+    let path = folder.join(file);
+    serde_json::from_slice(&read(folder, file)?).map_err(|source| Error::RunSyntax { path, source })
+}
+
+fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>, Error> {
+    let path = folder.join(file);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NotARun { path: folder.to_path_buf(), file })
+        }
+        Err(error) => Err(durable::Error::at("read", &path)(error).into()),
+    }
+}

@@ -1,0 +1,16 @@
+//! What both programs share in how they speak to a person.
+//!
+//! Results go to standard output; everything in here goes to standard error. The invariant: an
+//! error says its whole chain of causes in one message, and the exit code tells scripts whose
+//! fault it was.
+
+mod exit;
+mod interrupt;
+mod progress;
+mod table;
+
+pub use exit::{Failure, USAGE, run};
+pub use indicatif::{HumanBytes, HumanDuration};
+pub use interrupt::{catch_interrupts, interrupted};
+pub use progress::{Progress, say};
+pub use table::Table;

@@ -1,0 +1,64 @@
+//! Plain text tables for results.
+
+use std::fmt;
+
+/// A table with a header, its columns as wide as their widest cell: the first column flush left,
+/// the others flush right.
+#[derive(Debug, Clone)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column heads and no rows yet.
+    pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Table {
+        Table { rows: vec![header.into_iter().map(Into::into).collect()] }
+    }
+
+    /// Adds a row; a short one is filled up with empty cells.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for (index, row) in self.rows.iter().enumerate() {
+            let mut line = String::new();
+            for (column, &width) in widths.iter().enumerate() {
+                let cell = row.get(column).map_or("", String::as_str);
+                let gap = if column == 0 { "" } else { "  " };
+                line += &if column == 0 {
+                    format!("{gap}{cell:<width$}")
+                } else {
+                    format!("{gap}{cell:>width$}")
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+            if index == 0 {
+                let total = widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1);
+                writeln!(f, "{}", "─".repeat(total))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(["p", "top-1"]);
+        table.row(["0.8", "97.1 %"]);
+        table.row(["0", "9 %"]);
+        assert_eq!(table.to_string(), "p     top-1\n───────────\n0.8  97.1 %\n0       9 %\n");
+    }
+}

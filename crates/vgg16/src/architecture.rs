@@ -1,0 +1,119 @@
+//! The layers, and the sizes that an image may have.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One 3×3 convolution with padding 1, followed by a ReLU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// torchvision's name of the layer.
+    pub name: &'static str,
+    /// Input channels.
+    pub in_channels: usize,
+    /// Output channels.
+    pub out_channels: usize,
+    /// Whether a 2×2 max pool of stride 2 follows the ReLU.
+    pub max_pool: bool,
+}
+
+const fn convolution(
+    name: &'static str,
+    in_channels: usize,
+    out_channels: usize,
+    max_pool: bool,
+) -> Convolution {
+    Convolution { name, in_channels, out_channels, max_pool }
+}
+
+/// The 13 convolutions and 4 max pools up to [`CUT`].
+pub const LAYERS: [Convolution; 13] = [
+    convolution("features.0", 3, 64, false),
+    convolution("features.2", 64, 64, true),
+    convolution("features.5", 64, 128, false),
+    convolution("features.7", 128, 128, true),
+    convolution("features.10", 128, 256, false),
+    convolution("features.12", 256, 256, false),
+    convolution("features.14", 256, 256, true),
+    convolution("features.17", 256, 512, false),
+    convolution("features.19", 512, 512, false),
+    convolution("features.21", 512, 512, true),
+    convolution("features.24", 512, 512, false),
+    convolution("features.26", 512, 512, false),
+    convolution("features.28", 512, 512, false),
+];
+
+/// The last layer that is run: the ReLU behind conv5_3, before the last max pool.
+pub const CUT: &str = "features.29";
+
+/// Channels of the features.
+pub const FEATURE_CHANNELS: usize = 512;
+
+/// The smallest side of an image: the whole network halves it five times.
+pub const MIN_SIZE: usize = 32;
+
+/// Height and width of the network's input, each at least [`MIN_SIZE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputSize {
+    /// In pixels.
+    pub height: usize,
+    /// In pixels.
+    pub width: usize,
+}
+
+/// The largest side: beyond it, a batch of one no longer fits in a laptop's memory.
+const MAX_SIZE: usize = 4096;
+
+impl InputSize {
+    /// Height and width of the features: halved four times, rounding down.
+    pub fn feature_size(self) -> (usize, usize) {
+        (self.height / 16, self.width / 16)
+    }
+}
+
+impl FromStr for InputSize {
+    type Err = String;
+
+    /// Reads one side, or height and width as `HxW`.
+    fn from_str(text: &str) -> Result<InputSize, String> {
+        let side = |text: &str| {
+            let side = text.parse().ok().filter(|&side: &usize| side > 0);
+            side.ok_or_else(|| format!("'{text}' is no number of pixels; expected 96, or 96x128"))
+        };
+        let (height, width) = match text.split_once('x') {
+            Some((height, width)) => (side(height)?, side(width)?),
+            None => (side(text)?, side(text)?),
+        };
+        if height.min(width) < MIN_SIZE {
+            return Err(format!(
+                "VGG16 halves an image five times, so {height}x{width} pixels leave nothing: \
+                 {MIN_SIZE} is the least a side. Small images are enlarged to the size given here \
+                 (MNIST's 28x28 digits too): take size=48 or more; larger is slower and better, \
+                 size=96 is a good start"
+            ));
+        }
+        if height.max(width) > MAX_SIZE {
+            return Err(format!("{height}x{width} pixels; {MAX_SIZE} is the most a side"));
+        }
+        Ok(InputSize { height, width })
+    }
+}
+
+impl fmt::Display for InputSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_checked() {
+        assert_eq!("96".parse(), Ok(InputSize { height: 96, width: 96 }));
+        assert_eq!("48x64".parse(), Ok(InputSize { height: 48, width: 64 }));
+        for bad in ["28", "31x64", "0", "", "x", "96x", "-1", "9999", "96 "] {
+            assert!(bad.parse::<InputSize>().is_err(), "{bad:?}");
+        }
+    }
+}

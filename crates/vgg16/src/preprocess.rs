@@ -1,0 +1,192 @@
+//! From pixels to the network's input: resize, channel order and scaling, as the family wants them.
+
+use std::cell::RefCell;
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{F32, F32x3, InnerPixel};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::{Family, InputSize};
+
+/// The name of the resize filter, as caches record it.
+///
+/// Bilinear with half-pixel centres, in single precision: `align_corners=False` in PyTorch. When an
+/// image is reduced, the filter widens so that every pixel counts, as in PIL and in PyTorch with
+/// `antialias=True`.
+pub const RESIZE_FILTER: &str = "bilinear";
+
+/// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
+const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
+/// Means of R, G and B over ImageNet scaled to 0..1 (torchvision's reference transforms).
+const TORCHVISION_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Their standard deviations.
+const TORCHVISION_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A decoded image: `[height, width, channels]` in C order, 1 channel (gray) or 3 (RGB), 0 to 255.
+#[derive(Debug, Clone, Copy)]
+pub struct Pixels<'a> {
+    /// In pixels.
+    pub height: usize,
+    /// In pixels.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Turns images into the network's input.
+#[derive(Debug, Clone, Copy)]
+pub struct Preprocessor {
+    size: InputSize,
+    /// Which of R, G, B each channel of the network takes.
+    order: [usize; 3],
+    /// Input = pixel · scale + shift, by channel of the network.
+    scale: [f32; 3],
+    shift: [f32; 3],
+}
+
+impl Preprocessor {
+    /// The preprocessing that weights of `family` need.
+    pub fn new(family: Family, size: InputSize) -> Preprocessor {
+        match family {
+            Family::Caffe => Preprocessor {
+                size,
+                order: [2, 1, 0],
+                scale: [1.0; 3],
+                shift: CAFFE_MEAN_BGR.map(|mean| -mean),
+            },
+            Family::Torchvision => Preprocessor {
+                size,
+                order: [0, 1, 2],
+                scale: TORCHVISION_STD.map(|std| 1.0 / (255.0 * std)),
+                shift: std::array::from_fn(|c| -TORCHVISION_MEAN[c] / TORCHVISION_STD[c]),
+            },
+        }
+    }
+
+    /// Numbers an image takes: height × width × 3.
+    pub fn len(&self) -> usize {
+        self.size.height * self.size.width * 3
+    }
+
+    /// Whether an image takes no numbers; never so.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Resizes `image` and writes `[height, width, 3]` to `input`, channels in the network's order.
+    ///
+    /// # Panics
+    /// If `image.bytes` or `input` do not have the length that the sizes ask for, or there are
+    /// neither 1 nor 3 channels.
+    pub fn apply(&self, image: Pixels<'_>, input: &mut [f32]) {
+        assert_eq!(input.len(), self.len());
+        assert_eq!(image.bytes.len(), image.height * image.width * image.channels);
+        match image.channels {
+            1 => {
+                let gray = self.resize(image, |bytes: &[u8; 1]| F32::new(f32::from(bytes[0])));
+                for (pixel, gray) in input.as_chunks_mut().0.iter_mut().zip(gray.pixels()) {
+                    self.scale(pixel, [gray.0; 3]);
+                }
+            }
+            3 => {
+                let rgb =
+                    self.resize(image, |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from)));
+                for (pixel, rgb) in input.as_chunks_mut().0.iter_mut().zip(rgb.pixels()) {
+                    self.scale(pixel, rgb.0);
+                }
+            }
+            channels => panic!("images have 1 or 3 channels, not {channels}"),
+        }
+    }
+
+    fn scale(&self, pixel: &mut [f32; 3], rgb: [f32; 3]) {
+        for (channel, value) in pixel.iter_mut().enumerate() {
+            *value = rgb[self.order[channel]].mul_add(self.scale[channel], self.shift[channel]);
+        }
+    }
+
+    fn resize<P: InnerPixel + PixelTrait, const N: usize>(
+        &self,
+        image: Pixels<'_>,
+        pixel: impl Fn(&[u8; N]) -> P,
+    ) -> TypedImage<'static, P> {
+        thread_local! {
+            /// Keeps its buffers from image to image.
+            static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+        }
+        let pixels: Vec<P> = image.bytes.as_chunks().0.iter().map(pixel).collect();
+        let side = |pixels: usize| u32::try_from(pixels).expect("sides are far below 2³²");
+        let source = TypedImageRef::new(side(image.width), side(image.height), &pixels)
+            .expect("the number of pixels was checked");
+        let mut resized = TypedImage::new(side(self.size.width), side(self.size.height));
+        let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
+        let options = ResizeOptions::new().resize_alg(bilinear).use_alpha(false);
+        RESIZER.with_borrow_mut(|resizer| {
+            resizer
+                .resize_typed(&source, &mut resized, &options)
+                .expect("both images are of one pixel type and not cropped")
+        });
+        resized
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bilinear with half-pixel centres, by its definition, for enlarging.
+    fn bilinear(image: &[f32], height: usize, width: usize, size: InputSize) -> Vec<f32> {
+        let coordinate = |out: usize, n_in: usize, n_out: usize| {
+            let x = (out as f32 + 0.5) * n_in as f32 / n_out as f32 - 0.5;
+            let x = x.clamp(0.0, (n_in - 1) as f32);
+            (x.floor() as usize, (x.floor() as usize + 1).min(n_in - 1), x.fract())
+        };
+        let mut out = Vec::new();
+        for y in 0..size.height {
+            let (y0, y1, fy) = coordinate(y, height, size.height);
+            for x in 0..size.width {
+                let (x0, x1, fx) = coordinate(x, width, size.width);
+                let at = |y: usize, x: usize| image[y * width + x];
+                let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
+                let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
+                out.push(top * (1.0 - fy) + bottom * fy);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn enlarging_is_bilinear_with_half_pixel_centres() {
+        let bytes: Vec<u8> = (0..5 * 7).map(|i| (i * 37 % 256) as u8).collect();
+        let image = Pixels { height: 5, width: 7, channels: 1, bytes: &bytes };
+        let size = InputSize { height: 32, width: 48 };
+        let preprocessor = Preprocessor::new(Family::Caffe, size);
+        let mut input = vec![0.0; preprocessor.len()];
+        preprocessor.apply(image, &mut input);
+        let numbers: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte)).collect();
+        for (pixel, expected) in input.chunks(3).zip(bilinear(&numbers, 5, 7, size)) {
+            for (value, mean) in pixel.iter().zip(CAFFE_MEAN_BGR) {
+                assert!((value + mean - expected).abs() < 1e-3, "{value} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn families_differ_in_order_and_scale() {
+        let image = Pixels { height: 1, width: 1, channels: 3, bytes: &[255, 0, 51] };
+        let size = InputSize { height: 32, width: 32 };
+        let first = |family| {
+            let preprocessor = Preprocessor::new(family, size);
+            let mut input = vec![0.0; preprocessor.len()];
+            preprocessor.apply(image, &mut input);
+            [input[0], input[1], input[2]]
+        };
+        let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+        assert!(close(first(Family::Caffe), [51.0 - 103.939, -116.779, 255.0 - 123.68]));
+        let torchvision =
+            [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225];
+        assert!(close(first(Family::Torchvision), torchvision));
+    }
+}

@@ -1,0 +1,59 @@
+//! The forward pass by libtorch, its tensors in channels-last memory order.
+
+use tch::{Kind, Tensor};
+
+use crate::{Backbone, BackboneConfig, Device, Error, FEATURE_CHANNELS, LAYERS, Weights};
+
+/// The forward pass by libtorch.
+#[derive(Debug)]
+pub(crate) struct TorchBackbone {
+    /// Weight and bias of each of [`LAYERS`].
+    layers: Vec<(Tensor, Tensor)>,
+    config: BackboneConfig,
+    device: tch::Device,
+}
+
+impl TorchBackbone {
+    pub(crate) fn new(weights: &Weights, config: &BackboneConfig) -> Result<TorchBackbone, Error> {
+        let device = match config.device {
+            Device::Cpu => tch::Device::Cpu,
+            Device::Cuda if tch::Cuda::is_available() => tch::Device::Cuda(0),
+            Device::Cuda => return Err(Error::NoCuda),
+        };
+        tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
+        let mut layers = Vec::new();
+        for (layer, numbers) in LAYERS.iter().zip(weights.convolutions()) {
+            let shape = [layer.out_channels as i64, layer.in_channels as i64, 3, 3];
+            let weight = Tensor::f_from_slice(&numbers.weight)?.f_view(shape)?;
+            // Laid out as OHWI and shown as OIHW: channels-last.
+            let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+            let bias = Tensor::f_from_slice(&numbers.bias)?;
+            layers.push((weight.f_to_device(device)?, bias.f_to_device(device)?));
+        }
+        Ok(TorchBackbone { layers, config: *config, device })
+    }
+}
+
+impl Backbone for TorchBackbone {
+    fn forward(&mut self, images: &[f32], features: &mut [f32]) -> Result<(), Error> {
+        let (height, width) = (self.config.size.height, self.config.size.width);
+        let image_len = height * width * 3;
+        let batch = images.len() / image_len;
+        assert_eq!(images.len(), batch * image_len, "whole images only");
+        assert_eq!(features.len(), batch * self.config.feature_len(), "room for every feature");
+        let _no_grad = tch::no_grad_guard();
+        let shape = [batch as i64, height as i64, width as i64, 3];
+        let input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
+        let mut x = input.f_permute([0, 3, 1, 2])?;
+        for (layer, (weight, bias)) in LAYERS.iter().zip(&self.layers) {
+            x = x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?.f_relu_()?;
+            if layer.max_pool {
+                x = x.f_max_pool2d(2, 2, 0, 1, false)?;
+            }
+        }
+        debug_assert_eq!(x.size()[1], FEATURE_CHANNELS as i64);
+        let output = x.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_to_kind(Kind::Float)?;
+        output.f_copy_data(features, features.len())?;
+        Ok(())
+    }
+}
