@@ -40,8 +40,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn open(path: &'a Path) -> Result<Reader<'a>, Error> {
-        let file = File::open(path)
-            .map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+        let file =
+            File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
         let bytes: Box<dyn Read> = match path.extension() {
             Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(file)),
             _ => Box::new(file),

@@ -7,14 +7,14 @@ use clap::{Args, Parser, Subcommand};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
 use terminal::{HumanBytes, Table, say};
-use vgg16::{Backend, Device, Family, InputSize};
+use vgg16::{Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
 
 /// Runs VGG16's convolutions once over a dataset and caches the features.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -189,8 +189,12 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
         Path::new("artifacts/weights").join(format!("vgg16-{}.safetensors", args.family))
     });
     let weights = vgg16::import_weights(&args.file, args.family)?;
-    weights.write(&out)?;
-    say(format!("family {}, digest {}", args.family, weights.digest()));
+    if Weights::read(&out).is_ok_and(|there| there == weights) {
+        say("nothing to do: these weights are imported already");
+    } else {
+        weights.write(&out)?;
+        say(format!("family {}, digest {}", args.family, weights.digest()));
+    }
     println!("{}", out.display());
     Ok(())
 }
@@ -230,7 +234,11 @@ fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
         "network   {} to {}, {}x{} px, {}, {}",
         inputs.backbone, inputs.cut, inputs.height, inputs.width, inputs.resize, inputs.numerics
     );
-    println!("features  {channels}x{height}x{width} {}, {}", inputs.dtype, HumanBytes(cache.bytes()));
+    println!(
+        "features  {channels}x{height}x{width} {}, {}",
+        inputs.dtype,
+        HumanBytes(cache.bytes())
+    );
     println!("classes   {}\n", manifest.class_names.join(", "));
     let mut table = Table::new(["split", "rows", "labels"]);
     for (name, split) in &manifest.splits {
@@ -305,11 +313,8 @@ fn size_of_folder(folder: &Path) -> Result<u64, Error> {
     for entry in std::fs::read_dir(folder).map_err(at())? {
         let entry = entry.map_err(at())?;
         let metadata = entry.metadata().map_err(at())?;
-        bytes += if metadata.is_dir() {
-            size_of_folder(&entry.path())?
-        } else {
-            occupied(&metadata)
-        };
+        bytes +=
+            if metadata.is_dir() { size_of_folder(&entry.path())? } else { occupied(&metadata) };
     }
     Ok(bytes)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use feature_cache::Dtype;
-use vgg16::{Backend, BackboneConfig, Device, InputSize};
+use vgg16::{BackboneConfig, Backend, Device, InputSize};
 
 /// What to extract, from what, how and where to.
 #[derive(Debug, Clone)]

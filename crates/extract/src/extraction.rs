@@ -88,8 +88,7 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let started = Instant::now();
     for (name, split) in named_splits(&dataset) {
         let rows = writer.split(name)?;
-        let outcome =
-            run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool)?;
+        let outcome = run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool)?;
         if outcome == Outcome::Interrupted {
             return Err(Error::Interrupted {
                 path: writer.folder().to_path_buf(),
@@ -130,10 +129,7 @@ fn describe(
             limit: config.limit,
             seed: config.seed,
         },
-        weights: WeightsInputs {
-            digest: weights.digest(),
-            family: weights.family().to_string(),
-        },
+        weights: WeightsInputs { digest: weights.digest(), family: weights.family().to_string() },
         backbone: "vgg16".to_owned(),
         cut: CUT.to_owned(),
         height: config.size.height,

@@ -31,6 +31,4 @@ pub use manifest::{
 pub use npy::{ArrayWriter, map_f32};
 pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest};
 pub use spec::{CacheSpec, SplitSpec};
-pub use writer::{
-    CacheWriter, SplitWriter, Started, Unfinished, remove_unfinished, unfinished,
-};
+pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, remove_unfinished, unfinished};

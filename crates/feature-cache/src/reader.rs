@@ -45,7 +45,8 @@ impl Cache {
             }
             Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
         };
-        let text = String::from_utf8(text).map_err(|_| Error::ManifestChanged { path: path.clone() })?;
+        let text =
+            String::from_utf8(text).map_err(|_| Error::ManifestChanged { path: path.clone() })?;
         let manifest = Manifest::from_text(&text, &path)?;
         let cache = Cache { folder: folder.to_path_buf(), manifest };
         for (path, bytes, _) in cache.files()? {
@@ -166,9 +167,8 @@ impl Split {
         let parts = self.features.iter();
         let parts = parts.map(|part| (part.file.as_str(), part.bytes, part.digest.as_str()));
         let others = self.labels.iter().chain([&self.ids]);
-        let others = others.map(|FileEntry { file, bytes, digest }| {
-            (file.as_str(), *bytes, digest.as_str())
-        });
+        let others = others
+            .map(|FileEntry { file, bytes, digest }| (file.as_str(), *bytes, digest.as_str()));
         parts.chain(others)
     }
 }
@@ -267,8 +267,7 @@ impl SplitReader<'_> {
             expected: format!("shape [{}], dtype <i8", self.split.rows),
             found,
         };
-        let view =
-            ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
+        let view = ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
         if view.len() != self.split.rows {
             return Err(wrong(format!("shape {:?}", view.shape())));
         }

@@ -215,8 +215,7 @@ impl SplitWriter<'_> {
         let digest = self.array.checkpoint()?;
         let progress = SplitProgress { rows: self.array.rows_done(), digest };
         let cache = &mut *self.cache;
-        cache.progress.rows_total =
-            cache.spec.splits.values().map(|split| split.ids.len()).sum();
+        cache.progress.rows_total = cache.spec.splits.values().map(|split| split.ids.len()).sum();
         cache.progress.splits.insert(self.split, progress);
         let text = serde_json::to_vec(&cache.progress).expect("numbers and strings serialise");
         durable::replace(&cache.folder.join(files::PROGRESS), &text)?;

@@ -17,7 +17,7 @@ const RUNS: &str = "artifacts/runs";
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

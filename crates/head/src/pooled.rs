@@ -119,7 +119,9 @@ fn make(
 ) -> Result<(), Error> {
     let folder = array.parent().expect("the view lies in a folder of the cache");
     let file = |error: durable::Error| Error::Cache(error.into());
-    fs::create_dir_all(folder).map_err(durable::Error::at("make the folder", folder)).map_err(file)?;
+    fs::create_dir_all(folder)
+        .map_err(durable::Error::at("make the folder", folder))
+        .map_err(file)?;
     terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
     // A name of this process's own: another one may be doing the same.
     let temporary = array.with_extension(format!("{}.tmp", std::process::id()));
@@ -127,7 +129,9 @@ fn make(
     let mut writer = ArrayWriter::create(&temporary, split.rows(), &[row_len], Dtype::F32)?;
     for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
     let (_, digest) = writer.finish()?;
-    fs::rename(&temporary, array).map_err(durable::Error::at("put in place", array)).map_err(file)?;
+    fs::rename(&temporary, array)
+        .map_err(durable::Error::at("put in place", array))
+        .map_err(file)?;
     let content = Record { features_digest: split.features_digest(), digest };
     let json = serde_json::to_vec_pretty(&content).expect("strings serialise");
     durable::replace(record, &json).map_err(file)?;

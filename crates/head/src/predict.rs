@@ -30,9 +30,12 @@ pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Predict
     let mut predictions = Vec::with_capacity(features.rows());
     for_each_batch(&features, &head, |_, logits| {
         let classes = Vec::<i64>::try_from(most_probable(logits)?)?;
-        predictions.extend(classes.into_iter().zip(&mut ids).map(|(class, id)| {
-            Prediction { id, class: class_names[class as usize].clone() }
-        }));
+        predictions.extend(
+            classes
+                .into_iter()
+                .zip(&mut ids)
+                .map(|(class, id)| Prediction { id, class: class_names[class as usize].clone() }),
+        );
         Ok(())
     })?;
     Ok(predictions)

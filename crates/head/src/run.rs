@@ -117,7 +117,8 @@ impl Run {
         for epoch in epochs {
             csv.serialize(epoch).map_err(csv_error)?;
         }
-        let bytes_of_csv = csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
+        let bytes_of_csv =
+            csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
         durable::replace(&path, &bytes_of_csv)?;
         Ok(blake3::hash(&bytes).to_hex().to_string())
     }

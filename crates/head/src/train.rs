@@ -195,11 +195,7 @@ pub(crate) fn for_each_batch(
     Ok(())
 }
 
-fn features_of(
-    features: &PooledSplit,
-    rows: &[usize],
-    batch: &mut [f32],
-) -> Result<Tensor, Error> {
+fn features_of(features: &PooledSplit, rows: &[usize], batch: &mut [f32]) -> Result<Tensor, Error> {
     let batch = &mut batch[..rows.len() * features.row_len()];
     features.gather(rows, batch);
     Ok(Tensor::f_from_slice(batch)?.f_view([rows.len() as i64, features.row_len() as i64])?)

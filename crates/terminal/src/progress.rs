@@ -87,6 +87,7 @@ impl Progress {
     }
 
     fn rate(&self, done: u64) -> f64 {
-        done.saturating_sub(self.done_before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+        done.saturating_sub(self.done_before) as f64
+            / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 }

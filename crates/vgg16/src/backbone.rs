@@ -79,6 +79,11 @@ impl BackboneConfig {
     }
 }
 
+impl Backend {
+    /// All of them.
+    pub const ALL: [Backend; 1] = [Backend::Torch];
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -91,8 +91,7 @@ impl Preprocessor {
                 }
             }
             3 => {
-                let rgb =
-                    self.resize(image, |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from)));
+                let rgb = self.resize(image, |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from)));
                 for (pixel, rgb) in input.as_chunks_mut().0.iter_mut().zip(rgb.pixels()) {
                     self.scale(pixel, rgb.0);
                 }
@@ -185,8 +184,7 @@ mod tests {
         };
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(close(first(Family::Caffe), [51.0 - 103.939, -116.779, 255.0 - 123.68]));
-        let torchvision =
-            [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225];
+        let torchvision = [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225];
         assert!(close(first(Family::Torchvision), torchvision));
     }
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""The whole pipeline on a few thousand digits: what `just demo` runs once everything is set up.
+
+It uses only the public commands, as a script of yours would: extract once, train a head for each
+dropout rate, choose one by its validation accuracy, and make a Kaggle submission with it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DIGITS = 3000
+SIZE = 64
+DROPOUTS = [0.8, 0.5, 0.2]
+EPOCHS = 10
+
+
+def run(program: str, command: str, *flags: str) -> str:
+    """Run one of the programs; return what it prints, or end with its exit code."""
+    words = [str(ROOT / "scripts/run"), program, command, *flags]
+    result = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(result.returncode)
+    return result.stdout
+
+
+def say(text: str) -> None:
+    """Tell on standard error what is going on."""
+    print(f"\ndemo: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the pipeline and print the table."""
+    say(f"extracting {DIGITS} digits each for train, val and test at {SIZE} px, once")
+    flags = [f"--size={SIZE}", f"--limit={DIGITS}", "--json"]
+    extraction = json.loads(run("vgg-extract", "run", *flags))
+    features = extraction["features"]
+
+    say(f"training {len(DROPOUTS)} heads on the cached features")
+    rows = []
+    for p in DROPOUTS:
+        flags = [f"--features={features}", f"--p={p}", f"--epochs={EPOCHS}", "--schedule=cosine"]
+        trained = json.loads(run("vgg-head", "train", *flags, "--json"))
+        evaluated = json.loads(run("vgg-head", "evaluate", f"--run={trained['run']}", "--json"))
+        summary = trained["summary"]
+        rows.append((p, summary["seconds_an_epoch"], summary["last"], evaluated, trained["run"]))
+
+    best = max(rows, key=lambda row: row[2]["val_top1"])
+    submission = run("vgg-head", "predict", f"--run={best[4]}").strip()
+
+    rate = extraction["images_per_s"]
+    speed = f"{rate:.1f} images/s" if rate else "cached by an earlier run"
+    shown = Path(features)
+    print(f"\nfeatures    {shown}  ({3 * DIGITS} images at {SIZE} px, {speed})\n")
+    print("  p   s/epoch   val top-1   test top-1   run")
+    print("─" * 78)
+    for p, seconds, last, evaluated, folder in rows:
+        val, test = 100 * last["val_top1"], 100 * evaluated["top1"]
+        mark = " ← best on val" if folder == best[4] else ""
+        print(f"{p:4.1f}  {seconds:7.2f}  {val:8.2f} %  {test:9.2f} %   {folder}{mark}")
+    print(f"\nsubmission  {submission}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+//! What the end-to-end tests share: the programs, the real inputs, and small datasets made of them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
+
+use assert_cmd::Command;
+use feature_cache::{Cache, SplitName};
+use tempfile::TempDir;
+
+/// Exit code of bad input.
+pub const BAD_INPUT: i32 = 3;
+/// Exit code of wrong flags.
+pub const USAGE: i32 = 2;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The canonical weights file that `just setup` makes.
+///
+/// # Panics
+/// If it is not there.
+pub fn weights() -> PathBuf {
+    needed("artifacts/weights/vgg16-caffe.safetensors")
+}
+
+/// A file that `just setup` makes.
+///
+/// # Panics
+/// If it is not there.
+pub fn needed(path: &str) -> PathBuf {
+    let path = root().join(path);
+    assert!(path.exists(), "{} is missing: run 'just setup'", path.display());
+    path
+}
+
+/// `vgg-extract` with these arguments.
+pub fn vgg_extract<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    program("vgg-extract", args)
+}
+
+/// `vgg-head` with these arguments.
+pub fn vgg_head<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    program("vgg-head", args)
+}
+
+fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    // `cargo test` builds other crates' libraries, but not their programs.
+    BUILT.get_or_init(|| {
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--bins", "--quiet"])
+            .current_dir(root())
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "the programs must build");
+    });
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/debug/deps");
+    let mut command = Command::new(folder.join(name));
+    command.args(args).env_remove("LD_LIBRARY_PATH");
+    command
+}
+
+/// A program's output, with its exit code and both streams as text.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; nothing if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs a program to its end, whatever that is.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn finish(mut command: Command) -> Finished {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    Finished {
+        code: status.code(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Runs a program that must succeed and returns the last line of its output: a path.
+///
+/// # Panics
+/// If it fails.
+pub fn path_from(command: Command) -> PathBuf {
+    let finished = finish(command);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    PathBuf::from(finished.stdout.lines().last().expect("a path is printed"))
+}
+
+/// Asserts that a program refuses its input with this exit code, naming everything in `says`.
+///
+/// # Panics
+/// If it does not.
+pub fn assert_refused(command: Command, code: i32, says: &[&str]) {
+    let finished = finish(command);
+    assert_eq!(finished.code, Some(code), "{finished:?}");
+    assert_eq!(finished.stdout, "", "nothing but results goes to standard output");
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    for text in says {
+        assert!(finished.stderr.contains(text), "'{text}' is not in: {}", finished.stderr);
+    }
+}
+
+/// Real digits: images `[N, 28, 28]` and labels `[N]` of one of MNIST's two files.
+#[derive(Debug, Clone)]
+pub struct Digits {
+    /// `N × 784` bytes.
+    pub pixels: Vec<u8>,
+    /// One a digit.
+    pub labels: Vec<u8>,
+}
+
+impl Digits {
+    /// The first `count` of MNIST's file (`train` or `t10k`).
+    ///
+    /// # Panics
+    /// If `just setup` was not run.
+    pub fn first(file: &str, count: usize) -> Digits {
+        let read = |kind: &str, header: usize, size: usize| {
+            let path = needed(&format!("data/mnist/{file}-{kind}-ubyte"));
+            let bytes = fs::read(path).expect("MNIST can be read");
+            bytes[header..header + count * size].to_vec()
+        };
+        Digits { pixels: read("images-idx3", 16, 784), labels: read("labels-idx1", 8, 1) }
+    }
+
+    /// The bytes of an IDX image file.
+    pub fn idx_images(&self) -> Vec<u8> {
+        let count = (self.pixels.len() / 784) as u32;
+        let mut bytes = Vec::new();
+        for number in [0x0803, count, 28, 28] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend(&self.pixels);
+        bytes
+    }
+
+    /// The bytes of an IDX label file.
+    pub fn idx_labels(&self) -> Vec<u8> {
+        let mut bytes = 0x0801u32.to_be_bytes().to_vec();
+        bytes.extend((self.labels.len() as u32).to_be_bytes());
+        bytes.extend(&self.labels);
+        bytes
+    }
+
+    /// The text of a Kaggle CSV file, with or without labels.
+    pub fn csv(&self, labelled: bool) -> String {
+        let mut text = String::new();
+        let columns = (0..784).map(|pixel| format!("pixel{pixel}"));
+        let columns: Vec<String> =
+            labelled.then(|| "label".to_owned()).into_iter().chain(columns).collect();
+        text.push_str(&columns.join(","));
+        text.push('\n');
+        for (pixels, label) in self.pixels.chunks(784).zip(&self.labels) {
+            let label = labelled.then(|| label.to_string());
+            let fields: Vec<String> =
+                label.into_iter().chain(pixels.iter().map(u8::to_string)).collect();
+            text.push_str(&fields.join(","));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A folder of its own for a test, removed at its end, with a small dataset of real digits in
+/// `digits/`: 30 for training and validation, 7 for test.
+#[derive(Debug)]
+pub struct Workplace {
+    folder: TempDir,
+}
+
+impl Workplace {
+    /// A folder with a small dataset as IDX files.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new() -> Workplace {
+        let workplace = Workplace::empty();
+        workplace.write_idx("digits", &Digits::first("train", 30), &Digits::first("t10k", 7));
+        workplace
+    }
+
+    /// A folder without a dataset.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn empty() -> Workplace {
+        Workplace { folder: tempfile::tempdir().expect("a temporary folder can be made") }
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, making its folder.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .and_then(|()| fs::File::create(&path)?.write_all(bytes))
+            .expect("the test can write its own folder");
+        path
+    }
+
+    /// Writes a dataset as the four IDX files.
+    pub fn write_idx(&self, folder: &str, train: &Digits, test: &Digits) {
+        for (file, digits) in [("train", train), ("t10k", test)] {
+            self.write(&format!("{folder}/{file}-images-idx3-ubyte"), &digits.idx_images());
+            self.write(&format!("{folder}/{file}-labels-idx1-ubyte"), &digits.idx_labels());
+        }
+    }
+
+    /// `vgg-extract run` on a dataset of this folder, at the smallest size unless `more` says
+    /// otherwise.
+    pub fn run(&self, dataset: &str, more: &[&str]) -> Command {
+        let mut command = vgg_extract(["run", "--threads=2"]);
+        command.arg("--dataset").arg(self.path(dataset));
+        command.arg("--weights").arg(weights());
+        command.arg("--out").arg(self.path("features"));
+        if !more.iter().any(|flag| flag.starts_with("--size")) {
+            command.arg("--size=32");
+        }
+        command.args(more);
+        command
+    }
+
+    /// The features of the small dataset.
+    pub fn extract(&self) -> PathBuf {
+        path_from(self.run("digits", &[]))
+    }
+
+    /// `vgg-head train` on a cache.
+    pub fn train(&self, cache: &Path, more: &[&str]) -> Command {
+        let mut command = vgg_head(["train", "--threads=2"]);
+        command.arg("--features").arg(cache).arg("--out").arg(self.path("runs")).args(more);
+        command
+    }
+}
+
+impl Default for Workplace {
+    fn default() -> Workplace {
+        Workplace::new()
+    }
+}
+
+/// Every row of a split, `[rows, C·H·W]`.
+///
+/// # Panics
+/// If there is no such split.
+pub fn rows_of(cache: &Cache, split: SplitName) -> Vec<Vec<f32>> {
+    let split = cache.split(split).expect("the split is there");
+    let row = |row| {
+        let mut values = vec![0.0; split.row_len()];
+        split.read_row(row, &mut values);
+        values
+    };
+    (0..split.rows()).map(row).collect()
+}
+
+/// Asserts that two lists of numbers differ by at most `tolerance` of the second's largest.
+///
+/// # Panics
+/// If they do not.
+pub fn assert_close(found: &[f32], golden: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), golden.len());
+    let scale = golden.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let differences = found.iter().zip(golden).map(|(a, b)| (a - b).abs());
+    let worst = differences.fold(0.0f32, f32::max);
+    assert!(worst <= tolerance * scale, "{worst} > {tolerance} · {scale}");
+}

@@ -1,0 +1,396 @@
+//! What the programs say to input that they cannot use: exit code 3 for files, 2 for flags, and a
+//! message that names the file, the row, what was found and what was expected.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use end_to_end::{
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
+};
+use prost::Message;
+
+fn refused(workplace: &Workplace, dataset: &str, says: &[&str]) {
+    assert_refused(workplace.run(dataset, &[]), BAD_INPUT, says);
+}
+
+#[test]
+fn missing_and_empty_folders() {
+    let workplace = Workplace::empty();
+    refused(&workplace, "nowhere", &["nowhere", "there is no dataset folder", "just setup"]);
+    fs::create_dir(workplace.path("empty")).unwrap();
+    refused(&workplace, "empty", &["empty", "no dataset of a known form", "train.csv"]);
+}
+
+#[test]
+fn broken_idx_files() {
+    let digits = Digits::first("train", 30);
+    let images = digits.idx_images();
+    let workplace = Workplace::new();
+    let file = "digits/train-images-idx3-ubyte";
+    let replace = |bytes: &[u8], says: &[&str]| {
+        workplace.write(file, bytes);
+        refused(&workplace, "digits", says);
+    };
+    replace(
+        &images[..images.len() - 1],
+        &[file, "23535 bytes", "30 images of 28x28, 23536 bytes", "truncated"],
+    );
+    replace(&[&images[..], &[0]].concat(), &[file, "23537 bytes", "23536 bytes"]);
+    replace(&images[..6], &[file, "6 bytes", "within the header"]);
+    replace(&digits.idx_labels(), &[file, "0x00000801", "expected 0x00000803"]);
+    replace(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], &[file, "wrong magic number", "compressed"]);
+    let mut huge = images.clone();
+    huge[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+    replace(&huge, &[file, "4294967295 images"]);
+    let none = Digits { pixels: Vec::new(), labels: Vec::new() };
+    replace(&none.idx_images(), &[file, "holds no images"]);
+    let fewer = Digits::first("train", 29);
+    replace(&fewer.idx_images(), &["29 images", "30 labels", "train-labels-idx1-ubyte"]);
+    fs::remove_file(workplace.path("digits/train-labels-idx1-ubyte")).unwrap();
+    refused(&workplace, "digits", &["train-labels-idx1-ubyte", "is missing"]);
+}
+
+#[test]
+fn broken_csv_files() {
+    let text = Digits::first("train", 30).csv(true);
+    let workplace = Workplace::empty();
+    let lines: Vec<&str> = text.lines().collect();
+    let replace = |lines: &[String], says: &[&str]| {
+        workplace.write("csv/train.csv", lines.join("\n").as_bytes());
+        refused(&workplace, "csv", says);
+    };
+    let with_line = |number: usize, line: String| {
+        let mut lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+        lines[number - 1] = line;
+        lines
+    };
+    let with_field = |number: usize, field: usize, value: &str| {
+        let mut fields: Vec<&str> = lines[number - 1].split(',').collect();
+        fields[field] = value;
+        with_line(number, fields.join(","))
+    };
+    let file = "train.csv";
+    let without_column: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let mut fields: Vec<&str> = line.split(',').collect();
+            fields.remove(18);
+            fields.join(",")
+        })
+        .collect();
+    replace(&without_column, &[file, "column 'pixel17' is missing", "found 'pixel18'"]);
+    replace(&with_line(1, lines[0].replace("label", "digit")), &[file, "first column", "label"]);
+    replace(&with_field(5, 3, "x"), &[file, "line 5", "'pixel2'", "'x'", "from 0 to 255"]);
+    replace(&with_field(7, 784, "256"), &[file, "line 7", "'pixel783'", "'256'"]);
+    replace(&with_field(7, 10, "-1"), &[file, "line 7", "'pixel9'", "'-1'"]);
+    replace(&with_field(9, 10, ""), &[file, "line 9", "'pixel9'", "''"]);
+    replace(&with_field(3, 0, "seven"), &[file, "line 3", "'label'", "'seven'"]);
+    replace(
+        &with_line(4, lines[3].rsplit_once(',').unwrap().0.to_owned()),
+        &[file, "line 4 has 784 fields, expected 785"],
+    );
+    replace(
+        &with_line(4, format!("{},1", lines[3])),
+        &[file, "line 4 has 786 fields, expected 785"],
+    );
+    replace(&[lines[0].to_owned()], &[file, "no images"]);
+    replace(&[], &[file]);
+}
+
+#[test]
+fn labels_missing_where_training_needs_them() {
+    let workplace = Workplace::empty();
+    // A cache of unlabelled training rows cannot come from a dataset; a foreign writer can make one.
+    let cache = foreign_cache(&workplace, false);
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
+}
+
+/// A cache of one train split that was written through the library, of random features.
+fn foreign_cache(workplace: &Workplace, labelled: bool) -> PathBuf {
+    use feature_cache::{
+        CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
+        WeightsInputs,
+    };
+    let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
+    let labels = labelled.then(|| vec![1; 6]);
+    let spec = CacheSpec {
+        inputs: Inputs {
+            dataset: DatasetInputs {
+                name: "foreign".into(),
+                path: String::new(),
+                digest: String::new(),
+                val_fraction: 0.0,
+                limit: None,
+                seed: 0,
+            },
+            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+            backbone: "vgg16".into(),
+            cut: "features.29".into(),
+            height: 32,
+            width: 32,
+            resize: "bilinear".into(),
+            numerics: "torch".into(),
+            augmentation: None,
+            dtype: Dtype::F32,
+        },
+        class_names: vec!["cat".into(), "dog".into()],
+        feature_shape: [3, 2, 2],
+        splits: [(SplitName::Train, SplitSpec { ids, labels })].into(),
+    };
+    let Started::Unfinished(mut writer) =
+        CacheWriter::start(&workplace.path("features"), spec).unwrap()
+    else {
+        panic!("the folder is new")
+    };
+    let mut split = writer.split(SplitName::Train).unwrap();
+    split.append(&[1.0; 6 * 12]).unwrap();
+    split.finish().unwrap();
+    writer.finish().unwrap().folder().to_path_buf()
+}
+
+#[test]
+fn one_class_only() {
+    let workplace = Workplace::empty();
+    let cache = foreign_cache(&workplace, true);
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('dog')"]);
+}
+
+#[test]
+fn broken_weights() {
+    let workplace = Workplace::new();
+    let whole = fs::read(weights()).unwrap();
+    let run_with = |file: &Path, says: &[&str]| {
+        let flag = format!("--weights={}", file.display());
+        let mut command = vgg_extract(["run", &flag, "--size=32"]);
+        command.arg("--dataset").arg(workplace.path("digits"));
+        command.arg("--out").arg(workplace.path("features"));
+        assert_refused(command, BAD_INPUT, says);
+    };
+    run_with(&workplace.path("none.safetensors"), &["none.safetensors", "import-weights"]);
+    let half = workplace.write("half.safetensors", &whole[..whole.len() / 2]);
+    run_with(&half, &["half.safetensors", "not a whole safetensors file"]);
+    // The last number of the file, which is of a bias or a weight.
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 4;
+    damaged[last] ^= 1;
+    run_with(&workplace.write("bit.safetensors", &damaged), &["bit.safetensors", "damaged"]);
+    damaged[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let nan = workplace.write("nan.safetensors", &damaged);
+    run_with(&nan, &["nan.safetensors", "value NaN"]);
+
+    let import = |file: &Path, says: &[&str]| {
+        let out = format!("--out={}", workplace.path("imported.safetensors").display());
+        let mut command = vgg_extract(["import-weights", "--family=caffe", &out]);
+        command.arg(file);
+        assert_refused(command, BAD_INPUT, says);
+        assert!(!workplace.path("imported.safetensors").exists());
+    };
+    import(&nan, &["value NaN"]);
+    import(&workplace.path("none.onnx"), &["none.onnx", "no weights file"]);
+    import(&workplace.write("weights.h5", b"HDF"), &["weights.h5", ".onnx or .safetensors"]);
+    let onnx = fs::read(end_to_end::needed("artifacts/weights/vgg16-caffe.onnx")).unwrap();
+    import(
+        &workplace.write("half.onnx", &onnx[..1 << 20]),
+        &["half.onnx", "not a whole ONNX file"],
+    );
+    import(&workplace.write("12.onnx", &tiny_onnx(12, 3)), &["12.onnx", "12 convolutions", "13"]);
+    import(
+        &workplace.write("shape.onnx", &tiny_onnx(13, 5)),
+        &["shape.onnx", "shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"],
+    );
+    let shape = vec![64, 3, 5, 5];
+    let bytes = vec![0; 4 * 64 * 75];
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes);
+    let file = safetensors::serialize([("features.0.weight", view.unwrap())], None).unwrap();
+    import(
+        &workplace.write("shape.safetensors", &file),
+        &["features.0.weight", "shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"],
+    );
+    run_with(&workplace.path("shape.safetensors"), &["--family"]);
+}
+
+/// An ONNX file of `count` convolutions of 64×3×side×side.
+fn tiny_onnx(count: usize, side: i64) -> Vec<u8> {
+    #[derive(Clone, PartialEq, Message)]
+    struct Model {
+        #[prost(message, optional, tag = "7")]
+        graph: Option<Graph>,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Graph {
+        #[prost(message, repeated, tag = "1")]
+        node: Vec<Node>,
+        #[prost(message, repeated, tag = "5")]
+        initializer: Vec<Tensor>,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Node {
+        #[prost(string, repeated, tag = "1")]
+        input: Vec<String>,
+        #[prost(string, tag = "4")]
+        op_type: String,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct Tensor {
+        #[prost(int64, repeated, tag = "1")]
+        dims: Vec<i64>,
+        #[prost(int32, tag = "2")]
+        data_type: i32,
+        #[prost(string, tag = "8")]
+        name: String,
+        #[prost(bytes = "vec", tag = "9")]
+        raw_data: Vec<u8>,
+    }
+    let tensor = |name: String, dims: Vec<i64>| {
+        let numbers: i64 = dims.iter().product();
+        Tensor { dims, data_type: 1, name, raw_data: vec![0; 4 * numbers as usize] }
+    };
+    let mut graph = Graph::default();
+    for index in 0..count {
+        let input = vec!["x".into(), format!("w{index}"), format!("b{index}")];
+        graph.node.push(Node { input, op_type: "Conv".into() });
+        graph.initializer.push(tensor(format!("w{index}"), vec![64, 3, side, side]));
+        graph.initializer.push(tensor(format!("b{index}"), vec![64]));
+    }
+    Model { graph: Some(graph) }.encode_to_vec()
+}
+
+#[test]
+fn broken_caches() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    let features = format!("--features={}", cache.display());
+    let damage = |file: &str, change: &dyn Fn(&mut Vec<u8>), says: &[&str], opens: bool| {
+        let path = cache.join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        assert_refused(vgg_extract(["verify", &features]), BAD_INPUT, says);
+        if !opens {
+            assert_refused(workplace.train(&cache, &[]), BAD_INPUT, says);
+            assert_refused(workplace.run("digits", &[]), BAD_INPUT, says);
+        }
+        fs::write(&path, whole).unwrap();
+    };
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 16;
+    };
+    // Training reads all of these and checks their digests, before it pools them for the first time.
+    for file in ["train/features.npy", "train/labels.npy"] {
+        damage(file, &flip, &[file, "is damaged", "BLAKE3"], true);
+    }
+    let path = cache.join("train/features.npy");
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flip(&mut flipped);
+    fs::write(&path, flipped).unwrap();
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train/features.npy", "is damaged"]);
+    fs::write(&path, whole).unwrap();
+    damage("val/ids.txt", &flip, &["val/ids.txt", "is damaged"], true);
+    let truncate = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1);
+    damage("test/features.npy", &truncate, &["test/features.npy", "57471 bytes", "57472"], false);
+    let header = |bytes: &mut Vec<u8>| {
+        let at = bytes.windows(4).position(|window| window == b"512,").unwrap();
+        bytes[at..at + 4].copy_from_slice(b"256,");
+    };
+    damage("val/features.npy", &header, &["val/features.npy", "header does not agree"], false);
+    let replace_text = |from: &'static str, to: &'static str| {
+        move |bytes: &mut Vec<u8>| {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(text.contains(from), "{text}");
+            *bytes = text.replacen(from, to, 1).into_bytes();
+        }
+    };
+    let manifest = "manifest.json";
+    damage(manifest, &truncate, &[manifest], false);
+    let newer = replace_text("\"format_version\": 1", "\"format_version\": 2");
+    damage(manifest, &newer, &[manifest, "format version 2", "up to 1"], false);
+    let other = replace_text("\"rows\": 25", "\"rows\": 24");
+    damage(manifest, &other, &[manifest, "changed after it was written"], false);
+    let outside = replace_text("train/features.npy", "../../../etc/passwd");
+    damage(manifest, &outside, &[manifest, "changed after it was written"], false);
+
+    fs::remove_file(cache.join("val/ids.txt")).unwrap();
+    let says = ["val/ids.txt", "is missing"];
+    assert_refused(vgg_extract(["verify", &features]), BAD_INPUT, &says);
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+    fs::remove_file(cache.join(manifest)).unwrap();
+    let says = ["not a finished feature cache", "manifest.json"];
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+    // Without a manifest it is unfinished work, and is done again.
+    assert_eq!(path_from(workplace.run("digits", &[])), cache);
+    path_from(workplace.train(&cache, &[]));
+}
+
+#[test]
+fn runs_that_are_none() {
+    let workplace = Workplace::new();
+    let run = format!("--run={}", workplace.path("nothing").display());
+    for command in ["evaluate", "predict"] {
+        assert_refused(vgg_head([command, &run]), BAD_INPUT, &["nothing is no run", "config.json"]);
+    }
+    let cache = workplace.extract();
+    let run = path_from(workplace.train(&cache, &[]));
+    let run_flag = format!("--run={}", run.display());
+    let other = path_from(workplace.run("digits", &["--size=48"]));
+    let other = format!("--features={}", other.display());
+    assert_refused(
+        vgg_head(["evaluate", &run_flag, &other]),
+        BAD_INPUT,
+        &["was trained on the features"],
+    );
+    let head = run.join("head.safetensors");
+    let mut bytes = fs::read(&head).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&head, bytes).unwrap();
+    assert_refused(vgg_head(["predict", &run_flag]), BAD_INPUT, &["head.safetensors", "damaged"]);
+}
+
+#[test]
+fn wrong_flags() {
+    for flag in [
+        "--size=28",
+        "--size=0",
+        "--size=96x",
+        "--dtype=f64",
+        "--limit=0",
+        "--val-fraction=1",
+        "--val-fraction=-0.1",
+        "--val-fraction=x",
+        "--threads=0",
+        "--batch-size=0",
+        "--backend=tpu",
+        "--device=npu",
+        "--resize=nearest",
+        "--colour=red",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        assert_refused(vgg_extract(["run", flag]), USAGE, &[name, "--help"]);
+    }
+    assert_refused(
+        vgg_extract(["run", "--size=28"]),
+        USAGE,
+        &["halves an image five times", "28x28", "32", "size=96"],
+    );
+    for flag in [
+        "--p=1.5",
+        "--p=1",
+        "--p=-0.1",
+        "--p=x",
+        "--epochs=0",
+        "--lr=0",
+        "--lr=nan",
+        "--batch-size=0",
+        "--arch=resnet",
+        "--schedule=linear",
+        "--threads=0",
+    ] {
+        let name = flag.split('=').next().unwrap();
+        assert_refused(vgg_head(["train", flag]), USAGE, &[name, "--help"]);
+    }
+    assert_refused(vgg_extract(["import-weights", "x.onnx"]), USAGE, &["--family", "--help"]);
+    assert_refused(vgg_head(["predict", "--split=all"]), USAGE, &["--split"]);
+}

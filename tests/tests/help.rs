@@ -1,0 +1,22 @@
+//! `--help` as it reads: a change to it is a change to what scripts and people rely on.
+
+use end_to_end::{finish, vgg_extract, vgg_head};
+
+#[test]
+fn help_of_every_command() {
+    for (program, commands) in [
+        ("vgg-extract", &["run", "import-weights", "verify", "inspect", "status", "gc"][..]),
+        ("vgg-head", &["train", "evaluate", "predict"]),
+    ] {
+        for command in [""].iter().chain(commands) {
+            let args = [*command, "--help"].into_iter().filter(|arg| !arg.is_empty());
+            let finished = finish(match program {
+                "vgg-extract" => vgg_extract(args),
+                _ => vgg_head(args),
+            });
+            assert_eq!(finished.code, Some(0));
+            let name = format!("{program} {command}").trim().replace(' ', "-");
+            insta::assert_snapshot!(name, finished.stdout);
+        }
+    }
+}
