@@ -1,0 +1,230 @@
+//! How fast the thirteen convolutions of VGG16 run, and where the time goes.
+//!
+//! ```text
+//! cargo run -p winograd --example bench -- --size 96 --batch 32 --threads 2 --accuracy fast
+//! ```
+//!
+//! Prints images/s and a table with a row for each layer. With `--serve 1` it reads lines from
+//! standard input instead, each a number of seconds, and answers each with the images/s of the
+//! median pass in that time, so that a script can measure several programs in turn.
+//!
+//! `--weights FILE` takes real weights; without it they are random, which is as fast.
+
+mod vgg16;
+
+use std::{
+    error::Error,
+    hint::black_box,
+    io::{BufRead, Write},
+    time::{Duration, Instant},
+};
+
+use vgg16::{Vgg16, option};
+use winograd::{Accuracy, LayerTimes, Method, Network, NetworkConfig};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let size: usize = option("size", 96);
+    let config = NetworkConfig {
+        height: option("height", size),
+        width: option("width", size),
+        batch_size: option("batch", 32),
+        threads: option("threads", 2),
+        accuracy: option("accuracy", Accuracy::Fast),
+    };
+    let path = option("weights", String::new());
+    let vgg16 = if path.is_empty() { Vgg16::random(0) } else { Vgg16::open(path.as_ref())? };
+
+    let start = Instant::now();
+    let mut network = Network::new(&vgg16.layers(), &config)?;
+    let planned = start.elapsed();
+    let (channels, height, width) = network.output_shape();
+    let images: Vec<f32> = (0..config.batch_size * 3 * config.height * config.width)
+        .map(|i| (i * 7919 % 256) as f32 - 128.0)
+        .collect();
+    let mut features = vec![0.0; config.batch_size * channels * height * width];
+
+    if option("serve", 0) != 0 {
+        println!("ready");
+        std::io::stdout().flush()?;
+        for line in std::io::stdin().lock().lines() {
+            let seconds = Duration::from_secs_f64(line?.trim().parse()?);
+            let median = passes(seconds, || network.forward(&images, &mut features))?;
+            println!("{:.3}", config.batch_size as f64 / median.as_secs_f64());
+            std::io::stdout().flush()?;
+        }
+        return Ok(());
+    }
+
+    let seconds = Duration::from_secs_f64(option("seconds", 4.0));
+    let peak = fma_peak();
+    network.forward(&images, &mut features)?;
+    let median = passes(seconds, || network.forward(&images, &mut features))?;
+    let mut sums = vec![LayerTimes::default(); network.plan().layers.len()];
+    let (mut elapsed, mut runs) = (Duration::ZERO, 0);
+    let start = Instant::now();
+    while start.elapsed() < seconds {
+        let profile = network.forward_profiled(&images, &mut features)?;
+        elapsed += profile.elapsed;
+        runs += 1;
+        for (sum, layer) in sums.iter_mut().zip(&profile.layers) {
+            sum.input += layer.input;
+            sum.products += layer.products;
+            sum.output += layer.output;
+            sum.wait += layer.wait;
+        }
+    }
+
+    let plan = network.plan();
+    let images = config.batch_size as f64;
+    println!(
+        "{}x{} px, batch {}, {} threads, {}: {:.1} images/s, {:.2} ms a pass",
+        config.height,
+        config.width,
+        config.batch_size,
+        config.threads,
+        plan.numerics(),
+        images / median.as_secs_f64(),
+        median.as_secs_f64() * 1e3
+    );
+    println!(
+        "planned in {:.2} s, {} MiB held, {} MiB resident at most, FMA peak {:.0} GFLOP/s a core",
+        planned.as_secs_f64(),
+        network.bytes() >> 20,
+        peak_memory().map_or("?".to_owned(), |bytes| (bytes >> 20).to_string()),
+        peak / 1e9
+    );
+    println!();
+    println!(
+        "{:<9} {:>16} {:>6} {:>8} {:>6} {:>10} {:>8} {:>6} {:>6} {:>6} {:>6}",
+        "layer",
+        "channels",
+        "tile",
+        "ms",
+        "share",
+        "effective",
+        "products",
+        "in",
+        "prod.",
+        "out",
+        "wait"
+    );
+    println!(
+        "{:<9} {:>16} {:>6} {:>8} {:>6} {:>10} {:>8} {:>6} {:>6} {:>6} {:>6}",
+        "", "", "", "", "%", "GFLOP/s", "% peak", "%", "%", "%", "%"
+    );
+    let row = |name: &str, what: &str, method: &str, times: &LayerTimes, direct: f64, real: f64| {
+        let total = times.total().as_secs_f64();
+        let wall = total / config.threads as f64;
+        let passes = f64::from(runs);
+        let part = |time: Duration| 100.0 * time.as_secs_f64() / total;
+        println!(
+            "{:<9} {:>16} {:>6} {:>8.2} {:>6.1} {:>10.0} {:>8.1} {:>6.1} {:>6.1} {:>6.1} {:>6.1}",
+            name,
+            what,
+            method,
+            wall / passes * 1e3,
+            100.0 * wall / elapsed.as_secs_f64(),
+            direct * images * passes / wall / 1e9,
+            100.0 * real * images * passes / times.products.as_secs_f64() / peak,
+            part(times.input),
+            part(times.products),
+            part(times.output),
+            part(times.wait)
+        );
+    };
+    let mut all = LayerTimes::default();
+    let (mut direct, mut real) = (0.0, 0.0);
+    let names =
+        ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3"];
+    for ((layer, times), name) in plan.layers.iter().zip(&sums).zip(names) {
+        let what = format!(
+            "{}-{} @{}x{}",
+            layer.in_channels, layer.out_channels, layer.height, layer.width
+        );
+        let method = match layer.method {
+            Method::Direct => "direct".to_owned(),
+            Method::Winograd(kind) => kind.to_string(),
+        };
+        row(
+            &format!("conv{name}"),
+            &what,
+            &method,
+            times,
+            layer.direct_flops(),
+            layer.product_flops(),
+        );
+        all.input += times.input;
+        all.products += times.products;
+        all.output += times.output;
+        all.wait += times.wait;
+        direct += layer.direct_flops();
+        real += layer.product_flops();
+    }
+    row("all", "", "", &all, direct, real);
+    Ok(())
+}
+
+/// The median time of a pass, of as many as fit into `seconds`, but at least three.
+fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while start.elapsed() < seconds || times.len() < 3 {
+        let start = Instant::now();
+        pass()?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
+}
+
+/// Floating-point operations a second of one core in nothing but fused multiply-adds: what no
+/// product can exceed. The best of some short runs.
+fn fma_peak() -> f64 {
+    const TURNS: usize = 1 << 20;
+    /// Enough independent sums to hide the latency, few enough for the registers.
+    const SUMS: usize = 12;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn chain(factor: f32) -> [[f32; LANES]; SUMS] {
+        let mut sums = [[factor; LANES]; SUMS];
+        for _ in 0..TURNS {
+            for sum in &mut sums {
+                for lane in sum {
+                    *lane = lane.mul_add(factor, factor);
+                }
+            }
+        }
+        sums
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn chain_avx2(factor: f32) -> [[f32; LANES]; SUMS] {
+        chain(factor)
+    }
+
+    let run = || {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            #[allow(unsafe_code)] // To call a function for another instruction set.
+            // SAFETY: the features are there.
+            return unsafe { chain_avx2(black_box(0.5)) };
+        }
+        chain(black_box(0.5))
+    };
+    let seconds = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            black_box(run());
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    (2 * TURNS * SUMS * LANES) as f64 / seconds
+}
+
+/// The most memory this process ever had resident, where the system says.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? << 10)
+}

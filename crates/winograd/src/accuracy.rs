@@ -1,0 +1,39 @@
+//! How exact the results must be: the one choice a caller has, and a part of every cache key.
+
+use std::{fmt, str::FromStr};
+
+/// How far results may lie from exact arithmetic, as `max|Δ| / max|reference|` over a feature map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Accuracy {
+    /// At most 5e-6, about the error of a direct convolution in float32.
+    Exact,
+    /// At most 5e-5, for larger tiles and fewer multiplications.
+    #[default]
+    Fast,
+}
+
+/// A word that is neither `exact` nor `fast`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown accuracy {0:?}, expected \"exact\" or \"fast\"")]
+pub struct ParseAccuracyError(String);
+
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Accuracy::Exact => "exact",
+            Accuracy::Fast => "fast",
+        })
+    }
+}
+
+impl FromStr for Accuracy {
+    type Err = ParseAccuracyError;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "exact" => Ok(Accuracy::Exact),
+            "fast" => Ok(Accuracy::Fast),
+            other => Err(ParseAccuracyError(other.to_owned())),
+        }
+    }
+}

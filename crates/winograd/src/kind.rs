@@ -1,0 +1,137 @@
+//! The tile kinds, as values: what the planner chooses from.
+
+use std::fmt;
+
+use crate::{
+    points::{P2, P4, P5, P6, P7, P8},
+    transform::{MAX_SIDE, ToomCook, Transform, Z3},
+};
+
+/// A tile: how many outputs are computed at a time, and by which algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TileKind {
+    /// 2x2 outputs from 4x4 products; for the smallest maps.
+    F2,
+    /// 4x4 outputs from 6x6 products.
+    F4,
+    /// 5x5 outputs from 7x7 products.
+    F5,
+    /// 6x6 outputs from 8x8 products.
+    F6,
+    /// 7x7 outputs from 9x9 products.
+    F7,
+    /// 8x8 outputs from 10x10 products.
+    F8,
+    /// A whole 3x3 map from 4x4 products.
+    Z3,
+}
+
+/// Evaluates an expression with `$transform` standing for the kind's [`Transform`].
+macro_rules! with_transform {
+    ($kind:expr, $transform:ident => $body:expr) => {
+        match $kind {
+            $crate::kind::TileKind::F2 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P2>;
+                $body
+            }
+            $crate::kind::TileKind::F4 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P4>;
+                $body
+            }
+            $crate::kind::TileKind::F5 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P5>;
+                $body
+            }
+            $crate::kind::TileKind::F6 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P6>;
+                $body
+            }
+            $crate::kind::TileKind::F7 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P7>;
+                $body
+            }
+            $crate::kind::TileKind::F8 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P8>;
+                $body
+            }
+            $crate::kind::TileKind::Z3 => {
+                type $transform = $crate::transform::Z3;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_transform;
+
+impl TileKind {
+    /// Every kind.
+    pub const ALL: [TileKind; 7] = [
+        TileKind::F2,
+        TileKind::F4,
+        TileKind::F5,
+        TileKind::F6,
+        TileKind::F7,
+        TileKind::F8,
+        TileKind::Z3,
+    ];
+
+    /// Outputs a side.
+    pub fn outputs(self) -> usize {
+        with_transform!(self, T => T::M)
+    }
+
+    /// Products a side.
+    pub fn products(self) -> usize {
+        with_transform!(self, T => T::A)
+    }
+
+    /// Rows and columns of a frame, border included, in which every tile can be read that covers
+    /// a map of this size.
+    pub(crate) fn frame(self, height: usize, width: usize) -> (usize, usize) {
+        with_transform!(self, T => {
+            let side = |pixels: usize| (pixels.div_ceil(T::M) - 1) * T::M + T::OFFSET + T::INPUTS;
+            (side(height), side(width))
+        })
+    }
+
+    /// A 3x3 kernel in the frequency domain: `G w Gᵀ`, row by row.
+    pub(crate) fn weights(self, kernel: &[f32; 9], out: &mut [f32]) {
+        with_transform!(self, T => {
+            let mut columns = [[0.0; MAX_SIDE]; 3];
+            for (x, column) in columns.iter_mut().enumerate() {
+                *column = T::weight([0, 1, 2].map(|y| f64::from(kernel[3 * y + x])));
+            }
+            for i in 0..T::A {
+                let row = T::weight([columns[0][i], columns[1][i], columns[2][i]]);
+                for j in 0..T::A {
+                    out[i * T::A + j] = row[j] as f32;
+                }
+            }
+        })
+    }
+}
+
+impl fmt::Display for TileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TileKind::F2 => "F2",
+            TileKind::F4 => "F4",
+            TileKind::F5 => "F5",
+            TileKind::F6 => "F6",
+            TileKind::F7 => "F7",
+            TileKind::F8 => "F8",
+            TileKind::Z3 => "Z3",
+        })
+    }
+}
+
+// Every transform fits into the room that the kernels have for a side.
+const _: () = {
+    assert!(ToomCook::<P2>::A <= MAX_SIDE && ToomCook::<P2>::M == 2);
+    assert!(ToomCook::<P4>::A <= MAX_SIDE && ToomCook::<P4>::M == 4);
+    assert!(ToomCook::<P5>::A <= MAX_SIDE && ToomCook::<P5>::M == 5);
+    assert!(ToomCook::<P6>::A <= MAX_SIDE && ToomCook::<P6>::M == 6);
+    assert!(ToomCook::<P7>::A <= MAX_SIDE && ToomCook::<P7>::M == 7);
+    assert!(ToomCook::<P8>::A <= MAX_SIDE && ToomCook::<P8>::M == 8);
+    assert!(Z3::A <= MAX_SIDE);
+};

@@ -1,0 +1,72 @@
+//! Networks of 3x3 convolutions, stride 1, such as VGG: several times as fast as direct
+//! convolution, because each costs a fraction of the multiplications.
+//!
+//! Weights and images go in, features come out; all in `f32`, all in C order. The crate's README
+//! has the mathematics, the memory layout and the measurements.
+//!
+//! ```
+//! use winograd::{Accuracy, ConvLayer, Network, NetworkConfig};
+//!
+//! let (weight, bias) = (vec![0.1; 8 * 3 * 9], vec![0.0; 8]);
+//! let layers = [ConvLayer {
+//!     in_channels: 3,
+//!     out_channels: 8,
+//!     weight: &weight,
+//!     bias: &bias,
+//!     max_pool: true,
+//! }];
+//! let config = NetworkConfig {
+//!     height: 32,
+//!     width: 48,
+//!     batch_size: 4,
+//!     threads: 2,
+//!     accuracy: Accuracy::Fast,
+//! };
+//! let mut network = Network::new(&layers, &config)?;
+//! assert_eq!(network.output_shape(), (8, 16, 24));
+//!
+//! let images = vec![1.0; 2 * 3 * 32 * 48];
+//! let mut features = vec![0.0; 2 * 8 * 16 * 24];
+//! network.forward(&images, &mut features)?;
+//! # Ok::<(), winograd::Error>(())
+//! ```
+//!
+//! In reading order:
+//! - [`points`], [`transform`], [`kind`]: the algorithms;
+//! - [`simd`], [`tile`], [`microkernel`], [`product`], [`direct`], [`pool`]: the kernels, generic
+//!   over the vector, and [`isa`], which compiles them for each instruction set;
+//! - [`buffer`], [`activation`], [`weights`]: the memory;
+//! - [`plan`], [`team`], [`layer`], [`network`]: which layer does what, on which thread.
+
+#![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
+
+mod accuracy;
+mod activation;
+mod buffer;
+mod clock;
+mod direct;
+mod error;
+mod isa;
+mod kind;
+mod layer;
+mod microkernel;
+mod network;
+mod plan;
+mod points;
+mod pool;
+mod product;
+mod simd;
+mod team;
+mod tile;
+mod transform;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use accuracy::{Accuracy, ParseAccuracyError};
+pub use clock::LayerTimes;
+pub use error::Error;
+pub use kind::TileKind;
+pub use network::{ConvLayer, Network, NetworkConfig, Profile};
+pub use plan::{LayerPlan, Method, Plan};

@@ -1,0 +1,418 @@
+//! A whole network: its layers, the maps between them, and the forward pass.
+
+#![allow(unsafe_code)] // The forward pass shares buffers between threads.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    accuracy::Accuracy,
+    activation::{Activation, CHANNEL_GROUP, MapLayout},
+    buffer::Buffer,
+    clock::{Clock, LayerTimes, Part},
+    direct::IMAGE_CHANNELS,
+    error::Error,
+    isa::Isa,
+    layer::{Layer, Scratch, Workplace, map_layout},
+    plan::{Passage, Plan},
+    team::{Member, Team},
+};
+
+/// A convolution of 3x3 with stride 1 and a border of zeros, its bias, a ReLU, and perhaps a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvLayer<'a> {
+    /// Channels of the input: 3 for the first layer, then those of the layer before.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// `[out_channels, in_channels, 3, 3]`
+    pub weight: &'a [f32],
+    /// `[out_channels]`
+    pub bias: &'a [f32],
+    /// A max pool of 2x2 with stride 2 follows the ReLU; it drops an odd last row and column.
+    pub max_pool: bool,
+}
+
+/// What a network is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// Height of the images.
+    pub height: usize,
+    /// Width of the images.
+    pub width: usize,
+    /// The most images in one call.
+    pub batch_size: usize,
+    /// Threads of a forward pass, the calling one among them.
+    pub threads: usize,
+    /// How exact the results must be.
+    pub accuracy: Accuracy,
+}
+
+/// Where the time of a forward pass went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// From call to return.
+    pub elapsed: Duration,
+    /// Threads that took part.
+    pub threads: usize,
+    /// For each layer, the time of all threads together.
+    pub layers: Vec<LayerTimes>,
+}
+
+/// A planned network with its transformed weights and all the memory of a forward pass.
+///
+/// A feature is the same to the last bit for any batch size, place in the batch and number of
+/// threads.
+pub struct Network {
+    plan: Plan,
+    config: NetworkConfig,
+    layers: Vec<Layer>,
+    /// Layer `i` writes the maps `i`.
+    maps: Vec<Activation>,
+    /// The maps before the pool, for layers that pool in a pass of its own.
+    unpooled: Vec<Option<Activation>>,
+    /// One a thread.
+    own: Vec<Buffer>,
+    inputs: Buffer,
+    products: Buffer,
+    out_channels: usize,
+}
+
+impl Network {
+    /// Plans a network and transforms its weights, on all of the configuration's threads.
+    ///
+    /// # Errors
+    /// If a layer does not fit the one before, a slice does not have the length that its channels
+    /// ask for, or nothing is left of the images after the pools.
+    pub fn new(layers: &[ConvLayer<'_>], config: &NetworkConfig) -> Result<Network, Error> {
+        check(layers, config)?;
+        Ok(Network::with_isa(layers, config, Isa::detect()))
+    }
+
+    /// For layers and a configuration that were checked, and an instruction set that is present.
+    pub(crate) fn with_isa(layers: &[ConvLayer<'_>], config: &NetworkConfig, isa: Isa) -> Network {
+        let plan = Plan::new(layers, config, isa.name());
+        Network::with_plan(layers, config, isa, plan)
+    }
+
+    /// The same, with a plan of the caller's.
+    pub(crate) fn with_plan(
+        layers: &[ConvLayer<'_>],
+        config: &NetworkConfig,
+        isa: Isa,
+        plan: Plan,
+    ) -> Network {
+        let threads = config.threads;
+        let built: Vec<Layer> = layers
+            .iter()
+            .zip(&plan.layers)
+            .enumerate()
+            .map(|(index, (layer, layer_plan))| Layer::new(index, layer, layer_plan, isa, threads))
+            .collect();
+
+        // Images that are between two layers at the same time.
+        let chunk = plan.chunk;
+        let large = plan.large_maps();
+        let few = (1..=chunk)
+            .map(|images| match plan.passage(images, threads) {
+                Passage::Private => threads,
+                Passage::Together(images) => images,
+            })
+            .max()
+            .unwrap_or(1);
+        let (mut maps, mut unpooled) = (Vec::new(), Vec::new());
+        let mut scratch = Scratch::default();
+        for (index, layer) in plan.layers.iter().enumerate() {
+            let size = (layer.height, layer.width);
+            let pooled = if layer.max_pool { (size.0 / 2, size.1 / 2) } else { size };
+            let inside = if large.contains(&index) { few } else { chunk };
+            let after = if large.contains(&(index + 1)) { few } else { chunk };
+            let layout = map_layout(pooled, layer.out_channels, plan.layers.get(index + 1));
+            maps.push(Activation::new(after, layout));
+            unpooled.push(built[index].separate_pool.then(|| {
+                Activation::new(inside, MapLayout::new(size, layer.out_channels, (0, 0)))
+            }));
+            scratch = scratch.max(built[index].scratch(inside));
+        }
+        let out_channels = plan.layers.last().map_or(0, |layer| layer.out_channels);
+        Network {
+            plan,
+            config: *config,
+            layers: built,
+            maps,
+            unpooled,
+            own: (0..threads).map(|_| Buffer::new(scratch.own)).collect(),
+            inputs: Buffer::new(scratch.inputs),
+            products: Buffer::new(scratch.products),
+            out_channels,
+        }
+    }
+
+    /// Channels, height and width of the features of one image.
+    pub fn output_shape(&self) -> (usize, usize, usize) {
+        let layout = self.output().layout;
+        (self.out_channels, layout.height, layout.width)
+    }
+
+    /// What a forward pass does, layer by layer.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Memory that the network holds: weights, maps and scratch.
+    pub fn bytes(&self) -> usize {
+        let layers: usize = self.layers.iter().map(Layer::bytes).sum();
+        let maps: usize = self.maps.iter().map(Activation::bytes).sum();
+        let unpooled: usize = self.unpooled.iter().flatten().map(Activation::bytes).sum();
+        let own: usize = self.own.iter().map(Buffer::bytes).sum();
+        layers + maps + unpooled + own + self.inputs.bytes() + self.products.bytes()
+    }
+
+    /// Computes the features `[n, channels, height, width]` of the images `[n, 3, height, width]`,
+    /// both in C order, for `n` from 1 to the configuration's batch size.
+    ///
+    /// # Errors
+    /// If the slices do not have the lengths of so many images and their features.
+    pub fn forward(&mut self, images: &[f32], output: &mut [f32]) -> Result<(), Error> {
+        self.run(images, output, false).map(|_| ())
+    }
+
+    /// [`forward`](Self::forward), and where its time went.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_profiled(
+        &mut self,
+        images: &[f32],
+        output: &mut [f32],
+    ) -> Result<Profile, Error> {
+        self.run(images, output, true)
+    }
+
+    fn run(
+        &mut self,
+        images: &[f32],
+        output: &mut [f32],
+        profiled: bool,
+    ) -> Result<Profile, Error> {
+        let start = Instant::now();
+        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
+        if images.is_empty() || !images.len().is_multiple_of(image) {
+            return Err(Error::InputLength { image, actual: images.len() });
+        }
+        let n = images.len() / image;
+        if n > self.config.batch_size {
+            return Err(Error::BatchTooLarge { images: n, batch_size: self.config.batch_size });
+        }
+        let (channels, height, width) = self.output_shape();
+        let features = channels * height * width;
+        if output.len() != n * features {
+            return Err(Error::OutputLength { expected: n * features, actual: output.len() });
+        }
+
+        let chunks = n.div_ceil(self.plan.chunk);
+        let threads = self.config.threads;
+        let network = &*self;
+        let pass = Pass { images: images.as_ptr(), output: output.as_mut_ptr() };
+        let times = Mutex::new(vec![LayerTimes::default(); self.layers.len()]);
+        Team::run(threads, |member| {
+            let mut clock = Clock::new(network.layers.len(), profiled);
+            for chunk in 0..chunks {
+                let range = chunk * n / chunks..(chunk + 1) * n / chunks;
+                // SAFETY: the image and feature slices hold `n` items and are borrowed for the
+                // whole call, the chunk has no more images than the maps, and `&mut self` keeps
+                // other calls out. Every member runs this with the same arguments.
+                unsafe {
+                    let pass = pass.skip(range.start, image, features);
+                    network.chunk(member, pass, range.len(), &mut clock);
+                }
+            }
+            clock.add_to(&mut times.lock().expect("no holder of the lock panics"));
+        });
+        let layers = times.into_inner().expect("no holder of the lock panics");
+        Ok(Profile { elapsed: start.elapsed(), threads, layers })
+    }
+
+    fn output(&self) -> crate::activation::Maps {
+        self.maps.last().expect("a network has a layer").maps(0)
+    }
+
+    /// A forward pass of no more images than the maps have room for.
+    ///
+    /// # Safety
+    /// The slices of the pass hold so many images and features; all members of the team, and nobody
+    /// else, run this network at the same time, with the same arguments.
+    unsafe fn chunk(&self, member: Member<'_>, pass: Pass, images: usize, clock: &mut Clock) {
+        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
+        let large = self.plan.large_maps();
+        let last_large = large.end - 1;
+        // SAFETY: each call below runs a layer on maps of its own size and with room for its
+        // images. Within the large maps a member's private images lie at its own index and a
+        // team's from 0; what leaves them lies at the image's place in the chunk.
+        unsafe {
+            match self.plan.passage(images, member.team_size()) {
+                Passage::Private => {
+                    loop {
+                        let index = member.take();
+                        if index >= images {
+                            break;
+                        }
+                        for layer in large.clone() {
+                            let solo = Team::solo();
+                            let images = pass.images.add(index * image);
+                            let to = if layer == last_large { index } else { member.index };
+                            let place = self.place(layer, member.index, images, member.index, to);
+                            self.layers[layer].run(solo.member(member.index), &place, 1, clock);
+                        }
+                    }
+                    member.wait();
+                    clock.lap(last_large, Part::Wait);
+                }
+                Passage::Together(most) => {
+                    let groups = images.div_ceil(most);
+                    for group in 0..groups {
+                        let range = group * images / groups..(group + 1) * images / groups;
+                        for layer in large.clone() {
+                            let images = pass.images.add(range.start * image);
+                            let to = if layer == last_large { range.start } else { 0 };
+                            let place = self.place(layer, member.index, images, 0, to);
+                            self.layers[layer].run(member, &place, range.len(), clock);
+                            member.wait();
+                            clock.lap(layer, Part::Wait);
+                        }
+                    }
+                }
+            }
+            for layer in large.end..self.layers.len() {
+                let place = self.place(layer, member.index, pass.images, 0, 0);
+                self.layers[layer].run(member, &place, images, clock);
+                member.wait();
+                clock.lap(layer, Part::Wait);
+            }
+            self.write_features(member, pass.output, images);
+            let last = self.layers.len() - 1;
+            clock.lap(last, Part::Output);
+            member.wait();
+            clock.lap(last, Part::Wait);
+        }
+    }
+
+    /// The maps and the scratch of a layer, from the given images of its maps on.
+    fn place(
+        &self,
+        layer: usize,
+        member: usize,
+        images: *const f32,
+        from: usize,
+        to: usize,
+    ) -> Workplace<'_> {
+        Workplace {
+            images,
+            from: (layer > 0).then(|| self.maps[layer - 1].maps(from)),
+            to: self.maps[layer].maps(to),
+            unpooled: self.unpooled[layer].as_ref().map(|maps| maps.maps(from)),
+            own: &self.own[member],
+            inputs: &self.inputs,
+            products: &self.products,
+        }
+    }
+
+    /// Copies the last maps, channels last, into the output, channels first.
+    ///
+    /// # Safety
+    /// As [`chunk`](Self::chunk).
+    unsafe fn write_features(&self, member: Member<'_>, output: *mut f32, images: usize) {
+        let (channels, height, width) = self.output_shape();
+        let maps = self.output();
+        let groups = channels.div_ceil(CHANNEL_GROUP);
+        loop {
+            let item = member.take();
+            if item >= images * groups {
+                break;
+            }
+            let (image, group) = (item / groups, item % groups);
+            for c in group * CHANNEL_GROUP..channels.min((group + 1) * CHANNEL_GROUP) {
+                for y in 0..height {
+                    // SAFETY: the maps are complete, since the team has met, and no other member
+                    // takes these channels.
+                    unsafe {
+                        let from = maps.pixel(image, y, 0).add(c);
+                        let to = output.add(((image * channels + c) * height + y) * width);
+                        for x in 0..width {
+                            *to.add(x) = *from.add(x * maps.layout.pixel_stride);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The caller's slices, for all threads.
+#[derive(Clone, Copy)]
+struct Pass {
+    images: *const f32,
+    output: *mut f32,
+}
+
+// SAFETY: the images are only read; parts of the output are written by one thread each.
+unsafe impl Send for Pass {}
+// SAFETY: as above.
+unsafe impl Sync for Pass {}
+
+impl Pass {
+    /// # Safety
+    /// There are more than `images` images.
+    unsafe fn skip(self, images: usize, image: usize, features: usize) -> Pass {
+        // SAFETY: within the slices.
+        unsafe {
+            Pass {
+                images: self.images.add(images * image),
+                output: self.output.add(images * features),
+            }
+        }
+    }
+}
+
+/// Everything that the layers and the configuration must fulfil.
+fn check(layers: &[ConvLayer<'_>], config: &NetworkConfig) -> Result<(), Error> {
+    for (field, value) in [("batch_size", config.batch_size), ("threads", config.threads)] {
+        if value == 0 {
+            return Err(Error::Zero { field });
+        }
+    }
+    let first = layers.first().ok_or(Error::NoLayers)?;
+    if first.in_channels != IMAGE_CHANNELS {
+        return Err(Error::ImageChannels { actual: first.in_channels });
+    }
+    let (mut height, mut width, mut channels) = (config.height, config.width, IMAGE_CHANNELS);
+    for (index, layer) in layers.iter().enumerate() {
+        if layer.in_channels != channels {
+            let actual = layer.in_channels;
+            return Err(Error::ChannelMismatch { layer: index, expected: channels, actual });
+        }
+        channels = layer.out_channels;
+        if channels == 0 {
+            return Err(Error::NoChannels { layer: index });
+        }
+        let expected = layer.out_channels * layer.in_channels * 9;
+        if layer.weight.len() != expected {
+            let actual = layer.weight.len();
+            return Err(Error::WeightLength { layer: index, expected, actual });
+        }
+        if layer.bias.len() != layer.out_channels {
+            let (expected, actual) = (layer.out_channels, layer.bias.len());
+            return Err(Error::BiasLength { layer: index, expected, actual });
+        }
+        if layer.max_pool {
+            (height, width) = (height / 2, width / 2);
+        }
+        if height == 0 || width == 0 {
+            let (height, width) = (config.height, config.width);
+            return Err(Error::EmptyMap { layer: index, height, width });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! The matrix product of one frequency: tiles x input channels times input x output channels.
+//!
+//! The weights of a frequency are packed in panels of sixteen output channels, so that the kernel
+//! reads them in order; the transformed tiles are read where they lie. A panel is cut along the
+//! input channels into pieces of [`DEPTH`] that stay in the first-level cache while all tiles
+//! pass by.
+
+#![allow(unsafe_code)] // A kernel on raw pointers.
+
+use std::ops::Range;
+
+use crate::{
+    microkernel::{Block, MAX_ROWS, PANEL, UNROLL, block},
+    simd::Simd,
+};
+
+/// Input channels of a piece of a panel: 16 KiB, half of the first-level cache. Fixed, because it
+/// decides the order of additions, and so the last bit of the results.
+pub(crate) const DEPTH: usize = 256;
+
+/// One frequency, some panels.
+pub(crate) struct ProductJob {
+    pub(crate) tiles: usize,
+    /// Channels, multiples of [`PANEL`].
+    pub(crate) in_channels: usize,
+    /// Panels of output channels to compute.
+    pub(crate) panels: Range<usize>,
+    /// Transformed tiles, `[tile][in_channels]`, `v_stride` apart.
+    pub(crate) v: *const f32,
+    pub(crate) v_stride: usize,
+    /// Transformed weights, `[panel][in_channels][PANEL]`.
+    pub(crate) u: *const f32,
+    /// Products, `[tile][out_channels]`, `m_stride` apart.
+    pub(crate) m: *mut f32,
+    pub(crate) m_stride: usize,
+}
+
+/// Multiplies the job's panels.
+///
+/// # Safety
+/// The instruction set of `S` is present, the pointers hold what their comments say, `m` does not
+/// overlap the others, and no other thread touches the job's panels of `m` or writes `v`.
+#[inline(always)]
+pub(crate) unsafe fn product<S: Simd>(job: &ProductJob) {
+    let blocks = job.tiles.div_ceil(MAX_ROWS);
+    // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
+    let (rows, longer) = (job.tiles / blocks, job.tiles % blocks);
+    for panel in job.panels.clone() {
+        let mut depth_done = 0;
+        while depth_done < job.in_channels {
+            let depth = DEPTH.min(job.in_channels - depth_done);
+            // SAFETY: the pieces of a panel lie one after the other. The next piece is the next in
+            // memory, and only prefetched.
+            let b = unsafe { job.u.add((panel * job.in_channels + depth_done) * PANEL) };
+            let next = b.wrapping_add(depth * PANEL);
+            // The first blocks share the fetching of the next piece, four lines a turn in all.
+            let prefetch_lines = UNROLL.div_ceil(blocks);
+            let fetched = depth / UNROLL * prefetch_lines * PANEL;
+            let mut tile = 0;
+            for index in 0..blocks {
+                let rows = rows + usize::from(index < longer);
+                // SAFETY: these rows of `v` and `m`, by the caller's promise.
+                unsafe {
+                    let job = Block {
+                        depth,
+                        a: job.v.add(tile * job.v_stride + depth_done),
+                        a_stride: job.v_stride,
+                        b,
+                        c: job.m.add(tile * job.m_stride + panel * PANEL),
+                        c_stride: job.m_stride,
+                        accumulate: depth_done > 0,
+                        prefetch: next.wrapping_add((index % UNROLL) * fetched),
+                        prefetch_lines,
+                    };
+                    match rows {
+                        6 => block::<S, 6>(job),
+                        5 => block::<S, 5>(job),
+                        4 => block::<S, 4>(job),
+                        3 => block::<S, 3>(job),
+                        2 => block::<S, 2>(job),
+                        _ => block::<S, 1>(job),
+                    }
+                }
+                tile += rows;
+            }
+            depth_done += depth;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The same features to the last bit, whatever the batch and the threads.
+
+use super::*;
+
+/// Layers of every kind of step: large maps, small ones, and shared weights.
+const CHANNELS: [(usize, bool); 7] =
+    [(16, false), (32, true), (32, false), (64, true), (256, false), (512, true), (32, false)];
+
+fn check(case: &Case, isa: Isa, accuracy: Accuracy, threads: &[usize]) {
+    let n = case.images.len() / case.image();
+    let mut single = case.network(isa, accuracy, None, 1, 1);
+    let images = case.images.chunks_exact(case.image());
+    let expected: Vec<f32> = images.flat_map(|image| case.forward(&mut single, image)).collect();
+    let features = expected.len() / n;
+    for &threads in threads {
+        let mut network = case.network(isa, accuracy, None, n, threads);
+        for first in 0..n {
+            let actual = case.forward(&mut network, &case.images[first * case.image()..]);
+            assert_eq!(
+                actual,
+                expected[first * features..],
+                "images {first} to {n} on {threads} threads, {accuracy}, {isa:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn small_images() {
+    for isa in instruction_sets() {
+        for accuracy in [Accuracy::Exact, Accuracy::Fast] {
+            check(&Case::random(1, (35, 50), &CHANNELS, 9), isa, accuracy, &[1, 2, 3, 4]);
+        }
+    }
+}
+
+/// Maps too large for a thread of its own each.
+#[test]
+fn large_images() {
+    let case = Case::random(2, (112, 160), &[(64, true), (16, false)], 3);
+    check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 4]);
+}
+
+/// More images than are computed at a time.
+#[test]
+fn several_chunks() {
+    let case = Case::random(3, (260, 500), &[(16, true), (16, true), (16, false)], 6);
+    let network = case.network(Isa::detect(), Accuracy::Fast, None, 6, 1);
+    assert!(network.plan().chunk < 6);
+    check(&case, Isa::detect(), Accuracy::Fast, &[1, 3]);
+}
+
+#[test]
+fn a_network_can_be_used_again() {
+    let case = Case::random(4, (33, 47), &CHANNELS, 2);
+    let mut network = case.network(Isa::detect(), Accuracy::Fast, None, 2, 2);
+    let first = case.forward(&mut network, &case.images);
+    let mut other = case.images.clone();
+    other.iter_mut().for_each(|v| *v = 3.0 - *v);
+    assert_ne!(case.forward(&mut network, &other), first);
+    assert_eq!(case.forward(&mut network, &case.images), first);
+}

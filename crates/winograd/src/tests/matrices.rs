@@ -1,0 +1,196 @@
+//! The transforms against matrices made from the interpolation points in exact arithmetic.
+
+use num_rational::Ratio;
+use num_traits::{One, ToPrimitive, Zero};
+
+use crate::{
+    points::{P2, P4, P5, P6, P7, P8, Points},
+    simd::{LANES, Portable, Simd},
+    transform::{MAX_SIDE, Side, ToomCook, Transform, Z3},
+};
+
+type Rational = Ratio<i128>;
+
+/// A matrix as rows.
+type Matrix<T> = Vec<Vec<T>>;
+
+/// The three matrices of a transform.
+struct Matrices<T> {
+    /// `[A][INPUTS]`
+    b: Matrix<T>,
+    /// `[A][3]`
+    g: Matrix<T>,
+    /// `[M][A]`
+    a: Matrix<T>,
+}
+
+fn rational(value: f64) -> Rational {
+    let scale = 1i128 << 20;
+    let numerator = value * scale as f64;
+    assert_eq!(numerator.fract(), 0.0, "points have few bits");
+    Rational::new(numerator as i128, scale)
+}
+
+/// Coefficients of the product of `(x - root)`, from the constant up.
+fn product(roots: impl Iterator<Item = Rational>) -> Vec<Rational> {
+    roots.fold(vec![Rational::one()], |polynomial, root| {
+        let mut next = vec![Rational::zero(); polynomial.len() + 1];
+        for (i, c) in polynomial.into_iter().enumerate() {
+            next[i] -= c * root;
+            next[i + 1] += c;
+        }
+        next
+    })
+}
+
+/// Toom and Cook's construction, transposed: see the README.
+fn from_points<P: Points>() -> Matrices<Rational> {
+    let mut points = vec![Rational::zero(); P::ZERO];
+    for &p in P::PAIRS {
+        points.extend([rational(p), rational(-p)]);
+    }
+    let side = points.len() + 1;
+    let power = |p: Rational, n: usize| (0..n).fold(Rational::one(), |value, _| value * p);
+    let others = |i: usize| {
+        let all = points.iter().enumerate();
+        all.filter(move |&(j, _)| j != i).map(|(_, &q)| q)
+    };
+    let (mut b, mut g) = (Vec::new(), Vec::new());
+    for (i, &p) in points.iter().enumerate() {
+        let mut row = product(others(i));
+        row.resize(side, Rational::zero());
+        b.push(row);
+        let divisor = others(i).fold(Rational::one(), |value, q| value * (p - q));
+        g.push((0..3).map(|j| power(p, j) / divisor).collect());
+    }
+    b.push(product(points.iter().copied()));
+    g.push(vec![Rational::zero(), Rational::zero(), Rational::one()]);
+    let outputs = side - 2;
+    let a = (0..outputs)
+        .map(|j| {
+            let mut row: Vec<_> = points.iter().map(|&p| power(p, j)).collect();
+            row.push(if j == outputs - 1 { Rational::one() } else { Rational::zero() });
+            row
+        })
+        .collect();
+    Matrices { b, g, a }
+}
+
+/// The matrices that the code applies, found by applying it to unit vectors.
+fn from_code<T: Transform>() -> Matrices<f64> {
+    let unit = |i: usize| {
+        let mut side: Side<Portable> = [0.0; MAX_SIDE].map(splat);
+        side[i] = splat(1.0);
+        side
+    };
+    let columns = |columns: Vec<Vec<f64>>| {
+        (0..columns[0].len()).map(|i| columns.iter().map(|c| c[i]).collect()).collect()
+    };
+    let b = (0..T::INPUTS).map(|i| T::input(&unit(i))[..T::A].iter().map(lane).collect());
+    let a = (0..T::A).map(|i| T::output(&unit(i))[..T::M].iter().map(lane).collect());
+    let g = (0..3).map(|i| {
+        let mut w = [0.0; 3];
+        w[i] = 1.0;
+        T::weight(w)[..T::A].to_vec()
+    });
+    Matrices { b: columns(b.collect()), g: columns(g.collect()), a: columns(a.collect()) }
+}
+
+fn splat(value: f32) -> Portable {
+    // SAFETY: the portable vector is always present.
+    unsafe { Portable::splat(value) }
+}
+
+fn lane(vector: &Portable) -> f64 {
+    let mut lanes = [0.0; LANES];
+    // SAFETY: room for a vector.
+    unsafe { vector.store(lanes.as_mut_ptr()) };
+    f64::from(lanes[0])
+}
+
+fn assert_close(name: &str, exact: &Matrix<Rational>, code: &Matrix<f64>, tolerance: f64) {
+    assert_eq!(exact.len(), code.len(), "{name}");
+    for (i, (exact, code)) in exact.iter().zip(code).enumerate() {
+        assert_eq!(exact.len(), code.len(), "{name} row {i}");
+        for (j, (exact, code)) in exact.iter().zip(code).enumerate() {
+            let exact = exact.to_f64().unwrap();
+            let difference = (exact - code).abs();
+            assert!(difference <= tolerance * exact.abs(), "{name}[{i}][{j}]: {exact}, {code}");
+        }
+    }
+}
+
+/// Output `y` for input `d` and weight `w`, each a unit vector: 1 where `d = y + w`.
+fn check_convolution<T>(m: &Matrices<T>, offset: usize, one: T, check: impl Fn(T, T))
+where
+    T: Copy + Zero + std::ops::Mul<Output = T>,
+{
+    for (y, a) in m.a.iter().enumerate() {
+        for d in 0..m.b[0].len() {
+            for w in 0..3 {
+                let terms = (0..m.b.len()).map(|i| a[i] * m.g[i][w] * m.b[i][d]);
+                let sum = terms.fold(T::zero(), |sum, term| sum + term);
+                check(sum, if d + offset == y + w { one } else { T::zero() });
+            }
+        }
+    }
+}
+
+fn check_toom_cook<P: Points>() {
+    let exact = from_points::<P>();
+    check_convolution(&exact, 0, Rational::one(), |sum, expected| assert_eq!(sum, expected));
+    let code = from_code::<ToomCook<P>>();
+    // A unit in the last place of float32, for the product of two rounded constants; float64 for
+    // the weights.
+    assert_close("B", &exact.b, &code.b, 1.2e-7);
+    assert_close("A", &exact.a, &code.a, 1.2e-7);
+    assert_close("G", &exact.g, &code.g, 1e-15);
+}
+
+#[test]
+fn f2_is_exact() {
+    check_toom_cook::<P2>();
+}
+
+#[test]
+fn f4_is_exact() {
+    check_toom_cook::<P4>();
+}
+
+#[test]
+fn f5_is_exact() {
+    check_toom_cook::<P5>();
+}
+
+#[test]
+fn f6_is_exact() {
+    check_toom_cook::<P6>();
+}
+
+#[test]
+fn f7_is_exact() {
+    check_toom_cook::<P7>();
+}
+
+#[test]
+fn f8_is_exact() {
+    check_toom_cook::<P8>();
+}
+
+/// Not Toom–Cook, so its matrices are those of the code, with two thirds put right.
+#[test]
+fn z3_is_exact() {
+    let exact = |matrix: Matrix<f64>| {
+        let third = |value: f64| Rational::new((value * 12.0).round() as i128, 12);
+        let rows = matrix.into_iter();
+        rows.map(|row| row.into_iter().map(third).collect()).collect::<Matrix<_>>()
+    };
+    let code = from_code::<Z3>();
+    let eighths = |matrix: &Matrix<f64>| -> Matrix<Rational> {
+        let rows = matrix.iter();
+        rows.map(|row| row.iter().map(|&v| rational(v)).collect()).collect()
+    };
+    let matrices = Matrices { b: eighths(&code.b), g: eighths(&code.g), a: exact(code.a.clone()) };
+    check_convolution(&matrices, 1, Rational::one(), |sum, one| assert_eq!(sum, one));
+    assert_close("A", &matrices.a, &code.a, 1.2e-7);
+}

@@ -1,0 +1,217 @@
+//! Tests of whole networks against a naive convolution in float64, and of the transforms against
+//! exact arithmetic. Every buffer in them is fenced by forbidden pages; see [`crate::buffer`].
+
+#![allow(unsafe_code)] // To lend fenced buffers as slices.
+
+mod errors;
+mod independence;
+mod layers;
+mod matrices;
+mod plans;
+mod special;
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::{
+    Accuracy, ConvLayer, Method, Network, NetworkConfig, TileKind, buffer::Buffer, isa::Isa,
+    plan::Plan,
+};
+
+/// Instruction sets of this machine.
+fn instruction_sets() -> Vec<Isa> {
+    let mut all = vec![Isa::Portable];
+    if Isa::detect() != Isa::Portable {
+        all.push(Isa::detect());
+    }
+    all
+}
+
+/// One layer with values of its own.
+#[derive(Clone)]
+struct OwnedLayer {
+    in_channels: usize,
+    out_channels: usize,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    max_pool: bool,
+}
+
+impl OwnedLayer {
+    fn random(random: &mut StdRng, in_channels: usize, out_channels: usize, pool: bool) -> Self {
+        let scale = (6.0 / (9 * in_channels) as f32).sqrt();
+        let mut values =
+            |n: usize, scale: f32| (0..n).map(|_| random.random_range(-scale..scale)).collect();
+        OwnedLayer {
+            in_channels,
+            out_channels,
+            weight: values(out_channels * in_channels * 9, scale),
+            bias: values(out_channels, 0.2),
+            max_pool: pool,
+        }
+    }
+
+    fn borrow(&self) -> ConvLayer<'_> {
+        ConvLayer {
+            in_channels: self.in_channels,
+            out_channels: self.out_channels,
+            weight: &self.weight,
+            bias: &self.bias,
+            max_pool: self.max_pool,
+        }
+    }
+}
+
+/// A network, and the images to put through it.
+struct Case {
+    layers: Vec<OwnedLayer>,
+    height: usize,
+    width: usize,
+    images: Vec<f32>,
+}
+
+impl Case {
+    /// Random layers of these output channels and pools, and `n` random images.
+    fn random(
+        seed: u64,
+        (height, width): (usize, usize),
+        channels: &[(usize, bool)],
+        n: usize,
+    ) -> Case {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut in_channels = 3;
+        let layers = channels
+            .iter()
+            .map(|&(out_channels, pool)| {
+                let layer = OwnedLayer::random(&mut random, in_channels, out_channels, pool);
+                in_channels = out_channels;
+                layer
+            })
+            .collect();
+        let images = (0..n * 3 * height * width).map(|_| random.random_range(-1.0..1.0)).collect();
+        Case { layers, height, width, images }
+    }
+
+    fn image(&self) -> usize {
+        3 * self.height * self.width
+    }
+
+    /// A network for this case. With a `kind`, all layers but the first use it.
+    fn network(
+        &self,
+        isa: Isa,
+        accuracy: Accuracy,
+        kind: Option<TileKind>,
+        batch_size: usize,
+        threads: usize,
+    ) -> Network {
+        let layers: Vec<_> = self.layers.iter().map(OwnedLayer::borrow).collect();
+        let (height, width) = (self.height, self.width);
+        let config = NetworkConfig { height, width, batch_size, threads, accuracy };
+        let mut plan = Plan::new(&layers, &config, isa.name());
+        if let Some(kind) = kind {
+            for layer in &mut plan.layers[1..] {
+                layer.method = Method::Winograd(kind);
+            }
+        }
+        Network::with_plan(&layers, &config, isa, plan)
+    }
+
+    /// The features of these images.
+    fn forward(&self, network: &mut Network, images: &[f32]) -> Vec<f32> {
+        let (channels, height, width) = network.output_shape();
+        let n = images.len() / self.image();
+        let input = Buffer::padded(images, images.len());
+        let output = Buffer::new(n * channels * height * width);
+        // SAFETY: two buffers of these lengths that nobody else uses.
+        let (input, output) = unsafe {
+            (
+                std::slice::from_raw_parts(input.pointer(), input.len()),
+                std::slice::from_raw_parts_mut(output.pointer(), output.len()),
+            )
+        };
+        network.forward(input, output).unwrap();
+        output.to_vec()
+    }
+
+    /// The same in float64, by the definition. The sums skip nothing, so that NaN and infinity
+    /// reach what they should.
+    fn reference(&self, images: &[f32]) -> Vec<f64> {
+        let mut all = Vec::new();
+        for image in images.chunks_exact(self.image()) {
+            let mut map: Vec<f64> = image.iter().map(|&v| f64::from(v)).collect();
+            let (mut height, mut width) = (self.height, self.width);
+            for layer in &self.layers {
+                map = naive(layer, &map, height, width);
+                if layer.max_pool {
+                    map = pooled(&map, layer.out_channels, height, width);
+                    (height, width) = (height / 2, width / 2);
+                }
+            }
+            all.extend(map);
+        }
+        all
+    }
+}
+
+/// Convolution, bias and ReLU: `[in, height, width]` to `[out, height, width]`.
+fn naive(layer: &OwnedLayer, map: &[f64], height: usize, width: usize) -> Vec<f64> {
+    let mut out = Vec::with_capacity(layer.out_channels * height * width);
+    for o in 0..layer.out_channels {
+        for y in 0..height {
+            for x in 0..width {
+                let mut sum = f64::from(layer.bias[o]);
+                for c in 0..layer.in_channels {
+                    for dy in 0..3 {
+                        for dx in 0..3 {
+                            let (py, px) = (y + dy, x + dx);
+                            if (1..=height).contains(&py) && (1..=width).contains(&px) {
+                                let w = layer.weight[(o * layer.in_channels + c) * 9 + dy * 3 + dx];
+                                sum += f64::from(w) * map[(c * height + py - 1) * width + px - 1];
+                            }
+                        }
+                    }
+                }
+                out.push(if sum < 0.0 { 0.0 } else { sum });
+            }
+        }
+    }
+    out
+}
+
+/// The largest of each 2x2 values; NaN if one of them is.
+fn pooled<T: Copy + PartialOrd>(map: &[T], channels: usize, height: usize, width: usize) -> Vec<T> {
+    #[allow(clippy::eq_op)] // Only NaN differs from itself.
+    let max = |a: T, b: T| if a > b || a != a { a } else { b };
+    let mut out = Vec::with_capacity(channels * (height / 2) * (width / 2));
+    for c in 0..channels {
+        for y in 0..height / 2 {
+            for x in 0..width / 2 {
+                let at = |dy, dx| map[(c * height + 2 * y + dy) * width + 2 * x + dx];
+                out.push(max(max(at(0, 0), at(0, 1)), max(at(1, 0), at(1, 1))));
+            }
+        }
+    }
+    out
+}
+
+/// `max|Δ| / max|reference|`
+fn error(actual: &[f32], reference: &[f64]) -> f64 {
+    assert_eq!(actual.len(), reference.len());
+    let largest = reference.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
+    let differences = actual.iter().zip(reference).map(|(&a, r)| (f64::from(a) - r).abs());
+    // Not `fold(max)`, which would skip NaN.
+    let difference = differences.fold(0.0, |max, d| if d <= max { max } else { d });
+    if difference == 0.0 { 0.0 } else { difference / largest }
+}
+
+/// What one layer of random values may be off by.
+fn bound(kind: TileKind) -> f64 {
+    match kind {
+        TileKind::F2 | TileKind::Z3 => 2e-6,
+        TileKind::F4 => 5e-6,
+        TileKind::F5 => 1.5e-5,
+        TileKind::F6 => 4e-5,
+        TileKind::F7 => 1.5e-4,
+        TileKind::F8 => 4e-4,
+    }
+}

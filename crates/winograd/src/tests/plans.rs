@@ -1,0 +1,57 @@
+//! What the planner chooses, and that it depends on nothing else.
+
+use super::*;
+use crate::plan::{Portions, tile_kind};
+
+#[test]
+fn exact_uses_small_tiles_only() {
+    for height in 1..60 {
+        for width in 1..60 {
+            let kind = tile_kind(height, width, false, Accuracy::Exact);
+            assert!(matches!(kind, TileKind::F2 | TileKind::F4 | TileKind::Z3));
+            assert_eq!(kind == TileKind::Z3, (height, width) == (3, 3));
+        }
+    }
+}
+
+#[test]
+fn kinds_do_not_depend_on_batch_or_threads() {
+    let case = Case::random(0, (96, 64), &[(16, false), (16, true), (16, true), (16, false)], 1);
+    let kinds = |batch_size, threads| {
+        let network = case.network(Isa::detect(), Accuracy::Fast, None, batch_size, threads);
+        network.plan().layers.iter().map(|layer| layer.method).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(1, 1), kinds(100, 3));
+}
+
+#[test]
+fn portions_fit_the_memory_planned_for_them() {
+    for (channels, tiles) in [((64, 64), 12), ((64, 128), 18), ((128, 256), 24), ((256, 256), 48)] {
+        for total in 1..1000 {
+            for threads in 1..9 {
+                match Portions::new(channels, total, threads) {
+                    Portions::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
+                    Portions::Steps(parts) => assert!(total.div_ceil(parts) <= 96),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_names_its_numerics() {
+    let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
+    let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
+    assert_eq!(network.plan().numerics(), "winograd1-exact");
+    assert_eq!(network.output_shape(), (20, 16, 24));
+    assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:direct 16-20@16x24:F4");
+}
+
+#[test]
+fn accuracy_is_written_as_it_is_read() {
+    for accuracy in [Accuracy::Exact, Accuracy::Fast] {
+        assert_eq!(accuracy.to_string().parse(), Ok(accuracy));
+    }
+    let error = "faster".parse::<Accuracy>().unwrap_err();
+    assert_eq!(error.to_string(), "unknown accuracy \"faster\", expected \"exact\" or \"fast\"");
+}

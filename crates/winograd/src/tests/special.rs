@@ -1,0 +1,99 @@
+//! Values that are not of the usual size, or not numbers at all.
+
+use super::*;
+
+const KINDS: [TileKind; 7] = TileKind::ALL;
+
+fn side(kind: TileKind) -> usize {
+    if kind == TileKind::Z3 { 3 } else { 13 }
+}
+
+fn each(check: impl Fn(Isa, TileKind, Case)) {
+    for isa in instruction_sets() {
+        for kind in KINDS {
+            let side = side(kind);
+            for pool in [false, true] {
+                let channels = [(16, false), (16, pool)];
+                check(isa, kind, Case::random(5, (side, side), &channels, 1));
+            }
+        }
+    }
+}
+
+fn run(case: &Case, isa: Isa, kind: TileKind) -> (Vec<f32>, Vec<f64>) {
+    let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, 1);
+    (case.forward(&mut network, &case.images), case.reference(&case.images))
+}
+
+#[test]
+fn nan_reaches_every_output_that_depends_on_it() {
+    each(|isa, kind, mut case| {
+        for position in 0..case.height * case.width {
+            let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, 1);
+            case.images[position] = f32::NAN;
+            let actual = case.forward(&mut network, &case.images);
+            let reference = case.reference(&case.images);
+            case.images[position] = 0.5;
+            assert!(reference.iter().any(|v| v.is_nan()));
+            for (i, (actual, reference)) in actual.iter().zip(&reference).enumerate() {
+                assert!(
+                    actual.is_nan() || !reference.is_nan(),
+                    "{kind}, {isa:?}, NaN at {position}: output {i} is {actual}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn infinity_leaves_no_finite_output_where_the_true_one_is_not() {
+    each(|isa, kind, mut case| {
+        for infinity in [f32::INFINITY, f32::NEG_INFINITY] {
+            let middle = case.height / 2 * case.width + case.width / 2;
+            case.images[middle] = infinity;
+            let (actual, reference) = run(&case, isa, kind);
+            assert!(reference.iter().any(|v| !v.is_finite()));
+            for (actual, reference) in actual.iter().zip(&reference) {
+                assert!(!actual.is_finite() || reference.is_finite(), "{kind}, {isa:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn zeros_give_the_bias() {
+    each(|isa, kind, mut case| {
+        case.images.fill(0.0);
+        case.layers[0].bias.fill(0.0);
+        let (actual, _) = run(&case, isa, kind);
+        let map = actual.len() / 16;
+        for (i, value) in actual.iter().enumerate() {
+            assert_eq!(*value, case.layers[1].bias[i / map].max(0.0), "{kind}, {isa:?}");
+        }
+    });
+}
+
+#[test]
+fn large_values_keep_the_relative_error() {
+    each(|isa, kind, mut case| {
+        case.images.iter_mut().for_each(|v| *v *= 1e4);
+        let (actual, reference) = run(&case, isa, kind);
+        let error = error(&actual, &reference);
+        assert!(error <= bound(kind), "{kind}, {isa:?}: {error:.1e}");
+    });
+}
+
+/// Inputs, and so all products, below the least normal number: they may be lost, never grow.
+#[test]
+fn denormals_stay_small() {
+    each(|isa, kind, mut case| {
+        case.images.iter_mut().for_each(|v| *v *= 1e-39);
+        for layer in &mut case.layers {
+            layer.bias.fill(0.0);
+        }
+        let (actual, reference) = run(&case, isa, kind);
+        for (actual, reference) in actual.iter().zip(&reference) {
+            assert!((f64::from(*actual) - reference).abs() < 1e-40, "{kind}, {isa:?}");
+        }
+    });
+}
