@@ -18,14 +18,23 @@ use ndarray_npy::read_npy;
 fn features_equal_pytorchs() {
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 30), &Digits::first("t10k", 4));
-    for size in [48, 96] {
-        let cache = path_from(workplace.run("digits", &[&format!("--size={size}")]));
+    let backends: [(&[&str], f32); 3] = [
+        (&["--backend=torch"], 1e-5),
+        (&["--backend=winograd", "--accuracy=exact"], 1e-5),
+        (&["--backend=winograd", "--accuracy=fast"], 5e-5),
+    ];
+    for (size, (flags, tolerance)) in
+        [48, 96].into_iter().flat_map(|size| backends.map(|backend| (size, backend)))
+    {
+        let size_flag = format!("--size={size}");
+        let flags: Vec<&str> = flags.iter().copied().chain([size_flag.as_str()]).collect();
+        let cache = path_from(workplace.run("digits", &flags));
         let found: Array4<f32> = read_npy(cache.join("test/features.npy")).unwrap();
         let golden = root().join(format!("tests/fixtures/features-caffe-mnist-{size}.npy"));
         let golden: Array4<f32> = read_npy(golden).unwrap();
         assert_eq!(found.shape(), golden.shape());
         let numbers = |array: &Array4<f32>| array.iter().copied().collect::<Vec<f32>>();
-        assert_close(&numbers(&found), &numbers(&golden), 1e-5);
+        assert_close(&numbers(&found), &numbers(&golden), tolerance);
     }
 }
 
@@ -72,9 +81,13 @@ fn rows_do_not_depend_on_batch_size_or_threads() {
         let cache = path_from(workplace.run("digits", &flags));
         rows_of(&Cache::open(&cache).unwrap(), SplitName::Train).concat()
     };
-    let reference = rows(&["--batch-size=25", "--threads=1"]);
-    for flags in [["--batch-size=1", "--threads=1"], ["--batch-size=7", "--threads=2"]] {
-        assert_close(&rows(&flags), &reference, 1e-6);
+    for (backend, tolerance) in [("--backend=torch", 1e-6), ("--backend=winograd", 0.0)] {
+        let reference = rows(&[backend, "--batch-size=25", "--threads=1"]);
+        for [batch, threads] in
+            [["--batch-size=1", "--threads=1"], ["--batch-size=7", "--threads=2"]]
+        {
+            assert_close(&rows(&[backend, batch, threads]), &reference, tolerance);
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
 use terminal::{HumanBytes, Table, say};
-use vgg16::{Backend, Device, Family, InputSize, Weights};
+use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
@@ -80,9 +80,12 @@ struct RunArgs {
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = positive)]
     threads: Option<usize>,
-    /// Implementation of the forward pass
-    #[arg(long, default_value_t = Backend::default())]
-    backend: Backend,
+    /// Implementation of the forward pass [default: the fastest on the device]
+    #[arg(long)]
+    backend: Option<BackendName>,
+    /// How exact winograd is: fast (features within 5e-5 of the largest) or exact (5e-6)
+    #[arg(long, default_value = "fast")]
+    accuracy: Accuracy,
     /// Where it runs: cpu or cuda
     #[arg(long, default_value_t = Device::Cpu)]
     device: Device,
@@ -91,6 +94,14 @@ struct RunArgs {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BackendName {
+    /// This project's kernels, on the processor
+    Winograd,
+    /// libtorch
+    Torch,
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +169,14 @@ fn run(args: RunArgs) -> Result<(), Error> {
         seed: args.seed,
         batch_size: args.batch_size,
         threads: args.threads.unwrap_or(cores),
-        backend: args.backend,
+        backend: match args.backend {
+            Some(BackendName::Winograd) => Backend::Winograd(args.accuracy),
+            Some(BackendName::Torch) => Backend::Torch,
+            None => match args.device.fastest_backend() {
+                Backend::Winograd(_) => Backend::Winograd(args.accuracy),
+                Backend::Torch => Backend::Torch,
+            },
+        },
         device: args.device,
         out: args.out.out,
     })?;

@@ -62,8 +62,10 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Interrupted { .. } => Failure::Interrupted,
-            Error::Backbone(vgg16::Error::NoCuda) => Failure::Usage,
-            Error::Backbone(vgg16::Error::File(_) | vgg16::Error::Torch(_))
+            Error::Backbone(vgg16::Error::NoCuda | vgg16::Error::WinogradOnCuda) => Failure::Usage,
+            Error::Backbone(
+                vgg16::Error::File(_) | vgg16::Error::Torch(_) | vgg16::Error::Winograd(_),
+            )
             | Error::File(_)
             | Error::NoRoom { .. }
             | Error::Threads { .. } => Failure::Internal,

@@ -3,14 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub use ::winograd::Accuracy;
+
 use crate::torch::TorchBackbone;
+use crate::winograd::WinogradBackbone;
 use crate::{Error, FEATURE_CHANNELS, InputSize, Weights};
 
 /// A forward pass of the truncated network.
 pub trait Backbone {
     /// Computes the features of a batch.
     ///
-    /// `images`: `[n, height, width, 3]` in C order, preprocessed, n from 1 to the batch size that
+    /// `images`: `[n, 3, height, width]` in C order, preprocessed, n from 1 to the batch size that
     /// the backbone was built for. `features`: `[n, 512, height/16, width/16]` in C order, every
     /// number is written.
     ///
@@ -38,10 +41,11 @@ pub struct BackboneConfig {
 }
 
 /// The implementations of the forward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
+    /// Winograd kernels on the processor: several times as fast as libtorch.
+    Winograd(Accuracy),
     /// libtorch, channels-last.
-    #[default]
     Torch,
 }
 
@@ -54,6 +58,16 @@ pub enum Device {
     Cuda,
 }
 
+impl Device {
+    /// The fastest implementation on the device.
+    pub fn fastest_backend(self) -> Backend {
+        match self {
+            Device::Cpu => Backend::Winograd(Accuracy::Fast),
+            Device::Cuda => Backend::Torch,
+        }
+    }
+}
+
 impl BackboneConfig {
     /// Numbers in the features of one image.
     pub fn feature_len(&self) -> usize {
@@ -64,6 +78,7 @@ impl BackboneConfig {
     /// What the features' last digits depend on, for the cache's key.
     pub fn numerics(&self) -> String {
         match self.backend {
+            Backend::Winograd(accuracy) => accuracy.numerics(),
             Backend::Torch => "torch".to_owned(),
         }
     }
@@ -71,34 +86,23 @@ impl BackboneConfig {
     /// Builds the backbone.
     ///
     /// # Errors
-    /// If the device is not there, or libtorch fails.
+    /// If the device is not there or the implementation does not run on it, or libtorch fails.
     pub fn build(&self, weights: &Weights) -> Result<Box<dyn Backbone>, Error> {
-        match self.backend {
-            Backend::Torch => Ok(Box::new(TorchBackbone::new(weights, self)?)),
+        match (self.backend, self.device) {
+            (Backend::Winograd(_), Device::Cuda) => Err(Error::WinogradOnCuda),
+            (Backend::Winograd(accuracy), Device::Cpu) => {
+                Ok(Box::new(WinogradBackbone::new(weights, self, accuracy)?))
+            }
+            (Backend::Torch, _) => Ok(Box::new(TorchBackbone::new(weights, self)?)),
         }
     }
 }
 
-impl Backend {
-    /// All of them.
-    pub const ALL: [Backend; 1] = [Backend::Torch];
-}
-
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Backend::Torch => "torch",
-        })
-    }
-}
-
-impl FromStr for Backend {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Backend, String> {
-        match name {
-            "torch" => Ok(Backend::Torch),
-            _ => Err(format!("there is no backend '{name}'; expected torch")),
+        match self {
+            Backend::Winograd(accuracy) => write!(f, "winograd ({accuracy})"),
+            Backend::Torch => f.write_str("torch"),
         }
     }
 }

@@ -135,6 +135,12 @@ pub enum Error {
     /// The device was asked for and is not there.
     #[error("this libtorch sees no CUDA device; use device=cpu")]
     NoCuda,
+    /// The Winograd kernels are for the processor.
+    #[error("backend=winograd runs on the processor only; use backend=torch with device=cuda")]
+    WinogradOnCuda,
+    /// The Winograd kernels refused the layers or the batch.
+    #[error("the winograd kernels failed")]
+    Winograd(#[from] winograd::Error),
     /// libtorch failed.
     #[error("libtorch failed in the forward pass")]
     Torch(#[from] tch::TchError),

@@ -12,9 +12,10 @@ mod onnx;
 mod preprocess;
 mod torch;
 mod weights;
+mod winograd;
 
 pub use architecture::{CUT, Convolution, FEATURE_CHANNELS, InputSize, LAYERS, MIN_SIZE};
-pub use backbone::{Backbone, BackboneConfig, Backend, Device};
+pub use backbone::{Accuracy, Backbone, BackboneConfig, Backend, Device};
 pub use error::Error;
 pub use import::import_weights;
 pub use preprocess::{Pixels, Preprocessor, RESIZE_FILTER};

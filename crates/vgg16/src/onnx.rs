@@ -99,7 +99,7 @@ impl Tensor {
         if self.raw_data.is_empty() {
             return Ok(self.float_data.clone());
         }
-        if self.raw_data.len() % 4 != 0 {
+        if !self.raw_data.len().is_multiple_of(4) {
             return Err(format!("has {} bytes, not a multiple of 4", self.raw_data.len()));
         }
         Ok(from_bytes(&self.raw_data))

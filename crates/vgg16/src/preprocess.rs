@@ -75,7 +75,7 @@ impl Preprocessor {
         self.len() == 0
     }
 
-    /// Resizes `image` and writes `[height, width, 3]` to `input`, channels in the network's order.
+    /// Resizes `image` and writes `[3, height, width]` to `input`, channels in the network's order.
     ///
     /// # Panics
     /// If `image.bytes` or `input` do not have the length that the sizes ask for, or there are
@@ -86,23 +86,23 @@ impl Preprocessor {
         match image.channels {
             1 => {
                 let gray = self.resize(image, |bytes: &[u8; 1]| F32::new(f32::from(bytes[0])));
-                for (pixel, gray) in input.as_chunks_mut().0.iter_mut().zip(gray.pixels()) {
-                    self.scale(pixel, [gray.0; 3]);
-                }
+                self.scale(gray.pixels(), |gray, _| gray.0, input);
             }
             3 => {
                 let rgb = self.resize(image, |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from)));
-                for (pixel, rgb) in input.as_chunks_mut().0.iter_mut().zip(rgb.pixels()) {
-                    self.scale(pixel, rgb.0);
-                }
+                self.scale(rgb.pixels(), |rgb, channel| rgb.0[channel], input);
             }
             channels => panic!("images have 1 or 3 channels, not {channels}"),
         }
     }
 
-    fn scale(&self, pixel: &mut [f32; 3], rgb: [f32; 3]) {
-        for (channel, value) in pixel.iter_mut().enumerate() {
-            *value = rgb[self.order[channel]].mul_add(self.scale[channel], self.shift[channel]);
+    /// Scales `value(pixel, which of R, G, B)` and writes it channel by channel.
+    fn scale<P>(&self, pixels: &[P], value: impl Fn(&P, usize) -> f32, input: &mut [f32]) {
+        for (channel, plane) in input.chunks_exact_mut(pixels.len()).enumerate() {
+            let (scale, shift) = (self.scale[channel], self.shift[channel]);
+            for (input, pixel) in plane.iter_mut().zip(pixels) {
+                *input = value(pixel, self.order[channel]).mul_add(scale, shift);
+            }
         }
     }
 
@@ -165,8 +165,9 @@ mod tests {
         let mut input = vec![0.0; preprocessor.len()];
         preprocessor.apply(image, &mut input);
         let numbers: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte)).collect();
-        for (pixel, expected) in input.chunks(3).zip(bilinear(&numbers, 5, 7, size)) {
-            for (value, mean) in pixel.iter().zip(CAFFE_MEAN_BGR) {
+        let expected = bilinear(&numbers, 5, 7, size);
+        for (plane, mean) in input.chunks(expected.len()).zip(CAFFE_MEAN_BGR) {
+            for (value, expected) in plane.iter().zip(&expected) {
                 assert!((value + mean - expected).abs() < 1e-3, "{value} {expected}");
             }
         }
@@ -180,7 +181,7 @@ mod tests {
             let preprocessor = Preprocessor::new(family, size);
             let mut input = vec![0.0; preprocessor.len()];
             preprocessor.apply(image, &mut input);
-            [input[0], input[1], input[2]]
+            [input[0], input[32 * 32], input[2 * 32 * 32]]
         };
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(close(first(Family::Caffe), [51.0 - 103.939, -116.779, 255.0 - 123.68]));

@@ -25,8 +25,7 @@ impl TorchBackbone {
         for (layer, numbers) in LAYERS.iter().zip(weights.convolutions()) {
             let shape = [layer.out_channels as i64, layer.in_channels as i64, 3, 3];
             let weight = Tensor::f_from_slice(&numbers.weight)?.f_view(shape)?;
-            // Laid out as OHWI and shown as OIHW: channels-last.
-            let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+            let weight = channels_last(&weight)?;
             let bias = Tensor::f_from_slice(&numbers.bias)?;
             layers.push((weight.f_to_device(device)?, bias.f_to_device(device)?));
         }
@@ -42,9 +41,9 @@ impl Backbone for TorchBackbone {
         assert_eq!(images.len(), batch * image_len, "whole images only");
         assert_eq!(features.len(), batch * self.config.feature_len(), "room for every feature");
         let _no_grad = tch::no_grad_guard();
-        let shape = [batch as i64, height as i64, width as i64, 3];
+        let shape = [batch as i64, 3, height as i64, width as i64];
         let input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
-        let mut x = input.f_permute([0, 3, 1, 2])?;
+        let mut x = channels_last(&input)?;
         for (layer, (weight, bias)) in LAYERS.iter().zip(&self.layers) {
             x = x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?.f_relu_()?;
             if layer.max_pool {
@@ -56,4 +55,9 @@ impl Backbone for TorchBackbone {
         output.f_copy_data(features, features.len())?;
         Ok(())
     }
+}
+
+/// The same numbers, of the same shape `[N, C, H, W]`, laid out in memory as `[N, H, W, C]`.
+fn channels_last(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
+    tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::plan::NUMERICS_VERSION;
+
 /// How far results may lie from exact arithmetic, as `max|Δ| / max|reference|` over a feature map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Accuracy {
@@ -10,6 +12,14 @@ pub enum Accuracy {
     /// At most 5e-5, for larger tiles and fewer multiplications.
     #[default]
     Fast,
+}
+
+impl Accuracy {
+    /// Identifies the numbers that come out of a network of this accuracy, for cache keys: the
+    /// accuracy and the version of the numerics.
+    pub fn numerics(self) -> String {
+        format!("winograd{NUMERICS_VERSION}-{self}")
+    }
 }
 
 /// A word that is neither `exact` nor `fast`.

@@ -13,7 +13,7 @@ use crate::{
 /// Changes whenever the same network could give other bits: with the tile choice, the
 /// interpolation points or the order of additions. (Instruction sets differ in the last bits, too,
 /// as they do in every library.)
-const NUMERICS_VERSION: u32 = 1;
+pub(crate) const NUMERICS_VERSION: u32 = 1;
 
 /// How a layer is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Plan {
     /// Identifies the numbers that come out, for cache keys: the accuracy and the version of the
     /// numerics.
     pub fn numerics(&self) -> String {
-        format!("winograd{NUMERICS_VERSION}-{}", self.accuracy)
+        self.accuracy.numerics()
     }
 
     /// The layers that are computed for a few images at a time, because their maps are large: up

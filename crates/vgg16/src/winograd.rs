@@ -1,0 +1,43 @@
+//! The forward pass by the `winograd` crate.
+
+use winograd::{Accuracy, ConvLayer, Network, NetworkConfig};
+
+use crate::{Backbone, BackboneConfig, Error, LAYERS, Weights};
+
+/// The forward pass by the `winograd` crate.
+pub(crate) struct WinogradBackbone(Network);
+
+impl WinogradBackbone {
+    /// Plans the network and transforms the weights, which takes about half a second.
+    pub(crate) fn new(
+        weights: &Weights,
+        config: &BackboneConfig,
+        accuracy: Accuracy,
+    ) -> Result<WinogradBackbone, Error> {
+        let layers: Vec<ConvLayer<'_>> = LAYERS
+            .iter()
+            .zip(weights.convolutions())
+            .map(|(layer, numbers)| ConvLayer {
+                in_channels: layer.in_channels,
+                out_channels: layer.out_channels,
+                weight: &numbers.weight,
+                bias: &numbers.bias,
+                max_pool: layer.max_pool,
+            })
+            .collect();
+        let config = NetworkConfig {
+            height: config.size.height,
+            width: config.size.width,
+            batch_size: config.batch_size,
+            threads: config.threads,
+            accuracy,
+        };
+        Ok(WinogradBackbone(Network::new(&layers, &config)?))
+    }
+}
+
+impl Backbone for WinogradBackbone {
+    fn forward(&mut self, images: &[f32], features: &mut [f32]) -> Result<(), Error> {
+        Ok(self.0.forward(images, features)?)
+    }
+}
