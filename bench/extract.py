@@ -56,7 +56,7 @@ def start_peer(name: str, size: int, batch: int, threads: int, features: Path) -
 
 def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: int) -> Engine:
     """Start our kernel."""
-    words = ["serve", "--size", size, "--batch", batch, "--threads", threads]
+    words = ["--serve", 1, "--size", size, "--batch", batch, "--threads", threads]
     words += ["--accuracy", accuracy, "--weights", WEIGHTS]
     return Engine(accuracy, [executable, *map(str, words)], threads)
 

@@ -36,10 +36,16 @@ BENCHMARKS = {
 }
 
 
+def pins(path: Path) -> list[str]:
+    """The lines of a requirements file that are not comments; none where it is not there."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in lines if not line.startswith("#")]
+
+
 def make_venv() -> None:
     """Install the peers, unless exactly these are installed already."""
     stamp = VENV / "requirements.txt"
-    if stamp.exists() and stamp.read_text() == REQUIREMENTS.read_text() and PYTHON.exists():
+    if pins(stamp) == pins(REQUIREMENTS) and PYTHON.exists():
         return
     pip = shutil.which("pip3") or shutil.which("pip")
     if pip is None:

@@ -11,25 +11,25 @@ import sys
 import time
 from collections.abc import Callable
 
+Work = Callable[[float], float]
+"""Works for about the given number of seconds and returns the units done a second."""
 
-def serve(work: Callable[[float], int]) -> None:
-    """Answer measurement requests; `work(seconds)` works about that long and counts units."""
+
+def serve(work: Work) -> None:
+    """Announce that the child is ready and answer measurement requests."""
     print("ready", flush=True)
     for line in sys.stdin:
-        started = time.perf_counter()
-        units = work(float(line))
-        elapsed = time.perf_counter() - started
-        print(f"{units / elapsed:.6g}", flush=True)
+        print(f"{work(float(line)):.6g}", flush=True)
 
 
-def repeat(step: Callable[[], int]) -> Callable[[float], int]:
+def repeat(step: Callable[[], int]) -> Work:
     """Turn one step, which returns its units, into work: whole steps until time is up."""
 
-    def work(seconds: float) -> int:
+    def work(seconds: float) -> float:
         units = 0
-        deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline:
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
             units += step()
-        return units
+        return units / (time.perf_counter() - started)
 
     return work

@@ -7,7 +7,7 @@ from pathlib import Path
 BAR = 13
 GAP = 22
 LEFT = 112
-RIGHT = 150
+RIGHT = 200
 PLOT = 460
 TOP = 62
 

@@ -265,7 +265,7 @@ def run_client(command: list[str], stage: Path, label: str, size: int, instead: 
     """Run pip or npm in the folder `stage`, showing how much has arrived there.
 
     Its own temporary files go there too: what an interruption leaves is then found and
-    removed by the next run, and a small `/tmp` is no obstacle.
+    removed by the next run, and a small system-wide temporary folder is no obstacle.
     """
     environment = dict(os.environ, TMPDIR=str(stage), npm_config_update_notifier="false")
     log = stage / "log"

@@ -1,0 +1,121 @@
+"""One peer training the head on an array of pooled features, by the protocol of serve.py.
+
+    peer_head.py --engine pytorch --features F.npy --labels L.npy --threads 2
+
+Training goes on from request to request; the rate is rows a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import recipe
+from serve import Work, repeat, serve
+
+
+def pytorch(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
+    """PyTorch eager; batches gathered from the array in memory, which beats a DataLoader."""
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    head = recipe.pytorch_head(x.shape[1], options.p).train()
+    # The default is the looped Adam on a CPU.
+    fused = True if options.engine == "pytorch-fused" else None
+    optimizer = torch.optim.Adam(
+        head.parameters(), recipe.LEARNING_RATE, eps=recipe.ADAM_EPS, fused=fused
+    )
+    features, labels = torch.from_numpy(x), torch.from_numpy(y)
+    order: Iterator[torch.Tensor] = iter(())
+
+    def step() -> int:
+        nonlocal order
+        rows = next(order, None)
+        if rows is None:
+            order = iter(torch.randperm(len(labels)).split(recipe.BATCH))
+            rows = next(order)
+        optimizer.zero_grad()
+        F.cross_entropy(head(features[rows]), labels[rows]).backward()
+        optimizer.step()
+        return len(rows)
+
+    return repeat(step)
+
+
+def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
+    """Keras on TensorFlow's CPU build: `fit` on the whole array, its fastest way in."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    import keras as library
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    library.utils.set_random_seed(0)
+    # Tensors from the start: given arrays, every call of `fit` would copy them several times.
+    features, labels = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+    # By default Keras goes back to Python after every step.
+    group = 32 if options.engine == "keras-grouped" else 1
+    head = recipe.keras_head(x.shape[1], options.p, group)
+
+    class Stopwatch(library.callbacks.Callback):
+        """Ends the training after the time asked for, and counts the steps till then."""
+
+        def __init__(self, seconds: float) -> None:
+            super().__init__()
+            self.seconds = seconds
+            self.executions = 0
+            self.elapsed = 0.0
+
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            now = time.perf_counter()
+            if self.executions == 0:
+                # Copying the array and tracing came before; the clock starts here.
+                self.started = now
+            self.elapsed = now - self.started
+            self.executions += 1
+            if self.elapsed > self.seconds:
+                self.model.stop_training = True
+
+    def work(seconds: float) -> float:
+        watch = Stopwatch(seconds)
+        # An epoch's last batch is counted as a whole one: 0.1 % at most, in Keras' favour.
+        head.fit(
+            features, labels, batch_size=recipe.BATCH, epochs=1000, verbose=0, callbacks=[watch]
+        )
+        return (watch.executions - 1) * group * recipe.BATCH / watch.elapsed
+
+    return work
+
+
+ENGINES = {
+    "pytorch": pytorch,
+    "pytorch-fused": pytorch,
+    "keras": keras,
+    "keras-grouped": keras,
+}
+
+
+def main() -> None:
+    """Load, warm up, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", choices=ENGINES, required=True)
+    parser.add_argument("--features", type=Path, required=True, help="float32 [N, D]")
+    parser.add_argument("--labels", type=Path, required=True, help="int64 [N]")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--p", type=float, default=0.8)
+    options = parser.parse_args()
+    features = np.load(options.features, mmap_mode="r" if "keras" in options.engine else None)
+    work = ENGINES[options.engine](options, features, np.load(options.labels))
+    work(1.0)
+    serve(work)
+
+
+if __name__ == "__main__":
+    main()
