@@ -1,0 +1,239 @@
+//! The page.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::data::Naming;
+use crate::numbers::{counted, percent, percent_with_spread};
+use crate::plot::Form;
+use crate::{Chosen, Misclassified, Report, Sweep, Thumbnail, accuracy, confusion, curves};
+use crate::{plot, results};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The whole report as one HTML file that needs nothing beside itself: no network, no other file,
+/// and no script but for sorting its tables.
+pub fn report_html(report: &Report) -> String {
+    let sweep = &report.sweep;
+    let several_seeds = sweep.groups().iter().any(|group| group.rows.len() > 1);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content=(report.program);
+                // Without it a browser asks for one, which a file has not.
+                link rel="icon" href="data:,";
+                title { (report.title) }
+                style { (plot::style()) (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (report.title) }
+                    p.summary { (summary(sweep)) }
+                    @if let Some(chosen) = &sweep.chosen { (figures(sweep, chosen)) }
+                    h2.small { "Command" }
+                    pre.command tabindex="0" { code { (report.command) } }
+                }
+                main {
+                    section {
+                        h2 { "Accuracy against dropout" }
+                        (figure(|form| accuracy::inline(sweep, form)))
+                    }
+                    section {
+                        h2 { "Results" }
+                        @if several_seeds {
+                            (results::settings(sweep))
+                            details {
+                                summary { "Every head by itself (" (sweep.rows.len()) ")" }
+                                (results::heads(sweep))
+                            }
+                        } @else {
+                            (results::heads(sweep))
+                        }
+                    }
+                    section {
+                        @let curves = sweep.curves();
+                        h2 { "Learning curves" }
+                        (figure(|form| curves::inline(&curves, form)))
+                    }
+                    @if let Some(confusion) = &report.confusion {
+                        section {
+                            h2 { "Which class was taken for which" }
+                            (confusion::matrix(confusion))
+                        }
+                    }
+                    section {
+                        h2 { "Most confident mistakes" }
+                        (mistakes(&report.misclassified))
+                    }
+                    section {
+                        h2 { "Features" }
+                        details {
+                            summary { "The feature cache's manifest" }
+                            pre.manifest tabindex="0" { code { (report.manifest_json) } }
+                        }
+                    }
+                }
+                footer { p { "Made by " (report.program) "." } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// What came of it, in one or two sentences.
+fn summary(sweep: &Sweep) -> String {
+    let heads = counted(sweep.rows.len(), "head");
+    let settings = counted(sweep.groups().len(), "setting");
+    let Some(chosen) = &sweep.chosen else {
+        return format!("{heads} of {settings}; no setting was chosen.");
+    };
+    let name = Naming::of(sweep).full(&chosen.setting);
+    let seeds = counted(chosen.val_top1.count, "seed");
+    let validation = percent_with_spread(&chosen.val_top1);
+    let test = match &chosen.test_top1 {
+        Some(top1) => format!(
+            "On the test split, which was used only after that choice, it has {} %.",
+            percent_with_spread(top1)
+        ),
+        None => "There is no test result.".into(),
+    };
+    format!(
+        "Of {settings} ({heads}), {name} was chosen by its validation top-1 of {validation} % \
+         ({seeds}). {test}"
+    )
+}
+
+fn figures(sweep: &Sweep, chosen: &Chosen) -> Markup {
+    html! {
+        dl.figures {
+            div { dt { "Chosen setting" } dd { (Naming::of(sweep).full(&chosen.setting)) } }
+            div { dt { "Validation top-1" } dd { (percent_with_spread(&chosen.val_top1)) " %" } }
+            @if let Some(top1) = &chosen.test_top1 {
+                div { dt { "Test top-1" } dd { (percent_with_spread(top1)) " %" } }
+            }
+        }
+    }
+}
+
+/// A plot for a wide and one for a narrow screen, of which the style shows one.
+fn figure(draw: impl Fn(Form) -> Markup) -> Markup {
+    html! { figure.drawing { (draw(Form::Wide)) (draw(Form::Narrow)) } }
+}
+
+fn mistakes(misclassified: &Misclassified) -> Markup {
+    match misclassified {
+        Misclassified::NotShown(why) => html! { p.note { (why) } },
+        Misclassified::Images(thumbnails) if thumbnails.is_empty() => {
+            html! { p.note { "No image was misclassified." } }
+        }
+        Misclassified::Images(thumbnails) => html! {
+            ul.mistakes { @for thumbnail in thumbnails { li { (mistake(thumbnail)) } } }
+        },
+    }
+}
+
+fn mistake(thumbnail: &Thumbnail) -> Markup {
+    let Thumbnail { png, id, label, predicted, probability } = thumbnail;
+    let probability = percent(*probability);
+    html! {
+        figure {
+            img src={ "data:image/png;base64," (STANDARD.encode(png)) } width="96" height="96"
+                alt={ "Image " (id) ": labelled " (label) ", predicted " (predicted) " with probability " (probability) " %" };
+            figcaption {
+                span.classes { b { (label) } " taken for " b { (predicted) } }
+                span.probability { (probability) " %" }
+                span.id { (id) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{head, small_sweep};
+    use crate::{Confusion, encode_png};
+
+    fn report() -> Report {
+        Report {
+            title: "Sweep <1> & \"more\"".into(),
+            command: "vgg-head sweep --p=0.2,0.6 --out='a & b'".into(),
+            sweep: small_sweep(),
+            confusion: Some(Confusion {
+                class_names: vec!["0".into(), "<1>".into()],
+                counts: vec![vec![9, 1], vec![0, 10]],
+                of: "the best head".into(),
+            }),
+            misclassified: Misclassified::Images(vec![Thumbnail {
+                png: encode_png(2, 2, 1, &[0, 80, 160, 240]).unwrap(),
+                id: "a\"b<c>.png".into(),
+                label: "<0>".into(),
+                predicted: "1 & 2".into(),
+                probability: 0.98765,
+            }]),
+            manifest_json: "{\n  \"classes\": [\"</pre><script>\"]\n}".into(),
+            program: "vgg-head <0.1>".into(),
+        }
+    }
+
+    #[test]
+    fn all_texts_are_there_and_escaped() {
+        let html = report_html(&report());
+        for text in [
+            "Sweep &lt;1&gt; &amp; &quot;more&quot;",
+            "--out='a &amp; b'",
+            "Of 4 settings (8 heads), keras, p 0.6 was chosen by its validation top-1 of 98.10 ± 0.14 % (2 seeds).",
+            "it has 97.80 ± 0.14 %",
+            "a&quot;b&lt;c&gt;.png",
+            "&lt;0&gt;",
+            "1 &amp; 2",
+            "98.77 %",
+            "&lt;/pre&gt;&lt;script&gt;",
+            "vgg-head &lt;0.1&gt;",
+        ] {
+            assert!(html.contains(text), "{text} is not in the page");
+        }
+        assert_eq!(html.matches("<script").count(), 1);
+        assert_eq!(html.matches("</script").count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_fetched() {
+        let html = report_html(&report());
+        let namespace = html.matches("http://www.w3.org/2000/svg").count();
+        assert_eq!(html.matches("http").count(), namespace, "an address is in the page");
+        assert!(!html.contains("@import") && !html.contains("url("));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let report = Report {
+            sweep: Sweep { chosen: None, ..small_sweep() },
+            confusion: None,
+            misclassified: Misclassified::NotShown("The dataset <is gone>.".into()),
+            ..report()
+        };
+        let html = report_html(&report);
+        assert!(html.contains("8 heads of 4 settings; no setting was chosen."));
+        assert!(html.contains("The dataset &lt;is gone&gt;."));
+        let report = Report { misclassified: Misclassified::Images(vec![]), ..report };
+        assert!(report_html(&report).contains("No image was misclassified."));
+    }
+
+    #[test]
+    fn a_single_head_has_one_table() {
+        let sweep = Sweep { rows: vec![head("fastai", 0.6, 0, 0.97)], chosen: None };
+        let html = report_html(&Report { sweep, ..report() });
+        assert_eq!(html.matches("<table class=\"results\"").count(), 1);
+        assert_eq!(report_html(&report()).matches("<table class=\"results\"").count(), 2);
+        let html = report_html(&Report { sweep: Sweep::default(), ..report() });
+        assert!(html.contains("0 heads of 0 settings"));
+    }
+}

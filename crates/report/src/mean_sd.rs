@@ -1,0 +1,50 @@
+//! A mean over seeds with its spread.
+
+/// Mean and standard deviation of one number over several heads that differ only in their seed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeanSd {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Sample standard deviation (divisor n − 1); nothing for a single value.
+    pub sd: Option<f64>,
+    /// Number of values.
+    pub count: usize,
+}
+
+impl MeanSd {
+    /// Of these values; nothing if there are none.
+    pub fn of(values: &[f64]) -> Option<MeanSd> {
+        let count = values.len();
+        if count == 0 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let sd = (count > 1).then(|| (squares / (count - 1) as f64).sqrt());
+        Some(MeanSd { mean, sd, count })
+    }
+
+    /// The mean less and plus one standard deviation.
+    pub(crate) fn interval(&self) -> (f64, f64) {
+        let sd = self.sd.unwrap_or(0.0);
+        (self.mean - sd, self.mean + sd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sample_standard_deviation() {
+        let of = MeanSd::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert_eq!((of.mean, of.count), (5.0, 8));
+        assert!((of.sd.unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_value_has_no_spread_and_none_has_no_mean() {
+        assert_eq!(MeanSd::of(&[0.5]), Some(MeanSd { mean: 0.5, sd: None, count: 1 }));
+        assert_eq!(MeanSd::of(&[]), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! Numbers as text: the same number reads the same in a plot, a table and a sentence.
+
+use crate::MeanSd;
+
+/// A fraction as percent with two decimals and no sign: one image in 10,000 shows.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.2}", fraction * 100.0)
+}
+
+/// "98.12 ± 0.05", in percent; the mean alone if there is no spread.
+pub(crate) fn percent_with_spread(value: &MeanSd) -> String {
+    with_spread(value, percent)
+}
+
+/// A loss in nats.
+pub(crate) fn loss(nats: f64) -> String {
+    format!("{nats:.4}")
+}
+
+/// "0.0712 ± 0.0021", in nats; the mean alone if there is no spread.
+pub(crate) fn loss_with_spread(value: &MeanSd) -> String {
+    with_spread(value, loss)
+}
+
+fn with_spread(value: &MeanSd, text: fn(f64) -> String) -> String {
+    // A head that diverged has no finite loss, and then the spread says nothing either.
+    match value.sd.filter(|sd| sd.is_finite()) {
+        Some(sd) => format!("{} ± {}", text(value.mean), text(sd)),
+        None => text(value.mean),
+    }
+}
+
+/// A number that a user typed (dropout, learning rate), without the noise of binary fractions.
+pub(crate) fn short(number: f64) -> String {
+    if number != 0.0 && (number.abs() < 1e-4 || number.abs() >= 1e6) {
+        return format!("{number:e}");
+    }
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// "1 seed", "3 seeds".
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_right() {
+        assert_eq!(short(0.1 + 0.2), "0.3");
+        assert_eq!(short(0.0), "0");
+        assert_eq!(short(1e-5), "1e-5");
+        assert_eq!(short(100.0), "100");
+        assert_eq!(percent(0.98125), "98.12");
+        let spread = MeanSd { mean: 0.5, sd: Some(0.001), count: 3 };
+        assert_eq!(percent_with_spread(&spread), "50.00 ± 0.10");
+        assert_eq!(loss_with_spread(&spread), "0.5000 ± 0.0010");
+        let diverged = MeanSd { mean: f64::NAN, sd: Some(f64::NAN), count: 3 };
+        assert_eq!(loss_with_spread(&diverged), "NaN");
+        assert_eq!((counted(1, "seed"), counted(2, "seed")), ("1 seed".into(), "2 seeds".into()));
+    }
+}

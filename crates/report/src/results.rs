@@ -1,0 +1,219 @@
+//! The tables of results: a row a setting, and a row a head.
+
+use maud::{Markup, html};
+
+use crate::data::Group;
+use crate::numbers::{counted, loss, loss_with_spread, percent, percent_with_spread, short};
+use crate::{Epoch, MeanSd, ResultRow, Setting, Sweep};
+
+/// Which way a column is first sorted, and how it is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    /// A number of which more is better.
+    Score,
+}
+
+struct Column {
+    title: &'static str,
+    kind: Kind,
+}
+
+struct Cell {
+    text: String,
+    /// What it is sorted by; nothing is last either way.
+    key: Option<f64>,
+}
+
+const fn column(title: &'static str, kind: Kind) -> Column {
+    Column { title, kind }
+}
+
+/// First what differs most and what came of it: a phone shows these without scrolling.
+const HEAD: [Column; 2] = [column("Architecture", Kind::Text), column("Dropout p", Kind::Number)];
+
+const METRICS: [Column; 4] = [
+    column("Val top-1 (%)", Kind::Score),
+    column("Val loss", Kind::Number),
+    column("Train top-1 (%)", Kind::Score),
+    column("Train loss", Kind::Number),
+];
+
+const REST: [Column; 2] = [column("Hidden", Kind::Number), column("Learning rate", Kind::Number)];
+
+/// Where the table's order comes from.
+const SORTED_BY: &str = METRICS[0].title;
+
+/// A row a setting, means over its seeds with standard deviations, best first.
+pub(crate) fn settings(sweep: &Sweep) -> Markup {
+    let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEEDS]);
+    let row = |group: &Group| {
+        let score = |metric: fn(&Epoch) -> Option<f64>, text: fn(&MeanSd) -> String| {
+            measured(group.over_seeds(metric), |value| value.mean, text)
+        };
+        let mut cells = head_cells(group.setting);
+        cells.extend([
+            score(|epoch| epoch.val_top1, percent_with_spread),
+            score(|epoch| epoch.val_loss, loss_with_spread),
+            score(|epoch| Some(epoch.train_top1), percent_with_spread),
+            score(|epoch| Some(epoch.train_loss), loss_with_spread),
+        ]);
+        cells.extend(rest_cells(group.setting));
+        cells.push(number(group.rows.len() as f64, group.rows.len().to_string()));
+        (sweep.is_chosen(group.setting), cells)
+    };
+    let rows: Vec<_> = sweep.groups().iter().map(row).collect();
+    let caption = format!("{}, best first", counted(rows.len(), "setting"));
+    const SEEDS: Column = column("Seeds", Kind::Number);
+    table(&caption, &columns.collect::<Vec<_>>(), &rows)
+}
+
+/// A row a head, best first.
+pub(crate) fn heads(sweep: &Sweep) -> Markup {
+    const SEED: Column = column("Seed", Kind::Number);
+    const EPOCHS: Column = column("Epochs", Kind::Number);
+    const RUN: Column = column("Run", Kind::Text);
+    let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEED, &EPOCHS, &RUN]);
+    let row = |row: &&ResultRow| {
+        let last = row.last();
+        let score = |metric: fn(&Epoch) -> Option<f64>, text: fn(f64) -> String| {
+            measured(last.and_then(metric), |value| *value, |value| text(*value))
+        };
+        let mut cells = head_cells(&row.setting);
+        cells.extend([
+            score(|epoch| epoch.val_top1, percent),
+            score(|epoch| epoch.val_loss, loss),
+            score(|epoch| Some(epoch.train_top1), percent),
+            score(|epoch| Some(epoch.train_loss), loss),
+        ]);
+        cells.extend(rest_cells(&row.setting));
+        cells.extend([
+            number(row.seed as f64, row.seed.to_string()),
+            number(row.epochs.len() as f64, row.epochs.len().to_string()),
+            Cell { text: row.run.clone(), key: None },
+        ]);
+        (sweep.is_chosen(&row.setting), cells)
+    };
+    let rows: Vec<_> = sweep.heads().iter().map(row).collect();
+    let caption = format!("{}, best first", counted(rows.len(), "head"));
+    table(&caption, &columns.collect::<Vec<_>>(), &rows)
+}
+
+fn head_cells(setting: &Setting) -> Vec<Cell> {
+    vec![Cell { text: setting.arch.clone(), key: None }, number(setting.p, short(setting.p))]
+}
+
+fn rest_cells(setting: &Setting) -> [Cell; 2] {
+    [
+        number(setting.hidden as f64, setting.hidden.to_string()),
+        number(setting.learning_rate, short(setting.learning_rate)),
+    ]
+}
+
+fn number(key: f64, text: String) -> Cell {
+    Cell { text, key: Some(key) }
+}
+
+fn measured<T>(value: Option<T>, key: impl Fn(&T) -> f64, text: impl Fn(&T) -> String) -> Cell {
+    match value {
+        Some(value) => number(key(&value), text(&value)),
+        None => Cell { text: "–".into(), key: None },
+    }
+}
+
+/// A table in a container that scrolls by itself; `rows` are marked if they are the chosen
+/// setting's. The script makes the heads' buttons sort.
+fn table(caption: &str, columns: &[&Column], rows: &[(bool, Vec<Cell>)]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(caption) {
+            table.results {
+                caption { span { (caption) } }
+                thead {
+                    tr {
+                        @for column in columns {
+                            @let sorted = column.title == SORTED_BY;
+                            th scope="col" class=[(column.kind != Kind::Text).then_some("number")]
+                                aria-sort=(if sorted { "descending" } else { "none" })
+                                data-kind=(if column.kind == Kind::Text { "text" } else { "number" })
+                                data-first=(if column.kind == Kind::Score { "descending" } else { "ascending" }) {
+                                button type="button" { (column.title) }
+                            }
+                        }
+                    }
+                }
+                tbody {
+                    @for (chosen, cells) in rows {
+                        tr.chosen[*chosen] {
+                            @for (index, (cell, column)) in cells.iter().zip(columns).enumerate() {
+                                @let key = cell.key.filter(|key| !key.is_nan());
+                                td class=[(column.kind != Kind::Text).then_some("number")] data-key=[key] {
+                                    (cell.text)
+                                    @if index == 0 && *chosen { " " span.badge { "chosen" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{head, small_sweep};
+
+    #[test]
+    fn every_number_is_in_the_table_of_heads() {
+        let mut sweep = small_sweep();
+        sweep.rows[1].seed = 4711;
+        sweep.rows[1].setting.hidden = 777;
+        sweep.rows[1].setting.learning_rate = 0.0125;
+        sweep.rows[1].setting.p = 0.35;
+        sweep.rows[1].epochs[2] = Epoch {
+            epoch: 3,
+            train_loss: 0.12345,
+            train_top1: 0.87654,
+            val_loss: Some(0.23456),
+            val_top1: Some(0.76543),
+        };
+        let html = heads(&sweep).into_string();
+        for text in
+            ["4711", "777", "0.0125", "0.35", "0.1235", "87.65", "0.2346", "76.54", "fastai-0.2"]
+        {
+            let cells = html.matches(&format!(">{text}</td>")).count();
+            assert!(cells >= 1, "{text} is not in {html}");
+        }
+        assert_eq!(html.matches("<tr").count(), 1 + sweep.rows.len());
+    }
+
+    #[test]
+    fn the_table_of_settings_has_means_and_marks_the_chosen_one() {
+        let html = settings(&small_sweep()).into_string();
+        assert_eq!(html.matches("<tr").count(), 1 + 4);
+        assert!(html.contains("98.10 ± 0.14") && html.contains("97.20 ± 0.28"), "{html}");
+        assert_eq!(html.matches("chosen</span>").count(), 1);
+        let first = html.find("<tr class=\"chosen\">").unwrap();
+        assert!(html[..first].matches("<tr").count() == 1, "the best is not first");
+    }
+
+    #[test]
+    fn one_seed_has_no_spread_and_a_missing_number_no_key() {
+        let mut row = head("fastai", 0.6, 0, 0.97);
+        row.epochs[2].val_loss = None;
+        let html = settings(&Sweep { rows: vec![row], chosen: None }).into_string();
+        assert!(html.contains(">97.00</td>") && !html.contains('±'), "{html}");
+        assert!(html.contains("<td class=\"number\">–</td>"), "{html}");
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let row =
+            ResultRow { run: "</td><script>&".into(), ..head("<b>\"fast\" & ai", 0.6, 0, 0.97) };
+        let html = heads(&Sweep { rows: vec![row], chosen: None }).into_string();
+        assert!(html.contains("&lt;/td&gt;&lt;script&gt;&amp;"), "{html}");
+        assert!(html.contains("&lt;b&gt;&quot;fast&quot; &amp; ai"), "{html}");
+    }
+}

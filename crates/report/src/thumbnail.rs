@@ -1,0 +1,92 @@
+//! Pixels as a PNG file.
+
+use thiserror::Error;
+
+/// Why pixels can't be made a PNG.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PngError {
+    /// There is no pixel.
+    #[error("an image of {height} × {width} pixels has nothing to show")]
+    Empty {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+    },
+    /// Only gray and RGB images are known.
+    #[error("an image has 1 channel (gray) or 3 (RGB), not {channels}")]
+    Channels {
+        /// How many were given.
+        channels: usize,
+    },
+    /// The pixels are not as many as the size says.
+    #[error("an image of this size has {expected} values, but there are {found}")]
+    Length {
+        /// height × width × channels.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// Encodes 8-bit pixels, row by row with channels together (`[H, W, C]`), as the bytes of a PNG
+/// file. `channels` is 1 for gray, 3 for RGB.
+///
+/// # Errors
+/// If there is no pixel, `channels` is another number, or `pixels` is not height × width × channels
+/// long.
+pub fn encode_png(
+    height: usize,
+    width: usize,
+    channels: usize,
+    pixels: &[u8],
+) -> Result<Vec<u8>, PngError> {
+    let color = match channels {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        _ => return Err(PngError::Channels { channels }),
+    };
+    let side = |length: usize| u32::try_from(length).ok().filter(|&length| length > 0);
+    let (Some(rows), Some(columns)) = (side(height), side(width)) else {
+        return Err(PngError::Empty { height, width });
+    };
+    let expected = height.saturating_mul(width).saturating_mul(channels);
+    if pixels.len() != expected {
+        return Err(PngError::Length { expected, found: pixels.len() });
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, columns, rows);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(pixels))
+        .expect("memory takes all bytes, and there are as many as the header says");
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        for channels in [1, 3] {
+            let pixels: Vec<u8> = (0..5 * 4 * channels).map(|value| value as u8 * 4).collect();
+            let bytes = encode_png(5, 4, channels, &pixels).unwrap();
+            let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+            let mut decoded = vec![0; pixels.len()];
+            let info = reader.next_frame(&mut decoded).unwrap();
+            assert_eq!((info.height, info.width), (5, 4));
+            assert_eq!(decoded, pixels);
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        assert_eq!(encode_png(0, 4, 1, &[]), Err(PngError::Empty { height: 0, width: 4 }));
+        assert_eq!(encode_png(1, 1, 4, &[0; 4]), Err(PngError::Channels { channels: 4 }));
+        let length = PngError::Length { expected: 6, found: 5 };
+        assert_eq!(encode_png(1, 2, 3, &[0; 5]), Err(length));
+    }
+}
