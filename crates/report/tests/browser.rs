@@ -1,0 +1,237 @@
+//! The page in headless Chromium: it runs without a console error, its table sorts, its images
+//! load, it follows light and dark, and it fits a phone. Skipped, with the reason, where there is no
+//! Chromium and none can be installed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use report::{
+    Chosen, Confusion, Epoch, MeanSd, Misclassified, Report, ResultRow, Setting, Sweep, Thumbnail,
+};
+use serde_json::{Value, json};
+
+/// Chromium starts in a second or two; on a busy machine in many more.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_page_works_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let html = report::report_html(&sample());
+    let page = write("page.html", &html);
+    let probe = format!("<script>{{\n{}\n}}</script>", include_str!("probe.js"));
+    let probed = write("probed.html", &(html.clone() + &probe));
+    let phone = write("phone.html", PHONE);
+
+    // The page as it is.
+    let browser = Browser { chromium, folder: folder.path() };
+    assert_eq!(browser.open(&page, &[]).console, Vec::<String>::new());
+    // Would an error have been seen?
+    let broken = write("broken.html", &(html + "<script>missing()</script>"));
+    let console = browser.open(&broken, &[]).console;
+    assert!(console.len() == 1 && console[0].contains("missing is not defined"), "{console:?}");
+
+    // A copy that is clicked on, on a desk.
+    let light = browser.probe(&probed, &["--blink-settings=preferredColorScheme=1"]);
+    assert_eq!(light["tables"], 2);
+    let top1 = ["99.00 ± 0.14", "97.40 ± 0.14", "97.20 ± 0.14", "9.90 ± 0.14", "NaN"];
+    let ascending = ["9.90 ± 0.14", "97.20 ± 0.14", "97.40 ± 0.14", "99.00 ± 0.14", "NaN"];
+    assert_eq!(light["first"], json!({ "top1": top1, "sorted": ["descending"] }));
+    assert_eq!(light["ascending"], json!({ "top1": ascending, "sorted": ["ascending"] }));
+    let by_p = ["0", "0.05", "0.2", "0.5", "0.5"];
+    assert_eq!(light["by_p"], json!({ "p": by_p, "sorted": ["ascending"] }));
+    let by_p = ["0.5", "0.5", "0.2", "0.05", "0"];
+    assert_eq!(light["by_p_descending"], json!({ "p": by_p, "sorted": ["descending"] }));
+    let by_arch = [HOSTILE, "arch-2", "arch-2", "arch-2", "arch-10 chosen"];
+    assert_eq!(light["by_arch"], json!({ "arch": by_arch, "sorted": ["ascending"] }));
+    assert_eq!(light["focusable"], true);
+    assert_eq!(light["images"], json!([4, 6]));
+    assert!(light["alts"][0].as_str().unwrap().contains(HOSTILE), "{}", light["alts"]);
+    assert_eq!(light["overflow"], 0);
+    assert_eq!(light["plots"], json!(["plot wide", "plot wide"]));
+    assert_eq!(light["cut_texts"], json!([]));
+    // The page's and the probe's: nothing that came in became one.
+    assert_eq!(light["scripts"], 2);
+
+    // In the dark.
+    let dark = browser.probe(&probed, &["--blink-settings=preferredColorScheme=0"]);
+    assert_eq!(
+        (&light["paper"], &light["ink"]),
+        (&json!("rgb(255, 255, 255)"), &json!("rgb(27, 31, 36)"))
+    );
+    assert_eq!(
+        (&dark["paper"], &dark["ink"]),
+        (&json!("rgb(20, 23, 27)"), &json!("rgb(231, 234, 238)"))
+    );
+
+    // On a phone, all of it unfolded.
+    let phone = browser.probe(&phone, &[]);
+    assert_eq!((&phone["width"], &phone["overflow"]), (&json!(360), &json!(0)));
+    assert_eq!(phone["plots"], json!(["plot narrow", "plot narrow"]));
+    assert_eq!(phone["cut_texts"], json!([]));
+    assert_eq!(phone["first"], light["first"]);
+}
+
+/// A window can't be as narrow as a phone, but a frame can.
+const PHONE: &str = "<!doctype html><meta charset=utf-8><title>phone</title>\
+    <iframe src=probed.html style='width:360px;height:700px;border:0'></iframe>\
+    <script>addEventListener('message', event => document.body.dataset.seen = event.data)</script>";
+
+/// A name as a folder of images might have it.
+const HOSTILE: &str = "<img src=x onerror=\"missing()\"> & 'co'</td></script>";
+
+fn sample() -> Report {
+    let head = |arch: &str, p: f64, seed: u64, top1: f64| {
+        let epoch = |epoch: usize| Epoch {
+            epoch,
+            train_loss: 0.9 / epoch as f64,
+            train_top1: 0.9,
+            val_loss: Some(0.01 / epoch as f64),
+            val_top1: Some(top1 - 0.02 * (4 - epoch) as f64),
+        };
+        ResultRow {
+            setting: Setting { arch: arch.into(), hidden: 128, learning_rate: 1e-3, p },
+            seed,
+            epochs: (1..=4).map(epoch).collect(),
+            run: format!("{arch}/{p}/{seed}"),
+        }
+    };
+    let settings = [
+        ("arch-2", 0.5, 0.972),
+        ("arch-2", 0.05, 0.974),
+        ("arch-10", 0.2, 0.990),
+        (HOSTILE, 0.0, 0.099),
+        ("arch-2", 0.5, f64::NAN),
+    ];
+    let mut rows: Vec<ResultRow> = settings
+        .iter()
+        .flat_map(|&(arch, p, top1)| {
+            [head(arch, p, 0, top1 - 0.001), head(arch, p, 1, top1 + 0.001)]
+        })
+        .collect();
+    // The diverged ones are a setting of their own.
+    rows[8].setting.learning_rate = 10.0;
+    rows[9].setting.learning_rate = 10.0;
+    let chosen = Chosen {
+        setting: rows[4].setting.clone(),
+        val_top1: MeanSd { mean: 0.99, sd: Some(0.0014), count: 2 },
+        test_top1: Some(MeanSd { mean: 0.987, sd: Some(0.002), count: 2 }),
+    };
+    let thumbnail = |png: Vec<u8>| Thumbnail {
+        png,
+        id: format!("{}/{HOSTILE}.png", "folder".repeat(20)),
+        label: HOSTILE.into(),
+        predicted: "b".repeat(60),
+        probability: 0.999,
+    };
+    let gray = report::encode_png(3, 4, 1, &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 220]);
+    let colour = report::encode_png(1, 6, 3, &[200; 18]);
+    let names = ["a class with quite a long name", HOSTILE].into_iter().cycle();
+    Report {
+        title: format!("A page for the test {HOSTILE}"),
+        command: format!("vgg-head sweep --out={}", "a/long/path/".repeat(20)),
+        sweep: Sweep { rows, chosen: Some(chosen) },
+        confusion: Some(Confusion {
+            class_names: names.take(40).map(Into::into).collect(),
+            counts: (0..40).map(|label| (0..40).map(|class| label * class % 7).collect()).collect(),
+            of: format!("the best head, {}", "whose description is long, ".repeat(5)),
+        }),
+        misclassified: Misclassified::Images(vec![
+            thumbnail(gray.unwrap()),
+            thumbnail(colour.unwrap()),
+        ]),
+        manifest_json: format!("{{ \"digest\": \"{}\", \"x\": \"{HOSTILE}\" }}", "0".repeat(300)),
+        program: "the report crate's test".into(),
+    }
+}
+
+/// The browser's path; prints why there is none.
+fn chromium() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chromium.sh");
+    let output = Command::new("sh").arg(script).output().unwrap();
+    if output.status.success() {
+        return Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()));
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    println!("skipped: {}", reason.lines().last().unwrap_or("no chromium"));
+    None
+}
+
+struct Browser<'a> {
+    chromium: PathBuf,
+    folder: &'a Path,
+}
+
+struct Visit {
+    /// The document after its scripts ran.
+    document: String,
+    /// What came to the console.
+    console: Vec<String>,
+}
+
+impl Browser<'_> {
+    fn open(&self, page: &Path, flags: &[&str]) -> Visit {
+        let profile = tempfile::tempdir_in(self.folder).unwrap();
+        let (stdout, stderr) = (profile.path().join("stdout"), profile.path().join("stderr"));
+        let mut process = Command::new(&self.chromium)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-dev-shm-usage",
+                "--enable-logging=stderr",
+                "--window-size=1200,900",
+                "--virtual-time-budget=5000",
+                "--dump-dom",
+            ])
+            .args(flags)
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("file://{}", page.display()))
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(File::create(&stderr).unwrap())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > PATIENCE {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                panic!("chromium has not ended after {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let log = String::from_utf8_lossy(&fs::read(stderr).unwrap()).into_owned();
+        assert!(status.success(), "chromium ended with {status}:\n{log}");
+        let console =
+            log.lines().filter(|line| line.contains(":CONSOLE")).map(Into::into).collect();
+        Visit { document: fs::read_to_string(stdout).unwrap(), console }
+    }
+
+    /// What the probe in this page saw.
+    fn probe(&self, page: &Path, flags: &[&str]) -> Value {
+        let Visit { document, console } = self.open(page, flags);
+        assert_eq!(console, Vec::<String>::new());
+        let (_, rest) = document.split_once("data-seen=\"").expect("the probe ran to its end");
+        let (seen, _) = rest.split_once('"').unwrap();
+        let seen = seen.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
+        let seen = seen.replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
+        serde_json::from_str(&seen).unwrap()
+    }
+}
