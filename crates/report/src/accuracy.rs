@@ -84,7 +84,9 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     if lines.is_empty() {
         return plot::empty(form, "No head has a validation result.");
     }
-    let test = sweep.chosen.as_ref().and_then(|chosen| Some((&chosen.setting, chosen.test_top1?)));
+    let test = sweep.chosen.as_ref().and_then(|chosen| {
+        Some((&chosen.setting, chosen.test_top1.filter(|top1| top1.mean.is_finite())?))
+    });
     let coloured = lines.len().min(HIGHLIGHTED);
     let beside = form == Form::Wide && lines.len() > 1;
     let names: Vec<String> =
@@ -93,8 +95,9 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     let panel = Panel {
         left: 48.0,
         right: form.width() - if beside { names_width } else { 16.0 },
-        top: if test.is_some() { 62.0 } else { 38.0 },
+        top: if test.is_some() { 66.0 } else { 36.0 },
         bottom: if form == Form::Wide { 390.0 } else { 300.0 },
+        title: 20.0,
     };
     let (x, y) = scales(&lines, test.as_ref().map(|(_, top1)| top1), panel);
     let at = |p: f64, top1: f64| (x.scale.at(p), y.scale.at(top1 * 100.0));
@@ -135,10 +138,15 @@ fn scales(lines: &[Line], test: Option<&MeanSd>, panel: Panel) -> (Axis<'static>
     let points = || lines.iter().flat_map(|line| &line.points);
     let spreads = points().map(|point| &point.top1).chain(test);
     let top1 = spreads
-        .flat_map(|top1| [top1.interval().0, top1.interval().1])
+        .flat_map(|top1| [top1.band().0, top1.band().1])
         .chain(points().flat_map(|point| point.seeds.iter().map(|(_, top1)| *top1)));
-    let top1 = padded(extent(top1).unwrap_or((0.0, 1.0)), 0.07, 0.0005, (0.0, 1.0));
-    let y = Scale::linear((top1.0 * 100.0, top1.1 * 100.0), (panel.bottom, panel.top));
+    let (low, high) = extent(top1).unwrap_or((0.0, 1.0));
+    let y = Scale::accuracy((low * 100.0, high * 100.0), (panel.bottom, panel.top));
+    let title = if y.is_logarithmic() {
+        "Validation top-1 (%, error logarithmic)"
+    } else {
+        "Validation top-1 (%)"
+    };
 
     let mut rates: Vec<f64> = points().map(|point| point.p).collect();
     rates.sort_by(f64::total_cmp);
@@ -154,10 +162,7 @@ fn scales(lines: &[Line], test: Option<&MeanSd>, panel: Panel) -> (Axis<'static>
     } else {
         x.ticks(5).into_iter().filter(|(p, _)| *p >= 0.0).collect()
     };
-    (
-        Axis { scale: x, ticks, title: "dropout p" },
-        Axis { ticks: y.ticks(6), scale: y, title: "Validation top-1 (%)" },
-    )
+    (Axis { scale: x, ticks, title: "dropout p" }, Axis { ticks: y.ticks(6), scale: y, title })
 }
 
 fn entries(lines: &[Line], beside: bool, tested: bool) -> Vec<(Sample, String)> {
@@ -182,7 +187,7 @@ fn entries(lines: &[Line], beside: bool, tested: bool) -> Vec<(Sample, String)> 
 
 fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Markup {
     let ends = |end: fn((f64, f64)) -> f64| {
-        line.points.iter().map(move |point| at(point.p, end(point.top1.interval())))
+        line.points.iter().map(move |point| at(point.p, end(point.top1.band())))
     };
     let band = ends(|(_, high)| high).chain(ends(|(low, _)| low).rev());
     html! {
@@ -191,6 +196,11 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
             @if rank < HIGHLIGHTED {
                 @if line.points.iter().any(|point| point.top1.sd.is_some()) {
                     path.band d={ (path(band)) "Z" } {}
+                    // A band around a single point has no width.
+                    @if let [point] = &line.points[..] {
+                        @let (low, high) = point.top1.band();
+                        path.line d=(path([at(point.p, low), at(point.p, high)])) {}
+                    }
                 }
                 @for (point, (seed, top1)) in line.points.iter().flat_map(|point| {
                     point.seeds.iter().filter(|_| point.top1.count > 1).map(move |seed| (point, seed))
@@ -223,7 +233,7 @@ fn tested(
     scale: &Scale,
     (panel, form): (Panel, Form),
 ) -> Markup {
-    let (low, high) = top1.interval();
+    let (low, high) = top1.band();
     let (low, high) = (scale.at(low * 100.0), scale.at(high * 100.0));
     let name = if form == Form::Wide { format!("{name}, ") } else { String::new() };
     let text = format!("{name}test: {} %", percent_with_spread(top1));
@@ -232,14 +242,14 @@ fn tested(
     html! {
         g.test {
             title { (text) " (" (counted(top1.count, "seed")) ")" }
-            line.guide x1=(Px(x)) x2=(Px(x)) y1=(Px(panel.top - 28.0)) y2=(Px(y)) {}
+            line.guide x1=(Px(x)) x2=(Px(x)) y1=(Px(panel.top - 10.0)) y2=(Px(y)) {}
             @if top1.sd.is_some() {
                 line x1=(Px(x)) x2=(Px(x)) y1=(Px(low)) y2=(Px(high)) {}
                 line x1=(Px(x - 4.0)) x2=(Px(x + 4.0)) y1=(Px(low)) y2=(Px(low)) {}
                 line x1=(Px(x - 4.0)) x2=(Px(x + 4.0)) y1=(Px(high)) y2=(Px(high)) {}
             }
             (diamond(x, y))
-            text x=(Px(centre)) y=(Px(panel.top - 36.0)) text-anchor="middle" { (text) }
+            text x=(Px(centre)) y=(Px(panel.top - 16.0)) text-anchor="middle" { (text) }
         }
     }
 }
@@ -289,6 +299,15 @@ mod tests {
             (2, 0)
         );
         assert!(svg.contains("97.00 % (1 seed)") && !svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn one_bad_rate_does_not_hide_the_differences_between_the_others() {
+        let mut sweep = small_sweep();
+        sweep.rows.push(head("keras", 0.8, 0, 0.1));
+        let svg = accuracy_vs_dropout_svg(&sweep);
+        assert!(svg.contains("Validation top-1 (%, error logarithmic)"), "{svg}");
+        assert!(svg.contains(">98</text>") && svg.contains(">50</text>"), "{svg}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::data::{Naming, higher_first};
 use crate::legend::{Sample, key};
 use crate::numbers::counted;
 use crate::plot::{Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, path};
-use crate::scale::{Scale, extent, padded};
+use crate::scale::{Scale, extent};
 use crate::{Epoch, MeanSd, Sweep, plot};
 
 /// What is one line in each panel: a setting's heads, or a single head.
@@ -110,11 +110,17 @@ fn drawing(curves: &[Curve], form: Form) -> (f64, Markup) {
     let width = form.width();
     let (loss, top1) = match form {
         Form::Wide => {
-            let panel = |left, right| Panel { left, right, top: 38.0, bottom: 320.0 };
+            let panel = |left, right| Panel { left, right, top: 38.0, bottom: 320.0, title: 24.0 };
             (panel(48.0, width / 2.0 - 14.0), panel(width / 2.0 + 50.0, width - 12.0))
         }
         Form::Narrow => {
-            let panel = |top, bottom| Panel { left: 48.0, right: width - 12.0, top, bottom };
+            let panel = |top, bottom| Panel {
+                left: 48.0,
+                right: width - 12.0,
+                top,
+                bottom,
+                title: top - 14.0,
+            };
             (panel(38.0, 230.0), panel(320.0, 512.0))
         }
     };
@@ -194,7 +200,7 @@ fn line(class: &str, rank: usize, points: &[(f64, f64)], x: &Axis, y: &Axis) -> 
 }
 
 /// Axes around all curves. A loss that spans a decade is drawn on a logarithmic scale, and an
-/// accuracy whose error becomes five times smaller likewise in its error, so that the late epochs,
+/// accuracy whose error spans a factor of five likewise in its error, so that the late epochs,
 /// which are what one compares, do not all lie on one another.
 fn scales(lines: &[Lines], quantity: &Quantity, panel: Panel) -> (Axis<'static>, Axis<'static>) {
     let points = || lines.iter().flat_map(|lines| lines.train.iter().chain(&lines.val));
@@ -210,11 +216,9 @@ fn scales(lines: &[Lines], quantity: &Quantity, panel: Panel) -> (Axis<'static>,
         (Scale::logarithmic((low / 1.1, high * 1.1), pixels), "Loss (nats, logarithmic)")
     } else if is_loss {
         (Scale::linear((0.0, high.max(f64::MIN_POSITIVE) * 1.05), pixels), quantity.title)
-    } else if high < 100.0 && (100.0 - low) / (100.0 - high) > 5.0 {
-        let domain = (100.0 - (100.0 - low) * 1.1, 100.0 - (100.0 - high) / 1.1);
-        (Scale::logarithmic_error(domain, pixels), "Top-1 (%, error logarithmic)")
     } else {
-        (Scale::linear(padded((low, high), 0.05, 0.05, (0.0, 100.0)), pixels), quantity.title)
+        let y = Scale::accuracy((low, high), pixels);
+        (y, if y.is_logarithmic() { "Top-1 (%, error logarithmic)" } else { quantity.title })
     };
     (Axis { scale: x, ticks, title: "epoch" }, Axis { ticks: y.ticks(5), scale: y, title })
 }
@@ -288,9 +292,15 @@ mod tests {
         );
         epochs[2].val_loss = Some(0.01);
         assert!(learning_curves_svg(&[Curve::single("x", epochs.clone())]).contains("logarithmic"));
-        epochs[2].val_loss = Some(f64::NAN);
+        (epochs[0].val_top1, epochs[1].val_top1) = (Some(0.5), Some(0.96));
+        (epochs[2].val_loss, epochs[2].val_top1) = (Some(f64::NAN), Some(f64::NAN));
         epochs[1].train_loss = f64::INFINITY;
         let svg = learning_curves_svg(&[Curve::single("x", epochs)]);
+        assert!(svg.contains("error logarithmic"), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        let points = |line: &str| line.matches(['M', 'L']).count();
+        let val =
+            svg.lines().filter(|line| line.contains("class=\"line\"") && !line.contains("h24"));
+        assert_eq!(val.map(points).collect::<Vec<_>>(), [2, 2], "{svg}");
     }
 }

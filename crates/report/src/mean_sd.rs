@@ -24,10 +24,10 @@ impl MeanSd {
         Some(MeanSd { mean, sd, count })
     }
 
-    /// The mean less and plus one standard deviation.
-    pub(crate) fn interval(&self) -> (f64, f64) {
+    /// Of a fraction: the mean less and plus one standard deviation, as far as fractions go.
+    pub(crate) fn band(&self) -> (f64, f64) {
         let sd = self.sd.unwrap_or(0.0);
-        (self.mean - sd, self.mean + sd)
+        ((self.mean - sd).clamp(0.0, 1.0), (self.mean + sd).clamp(0.0, 1.0))
     }
 }
 
@@ -40,6 +40,12 @@ mod tests {
         let of = MeanSd::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
         assert_eq!((of.mean, of.count), (5.0, 8));
         assert!((of.sd.unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_band_ends_at_one() {
+        let of = MeanSd { mean: 0.99, sd: Some(0.02), count: 3 };
+        assert_eq!(of.band(), (0.97, 1.0));
     }
 
     #[test]

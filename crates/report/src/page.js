@@ -12,7 +12,7 @@ for (const button of document.querySelectorAll(".results th button")) {
     const numeric = head.dataset.kind === "number";
     const key = (row) => {
       const cell = row.cells[column];
-      if (!numeric) return cell.textContent;
+      if (!numeric) return cell.firstChild?.textContent.trim() ?? "";
       return cell.dataset.key === undefined ? null : Number(cell.dataset.key);
     };
     const text = new Intl.Collator(undefined, { numeric: true });

@@ -60,6 +60,8 @@ pub(crate) struct Panel {
     pub(crate) right: f64,
     pub(crate) top: f64,
     pub(crate) bottom: f64,
+    /// Baseline of the vertical axis's title, above the panel.
+    pub(crate) title: f64,
 }
 
 /// A direction of a panel.
@@ -72,9 +74,9 @@ pub(crate) struct Axis<'a> {
 /// Grid lines, ticks and titles; the vertical axis has its title above it, where it is read without
 /// turning one's head.
 pub(crate) fn axes(panel: Panel, x: &Axis, y: &Axis) -> Markup {
-    let Panel { left, right, top, bottom } = panel;
+    let Panel { left, right, bottom, title, .. } = panel;
     html! {
-        text.title x=(Px(left - 40.0)) y=(Px(top - 14.0)) { (y.title) }
+        text.title x=(Px(left - 40.0)) y=(Px(title)) { (y.title) }
         @for (tick, label) in &y.ticks {
             @let at = y.scale.at(*tick);
             line.grid x1=(Px(left)) x2=(Px(right)) y1=(Px(at)) y2=(Px(at)) {}

@@ -149,7 +149,7 @@ fn table(caption: &str, columns: &[&Column], rows: &[(bool, Vec<Cell>)]) -> Mark
                                 @let key = cell.key.filter(|key| !key.is_nan());
                                 td class=[(column.kind != Kind::Text).then_some("number")] data-key=[key] {
                                     (cell.text)
-                                    @if index == 0 && *chosen { " " span.badge { "chosen" } }
+                                    @if index == 0 && *chosen { "\u{a0}" span.badge { "chosen" } }
                                 }
                             }
                         }

@@ -33,11 +33,19 @@ impl Scale {
         Scale { domain, pixels, spacing: Spacing::Logarithmic }
     }
 
-    /// For percents near 100: from 90 to 99 is as far as from 99 to 99.9. The domain must be below
-    /// 100.
-    pub(crate) fn logarithmic_error(domain: (f64, f64), pixels: (f64, f64)) -> Scale {
-        debug_assert!(domain.1 < 100.0 && domain.1 > domain.0);
-        Scale { domain, pixels, spacing: Spacing::LogarithmicError }
+    /// For accuracies in percent. Where the lowest leaves five times the error of the highest, by
+    /// ratios of the error: from 90 to 99 is as far as from 99 to 99.9, so that one bad value does
+    /// not press all good ones together.
+    pub(crate) fn accuracy((low, high): (f64, f64), pixels: (f64, f64)) -> Scale {
+        if high < 100.0 && (100.0 - low) / (100.0 - high) > 5.0 {
+            let domain = ((low - 0.1 * (100.0 - low)).max(0.0), 100.0 - (100.0 - high) / 1.1);
+            return Scale { domain, pixels, spacing: Spacing::LogarithmicError };
+        }
+        Scale::linear(padded((low, high), 0.07, 0.05, (0.0, 100.0)), pixels)
+    }
+
+    pub(crate) fn is_logarithmic(&self) -> bool {
+        self.spacing != Spacing::Linear
     }
 
     /// The pixel of a number.
@@ -45,6 +53,8 @@ impl Scale {
         let along = |number: f64| match self.spacing {
             Spacing::Linear => number,
             Spacing::Logarithmic => number.ln(),
+            // A spread may reach 100, which is infinitely far.
+            Spacing::LogarithmicError if number > self.domain.1 => -(100.0 - self.domain.1).ln(),
             Spacing::LogarithmicError => -(100.0 - number).ln(),
         };
         let (low, high) = (along(self.domain.0), along(self.domain.1));
@@ -139,10 +149,14 @@ mod tests {
 
     #[test]
     fn percents_near_100_are_spread_out() {
-        let scale = Scale::logarithmic_error((80.0, 99.2), (100.0, 0.0));
+        let scale = Scale::accuracy((80.0, 99.2), (100.0, 0.0));
         assert_eq!(labels(scale.ticks(5)), ["99", "98", "95", "90", "80"]);
-        let scale = Scale::logarithmic_error((90.0, 99.9), (100.0, 0.0));
-        assert!((scale.at(99.0) - 50.0).abs() < 1e-9);
+        let distance = |from: f64, to: f64| scale.at(from) - scale.at(to);
+        assert!((distance(80.0, 90.0) - distance(90.0, 95.0)).abs() < 1e-9);
+        assert!(scale.at(100.0) >= 0.0);
+        assert!(scale.at(f64::NAN).is_nan(), "what is not a number has no place");
+        assert!(!Scale::accuracy((97.0, 99.0), (100.0, 0.0)).is_logarithmic());
+        assert!(!Scale::accuracy((97.0, 100.0), (100.0, 0.0)).is_logarithmic());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! load, it follows light and dark, and it fits a phone. Skipped, with the reason, where there is no
 //! Chromium and none can be installed.
 
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,6 +40,20 @@ fn the_page_works_in_a_browser() {
     let console = browser.open(&broken, &[]).console;
     assert!(console.len() == 1 && console[0].contains("missing is not defined"), "{console:?}");
 
+    // The plots as files of their own, which are XML and so must be well-formed.
+    let report = sample();
+    let plots = [
+        ("accuracy.svg", report::accuracy_vs_dropout_svg(&report.sweep)),
+        ("curves.svg", report::learning_curves_svg(&report.sweep.curves())),
+    ];
+    for (name, svg) in plots {
+        let document = browser.open(&write(name, &svg), &[]).document;
+        assert!(!document.contains("parsererror") && document.contains("&lt;img"), "{document}");
+    }
+    let unclosed =
+        browser.open(&write("unclosed.svg", "<svg xmlns='http://www.w3.org/2000/svg'><g>"), &[]);
+    assert!(unclosed.document.contains("parsererror"), "{}", unclosed.document);
+
     // A copy that is clicked on, on a desk.
     let light = browser.probe(&probed, &["--blink-settings=preferredColorScheme=1"]);
     assert_eq!(light["tables"], 2);
@@ -49,7 +65,7 @@ fn the_page_works_in_a_browser() {
     assert_eq!(light["by_p"], json!({ "p": by_p, "sorted": ["ascending"] }));
     let by_p = ["0.5", "0.5", "0.2", "0.05", "0"];
     assert_eq!(light["by_p_descending"], json!({ "p": by_p, "sorted": ["descending"] }));
-    let by_arch = [HOSTILE, "arch-2", "arch-2", "arch-2", "arch-10 chosen"];
+    let by_arch = [HOSTILE, "arch-2", "arch-2", "arch-2", "arch-10\u{a0}chosen"];
     assert_eq!(light["by_arch"], json!({ "arch": by_arch, "sorted": ["ascending"] }));
     assert_eq!(light["focusable"], true);
     assert_eq!(light["images"], json!([4, 6]));
