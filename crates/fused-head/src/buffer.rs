@@ -1,0 +1,151 @@
+//! Memory for the kernels: zeroed, aligned, on huge pages where the system has them.
+//!
+//! In the unit tests every buffer ends at a page that may not be touched, and starts after one, so
+//! that any read or write outside of it ends the test.
+
+#![allow(unsafe_code)] // Allocates by hand for the alignment, and lends raw pointers.
+
+use std::{alloc, ptr::NonNull};
+
+/// Cache line, and the least alignment of a buffer.
+const LINE: usize = 64;
+/// Transparent huge pages on x86-64 and most Arm systems.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Types of which all bits zero is a value, the number 0.
+pub(crate) trait Number: Copy + Send + Sync + 'static {}
+impl Number for f32 {}
+impl Number for u32 {}
+impl Number for Entry {}
+
+/// An element of a sparse column: the row and the value.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) row: u32,
+    pub(crate) value: f32,
+}
+
+/// A fixed number of numbers, zero at first.
+///
+/// Threads share a buffer while they fill different parts of it, so it lends raw pointers; whoever
+/// makes them into accesses says why these do not overlap.
+pub(crate) struct Buffer<T: Number = f32> {
+    start: NonNull<T>,
+    len: usize,
+    // Only to be dropped.
+    _memory: Memory,
+}
+
+// SAFETY: the buffer owns its memory, and lends only raw pointers, through which each access is
+// justified where it is made.
+unsafe impl<T: Number> Send for Buffer<T> {}
+// SAFETY: as above.
+unsafe impl<T: Number> Sync for Buffer<T> {}
+
+impl<T: Number> Buffer<T> {
+    /// `len` zeros, starting at a cache line (at a huge page, if there are enough of them).
+    pub(crate) fn new(len: usize) -> Buffer<T> {
+        let bytes = (len.max(1) * size_of::<T>()).next_multiple_of(LINE);
+        let (memory, start) = Memory::zeroed(bytes);
+        Buffer { start: start.cast(), len, _memory: memory }
+    }
+
+    /// The first number.
+    #[inline(always)]
+    pub(crate) fn pointer(&self) -> *mut T {
+        self.start.as_ptr()
+    }
+
+    /// All numbers. The exclusive borrow keeps kernels, which run under a shared one, away.
+    pub(crate) fn as_slice(&mut self) -> &mut [T] {
+        // SAFETY: `len` initialised numbers that this buffer owns.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer(), self.len) }
+    }
+}
+
+#[cfg(all(test, unix, not(miri)))]
+use guarded::Memory;
+#[cfg(not(all(test, unix, not(miri))))]
+use heap::Memory;
+
+/// The ordinary allocator.
+#[cfg_attr(all(test, unix, not(miri)), allow(dead_code))]
+mod heap {
+    use super::*;
+
+    pub(super) struct Memory {
+        start: NonNull<u8>,
+        layout: alloc::Layout,
+    }
+
+    impl Memory {
+        /// `bytes` is a positive multiple of [`LINE`].
+        pub(super) fn zeroed(bytes: usize) -> (Memory, NonNull<u8>) {
+            let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
+            let layout = alloc::Layout::from_size_align(bytes.next_multiple_of(align), align)
+                .expect("a buffer is smaller than the address space");
+            // SAFETY: the layout is not empty.
+            let start = unsafe { alloc::alloc(layout) };
+            let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+            #[cfg(target_os = "linux")]
+            if align == HUGE_PAGE && cfg!(not(miri)) {
+                // SAFETY: whole pages of our own; the advice changes nothing that can be seen. It
+                // must come before the first write, or the pages are small already.
+                unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+            }
+            // SAFETY: `layout.size()` bytes were just allocated.
+            unsafe { start.as_ptr().write_bytes(0, layout.size()) };
+            (Memory { start, layout }, start)
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            // SAFETY: allocated in `zeroed` with this layout.
+            unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
+        }
+    }
+}
+
+/// Pages of our own, with a forbidden one on either side.
+#[cfg(all(test, unix, not(miri)))]
+mod guarded {
+    use super::*;
+
+    /// A multiple of every page size in use.
+    const GUARD: usize = 64 << 10;
+
+    pub(super) struct Memory {
+        base: *mut libc::c_void,
+        size: usize,
+    }
+
+    impl Memory {
+        /// The last byte lies just before the forbidden page.
+        pub(super) fn zeroed(bytes: usize) -> (Memory, NonNull<u8>) {
+            let inner = bytes.next_multiple_of(GUARD);
+            let size = inner + 2 * GUARD;
+            // SAFETY: a new private mapping, then access for its inner pages.
+            let base = unsafe {
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                let base = libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+                assert_ne!(base, libc::MAP_FAILED, "mmap of {size} bytes");
+                let access = libc::PROT_READ | libc::PROT_WRITE;
+                assert_eq!(libc::mprotect(base.byte_add(GUARD), inner, access), 0);
+                base
+            };
+            // SAFETY: within the mapping.
+            let start = unsafe { base.byte_add(GUARD + inner - bytes) };
+            let start = NonNull::new(start.cast()).expect("a mapping is not null");
+            (Memory { base, size }, start)
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            // SAFETY: mapped in `zeroed`.
+            unsafe { libc::munmap(self.base, self.size) };
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be wrong with a trainer's configuration or with a call. Everything is checked before any
+//! work starts, so the kernels never see a length that does not fit.
+
+/// Why a trainer could not be made, or a call not be carried out.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Sizes, the batch size and the number of threads must be at least 1.
+    #[error("{field} must be at least 1")]
+    Zero {
+        /// Which number.
+        field: &'static str,
+    },
+    /// A trainer trains at least one head.
+    #[error("there is no head to train")]
+    NoHeads,
+    /// Every head needs its initial parameters.
+    #[error("{heads} heads were given {initial} sets of initial parameters")]
+    InitialCount {
+        /// Heads configured.
+        heads: usize,
+        /// Sets of parameters given.
+        initial: usize,
+    },
+    /// The initial parameters are those of a head of another shape.
+    #[error("the initial parameters of head {head} have another shape than the trainer")]
+    InitialShape {
+        /// Index of the head, from 0.
+        head: usize,
+    },
+    /// A fraction dropped is at least 0 and less than 1.
+    #[error("head {head} drops {fraction} at layer {layer}, which is not in [0, 1)")]
+    Dropout {
+        /// Index of the head, from 0.
+        head: usize,
+        /// Which of the three dense layers it comes before, from 0.
+        layer: usize,
+        /// The fraction.
+        fraction: f32,
+    },
+    /// Rows are numbered in 16 bits.
+    #[error("a batch of {batch_size} rows is too large, at most {limit} are possible")]
+    BatchSize {
+        /// The batch size configured.
+        batch_size: usize,
+        /// The largest possible.
+        limit: usize,
+    },
+    /// A step has between 1 and the configured number of rows.
+    #[error("{rows} rows in a step, expected 1 to {batch_size}")]
+    Rows {
+        /// Rows given.
+        rows: usize,
+        /// The largest batch, from the configuration.
+        batch_size: usize,
+    },
+    /// There is nothing to evaluate.
+    #[error("there are no rows to evaluate")]
+    NoRows,
+    /// A row does not have the head's number of inputs.
+    #[error("row {row} has {actual} values, expected {expected}")]
+    RowLength {
+        /// Position of the row in the call.
+        row: usize,
+        /// The head's inputs.
+        expected: usize,
+        /// Length of the slice.
+        actual: usize,
+    },
+    /// Every row needs a label.
+    #[error("{rows} rows have {labels} labels")]
+    LabelCount {
+        /// Rows given.
+        rows: usize,
+        /// Labels given.
+        labels: usize,
+    },
+    /// A label is not the number of a class.
+    #[error("row {row} has label {label}, expected 0 to {}", .classes - 1)]
+    Label {
+        /// Position of the row in the call.
+        row: usize,
+        /// Its label.
+        label: i64,
+        /// The head's classes.
+        classes: usize,
+    },
+    /// Every head needs a learning rate.
+    #[error("{heads} heads were given {rates} learning rates")]
+    LearningRateCount {
+        /// Heads in training.
+        heads: usize,
+        /// Rates given.
+        rates: usize,
+    },
+}

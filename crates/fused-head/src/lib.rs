@@ -1,0 +1,61 @@
+//! Trains many small classification heads together in one pass over their inputs, on the CPU.
+//!
+//! A head is Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm → Dropout →
+//! Dense → softmax, trained on cross-entropy by Adam, with Keras' constants. Rows of features go
+//! in, at best with many zeros, as after a ReLU: the first layer costs what the others cost. The
+//! crate's README has the algorithm, the memory layout and the measurements.
+//!
+//! ```
+//! use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
+//!
+//! let shape = HeadShape { inputs: 20, hidden: 16, classes: 3 };
+//! let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
+//! let initial = [1, 1].map(|seed| Parameters::glorot(shape, seed));
+//! let mut trainer = Trainer::new(shape, &configs, &initial, 4, 2)?;
+//!
+//! let rows = [[1.0; 20], [0.0; 20], [0.5; 20], [2.0; 20]];
+//! let rows: Vec<&[f32]> = rows.iter().map(|row| row.as_slice()).collect();
+//! let results = trainer.step(&rows, &[0, 1, 2, 0], &[1e-3, 1e-3])?;
+//! assert!(results.iter().all(|result| result.loss.is_finite()));
+//!
+//! let evaluated = trainer.evaluate(&rows, &[0, 1, 2, 0])?;
+//! assert!(evaluated[0].hits <= 4);
+//! assert_eq!(trainer.parameters(1).tensor("fc1.weight").map(|w| w.len()), Some(16 * 20));
+//! # Ok::<(), fused_head::Error>(())
+//! ```
+//!
+//! In reading order:
+//! - [`parameters`], [`random`]: heads as they come and go, and random numbers;
+//! - [`simd`], [`sparse`], [`dense`], [`norm`], [`output`], [`adam`]: the kernels, generic over the
+//!   vector;
+//! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
+//!   each instruction set;
+//! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
+//! - [`team`], [`trainer`]: which head is worked on by which threads.
+
+#![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
+
+mod adam;
+mod buffer;
+mod dense;
+mod error;
+mod head;
+mod isa;
+mod layout;
+mod norm;
+mod output;
+mod parameters;
+mod phase;
+mod random;
+mod simd;
+mod sparse;
+mod team;
+mod trainer;
+mod workspace;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use parameters::{HeadConfig, HeadShape, Parameters};
+pub use trainer::{StepResult, Trainer};

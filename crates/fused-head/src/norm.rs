@@ -1,0 +1,248 @@
+//! ReLU, batch normalisation and dropout of some units, forwards and back. Units are independent
+//! here, so a slab needs no other.
+
+#![allow(unsafe_code)] // Kernels on raw pointers.
+#![allow(clippy::needless_range_loop)] // Several arrays of vectors go in step.
+
+use crate::{
+    adam::{Adam, AdamVectors},
+    head::{Norm, Trained},
+    random::Dropout,
+    simd::{LANES, Simd},
+};
+
+/// Added to the variance (Keras' default).
+pub(crate) const EPS: f32 = 1e-3;
+/// Weight of the newest batch in the running averages: 1 - Keras' momentum of 0.99.
+pub(crate) const MOMENTUM: f32 = 0.01;
+
+/// Some units of a layer, in a batch.
+pub(crate) struct Units<'a> {
+    pub(crate) rows: usize,
+    /// The first, and how many: multiples of eight.
+    pub(crate) start: usize,
+    pub(crate) width: usize,
+    /// `[rows][width]`: sums before ReLU, which [`forward`] replaces by those after it.
+    pub(crate) units: *mut f32,
+    pub(crate) norm: &'a Norm,
+    /// `[hidden]`, by [`forward`] for [`backward`].
+    pub(crate) means: *mut f32,
+    pub(crate) inverse_deviations: *mut f32,
+    /// `[rows]`, `out_stride` apart, from unit `start` on: outputs or gradients of the sums.
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    /// Of the next layer's inputs; none for inference, which takes the running averages.
+    pub(crate) dropout: Option<Dropout>,
+}
+
+/// # Safety
+/// The instruction set of `S` is present, the pointers hold what their comments say, and nobody
+/// else uses these units.
+#[inline(always)]
+pub(crate) unsafe fn forward<S: Simd>(units: &Units<'_>) {
+    let mut column = 0;
+    while column < units.width {
+        // SAFETY: the caller's promises.
+        unsafe {
+            if units.width - column >= 4 * LANES {
+                forward_some::<S, 4>(units, column);
+                column += 4 * LANES;
+            } else {
+                forward_some::<S, 1>(units, column);
+                column += LANES;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`forward`]; `V` vectors from `column` on.
+#[inline(always)]
+unsafe fn forward_some<S: Simd, const V: usize>(u: &Units<'_>, column: usize) {
+    // SAFETY: the caller's promises: all rows' vectors, and all vectors of `[hidden]` tensors, from
+    // `column` and `start + column` on.
+    unsafe {
+        let unit = u.start + column;
+        let zeros = [S::splat(0.0); V];
+        let load = |from: *const f32| -> [S; V] {
+            let mut vectors = zeros;
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = S::load(from.add(v * LANES));
+            }
+            vectors
+        };
+        let (mut means, mut inverse) = (zeros, zeros);
+        if u.dropout.is_some() {
+            let n = S::splat(1.0 / u.rows as f32);
+            for row in 0..u.rows {
+                let sums = u.units.add(row * u.width + column);
+                for v in 0..V {
+                    let active = S::load(sums.add(v * LANES)).relu();
+                    active.store(sums.add(v * LANES));
+                    means[v] = means[v].add(active);
+                }
+            }
+            for mean in &mut means {
+                *mean = mean.mul(n);
+            }
+            let mut squares = zeros;
+            for row in 0..u.rows {
+                let active = load(u.units.add(row * u.width + column));
+                for v in 0..V {
+                    let distance = active[v].sub(means[v]);
+                    squares[v] = distance.mul_add(distance, squares[v]);
+                }
+            }
+            let momentum = S::splat(MOMENTUM);
+            for v in 0..V {
+                let at = unit + v * LANES;
+                inverse[v] = S::splat(1.0).div(squares[v].mul_add(n, S::splat(EPS)).sqrt());
+                means[v].store(u.means.add(at));
+                inverse[v].store(u.inverse_deviations.add(at));
+                let running = u.norm.running_mean.pointer().add(at);
+                let old = S::load(running);
+                means[v].sub(old).mul_add(momentum, old).store(running);
+                // One row says nothing about the variance.
+                if u.rows > 1 {
+                    let unbiased = squares[v].mul(S::splat(1.0 / (u.rows - 1) as f32));
+                    let running = u.norm.running_var.pointer().add(at);
+                    let old = S::load(running);
+                    unbiased.sub(old).mul_add(momentum, old).store(running);
+                }
+            }
+        } else {
+            means = load(u.norm.running_mean.pointer().add(unit));
+            let variances = load(u.norm.running_var.pointer().add(unit));
+            for v in 0..V {
+                inverse[v] = S::splat(1.0).div(variances[v].add(S::splat(EPS)).sqrt());
+            }
+        }
+        let mut scale = load(u.norm.scale.value.pointer().add(unit));
+        let shift = load(u.norm.shift.value.pointer().add(unit));
+        for v in 0..V {
+            scale[v] = scale[v].mul(inverse[v]);
+        }
+        for row in 0..u.rows {
+            let active = load(u.units.add(row * u.width + column));
+            let out = u.out.add(row * u.out_stride + column);
+            let mut outputs = zeros;
+            for v in 0..V {
+                // Without a batch's statistics, this is the first look at the sums.
+                outputs[v] = active[v].relu().sub(means[v]).mul_add(scale[v], shift[v]);
+            }
+            if let Some(dropout) = u.dropout
+                && !dropout.keeps_all()
+            {
+                let dropout = dropout.row(row);
+                for (v, output) in outputs.iter_mut().enumerate() {
+                    *output = output.dropout(&dropout, (unit + v * LANES) as u32);
+                }
+            }
+            for (v, output) in outputs.iter().enumerate() {
+                output.store(out.add(v * LANES));
+            }
+        }
+    }
+}
+
+/// From the gradient of the outputs, a slab matrix, to that of the sums before ReLU, into `out`
+/// (which may be the same matrix); updates the norm's scale and shift and the layer's bias.
+///
+/// # Safety
+/// As for [`forward`], which came before, in training; nobody else uses these units' gradients and
+/// parameters.
+#[inline(always)]
+pub(crate) unsafe fn backward<S: Simd>(
+    units: &Units<'_>,
+    gradient: *mut f32,
+    bias: &Trained,
+    adam: &Adam,
+) {
+    let mut column = 0;
+    while column < units.width {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let adam = AdamVectors::new(adam);
+            if units.width - column >= 2 * LANES {
+                backward_some::<S, 2>(units, gradient, bias, &adam, column);
+                column += 2 * LANES;
+            } else {
+                backward_some::<S, 1>(units, gradient, bias, &adam, column);
+                column += LANES;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`backward`]; `V` vectors from `column` on.
+#[inline(always)]
+unsafe fn backward_some<S: Simd, const V: usize>(
+    u: &Units<'_>,
+    gradient: *mut f32,
+    bias: &Trained,
+    adam: &AdamVectors<S>,
+    column: usize,
+) {
+    // SAFETY: as in `forward_some`.
+    unsafe {
+        let unit = u.start + column;
+        let zeros = [S::splat(0.0); V];
+        let load = |from: *const f32| -> [S; V] {
+            let mut vectors = zeros;
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = S::load(from.add(v * LANES));
+            }
+            vectors
+        };
+        let means = load(u.means.add(unit));
+        let inverse = load(u.inverse_deviations.add(unit));
+        let (mut shift_grad, mut scale_grad) = (zeros, zeros);
+        for row in 0..u.rows {
+            let grad = gradient.add(row * u.width + column);
+            let active = load(u.units.add(row * u.width + column));
+            let mut grads = load(grad);
+            if let Some(dropout) = u.dropout
+                && !dropout.keeps_all()
+            {
+                let dropout = dropout.row(row);
+                for (v, value) in grads.iter_mut().enumerate() {
+                    *value = value.dropout(&dropout, (unit + v * LANES) as u32);
+                    value.store(grad.add(v * LANES));
+                }
+            }
+            for v in 0..V {
+                let normal = active[v].sub(means[v]).mul(inverse[v]);
+                shift_grad[v] = shift_grad[v].add(grads[v]);
+                scale_grad[v] = normal.mul_add(grads[v], scale_grad[v]);
+            }
+        }
+        let n = S::splat(1.0 / u.rows as f32);
+        let (mut mean_shift, mut mean_scale, mut factor) = (zeros, zeros, zeros);
+        let scale = load(u.norm.scale.value.pointer().add(unit));
+        for v in 0..V {
+            mean_shift[v] = shift_grad[v].mul(n);
+            mean_scale[v] = scale_grad[v].mul(n);
+            factor[v] = scale[v].mul(inverse[v]);
+        }
+        let mut bias_grad = zeros;
+        for row in 0..u.rows {
+            let active = load(u.units.add(row * u.width + column));
+            let grads = load(gradient.add(row * u.width + column));
+            let out = u.out.add(row * u.out_stride + column);
+            for v in 0..V {
+                let normal = active[v].sub(means[v]).mul(inverse[v]);
+                let centred = grads[v].sub(mean_shift[v]).sub(normal.mul(mean_scale[v]));
+                let sum = centred.mul(factor[v]).where_positive(active[v]);
+                bias_grad[v] = bias_grad[v].add(sum);
+                sum.store(out.add(v * LANES));
+            }
+        }
+        for v in 0..V {
+            let at = unit + v * LANES;
+            adam.update_at(scale_grad[v], &u.norm.scale, at);
+            adam.update_at(shift_grad[v], &u.norm.shift, at);
+            adam.update_at(bias_grad[v], bias, at);
+        }
+    }
+}

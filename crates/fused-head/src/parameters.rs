@@ -1,0 +1,109 @@
+//! A head's parameters as they are kept in files.
+
+use crate::random::Uniform;
+
+/// The sizes of a head's layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HeadShape {
+    /// Numbers in a row.
+    pub inputs: usize,
+    /// Width of the two hidden layers.
+    pub hidden: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// What differs between heads that are trained together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadConfig {
+    /// The fractions dropped before each of the three dense layers, in `[0, 1)`.
+    pub dropout: [f32; 3],
+    /// Seed of the dropout masks.
+    pub seed: u64,
+}
+
+/// The names, in the order of the layers, as PyTorch names them.
+pub(crate) const NAMES: [&str; 14] = [
+    "fc1.weight",
+    "fc1.bias",
+    "bn1.weight",
+    "bn1.bias",
+    "bn1.running_mean",
+    "bn1.running_var",
+    "fc2.weight",
+    "fc2.bias",
+    "bn2.weight",
+    "bn2.bias",
+    "bn2.running_mean",
+    "bn2.running_var",
+    "fc3.weight",
+    "fc3.bias",
+];
+
+/// All tensors of one head in PyTorch's layout: `fc1.weight` is `[hidden, inputs]`, the biases and
+/// BatchNorm's tensors are vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    shape: HeadShape,
+    tensors: [Vec<f32>; NAMES.len()],
+}
+
+impl Parameters {
+    /// Initial values as Keras has them: Glorot uniform weights (Glorot & Bengio 2010), biases 0,
+    /// scales 1, shifts 0, running means 0 and variances 1.
+    pub fn glorot(shape: HeadShape, seed: u64) -> Parameters {
+        let tensors = std::array::from_fn(|index| {
+            let dimensions = dimensions(shape, NAMES[index]);
+            let len = dimensions.iter().product();
+            match (NAMES[index], dimensions.as_slice()) {
+                (_, [outputs, inputs]) => {
+                    let bound = (6.0 / (inputs + outputs) as f64).sqrt();
+                    let mut uniform = Uniform::new(seed, index as u64);
+                    (0..len).map(|_| uniform.next(bound)).collect()
+                }
+                ("bn1.weight" | "bn2.weight" | "bn1.running_var" | "bn2.running_var", _) => {
+                    vec![1.0; len]
+                }
+                _ => vec![0.0; len],
+            }
+        });
+        Parameters { shape, tensors }
+    }
+
+    /// The sizes of the layers.
+    pub fn shape(&self) -> HeadShape {
+        self.shape
+    }
+
+    /// Names, dimensions and values in C order, layer by layer.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Vec<usize>, &[f32])> {
+        let shape = self.shape;
+        NAMES
+            .iter()
+            .zip(&self.tensors)
+            .map(move |(&name, values)| (name, dimensions(shape, name), values.as_slice()))
+    }
+
+    /// The values of a tensor; none if there is no such name.
+    pub fn tensor(&self, name: &str) -> Option<&[f32]> {
+        let index = NAMES.iter().position(|&known| known == name)?;
+        Some(&self.tensors[index])
+    }
+
+    /// The values of a tensor, to set them; none if there is no such name.
+    pub fn tensor_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        let index = NAMES.iter().position(|&known| known == name)?;
+        Some(&mut self.tensors[index])
+    }
+}
+
+fn dimensions(shape: HeadShape, name: &str) -> Vec<usize> {
+    let HeadShape { inputs, hidden, classes } = shape;
+    match name {
+        "fc1.weight" => vec![hidden, inputs],
+        "fc2.weight" => vec![hidden, hidden],
+        "fc3.weight" => vec![classes, hidden],
+        "fc3.bias" => vec![classes],
+        _ => vec![hidden],
+    }
+}

@@ -1,0 +1,242 @@
+//! The first layer, whose inputs are mostly zeros: features after a ReLU, with dropout. Each product
+//! costs what the elements that are not 0 cost, at the rate of a dense product on them.
+//!
+//! Rows become lists of their elements once a batch ([`gather`]); each head drops some of them
+//! ([`drop_inputs`]) and sorts the rest by column ([`sort_columns`]). Forwards, a row's units are a
+//! register-held sum over its list ([`forward`]); back, an input's gradient is one over its column,
+//! which goes right into Adam ([`update`]), so that it never reaches memory.
+
+#![allow(unsafe_code)] // Kernels on raw pointers.
+
+use std::ops::Range;
+
+use crate::{
+    adam::{Adam, AdamVectors},
+    buffer::Entry,
+    head::Head,
+    layout::{BLOCK, Layout, Slab},
+    random::Dropout,
+    simd::{LANES, Simd},
+    workspace::{RowLists, Workspace},
+};
+
+/// Makes the list of a row.
+///
+/// # Safety
+/// The instruction set of `S` is present, `values` are a row's inputs, `row` is one of `lists`, and
+/// nobody else uses it.
+#[inline(always)]
+pub(crate) unsafe fn gather<S: Simd>(
+    layout: &Layout,
+    values: &[f32],
+    row: usize,
+    lists: &RowLists,
+) {
+    // SAFETY: a row's list has room for all inputs and a vector more; `count` never exceeds the
+    // number of elements looked at.
+    unsafe {
+        let list = lists.values.pointer().add(row * lists.stride);
+        let indices = lists.indices.pointer().add(row * lists.stride);
+        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
+        let mut count = 0;
+        for block in 0..layout.blocks {
+            *starts.add(block) = count as u32;
+            let mut k = block * BLOCK;
+            let end = layout.inputs.min(k + BLOCK);
+            while k + LANES <= end {
+                let vector = S::load(values.as_ptr().add(k));
+                count += vector.compress(k as u32, list.add(count), indices.add(count));
+                k += LANES;
+            }
+            for (k, &value) in values.iter().enumerate().take(end).skip(k) {
+                *list.add(count) = value;
+                *indices.add(count) = k as u32;
+                count += usize::from(value != 0.0);
+            }
+        }
+        *starts.add(layout.blocks) = count as u32;
+    }
+}
+
+/// Makes the list of a row after dropout, of the list before.
+///
+/// # Safety
+/// As for [`gather`]; `from` has the row's list.
+#[inline(always)]
+pub(crate) unsafe fn drop_inputs<S: Simd>(
+    layout: &Layout,
+    row: usize,
+    dropout: &Dropout,
+    from: &RowLists,
+    to: &RowLists,
+) {
+    let dropout = dropout.row(row);
+    // SAFETY: lists have a vector's room behind their last element.
+    unsafe {
+        let starts = from.starts.pointer().add(row * (layout.blocks + 1));
+        let to_starts = to.starts.pointer().add(row * (layout.blocks + 1));
+        let pointers = |lists: &RowLists, index: usize| {
+            let index = row * lists.stride + index;
+            (lists.values.pointer().add(index), lists.indices.pointer().add(index))
+        };
+        let mut kept = 0;
+        for block in 0..layout.blocks {
+            *to_starts.add(block) = kept as u32;
+            let mut index = *starts.add(block) as usize;
+            let end = *starts.add(block + 1) as usize;
+            while index < end {
+                let (values, indices) = pointers(from, index);
+                let source = (values.cast_const(), indices.cast_const());
+                kept += S::filter(&dropout, LANES.min(end - index), source, pointers(to, kept));
+                index += LANES;
+            }
+        }
+        *to_starts.add(layout.blocks) = kept as u32;
+    }
+}
+
+/// Makes the lists of a block's columns.
+///
+/// # Safety
+/// `lists` has the lists of all rows, and nobody else uses this block's columns.
+#[inline(always)]
+pub(crate) unsafe fn sort_columns(
+    layout: &Layout,
+    rows: usize,
+    block: usize,
+    lists: &RowLists,
+    workspace: &Workspace,
+) {
+    let first = block * BLOCK;
+    // SAFETY: a block has room for all its columns' elements in all rows; columns lie in the block.
+    unsafe {
+        let capacity = BLOCK.min(layout.inputs) * workspace.rows;
+        let columns = workspace.columns.pointer().add(block * capacity);
+        let range = |row: usize| {
+            let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
+            *starts as usize..*starts.add(1) as usize
+        };
+        let mut ends = [0u32; BLOCK];
+        for row in 0..rows {
+            let indices = lists.indices.pointer().add(row * lists.stride);
+            for index in range(row) {
+                let column = *indices.add(index) as usize - first;
+                *ends.as_mut_ptr().add(column) += 1;
+            }
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum - *end;
+        }
+        for row in 0..rows {
+            let indices = lists.indices.pointer().add(row * lists.stride);
+            let values = lists.values.pointer().add(row * lists.stride);
+            for index in range(row) {
+                let column = *indices.add(index) as usize - first;
+                let end = ends.as_mut_ptr().add(column);
+                let entry = Entry { row: row as u32, value: *values.add(index) };
+                *columns.add(*end as usize) = entry;
+                *end += 1;
+            }
+        }
+        let width = BLOCK.min(layout.inputs - first);
+        let to = workspace.column_ends.pointer().add(first);
+        ends.as_ptr().copy_to_nonoverlapping(to, width);
+    }
+}
+
+/// The sums of a slab's units in some rows.
+///
+/// # Safety
+/// The instruction set of `S` is present, `lists` has these rows, the slab has `8 V` units, and
+/// nobody else uses these rows of it.
+#[inline(always)]
+pub(crate) unsafe fn forward<S: Simd, const V: usize>(
+    head: &Head,
+    slab: Slab,
+    rows: Range<usize>,
+    lists: &RowLists,
+    workspace: &Workspace,
+) {
+    let layout = &head.layout;
+    let width = V * LANES;
+    // SAFETY: columns are less than the inputs, rows within the workspace.
+    unsafe {
+        let weights = head.weight1.value.pointer().add(slab.start * layout.inputs);
+        let units = workspace.units[0].pointer().add(slab.start * workspace.rows);
+        let bias = head.biases[0].value.pointer().add(slab.start);
+        for block in 0..layout.blocks {
+            for row in rows.clone() {
+                let to = units.add(row * width);
+                let from = if block == 0 { bias } else { to };
+                let mut sums = [S::splat(0.0); V];
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::load(from.add(v * LANES));
+                }
+                let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
+                let values = lists.values.pointer().add(row * lists.stride);
+                let indices = lists.indices.pointer().add(row * lists.stride);
+                for index in *starts as usize..*starts.add(1) as usize {
+                    let value = S::splat(*values.add(index));
+                    let weight = weights.add(*indices.add(index) as usize * width);
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = value.mul_add(S::load(weight.add(v * LANES)), *sum);
+                    }
+                }
+                for (v, sum) in sums.iter().enumerate() {
+                    sum.store(to.add(v * LANES));
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the weights of a slab's units and a block's inputs, and Adam's update of them.
+///
+/// # Safety
+/// As for [`forward`]; the gradients of the slab's sums are there, and nobody else uses these
+/// weights.
+#[inline(always)]
+pub(crate) unsafe fn update<S: Simd, const V: usize>(
+    head: &Head,
+    slab: Slab,
+    block: usize,
+    workspace: &Workspace,
+    adam: &Adam,
+) {
+    let layout = &head.layout;
+    let width = V * LANES;
+    let first = block * BLOCK;
+    // SAFETY: a column's entries are rows of the batch; inputs and units lie within the weights.
+    unsafe {
+        let adam = AdamVectors::<S>::new(adam);
+        let gradients = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
+        let capacity = BLOCK.min(layout.inputs) * workspace.rows;
+        let columns = workspace.columns.pointer().add(block * capacity);
+        let ends = workspace.column_ends.pointer();
+        let reached = head.reached.pointer().add(slab.start / crate::layout::SLAB * layout.inputs);
+        let mut entry = 0;
+        for input in first..layout.inputs.min(first + BLOCK) {
+            let end = *ends.add(input) as usize;
+            if entry == end && *reached.add(input) == 0 {
+                continue;
+            }
+            *reached.add(input) = 1;
+            let mut sums = [S::splat(0.0); V];
+            while entry < end {
+                let Entry { row, value } = *columns.add(entry);
+                let value = S::splat(value);
+                let gradient = gradients.add(row as usize * width);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = value.mul_add(S::load(gradient.add(v * LANES)), *sum);
+                }
+                entry += 1;
+            }
+            let at = slab.start * layout.inputs + input * width;
+            for (v, &sum) in sums.iter().enumerate() {
+                adam.update_at(sum, &head.weight1, at + v * LANES);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Against PyTorch in float64 with Keras' constants: `tests/fixtures/make_goldens.py` of the
+//! workspace made the files.
+
+use safetensors::SafeTensors;
+
+use super::isas;
+use crate::{HeadConfig, HeadShape, Parameters, Trainer};
+
+/// Largest deviation from the golden, as a fraction of the golden's largest number.
+#[track_caller]
+fn assert_near(found: &[f32], golden: &[f32], what: &str) {
+    assert_eq!(found.len(), golden.len(), "{what}");
+    let scale = golden.iter().fold(0.0, |max: f32, g| max.max(g.abs()));
+    let deviation = found.iter().zip(golden).fold(0.0, |max: f32, (f, g)| max.max((f - g).abs()));
+    assert!(deviation <= 1e-5 * scale, "{what}: {deviation} of {scale}");
+}
+
+fn golden_file(arch: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
+    std::fs::read(format!("{folder}/head-{arch}.safetensors")).unwrap()
+}
+
+fn floats(goldens: &SafeTensors<'_>, name: &str) -> Vec<f32> {
+    let bytes = goldens.tensor(name).unwrap().data().as_chunks::<4>().0;
+    bytes.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
+/// 2x2, of `[n, channels, 4, 4]`.
+fn max_pool(x: &[f32]) -> Vec<f32> {
+    let mut pooled = Vec::new();
+    for map in x.chunks(16) {
+        for (y, x) in [(0, 0), (0, 2), (2, 0), (2, 2)] {
+            let at = |dy: usize, dx: usize| -> f32 { map[(y + dy) * 4 + x + dx] };
+            pooled.push(at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1)));
+        }
+    }
+    pooled
+}
+
+#[test]
+fn three_steps_equal_pytorchs() {
+    for (arch, hidden) in [("fastai", 128), ("keras", 256)] {
+        let file = golden_file(arch);
+        let goldens = SafeTensors::deserialize(&file).unwrap();
+        let shape = HeadShape { inputs: 24, hidden, classes: 10 };
+        let mut initial = Parameters::glorot(shape, 0);
+        let names: Vec<_> = initial.iter().map(|(name, ..)| name).collect();
+        for name in &names {
+            let golden = floats(&goldens, &format!("initial/{name}"));
+            initial.tensor_mut(name).unwrap().copy_from_slice(&golden);
+        }
+        let features = max_pool(&floats(&goldens, "x"));
+        let rows: Vec<&[f32]> = features.chunks(24).collect();
+        let labels = goldens.tensor("labels").unwrap().data().as_chunks::<8>().0;
+        let labels: Vec<i64> = labels.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
+        for isa in isas() {
+            for threads in 1..4 {
+                let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+                let initial = std::slice::from_ref(&initial);
+                let mut trainer =
+                    Trainer::with_isa(shape, &[config], initial, 8, threads, isa).unwrap();
+                for step in 1..=3 {
+                    let result = trainer.step(&rows, &labels, &[0.001]).unwrap()[0];
+                    if step == 1 {
+                        assert_near(&[result.loss], &floats(&goldens, "loss"), "loss");
+                        assert_near(&trainer.last_logits(), &floats(&goldens, "logits"), "logits");
+                        // The first moment is a tenth of the gradient after the first step.
+                        for (name, _, moment) in trainer.moments(0).iter() {
+                            if name.contains("running") {
+                                continue;
+                            }
+                            let gradient: Vec<_> = moment.iter().map(|m| m * 10.0).collect();
+                            let golden = floats(&goldens, &format!("grad/{name}"));
+                            assert_near(&gradient, &golden, &format!("{arch} gradient of {name}"));
+                        }
+                    }
+                }
+                for (name, _, values) in trainer.parameters(0).iter() {
+                    let golden = floats(&goldens, &format!("after3/{name}"));
+                    assert_near(values, &golden, &format!("{arch} {name} after three steps"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Properties of training: bit-identity, learning, inference, and what goes wrong.
+
+use super::{features, isas, labels, trainer};
+use crate::{Error, HeadConfig, HeadShape, Parameters, StepResult, Trainer, isa::Isa};
+
+const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
+
+fn configs() -> Vec<HeadConfig> {
+    let config = |p, seed| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed };
+    vec![config(0.0, 1), config(0.8, 2), config(0.4, 3), config(0.4, 4), config(0.6, 2)]
+}
+
+/// Results of every step, parameters, and evaluation, of some heads.
+fn train(heads: &[HeadConfig], threads: usize, isa: Isa) -> Vec<(Vec<StepResult>, Parameters)> {
+    let mut trainer = trainer(SHAPE, heads, 16, threads, isa);
+    let mut results = vec![Vec::new(); heads.len()];
+    for (step, n) in [16, 16, 7, 16, 1].into_iter().enumerate() {
+        let data = features(n, SHAPE.inputs, 0.3, step as u64);
+        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+        let labels = labels(n, SHAPE.classes, step as u64);
+        let rates: Vec<f64> = heads.iter().map(|head| 1e-3 * head.seed as f64).collect();
+        for (head, &result) in trainer.step(&rows, &labels, &rates).unwrap().iter().enumerate() {
+            assert!(result.loss.is_finite());
+            results[head].push(result);
+        }
+    }
+    let data = features(100, SHAPE.inputs, 0.3, 99);
+    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+    let evaluated = trainer.evaluate(&rows, &labels(100, SHAPE.classes, 99)).unwrap();
+    let with_parameters = |(head, mut results): (usize, Vec<_>)| {
+        results.push(evaluated[head]);
+        (results, trainer.parameters(head))
+    };
+    results.into_iter().enumerate().map(with_parameters).collect()
+}
+
+#[test]
+fn threads_and_company_do_not_change_a_bit() {
+    let heads = configs();
+    for isa in isas() {
+        let alone: Vec<_> = heads.iter().flat_map(|&head| train(&[head], 1, isa)).collect();
+        for threads in [1, 2, 3, 4, 8] {
+            assert!(train(&heads, threads, isa) == alone, "{threads} threads");
+            assert!(train(&heads[1..3], threads, isa) == alone[1..3], "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn heads_learn() {
+    // Each class has inputs of its own.
+    let (inputs, classes) = (64, 4);
+    let shape = HeadShape { inputs, hidden: 16, classes };
+    let n = 32;
+    let mut data = features(n, inputs, 0.2, 1);
+    let labels = labels(n, classes, 1);
+    for (row, &label) in data.chunks_mut(inputs).zip(&labels) {
+        row[label as usize * 16..][..16].fill(2.0);
+    }
+    let rows: Vec<&[f32]> = data.chunks(inputs).collect();
+    let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
+    let mut trainer = trainer(shape, &configs, n, 2, Isa::detect());
+    let first: Vec<_> = trainer.step(&rows, &labels, &[0.01; 2]).unwrap().to_vec();
+    for _ in 0..300 {
+        trainer.step(&rows, &labels, &[0.01; 2]).unwrap();
+    }
+    let evaluated = trainer.evaluate(&rows, &labels).unwrap();
+    for (first, last) in first.iter().zip(evaluated) {
+        assert!(last.loss < first.loss / 10.0, "{first:?} {last:?}");
+        assert_eq!(last.hits, n as u32);
+    }
+}
+
+#[test]
+fn inference_normalises_by_the_running_averages() {
+    let shape = HeadShape { inputs: 9, hidden: 10, classes: 3 };
+    let mut initial = Parameters::glorot(shape, 3);
+    for (name, factor) in [("bn1.running_mean", 0.1), ("bn2.running_var", 0.3), ("bn1.bias", 0.2)] {
+        for (i, value) in initial.tensor_mut(name).unwrap().iter_mut().enumerate() {
+            *value += factor * i as f32;
+        }
+    }
+    let rows = 70;
+    let data = features(rows, 9, 0.6, 4);
+    let rows: Vec<&[f32]> = data.chunks(9).collect();
+    let tensor = |name: &str| initial.tensor(name).unwrap();
+    let dense = |x: &[f32], layer: &str| -> Vec<f32> {
+        let weight = tensor(&format!("{layer}.weight"));
+        let sums = weight.chunks(x.len()).map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>());
+        sums.zip(tensor(&format!("{layer}.bias"))).map(|(sum, b)| sum + b).collect()
+    };
+    let norm = |x: Vec<f32>, layer: &str| -> Vec<f32> {
+        let part = |part: &str| tensor(&format!("{layer}.{part}"));
+        let normalise = |(i, x): (usize, f32)| {
+            let distance = x.max(0.0) - part("running_mean")[i];
+            let normal = distance / (part("running_var")[i] + 1e-3).sqrt();
+            normal * part("weight")[i] + part("bias")[i]
+        };
+        x.into_iter().enumerate().map(normalise).collect()
+    };
+    for isa in isas() {
+        let config = HeadConfig { dropout: [0.9; 3], seed: 0 };
+        let initial = std::slice::from_ref(&initial);
+        let mut trainer = Trainer::with_isa(shape, &[config], initial, 4, 2, isa).unwrap();
+        let logits = trainer.logits(&rows).unwrap();
+        for (row, found) in rows.iter().zip(logits[0].chunks(3)) {
+            let hidden = norm(dense(row, "fc1"), "bn1");
+            let hidden = norm(dense(&hidden, "fc2"), "bn2");
+            for (found, expected) in found.iter().zip(dense(&hidden, "fc3")) {
+                assert!((found - expected).abs() <= 1e-5, "{found} {expected}");
+            }
+        }
+        assert!(trainer.parameters(0) == initial[0], "inference changes nothing");
+    }
+}
+
+#[test]
+fn glorot_is_uniform_within_its_bound() {
+    let shape = HeadShape { inputs: 512, hidden: 128, classes: 10 };
+    let parameters = Parameters::glorot(shape, 7);
+    assert_eq!(parameters, Parameters::glorot(shape, 7));
+    for (name, dimensions, values) in parameters.iter() {
+        assert_eq!(values.len(), dimensions.iter().product::<usize>(), "{name}");
+        let [outputs, inputs] = dimensions[..] else { continue };
+        let bound = (6.0 / (inputs + outputs) as f32).sqrt();
+        let n = values.len() as f32;
+        assert!(values.iter().all(|value| value.abs() <= bound), "{name}");
+        let mean = values.iter().sum::<f32>() / n;
+        let square = values.iter().map(|v| v * v).sum::<f32>() / n;
+        assert!(mean.abs() < 4.0 * bound / (3.0 * n).sqrt(), "{name}: {mean}");
+        assert!((square / (bound * bound / 3.0) - 1.0).abs() < 4.0 / n.sqrt(), "{name}: {square}");
+    }
+    let other = Parameters::glorot(shape, 8);
+    assert_ne!(parameters.tensor("fc1.weight"), other.tensor("fc1.weight"));
+    assert_ne!(
+        parameters.tensor("fc2.weight").unwrap()[..100],
+        parameters.tensor("fc3.weight").unwrap()[..100]
+    );
+    assert_eq!(parameters.tensor("fc4.weight"), None);
+}
+
+#[test]
+fn large_logits_do_not_overflow() {
+    let shape = HeadShape { inputs: 4, hidden: 4, classes: 3 };
+    let mut initial = Parameters::glorot(shape, 1);
+    initial.tensor_mut("fc3.bias").unwrap().copy_from_slice(&[3e4, -3e4, 1e4]);
+    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    for isa in isas() {
+        let initial = std::slice::from_ref(&initial);
+        let mut trainer = Trainer::with_isa(shape, &[config], initial, 2, 1, isa).unwrap();
+        let rows: [&[f32]; 2] = [&[1.0, 2.0, 3.0, 4.0], &[0.0, 1.0, 0.0, 1.0]];
+        let result = trainer.step(&rows, &[0, 1], &[1e-3]).unwrap()[0];
+        assert!((result.loss - 3e4).abs() < 10.0, "{result:?}");
+        assert_eq!(result.hits, 1);
+        assert!(trainer.parameters(0).iter().all(|(.., v)| v.iter().all(|v| v.is_finite())));
+    }
+}
+
+#[test]
+fn a_nan_is_reported() {
+    let shape = HeadShape { inputs: 19, hidden: 9, classes: 3 };
+    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    for isa in isas() {
+        for column in [0, 18] {
+            let mut trainer = trainer(shape, &[config], 2, 1, isa);
+            let mut data = features(2, 19, 0.5, 1);
+            data[column] = f32::NAN;
+            let rows: Vec<&[f32]> = data.chunks(19).collect();
+            let result = trainer.step(&rows, &[0, 1], &[1e-3]).unwrap()[0];
+            assert!(result.loss.is_nan(), "column {column}: {result:?}");
+            assert_eq!(result.hits, 0);
+        }
+    }
+}
+
+#[test]
+fn one_row_is_a_batch() {
+    let shape = HeadShape { inputs: 30, hidden: 12, classes: 3 };
+    let config = HeadConfig { dropout: [0.2; 3], seed: 0 };
+    for isa in isas() {
+        let mut trainer = trainer(shape, &[config], 1, 2, isa);
+        let data = features(1, 30, 0.5, 1);
+        for _ in 0..5 {
+            let result = trainer.step(&[&data], &[1], &[1e-3]).unwrap()[0];
+            assert!(result.loss.is_finite(), "{result:?}");
+        }
+        let parameters = trainer.parameters(0);
+        assert!(parameters.iter().all(|(.., v)| v.iter().all(|v| v.is_finite())));
+        assert!(parameters.tensor("bn1.running_var").unwrap().iter().all(|&v| v == 1.0));
+        assert!(parameters.tensor("bn1.running_mean").unwrap().iter().any(|&v| v > 0.0));
+    }
+}
+
+/// Inputs that never occur keep their weights, those that did once go on moving.
+#[test]
+fn inputs_without_gradient_keep_their_weights() {
+    let shape = HeadShape { inputs: 10, hidden: 8, classes: 3 };
+    let config = HeadConfig { dropout: [0.0; 3], seed: 5 };
+    let mut trainer = trainer(shape, &[config], 4, 1, Isa::detect());
+    let before = trainer.parameters(0);
+    let mut data = features(4, 10, 1.0, 1);
+    data.chunks_mut(10).for_each(|row| row[3] = 0.0);
+    let step = |trainer: &mut Trainer, data: &[f32]| {
+        let rows: Vec<&[f32]> = data.chunks(10).collect();
+        trainer.step(&rows, &[0, 1, 2, 0], &[1e-3]).unwrap();
+        trainer.parameters(0).tensor("fc1.weight").unwrap().to_vec()
+    };
+    let first = step(&mut trainer, &data);
+    data.chunks_mut(10).for_each(|row| row[4] = 0.0);
+    let second = step(&mut trainer, &data);
+    let column = |w: &[f32], k| w.chunks(10).map(|row| row[k]).collect::<Vec<_>>();
+    let initial = before.tensor("fc1.weight").unwrap();
+    assert_eq!(column(initial, 3), column(&second, 3));
+    assert_ne!(column(initial, 4), column(&first, 4));
+    assert_ne!(column(&first, 4), column(&second, 4));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let shape = HeadShape { inputs: 2, hidden: 3, classes: 2 };
+    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let initial = || Parameters::glorot(shape, 0);
+    let new = |shape, dropout, initial: &[Parameters], batch, threads| {
+        let config = HeadConfig { dropout, seed: 0 };
+        Trainer::new(shape, &[config], initial, batch, threads).unwrap_err()
+    };
+    let zero = |field| Error::Zero { field };
+    let fine = [0.0; 3];
+    let one = [initial()];
+    for (field, shape) in [
+        ("inputs", HeadShape { inputs: 0, ..shape }),
+        ("hidden", HeadShape { hidden: 0, ..shape }),
+        ("classes", HeadShape { classes: 0, ..shape }),
+    ] {
+        assert_eq!(new(shape, fine, &one, 1, 1), zero(field));
+    }
+    assert_eq!(new(shape, fine, &one, 0, 1), zero("batch_size"));
+    assert_eq!(new(shape, fine, &one, 1, 0), zero("threads"));
+    assert!(matches!(new(shape, fine, &one, 1 << 30, 1), Error::BatchSize { .. }));
+    for fraction in [-0.1, 1.0, f32::NAN] {
+        let error = new(shape, [0.0, fraction, 0.0], &one, 1, 1);
+        assert!(matches!(error, Error::Dropout { head: 0, layer: 1, .. }), "{error}");
+    }
+    assert_eq!(new(shape, fine, &[], 1, 1), Error::InitialCount { heads: 1, initial: 0 });
+    let wide = HeadShape { hidden: 4, ..shape };
+    assert_eq!(new(wide, fine, &one, 1, 1), Error::InitialShape { head: 0 });
+    assert_eq!(Trainer::new(shape, &[], &[], 1, 1).unwrap_err(), Error::NoHeads);
+
+    let mut trainer = Trainer::new(shape, &[config], &one, 2, 1).unwrap();
+    let row: &[f32] = &[0.0, 1.0];
+    let rates = &[1e-3];
+    let rows = |rows| Error::Rows { rows, batch_size: 2 };
+    assert_eq!(trainer.step(&[], &[], rates).unwrap_err(), rows(0));
+    assert_eq!(trainer.step(&[row; 3], &[0; 3], rates).unwrap_err(), rows(3));
+    let error = trainer.step(&[row, &[0.0]], &[0; 2], rates).unwrap_err();
+    assert_eq!(error, Error::RowLength { row: 1, expected: 2, actual: 1 });
+    let error = trainer.step(&[row; 2], &[0], rates).unwrap_err();
+    assert_eq!(error, Error::LabelCount { rows: 2, labels: 1 });
+    for label in [-1, 2] {
+        let error = trainer.step(&[row; 2], &[0, label], rates).unwrap_err();
+        assert_eq!(error, Error::Label { row: 1, label, classes: 2 });
+    }
+    let error = trainer.step(&[row], &[0], &[]).unwrap_err();
+    assert_eq!(error, Error::LearningRateCount { heads: 1, rates: 0 });
+    assert_eq!(trainer.evaluate(&[], &[]).unwrap_err(), Error::NoRows);
+    assert_eq!(trainer.logits(&[]).unwrap_err(), Error::NoRows);
+    assert!(matches!(trainer.logits(&[&[]]).unwrap_err(), Error::RowLength { .. }));
+}

@@ -1,0 +1,88 @@
+//! What a head's step needs beside the head: its sparse inputs and its activations. Heads share a
+//! workspace one after the other.
+
+use crate::{
+    buffer::{Buffer, Entry},
+    layout::{BLOCK, Layout},
+    simd::LANES,
+};
+
+/// Rows as lists of their elements that are not 0, by column.
+pub(crate) struct RowLists {
+    /// `[rows][stride]`
+    pub(crate) values: Buffer,
+    /// Their columns.
+    pub(crate) indices: Buffer<u32>,
+    /// `[rows][blocks + 1]`: where in the row's list each block starts, and where the last ends.
+    pub(crate) starts: Buffer<u32>,
+    pub(crate) stride: usize,
+}
+
+impl RowLists {
+    pub(crate) fn new(layout: &Layout, rows: usize) -> RowLists {
+        // Kernels read and write whole vectors that begin at any element.
+        let stride = layout.inputs.next_multiple_of(LANES) + LANES;
+        RowLists {
+            values: Buffer::new(rows * stride),
+            indices: Buffer::new(rows * stride),
+            starts: Buffer::new(rows * (layout.blocks + 1)),
+            stride,
+        }
+    }
+}
+
+/// See [`crate::layout`] for slab matrices.
+pub(crate) struct Workspace {
+    /// Rows that there is room for.
+    pub(crate) rows: usize,
+    /// The rows after dropout.
+    pub(crate) inputs: RowLists,
+    /// The same, by row, for each column: `[blocks][entries]`, the lists of a block one after the
+    /// other.
+    pub(crate) columns: Buffer<Entry>,
+    /// `[inputs]`: where in its block each column's list ends.
+    pub(crate) column_ends: Buffer<u32>,
+    /// The two layers' units after ReLU, slab matrices.
+    pub(crate) units: [Buffer; 2],
+    /// What goes into the second and the third dense layer, `[rows][hidden]`.
+    pub(crate) activations: [Buffer; 2],
+    /// The batch's means and reciprocal standard deviations of the units, `[hidden]`.
+    pub(crate) means: [Buffer; 2],
+    pub(crate) inverse_deviations: [Buffer; 2],
+    /// `[rows][outputs]`
+    pub(crate) logits: Buffer,
+    /// Gradients: of the logits; of the second layer's sums, `[rows][hidden]`; of a layer's
+    /// outputs, and in the end of the first layer's sums, a slab matrix.
+    pub(crate) logits_grad: Buffer,
+    pub(crate) sums2_grad: Buffer,
+    pub(crate) slab_grad: Buffer,
+    /// Of the second and third layer's weights.
+    pub(crate) weight_grad: Buffer,
+    /// `[rows]`; hits are 0 or 1.
+    pub(crate) losses: Buffer,
+    pub(crate) hits: Buffer,
+}
+
+impl Workspace {
+    pub(crate) fn new(layout: &Layout, rows: usize) -> Workspace {
+        let Layout { inputs, hidden, outputs, blocks, .. } = *layout;
+        let pair = |len| [Buffer::new(len), Buffer::new(len)];
+        Workspace {
+            rows,
+            inputs: RowLists::new(layout, rows),
+            columns: Buffer::new(blocks * BLOCK.min(inputs) * rows),
+            column_ends: Buffer::new(inputs),
+            units: pair(rows * hidden),
+            activations: pair(rows * hidden),
+            means: pair(hidden),
+            inverse_deviations: pair(hidden),
+            logits: Buffer::new(rows * outputs),
+            logits_grad: Buffer::new(rows * outputs),
+            sums2_grad: Buffer::new(rows * hidden),
+            slab_grad: Buffer::new(rows * hidden),
+            weight_grad: Buffer::new(hidden * hidden.max(outputs)),
+            losses: Buffer::new(rows),
+            hits: Buffer::new(rows),
+        }
+    }
+}
