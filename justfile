@@ -12,35 +12,49 @@ setup:
     @python3 scripts/setup.py
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe
 
+# Set-up if something is missing; without the digests, so that it costs no time
+[private]
+ready:
+    @test -e artifacts/weights/vgg16-caffe.safetensors -a -e data/mnist/train-images-idx3-ubyte \
+        -a \( -n "${LIBTORCH:-}" -o -e artifacts/libtorch/lib/libtorch.so \) || just setup
+
 # The whole pipeline on a few thousand digits, ending with a table of results
 demo: setup
     @python3 scripts/demo.py
 
 # Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= …)
-extract *flags: setup
+extract *flags: ready
     @scripts/run vgg-extract run "$@"
 
 # Stage 2: train one head on cached features (p= epochs= arch= lr= …)
-train-head *flags:
+train-head *flags: ready
     @scripts/run vgg-head train "$@"
 
+# Many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,keras lr= hidden= …)
+sweep *flags: ready
+    @scripts/run vgg-head sweep "$@"
+
+# A sweep's plots and report again (sweep=)
+report *flags: ready
+    @scripts/run vgg-head report "$@"
+
 # Accuracy, confusion matrix, precision and recall on the test split (run=)
-evaluate *flags:
+evaluate *flags: ready
     @scripts/run vgg-head evaluate "$@"
 
 # A Kaggle submission (run= split= out=)
-predict *flags:
+predict *flags: ready
     @scripts/run vgg-head predict "$@"
 
 # The caches, finished and unfinished
-status *flags:
+status *flags: ready
     @scripts/run vgg-extract status "$@"
 
 # Check every digest of a cache (features=)
-verify *flags:
+verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
-# Side by side with the peers: all of it, or one of extract, head, parity
+# Side by side with the peers: extract and head, or one of extract, head, accuracy
 bench *part: setup
     python3 bench/run.py "$@"
 

@@ -106,7 +106,7 @@ def main() -> None:
         parser.error("--seeds: a spread needs at least 2")
     cache = (options.features or newest_cache()).resolve()
     torch.set_num_threads(THREADS)
-    executable = build("head", "--bin", "vgg-head")
+    executable = build("--bin", "vgg-head")
     train, test = load(cache, "train"), load(cache, "test")
     print(f"{cache.name}: {len(train[1])} training rows, {len(test[1])} test rows, p {options.p}")
     table = Table("seed", "vgg-head", "PyTorch")

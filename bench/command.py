@@ -82,7 +82,7 @@ def bench(
 
     `start_bare(backend, size)` starts the bare loop that the command is compared with.
     """
-    executable = build("extract", "--bin", "vgg-extract")
+    executable = build("--bin", "vgg-extract")
     table = Table(
         *("size", "backend", "images", "seconds", "images/s", "bare", "ratio", "lowest"),
         *("highest", "peak MiB"),

@@ -83,9 +83,11 @@ def python(script: str, *options: str | Path | int) -> list[str]:
     return [sys.executable, str(HERE / script), *map(str, options)]
 
 
-def build(package: str, *target: str) -> Path:
+def build(*target: str) -> Path:
     """Build one of our binaries or examples and return the path of the executable."""
-    command = ["cargo", "build", "--package", package, *target]
+    # The whole workspace, as everywhere: with --package, features would unify another way and
+    # the heavy dependencies would compile a second time.
+    command = ["cargo", "build", "--workspace", *target]
     print(f"bench: {' '.join(command)}", file=sys.stderr)
     result = subprocess.run(
         [*command, "--message-format=json-render-diagnostics"],

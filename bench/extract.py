@@ -162,7 +162,7 @@ def main() -> None:
         parser.error(f"--sizes: there are {sorted(known)}")
     require_inputs(ONNX, WEIGHTS, MNIST)
     (BENCH / "tmp").mkdir(parents=True, exist_ok=True)
-    kernel = build("winograd", "--example", "bench")
+    kernel = build("--example", "bench")
     if options.part in ("kernels", "both"):
         options.sizes = asked or list(BATCHES)
         bench_kernels(kernel, options)

@@ -1,6 +1,8 @@
 //! What the programs say to input that they cannot use: exit code 3 for files, 2 for flags, and a
 //! message that names the file, the row, what was found and what was expected.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -393,4 +395,15 @@ fn wrong_flags() {
     }
     assert_refused(vgg_extract(["import-weights", "x.onnx"]), USAGE, &["--family", "--help"]);
     assert_refused(vgg_head(["predict", "--split=all"]), USAGE, &["--split"]);
+}
+
+/// All of MNIST at the largest size takes 9.4 TB: said and refused before anything is computed.
+#[test]
+fn a_disk_too_small_is_refused_at_once() {
+    let workplace = Workplace::empty();
+    let mut command = vgg_extract(["run", "--size=4096"]);
+    command.arg("--dataset").arg(end_to_end::needed("data/mnist"));
+    command.arg("--weights").arg(weights());
+    command.arg("--out").arg(workplace.path("features"));
+    assert_refused(command, 1, &["the features need 8.54 TiB", "has room for", "dtype=f16"]);
 }

@@ -1,12 +1,14 @@
 //! `--help` as it reads: a change to it is a change to what scripts and people rely on.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
 use end_to_end::{finish, vgg_extract, vgg_head};
 
 #[test]
 fn help_of_every_command() {
     for (program, commands) in [
         ("vgg-extract", &["run", "import-weights", "verify", "inspect", "status", "gc"][..]),
-        ("vgg-head", &["train", "evaluate", "predict"]),
+        ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
     ] {
         for command in [""].iter().chain(commands) {
             let args = [*command, "--help"].into_iter().filter(|arg| !arg.is_empty());

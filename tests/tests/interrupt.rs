@@ -1,5 +1,6 @@
 //! Ctrl-C: what was done is kept, the message says how to go on, and the exit code is 130.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]
 
 use std::fs;
@@ -80,4 +81,23 @@ fn an_interrupted_training_keeps_its_epochs() {
     let run = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
     let evaluated = finish(end_to_end::vgg_head(["evaluate", &format!("--run={}", run.display())]));
     assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
+}
+
+#[test]
+fn two_extractions_do_not_write_the_same_cache() {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 7));
+    let mut child = spawn(workplace.run("digits", &[]));
+    let features = workplace.path("features");
+    wait_for(|| files_in(&features) > 0);
+    wait_for(|| {
+        let cache = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
+        cache.join("train/features.npy").exists()
+    });
+    let holder = format!("is being written by process {}", child.id());
+    end_to_end::assert_refused(workplace.run("digits", &[]), 1, &[&holder, "wait for it"]);
+    // The lock dies with its holder, however it dies.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    path_from(workplace.run("digits", &[]));
 }

@@ -1,5 +1,7 @@
 //! The whole pipeline on real digits: what it makes, and that its rows belong together.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -54,7 +56,7 @@ fn rows_belong_together() {
             let index: usize = id.parse().unwrap();
             assert_eq!(*label, i64::from(train.labels[index]));
             seen.push(index);
-            if index % 5 != 0 {
+            if !index.is_multiple_of(5) {
                 continue;
             }
             let one = Digits {

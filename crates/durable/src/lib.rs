@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use lock::{Lock, Locked};
-pub use replace::{digest_of_file, replace, replace_with, sync_folder};
+pub use replace::{digest_of_file, remove_leftovers, replace, replace_with, sync_folder};
 
 /// A failed operation on one file.
 #[derive(Debug)]

@@ -31,28 +31,42 @@ impl Lock {
     /// # Errors
     /// If the file cannot be made, read or written.
     pub fn acquire(path: &Path) -> Result<Locked, Error> {
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::at("open the lock file", path))?;
+        let mut file = open(path)?;
         match file.try_lock() {
-            Ok(()) => {}
+            Ok(()) => Ok(Locked::Ours(Lock::held(file, path)?)),
             Err(TryLockError::WouldBlock) => {
                 let mut by = String::new();
                 file.read_to_string(&mut by).map_err(Error::at("read the lock file", path))?;
-                return Ok(Locked::Held { by: by.trim().to_owned() });
+                Ok(Locked::Held { by: by.trim().to_owned() })
             }
-            Err(TryLockError::Error(error)) => return Err(Error::at("lock", path)(error)),
+            Err(TryLockError::Error(error)) => Err(Error::at("lock", path)(error)),
         }
+    }
+
+    /// Takes the lock at `path`, waiting until nobody else holds it.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn wait(path: &Path) -> Result<Lock, Error> {
+        let file = open(path)?;
+        file.lock().map_err(Error::at("lock", path))?;
+        Lock::held(file, path)
+    }
+
+    /// Writes into the locked file who we are.
+    fn held(mut file: File, path: &Path) -> Result<Lock, Error> {
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "process {}", std::process::id()))
             .map_err(Error::at("write the lock file", path))?;
-        Ok(Locked::Ours(Lock { file, path: path.to_path_buf() }))
+        Ok(Lock { file, path: path.to_path_buf() })
     }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(Error::at("open the lock file", path))
 }
 
 impl Drop for Lock {

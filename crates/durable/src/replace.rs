@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
+/// The ending of a file that is not yet in its place.
+const TEMPORARY: &str = ".tmp";
+
 /// Writes `bytes` to `path`: to a temporary name in the same folder first, flushed to the disk and
 /// then renamed. Missing parent folders are made.
 ///
@@ -57,6 +60,23 @@ pub fn sync_folder(folder: &Path) -> Result<(), Error> {
         .map_err(Error::at("flush the folder", folder))
 }
 
+/// Removes what killed processes left of files that they were about to put into `folder`. Only for
+/// who holds the folder's lock: a live process's temporary file would be removed as well.
+///
+/// # Errors
+/// If the folder cannot be listed or a file cannot be removed.
+pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
+    let at = || Error::at("tidy up", folder);
+    for entry in fs::read_dir(folder).map_err(at())? {
+        let path = entry.map_err(at())?.path();
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes()) {
+            fs::remove_file(&path).map_err(Error::at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// The BLAKE3 digest of a file's bytes, in hexadecimal, read through a memory map by all cores.
 ///
 /// # Errors
@@ -79,7 +99,7 @@ fn folder_of(path: &Path) -> &Path {
 fn temporary_name(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}{TEMPORARY}", std::process::id()));
     path.with_file_name(name)
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest time between two flushes of what was computed: the most that a power cut can cost.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
 /// A cache that is being written. The folder is locked until this is dropped.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ impl CacheWriter {
         if let Some(cache) = Cache::find(root, &spec.inputs)? {
             return Ok(Started::Complete(Box::new(cache)));
         }
+        durable::remove_leftovers(&folder)?;
         let progress = ProgressRecord::read(&folder).unwrap_or_default();
         Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
     }
@@ -99,6 +100,7 @@ impl CacheWriter {
         let path = self.folder.join(files::features(split));
         let folder = self.folder.join(split.as_str());
         fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
+        durable::remove_leftovers(&folder)?;
         let done = self.progress.splits.get(&split).cloned().unwrap_or_default();
         let (shape, dtype) = (&self.spec.feature_shape, self.spec.inputs.dtype);
         let resumed = if done.rows > 0 {

@@ -67,3 +67,9 @@ pub struct HeadShape {
     /// Number of classes.
     pub classes: usize,
 }
+
+impl From<HeadShape> for fused_head::HeadShape {
+    fn from(HeadShape { inputs, hidden, classes }: HeadShape) -> fused_head::HeadShape {
+        fused_head::HeadShape { inputs, hidden, classes }
+    }
+}

@@ -1,12 +1,15 @@
 //! The command line: its flags, and what each command prints.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Evaluation, Run, Schedule, TrainConfig, evaluate, newest_run, predict, submission,
-    train,
+    Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
+    newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
 use terminal::{Table, say};
 
@@ -14,6 +17,8 @@ use terminal::{Table, say};
 const FEATURES: &str = "artifacts/features";
 /// Where runs are made unless `--out` says otherwise.
 const RUNS: &str = "artifacts/runs";
+/// Where sweeps are made unless `--out` says otherwise.
+const SWEEPS: &str = "artifacts/sweeps";
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
@@ -27,6 +32,14 @@ pub(crate) struct Cli {
 enum Command {
     /// Train one head; prints its metrics and the run's folder
     Train(TrainArgs),
+    /// Train every combination of lists; prints the settings, best first, and the sweep's folder
+    Sweep(SweepArgs),
+    /// Make a sweep's plots and its report again; prints the report
+    Report {
+        /// The sweep's folder [default: the newest in artifacts/sweeps]
+        #[arg(long)]
+        sweep: Option<PathBuf>,
+    },
     /// Accuracy, confusion matrix, precision and recall on the test split
     Evaluate {
         #[command(flatten)]
@@ -51,41 +64,79 @@ enum Command {
     },
 }
 
+/// What `train` and `sweep` have in common.
 #[derive(Debug, Args)]
-struct TrainArgs {
+struct CommonArgs {
     /// The cache with the features [default: the newest in artifacts/features]
     #[arg(long)]
     features: Option<PathBuf>,
-    /// Architecture: fastai (128 wide, dropout p/2, p/2, p) or keras (256 wide, dropout p, p, p)
-    #[arg(long, default_value = "fastai")]
-    arch: Arch,
-    /// Dropout: the fraction dropped, from 0 up to, but without, 1
-    #[arg(long, default_value = "0.8", value_parser = dropout)]
-    p: f64,
     /// Passes over the training rows
     #[arg(long, default_value = "1", value_parser = positive)]
     epochs: usize,
     /// Rows a step
     #[arg(long, default_value = "64", value_parser = positive)]
     batch_size: usize,
-    /// Adam's learning rate
-    #[arg(long, default_value = "0.001", value_parser = learning_rate)]
-    lr: f64,
     /// How the learning rate changes: constant, or cosine down to 0
     #[arg(long, default_value = "constant")]
     schedule: Schedule,
-    /// Seed of the initial weights, of the order of rows and of what is dropped
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = positive)]
     threads: Option<usize>,
-    /// Folder under which runs are made
-    #[arg(long, default_value = RUNS)]
-    out: PathBuf,
+    /// Memory that features and heads may take, such as 4GiB; features beyond it are streamed from
+    /// the disk [default: half of what is free]
+    #[arg(long)]
+    memory: Option<ByteSize>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    /// Architecture: fastai (128 wide, dropout p/2, p/2, p) or keras (256 wide, dropout p, p, p)
+    #[arg(long, default_value = "fastai")]
+    arch: Arch,
+    /// Width of the two hidden layers [default: the architecture's]
+    #[arg(long, value_parser = positive)]
+    hidden: Option<usize>,
+    /// Dropout: the fraction dropped, from 0 up to, but without, 1
+    #[arg(long, default_value = "0.8", value_parser = dropout)]
+    p: f64,
+    /// Adam's learning rate
+    #[arg(long, default_value = "0.001", value_parser = learning_rate)]
+    lr: f64,
+    /// Seed of the initial weights and of what is dropped
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Folder under which runs are made
+    #[arg(long, default_value = RUNS)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SweepArgs {
+    /// Architectures, a list
+    #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
+    arch: List<Arch>,
+    /// Widths of the two hidden layers, a list [default: each architecture's]
+    #[arg(long, value_parser = list(positive))]
+    hidden: Option<List<usize>>,
+    /// Dropout fractions, a list
+    #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
+    p: List<f64>,
+    /// Adam's learning rates, a list
+    #[arg(long, default_value = "0.001", value_parser = list(learning_rate))]
+    lr: List<f64>,
+    /// How many seeds, from 0 on; or a list of seeds
+    #[arg(long, default_value = "3", value_parser = seeds)]
+    seeds: List<u64>,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Folder under which sweeps are made
+    #[arg(long, default_value = SWEEPS)]
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +153,15 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Train(args) => train_one(args),
+            Command::Sweep(args) => sweep_grid(args),
+            Command::Report { sweep } => {
+                let folder = match sweep {
+                    Some(folder) => folder,
+                    None => newest_sweep(SWEEPS.as_ref())?,
+                };
+                println!("{}", write_report(&Sweep::open(&folder)?)?.display());
+                Ok(())
+            }
             Command::Evaluate { run, split, json } => {
                 let (run, cache) = run.open()?;
                 let evaluation = evaluate(&run, &cache, split)?;
@@ -139,27 +199,43 @@ impl RunArgs {
     }
 }
 
+impl CommonArgs {
+    fn open(&self) -> Result<Cache, Error> {
+        let features = match &self.features {
+            Some(features) => features.clone(),
+            None => feature_cache::newest(FEATURES.as_ref())?,
+        };
+        Ok(Cache::open(&features)?)
+    }
+
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or(cores)
+    }
+
+    fn memory(&self) -> u64 {
+        self.memory.map_or_else(terminal::half_of_free_memory, |memory| memory.as_u64())
+    }
+}
+
 fn train_one(args: TrainArgs) -> Result<(), Error> {
     terminal::catch_interrupts();
-    let features = match args.features {
-        Some(features) => features,
-        None => feature_cache::newest(FEATURES.as_ref())?,
-    };
-    let cache = Cache::open(&features)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cache = args.common.open()?;
     let config = TrainConfig {
         arch: args.arch,
+        hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
         p: args.p,
-        epochs: args.epochs,
-        batch_size: args.batch_size,
+        epochs: args.common.epochs,
+        batch_size: args.common.batch_size,
         learning_rate: args.lr,
-        schedule: args.schedule,
+        schedule: args.common.schedule,
         seed: args.seed,
-        threads: args.threads.unwrap_or(cores),
+        threads: args.common.threads(),
     };
-    let run = train(&cache, &config, &args.out)?;
+    let run = train(&cache, &config, args.common.memory(), &args.out)?;
+    write_learning_curve(&run)?;
     let summary = run.summary()?;
-    if args.json {
+    if args.common.json {
         print_json(&serde_json::json!({
             "run": run.folder(),
             "config": run.config(),
@@ -183,6 +259,60 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
     );
     println!("{table}");
     println!("{}", run.folder().display());
+    Ok(())
+}
+
+fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
+    terminal::catch_interrupts();
+    let cache = args.common.open()?;
+    let grid = Grid {
+        archs: args.arch.0,
+        hidden: args.hidden.map_or_else(Vec::new, |hidden| hidden.0),
+        ps: args.p.0,
+        learning_rates: args.lr.0,
+        seeds: args.seeds.0,
+        epochs: args.common.epochs,
+        batch_size: args.common.batch_size,
+        schedule: args.common.schedule,
+        threads: args.common.threads(),
+    };
+    let sweep = sweep(&cache, &grid, args.common.memory(), &args.out)?;
+    let report = write_report(&sweep)?;
+    if args.common.json {
+        print_json(&serde_json::json!({
+            "sweep": sweep.folder(),
+            "features": sweep.features(),
+            "summary": sweep.summary(),
+            "results": sweep.results(),
+            "report": report,
+        }));
+        return Ok(());
+    }
+    let mut table = Table::new(["arch", "hidden", "lr", "p", "val top-1", "± sd", "seeds"]);
+    for (setting, val) in sweep.ranking() {
+        table.row([
+            setting.arch.to_string(),
+            setting.hidden.to_string(),
+            setting.learning_rate.to_string(),
+            setting.p.to_string(),
+            percent(val.mean),
+            percent(val.sd),
+            val.seeds.to_string(),
+        ]);
+    }
+    println!("{table}");
+    let summary = sweep.summary();
+    let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
+    match &summary.test {
+        Some(test) => println!(
+            "chosen by validation: {chosen}; test top-1 {} ± {} over {} seeds",
+            percent(test.mean),
+            percent(test.sd),
+            test.seeds
+        ),
+        None => println!("chosen by validation: {chosen}; the test split has no labels"),
+    }
+    println!("report: {}\n\n{}", report.display(), sweep.folder().display());
     Ok(())
 }
 
@@ -219,6 +349,25 @@ fn print_json(value: &impl serde::Serialize) {
 
 fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A parser of lists whose values `parse` reads.
+fn list<T: FromStr + Display>(
+    parse: impl Fn(&str) -> Result<T, String> + Clone,
+) -> impl Fn(&str) -> Result<List<T>, String> + Clone {
+    move |text| List::parse(text, &parse)
+}
+
+/// A number of seeds, counted from 0, or a list of them.
+fn seeds(text: &str) -> Result<List<u64>, String> {
+    let seed = |text: &str| {
+        text.parse::<u64>().map_err(|_| format!("'{text}' is no whole number from 0 up"))
+    };
+    match List::parse(text, seed)?.0.as_slice() {
+        [0] => Err("no seeds; expected how many, or a list such as 0,7,42".to_owned()),
+        [count] => Ok(List((0..*count).collect())),
+        several => Ok(List(several.to_vec())),
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -12,6 +12,8 @@ use crate::Arch;
 pub struct TrainConfig {
     /// The architecture.
     pub arch: Arch,
+    /// Width of the two hidden layers.
+    pub hidden: usize,
     /// Dropout: the fraction dropped, at least 0, less than 1.
     pub p: f64,
     /// Passes over the training rows.

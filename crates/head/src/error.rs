@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use feature_cache::SplitName;
-use terminal::Failure;
+use terminal::{Failure, HumanBytes};
 
 /// Training, evaluation or prediction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,39 @@ pub enum Error {
         /// The folder under which runs are made.
         root: PathBuf,
     },
+    /// There is nothing to choose by.
+    #[error(
+        "{} has no validation split, by which a sweep chooses; extract again with val-fraction=1/6",
+        path.display()
+    )]
+    NoValidation {
+        /// The cache.
+        path: PathBuf,
+    },
+    /// The heads that are to be trained in one pass do not fit into memory.
+    #[error(
+        "{heads} heads of {inputs} inputs and {hidden} hidden units are to be trained in one pass, \
+         but memory={memory} has room for {fit}; allow more memory, or split the grid",
+        memory = HumanBytes(*memory)
+    )]
+    TooManyHeads {
+        /// Heads of one pass.
+        heads: usize,
+        /// Numbers in a row of pooled features.
+        inputs: usize,
+        /// Width of the hidden layers.
+        hidden: usize,
+        /// Bytes allowed.
+        memory: u64,
+        /// Heads that fit.
+        fit: usize,
+    },
+    /// There is no sweep to take the newest of.
+    #[error("no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
+    NoSweeps {
+        /// The folder under which sweeps are made.
+        root: PathBuf,
+    },
     /// A file of a run is not of the expected form.
     #[error("{} is not a file of this program's; train again", path.display())]
     RunSyntax {
@@ -109,6 +142,9 @@ pub enum Error {
         /// Why.
         source: csv::Error,
     },
+    /// The trainer refused the head or a batch.
+    #[error("the head cannot be trained")]
+    Trainer(#[from] fused_head::Error),
     /// libtorch failed.
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
@@ -139,9 +175,12 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Interrupted { .. } => Failure::Interrupted,
-            Error::File(_) | Error::Csv { .. } | Error::Torch(_) | Error::Diverged { .. } => {
-                Failure::Internal
-            }
+            Error::TooManyHeads { .. } => Failure::Usage,
+            Error::File(_)
+            | Error::Csv { .. }
+            | Error::Trainer(_)
+            | Error::Torch(_)
+            | Error::Diverged { .. } => Failure::Internal,
             Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
             _ => Failure::BadInput,
         }

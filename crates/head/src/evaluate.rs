@@ -3,9 +3,9 @@
 use feature_cache::{Cache, SplitName};
 use serde::Serialize;
 
+use crate::inference::for_each_batch;
 use crate::model::{cross_entropy, most_probable};
 use crate::pooled::PooledSplit;
-use crate::train::for_each_batch;
 use crate::{Error, Run};
 
 /// How a head does on a split.

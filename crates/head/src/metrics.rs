@@ -46,10 +46,6 @@ impl Tally {
         self.rows += rows;
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     pub(crate) fn metrics(&self) -> SplitMetrics {
         let rows = self.rows.max(1) as f64;
         SplitMetrics { loss: self.loss / rows, top1: self.hits as f64 / rows }

@@ -1,12 +1,12 @@
-//! A head as libtorch tensors: forward pass, loss and optimiser, with Keras' constants.
+//! A head as libtorch tensors: forward pass and loss, with Keras' constants.
+//!
+//! Heads are trained by the `fused-head` crate; this is what they are evaluated with, and what its
+//! steps are tested against.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
-use tch::nn::{self, OptimizerConfig, VarStore};
+use tch::nn::{self, VarStore};
 use tch::{Kind, Reduction, Tensor};
 
 use crate::{Error, HeadShape};
@@ -15,8 +15,6 @@ use crate::{Error, HeadShape};
 const BATCH_NORM_EPS: f64 = 1e-3;
 /// Weight of the newest batch in BatchNorm's running averages: 1 − Keras' momentum of 0.99.
 const BATCH_NORM_MOMENTUM: f64 = 0.01;
-/// Adam's ε (Keras' default; β₁ = 0.9 and β₂ = 0.999 are also libtorch's defaults).
-const ADAM_EPS: f64 = 1e-7;
 
 /// A head: two hidden layers, each Dense + ReLU + BatchNorm, and a dense output layer.
 ///
@@ -84,27 +82,6 @@ impl Head {
             x = hidden.norm.forward(&x, dropout.is_some())?;
         }
         self.output.forward(&drop(x, 2)?)
-    }
-
-    pub(crate) fn optimizer(&self, learning_rate: f64) -> Result<nn::Optimizer, Error> {
-        Ok(nn::Adam::default().eps(ADAM_EPS).build(&self.variables, learning_rate)?)
-    }
-
-    /// The canonical file's bytes: safetensors with the names `fc1.weight`, `bn1.running_mean`, …
-    pub(crate) fn to_safetensors(&self) -> Result<Vec<u8>, Error> {
-        let mut tensors = BTreeMap::new();
-        for (name, tensor) in self.variables.variables() {
-            let numbers = Vec::<f32>::try_from(tensor.f_flatten(0, -1)?)?;
-            let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-            let shape: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
-            tensors.insert(name, (shape, bytes));
-        }
-        let views = tensors.iter().map(|(name, (shape, bytes))| {
-            let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
-            (name.as_str(), view.expect("the shape is that of the numbers"))
-        });
-        let bytes = safetensors::serialize(views, None::<HashMap<String, String>>);
-        Ok(bytes.expect("names and shapes serialise"))
     }
 
     /// Takes every variable from a safetensors file that [`Head::to_safetensors`] made; `prefix`
@@ -188,14 +165,59 @@ impl BatchNorm {
 
 #[cfg(test)]
 mod tests {
+    use fused_head::Trainer;
+    use tch::nn::OptimizerConfig;
+
     use super::*;
     use crate::Arch;
+
+    /// Adam with Keras' ε.
+    fn optimizer(head: &Head, learning_rate: f64) -> nn::Optimizer {
+        nn::Adam::default().eps(1e-7).build(&head.variables, learning_rate).unwrap()
+    }
 
     /// Largest deviation from the golden, as a fraction of the golden's largest number.
     fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
         assert_eq!(found.size(), golden.size());
         let scale = golden.abs().max().double_value(&[]);
         (found - golden).abs().max().double_value(&[]) / scale
+    }
+
+    /// The trainer's steps equal libtorch's autograd and Adam, dropout off.
+    #[test]
+    fn the_trainer_equals_libtorchs_autograd() {
+        let shape = HeadShape { inputs: 50, hidden: 24, classes: 7 };
+        let parameters = fused_head::Parameters::glorot(shape.into(), 3);
+        let config = fused_head::HeadConfig { dropout: [0.0; 3], seed: 0 };
+        let mut trainer =
+            Trainer::new(shape.into(), &[config], &[parameters.clone()], 64, 1).unwrap();
+        let mut head = Head::new(shape).unwrap();
+        let bytes = crate::train::to_safetensors(&parameters);
+        head.load(&bytes, "", Path::new("initial")).unwrap();
+        let mut optimizer = optimizer(&head, 0.01);
+        for step in 0..5 {
+            // Of both signs, so that no hidden unit is active in every row: the gradient of such a
+            // unit's bias is 0 behind BatchNorm, and Adam makes a full step of its rounding error.
+            let numbers: Vec<f32> = (0..64 * 50)
+                .map(|i: u32| (i * 7919 + step * 101) % 1009)
+                .map(|n| n as f32 / 504.5 - 1.0)
+                .collect();
+            let labels: Vec<i64> = (0..64).map(|row| (row * 3 + i64::from(step)) % 7).collect();
+            let rows: Vec<&[f32]> = numbers.chunks(50).collect();
+            let result = trainer.step(&rows, &labels, &[0.01]).unwrap()[0];
+            let features = Tensor::from_slice(&numbers).view([64, 50]);
+            let logits = head.forward(&features, Some([0.0; 3])).unwrap();
+            let loss = cross_entropy(&logits, &Tensor::from_slice(&labels)).unwrap();
+            optimizer.backward_step(&loss);
+            let (loss, found) = (loss.double_value(&[]), f64::from(result.loss));
+            assert!((loss - found).abs() < 1e-5, "step {step}: {loss} {found}");
+        }
+        let trained = trainer.parameters(0);
+        for (name, variable) in head.variables.variables() {
+            let found = Tensor::from_slice(trained.tensor(&name).unwrap());
+            let deviation = deviation(&found.view_as(&variable), &variable);
+            assert!(deviation <= 1e-5, "{name}: {deviation}");
+        }
     }
 
     /// Against PyTorch in float64 with Keras' constants: see `make_goldens.py` beside the files.
@@ -215,7 +237,7 @@ mod tests {
             let shape = HeadShape { inputs: 24, hidden: arch.hidden(), classes: 10 };
             let mut head = Head::new(shape).unwrap();
             head.load(&bytes, "initial/", &path).unwrap();
-            let mut optimizer = head.optimizer(0.001).unwrap();
+            let mut optimizer = optimizer(&head, 0.001);
             let features = golden("x").max_pool2d(2, 2, 0, 1, false).flatten(1, -1);
             let labels = golden("labels");
             for step in 1..=3 {

@@ -12,9 +12,11 @@
 //! cannot be written, the view is kept in memory instead.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use durable::Lock;
 use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32};
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +35,7 @@ pub(crate) struct PooledSplit {
 
 #[derive(Debug)]
 enum Storage {
-    Mapped { map: memmap2::Mmap, offset: usize },
+    Mapped { map: Mmap, offset: usize },
     Memory(Vec<f32>),
 }
 
@@ -58,9 +60,9 @@ impl PooledSplit {
         let array = folder.join(format!("{name}.npy"));
         let record = folder.join(format!("{name}.json"));
         if !is_whole(&array, &record, &split)? {
-            split.verify_features()?;
             if let Err(error) = make(cache, &split, row_len, &array, &record) {
                 let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
+                split.verify_features()?;
                 let mut numbers = Vec::new();
                 for_each_chunk(cache, &split, row_len, |chunk| {
                     numbers.extend_from_slice(chunk);
@@ -81,21 +83,48 @@ impl PooledSplit {
         self.row_len
     }
 
-    /// Copies the rows of these numbers into `batch`, one after the other.
-    pub(crate) fn gather(&self, rows: &[usize], batch: &mut [f32]) {
-        assert_eq!(batch.len(), rows.len() * self.row_len);
-        for (numbers, &row) in batch.chunks_exact_mut(self.row_len).zip(rows) {
-            match &self.storage {
-                Storage::Memory(all) => {
-                    numbers.copy_from_slice(&all[row * self.row_len..][..self.row_len]);
-                }
-                Storage::Mapped { map, offset } => {
-                    let bytes = &map[offset + row * self.row_len * 4..][..self.row_len * 4];
-                    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
-                        *number = f32::from_le_bytes(*bytes);
-                    }
-                }
+    /// The numbers of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        match &self.storage {
+            Storage::Memory(all) => &all[row * self.row_len..][..self.row_len],
+            Storage::Mapped { map, offset } => {
+                let bytes = &map[offset + row * self.row_len * 4..][..self.row_len * 4];
+                // Aligned: the map begins at a page and `.npy` headers are padded to 64 bytes.
+                bytemuck::cast_slice(bytes)
             }
+        }
+    }
+
+    /// Tells the operating system that these rows are read soon, so that it fetches them meanwhile.
+    pub(crate) fn read_soon(&self, rows: &[usize]) {
+        self.for_each_run(rows, |map, start, len| {
+            // Advice: without it, rows are fetched when they are touched.
+            let _ = map.advise_range(Advice::WillNeed, start, len);
+        });
+    }
+
+    /// Tells the operating system that these rows are not needed for now, so that they no longer
+    /// count as this program's memory.
+    pub(crate) fn read_done(&self, rows: &[usize]) {
+        self.for_each_run(rows, |map, start, len| {
+            #[allow(unsafe_code)]
+            // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
+            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+        });
+    }
+
+    /// Calls `advise` with the place in the map of each run of consecutive rows among `rows`.
+    fn for_each_run(&self, rows: &[usize], advise: impl Fn(&Mmap, usize, usize)) {
+        let Storage::Mapped { map, offset } = &self.storage else { return };
+        let mut rows = rows.to_vec();
+        rows.sort_unstable();
+        for run in rows.chunk_by(|a, b| a + 1 == *b) {
+            let row_bytes = self.row_len * size_of::<f32>();
+            let start = offset + run[0] * row_bytes;
+            advise(map, start, run.len() * row_bytes);
         }
     }
 }
@@ -122,10 +151,14 @@ fn make(
     fs::create_dir_all(folder)
         .map_err(durable::Error::at("make the folder", folder))
         .map_err(file)?;
+    // Another process may be making it just now.
+    let _lock = Lock::wait(&folder.join(".lock")).map_err(file)?;
+    if is_whole(array, record, split)? {
+        return Ok(());
+    }
+    split.verify_features()?;
     terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
-    // A name of this process's own: another one may be doing the same.
-    let temporary = array.with_extension(format!("{}.tmp", std::process::id()));
-    let _cleanup = RemoveOnDrop(temporary.clone());
+    let temporary = array.with_extension("tmp");
     let mut writer = ArrayWriter::create(&temporary, split.rows(), &[row_len], Dtype::F32)?;
     for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
     let (_, digest) = writer.finish()?;
@@ -186,15 +219,6 @@ fn max_pool(features: &[f32], [_, height, width]: [usize; 3], pooled: &mut [f32]
                 out[y * out_width + x] = at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1));
             }
         }
-    }
-}
-
-struct RemoveOnDrop(PathBuf);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        // Renamed away if all went well.
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -1,20 +1,25 @@
 //! A trained head's predictions, and Kaggle's form of them.
 
 use feature_cache::{Cache, SplitName};
+use tch::Kind;
 
 use crate::evaluate::check_features;
+use crate::inference::for_each_batch;
 use crate::model::most_probable;
 use crate::pooled::PooledSplit;
-use crate::train::for_each_batch;
 use crate::{Error, Run};
 
 /// The prediction for one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The sample's id.
     pub id: String,
-    /// Name of the most probable class.
-    pub class: String,
+    /// The most probable class, an index into the class names.
+    pub class: usize,
+    /// Its name.
+    pub name: String,
+    /// Its probability.
+    pub probability: f64,
 }
 
 /// Predicts every row of a split of the features that the run's head was trained on, row order.
@@ -30,12 +35,13 @@ pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Predict
     let mut predictions = Vec::with_capacity(features.rows());
     for_each_batch(&features, &head, |_, logits| {
         let classes = Vec::<i64>::try_from(most_probable(logits)?)?;
-        predictions.extend(
-            classes
-                .into_iter()
-                .zip(&mut ids)
-                .map(|(class, id)| Prediction { id, class: class_names[class as usize].clone() }),
-        );
+        let probabilities = logits.f_softmax(-1, Kind::Double)?.f_amax(-1, false)?;
+        let probabilities = Vec::<f64>::try_from(probabilities)?;
+        for ((class, probability), id) in classes.into_iter().zip(probabilities).zip(&mut ids) {
+            let class = class as usize;
+            let name = class_names[class].clone();
+            predictions.push(Prediction { id, class, name, probability });
+        }
         Ok(())
     })?;
     Ok(predictions)
@@ -49,9 +55,9 @@ pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Predict
 pub fn submission(predictions: &[Prediction]) -> Result<Vec<u8>, csv::Error> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(["ImageId", "Label"])?;
-    for Prediction { id, class } in predictions {
+    for Prediction { id, name, .. } in predictions {
         let image = id.parse().map_or_else(|_| id.clone(), |row: u64| (row + 1).to_string());
-        csv.write_record([image.as_str(), class])?;
+        csv.write_record([image.as_str(), name])?;
     }
     csv.into_inner().map_err(|error| error.into_error().into())
 }
@@ -62,7 +68,12 @@ mod tests {
 
     #[test]
     fn a_submission_counts_images_from_one() {
-        let prediction = |id: &str, class: &str| Prediction { id: id.into(), class: class.into() };
+        let prediction = |id: &str, name: &str| Prediction {
+            id: id.into(),
+            class: 0,
+            name: name.into(),
+            probability: 1.0,
+        };
         let csv = submission(&[prediction("0", "7"), prediction("a,b.png", "cat")]).unwrap();
         assert_eq!(String::from_utf8(csv).unwrap(), "ImageId,Label\n1,7\n\"a,b.png\",cat\n");
     }

@@ -99,6 +99,18 @@ impl Run {
         &self.config
     }
 
+    /// The metrics of the epochs done.
+    ///
+    /// # Errors
+    /// If none was done, or the file is not of the expected form.
+    pub fn metrics(&self) -> Result<Vec<EpochMetrics>, Error> {
+        let path = self.folder.join(METRICS);
+        let bytes = read(&self.folder, METRICS)?;
+        let epochs = csv::Reader::from_reader(bytes.as_slice()).deserialize().collect();
+        let epochs: Result<_, csv::Error> = epochs;
+        epochs.map_err(|source| Error::Csv { path, source })
+    }
+
     /// How training ended.
     ///
     /// # Errors
@@ -108,19 +120,17 @@ impl Run {
     }
 
     /// Records the epochs done and the head after them.
-    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &Head) -> Result<String, Error> {
-        let bytes = head.to_safetensors()?;
-        durable::replace(&self.folder.join(HEAD), &bytes)?;
+    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &[u8]) -> Result<String, Error> {
+        durable::replace(&self.folder.join(HEAD), head)?;
         let path = self.folder.join(METRICS);
         let csv_error = |source| Error::Csv { path: path.clone(), source };
         let mut csv = csv::Writer::from_writer(Vec::new());
         for epoch in epochs {
             csv.serialize(epoch).map_err(csv_error)?;
         }
-        let bytes_of_csv =
-            csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
-        durable::replace(&path, &bytes_of_csv)?;
-        Ok(blake3::hash(&bytes).to_hex().to_string())
+        let bytes = csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
+        durable::replace(&path, &bytes)?;
+        Ok(blake3::hash(head).to_hex().to_string())
     }
 
     /// Marks the run as ended.
@@ -158,13 +168,16 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
     newest.map(|(_, path)| path).ok_or_else(|| Error::NoRuns { root: root.to_path_buf() })
 }
 
-fn write_json(path: &Path, content: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn write_json(path: &Path, content: &impl Serialize) -> Result<(), Error> {
     let mut json = serde_json::to_vec_pretty(content).expect("numbers and strings serialise");
     json.push(b'\n');
     Ok(durable::replace(path, &json)?)
 }
 
-fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, Error> {
+pub(crate) fn read_json<T: DeserializeOwned>(
+    folder: &Path,
+    file: &'static str,
+) -> Result<T, Error> {
     let path = folder.join(file);
     serde_json::from_slice(&read(folder, file)?).map_err(|source| Error::RunSyntax { path, source })
 }

@@ -1,223 +1,362 @@
-//! Training one head.
+//! Training heads: one, or many of one shape together in one pass over the features.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
 use feature_cache::{Cache, SplitName};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use tch::Tensor;
-use terminal::{Progress, interrupted};
+use fused_head::{HeadConfig, Parameters, Trainer};
+use safetensors::tensor::TensorView;
+use terminal::{Progress, interrupted, say};
 
 use crate::metrics::Tally;
-use crate::model::{Head, cross_entropy, most_probable};
+use crate::order::RowOrder;
 use crate::pooled::PooledSplit;
-use crate::{EpochMetrics, Error, HeadShape, Run, RunConfig, SplitMetrics, Summary, TrainConfig};
+use crate::{
+    EpochMetrics, Error, HeadShape, Run, RunConfig, Schedule, SplitMetrics, Summary, TrainConfig,
+};
 
 /// Rows of a batch when nothing is learned from it.
 const EVALUATION_BATCH: usize = 1024;
+/// Most heads of one pass: more gain little speed, and an interruption costs the whole pass.
+const MAX_HEADS: usize = 16;
+
+/// The splits that training reads.
+#[derive(Debug)]
+pub(crate) struct Splits<'a> {
+    cache: &'a Cache,
+    training: LabelledSplit,
+    validation: Option<LabelledSplit>,
+}
 
 /// A split with labels, ready for batches.
-pub(crate) struct LabelledSplit {
+#[derive(Debug)]
+struct LabelledSplit {
     features: PooledSplit,
     labels: Vec<i64>,
+}
+
+/// What heads share that are trained in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pass {
+    hidden: usize,
+    epochs: usize,
+    batch_size: usize,
+    threads: usize,
 }
 
 /// Trains a head on the training split of `cache`, validates it after each epoch, and keeps it as a
 /// run under `root`. A run that was finished before is returned as it is.
 ///
+/// `memory`: bytes that features and head may take; features beyond it are streamed from the disk.
+///
 /// # Errors
 /// If the cache cannot be used, training diverges, or the user interrupts; epochs done are kept.
-pub fn train(cache: &Cache, config: &TrainConfig, root: &Path) -> Result<Run, Error> {
-    let classes = cache.manifest().class_names.len();
-    let features = std::path::absolute(cache.folder());
-    let features = features.unwrap_or_else(|_| cache.folder().to_path_buf());
-    tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
-    let training = LabelledSplit::open(cache, SplitName::Train)?;
-    let first = training.labels.first().copied().unwrap_or(0);
-    if training.labels.iter().all(|&label| label == first) {
-        let class = cache.manifest().class_names[first as usize].clone();
-        return Err(Error::OneClass { path: cache.folder().to_path_buf(), class });
-    }
-    let inputs = training.features.row_len();
-    let shape = HeadShape { inputs, hidden: config.arch.hidden(), classes };
-    let run_config = RunConfig {
-        features,
-        features_key: cache.manifest().key.clone(),
-        shape,
-        train: config.clone(),
-    };
-    let folder = root.join(run_config.id());
-    if let Ok(run) = Run::open(&folder)
-        && run.summary().is_ok_and(|summary| !summary.interrupted)
-    {
-        return Ok(run);
-    }
-    let validation = match cache.manifest().splits.get(&SplitName::Val) {
-        Some(_) => Some(LabelledSplit::open(cache, SplitName::Val)?),
-        None => None,
-    };
-    let run = Run::begin(root, run_config)?;
-    run_epochs(&run, config, &training, validation.as_ref())?;
-    Ok(run)
+pub fn train(cache: &Cache, config: &TrainConfig, memory: u64, root: &Path) -> Result<Run, Error> {
+    let splits = Splits::open(cache)?;
+    let mut trained = None;
+    train_together(&splits, std::slice::from_ref(config), memory, root, |run, _| {
+        trained = Some(run.clone());
+        Ok(())
+    })?;
+    Ok(trained.expect("a head that was not trained is an error"))
 }
 
-fn run_epochs(
-    run: &Run,
-    config: &TrainConfig,
-    training: &LabelledSplit,
-    validation: Option<&LabelledSplit>,
-) -> Result<(), Error> {
-    tch::manual_seed(config.seed as i64);
-    let head = Head::new(run.config().shape)?;
-    let mut optimizer = head.optimizer(config.learning_rate)?;
-    let mut order = RowOrder::new(training.labels.len(), config.seed);
-    let rows = training.labels.len();
-    let steps_an_epoch = rows.div_ceil(config.batch_size);
-    let steps = steps_an_epoch * config.epochs;
-    let mut progress = Progress::new("train", "rows", (rows * config.epochs) as u64, 0);
-    let (mut epochs, mut digest) = (Vec::new(), String::new());
-    let mut batch = vec![0.0; config.batch_size * training.features.row_len()];
-    for epoch in 1..=config.epochs {
-        let started = Instant::now();
-        let (mut tally, mut learning_rate) = (Tally::default(), config.learning_rate);
-        for (step, rows_of_step) in order.next_epoch().chunks(config.batch_size).enumerate() {
-            if interrupted() {
-                return interrupt(run, config, epochs, digest);
-            }
-            let step = (epoch - 1) * steps_an_epoch + step;
-            learning_rate = config.learning_rate * config.schedule.factor(step, steps);
-            optimizer.set_lr(learning_rate);
-            let (features, labels) = training.batch(rows_of_step, &mut batch)?;
-            let logits = head.forward(&features, Some(config.arch.dropout(config.p)))?;
-            let loss = cross_entropy(&logits, &labels)?;
-            optimizer.zero_grad();
-            loss.f_backward()?;
-            optimizer.step();
-            let loss = loss.f_double_value(&[])?;
-            if !loss.is_finite() {
-                let learning_rate = config.learning_rate;
-                return Err(Error::Diverged { epoch, loss, learning_rate });
-            }
-            tally.add(loss, hits(&logits, &labels)?, rows_of_step.len());
-            let done = (epoch - 1) * rows + tally.rows();
-            progress.update(done as u64, &format!("epoch {epoch}, loss {loss:.4}"));
+impl<'a> Splits<'a> {
+    /// Opens the training split and the validation split, if there is one.
+    pub(crate) fn open(cache: &'a Cache) -> Result<Splits<'a>, Error> {
+        let training = LabelledSplit::open(cache, SplitName::Train)?;
+        let first = training.labels.first().copied().unwrap_or(0);
+        if training.labels.iter().all(|&label| label == first) {
+            let class = cache.manifest().class_names[first as usize].clone();
+            return Err(Error::OneClass { path: cache.folder().to_path_buf(), class });
         }
-        let trained = tally.metrics();
-        let validated = validation.map(|split| split.evaluate(&head)).transpose()?;
-        epochs.push(EpochMetrics {
+        let validation = match cache.manifest().splits.get(&SplitName::Val) {
+            Some(_) => Some(LabelledSplit::open(cache, SplitName::Val)?),
+            None => None,
+        };
+        Ok(Splits { cache, training, validation })
+    }
+
+    fn run_config(&self, config: &TrainConfig) -> RunConfig {
+        let folder = self.cache.folder();
+        RunConfig {
+            features: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
+            features_key: self.cache.manifest().key.clone(),
+            shape: HeadShape {
+                inputs: self.training.features.row_len(),
+                hidden: config.hidden,
+                classes: self.cache.manifest().class_names.len(),
+            },
+            train: config.clone(),
+        }
+    }
+}
+
+/// Trains heads, those that share a [`Pass`] together, and keeps each as a run under `root`.
+/// `finished` is told of each run and its last epoch as soon as they exist, runs of an earlier call
+/// first.
+///
+/// # Errors
+/// As [`train`], and if the heads of a pass do not fit into `memory`.
+pub(crate) fn train_together(
+    splits: &Splits<'_>,
+    configs: &[TrainConfig],
+    memory: u64,
+    root: &Path,
+    mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
+    let mut waiting = 0;
+    for config in configs {
+        let run_config = splits.run_config(config);
+        let earlier = Run::open(&root.join(run_config.id()));
+        if let Ok(run) = earlier
+            && let Ok(summary) = run.summary()
+            && !summary.interrupted
+        {
+            finished(&run, &summary.last)?;
+            continue;
+        }
+        let TrainConfig { hidden, epochs, batch_size, threads, .. } = *config;
+        let pass = Pass { hidden, epochs, batch_size, threads };
+        passes.entry(pass).or_default().push(run_config);
+        waiting += 1;
+    }
+    if waiting < configs.len() && waiting > 0 {
+        say(format!(
+            "continuing: {} of {} heads are there already",
+            configs.len() - waiting,
+            configs.len()
+        ));
+    }
+    for (pass, run_configs) in passes {
+        for run_configs in run_configs.chunks(MAX_HEADS) {
+            let runs = run_configs.iter().map(|config| Run::begin(root, config.clone()));
+            let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+            for (run, last) in run_pass(splits, pass, &runs, memory)? {
+                finished(run, &last)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One head while its pass runs.
+struct HeadInTraining<'r> {
+    run: &'r Run,
+    epochs: Vec<EpochMetrics>,
+    tally: Tally,
+    digest: String,
+}
+
+/// Trains the heads of a pass to their last epoch.
+fn run_pass<'r>(
+    splits: &Splits<'_>,
+    pass: Pass,
+    runs: &'r [Run],
+    memory: u64,
+) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
+    let training = &splits.training;
+    let shape = runs[0].config().shape;
+    let heads_bytes = check_memory(shape, runs.len(), memory)?;
+    let mut trainer = new_trainer(shape, runs, pass)?;
+    let rows = training.labels.len();
+    let fitting = (memory - heads_bytes) / (training.features.row_len() * size_of::<f32>()) as u64;
+    let mut order = RowOrder::new(rows, usize::try_from(fitting).unwrap_or(usize::MAX) / 2);
+    let streaming = order.window() < rows;
+    if streaming {
+        say(format!("the features exceed memory=: streamed {} rows at a time", order.window()));
+    }
+    let steps_an_epoch = rows.div_ceil(pass.batch_size);
+    let mut heads: Vec<HeadInTraining<'_>> = runs.iter().map(HeadInTraining::new).collect();
+    let total = (rows * pass.epochs * heads.len()) as u64;
+    let mut progress = Progress::new("train", "rows x heads", total, 0);
+    let (mut best, mut rates) = (0.0f64, vec![0.0; heads.len()]);
+    for epoch in 1..=pass.epochs {
+        let started = Instant::now();
+        let order = order.next_epoch();
+        let mut step = (epoch - 1) * steps_an_epoch;
+        for (index, window) in order.iter().enumerate() {
+            if streaming && let Some(next) = order.get(index + 1) {
+                training.features.read_soon(next);
+            }
+            for batch in window.chunks(pass.batch_size) {
+                if interrupted() {
+                    return Err(interrupt(&heads, pass.epochs)?);
+                }
+                for (rate, head) in rates.iter_mut().zip(&heads) {
+                    *rate = head.learning_rate(step, steps_an_epoch * pass.epochs);
+                }
+                let (features, labels) = training.batch(batch);
+                let results = trainer.step(&features, &labels, &rates)?;
+                for (head, result) in heads.iter_mut().zip(results) {
+                    head.tally.add(f64::from(result.loss), result.hits as usize, batch.len());
+                }
+                step += 1;
+                let done = (step - (epoch - 1) * steps_an_epoch) * pass.batch_size;
+                let done = ((epoch - 1) * rows + done.min(rows)) * heads.len();
+                progress.update(done as u64, &note(epoch, best));
+            }
+            if streaming {
+                training.features.read_done(window);
+            }
+        }
+        let validated = match &splits.validation {
+            Some(split) => split.evaluate(&mut trainer)?.into_iter().map(Some).collect(),
+            None => vec![None; heads.len()],
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        for (index, head) in heads.iter_mut().enumerate() {
+            best = best.max(validated[index].map_or(0.0, |metrics| metrics.top1));
+            head.end_epoch(epoch, validated[index], rates[index], seconds)?;
+            let parameters = to_safetensors(&trainer.parameters(index));
+            head.digest = head.run.record(&head.epochs, &parameters)?;
+        }
+    }
+    progress.finish(total, &note(pass.epochs, best));
+    let mut ended = Vec::new();
+    for head in &heads {
+        head.finish(false)?;
+        ended.push((head.run, *head.epochs.last().expect("at least one epoch was trained")));
+    }
+    Ok(ended)
+}
+
+fn note(epoch: usize, best: f64) -> String {
+    if best > 0.0 {
+        format!("epoch {epoch}, best val top-1 {:.2} %", 100.0 * best)
+    } else {
+        format!("epoch {epoch}")
+    }
+}
+
+fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Error> {
+    let shape = shape.into();
+    let configs: Vec<HeadConfig> = runs
+        .iter()
+        .map(|run| {
+            let TrainConfig { arch, p, seed, .. } = run.config().train;
+            HeadConfig { dropout: arch.dropout(p).map(|fraction| fraction as f32), seed }
+        })
+        .collect();
+    let initial: Vec<Parameters> =
+        configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
+    Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, pass.threads)?)
+}
+
+/// Bytes that the heads take in training: each number with Adam's two moments.
+fn check_memory(shape: HeadShape, heads: usize, memory: u64) -> Result<u64, Error> {
+    let HeadShape { inputs, hidden, classes } = shape;
+    let numbers = hidden * (inputs + hidden + classes);
+    let one = (3 * numbers * size_of::<f32>()) as u64;
+    let needed = one * heads as u64;
+    if needed > memory {
+        let fit = (memory / one) as usize;
+        return Err(Error::TooManyHeads { heads, inputs, hidden, memory, fit });
+    }
+    Ok(needed)
+}
+
+/// Keeps the epochs done, and returns the error that says so.
+fn interrupt(heads: &[HeadInTraining<'_>], epochs: usize) -> Result<Error, Error> {
+    let done = heads[0].epochs.len();
+    if done > 0 {
+        heads.iter().try_for_each(|head| head.finish(true))?;
+    }
+    let run = heads[0].run.folder();
+    let path = if heads.len() == 1 { run } else { run.parent().unwrap_or(run) };
+    Ok(Error::Interrupted { path: path.to_path_buf(), epochs_done: done, epochs })
+}
+
+impl<'r> HeadInTraining<'r> {
+    fn new(run: &'r Run) -> HeadInTraining<'r> {
+        HeadInTraining { run, epochs: Vec::new(), tally: Tally::default(), digest: String::new() }
+    }
+
+    fn learning_rate(&self, step: usize, steps: usize) -> f64 {
+        let TrainConfig { learning_rate, schedule, .. } = self.run.config().train;
+        let schedule: Schedule = schedule;
+        learning_rate * schedule.factor(step, steps)
+    }
+
+    fn end_epoch(
+        &mut self,
+        epoch: usize,
+        validated: Option<SplitMetrics>,
+        learning_rate: f64,
+        seconds: f64,
+    ) -> Result<(), Error> {
+        let trained = std::mem::take(&mut self.tally).metrics();
+        let losses = [Some(trained.loss), validated.map(|metrics| metrics.loss)];
+        if let Some(loss) = losses.into_iter().flatten().find(|loss| !loss.is_finite()) {
+            let learning_rate = self.run.config().train.learning_rate;
+            return Err(Error::Diverged { epoch, loss, learning_rate });
+        }
+        self.epochs.push(EpochMetrics {
             epoch,
             train_loss: trained.loss,
             train_top1: trained.top1,
             val_loss: validated.map(|metrics| metrics.loss),
             val_top1: validated.map(|metrics| metrics.top1),
             learning_rate,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds,
         });
-        digest = run.record(&epochs, &head)?;
+        Ok(())
     }
-    progress.finish((rows * config.epochs) as u64, "");
-    run.finish(&summarise(&epochs, digest, false))
-}
 
-/// Keeps the epochs done.
-fn interrupt(
-    run: &Run,
-    config: &TrainConfig,
-    epochs: Vec<EpochMetrics>,
-    digest: String,
-) -> Result<(), Error> {
-    if !epochs.is_empty() {
-        run.finish(&summarise(&epochs, digest, true))?;
+    fn finish(&self, interrupted: bool) -> Result<(), Error> {
+        let seconds: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
+        self.run.finish(&Summary {
+            last: *self.epochs.last().expect("at least one epoch was trained"),
+            interrupted,
+            seconds_an_epoch: seconds / self.epochs.len() as f64,
+            head_digest: self.digest.clone(),
+        })
     }
-    Err(Error::Interrupted {
-        path: run.folder().to_path_buf(),
-        epochs_done: epochs.len(),
-        epochs: config.epochs,
-    })
-}
-
-fn summarise(epochs: &[EpochMetrics], head_digest: String, interrupted: bool) -> Summary {
-    let seconds: f64 = epochs.iter().map(|epoch| epoch.seconds).sum();
-    Summary {
-        last: *epochs.last().expect("at least one epoch was done"),
-        interrupted,
-        seconds_an_epoch: seconds / epochs.len() as f64,
-        head_digest,
-    }
-}
-
-/// The number of rows whose most probable class is the label.
-fn hits(logits: &Tensor, labels: &Tensor) -> Result<usize, Error> {
-    let right = most_probable(logits)?.f_eq_tensor(labels)?.f_sum(tch::Kind::Int64)?;
-    Ok(right.f_int64_value(&[])? as usize)
 }
 
 impl LabelledSplit {
-    pub(crate) fn open(cache: &Cache, split: SplitName) -> Result<LabelledSplit, Error> {
+    fn open(cache: &Cache, split: SplitName) -> Result<LabelledSplit, Error> {
         let labels = cache.split(split)?.labels_required()?;
         let features = PooledSplit::open(cache, split)?;
         Ok(LabelledSplit { features, labels })
     }
 
-    /// Features `[n, inputs]` and labels `[n]` of these rows; `batch` has room for them.
-    fn batch(&self, rows: &[usize], batch: &mut [f32]) -> Result<(Tensor, Tensor), Error> {
-        let labels: Vec<i64> = rows.iter().map(|&row| self.labels[row]).collect();
-        Ok((features_of(&self.features, rows, batch)?, Tensor::f_from_slice(&labels)?))
+    /// Features, a row each, and labels of these rows.
+    fn batch(&self, rows: &[usize]) -> (Vec<&[f32]>, Vec<i64>) {
+        let features = rows.iter().map(|&row| self.features.row(row)).collect();
+        (features, rows.iter().map(|&row| self.labels[row]).collect())
     }
 
-    fn evaluate(&self, head: &Head) -> Result<SplitMetrics, Error> {
-        let mut tally = Tally::default();
-        for_each_batch(&self.features, head, |start, logits| {
-            let rows = logits.size()[0] as usize;
-            let labels = Tensor::f_from_slice(&self.labels[start..start + rows])?;
-            let loss = cross_entropy(logits, &labels)?.f_double_value(&[])?;
-            tally.add(loss, hits(logits, &labels)?, rows);
-            Ok(())
-        })?;
-        Ok(tally.metrics())
-    }
-}
-
-/// Hands the logits of all rows to `take`, batch by batch in row order, each with its first row.
-pub(crate) fn for_each_batch(
-    features: &PooledSplit,
-    head: &Head,
-    mut take: impl FnMut(usize, &Tensor) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let _no_grad = tch::no_grad_guard();
-    let all: Vec<usize> = (0..features.rows()).collect();
-    let mut batch = vec![0.0; EVALUATION_BATCH.min(all.len()) * features.row_len()];
-    for (index, rows) in all.chunks(EVALUATION_BATCH).enumerate() {
-        let logits = head.forward(&features_of(features, rows, &mut batch)?, None)?;
-        take(index * EVALUATION_BATCH, &logits)?;
-    }
-    Ok(())
-}
-
-fn features_of(features: &PooledSplit, rows: &[usize], batch: &mut [f32]) -> Result<Tensor, Error> {
-    let batch = &mut batch[..rows.len() * features.row_len()];
-    features.gather(rows, batch);
-    Ok(Tensor::f_from_slice(batch)?.f_view([rows.len() as i64, features.row_len() as i64])?)
-}
-
-/// A new random order of the rows for each epoch.
-struct RowOrder {
-    rows: Vec<usize>,
-    rng: ChaCha8Rng,
-}
-
-impl RowOrder {
-    fn new(rows: usize, seed: u64) -> RowOrder {
-        RowOrder { rows: (0..rows).collect(), rng: ChaCha8Rng::seed_from_u64(seed) }
-    }
-
-    /// Fisher–Yates, from the order of the epoch before.
-    fn next_epoch(&mut self) -> &[usize] {
-        for last in (1..self.rows.len()).rev() {
-            let other = (u128::from(self.rng.next_u64()) * (last as u128 + 1)) >> 64;
-            self.rows.swap(last, other as usize);
+    /// Loss and accuracy of each head.
+    fn evaluate(&self, trainer: &mut Trainer) -> Result<Vec<SplitMetrics>, Error> {
+        let mut tallies = vec![Tally::default(); trainer.heads()];
+        let all: Vec<usize> = (0..self.labels.len()).collect();
+        for rows in all.chunks(EVALUATION_BATCH) {
+            let (features, labels) = self.batch(rows);
+            let results = trainer.evaluate(&features, &labels)?;
+            for (tally, result) in tallies.iter_mut().zip(results) {
+                tally.add(f64::from(result.loss), result.hits as usize, rows.len());
+            }
         }
-        &self.rows
+        Ok(tallies.iter().map(Tally::metrics).collect())
     }
+}
+
+/// The bytes of a head's file: safetensors with the names `fc1.weight`, `bn1.running_mean`, …
+pub(crate) fn to_safetensors(parameters: &Parameters) -> Vec<u8> {
+    let tensors: BTreeMap<&str, (Vec<usize>, Vec<u8>)> = parameters
+        .iter()
+        .map(|(name, shape, numbers)| {
+            let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            (name, (shape, bytes))
+        })
+        .collect();
+    let views = tensors.iter().map(|(name, (shape, bytes))| {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
+        (*name, view.expect("the shape is that of the numbers"))
+    });
+    let bytes = safetensors::serialize(views, None::<HashMap<String, String>>);
+    bytes.expect("names and shapes serialise")
 }

@@ -6,11 +6,13 @@
 
 mod exit;
 mod interrupt;
+mod memory;
 mod progress;
 mod table;
 
 pub use exit::{Failure, USAGE, run};
 pub use indicatif::{HumanBytes, HumanDuration};
 pub use interrupt::{catch_interrupts, interrupted};
+pub use memory::half_of_free_memory;
 pub use progress::{Progress, say};
 pub use table::Table;

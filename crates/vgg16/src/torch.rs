@@ -42,7 +42,12 @@ impl Backbone for TorchBackbone {
         assert_eq!(features.len(), batch * self.config.feature_len(), "room for every feature");
         let _no_grad = tch::no_grad_guard();
         let shape = [batch as i64, 3, height as i64, width as i64];
-        let input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
+        let mut input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
+        if batch == 1 {
+            // For a single image oneDNN sums in another order; twice the image keeps a row from
+            // depending on the batch by more than 1e-6.
+            input = input.f_repeat([2, 1, 1, 1])?;
+        }
         let mut x = channels_last(&input)?;
         for (layer, (weight, bias)) in LAYERS.iter().zip(&self.layers) {
             x = x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?.f_relu_()?;
@@ -51,7 +56,11 @@ impl Backbone for TorchBackbone {
             }
         }
         debug_assert_eq!(x.size()[1], FEATURE_CHANNELS as i64);
-        let output = x.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_to_kind(Kind::Float)?;
+        let output = x
+            .f_narrow(0, 0, batch as i64)?
+            .f_to_device(tch::Device::Cpu)?
+            .f_contiguous()?
+            .f_to_kind(Kind::Float)?;
         output.f_copy_data(features, features.len())?;
         Ok(())
     }

@@ -11,8 +11,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::{Convolution, Error, LAYERS};
 
-const FAMILY_KEY: &str = "family";
-const DIGEST_KEY: &str = "digest";
+/// The one entry of the file's metadata, `<family> <digest>`: of several, safetensors would write
+/// the order at random, and equal weights would not make equal files.
+const METADATA: &str = "vgg16";
 
 /// Where weights come from, which fixes how images must be prepared for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,10 +119,8 @@ impl Weights {
                 (name.as_str(), view)
             })
             .collect();
-        let metadata = HashMap::from([
-            (FAMILY_KEY.to_owned(), self.family.to_string()),
-            (DIGEST_KEY.to_owned(), self.digest()),
-        ]);
+        let metadata = format!("{} {}", self.family, self.digest());
+        let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
         let bytes = safetensors::serialize(views, Some(metadata))
             .map_err(|source| Error::Safetensors { path: path.to_path_buf(), source })?;
         Ok(durable::replace(path, &bytes)?)
@@ -136,13 +135,13 @@ impl Weights {
         let tensors = parse(path, &bytes)?;
         let metadata = metadata(path, &bytes)?;
         let no_family = || Error::NoFamily { path: path.to_path_buf() };
-        let family = metadata.get(FAMILY_KEY).and_then(|name| name.parse().ok());
-        let family = family.ok_or_else(no_family)?;
-        let expected = metadata.get(DIGEST_KEY).ok_or_else(no_family)?;
+        let entry = metadata.get(METADATA).and_then(|entry| entry.split_once(' '));
+        let (family, expected) = entry.ok_or_else(no_family)?;
+        let family = family.parse().map_err(|_| no_family())?;
         let weights = Weights::from_safetensors(path, &tensors, family)?;
         let found = weights.digest();
-        if found != *expected {
-            let (path, expected) = (path.to_path_buf(), expected.clone());
+        if found != expected {
+            let (path, expected) = (path.to_path_buf(), expected.to_owned());
             return Err(Error::WrongDigest { path, expected, found });
         }
         Ok(weights)

@@ -1,6 +1,8 @@
 //! Features of a colour image against PyTorch's, for both families: a swapped channel or a wrong
 //! mean fails. See `tests/fixtures/make_goldens.py`.
 
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
 use std::path::Path;
 
 use ndarray::{Array3, Array4};

@@ -1,0 +1,35 @@
+//! A trained head on all rows of a split, by libtorch, without dropout.
+
+use tch::Tensor;
+
+use crate::Error;
+use crate::model::Head;
+use crate::pooled::PooledSplit;
+
+/// Rows of a batch.
+const BATCH: usize = 1024;
+
+/// Hands the logits `[n, classes]` of all rows to `take`, batch by batch in row order, each with its
+/// first row.
+///
+/// # Errors
+/// If libtorch fails, or `take` does.
+pub(crate) fn for_each_batch(
+    features: &PooledSplit,
+    head: &Head,
+    mut take: impl FnMut(usize, &Tensor) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let _no_grad = tch::no_grad_guard();
+    let inputs = features.row_len();
+    let mut batch = Vec::with_capacity(BATCH.min(features.rows()) * inputs);
+    for first in (0..features.rows()).step_by(BATCH) {
+        batch.clear();
+        for row in first..features.rows().min(first + BATCH) {
+            batch.extend_from_slice(features.row(row));
+        }
+        let rows = (batch.len() / inputs) as i64;
+        let input = Tensor::f_from_slice(&batch)?.f_view([rows, inputs as i64])?;
+        take(first, &head.forward(&input, None)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,373 @@
+//! A sweep: every combination of a grid, trained in few passes, and one setting chosen.
+//!
+//! ```text
+//! <id>/
+//!   config.json        the grid's heads and the features; the id is its digest
+//!   results.csv        a row a head, written as soon as it is trained
+//!   runs/<id>/         each head's run
+//!   summary.json       the chosen setting and its test accuracy; written last
+//!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
+//! ```
+//!
+//! Settings are compared by their validation accuracy, averaged over seeds. The test split is read
+//! once, for the heads of the chosen setting.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use feature_cache::{Cache, SplitName};
+use report::MeanSd;
+use serde::{Deserialize, Serialize};
+
+use crate::train::{Splits, train_together};
+use crate::{Arch, EpochMetrics, Error, Grid, Run, TrainConfig, evaluate};
+
+const CONFIG: &str = "config.json";
+const RESULTS: &str = "results.csv";
+const RUNS: &str = "runs";
+const SUMMARY: &str = "summary.json";
+
+/// What heads must share to be compared: everything but the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The architecture.
+    pub arch: Arch,
+    /// Width of the hidden layers.
+    pub hidden: usize,
+    /// Dropout: the fraction dropped.
+    pub p: f64,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+}
+
+/// A row of `results.csv`: one trained head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepResult {
+    /// The architecture.
+    pub arch: Arch,
+    /// Width of the hidden layers.
+    pub hidden: usize,
+    /// Dropout: the fraction dropped.
+    pub p: f64,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Seed of the initial weights and of what is dropped.
+    pub seed: u64,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// In the last epoch, with dropout.
+    pub train_loss: f64,
+    /// Likewise.
+    pub train_top1: f64,
+    /// After the last epoch.
+    pub val_loss: f64,
+    /// Likewise.
+    pub val_top1: f64,
+    /// The run's folder, relative to the sweep's.
+    pub run: String,
+}
+
+/// `summary.json`: what was chosen, and what it is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepSummary {
+    /// The setting with the best mean validation accuracy; of equals, the one with the least loss.
+    pub setting: Setting,
+    /// Validation top-1 of its heads.
+    pub val: MeanAndSpread,
+    /// Test top-1 of its heads; nothing if the test split has no labels or there is none.
+    pub test: Option<MeanAndSpread>,
+    /// The folder of the run with the best validation accuracy among its heads.
+    pub best_run: String,
+}
+
+/// Mean and sample standard deviation over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeanAndSpread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation with n − 1 in the denominator; 0 for one seed.
+    pub sd: f64,
+    /// How many seeds.
+    pub seeds: usize,
+}
+
+/// A sweep that was trained to its end.
+#[derive(Debug)]
+pub struct Sweep {
+    folder: PathBuf,
+    config: SweepConfig,
+    results: Vec<SweepResult>,
+    summary: SweepSummary,
+}
+
+/// `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SweepConfig {
+    features: PathBuf,
+    features_key: String,
+    heads: Vec<TrainConfig>,
+}
+
+impl SweepConfig {
+    fn id(&self) -> String {
+        let mut anywhere = self.clone();
+        anywhere.features = PathBuf::new();
+        let json = serde_json::to_vec(&anywhere).expect("numbers and strings serialise");
+        blake3::hash(&json).to_hex()[..12].to_string()
+    }
+}
+
+/// Trains the grid's heads on `cache`, those that an earlier call did not, and chooses a setting.
+///
+/// `memory`: bytes that features and heads in training may take.
+///
+/// # Errors
+/// If the cache has no validation split or cannot be used, not one head fits into memory, or the
+/// user interrupts; heads done are kept, and the same call continues.
+pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Sweep, Error> {
+    let features = std::path::absolute(cache.folder());
+    let config = SweepConfig {
+        features: features.unwrap_or_else(|_| cache.folder().to_path_buf()),
+        features_key: cache.manifest().key.clone(),
+        heads: grid.configs(),
+    };
+    let folder = root.join(config.id());
+    if folder.join(SUMMARY).exists() {
+        return Sweep::open(&folder);
+    }
+    if !cache.manifest().splits.contains_key(&SplitName::Val) {
+        return Err(Error::NoValidation { path: cache.folder().to_path_buf() });
+    }
+    crate::run::write_json(&folder.join(CONFIG), &config)?;
+    let splits = Splits::open(cache)?;
+    let runs = folder.join(RUNS);
+    let heads = config.heads.len();
+    let mut results: Vec<SweepResult> = Vec::new();
+    train_together(&splits, &config.heads, memory, &runs, |run, epochs| {
+        results.push(result_of(run, epochs)?);
+        // In the grid's order, whatever the order of training.
+        let place = |result: &SweepResult| {
+            config.heads.iter().position(|head| is_of(result, head)).unwrap_or(heads)
+        };
+        results.sort_by_key(place);
+        write_results(&folder.join(RESULTS), &results)
+    })?;
+    let summary = choose(cache, &folder, &results)?;
+    crate::run::write_json(&folder.join(SUMMARY), &summary)?;
+    Ok(Sweep { folder, config, results, summary })
+}
+
+impl Sweep {
+    /// Opens a finished sweep.
+    ///
+    /// # Errors
+    /// If there is none in `folder`, or a file is not of the expected form.
+    pub fn open(folder: &Path) -> Result<Sweep, Error> {
+        let config = crate::run::read_json(folder, CONFIG)?;
+        let summary = crate::run::read_json(folder, SUMMARY)?;
+        let path = folder.join(RESULTS);
+        let csv_error = |source| Error::Csv { path: path.clone(), source };
+        let mut csv = csv::Reader::from_path(&path).map_err(csv_error)?;
+        let results = csv.deserialize().collect::<Result<_, _>>().map_err(csv_error)?;
+        Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the features were.
+    pub fn features(&self) -> &Path {
+        &self.config.features
+    }
+
+    /// How each of its heads is trained, in the grid's order.
+    pub fn heads(&self) -> &[TrainConfig] {
+        &self.config.heads
+    }
+
+    /// A row a head, in the grid's order.
+    pub fn results(&self) -> &[SweepResult] {
+        &self.results
+    }
+
+    /// What was chosen.
+    pub fn summary(&self) -> &SweepSummary {
+        &self.summary
+    }
+
+    /// A result's run.
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    pub fn run(&self, result: &SweepResult) -> Result<Run, Error> {
+        Run::open(&self.folder.join(&result.run))
+    }
+
+    /// The run with the best validation accuracy among the chosen setting's.
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    pub fn best_run(&self) -> Result<Run, Error> {
+        Run::open(&self.folder.join(&self.summary.best_run))
+    }
+
+    /// The settings, best first, each with the validation top-1 of its heads.
+    pub fn ranking(&self) -> Vec<(Setting, MeanAndSpread)> {
+        ranking(&self.results).into_iter().map(|ranked| (ranked.setting, ranked.val)).collect()
+    }
+}
+
+impl SweepResult {
+    /// What it shares with the heads it is compared with, seeds aside.
+    pub fn setting(&self) -> Setting {
+        let SweepResult { arch, hidden, p, learning_rate, .. } = *self;
+        Setting { arch, hidden, p, learning_rate }
+    }
+}
+
+impl MeanAndSpread {
+    fn of(values: &[f64]) -> MeanAndSpread {
+        let of = MeanSd::of(values).expect("a setting has at least one head");
+        MeanAndSpread { mean: of.mean, sd: of.sd.unwrap_or(0.0), seeds: of.count }
+    }
+}
+
+fn is_of(result: &SweepResult, head: &TrainConfig) -> bool {
+    let TrainConfig { arch, hidden, p, learning_rate, seed, .. } = *head;
+    result.setting() == Setting { arch, hidden, p, learning_rate } && result.seed == seed
+}
+
+fn result_of(run: &Run, last: &EpochMetrics) -> Result<SweepResult, Error> {
+    let TrainConfig { arch, hidden, p, learning_rate, seed, .. } = run.config().train;
+    let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
+    let missing = "the validation split was checked before";
+    Ok(SweepResult {
+        arch,
+        hidden,
+        p,
+        learning_rate,
+        seed,
+        epochs: last.epoch,
+        train_loss: last.train_loss,
+        train_top1: last.train_top1,
+        val_loss: last.val_loss.expect(missing),
+        val_top1: last.val_top1.expect(missing),
+        run: format!("{RUNS}/{name}"),
+    })
+}
+
+fn write_results(path: &Path, results: &[SweepResult]) -> Result<(), Error> {
+    let csv_error = |source| Error::Csv { path: path.to_path_buf(), source };
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    for result in results {
+        csv.serialize(result).map_err(csv_error)?;
+    }
+    let bytes = csv.into_inner().map_err(|error| csv_error(error.into_error().into()))?;
+    Ok(durable::replace(path, &bytes)?)
+}
+
+struct Ranked<'a> {
+    setting: Setting,
+    heads: Vec<&'a SweepResult>,
+    val: MeanAndSpread,
+    val_loss: f64,
+}
+
+fn ranking(results: &[SweepResult]) -> Vec<Ranked<'_>> {
+    let mut settings: Vec<(Setting, Vec<&SweepResult>)> = Vec::new();
+    for result in results {
+        match settings.iter_mut().find(|(setting, _)| *setting == result.setting()) {
+            Some((_, heads)) => heads.push(result),
+            None => settings.push((result.setting(), vec![result])),
+        }
+    }
+    let mut ranked: Vec<Ranked<'_>> = settings
+        .into_iter()
+        .map(|(setting, heads)| {
+            let of = |value: fn(&SweepResult) -> f64| {
+                MeanAndSpread::of(&heads.iter().map(|head| value(head)).collect::<Vec<_>>())
+            };
+            let (val, val_loss) = (of(|head| head.val_top1), of(|head| head.val_loss).mean);
+            Ranked { setting, heads, val, val_loss }
+        })
+        .collect();
+    ranked
+        .sort_by(|a, b| b.val.mean.total_cmp(&a.val.mean).then(a.val_loss.total_cmp(&b.val_loss)));
+    ranked
+}
+
+/// Chooses by validation, then reads the test split: once, for the chosen heads.
+fn choose(cache: &Cache, folder: &Path, results: &[SweepResult]) -> Result<SweepSummary, Error> {
+    let ranked = ranking(results);
+    let best = ranked.first().expect("a grid has at least one head");
+    let best_head = best.heads.iter().max_by(|a, b| a.val_top1.total_cmp(&b.val_top1));
+    let best_run = best_head.expect("a setting has at least one head").run.clone();
+    let labelled =
+        cache.manifest().splits.get(&SplitName::Test).is_some_and(|split| split.labels.is_some());
+    let test = if labelled {
+        let mut top1 = Vec::new();
+        for head in &best.heads {
+            let run = Run::open(&folder.join(&head.run))?;
+            top1.push(evaluate(&run, cache, SplitName::Test)?.top1);
+        }
+        Some(MeanAndSpread::of(&top1))
+    } else {
+        None
+    };
+    Ok(SweepSummary { setting: best.setting, val: best.val, test, best_run })
+}
+
+/// The folder of the newest finished sweep under `root`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be listed.
+pub fn newest_sweep(root: &Path) -> Result<PathBuf, Error> {
+    let age = |folder: &PathBuf| fs::metadata(folder.join(SUMMARY))?.modified();
+    let folders = feature_cache::folders(root)?.into_iter();
+    let newest = folders.filter_map(|path| Some((age(&path).ok()?, path))).max();
+    newest.map(|(_, path)| path).ok_or_else(|| Error::NoSweeps { root: root.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(p: f64, seed: u64, val_top1: f64, val_loss: f64) -> SweepResult {
+        SweepResult {
+            arch: Arch::Fastai,
+            hidden: 128,
+            p,
+            learning_rate: 0.001,
+            seed,
+            epochs: 1,
+            train_loss: 0.0,
+            train_top1: 0.0,
+            val_loss,
+            val_top1,
+            run: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_mean_over_seeds_decides_and_loss_breaks_ties() {
+        let results = [
+            result(0.8, 0, 0.99, 0.1),
+            result(0.8, 1, 0.80, 0.1),
+            result(0.5, 0, 0.91, 0.3),
+            result(0.5, 1, 0.92, 0.3),
+            result(0.2, 0, 0.92, 0.2),
+            result(0.2, 1, 0.91, 0.2),
+        ];
+        let order: Vec<f64> = ranking(&results).iter().map(|ranked| ranked.setting.p).collect();
+        assert_eq!(order, [0.2, 0.5, 0.8]);
+    }
+
+    #[test]
+    fn the_spread_is_the_sample_standard_deviation() {
+        let spread = MeanAndSpread::of(&[1.0, 2.0, 3.0]);
+        assert_eq!((spread.mean, spread.sd), (2.0, 1.0));
+        assert_eq!(MeanAndSpread::of(&[0.7]).sd, 0.0);
+    }
+}

@@ -1,0 +1,183 @@
+//! Sweeps: what they leave on disk, how they choose, and what they refuse.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use assert_cmd::Command;
+use end_to_end::{
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, path_from, root, vgg_head,
+};
+
+struct SweepPlace {
+    workplace: Workplace,
+    cache: PathBuf,
+}
+
+impl SweepPlace {
+    fn new() -> SweepPlace {
+        let workplace = Workplace::empty();
+        workplace.write_idx("digits", &Digits::first("train", 120), &Digits::first("t10k", 40));
+        let cache = workplace.extract();
+        SweepPlace { workplace, cache }
+    }
+
+    fn sweep(&self, more: &[&str]) -> Command {
+        let mut command = vgg_head(["sweep", "--threads=2"]);
+        command.arg("--features").arg(&self.cache);
+        command.arg("--out").arg(self.workplace.path("sweeps")).args(more);
+        command
+    }
+}
+
+#[test]
+fn a_sweep_leaves_results_plots_and_a_report() {
+    let place = SweepPlace::new();
+    let flags = ["--p=0,0.5", "--arch=fastai,keras", "--seeds=2", "--epochs=3", "--lr=0.005"];
+    let finished = finish(place.sweep(&flags));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let folder = PathBuf::from(finished.stdout.lines().last().unwrap());
+    let csv = fs::read_to_string(folder.join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 8, "{csv}");
+    assert_eq!(csv.lines().filter(|line| line.starts_with("keras,256,0.5,0.005,")).count(), 2);
+    for file in ["accuracy-vs-dropout.svg", "learning-curves.svg", "report.html", "summary.json"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    // The table: a row a setting, best first.
+    let means: Vec<f64> = finished
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("fastai") || line.starts_with("keras"))
+        .map(|line| line.split_whitespace().nth(4).unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(means.len(), 4);
+    assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
+
+    // The same again answers at once, and as JSON in one document.
+    let started = Instant::now();
+    let again = finish(place.sweep(&[&flags[..], &["--json"]].concat()));
+    assert!(started.elapsed().as_secs_f64() < 1.0, "{:?}", started.elapsed());
+    let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(json["results"].as_array().unwrap().len(), 8);
+    let chosen = json["summary"]["val"]["mean"].as_f64().unwrap();
+    assert!((100.0 * chosen - means[0]).abs() < 0.01, "{chosen} {means:?}");
+    assert_eq!(json["summary"]["test"]["seeds"], 2);
+    assert_eq!(fs::read_to_string(folder.join("results.csv")).unwrap(), csv);
+
+    // The images come from the dataset; where it is gone, the report says so.
+    let html = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(html.contains("data:image/png;base64,"));
+    fs::remove_dir_all(place.workplace.path("digits")).unwrap();
+    let report = path_from(vgg_head(["report", &format!("--sweep={}", folder.display())]));
+    let html = fs::read_to_string(report).unwrap();
+    assert!(!html.contains("data:image/png;base64,"));
+    assert!(html.contains("The images are not shown: there is no dataset folder"));
+}
+
+/// To the last bit: the same file.
+#[test]
+fn a_head_of_a_sweep_is_the_head_trained_alone() {
+    let place = SweepPlace::new();
+    let sweep = path_from(place.sweep(&["--p=0.3,0.8", "--seeds=4,7", "--epochs=2"]));
+    for (p, seed) in [(0.3, 7), (0.8, 4)] {
+        let flags = [format!("--p={p}"), format!("--seed={seed}"), "--epochs=2".to_owned()];
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let run = path_from(place.workplace.train(&place.cache, &flags));
+        let twin = sweep.join("runs").join(run.file_name().unwrap());
+        let head = |run: &Path| fs::read(run.join("head.safetensors")).unwrap();
+        assert!(head(&run) == head(&twin), "p {p}, seed {seed}");
+    }
+}
+
+#[test]
+fn an_unfinished_sweep_is_continued() {
+    let place = SweepPlace::new();
+    let flags = ["--p=0,0.5", "--hidden=32,64", "--seeds=2", "--epochs=2"];
+    let sweep = path_from(place.sweep(&flags));
+    let results = fs::read_to_string(sweep.join("results.csv")).unwrap();
+    // As if it had been stopped before the second pass.
+    fs::remove_file(sweep.join("summary.json")).unwrap();
+    let mut removed = 0;
+    for entry in fs::read_dir(sweep.join("runs")).unwrap() {
+        let run = entry.unwrap().path();
+        let config = fs::read_to_string(run.join("config.json")).unwrap();
+        if config.contains("\"hidden\": 64") {
+            fs::remove_dir_all(run).unwrap();
+            removed += 1;
+        }
+    }
+    assert_eq!(removed, 4);
+    let again = finish(place.sweep(&flags));
+    assert!(again.stderr.contains("4 of 8 heads are there already"), "{}", again.stderr);
+    assert_eq!(fs::read_to_string(sweep.join("results.csv")).unwrap(), results);
+}
+
+/// Features that do not fit into the memory allowed are streamed, and learned from all the same.
+#[test]
+fn features_beyond_the_memory_allowed_are_streamed() {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 900), &Digits::first("t10k", 40));
+    let cache = workplace.extract();
+    let top1 = |memory: &str, out: &str| {
+        let out = format!("--out={}", workplace.path(out).display());
+        let flags = ["--p=0.2", "--epochs=20", "--lr=0.003", "--json", memory, &out];
+        let finished = finish(workplace.train(&cache, &flags));
+        let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+        (json["summary"]["last"]["val_top1"].as_f64().unwrap(), finished.stderr)
+    };
+    let (whole, whole_log) = top1("--memory=1GiB", "a");
+    let (streamed, streamed_log) = top1("--memory=1500KiB", "b");
+    assert!(!whole_log.contains("streamed"), "{whole_log}");
+    assert!(streamed_log.contains("streamed 128 rows at a time"), "{streamed_log}");
+    assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
+}
+
+#[test]
+fn the_example_script_runs() {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 60), &Digits::first("t10k", 20));
+    let output = std::process::Command::new(root().join("scripts/sweep_sizes.py"))
+        .args(["--sizes=32,48", "--p=0,0.5", "--seeds=2", "--epochs=2"])
+        .arg(format!("--dataset={}", workplace.path("digits").display()))
+        .arg(format!("--out={}", workplace.path("out").display()))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let starts = ["  px", "  32", "  48", "", "best: ", "report: "];
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), starts.len(), "{text}");
+    assert!(lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{text}");
+}
+
+#[test]
+fn grids_that_cannot_be_trained() {
+    let place = SweepPlace::new();
+    let refuse = |flag: &str, says: &[&str]| assert_refused(place.sweep(&[flag]), USAGE, says);
+    refuse("--p=", &["--p", "empty list"]);
+    refuse("--p=0.5,1", &["--p", "'1'", "from 0 up to, but without, 1"]);
+    refuse("--p=-0.1", &["--p", "'-0.1'"]);
+    refuse("--p=0.5,0.2,0.50", &["--p", "0.5 is in the list twice"]);
+    refuse("--seeds=0", &["--seeds", "no seeds"]);
+    refuse("--seeds=1,1", &["--seeds", "1 is in the list twice"]);
+    refuse("--arch=fastai,resnet", &["--arch", "resnet"]);
+    refuse("--lr=0", &["--lr"]);
+    refuse("--hidden=0", &["--hidden"]);
+    assert_refused(
+        place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=2MiB"]),
+        USAGE,
+        &["4 heads", "memory=2.00 MiB has room for 2", "split the grid"],
+    );
+    let flags = ["--val-fraction=0"];
+    let without_validation = path_from(place.workplace.run("digits", &flags));
+    let mut command = vgg_head(["sweep"]);
+    command.arg("--features").arg(without_validation);
+    assert_refused(command, BAD_INPUT, &["no validation split", "val-fraction=1/6"]);
+    assert_refused(
+        vgg_head(["report", "--sweep=/nowhere"]),
+        BAD_INPUT,
+        &["/nowhere", "config.json"],
+    );
+}
