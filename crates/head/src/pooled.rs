@@ -59,17 +59,17 @@ impl PooledSplit {
         let folder = cache.folder().join("pooled");
         let array = folder.join(format!("{name}.npy"));
         let record = folder.join(format!("{name}.json"));
-        if !is_whole(&array, &record, &split)? {
-            if let Err(error) = make(cache, &split, row_len, &array, &record) {
-                let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
-                split.verify_features()?;
-                let mut numbers = Vec::new();
-                for_each_chunk(cache, &split, row_len, |chunk| {
-                    numbers.extend_from_slice(chunk);
-                    Ok(())
-                })?;
-                return Ok(PooledSplit { rows, row_len, storage: Storage::Memory(numbers) });
-            }
+        if !is_whole(&array, &record, &split)?
+            && let Err(error) = make(cache, &split, row_len, &array, &record)
+        {
+            let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
+            split.verify_features()?;
+            let mut numbers = Vec::new();
+            for_each_chunk(cache, &split, row_len, |chunk| {
+                numbers.extend_from_slice(chunk);
+                Ok(())
+            })?;
+            return Ok(PooledSplit { rows, row_len, storage: Storage::Memory(numbers) });
         }
         let (map, offset) = map_f32(&array, rows, row_len)?;
         Ok(PooledSplit { rows, row_len, storage: Storage::Mapped { map, offset } })
