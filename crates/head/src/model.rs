@@ -190,7 +190,8 @@ mod tests {
         let parameters = fused_head::Parameters::glorot(shape.into(), 3);
         let config = fused_head::HeadConfig { dropout: [0.0; 3], seed: 0 };
         let mut trainer =
-            Trainer::new(shape.into(), &[config], &[parameters.clone()], 64, 1).unwrap();
+            Trainer::new(shape.into(), &[config], std::slice::from_ref(&parameters), 64, 1)
+                .unwrap();
         let mut head = Head::new(shape).unwrap();
         let bytes = crate::train::to_safetensors(&parameters);
         head.load(&bytes, "", Path::new("initial")).unwrap();
