@@ -63,6 +63,10 @@ test: setup
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
 
+# SIGKILL at 100 moments of each program, each time to end in the same bytes
+torture: setup
+    TORTURE=100 cargo test --workspace --test crash
+
 # Format, lints, tests, documentation: what must be green before a commit
 ci: setup
     cargo fmt --all --check

@@ -103,18 +103,18 @@ fn broken_csv_files() {
 fn labels_missing_where_training_needs_them() {
     let workplace = Workplace::empty();
     // A cache of unlabelled training rows cannot come from a dataset; a foreign writer can make one.
-    let cache = foreign_cache(&workplace, false);
+    let cache = foreign_cache(&workplace, None);
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
 }
 
 /// A cache of one train split that was written through the library, of random features.
-fn foreign_cache(workplace: &Workplace, labelled: bool) -> PathBuf {
+fn foreign_cache(workplace: &Workplace, labels: Option<[i64; 6]>) -> PathBuf {
     use feature_cache::{
         CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
         WeightsInputs,
     };
     let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
-    let labels = labelled.then(|| vec![1; 6]);
+    let labels = labels.map(|labels| labels.to_vec());
     let spec = CacheSpec {
         inputs: Inputs {
             dataset: DatasetInputs {
@@ -153,8 +153,20 @@ fn foreign_cache(workplace: &Workplace, labelled: bool) -> PathBuf {
 #[test]
 fn one_class_only() {
     let workplace = Workplace::empty();
-    let cache = foreign_cache(&workplace, true);
+    let cache = foreign_cache(&workplace, Some([1; 6]));
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('dog')"]);
+}
+
+#[test]
+fn labels_outside_the_class_list() {
+    for (bad, row) in [(2, 3), (-1, 0), (1 << 40, 5)] {
+        let workplace = Workplace::empty();
+        let mut labels = [0, 1, 0, 1, 0, 1];
+        labels[row] = bad;
+        let cache = foreign_cache(&workplace, Some(labels));
+        let says = [&format!("row {row} has label {bad}"), "train/labels.npy", "2 classes, 0 to 1"];
+        assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+    }
 }
 
 #[test]
