@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, Table, say};
+use terminal::{HumanBytes, Table, positive, say};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -354,11 +354,6 @@ fn age_of(folder: &Path) -> String {
     let modified = std::fs::metadata(folder).and_then(|metadata| metadata.modified());
     let age = modified.ok().and_then(|modified| modified.elapsed().ok());
     age.map_or_else(|| "?".to_owned(), |age| terminal::HumanDuration(age).to_string())
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|&number: &usize| number > 0);
-    number.ok_or_else(|| format!("'{text}' is no whole number from 1 up"))
 }
 
 /// A fraction from 0 up to, but without, 1: `0.2` or `1/6`.

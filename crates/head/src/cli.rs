@@ -11,7 +11,7 @@ use head::{
     Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
     newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
-use terminal::{Table, say};
+use terminal::{Table, positive, say};
 
 /// Where caches are looked for when none is named.
 const FEATURES: &str = "artifacts/features";
@@ -368,11 +368,6 @@ fn seeds(text: &str) -> Result<List<u64>, String> {
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
     }
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|&number: &usize| number > 0);
-    number.ok_or_else(|| format!("'{text}' is no whole number from 1 up"))
 }
 
 fn dropout(text: &str) -> Result<f64, String> {

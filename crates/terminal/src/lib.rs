@@ -9,6 +9,7 @@ mod interrupt;
 mod memory;
 mod progress;
 mod table;
+mod values;
 
 pub use exit::{Failure, USAGE, run};
 pub use indicatif::{HumanBytes, HumanDuration};
@@ -16,3 +17,4 @@ pub use interrupt::{catch_interrupts, interrupted};
 pub use memory::half_of_free_memory;
 pub use progress::{Progress, say};
 pub use table::Table;
+pub use values::positive;
