@@ -47,12 +47,6 @@ pub(crate) unsafe fn block<S: Simd, const ROWS: usize>(block: Block) {
     // accumulators are the `ROWS` panels of `c`; a prefetch may have any address.
     unsafe {
         let mut sums = [[S::splat(0.0); 2]; ROWS];
-        if accumulate {
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let c = c.add(row * c_stride);
-                *sum = [S::load(c), S::load(c.add(LANES))];
-            }
-        }
         let mut k = 0;
         while k < depth {
             for line in 0..prefetch_lines {
@@ -70,6 +64,13 @@ pub(crate) unsafe fn block<S: Simd, const ROWS: usize>(block: Block) {
             b = b.add(UNROLL * PANEL);
             prefetch = prefetch.wrapping_add(prefetch_lines * PANEL);
             k += UNROLL;
+        }
+        if accumulate {
+            // At the end: a sum of short sums has a smaller error than one long sum.
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let c = c.add(row * c_stride);
+                *sum = [sum[0].add(S::load(c)), sum[1].add(S::load(c.add(LANES)))];
+            }
         }
         for (row, sum) in sums.iter().enumerate() {
             let c = c.add(row * c_stride);

@@ -117,8 +117,8 @@ impl Network {
         let large = plan.large_maps();
         let few = (1..=chunk)
             .map(|images| match plan.passage(images, threads) {
-                Passage::Private => threads,
-                Passage::Together(images) => images,
+                Passage::Private { groups } => threads * images.div_ceil(groups),
+                Passage::Together { groups } => images.div_ceil(groups),
             })
             .max()
             .unwrap_or(1);
@@ -249,29 +249,31 @@ impl Network {
         let large = self.plan.large_maps();
         let last_large = large.end - 1;
         // SAFETY: each call below runs a layer on maps of its own size and with room for its
-        // images. Within the large maps a member's private images lie at its own index and a
-        // team's from 0; what leaves them lies at the image's place in the chunk.
+        // images. Within the large maps a member's private images lie at a place of its own
+        // and a team's from 0; what leaves them lies at the image's place in the chunk.
         unsafe {
             match self.plan.passage(images, member.team_size()) {
-                Passage::Private => {
+                Passage::Private { groups } => {
                     loop {
-                        let index = member.take();
-                        if index >= images {
+                        let group = member.take();
+                        if group >= groups {
                             break;
                         }
+                        let range = group * images / groups..(group + 1) * images / groups;
+                        let own = member.index * images.div_ceil(groups);
                         for layer in large.clone() {
                             let solo = Team::solo();
-                            let images = pass.images.add(index * image);
-                            let to = if layer == last_large { index } else { member.index };
-                            let place = self.place(layer, member.index, images, member.index, to);
-                            self.layers[layer].run(solo.member(member.index), &place, 1, clock);
+                            let images = pass.images.add(range.start * image);
+                            let to = if layer == last_large { range.start } else { own };
+                            let place = self.place(layer, member.index, images, own, to);
+                            let solo = solo.member(member.index);
+                            self.layers[layer].run(solo, &place, range.len(), clock);
                         }
                     }
                     member.wait();
                     clock.lap(last_large, Part::Wait);
                 }
-                Passage::Together(most) => {
-                    let groups = images.div_ceil(most);
+                Passage::Together { groups } => {
                     for group in 0..groups {
                         let range = group * images / groups..(group + 1) * images / groups;
                         for layer in large.clone() {
@@ -325,6 +327,7 @@ impl Network {
     /// As [`chunk`](Self::chunk).
     unsafe fn write_features(&self, member: Member<'_>, output: *mut f32, images: usize) {
         let (channels, height, width) = self.output_shape();
+        let map = height * width;
         let maps = self.output();
         let groups = channels.div_ceil(CHANNEL_GROUP);
         loop {
@@ -333,15 +336,17 @@ impl Network {
                 break;
             }
             let (image, group) = (item / groups, item % groups);
-            for c in group * CHANNEL_GROUP..channels.min((group + 1) * CHANNEL_GROUP) {
-                for y in 0..height {
+            let first = group * CHANNEL_GROUP;
+            let count = CHANNEL_GROUP.min(channels - first);
+            for y in 0..height {
+                for x in 0..width {
                     // SAFETY: the maps are complete, since the team has met, and no other member
                     // takes these channels.
                     unsafe {
-                        let from = maps.pixel(image, y, 0).add(c);
-                        let to = output.add(((image * channels + c) * height + y) * width);
-                        for x in 0..width {
-                            *to.add(x) = *from.add(x * maps.layout.pixel_stride);
+                        let from = maps.pixel(image, y, x).add(first);
+                        let to = output.add((image * channels + first) * map + y * width + x);
+                        for c in 0..count {
+                            *to.add(c * map) = *from.add(c);
                         }
                     }
                 }
