@@ -117,7 +117,7 @@ impl Network {
         let large = plan.large_maps();
         let few = (1..=chunk)
             .map(|images| match plan.passage(images, threads) {
-                Passage::Private { groups } => threads * images.div_ceil(groups),
+                Passage::Private => threads,
                 Passage::Together { groups } => images.div_ceil(groups),
             })
             .max()
@@ -249,25 +249,22 @@ impl Network {
         let large = self.plan.large_maps();
         let last_large = large.end - 1;
         // SAFETY: each call below runs a layer on maps of its own size and with room for its
-        // images. Within the large maps a member's private images lie at a place of its own
+        // images. Within the large maps a member's private image lies at its own index
         // and a team's from 0; what leaves them lies at the image's place in the chunk.
         unsafe {
             match self.plan.passage(images, member.team_size()) {
-                Passage::Private { groups } => {
+                Passage::Private => {
                     loop {
-                        let group = member.take();
-                        if group >= groups {
+                        let index = member.take();
+                        if index >= images {
                             break;
                         }
-                        let range = group * images / groups..(group + 1) * images / groups;
-                        let own = member.index * images.div_ceil(groups);
                         for layer in large.clone() {
                             let solo = Team::solo();
-                            let images = pass.images.add(range.start * image);
-                            let to = if layer == last_large { range.start } else { own };
-                            let place = self.place(layer, member.index, images, own, to);
-                            let solo = solo.member(member.index);
-                            self.layers[layer].run(solo, &place, range.len(), clock);
+                            let images = pass.images.add(index * image);
+                            let to = if layer == last_large { index } else { member.index };
+                            let place = self.place(layer, member.index, images, member.index, to);
+                            self.layers[layer].run(solo.member(member.index), &place, 1, clock);
                         }
                     }
                     member.wait();
@@ -327,26 +324,28 @@ impl Network {
     /// As [`chunk`](Self::chunk).
     unsafe fn write_features(&self, member: Member<'_>, output: *mut f32, images: usize) {
         let (channels, height, width) = self.output_shape();
-        let map = height * width;
         let maps = self.output();
-        let groups = channels.div_ceil(CHANNEL_GROUP);
+        let map = height * width;
         loop {
-            let item = member.take();
-            if item >= images * groups {
+            let image = member.take();
+            if image >= images {
                 break;
             }
-            let (image, group) = (item / groups, item % groups);
-            let first = group * CHANNEL_GROUP;
-            let count = CHANNEL_GROUP.min(channels - first);
-            for y in 0..height {
-                for x in 0..width {
+            for first in (0..channels).step_by(CHANNEL_GROUP) {
+                for pixel in 0..map {
                     // SAFETY: the maps are complete, since the team has met, and no other member
-                    // takes these channels.
+                    // takes this image.
                     unsafe {
-                        let from = maps.pixel(image, y, x).add(first);
-                        let to = output.add((image * channels + first) * map + y * width + x);
-                        for c in 0..count {
-                            *to.add(c * map) = *from.add(c);
+                        let from = maps.pixel(image, pixel / width, pixel % width).add(first);
+                        let to = output.add((image * channels + first) * map + pixel);
+                        if first + CHANNEL_GROUP <= channels {
+                            for c in 0..CHANNEL_GROUP {
+                                *to.add(c * map) = *from.add(c);
+                            }
+                        } else {
+                            for c in 0..channels - first {
+                                *to.add(c * map) = *from.add(c);
+                            }
                         }
                     }
                 }

@@ -136,16 +136,14 @@ impl Plan {
 
     /// How `images` images go through the [large maps](Self::large_maps).
     pub(crate) fn passage(&self, images: usize, threads: usize) -> Passage {
-        /// What a thread can have in maps to itself, and all threads together twice: shares of the
-        /// last-level cache.
+        /// A map that a thread can have to itself, and of which all threads together can have
+        /// twice as much: shares of the last-level cache.
         const PRIVATE: usize = 4 << 20;
         let layer = &self.layers[0];
         let map = (layer.height + 2) * (layer.width + 2) * layer.out_channels * size_of::<f32>();
         let even = images >= 4 * threads || images.is_multiple_of(threads);
         if map < PRIVATE && even {
-            // As many as there is room for: each pass through a layer reads all of its weights.
-            let groups = images.div_ceil(PRIVATE / map).next_multiple_of(threads).min(images);
-            Passage::Private { groups }
+            Passage::Private
         } else {
             Passage::Together { groups: images.div_ceil((2 * PRIVATE / map).max(1)) }
         }
@@ -166,12 +164,12 @@ impl fmt::Display for Plan {
     }
 }
 
-/// How images go through the layers with large maps: in so many groups of about the same size.
+/// How images go through the layers with large maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Passage {
-    /// Each thread takes one group through all of them, without meeting the others.
-    Private { groups: usize },
-    /// All threads work on one group, layer by layer.
+    /// Each thread takes one image through all of them, without meeting the others.
+    Private,
+    /// All threads work on one of so many groups of images, layer by layer.
     Together { groups: usize },
 }
 

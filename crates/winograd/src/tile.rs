@@ -213,7 +213,7 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
     let side = T::M / pool;
     let layout = &job.maps.layout;
     let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
-    let frequency_stride = job.spectrum.frequency_stride;
+    let Spectrum { slot_stride, frequency_stride, .. } = job.spectrum;
     let mut scratch = [Scratch::<S>::uninit(), Scratch::<S>::uninit()];
     let [columns, rows] = &mut scratch;
     let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
@@ -231,7 +231,7 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
         }
         // SAFETY: the tile has an output, so that its first one lies in the map.
         let (from, to) = unsafe {
-            let slot = slot * job.spectrum.slot_stride;
+            let slot = slot * slot_stride;
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
             (job.spectrum.start.add(slot).cast_const(), to)
         };
@@ -250,6 +250,14 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
             unsafe {
                 for i in 0..T::A {
                     let from = from.add(i * frequency_stride + c);
+                    if c % LINE == 0 {
+                        // The next line of channels, or the first of the next tile.
+                        let ahead = if c + LINE < layout.channels { LINE } else { slot_stride - c };
+                        for j in 0..T::A {
+                            let row = j * T::A * frequency_stride;
+                            S::prefetch(from.wrapping_add(row + ahead));
+                        }
+                    }
                     output_column::<S, T>(from, frequency_stride, columns.add(i));
                     if i < side
                         && let Some(results) = &previous

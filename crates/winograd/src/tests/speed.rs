@@ -85,6 +85,7 @@ fn products() {
                     let job = ProductJob {
                         tiles,
                         in_channels: inputs,
+                        depth: 256,
                         panels: 0..outputs / 16,
                         v: scratch.pointer().add((frequency + 1) * stride),
                         v_stride: slot_stride,
