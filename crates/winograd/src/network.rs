@@ -115,9 +115,11 @@ impl Network {
         // Images that are between two layers at the same time.
         let chunk = plan.chunk;
         let large = plan.large_maps();
-        let few = (1..=chunk)
-            .map(|images| match plan.passage(images, threads) {
-                Passage::Private => threads,
+        // Of any team up to the size asked for: the system may refuse threads.
+        let teams = (1..=threads).flat_map(|team| (1..=chunk).map(move |images| (images, team)));
+        let few = teams
+            .map(|(images, team)| match plan.passage(images, team) {
+                Passage::Private => team,
                 Passage::Together { groups } => images.div_ceil(groups),
             })
             .max()
