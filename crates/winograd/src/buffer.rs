@@ -11,6 +11,9 @@ use std::{alloc, ptr::NonNull};
 const LINE: usize = 64;
 /// Transparent huge pages on x86-64 and most Arm systems.
 const HUGE_PAGE: usize = 2 << 20;
+/// Buffers from this size on get huge pages, even if they fill a part of one: on small pages the
+/// processor's prefetchers stop at every 4 KiB.
+const LARGE: usize = 128 << 10;
 
 /// A fixed number of floats, zero at first.
 ///
@@ -29,7 +32,7 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// `len` zeros, starting at a cache line (at a huge page, if there are enough of them).
+    /// `len` zeros, starting at a cache line (at a huge page, if it is a large one).
     pub(crate) fn new(len: usize) -> Buffer {
         let bytes = (len.max(1) * size_of::<f32>()).next_multiple_of(LINE);
         let (memory, start) = Memory::zeroed(bytes);
@@ -79,7 +82,7 @@ mod heap {
     impl Memory {
         /// `bytes` is a positive multiple of [`LINE`].
         pub(super) fn zeroed(bytes: usize) -> (Memory, NonNull<f32>) {
-            let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
+            let align = if bytes >= LARGE { HUGE_PAGE } else { LINE };
             let layout = alloc::Layout::from_size_align(bytes.next_multiple_of(align), align)
                 .expect("a buffer is smaller than the address space");
             // SAFETY: the layout is not empty.

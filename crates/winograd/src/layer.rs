@@ -15,7 +15,7 @@ use crate::{
     network::ConvLayer,
     plan::{LayerPlan, Portions, SHARED_TILES, own_tiles},
     pool::PoolJob,
-    product::ProductJob,
+    product::{ProductJob, depth},
     team::Member,
     tile::{InputJob, OutputJob, Spectrum, TileGrid},
     weights,
@@ -391,6 +391,7 @@ impl Run<'_> {
             let job = ProductJob {
                 tiles,
                 in_channels: w.in_channels,
+                depth: depth(w.kind, w.in_channels),
                 panels,
                 v: inputs.start.add(frequency * inputs.frequency_stride),
                 v_stride: inputs.slot_stride,

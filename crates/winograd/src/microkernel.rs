@@ -29,9 +29,8 @@ pub(crate) struct Block {
     pub(crate) c_stride: usize,
     /// Add to `c` instead of setting it.
     pub(crate) accumulate: bool,
-    /// Weights needed next: this block fetches `prefetch_lines` cache lines of them in every turn.
+    /// Weights needed next: this block fetches a cache line of them in every turn.
     pub(crate) prefetch: *const f32,
-    pub(crate) prefetch_lines: usize,
 }
 
 /// `c (+)= a b`. The order of the additions within an element does not depend on `ROWS`.
@@ -41,23 +40,14 @@ pub(crate) struct Block {
 /// rows, `depth` is a multiple of [`UNROLL`], and nobody else touches `c`.
 #[inline(always)]
 pub(crate) unsafe fn block<S: Simd, const ROWS: usize>(block: Block) {
-    let Block { depth, a, a_stride, mut b, c, c_stride, accumulate, mut prefetch, prefetch_lines } =
-        block;
+    let Block { depth, a, a_stride, mut b, c, c_stride, accumulate, mut prefetch } = block;
     // SAFETY: the loop reads `depth` floats of each row of `a` and `depth` panels of `b`, and the
     // accumulators are the `ROWS` panels of `c`; a prefetch may have any address.
     unsafe {
         let mut sums = [[S::splat(0.0); 2]; ROWS];
-        if accumulate {
-            for (row, sum) in sums.iter_mut().enumerate() {
-                let c = c.add(row * c_stride);
-                *sum = [S::load(c), S::load(c.add(LANES))];
-            }
-        }
         let mut k = 0;
         while k < depth {
-            for line in 0..prefetch_lines {
-                S::prefetch_l2(prefetch.wrapping_add(line * PANEL));
-            }
+            S::prefetch_l2(prefetch);
             for u in 0..UNROLL {
                 let b0 = S::load(b.add(PANEL * u));
                 let b1 = S::load(b.add(PANEL * u + LANES));
@@ -68,8 +58,15 @@ pub(crate) unsafe fn block<S: Simd, const ROWS: usize>(block: Block) {
                 }
             }
             b = b.add(UNROLL * PANEL);
-            prefetch = prefetch.wrapping_add(prefetch_lines * PANEL);
+            prefetch = prefetch.wrapping_add(PANEL);
             k += UNROLL;
+        }
+        if accumulate {
+            // At the end: a sum of short sums has a smaller error than one long sum.
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let c = c.add(row * c_stride);
+                *sum = [sum[0].add(S::load(c)), sum[1].add(S::load(c.add(LANES)))];
+            }
         }
         for (row, sum) in sums.iter().enumerate() {
             let c = c.add(row * c_stride);

@@ -115,10 +115,12 @@ impl Network {
         // Images that are between two layers at the same time.
         let chunk = plan.chunk;
         let large = plan.large_maps();
-        let few = (1..=chunk)
-            .map(|images| match plan.passage(images, threads) {
-                Passage::Private => threads,
-                Passage::Together(images) => images,
+        // Of any team up to the size asked for: the system may refuse threads.
+        let teams = (1..=threads).flat_map(|team| (1..=chunk).map(move |images| (images, team)));
+        let few = teams
+            .map(|(images, team)| match plan.passage(images, team) {
+                Passage::Private => team,
+                Passage::Together { groups } => images.div_ceil(groups),
             })
             .max()
             .unwrap_or(1);
@@ -249,8 +251,8 @@ impl Network {
         let large = self.plan.large_maps();
         let last_large = large.end - 1;
         // SAFETY: each call below runs a layer on maps of its own size and with room for its
-        // images. Within the large maps a member's private images lie at its own index and a
-        // team's from 0; what leaves them lies at the image's place in the chunk.
+        // images. Within the large maps a member's private image lies at its own index
+        // and a team's from 0; what leaves them lies at the image's place in the chunk.
         unsafe {
             match self.plan.passage(images, member.team_size()) {
                 Passage::Private => {
@@ -270,8 +272,7 @@ impl Network {
                     member.wait();
                     clock.lap(last_large, Part::Wait);
                 }
-                Passage::Together(most) => {
-                    let groups = images.div_ceil(most);
+                Passage::Together { groups } => {
                     for group in 0..groups {
                         let range = group * images / groups..(group + 1) * images / groups;
                         for layer in large.clone() {
@@ -326,22 +327,27 @@ impl Network {
     unsafe fn write_features(&self, member: Member<'_>, output: *mut f32, images: usize) {
         let (channels, height, width) = self.output_shape();
         let maps = self.output();
-        let groups = channels.div_ceil(CHANNEL_GROUP);
+        let map = height * width;
         loop {
-            let item = member.take();
-            if item >= images * groups {
+            let image = member.take();
+            if image >= images {
                 break;
             }
-            let (image, group) = (item / groups, item % groups);
-            for c in group * CHANNEL_GROUP..channels.min((group + 1) * CHANNEL_GROUP) {
-                for y in 0..height {
+            for first in (0..channels).step_by(CHANNEL_GROUP) {
+                for pixel in 0..map {
                     // SAFETY: the maps are complete, since the team has met, and no other member
-                    // takes these channels.
+                    // takes this image.
                     unsafe {
-                        let from = maps.pixel(image, y, 0).add(c);
-                        let to = output.add(((image * channels + c) * height + y) * width);
-                        for x in 0..width {
-                            *to.add(x) = *from.add(x * maps.layout.pixel_stride);
+                        let from = maps.pixel(image, pixel / width, pixel % width).add(first);
+                        let to = output.add((image * channels + first) * map + pixel);
+                        if first + CHANNEL_GROUP <= channels {
+                            for c in 0..CHANNEL_GROUP {
+                                *to.add(c * map) = *from.add(c);
+                            }
+                        } else {
+                            for c in 0..channels - first {
+                                *to.add(c * map) = *from.add(c);
+                            }
                         }
                     }
                 }

@@ -145,7 +145,7 @@ impl Plan {
         if map < PRIVATE && even {
             Passage::Private
         } else {
-            Passage::Together((2 * PRIVATE / map).clamp(1, images))
+            Passage::Together { groups: images.div_ceil((2 * PRIVATE / map).max(1)) }
         }
     }
 }
@@ -169,8 +169,8 @@ impl fmt::Display for Plan {
 pub(crate) enum Passage {
     /// Each thread takes one image through all of them, without meeting the others.
     Private,
-    /// All threads work on so many images, layer by layer.
-    Together(usize),
+    /// All threads work on one of so many groups of images, layer by layer.
+    Together { groups: usize },
 }
 
 /// Images that go through the network at a time: enough to use transformed weights often, few

@@ -1,105 +1,135 @@
-//! The interpolation points, and what the transforms need of them.
+//! The interpolation points, and the constants that the transforms make of them.
 //!
-//! Points come in pairs ±p, with 0 or without it, and always with infinity. A pair shares its even
-//! and its odd half, which halves the work; the README derives the formulas.
+//! Points come in fours, ±a and ±1/a, with 0 and ±1 or without them, and always with infinity. Both
+//! symmetries save work: ±a share an even and an odd half, and in the polynomial of all four,
+//! `(x² − a²)(x² − 1/a²) = x⁴ − (a² + 1/a²) x² + 1`, two of three coefficients are 1. The README
+//! derives the formulas.
 
-/// The most pairs a tile has.
-pub(crate) const MAX_PAIRS: usize = 4;
+/// The most fours that a tile has.
+pub(crate) const MAX_FOURS: usize = 2;
 
-/// A set of interpolation points: 0 if [`ZERO`](Self::ZERO), `±PAIRS[0]`, `±PAIRS[1]`, …, and
+/// Room for the powers of a point.
+pub(crate) const MAX_POWER: usize = 4;
+
+/// A set of interpolation points, in this order: 0; 1, −1; for each of the fours a, −a, 1/a, −1/a;
 /// infinity.
 pub(crate) trait Points {
     /// 1 if 0 is among the points, else 0.
     const ZERO: usize;
-    /// The positive point of each pair. Few bits each, so that products of them are exact.
-    const PAIRS: &'static [f64];
+    /// 1 if ±1 are, else 0.
+    const ONE: usize;
+    /// The `a` of each four, a fraction below 1.
+    const FOURS: &'static [(u32, u32)];
 
-    /// `FACTORS[k][j]` is the coefficient of `x^2j` in `Π (x² − p²)` over all pairs but `k`; the
-    /// last row is over all pairs.
-    const FACTORS: [[f32; MAX_PAIRS + 1]; MAX_PAIRS + 1] = factors(Self::PAIRS);
-    /// `POWERS[k][j]` is `PAIRS[k]^j`.
-    const POWERS: [[f32; 8]; MAX_PAIRS] = powers(Self::PAIRS);
+    /// Products a side.
+    const A: usize = Self::ZERO + 2 * Self::ONE + 4 * Self::FOURS.len() + 1;
+    /// Outputs a side.
+    const M: usize = Self::A - 2;
+    /// Products at ±a are scaled by `a^-CENTRE`, and weights by the inverse, so that the powers of
+    /// `a` and of `1/a` mirror each other around output `CENTRE`.
+    const CENTRE: usize = (Self::M - 1) / 2;
+
+    /// The constants for each of the fours.
+    const CONSTANTS: [Constants; MAX_FOURS] = constants(Self::FOURS, Self::CENTRE);
 }
 
-const fn factors(pairs: &[f64]) -> [[f32; MAX_PAIRS + 1]; MAX_PAIRS + 1] {
-    let mut rows = [[0.0; MAX_PAIRS + 1]; MAX_PAIRS + 1];
-    let mut k = 0;
-    while k <= MAX_PAIRS {
-        let mut polynomial = [0.0f64; MAX_PAIRS + 1];
-        polynomial[0] = 1.0;
-        let mut i = 0;
-        while i < pairs.len() {
-            if i != k {
-                let square = pairs[i] * pairs[i];
-                let mut j = MAX_PAIRS;
-                while j > 0 {
-                    polynomial[j] = polynomial[j - 1] - square * polynomial[j];
-                    j -= 1;
-                }
-                polynomial[0] *= -square;
+/// What the transforms need of one `a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    pub(crate) a: f32,
+    pub(crate) inverse: f32,
+    pub(crate) square: f32,
+    pub(crate) inverse_square: f32,
+    /// `a² + 1/a²`
+    pub(crate) squares: f32,
+    /// `(a^-k + a^k) / 2`
+    pub(crate) half_sum: [f32; MAX_POWER],
+    /// `(a^-k − a^k) / 2`
+    pub(crate) half_difference: [f32; MAX_POWER],
+    /// `a^(CENTRE + 1)`, for the last output of an even tile.
+    pub(crate) last: f32,
+    /// Its inverse.
+    pub(crate) inverse_last: f32,
+}
+
+const fn constants(fours: &[(u32, u32)], centre: usize) -> [Constants; MAX_FOURS] {
+    let none = Constants {
+        a: 0.0,
+        inverse: 0.0,
+        square: 0.0,
+        inverse_square: 0.0,
+        squares: 0.0,
+        half_sum: [0.0; MAX_POWER],
+        half_difference: [0.0; MAX_POWER],
+        last: 0.0,
+        inverse_last: 0.0,
+    };
+    let mut all = [none; MAX_FOURS];
+    let mut i = 0;
+    while i < fours.len() {
+        let a = fours[i].0 as f64 / fours[i].1 as f64;
+        let of = &mut all[i];
+        of.a = a as f32;
+        of.inverse = (1.0 / a) as f32;
+        of.square = (a * a) as f32;
+        of.inverse_square = (1.0 / (a * a)) as f32;
+        of.squares = (a * a + 1.0 / (a * a)) as f32;
+        let (mut power, mut k) = (1.0, 0);
+        while k < MAX_POWER {
+            of.half_sum[k] = ((1.0 / power + power) / 2.0) as f32;
+            of.half_difference[k] = ((1.0 / power - power) / 2.0) as f32;
+            if k == centre {
+                of.last = (power * a) as f32;
+                of.inverse_last = (1.0 / (power * a)) as f32;
             }
-            i += 1;
+            power *= a;
+            k += 1;
         }
-        let mut j = 0;
-        while j <= MAX_PAIRS {
-            rows[k][j] = polynomial[j] as f32;
-            j += 1;
-        }
-        k += 1;
+        i += 1;
     }
-    rows
-}
-
-const fn powers(pairs: &[f64]) -> [[f32; 8]; MAX_PAIRS] {
-    let mut rows = [[0.0; 8]; MAX_PAIRS];
-    let mut k = 0;
-    while k < pairs.len() {
-        let mut power = 1.0;
-        let mut j = 0;
-        while j < 8 {
-            rows[k][j] = power as f32;
-            power *= pairs[k];
-            j += 1;
-        }
-        k += 1;
-    }
-    rows
+    all
 }
 
 /// Points of F(2): Lavin and Gray's.
 pub(crate) struct P2;
-/// Points of F(4). A quarter closer together than the usual 0, ±1, ±2, which cuts the error 2.5-fold.
+/// Points of F(4). Closer together than the usual 0, ±1, ±2, which halves the error.
 pub(crate) struct P4;
 /// Points of F(5).
 pub(crate) struct P5;
-/// Points of F(6).
+/// Points of F(6): the usual ones.
 pub(crate) struct P6;
 /// Points of F(7).
 pub(crate) struct P7;
-/// Points of F(8).
+/// Points of F(8). Of all pairs of fours on a grid, among those with the least error.
 pub(crate) struct P8;
 
 impl Points for P2 {
     const ZERO: usize = 1;
-    const PAIRS: &'static [f64] = &[1.0];
+    const ONE: usize = 1;
+    const FOURS: &'static [(u32, u32)] = &[];
 }
 impl Points for P4 {
     const ZERO: usize = 1;
-    const PAIRS: &'static [f64] = &[0.75, 1.5];
+    const ONE: usize = 0;
+    const FOURS: &'static [(u32, u32)] = &[(7, 10)];
 }
 impl Points for P5 {
     const ZERO: usize = 0;
-    const PAIRS: &'static [f64] = &[0.5, 1.0, 1.75];
+    const ONE: usize = 1;
+    const FOURS: &'static [(u32, u32)] = &[(1, 2)];
 }
 impl Points for P6 {
     const ZERO: usize = 1;
-    const PAIRS: &'static [f64] = &[1.0, 2.0, 0.5];
+    const ONE: usize = 1;
+    const FOURS: &'static [(u32, u32)] = &[(1, 2)];
 }
 impl Points for P7 {
     const ZERO: usize = 0;
-    const PAIRS: &'static [f64] = &[0.375, 0.75, 1.25, 2.125];
+    const ONE: usize = 0;
+    const FOURS: &'static [(u32, u32)] = &[(2, 5), (4, 5)];
 }
 impl Points for P8 {
     const ZERO: usize = 1;
-    const PAIRS: &'static [f64] = &[0.375, 0.75, 1.25, 2.0];
+    const ONE: usize = 0;
+    const FOURS: &'static [(u32, u32)] = &[(7, 16), (4, 5)];
 }

@@ -7,7 +7,11 @@
 #![allow(clippy::needless_range_loop)] // Indices name rows and columns of a tile.
 #![allow(unsafe_code)] // Kernels on raw pointers; each function states what it needs.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::{
+    mem::{self, MaybeUninit},
+    ops::Range,
+    ptr,
+};
 
 use crate::{
     activation::Maps,
@@ -76,7 +80,13 @@ pub(crate) struct OutputJob {
     pub(crate) maps: Maps,
 }
 
+/// The columns of one chunk: a tile's values of `LANES` channels, transformed along one side.
+type Scratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
+
 /// Writes all frequencies of the job's tiles.
+///
+/// A chunk's columns are transformed into a scratch, then its rows out of it. The rows of one chunk
+/// and the columns of the next are interleaved, so that neither waits for the other's last results.
 ///
 /// # Safety
 /// The instruction set of `S` is present. The maps' frame holds every tile of the grid with its
@@ -85,78 +95,113 @@ pub(crate) struct OutputJob {
 #[inline(always)]
 pub(crate) unsafe fn input<S: Simd, T: Transform>(job: &InputJob) {
     let layout = &job.maps.layout;
+    let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
+    let frequency_stride = job.spectrum.frequency_stride;
+    let mut scratch = [Scratch::<S>::uninit(), Scratch::<S>::uninit()];
+    let [columns, rows] = &mut scratch;
+    let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
+    let mut previous: *mut f32 = ptr::null_mut();
     for (slot, tile) in job.tiles.clone().enumerate() {
         let (image, row, column) = job.grid.place(tile);
         let offset = image * layout.image_stride
-            + (row * T::M + T::OFFSET) * layout.row_stride
-            + (column * T::M + T::OFFSET) * layout.pixel_stride;
+            + (row * T::M + T::OFFSET) * row_stride
+            + (column * T::M + T::OFFSET) * pixel_stride;
         // SAFETY: the tile lies in the frame, and its slot in the spectrum.
-        unsafe {
-            let from = job.maps.start.add(offset);
-            let to = job.spectrum.start.add(slot * job.spectrum.slot_stride);
-            input_tile::<S, T>(
-                from,
-                layout.row_stride,
-                layout.pixel_stride,
-                layout.channels,
-                to,
-                job.spectrum.frequency_stride,
-            );
+        let (from, to) = unsafe {
+            let slot = slot * job.spectrum.slot_stride;
+            (job.maps.start.add(offset).cast_const(), job.spectrum.start.add(slot))
+        };
+        for c in (0..layout.channels).step_by(LANES) {
+            // The next line of channels, or the first of the next tile.
+            let ahead = if c + LINE < layout.channels { LINE } else { T::M * pixel_stride - c };
+            // SAFETY: the columns read the tile; the rows read what the columns of the chunk before
+            // wrote to the other scratch, and write its place in the spectrum.
+            unsafe {
+                for i in 0..T::INPUTS.max(T::A) {
+                    if i < T::INPUTS {
+                        let from = from.add(i * pixel_stride + c);
+                        if c % LINE == 0 {
+                            for y in 0..T::INPUTS {
+                                S::prefetch(from.wrapping_add(y * row_stride + ahead));
+                            }
+                        }
+                        input_column::<S, T>(from, row_stride, columns.add(i));
+                    }
+                    if i < T::A && !previous.is_null() {
+                        input_row::<S, T>(rows, i, previous, frequency_stride);
+                    }
+                }
+                mem::swap(&mut columns, &mut rows);
+                previous = to.add(c);
+            }
+        }
+    }
+    if !previous.is_null() {
+        for i in 0..T::A {
+            // SAFETY: as above, for the last chunk.
+            unsafe { input_row::<S, T>(rows, i, previous, frequency_stride) }
         }
     }
 }
 
-/// One tile, `LANES` channels at a time: the columns into a scratch, then its rows.
+/// One column of a chunk, from a map into the scratch.
 ///
 /// # Safety
-/// As [`input`], for the tile at `from`.
+/// The column can be read at `from`, and the scratch has room from `to` on.
 #[inline(always)]
-unsafe fn input_tile<S: Simd, T: Transform>(
-    from: *const f32,
-    row_stride: usize,
-    pixel_stride: usize,
-    channels: usize,
+unsafe fn input_column<S: Simd, T: Transform>(from: *const f32, row_stride: usize, to: *mut S) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut d = [S::splat(0.0); MAX_SIDE];
+        for y in 0..T::INPUTS {
+            d[y] = S::load(from.add(y * row_stride));
+        }
+        let column = T::input(&d);
+        for i in 0..T::A {
+            to.add(i * T::INPUTS).write(column[i]);
+        }
+    }
+}
+
+/// Row `i` of a chunk, from the scratch into the spectrum.
+///
+/// # Safety
+/// The columns are complete, and the chunk's frequencies can be written at `to`.
+#[inline(always)]
+unsafe fn input_row<S: Simd, T: Transform>(
+    scratch: *const S,
+    i: usize,
     to: *mut f32,
     frequency_stride: usize,
 ) {
-    for c in (0..channels).step_by(LANES) {
-        // The next line of channels, or the first of the next tile.
-        let ahead = if c + LINE < channels { c + LINE } else { T::M * pixel_stride };
-        let mut scratch = MaybeUninit::<[S; MAX_SIDE * MAX_SIDE]>::uninit();
-        let scratch = scratch.as_mut_ptr().cast::<S>();
-        // SAFETY: reads within the tile and writes within the spectrum, by the caller's promise;
-        // the second loop reads what the first one wrote to the scratch.
-        unsafe {
-            for x in 0..T::INPUTS {
-                let mut d = [S::splat(0.0); MAX_SIDE];
-                for y in 0..T::INPUTS {
-                    let pixel = from.add(y * row_stride + x * pixel_stride);
-                    d[y] = S::load(pixel.add(c));
-                    if c % LINE == 0 {
-                        S::prefetch(pixel.wrapping_add(ahead));
-                    }
-                }
-                let column = T::input(&d);
-                for i in 0..T::A {
-                    scratch.add(i * T::INPUTS + x).write(column[i]);
-                }
-            }
-            for i in 0..T::A {
-                let mut d = [S::splat(0.0); MAX_SIDE];
-                for x in 0..T::INPUTS {
-                    d[x] = scratch.add(i * T::INPUTS + x).read();
-                }
-                let row = T::input(&d);
-                for j in 0..T::A {
-                    row[j].store(to.add((i * T::A + j) * frequency_stride + c));
-                }
-            }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut d = [S::splat(0.0); MAX_SIDE];
+        for x in 0..T::INPUTS {
+            d[x] = scratch.add(i * T::INPUTS + x).read();
+        }
+        let row = T::input(&d);
+        let to = to.add(i * T::A * frequency_stride);
+        for j in 0..T::A {
+            row[j].store(to.add(j * frequency_stride));
         }
     }
+}
+
+/// Where the results of a chunk go, and how many of them lie in the grid.
+#[derive(Clone, Copy)]
+struct Results {
+    /// The first pixel's channels.
+    to: *mut f32,
+    bias: *const f32,
+    rows: usize,
+    columns: usize,
 }
 
 /// Writes the outputs of the job's tiles that lie in the grid: after bias and ReLU, and with `POOL`
 /// the largest of each 2x2 of them (for even tiles; an odd last row or column is dropped).
+///
+/// Interleaved as [`input`] is.
 ///
 /// # Safety
 /// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles, the
@@ -165,98 +210,134 @@ unsafe fn input_tile<S: Simd, T: Transform>(
 #[inline(always)]
 pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &OutputJob) {
     let pool = if POOL { 2 } else { 1 };
+    let side = T::M / pool;
+    let layout = &job.maps.layout;
+    let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
+    let Spectrum { slot_stride, frequency_stride, .. } = job.spectrum;
+    let mut scratch = [Scratch::<S>::uninit(), Scratch::<S>::uninit()];
+    let [columns, rows] = &mut scratch;
+    let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
+    let mut previous: Option<Results> = None;
     for (slot, tile) in job.tiles.clone().enumerate() {
         let (image, row, column) = job.grid.place(tile);
-        let rows = (job.grid.height - row * T::M).min(T::M) / pool;
-        let columns = (job.grid.width - column * T::M).min(T::M) / pool;
-        if rows == 0 || columns == 0 {
+        let results = Results {
+            to: ptr::null_mut(),
+            bias: job.bias,
+            rows: (job.grid.height - row * T::M).min(T::M) / pool,
+            columns: (job.grid.width - column * T::M).min(T::M) / pool,
+        };
+        if results.rows == 0 || results.columns == 0 {
             continue;
         }
         // SAFETY: the tile has an output, so that its first one lies in the map.
-        unsafe {
-            let from = job.spectrum.start.add(slot * job.spectrum.slot_stride);
+        let (from, to) = unsafe {
+            let slot = slot * slot_stride;
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
-            output_tile::<S, T, POOL>(job, from, to, rows, columns);
+            (job.spectrum.start.add(slot).cast_const(), to)
+        };
+        for c in (0..layout.channels).step_by(LANES) {
+            if c % LINE == 0 {
+                let ahead = if c + LINE < layout.channels { c + LINE } else { side * pixel_stride };
+                for y in 0..side {
+                    for x in 0..side {
+                        let pixel = to.wrapping_add(y * row_stride + x * pixel_stride);
+                        S::prefetch_write(pixel.wrapping_add(ahead));
+                    }
+                }
+            }
+            // SAFETY: the columns read the tile's slot; the rows read what the columns of the chunk
+            // before wrote to the other scratch, and write its results.
+            unsafe {
+                for i in 0..T::A {
+                    let from = from.add(i * frequency_stride + c);
+                    if c % LINE == 0 {
+                        // The next line of channels, or the first of the next tile.
+                        let ahead = if c + LINE < layout.channels { LINE } else { slot_stride - c };
+                        for j in 0..T::A {
+                            let row = j * T::A * frequency_stride;
+                            S::prefetch(from.wrapping_add(row + ahead));
+                        }
+                    }
+                    output_column::<S, T>(from, frequency_stride, columns.add(i));
+                    if i < side
+                        && let Some(results) = &previous
+                    {
+                        output_row::<S, T, POOL>(rows, i, results, row_stride, pixel_stride);
+                    }
+                }
+                mem::swap(&mut columns, &mut rows);
+                previous = Some(Results { to: to.add(c), bias: job.bias.add(c), ..results });
+            }
+        }
+    }
+    if let Some(results) = &previous {
+        for i in 0..side {
+            // SAFETY: as above, for the last chunk.
+            unsafe { output_row::<S, T, POOL>(rows, i, results, row_stride, pixel_stride) }
         }
     }
 }
 
-/// One tile, `LANES` channels at a time.
+/// One column of a chunk, from the spectrum into the scratch.
 ///
 /// # Safety
-/// As [`output`], for the `rows` x `columns` results of the tile at `to`.
+/// The column's frequencies can be read at `from`, and the scratch has room from `to` on.
 #[inline(always)]
-unsafe fn output_tile<S: Simd, T: Transform, const POOL: bool>(
-    job: &OutputJob,
+unsafe fn output_column<S: Simd, T: Transform>(
     from: *const f32,
-    to: *mut f32,
-    rows: usize,
-    columns: usize,
+    frequency_stride: usize,
+    to: *mut S,
 ) {
-    let layout = &job.maps.layout;
-    let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
-    let frequency_stride = job.spectrum.frequency_stride;
-    let side = if POOL { T::M / 2 } else { T::M };
-    let whole = rows == side && columns == side;
-    for c in (0..layout.channels).step_by(LANES) {
-        if c % LINE == 0 {
-            let ahead = if c + LINE < layout.channels { c + LINE } else { side * pixel_stride };
-            for y in 0..side {
-                for x in 0..side {
-                    let pixel = to.wrapping_add(y * row_stride + x * pixel_stride);
-                    S::prefetch_write(pixel.wrapping_add(ahead));
-                }
-            }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut m = [S::splat(0.0); MAX_SIDE];
+        for i in 0..T::A {
+            m[i] = S::load(from.add(i * T::A * frequency_stride));
         }
-        let mut scratch = MaybeUninit::<[S; MAX_SIDE * MAX_SIDE]>::uninit();
-        let scratch = scratch.as_mut_ptr().cast::<S>();
-        // SAFETY: reads within the spectrum and writes within the map, by the caller's promise; the
-        // second half reads what the first one wrote to the scratch.
-        unsafe {
-            for j in 0..T::A {
-                let mut m = [S::splat(0.0); MAX_SIDE];
-                for i in 0..T::A {
-                    let value = from.add((i * T::A + j) * frequency_stride + c);
-                    m[i] = S::load(value);
-                    if c % LINE == 0 && T::A > 6 {
-                        S::prefetch(value.wrapping_add(LINE));
-                    }
-                }
-                let column = T::output(&m);
-                for i in 0..T::M {
-                    scratch.add(i * T::A + j).write(column[i]);
-                }
+        let column = T::output(&m);
+        for i in 0..T::M {
+            to.add(i * T::A).write(column[i]);
+        }
+    }
+}
+
+/// Row `y` of a chunk's results, from the scratch into a map.
+///
+/// # Safety
+/// The columns are complete, and those results can be written that lie in the grid.
+#[inline(always)]
+unsafe fn output_row<S: Simd, T: Transform, const POOL: bool>(
+    scratch: *const S,
+    y: usize,
+    results: &Results,
+    row_stride: usize,
+    pixel_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bias = S::load(results.bias);
+        let to = results.to.wrapping_add(y * row_stride);
+        let side = if POOL { T::M / 2 } else { T::M };
+        let mut row;
+        if POOL {
+            let upper = output_side::<S, T>(scratch, 2 * y);
+            let lower = output_side::<S, T>(scratch, 2 * y + 1);
+            row = upper;
+            for x in 0..side {
+                row[x] = S::max4(upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]);
             }
-            let bias = S::load(job.bias.add(c));
-            if POOL {
-                for y in 0..side {
-                    let upper = output_row::<S, T>(scratch, 2 * y);
-                    let lower = output_row::<S, T>(scratch, 2 * y + 1);
-                    if whole || y < rows {
-                        for x in 0..side {
-                            if whole || x < columns {
-                                let max = S::max4(
-                                    upper[2 * x],
-                                    upper[2 * x + 1],
-                                    lower[2 * x],
-                                    lower[2 * x + 1],
-                                );
-                                let pixel = to.add(y * row_stride + x * pixel_stride + c);
-                                max.add(bias).relu().store(pixel);
-                            }
-                        }
-                    }
+        } else {
+            row = output_side::<S, T>(scratch, y);
+        }
+        if y < results.rows {
+            if results.columns == side {
+                for x in 0..side {
+                    row[x].add(bias).relu().store(to.add(x * pixel_stride));
                 }
             } else {
-                for y in 0..side {
-                    let row = output_row::<S, T>(scratch, y);
-                    if whole || y < rows {
-                        for x in 0..side {
-                            if whole || x < columns {
-                                let pixel = to.add(y * row_stride + x * pixel_stride + c);
-                                row[x].add(bias).relu().store(pixel);
-                            }
-                        }
+                for x in 0..side {
+                    if x < results.columns {
+                        row[x].add(bias).relu().store(to.add(x * pixel_stride));
                     }
                 }
             }
@@ -264,13 +345,13 @@ unsafe fn output_tile<S: Simd, T: Transform, const POOL: bool>(
     }
 }
 
-/// One row of a tile's outputs, from the scratch of transformed columns.
+/// The transform of row `y` of the scratch.
 ///
 /// # Safety
-/// The scratch holds row `y`.
+/// The scratch holds the row.
 #[inline(always)]
-unsafe fn output_row<S: Simd, T: Transform>(scratch: *const S, y: usize) -> [S; MAX_SIDE] {
-    // SAFETY: within the row; a vector that was written there proves that `S` may be used.
+unsafe fn output_side<S: Simd, T: Transform>(scratch: *const S, y: usize) -> [S; MAX_SIDE] {
+    // SAFETY: the caller's promise; a vector that was written there proves that `S` may be used.
     unsafe {
         let mut m = [S::splat(0.0); MAX_SIDE];
         for j in 0..T::A {

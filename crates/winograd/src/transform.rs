@@ -39,91 +39,176 @@ pub(crate) trait Transform {
 /// Toom–Cook at the points of `P`: F(M) with `M = points − 2`.
 pub(crate) struct ToomCook<P>(PhantomData<P>);
 
+impl<P: Points> ToomCook<P> {
+    const PAIRS: usize = P::ONE + 2 * P::FOURS.len();
+
+    /// For each pair ±p the product of `(x² − q²)` over the other pairs, applied to `e`, in which
+    /// `x²` is one place: with ±1 first, then ±a and ±1/a of each four.
+    #[inline(always)]
+    fn halves<S: Simd>(e: [S; 4]) -> [S; 4] {
+        let mut out = e;
+        let [c, d] = &P::CONSTANTS;
+        match (P::ONE, P::FOURS.len()) {
+            (1, 0) => {}
+            (0, 1) => {
+                out[0] = e[0].scale_sub(c.inverse_square, e[1]);
+                out[1] = e[0].scale_sub(c.square, e[1]);
+            }
+            (1, 1) => {
+                let (low, high) = (e[1].sub(e[0]), e[2].sub(e[1]));
+                out[0] = e[1].scale_sub(c.squares, e[0].add(e[2]));
+                out[1] = low.scale_sub(c.inverse_square, high);
+                out[2] = low.scale_sub(c.square, high);
+            }
+            _ => {
+                let (low, high) = (e[0].add(e[2]), e[1].add(e[3]));
+                let (low_c, high_c) =
+                    (e[1].scale_sub(d.squares, low), e[2].scale_sub(d.squares, high));
+                let (low_d, high_d) =
+                    (e[1].scale_sub(c.squares, low), e[2].scale_sub(c.squares, high));
+                out[0] = low_c.scale_sub(c.inverse_square, high_c);
+                out[1] = low_c.scale_sub(c.square, high_c);
+                out[2] = low_d.scale_sub(d.inverse_square, high_d);
+                out[3] = low_d.scale_sub(d.square, high_d);
+            }
+        }
+        out
+    }
+
+    /// The product of `(x² − p²)` over all pairs, applied to every second value of `d` from `first`
+    /// on.
+    #[inline(always)]
+    fn whole<S: Simd>(d: &Side<S>, first: usize) -> S {
+        let f = |i: usize| d[first + 2 * i];
+        let [c, e] = &P::CONSTANTS;
+        match (P::ONE, P::FOURS.len()) {
+            (1, 0) => f(1).sub(f(0)),
+            (0, 1) => f(1).scale_sub(c.squares, f(0).add(f(2))),
+            (1, 1) => f(2).sub(f(1)).scale_sub(1.0 + c.squares, f(3).sub(f(0))),
+            _ => {
+                let outer = f(2).scale_add(2.0 + c.squares * e.squares, f(0).add(f(4)));
+                f(1).add(f(3)).scale_sub(c.squares + e.squares, outer)
+            }
+        }
+    }
+}
+
 impl<P: Points> Transform for ToomCook<P> {
-    const M: usize = Self::A - 2;
-    const A: usize = P::ZERO + 2 * P::PAIRS.len() + 1;
-    const INPUTS: usize = Self::A;
+    const M: usize = P::M;
+    const A: usize = P::A;
+    const INPUTS: usize = P::A;
     const OFFSET: usize = 0;
 
     /// Row `i` holds the coefficients of `Π (x − q)` over all finite points `q` but the `i`-th. For
     /// the pair ±p it is `(x ± p)` times a polynomial in `x²` (times `x`, if 0 is a point), so both
-    /// rows come from one even and one odd sum. The row of infinity is the product over all points.
+    /// rows come from one even and one odd half. The row of infinity is the product over all
+    /// points.
     #[inline(always)]
     fn input<S: Simd>(d: &Side<S>) -> Side<S> {
-        let (zero, pairs) = (P::ZERO, P::PAIRS.len());
+        let zero = P::ZERO;
         let mut out = *d;
+        let (mut even, mut odd) = ([d[0]; 4], [d[0]; 4]);
+        for j in 0..Self::PAIRS {
+            odd[j] = d[2 * j + zero];
+            even[j] = d[2 * j + zero + 1];
+        }
+        let (even, odd) = (Self::halves(even), Self::halves(odd));
+        for pair in 0..Self::PAIRS {
+            let (plus, minus) = (zero + 2 * pair, zero + 2 * pair + 1);
+            if pair < P::ONE {
+                out[plus] = even[pair].add(odd[pair]);
+                out[minus] = even[pair].sub(odd[pair]);
+            } else {
+                let c = &P::CONSTANTS[(pair - P::ONE) / 2];
+                let p = if (pair - P::ONE) % 2 == 0 { c.a } else { c.inverse };
+                out[plus] = odd[pair].scale_add(p, even[pair]);
+                out[minus] = odd[pair].scale_sub(p, even[pair]);
+            }
+        }
         if zero == 1 {
-            let mut sum = d[2 * pairs];
-            for j in (0..pairs).rev() {
-                sum = d[2 * j].scale_add(P::FACTORS[pairs][j], sum);
-            }
-            out[0] = sum;
+            out[0] = Self::whole(d, 0);
         }
-        let mut sum = d[2 * pairs + zero];
-        for j in (0..pairs).rev() {
-            sum = d[2 * j + zero].scale_add(P::FACTORS[pairs][j], sum);
-        }
-        out[Self::A - 1] = sum;
-        for k in 0..pairs {
-            let mut even = d[2 * (pairs - 1) + zero + 1];
-            let mut odd = d[2 * (pairs - 1) + zero];
-            for j in (0..pairs - 1).rev() {
-                even = d[2 * j + zero + 1].scale_add(P::FACTORS[k][j], even);
-                odd = d[2 * j + zero].scale_add(P::FACTORS[k][j], odd);
-            }
-            let p = P::PAIRS[k] as f32;
-            out[zero + 2 * k] = odd.scale_add(p, even);
-            out[zero + 2 * k + 1] = odd.scale_sub(p, even);
-        }
+        out[Self::A - 1] = Self::whole(d, zero);
         out
     }
 
-    /// Output `j` sums the products times their points to the power `j`; infinity counts only in
-    /// the last.
+    /// Output `j` sums the products times `p^(j − CENTRE)`. With `s` and `t` from `a` and `1/a`,
+    /// outputs at the same distance `k` from the centre are `a^-k s + a^k t` and `a^k s + a^-k t`:
+    /// the sum and the difference of multiples of `s + t` and `s − t`. Zero counts in the first
+    /// output only, infinity in the last.
     #[inline(always)]
     fn output<S: Simd>(m: &Side<S>) -> Side<S> {
-        let (zero, pairs) = (P::ZERO, P::PAIRS.len());
-        let (mut sums, mut differences) = (*m, *m);
-        for k in 0..pairs {
-            sums[k] = m[zero + 2 * k].add(m[zero + 2 * k + 1]);
-            differences[k] = m[zero + 2 * k].sub(m[zero + 2 * k + 1]);
-        }
+        let (centre, fours) = (P::CENTRE, P::FOURS.len());
         let mut out = *m;
-        let mut first = sums[0];
-        for k in 1..pairs {
-            first = first.add(sums[k]);
+        // For even outputs from the sums of the products at ±p, for odd ones from the differences.
+        let one = [m[P::ZERO].add(m[P::ZERO + 1]), m[P::ZERO].sub(m[P::ZERO + 1])];
+        let (mut sums, mut differences) = ([[m[0]; 2]; 2], [[m[0]; 2]; 2]);
+        let mut last = one[1];
+        for four in 0..fours {
+            let i = P::ZERO + 2 * P::ONE + 4 * four;
+            let (s, t) = (m[i].add(m[i + 1]), m[i + 2].add(m[i + 3]));
+            sums[0][four] = s.add(t);
+            differences[0][four] = s.sub(t);
+            let (s, t) = (m[i].sub(m[i + 1]), m[i + 2].sub(m[i + 3]));
+            sums[1][four] = s.add(t);
+            differences[1][four] = s.sub(t);
+            let c = &P::CONSTANTS[four];
+            last =
+                if four == 0 && P::ONE == 0 { s.scale(c.last) } else { s.scale_add(c.last, last) };
+            last = t.scale_add(c.inverse_last, last);
         }
-        out[0] = if zero == 1 { first.add(m[0]) } else { first };
-        for j in 1..Self::M {
-            let half = if j % 2 == 0 { &sums } else { &differences };
-            let mut sum = if j == Self::M - 1 {
-                half[0].scale_add(P::POWERS[0][j], m[Self::A - 1])
+        for k in 1..=centre {
+            let parity = (centre - k) % 2;
+            let c = &P::CONSTANTS;
+            let mut sum = if P::ONE == 1 {
+                sums[parity][0].scale_add(c[0].half_sum[k], one[parity])
             } else {
-                half[0].scale(P::POWERS[0][j])
+                sums[parity][0].scale(c[0].half_sum[k])
             };
-            for k in 1..pairs {
-                sum = half[k].scale_add(P::POWERS[k][j], sum);
+            let mut difference = differences[parity][0].scale(c[0].half_difference[k]);
+            for four in 1..fours {
+                sum = sums[parity][four].scale_add(c[four].half_sum[k], sum);
+                difference =
+                    differences[parity][four].scale_add(c[four].half_difference[k], difference);
             }
-            out[j] = sum;
+            out[centre - k] = sum.add(difference);
+            out[centre + k] = sum.sub(difference);
+        }
+        let parity = centre % 2;
+        out[centre] = match (P::ONE, fours) {
+            (1, 0) => one[parity],
+            (0, 1) => sums[parity][0],
+            (1, _) => one[parity].add(sums[parity][0]),
+            _ => sums[parity][0].add(sums[parity][1]),
+        };
+        if Self::M % 2 == 0 {
+            out[Self::M - 1] = last;
+        }
+        out[Self::M - 1] = out[Self::M - 1].add(m[Self::A - 1]);
+        if P::ZERO == 1 {
+            out[0] = out[0].add(m[0]);
         }
         out
     }
 
-    /// The weights as a polynomial, evaluated at each point `p` and divided by `Π (p − q)` over the
-    /// other finite points `q`.
+    /// The weights as a polynomial, evaluated at each point `p`, divided by `Π (p − q)` over the
+    /// other finite points `q`, and scaled by `|p|^CENTRE`.
     fn weight(w: [f64; 3]) -> [f64; MAX_SIDE] {
         let mut points = Vec::with_capacity(MAX_SIDE);
-        if P::ZERO == 1 {
-            points.push(0.0);
+        points.resize(P::ZERO, 0.0);
+        if P::ONE == 1 {
+            points.extend([1.0, -1.0]);
         }
-        for &p in P::PAIRS {
-            points.extend([p, -p]);
+        for &(numerator, denominator) in P::FOURS {
+            let (n, d) = (f64::from(numerator), f64::from(denominator));
+            points.extend([n / d, -n / d, d / n, -d / n]);
         }
         let mut out = [0.0; MAX_SIDE];
         for (i, &p) in points.iter().enumerate() {
             let others = points.iter().enumerate().filter(|&(j, _)| j != i);
             let divisor: f64 = others.map(|(_, &q)| p - q).product();
-            out[i] = (w[0] + w[1] * p + w[2] * p * p) / divisor;
+            let scale = if p == 0.0 { 1.0 } else { p.abs().powi(P::CENTRE as i32) };
+            out[i] = (w[0] + w[1] * p + w[2] * p * p) * scale / divisor;
         }
         out[points.len()] = w[2];
         out

@@ -9,6 +9,7 @@ mod layers;
 mod matrices;
 mod plans;
 mod special;
+mod speed;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
