@@ -21,6 +21,7 @@ from pathlib import Path
 
 import command
 import numpy as np
+import vgg16
 from engines import (
     BENCH,
     MNIST,
@@ -57,7 +58,9 @@ def start_peer(name: str, size: int, batch: int, threads: int, features: Path) -
 def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: int) -> Engine:
     """Start our kernel."""
     words = ["--serve", 1, "--size", size, "--batch", batch, "--threads", threads]
-    words += ["--accuracy", accuracy, "--weights", WEIGHTS]
+    images = BENCH / "tmp" / f"images-{size}.npy"
+    np.save(images, vgg16.digits(MNIST, batch, size))
+    words += ["--accuracy", accuracy, "--weights", WEIGHTS, "--images", images]
     return Engine(accuracy, [executable, *map(str, words)], threads)
 
 
