@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use feature_cache::{Cache, SplitName};
@@ -256,6 +257,16 @@ impl Default for Workplace {
     fn default() -> Workplace {
         Workplace::new()
     }
+}
+
+/// The least time that `action` takes in a few tries: what it takes when nothing else is going on.
+pub fn least_time(mut action: impl FnMut()) -> Duration {
+    let times = (0..5).map(|_| {
+        let started = Instant::now();
+        action();
+        started.elapsed()
+    });
+    times.min().unwrap_or_default()
 }
 
 /// Every row of a split, `[rows, C·H·W]`.

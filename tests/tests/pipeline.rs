@@ -5,11 +5,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
-use std::time::Instant;
 
 use end_to_end::{
-    Digits, Workplace, assert_close, finish, needed, path_from, root, rows_of, vgg_extract,
-    vgg_head,
+    Digits, Workplace, assert_close, finish, least_time, needed, path_from, root, rows_of,
+    vgg_extract, vgg_head,
 };
 use feature_cache::{Cache, SplitName};
 use ndarray::Array4;
@@ -98,9 +97,9 @@ fn a_second_call_answers_from_the_cache_at_once() {
     let workplace = Workplace::new();
     let cache = workplace.extract();
     let manifest = fs::read(cache.join("manifest.json")).unwrap();
-    let started = Instant::now();
     let again = finish(workplace.run("digits", &[]));
-    assert!(started.elapsed().as_secs_f64() < 1.0, "{:?}", started.elapsed());
+    let time = least_time(|| drop(finish(workplace.run("digits", &[]))));
+    assert!(time.as_secs_f64() < 1.0, "{time:?}");
     assert_eq!(again.stdout.trim(), cache.display().to_string());
     assert!(again.stderr.contains("cached already"), "{}", again.stderr);
     assert_eq!(fs::read(cache.join("manifest.json")).unwrap(), manifest);

@@ -4,11 +4,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, path_from, root, vgg_head,
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, least_time, path_from, root,
+    vgg_head,
 };
 
 struct SweepPlace {
@@ -56,9 +56,10 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
 
     // The same again answers at once, and as JSON in one document.
-    let started = Instant::now();
-    let again = finish(place.sweep(&[&flags[..], &["--json"]].concat()));
-    assert!(started.elapsed().as_secs_f64() < 1.0, "{:?}", started.elapsed());
+    let flags = [&flags[..], &["--json"]].concat();
+    let again = finish(place.sweep(&flags));
+    let time = least_time(|| drop(finish(place.sweep(&flags))));
+    assert!(time.as_secs_f64() < 1.0, "{time:?}");
     let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(json["results"].as_array().unwrap().len(), 8);
     let chosen = json["summary"]["val"]["mean"].as_f64().unwrap();
