@@ -4,7 +4,8 @@
 //! cargo run -p fused-head --example head_bench -- --inputs 4608 --hidden 128 --heads 8 --density 0.08
 //! ```
 //!
-//! The data are synthetic: 50,000 rows (`--rows`), visited in random order, of which a fraction
+//! `--npy FILE` takes a float32 array `[rows, inputs]` that NumPy saved. Otherwise the data are
+//! synthetic: 50,000 rows (`--rows`), visited in random order, of which a fraction
 //! `--density` of the elements is not 0, as after a ReLU. Which columns are how dense is uneven
 //! with `--uneven 1`: like channels of a network, some are never active. The rate of a dense product
 //! that would do the same work is compared with the machine's peak, measured in the same run as
@@ -22,22 +23,31 @@ use std::{
 use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let npy: String = option("npy", String::new());
+    let array = if npy.is_empty() { None } else { Some(read_npy(&npy)?) };
     let shape = HeadShape {
-        inputs: option("inputs", 4608),
+        inputs: array.as_ref().map_or_else(|| option("inputs", 4608), |(_, inputs)| *inputs),
         hidden: option("hidden", 128),
         classes: option("classes", 10),
     };
     let batch: usize = option("batch", 64);
     let heads: usize = option("heads", 1);
     let threads: usize = option("threads", 2);
-    let rows: usize = option("rows", 50_000);
-    let density: f64 = option("density", 0.08);
+    let mut rows: usize = option("rows", 50_000);
+    let mut density: f64 = option("density", 0.08);
     let uneven = option("uneven", 0) != 0;
     let p: f32 = option("p", 0.8);
     let seconds: f64 = option("seconds", 3.0);
 
     let mut random = Random(1);
-    let data = synthetic(rows, shape.inputs, density, uneven, &mut random);
+    let data = match array {
+        Some((data, inputs)) => {
+            rows = data.len() / inputs;
+            density = data.iter().filter(|&&x| x != 0.0).count() as f64 / data.len() as f64;
+            data
+        }
+        None => synthetic(rows, shape.inputs, density, uneven, &mut random),
+    };
     let labels: Vec<i64> = (0..rows).map(|_| random.below(shape.classes) as i64).collect();
     // fast.ai's: half of p before the first two dense layers.
     let configs: Vec<_> = (0..heads)
@@ -59,14 +69,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             for last in (1..rows).rev() {
                 order.swap(last, random.below(last + 1));
             }
-            let shuffled = Instant::now();
             for batch in order.chunks(batch) {
                 let slices: Vec<&[f32]> =
                     batch.iter().map(|&row| &data[row * shape.inputs..][..shape.inputs]).collect();
                 let labels: Vec<i64> = batch.iter().map(|&row| labels[row]).collect();
                 trainer.step(&slices, &labels, &rates)?;
                 done += batch.len();
-                if shuffled.elapsed() > limit {
+                if started.elapsed() > limit {
                     break 'round;
                 }
             }
@@ -80,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rate = rates_of_epochs[1];
     println!(
         "{} inputs, {} hidden, {} classes, batch {batch}, {heads} heads, {threads} threads, {}, \
-         density {density}, p {p}: {rate:.0} rows x heads/s (median; {:.0} to {:.0})",
+         density {density:.3}, p {p}: {rate:.0} rows x heads/s (median; {:.0} to {:.0})",
         shape.inputs,
         shape.hidden,
         shape.classes,
@@ -112,6 +121,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn dense_flops(shape: HeadShape) -> f64 {
     let HeadShape { inputs, hidden, classes } = shape;
     2.0 * (2 * inputs * hidden + 3 * hidden * hidden + 3 * hidden * classes) as f64
+}
+
+/// A float32 array of two dimensions in C order, and its second dimension.
+fn read_npy(path: &str) -> Result<(Vec<f32>, usize), Box<dyn Error>> {
+    let bytes = std::fs::read(path)?;
+    let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + header_len])?;
+    let shape = header.split_once("'shape': (").and_then(|(_, shape)| shape.split_once(')'));
+    let (shape, _) = shape.ok_or("no shape")?;
+    let (_, inputs) = shape.split_once(',').ok_or("not two dimensions")?;
+    if !header.contains("<f4") || header.contains("True") {
+        return Err("not float32 in C order".into());
+    }
+    let numbers = bytes[10 + header_len..].as_chunks::<4>().0;
+    let values = numbers.iter().map(|&number| f32::from_le_bytes(number)).collect();
+    Ok((values, inputs.trim().parse()?))
 }
 
 /// Rows after a ReLU.

@@ -28,9 +28,10 @@ pub(crate) enum Phase {
     Drop,
     /// The inputs by column, by blocks.
     Sort,
-    /// The first layer's sums, by slabs and, if they are fewer than the threads, rows.
+    /// The first layer: by slabs, with what [`Phase::Norm1`] does; or, if slabs are fewer than the
+    /// threads, its sums only, by slabs and rows.
     Dense1,
-    /// ReLU and normalisation of the first layer, by slabs.
+    /// ReLU and normalisation of the first layer, by slabs, if not done yet.
     Norm1,
     /// The second layer, by slabs.
     Layer2,
@@ -84,7 +85,8 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// Into how many items a phase is divided, for a team of this size.
+    /// Into how many items a phase is divided, for a team of this size. Phases without any are
+    /// skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
         match phase {
@@ -92,6 +94,7 @@ impl Context<'_> {
             Phase::Drop | Phase::Output => self.rows.div_ceil(ROWS),
             Phase::Sort => layout.blocks,
             Phase::Dense1 => layout.slabs * threads.div_ceil(layout.slabs),
+            Phase::Norm1 if threads <= layout.slabs => 0,
             Phase::Norm1 | Phase::Layer2 | Phase::Back2 | Phase::Back1 => layout.slabs,
             Phase::Update => layout.slabs * layout.blocks,
         }
@@ -188,11 +191,11 @@ pub(crate) unsafe fn run_item<S: Simd>(
                 let range = rows * part / parts..rows * (part + 1) / parts;
                 let lists = context.inputs();
                 with_vectors!(slab, forward, head, slab, range, lists, workspace);
+                if parts == 1 {
+                    norm1::<S>(context, slab);
+                }
             }
-            Phase::Norm1 => {
-                let out = workspace.activations[0].pointer();
-                norm::forward::<S>(&context.units(0, layout.slab(item), out));
-            }
+            Phase::Norm1 => norm1::<S>(context, layout.slab(item)),
             Phase::Layer2 => layer2::<S>(context, layout.slab(item)),
             Phase::Output => outputs::<S>(context, item),
             Phase::Back2 => back2::<S>(context, layout.slab(item)),
@@ -203,6 +206,17 @@ pub(crate) unsafe fn run_item<S: Simd>(
                 with_vectors!(slab, update, head, slab, block, workspace, &update.adam);
             }
         }
+    }
+}
+
+/// # Safety
+/// As for [`run_item`].
+#[inline(always)]
+unsafe fn norm1<S: Simd>(context: &Context<'_>, slab: Slab) {
+    // SAFETY: all rows' sums of this slab are there, and the slab is this item's own.
+    unsafe {
+        let units = context.units(0, slab, context.workspace.activations[0].pointer());
+        norm::forward::<S>(&units);
     }
 }
 

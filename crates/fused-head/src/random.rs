@@ -4,8 +4,8 @@
 //! Whether an element is dropped is decided by a keyed 32-bit mixer: SplitMix64 (Steele, Lea &
 //! Flood 2014) makes two 32-bit keys of (seed, step, layer, row of the batch), and Wellons'
 //! `lowbias32` (2018: the least biased of the two-multiplication mixers) mixes the column with them.
-//! That is seven vector instructions for eight elements, a quarter of Philox's, and more than a
-//! mask needs; the tests look at its statistics.
+//! That is a dozen vector instructions for eight elements, a third of Philox 4x32-10's, and more
+//! than a mask needs; the tests look at its statistics.
 
 /// One of SplitMix64's outputs.
 #[inline(always)]

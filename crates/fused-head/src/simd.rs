@@ -46,6 +46,9 @@ pub(crate) trait Simd: Copy {
     /// `self` where `gate` is more than 0, else 0.
     fn where_positive(self, gate: Self) -> Self;
 
+    /// 0 where the magnitude is less than `limit`.
+    fn flush(self, limit: Self) -> Self;
+
     /// Drops, or scales, the elements of eight columns from `column` on.
     fn dropout(self, row: &RowDropout, column: u32) -> Self;
 
@@ -68,6 +71,12 @@ pub(crate) trait Simd: Copy {
         from: (*const f32, *const u32),
         to: (*mut f32, *mut u32),
     ) -> usize;
+
+    /// Asks for the cache line of `address`; any address is allowed.
+    #[inline(always)]
+    fn prefetch(address: *const f32) {
+        let _ = address;
+    }
 }
 
 /// Plain Rust, right everywhere, and vectorised by the compiler with what the target has.
@@ -147,6 +156,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn where_positive(self, gate: Self) -> Self {
         self.zip(gate, |a, g| if g > 0.0 { a } else { 0.0 })
+    }
+    #[inline(always)]
+    fn flush(self, limit: Self) -> Self {
+        self.zip(limit, |a, limit| if a.abs() < limit { 0.0 } else { a })
     }
     #[inline(always)]
     fn dropout(self, row: &RowDropout, column: u32) -> Self {
@@ -310,6 +323,14 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn flush(self, limit: Self) -> Self {
+        unsafe {
+            let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0);
+            let small = _mm256_cmp_ps::<_CMP_LT_OQ>(magnitude, limit.0);
+            Avx2(_mm256_andnot_ps(small, self.0))
+        }
+    }
+    #[inline(always)]
     fn dropout(self, row: &RowDropout, column: u32) -> Self {
         unsafe {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -349,5 +370,9 @@ impl Simd for Avx2 {
             _mm256_storeu_si256(to.1.cast(), _mm256_permutevar8x32_epi32(columns, order));
             set.count_ones() as usize
         }
+    }
+    #[inline(always)]
+    fn prefetch(address: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 }

@@ -20,6 +20,9 @@ use crate::{
     workspace::{RowLists, Workspace},
 };
 
+/// How far ahead a row is fetched, in floats.
+const AHEAD: usize = 512;
+
 /// Makes the list of a row.
 ///
 /// # Safety
@@ -44,6 +47,8 @@ pub(crate) unsafe fn gather<S: Simd>(
             let mut k = block * BLOCK;
             let end = layout.inputs.min(k + BLOCK);
             while k + LANES <= end {
+                // Rows are in memory, pages of them cold; the hardware looks no page ahead.
+                S::prefetch(values.as_ptr().wrapping_add(k + AHEAD));
                 let vector = S::load(values.as_ptr().add(k));
                 count += vector.compress(k as u32, list.add(count), indices.add(count));
                 k += LANES;

@@ -280,8 +280,8 @@ impl Trainer {
             "gather rows",
             "drop inputs",
             "sort columns",
-            "fc1",
-            "bn1",
+            "fc1, bn1",
+            "bn1 by itself",
             "fc2, bn2",
             "fc3, loss",
             "back to fc2",
@@ -344,6 +344,9 @@ impl Trainer {
             let mut started = Instant::now();
             for &phase in phases {
                 let items = context.items(phase, member.team_size());
+                if items == 0 {
+                    continue;
+                }
                 while let Some(item) = member.take(items) {
                     // SAFETY: the kernels are those of this machine; the sizes are those of the
                     // trainer's layout; the team takes each item once, and it alone has this head

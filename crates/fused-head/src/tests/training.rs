@@ -215,6 +215,29 @@ fn inputs_without_gradient_keep_their_weights() {
     assert_ne!(column(&first, 4), column(&second, 4));
 }
 
+/// An input that was active once leaves decaying moments behind.
+#[test]
+fn moments_do_not_become_denormal() {
+    let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };
+    let config = HeadConfig { dropout: [0.0; 3], seed: 5 };
+    for isa in isas() {
+        let mut trainer = trainer(shape, &[config], 4, 1, isa);
+        let mut data = features(4, 9, 1.0, 1);
+        for _ in 0..1000 {
+            let rows: Vec<&[f32]> = data.chunks(9).collect();
+            trainer.step(&rows, &[0, 1, 2, 0], &[1e-3]).unwrap();
+            data.chunks_mut(9).for_each(|row| row[4] = 0.0);
+        }
+        for moments in [trainer.moments(0), trainer.second_moments(0)] {
+            let denormal = moments.iter().find(|(.., v)| v.iter().any(|v| v.is_subnormal()));
+            assert_eq!(denormal, None);
+        }
+        let moments = trainer.moments(0);
+        let column = moments.tensor("fc1.weight").unwrap().chunks(9).map(|row| row[4]);
+        assert!(column.into_iter().all(|m| m == 0.0));
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let shape = HeadShape { inputs: 2, hidden: 3, classes: 2 };
