@@ -234,6 +234,7 @@ fn the_same_seed_and_threads_give_the_same_head() {
     assert!(first != head("c", &["--epochs=3", "--seed=1"]).0);
     let csv = fs::read_to_string(run.join("metrics.csv")).unwrap();
     assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(fs::read_to_string(run.join("learning-curve.svg")).unwrap().starts_with("<svg"));
     assert!(csv.starts_with("epoch,train_loss,train_top1,val_loss,val_top1,learning_rate,seconds"));
 }
 

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use ndarray::ArrayView1;
 use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
 use crate::npy::{check_header, map};
 use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Split, SplitName, files};
+
+/// Bytes whose digest is computed at a time: enough for all cores.
+const VERIFIED_AT_ONCE: usize = 64 << 20;
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
 /// size it records.
@@ -221,10 +224,24 @@ impl SplitReader<'_> {
         for (part, mapped) in self.split.features.iter().zip(&self.parts) {
             let path = self.cache.path(&part.file)?;
             let mut hasher = blake3::Hasher::new();
-            hasher.update_rayon(&mapped.map);
+            for start in (0..mapped.map.len()).step_by(VERIFIED_AT_ONCE) {
+                let end = mapped.map.len().min(start + VERIFIED_AT_ONCE);
+                hasher.update_rayon(&mapped.map[start..end]);
+                release(&mapped.map, start, end - start);
+            }
             check_digest(path, &part.digest, hasher.finalize())?;
         }
         Ok(())
+    }
+
+    /// Tells the operating system that the rows before `row` are not needed for now, so that they
+    /// no longer count as this program's memory. They can be read again.
+    pub fn release_before(&self, row: usize) {
+        for part in &self.parts {
+            let row_bytes = self.row_len() * self.cache.manifest.inputs.dtype.bytes();
+            let rows = row.saturating_sub(part.first_row).min(part.rows);
+            release(&part.map, 0, part.offset + rows * row_bytes);
+        }
     }
 
     /// Copies row `row` into `values`, `[C, H, W]` in C order.
@@ -303,6 +320,14 @@ impl SplitReader<'_> {
         }
         Ok(ids)
     }
+}
+
+fn release(map: &Mmap, start: usize, len: usize) {
+    #[allow(unsafe_code)]
+    // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
+    let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+    // Advice: without it, the pages stay until memory is short.
+    let _ = advised;
 }
 
 fn check_digest(path: PathBuf, expected: &str, found: blake3::Hash) -> Result<(), Error> {

@@ -24,9 +24,12 @@ pub(crate) fn for_each_batch(
     let mut batch = Vec::with_capacity(BATCH.min(features.rows()) * inputs);
     for first in (0..features.rows()).step_by(BATCH) {
         batch.clear();
-        for row in first..features.rows().min(first + BATCH) {
+        let rows: Vec<usize> = (first..features.rows().min(first + BATCH)).collect();
+        for &row in &rows {
             batch.extend_from_slice(features.row(row));
         }
+        // Each row is read once: the whole split need not stay in memory.
+        features.read_done(&rows);
         let rows = (batch.len() / inputs) as i64;
         let input = Tensor::f_from_slice(&batch)?.f_view([rows, inputs as i64])?;
         take(first, &head.forward(&input, None)?)?;

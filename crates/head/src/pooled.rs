@@ -203,6 +203,7 @@ fn for_each_chunk(
             },
         )?;
         take(chunk)?;
+        split.release_before(start + rows);
     }
     Ok(())
 }

@@ -196,7 +196,7 @@ fn run_pass<'r>(
                 step += 1;
                 let done = (step - (epoch - 1) * steps_an_epoch) * pass.batch_size;
                 let done = ((epoch - 1) * rows + done.min(rows)) * heads.len();
-                progress.update(done as u64, &note(epoch, best));
+                progress.update(done as u64, &note(epoch, pass, heads.len(), best));
             }
             if streaming {
                 training.features.read_done(window);
@@ -214,7 +214,7 @@ fn run_pass<'r>(
             head.digest = head.run.record(&head.epochs, &parameters)?;
         }
     }
-    progress.finish(total, &note(pass.epochs, best));
+    progress.finish(total, &note(pass.epochs, pass, heads.len(), best));
     let mut ended = Vec::new();
     for head in &heads {
         head.finish(false)?;
@@ -223,12 +223,11 @@ fn run_pass<'r>(
     Ok(ended)
 }
 
-fn note(epoch: usize, best: f64) -> String {
-    if best > 0.0 {
-        format!("epoch {epoch}, best val top-1 {:.2} %", 100.0 * best)
-    } else {
-        format!("epoch {epoch}")
-    }
+fn note(epoch: usize, pass: Pass, heads: usize, best: f64) -> String {
+    let of_heads = if heads == 1 { String::new() } else { format!(" of {heads} heads") };
+    let best =
+        if best > 0.0 { format!(", best val top-1 {:.2} %", 100.0 * best) } else { String::new() };
+    format!("epoch {epoch}/{}{of_heads}{best}", pass.epochs)
 }
 
 fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Error> {
