@@ -1,10 +1,13 @@
 //! Writing a whole file beside its place and renaming it there.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+
+/// Bytes of a file that are read at a time for its digest.
+const DIGESTED_AT_ONCE: usize = 16 << 20;
 
 /// The ending of a file that is not yet in its place.
 const TEMPORARY: &str = ".tmp";
@@ -77,14 +80,22 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The BLAKE3 digest of a file's bytes, in hexadecimal, read through a memory map by all cores.
+/// The BLAKE3 digest of a file's bytes, in hexadecimal, computed by all cores. The file is read, not
+/// mapped, so that its size does not count as this program's memory.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub fn digest_of_file(path: &Path) -> Result<String, Error> {
+    let mut file = File::open(path).map_err(Error::at("open", path))?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(Error::at("read", path))?;
-    Ok(hasher.finalize().to_hex().to_string())
+    let mut buffer = vec![0; DIGESTED_AT_ONCE];
+    loop {
+        let read = file.read(&mut buffer).map_err(Error::at("read", path))?;
+        if read == 0 {
+            return Ok(hasher.finalize().to_hex().to_string());
+        }
+        hasher.update_rayon(&buffer[..read]);
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {
