@@ -9,7 +9,8 @@ cache of that size is there, the array is made up: the rate does not depend on t
 Rates are rows x heads a second; the peers train one head at a time, so for several heads theirs
 is that of one after the other. A ratio is the median over the rounds of ours against the fastest
 by its median of PyTorch's two and Keras as it comes. The share is that of this machine's
-matrix-product rate, as PyTorch measures it, in the multiplications that the head needs.
+matrix-product rate, as PyTorch measures it, in the multiplications that a dense product would
+need: ours leaves out inputs that are zero, so it can be above 100 %.
 
 Results: a table and `artifacts/bench/head.json`.
 """
