@@ -86,6 +86,7 @@ fn broken_csv_files() {
     replace(&with_field(7, 784, "256"), &[file, "line 7", "'pixel783'", "'256'"]);
     replace(&with_field(7, 10, "-1"), &[file, "line 7", "'pixel9'", "'-1'"]);
     replace(&with_field(9, 10, ""), &[file, "line 9", "'pixel9'", "''"]);
+    replace(&with_field(3, 0, "2000000000"), &[file, "line 3", "'label'", "0 to 65535"]);
     replace(&with_field(3, 0, "seven"), &[file, "line 3", "'label'", "'seven'"]);
     replace(
         &with_line(4, lines[3].rsplit_once(',').unwrap().0.to_owned()),

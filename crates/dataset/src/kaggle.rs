@@ -15,7 +15,10 @@ use polars::prelude::{
 use crate::{Error, GrayImages, Samples};
 
 const LABEL: &str = "label";
-const LABELS: &str = "a class number, 0 or more";
+const LABELS: &str = "a class number from 0 to 65535";
+/// Largest class number: every class up to the largest label gets a name, so that one absurd label
+/// would take all memory.
+const MAX_LABEL: i32 = 65_535;
 const PIXELS: &str = "a whole number from 0 to 255";
 
 /// Reads a training or a test file; `labelled` says which.
@@ -50,7 +53,7 @@ pub(crate) fn read(path: &Path, labelled: bool) -> Result<Samples, Error> {
             images.pixels[row * side * side + index] = number as u8;
         }
     }
-    let labels = match labels.first().map(|column| numbers(column, i32::MAX)) {
+    let labels = match labels.first().map(|column| numbers(column, MAX_LABEL)) {
         None => None,
         Some(Some(labels)) => Some(labels.into_iter().map(i64::from).collect()),
         Some(None) => {
@@ -138,7 +141,8 @@ fn find_fault(path: &Path, columns: &[String]) -> Result<(), Error> {
             return Err(Error::RaggedLine { path, line, found, expected });
         }
         for (field, column) in fields(&text).zip(columns) {
-            let (most, expected) = if column == LABEL { (i32::MAX, LABELS) } else { (255, PIXELS) };
+            let (most, expected) =
+                if column == LABEL { (MAX_LABEL, LABELS) } else { (255, PIXELS) };
             let good = field.parse().is_ok_and(|number: i32| (0..=most).contains(&number));
             if !good {
                 let (column, found) = (column.clone(), field.to_owned());

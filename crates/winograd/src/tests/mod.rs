@@ -9,7 +9,6 @@ mod layers;
 mod matrices;
 mod plans;
 mod special;
-mod speed;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
