@@ -26,10 +26,11 @@ fn moment(index: usize) -> f64 {
 }
 
 /// Runs `command` over and over, each time killed at another moment of the time that it takes when
-/// left alone; returns how many runs were killed before they ended.
-fn kill_over_and_over(command: &dyn Fn() -> assert_cmd::Command, whole: Duration) -> usize {
-    let mut killed = 0;
-    for index in 1..=kills() {
+/// left alone, until so many kills came before it had ended. Where one came too late, since the
+/// machine was busy when the time was taken, `output` is removed and the time halved.
+fn kill_over_and_over(command: &dyn Fn() -> assert_cmd::Command, output: &Path, whole: Duration) {
+    let (mut killed, mut whole) = (0, whole);
+    for index in 1.. {
         let command = command();
         let mut child = Command::new(command.get_program())
             .args(command.get_args())
@@ -37,14 +38,26 @@ fn kill_over_and_over(command: &dyn Fn() -> assert_cmd::Command, whole: Duration
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(whole.mul_f64(1.1 * moment(index)));
-        if child.try_wait().unwrap().is_none() {
-            killed += 1;
-        }
+        std::thread::sleep(whole.mul_f64(moment(index)));
+        let ended = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
+        if ended {
+            whole /= 2;
+            remove(output);
+        } else {
+            killed += 1;
+        }
+        if killed == kills() {
+            return;
+        }
+        assert!(index < 20 * kills(), "the program ends before it can be killed");
     }
-    killed
+}
+
+fn remove(path: &Path) {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.unwrap();
 }
 
 /// Path (relative) and digest of every file, temporary ones left out: a kill may leave some.
@@ -84,8 +97,7 @@ fn a_killed_extraction_ends_in_the_same_bytes() {
         workplace.run("digits", &["--batch-size=16", "--size=48", &out])
     };
     let whole = time(|| drop(path_from(run("reference"))));
-    let killed = kill_over_and_over(&|| run("features"), whole);
-    assert!(killed > 0, "the kills came too late to be of use");
+    kill_over_and_over(&|| run("features"), &workplace.path("features"), whole);
     let cache = path_from(run("features"));
     let reference = workplace.path("reference").join(cache.file_name().unwrap());
     assert_eq!(digests(&cache), digests(&reference));
@@ -100,10 +112,10 @@ fn a_killed_training_ends_in_the_same_head() {
     let cache = workplace.extract();
     let train = |out: &str| {
         let out = format!("--out={}", workplace.path(out).display());
-        workplace.train(&cache, &["--epochs=40", &out])
+        workplace.train(&cache, &["--epochs=400", &out])
     };
     let whole = time(|| drop(path_from(train("reference"))));
-    assert!(kill_over_and_over(&|| train("runs"), whole) > 0);
+    kill_over_and_over(&|| train("runs"), &workplace.path("runs"), whole);
     let run = path_from(train("runs"));
     let reference = workplace.path("reference").join(run.file_name().unwrap());
     let head = |run: &Path| fs::read(run.join("head.safetensors")).unwrap();
@@ -120,13 +132,13 @@ fn a_killed_import_leaves_whole_weights_or_none() {
         command
     };
     let whole = time(|| drop(path_from(import("reference.safetensors"))));
+    let reference = fs::read(workplace.path("reference.safetensors")).unwrap();
+    let weights = workplace.path("weights/vgg16.safetensors");
     for _ in 0..3 {
-        assert!(kill_over_and_over(&|| import("weights/vgg16.safetensors"), whole) > 0);
-        let weights = workplace.path("weights/vgg16.safetensors");
-        let reference = fs::read(workplace.path("reference.safetensors")).unwrap();
+        kill_over_and_over(&|| import("weights/vgg16.safetensors"), &weights, whole);
         if weights.exists() {
             assert!(fs::read(&weights).unwrap() == reference, "a torn file");
-            fs::remove_file(&weights).unwrap();
+            remove(&weights);
         }
     }
 }

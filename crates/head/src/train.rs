@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use feature_cache::{Cache, SplitName};
 use fused_head::{HeadConfig, Parameters, Trainer};
@@ -18,6 +18,9 @@ use crate::{
 
 /// Rows of a batch when nothing is learned from it.
 const EVALUATION_BATCH: usize = 1024;
+/// Shortest time between two recordings of the epochs done: an epoch can take less than a flush of
+/// the disk.
+const RECORD_EVERY: Duration = Duration::from_secs(2);
 /// Most heads of one pass: more gain little speed, and an interruption costs the whole pass.
 const MAX_HEADS: usize = 16;
 
@@ -147,7 +150,8 @@ struct HeadInTraining<'r> {
     run: &'r Run,
     epochs: Vec<EpochMetrics>,
     tally: Tally,
-    digest: String,
+    /// The head's file after the last epoch done.
+    file: Vec<u8>,
 }
 
 /// Trains the heads of a pass to their last epoch.
@@ -172,6 +176,7 @@ fn run_pass<'r>(
     let mut heads: Vec<HeadInTraining<'_>> = runs.iter().map(HeadInTraining::new).collect();
     let total = (rows * pass.epochs * heads.len()) as u64;
     let mut progress = Progress::new("train", "rows x heads", total, 0);
+    let mut recorded = Instant::now();
     let (mut best, mut rates) = (0.0f64, vec![0.0; heads.len()]);
     for epoch in 1..=pass.epochs {
         let started = Instant::now();
@@ -210,8 +215,11 @@ fn run_pass<'r>(
         for (index, head) in heads.iter_mut().enumerate() {
             best = best.max(validated[index].map_or(0.0, |metrics| metrics.top1));
             head.end_epoch(epoch, validated[index], rates[index], seconds)?;
-            let parameters = to_safetensors(&trainer.parameters(index));
-            head.digest = head.run.record(&head.epochs, &parameters)?;
+            head.file = to_safetensors(&trainer.parameters(index));
+        }
+        if recorded.elapsed() >= RECORD_EVERY && epoch < pass.epochs {
+            heads.iter().try_for_each(|head| head.record().map(drop))?;
+            recorded = Instant::now();
         }
     }
     progress.finish(total, &note(pass.epochs, pass, heads.len(), best));
@@ -270,7 +278,7 @@ fn interrupt(heads: &[HeadInTraining<'_>], epochs: usize) -> Result<Error, Error
 
 impl<'r> HeadInTraining<'r> {
     fn new(run: &'r Run) -> HeadInTraining<'r> {
-        HeadInTraining { run, epochs: Vec::new(), tally: Tally::default(), digest: String::new() }
+        HeadInTraining { run, epochs: Vec::new(), tally: Tally::default(), file: Vec::new() }
     }
 
     fn learning_rate(&self, step: usize, steps: usize) -> f64 {
@@ -304,13 +312,19 @@ impl<'r> HeadInTraining<'r> {
         Ok(())
     }
 
+    /// Writes the epochs done and the head after them; returns the head's digest.
+    fn record(&self) -> Result<String, Error> {
+        self.run.record(&self.epochs, &self.file)
+    }
+
     fn finish(&self, interrupted: bool) -> Result<(), Error> {
+        let head_digest = self.record()?;
         let seconds: f64 = self.epochs.iter().map(|epoch| epoch.seconds).sum();
         self.run.finish(&Summary {
             last: *self.epochs.last().expect("at least one epoch was trained"),
             interrupted,
             seconds_an_epoch: seconds / self.epochs.len() as f64,
-            head_digest: self.digest.clone(),
+            head_digest,
         })
     }
 }
