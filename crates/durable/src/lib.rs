@@ -1,17 +1,30 @@
 //! Files that are either whole or absent, whatever happens while they are written.
 //!
 //! In: a path and bytes. Out: the file under its final name, or an error that names the path, with
-//! whatever stood there before untouched. The invariant: a reader never sees a torn file, and a
-//! file that was reported as written survives a power cut.
+//! whatever stood there before untouched. The invariants: a reader never sees a torn file; a file
+//! that was reported as written survives a power cut; and after a failed write or flush nothing
+//! that it concerned is reported as written.
 
+mod digest;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(not(feature = "faults"))]
+#[path = "no_faults.rs"]
+mod faults;
+mod file;
 mod lock;
+mod operation;
 mod replace;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
+
+pub use digest::digest_of_file;
+pub use file::File;
 pub use lock::{Lock, Locked};
-pub use replace::{digest_of_file, remove_leftovers, replace, replace_with, sync_folder};
+pub use replace::{Temporary, make_folder, remove, remove_leftovers, replace, sync_folder};
 
 /// A failed operation on one file.
 #[derive(Debug)]
@@ -20,6 +33,8 @@ pub struct Error {
     pub action: &'static str,
     /// The file or folder it was done to.
     pub path: PathBuf,
+    /// Bytes that have to be written yet, where that is known.
+    pub needed: Option<u64>,
     /// What the operating system said.
     pub source: io::Error,
 }
@@ -28,7 +43,12 @@ impl Error {
     /// The error of doing `action` to `path`, for use with `map_err`.
     pub fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_path_buf();
-        move |source| Error { action, path, source }
+        move |source| Error { action, path, needed: None, source }
+    }
+
+    /// The same error, which says how many bytes are needed if the cause is want of space.
+    pub fn needing(self, bytes: u64) -> Error {
+        Error { needed: Some(bytes), ..self }
     }
 
     /// Whether the cause is a full disk or an exhausted quota.
@@ -44,7 +64,11 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "could not {} {}", self.action, self.path.display())?;
         if self.is_out_of_space() {
-            write!(f, ": no space is left there; free some and give the same command again")?;
+            write!(f, ": no space is left there")?;
+            if let Some(bytes) = self.needed {
+                write!(f, ", and {} more are needed", ByteSize(bytes).display().iec())?;
+            }
+            write!(f, "; free some and give the same command again")?;
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! One writer at a time, by an advisory lock that the kernel releases when its holder dies.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use same_file::Handle;
+
+use crate::operation::Operation;
+use crate::{Error, faults};
 
 /// The exclusive right to write, held until dropped.
 #[derive(Debug)]
@@ -26,20 +29,39 @@ pub enum Locked {
 }
 
 impl Lock {
+    /// Who holds the lock at `path`: nothing if nobody does. Unlike [`Lock::acquire`], it leaves the
+    /// folder as it is.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be read.
+    pub fn holder(path: &Path) -> Result<Option<String>, Error> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::at("open the lock file", path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file, path)?)),
+            Err(TryLockError::Error(error)) => Err(Error::at("lock", path)(error)),
+        }
+    }
+
     /// Takes the lock at `path` if nobody holds it. The file is made if it is missing.
     ///
     /// # Errors
     /// If the file cannot be made, read or written.
     pub fn acquire(path: &Path) -> Result<Locked, Error> {
-        let mut file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Locked::Ours(Lock::held(file, path)?)),
-            Err(TryLockError::WouldBlock) => {
-                let mut by = String::new();
-                file.read_to_string(&mut by).map_err(Error::at("read the lock file", path))?;
-                Ok(Locked::Held { by: by.trim().to_owned() })
+        loop {
+            let mut file = open(path)?;
+            match file.try_lock() {
+                Ok(()) if !is_at(&file, path)? => {}
+                Ok(()) => return Ok(Locked::Ours(Lock::held(file, path)?)),
+                Err(TryLockError::WouldBlock) => {
+                    return Ok(Locked::Held { by: read_holder(&mut file, path)? });
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::at("lock", path)(error)),
             }
-            Err(TryLockError::Error(error)) => Err(Error::at("lock", path)(error)),
         }
     }
 
@@ -48,19 +70,41 @@ impl Lock {
     /// # Errors
     /// As [`Lock::acquire`].
     pub fn wait(path: &Path) -> Result<Lock, Error> {
-        let file = open(path)?;
-        file.lock().map_err(Error::at("lock", path))?;
-        Lock::held(file, path)
+        loop {
+            let file = open(path)?;
+            file.lock().map_err(Error::at("lock", path))?;
+            if is_at(&file, path)? {
+                return Lock::held(file, path);
+            }
+        }
     }
 
     /// Writes into the locked file who we are.
     fn held(mut file: File, path: &Path) -> Result<Lock, Error> {
-        file.set_len(0)
+        faults::before(Operation::Write)
+            .and_then(|()| file.set_len(0))
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "process {}", std::process::id()))
             .map_err(Error::at("write the lock file", path))?;
         Ok(Lock { file, path: path.to_path_buf() })
     }
+}
+
+/// Whether the locked file is still the one of that name. Its last holder removed it between our
+/// opening and our locking otherwise, and somebody else may hold another file of the same name.
+fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
+    let ours = file.try_clone().and_then(Handle::from_file).map_err(Error::at("lock", path))?;
+    match Handle::from_path(path) {
+        Ok(there) => Ok(ours == there),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::at("lock", path)(error)),
+    }
+}
+
+fn read_holder(file: &mut File, path: &Path) -> Result<String, Error> {
+    let mut by = String::new();
+    file.read_to_string(&mut by).map_err(Error::at("read the lock file", path))?;
+    Ok(by.trim().to_owned())
 }
 
 fn open(path: &Path) -> Result<File, Error> {
@@ -71,8 +115,8 @@ fn open(path: &Path) -> Result<File, Error> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while still held: whoever opened the file before and gets the lock next looks at
-        // the state of the folder again. Failing to tidy up is harmless.
+        // Removed while still held: whoever opened the file before and locks it next finds that it
+        // is gone, and makes another. Failing to tidy up is harmless.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();
     }
@@ -88,8 +132,31 @@ mod tests {
         let path = folder.path().join(".lock");
         let Locked::Ours(first) = Lock::acquire(&path).unwrap() else { panic!("must be free") };
         let Locked::Held { by } = Lock::acquire(&path).unwrap() else { panic!("must be held") };
+        assert_eq!(Lock::holder(&path).unwrap().as_deref(), Some(by.as_str()));
         assert_eq!(by, format!("process {}", std::process::id()));
         drop(first);
+        assert_eq!(Lock::holder(&path).unwrap(), None);
         assert!(matches!(Lock::acquire(&path).unwrap(), Locked::Ours(_)));
+    }
+
+    #[test]
+    fn of_many_one_at_a_time_has_it() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let holders = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let lock = Lock::wait(&path).unwrap();
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 }

@@ -1,13 +1,11 @@
 //! Writing a whole file beside its place and renaming it there.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
-
-/// Bytes of a file that are read at a time for its digest.
-const DIGESTED_AT_ONCE: usize = 16 << 20;
+use crate::operation::Operation;
+use crate::{Error, File, faults};
 
 /// The ending of a file that is not yet in its place.
 const TEMPORARY: &str = ".tmp";
@@ -17,40 +15,82 @@ const TEMPORARY: &str = ".tmp";
 ///
 /// # Errors
 /// If the folder cannot be made, or the file cannot be written, flushed or renamed; `path` is then
-/// as it was.
+/// as it was. If the folder cannot be flushed, the new file is there, whole, but a power cut may
+/// still undo the renaming.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    replace_with(path, |file| file.write_all(bytes))
+    let needing = |error: Error| error.needing(bytes.len() as u64);
+    make_folder(folder_of(path)).map_err(needing)?;
+    let temporary = Temporary::beside(path);
+    let written = File::create(temporary.path()).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync()
+    });
+    written.map_err(Error::at("write", path)).map_err(needing)?;
+    temporary.put_in_place().map_err(needing)
 }
 
-/// As [`replace`], for content that `write` produces piece by piece.
+/// The name of a file that is to be put in a place when it is whole. Dropped before that, the file
+/// is removed.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    place: PathBuf,
+}
+
+impl Temporary {
+    /// A name in the folder of `place`. One a process, so that two processes never write into the
+    /// same temporary file; a leftover of a killed one is overwritten when its number comes round
+    /// again, and is ignored until then.
+    pub fn beside(place: &Path) -> Temporary {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(place.file_name().unwrap_or_default());
+        name.push(format!(".{}{TEMPORARY}", std::process::id()));
+        Temporary { path: place.with_file_name(name), place: place.to_path_buf() }
+    }
+
+    /// The name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the file, written and flushed, in its place.
+    ///
+    /// # Errors
+    /// If it cannot be renamed or the folder cannot be flushed.
+    pub fn put_in_place(self) -> Result<(), Error> {
+        faults::before(Operation::Rename)
+            .and_then(|()| fs::rename(&self.path, &self.place))
+            .map_err(Error::at("put in place", &self.place))?;
+        sync_folder(folder_of(&self.place))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Nothing is there if it was put in its place. Otherwise something went wrong, and that is
+        // the error to report; a leftover is harmless.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes a folder and those it lies in, as far as they are missing, so that they survive a power
+/// cut.
 ///
 /// # Errors
-/// As [`replace`]; an error of `write` is reported against `path`.
-pub fn replace_with(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<(), Error> {
-    let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(Error::at("make the folder", folder))?;
-    let temporary = temporary_name(path);
-    let result = write_synced(&temporary, write)
-        .map_err(Error::at("write", path))
-        .and_then(|()| fs::rename(&temporary, path).map_err(Error::at("put in place", path)));
-    if result.is_err() {
-        // The error that led here is the one to report; a leftover is harmless.
-        let _ = fs::remove_file(&temporary);
+/// If one cannot be made, or the folder that it lies in cannot be flushed.
+pub fn make_folder(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
     }
-    result?;
-    sync_folder(folder)
-}
-
-fn write_synced(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    write(&mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    let parent = folder_of(path);
+    make_folder(parent)?;
+    let made = faults::before(Operation::MakeFolder).and_then(|()| fs::create_dir(path));
+    match made {
+        // Somebody else made it just now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made.map_err(Error::at("make the folder", path))?,
+    }
+    sync_folder(parent)
 }
 
 /// Flushes the entries of a folder, so that a rename or a new file in it survives a power cut.
@@ -58,9 +98,19 @@ fn write_synced(
 /// # Errors
 /// If the folder cannot be opened or flushed.
 pub fn sync_folder(folder: &Path) -> Result<(), Error> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
+    faults::sync(|| fs::File::open(folder)?.sync_all())
         .map_err(Error::at("flush the folder", folder))
+}
+
+/// Removes a file if it is there.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match faults::before(Operation::Remove).and_then(|()| fs::remove_file(path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::at("remove", path)),
+    }
 }
 
 /// Removes what killed processes left of files that they were about to put into `folder`. Only for
@@ -72,30 +122,16 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     let at = || Error::at("tidy up", folder);
     for entry in fs::read_dir(folder).map_err(at())? {
         let path = entry.map_err(at())?.path();
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        if name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes()) {
-            fs::remove_file(&path).map_err(Error::at("remove", &path))?;
+        if is_leftover(&path) {
+            remove(&path)?;
         }
     }
     Ok(())
 }
 
-/// The BLAKE3 digest of a file's bytes, in hexadecimal, computed by all cores. The file is read, not
-/// mapped, so that its size does not count as this program's memory.
-///
-/// # Errors
-/// If the file cannot be read.
-pub fn digest_of_file(path: &Path) -> Result<String, Error> {
-    let mut file = File::open(path).map_err(Error::at("open", path))?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; DIGESTED_AT_ONCE];
-    loop {
-        let read = file.read(&mut buffer).map_err(Error::at("read", path))?;
-        if read == 0 {
-            return Ok(hasher.finalize().to_hex().to_string());
-        }
-        hasher.update_rayon(&buffer[..read]);
-    }
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -105,39 +141,71 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// One name a process, so that two processes never write into the same temporary file; a leftover
-/// of a killed one is overwritten when its number comes round again, and is ignored until then.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}{TEMPORARY}", std::process::id()));
-    path.with_file_name(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Fault, inject};
 
-    #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_leftover() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        replace(&path, b"old").unwrap();
-        let error = replace_with(&path, |file| {
-            file.write_all(b"half of the n")?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
-        })
-        .unwrap_err();
-        assert!(error.is_out_of_space());
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
+        inject(Fault::ShortWrite, usize::MAX, action).0
     }
 
     #[test]
-    fn missing_folders_are_made() {
+    fn whatever_fails_the_file_is_the_old_one_or_the_new_one_and_alone() {
+        let mut refused = 0;
+        for fault in Fault::ALL {
+            for index in 0.. {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("a/b/file");
+                undisturbed(|| replace(&path, b"old")).unwrap();
+                let new = path.with_file_name("new/file");
+                let replace_both =
+                    || replace(&path, b"the new one").and_then(|()| replace(&new, b"another"));
+                let (replaced, struck) = inject(fault, index, replace_both);
+                if !struck {
+                    replaced.unwrap();
+                    break;
+                }
+                match replaced {
+                    Ok(()) => assert!(fault.is_harmless(), "{fault:?} {index}"),
+                    Err(error) => {
+                        assert!(!fault.is_harmless(), "{fault:?} {index}: {error}");
+                        assert!(error.path.starts_with(folder.path()), "{error}");
+                        assert_eq!(error.is_out_of_space(), fault == Fault::FullDisk);
+                        let says = error.to_string();
+                        assert_eq!(says.contains("B more are needed"), fault == Fault::FullDisk);
+                        refused += 1;
+                    }
+                }
+                let found = fs::read(&path).unwrap();
+                assert!(found == b"old" || found == b"the new one", "{fault:?} {index}");
+                assert!(!new.exists() || fs::read(&new).unwrap() == b"another");
+                let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+                let names = entries.map(|entry| entry.unwrap().file_name());
+                assert!(names.into_iter().all(|name| name == "file" || name == "new"));
+                undisturbed(replace_both).unwrap();
+                assert_eq!(fs::read(&path).unwrap(), b"the new one");
+                assert_eq!(fs::read(&new).unwrap(), b"another");
+            }
+        }
+        // Create, write, flush, rename and flush the folder, twice; make a folder and flush its
+        // parent: each can fail in two ways.
+        assert_eq!(refused, 24);
+    }
+
+    #[test]
+    fn after_a_failed_flush_the_file_must_be_opened_again() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b/file");
-        replace(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let path = folder.path().join("file");
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"flushed").unwrap();
+        file.sync().unwrap();
+        file.write_all(b" lost").unwrap();
+        let (synced, _) = inject(Fault::DeviceError, 0, || file.sync());
+        synced.unwrap_err();
+        file.sync().unwrap_err();
+        file.write_all(b"more").unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"flushed\0\0\0\0\0");
+        File::open(&path).unwrap().sync().unwrap();
     }
 }

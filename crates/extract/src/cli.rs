@@ -1,12 +1,12 @@
 //! The command line: its flags, and what each command prints.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
-use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, Table, positive, say};
+use feature_cache::{Cache, Dtype, Verification, unfinished};
+use terminal::{HumanBytes, Progress, Table, positive, say};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -138,7 +138,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run(args),
             Command::ImportWeights(args) => import_weights(args),
-            Command::Verify(args) => verify(&args.open()?),
+            Command::Verify(args) => verify(&args.folder()?),
             Command::Inspect { cache, json } => inspect(&cache.open()?, json),
             Command::Status(args) => status(&args.out),
             Command::Gc { out, yes } => gc(&out.out, yes),
@@ -147,12 +147,15 @@ impl Cli {
 }
 
 impl CacheArgs {
+    fn folder(&self) -> Result<PathBuf, Error> {
+        match &self.features {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(feature_cache::newest(&self.out.out)?),
+        }
+    }
+
     fn open(&self) -> Result<Cache, Error> {
-        let folder = match &self.features {
-            Some(folder) => folder.clone(),
-            None => feature_cache::newest(&self.out.out)?,
-        };
-        Ok(Cache::open(&folder)?)
+        Ok(Cache::open(&self.folder()?)?)
     }
 }
 
@@ -217,21 +220,22 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify(cache: &Cache) -> Result<(), Error> {
-    let progress =
-        std::sync::Mutex::new(terminal::Progress::new("verify", "bytes", cache.bytes(), 0));
-    let done = AtomicU64::new(0);
-    let verification = cache.verify(|bytes| {
-        let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if let Ok(mut progress) = progress.lock() {
-            progress.update(done, "");
-        }
+fn verify(folder: &Path) -> Result<(), Error> {
+    const MIB: u64 = 1 << 20;
+    let progress: Mutex<Option<Progress>> = Mutex::new(None);
+    let Verification { files, bytes } = Cache::verify(folder, |done, total| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress =
+            progress.get_or_insert_with(|| Progress::new("verify", "MiB", total / MIB, 0));
+        progress.update(done / MIB, "");
     })?;
+    if let Some(progress) = progress.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        progress.finish(bytes / MIB, "");
+    }
     println!(
-        "{}: {} files, {}, every digest as recorded",
-        cache.folder().display(),
-        verification.files,
-        HumanBytes(verification.bytes),
+        "{}: {files} files, {}, every digest as recorded",
+        folder.display(),
+        HumanBytes(bytes),
     );
     Ok(())
 }

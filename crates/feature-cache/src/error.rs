@@ -92,6 +92,19 @@ pub enum Error {
         /// Digest of the bytes on disk.
         found: String,
     },
+    /// More than one file is at fault.
+    #[error(
+        "{} of {files} files of {} are missing or damaged:{}",
+        problems.len(), path.display(), list(problems)
+    )]
+    Damaged {
+        /// The cache folder.
+        path: PathBuf,
+        /// Files that the manifest names.
+        files: usize,
+        /// What is wrong, an entry a file.
+        problems: Vec<Error>,
+    },
     /// A `.npy` file's header says something else than the manifest.
     #[error(
         "{}: the .npy header does not agree with the manifest: expected {expected}, \
@@ -178,4 +191,21 @@ impl Error {
     pub fn is_bad_input(&self) -> bool {
         !matches!(self, Error::File(_) | Error::Held { .. })
     }
+
+    /// The same error, which says how many bytes are needed if the cause is want of space.
+    pub fn needing(self, bytes: u64) -> Error {
+        match self {
+            Error::File(error) => Error::File(error.needing(bytes)),
+            other => other,
+        }
+    }
+}
+
+/// A line for each error, with its cause.
+fn list(errors: &[Error]) -> String {
+    let line = |error: &Error| match std::error::Error::source(error) {
+        Some(cause) => format!("\n- {error}: {cause}"),
+        None => format!("\n- {error}"),
+    };
+    errors.iter().map(line).collect()
 }

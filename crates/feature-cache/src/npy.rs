@@ -3,10 +3,10 @@
 //!
 //! Headers come from and go through `ndarray-npy`; this module adds streaming and half precision.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use durable::File;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
@@ -48,23 +48,19 @@ impl ArrayWriter {
         row_shape: &[usize],
         dtype: Dtype,
     ) -> Result<ArrayWriter, Error> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .map_err(durable::Error::at("make", path))?;
+        let mut file = File::create(path).map_err(durable::Error::at("make", path))?;
         let shape: Vec<usize> = [rows].iter().chain(row_shape).copied().collect();
-        match dtype {
-            Dtype::F32 => write_zeroed_npy::<f32, _>(&file, IxDyn(&shape)),
-            Dtype::F16 => write_zeroed_npy::<Half, _>(&file, IxDyn(&shape)),
-        }
+        file.write_with(|file| match dtype {
+            Dtype::F32 => write_zeroed_npy::<f32, _>(file, IxDyn(&shape)),
+            Dtype::F16 => write_zeroed_npy::<Half, _>(file, IxDyn(&shape)),
+        })
         .map_err(|error| match error {
             WriteNpyError::Io(error) => error,
             error => std::io::Error::other(error),
         })
         .map_err(durable::Error::at("make", path))?;
+        // The rows that are going to be recorded are no use without the name to find them by.
+        durable::sync_folder(path.parent().expect("a file lies in a folder"))?;
         ArrayWriter::attach(path, file, rows, row_shape, dtype)
     }
 
@@ -82,7 +78,7 @@ impl ArrayWriter {
         rows_done: usize,
         digest: &str,
     ) -> Result<Option<ArrayWriter>, Error> {
-        let file = match File::options().read(true).write(true).open(path) {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(durable::Error::at("open", path)(error).into()),
@@ -114,7 +110,7 @@ impl ArrayWriter {
     ) -> Result<ArrayWriter, Error> {
         let row_len = row_shape.iter().product();
         let at = || durable::Error::at("read the header of", path);
-        let bytes = file.metadata().map_err(at())?.len();
+        let bytes = file.len().map_err(at())?;
         let header_len = (bytes as usize).saturating_sub(rows * row_len * dtype.bytes());
         let mut header = vec![0; header_len];
         file.seek(SeekFrom::Start(0)).map_err(at())?;
@@ -134,7 +130,8 @@ impl ArrayWriter {
     /// Adds whole rows: a multiple of the row's length, C order.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If they cannot be written, or an earlier call failed: the file must then be opened again by
+    /// [`ArrayWriter::resume`].
     ///
     /// # Panics
     /// If `values` is no whole number of rows, or more than are missing.
@@ -165,9 +162,9 @@ impl ArrayWriter {
     /// Flushes the rows written so far to the disk and returns the digest of header and rows.
     ///
     /// # Errors
-    /// If flushing fails: the rows may then be lost.
-    pub fn checkpoint(&self) -> Result<String, Error> {
-        self.file.sync_data().map_err(durable::Error::at("flush", &self.path))?;
+    /// If flushing fails, or an earlier call failed: the rows since the last flush may be lost.
+    pub fn checkpoint(&mut self) -> Result<String, Error> {
+        self.file.sync().map_err(durable::Error::at("flush", &self.path))?;
         Ok(self.digest())
     }
 
@@ -178,7 +175,7 @@ impl ArrayWriter {
     ///
     /// # Panics
     /// If rows are missing.
-    pub fn finish(self) -> Result<(u64, String), Error> {
+    pub fn finish(mut self) -> Result<(u64, String), Error> {
         assert_eq!(self.rows_done, self.rows, "rows are missing");
         let digest = self.checkpoint()?;
         Ok((self.bytes, digest))
@@ -244,7 +241,7 @@ impl ViewElement for Half {
 /// A memory map of a file.
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
-    let file = File::open(path).map_err(durable::Error::at("open", path))?;
+    let file = std::fs::File::open(path).map_err(durable::Error::at("open", path))?;
     // SAFETY: caches are written once and then left alone; who changes a file while it is read
     // sees wrong numbers or a bus error, as with every memory map, and `verify` finds the change.
     let map = unsafe { Mmap::map(&file) };

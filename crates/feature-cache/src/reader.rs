@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -11,10 +12,7 @@ use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
 use crate::npy::{check_header, map};
-use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Split, SplitName, files};
-
-/// Bytes whose digest is computed at a time: enough for all cores.
-const VERIFIED_AT_ONCE: usize = 64 << 20;
+use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Part, Split, SplitName, files};
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
 /// size it records.
@@ -40,6 +38,18 @@ impl Cache {
     /// # Errors
     /// If there is no manifest, or it does not agree with the files.
     pub fn open(folder: &Path) -> Result<Cache, Error> {
+        let cache = Cache::read(folder)?;
+        for file in cache.files()? {
+            file.check_size()?;
+        }
+        for &split in cache.manifest.splits.keys() {
+            cache.split(split)?;
+        }
+        Ok(cache)
+    }
+
+    /// Reads and checks the manifest alone.
+    fn read(folder: &Path) -> Result<Cache, Error> {
         let path = folder.join(files::MANIFEST);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -51,23 +61,7 @@ impl Cache {
         let text =
             String::from_utf8(text).map_err(|_| Error::ManifestChanged { path: path.clone() })?;
         let manifest = Manifest::from_text(&text, &path)?;
-        let cache = Cache { folder: folder.to_path_buf(), manifest };
-        for (path, bytes, _) in cache.files()? {
-            let found = match fs::metadata(&path) {
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(Error::MissingFile { path });
-                }
-                Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
-            };
-            if found != bytes {
-                return Err(Error::WrongSize { path, expected: bytes, found });
-            }
-        }
-        for &split in cache.manifest.splits.keys() {
-            cache.split(split)?;
-        }
-        Ok(cache)
+        Ok(Cache { folder: folder.to_path_buf(), manifest })
     }
 
     /// The finished cache of these inputs under `root`, if there is one.
@@ -95,8 +89,11 @@ impl Cache {
 
     /// Bytes of all files that the manifest names.
     pub fn bytes(&self) -> u64 {
-        let splits = self.manifest.splits.values();
-        splits.flat_map(Split::files).map(|(_, bytes, _)| bytes).sum()
+        let bytes = |split: &Split| {
+            let parts: u64 = split.features.iter().map(|part| part.bytes).sum();
+            parts + split.labels.as_ref().map_or(0, |labels| labels.bytes) + split.ids.bytes
+        };
+        self.manifest.splits.values().map(bytes).sum()
     }
 
     /// Opens a split; its features are mapped, not read.
@@ -114,48 +111,73 @@ impl Cache {
         };
         let mut parts = Vec::new();
         for part in &split.features {
-            let path = self.path(&part.file)?;
-            let map = map(&path)?;
-            let [channels, height, width] = self.manifest.feature_shape;
-            let shape = [part.rows, channels, height, width];
-            let offset = check_header(&map, &path, &shape, self.manifest.inputs.dtype)?;
-            parts.push(MappedPart { first_row: part.first_row, rows: part.rows, map, offset });
+            parts.push(self.map_part(part)?);
         }
         Ok(SplitReader { cache: self, name, split, parts })
     }
 
-    /// Reads every file and checks its digest, in parallel; `progress` is told the bytes of each
-    /// file done.
+    fn map_part(&self, part: &Part) -> Result<MappedPart, Error> {
+        let path = self.path(&part.file)?;
+        let map = map(&path)?;
+        let [channels, height, width] = self.manifest.feature_shape;
+        let shape = [part.rows, channels, height, width];
+        let offset = check_header(&map, &path, &shape, self.manifest.inputs.dtype)?;
+        Ok(MappedPart { first_row: part.first_row, rows: part.rows, map, offset })
+    }
+
+    /// Reads every file of the cache in `folder` and checks its size, header and digest, with all
+    /// cores; `progress` is told the bytes done and those of all files.
     ///
     /// # Errors
-    /// The first damaged file.
-    pub fn verify(&self, progress: impl Fn(u64) + Sync) -> Result<Verification, Error> {
-        let files = self.files()?;
-        files.par_iter().try_for_each(|(path, bytes, digest)| {
-            let found = durable::digest_of_file(path)?;
-            if found != *digest {
-                let expected = (*digest).to_owned();
-                return Err(Error::WrongDigest { path: path.clone(), expected, found });
+    /// If there is no manifest or it is damaged; otherwise every damaged file.
+    pub fn verify(
+        folder: &Path,
+        progress: impl Fn(u64, u64) + Sync,
+    ) -> Result<Verification, Error> {
+        let cache = Cache::read(folder)?;
+        let files = cache.files()?;
+        let (done, total) = (AtomicU64::new(0), cache.bytes());
+        let progress = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+        let check = |file: &ListedFile<'_>| {
+            file.check_size()?;
+            if let Some(part) = file.part {
+                cache.map_part(part)?;
             }
-            progress(*bytes);
-            Ok(())
-        })?;
-        for &split in self.manifest.splits.keys() {
-            let split = self.split(split)?;
+            file.check_digest(progress)
+        };
+        let mut problems: Vec<Error> =
+            files.par_iter().filter_map(|file| check(file).err()).collect();
+        match problems.len() {
+            0 => {}
+            1 => return Err(problems.remove(0)),
+            _ => {
+                let (path, files) = (folder.to_path_buf(), files.len());
+                return Err(Error::Damaged { path, files, problems });
+            }
+        }
+        for &split in cache.manifest.splits.keys() {
+            let split = cache.split(split)?;
             split.ids()?;
             split.labels()?;
         }
-        Ok(Verification {
-            files: files.len(),
-            bytes: files.iter().map(|(_, bytes, _)| bytes).sum(),
-        })
+        Ok(Verification { files: files.len(), bytes: total })
     }
 
-    /// Path, size and digest of every file that the manifest names.
-    fn files(&self) -> Result<Vec<(PathBuf, u64, &str)>, Error> {
-        let splits = self.manifest.splits.values();
-        let files = splits.flat_map(Split::files);
-        files.map(|(file, bytes, digest)| Ok((self.path(file)?, bytes, digest))).collect()
+    /// Every file that the manifest names.
+    fn files(&self) -> Result<Vec<ListedFile<'_>>, Error> {
+        let mut files = Vec::new();
+        for split in self.manifest.splits.values() {
+            for part in &split.features {
+                let Part { file, bytes, digest, .. } = part;
+                let path = self.path(file)?;
+                files.push(ListedFile { path, bytes: *bytes, digest, part: Some(part) });
+            }
+            for FileEntry { file, bytes, digest } in split.labels.iter().chain([&split.ids]) {
+                let path = self.path(file)?;
+                files.push(ListedFile { path, bytes: *bytes, digest, part: None });
+            }
+        }
+        Ok(files)
     }
 
     fn path(&self, file: &str) -> Result<PathBuf, Error> {
@@ -164,15 +186,37 @@ impl Cache {
     }
 }
 
-impl Split {
-    /// Name, size and digest of every file.
-    fn files(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let parts = self.features.iter();
-        let parts = parts.map(|part| (part.file.as_str(), part.bytes, part.digest.as_str()));
-        let others = self.labels.iter().chain([&self.ids]);
-        let others = others
-            .map(|FileEntry { file, bytes, digest }| (file.as_str(), *bytes, digest.as_str()));
-        parts.chain(others)
+/// A file and what the manifest records of it.
+struct ListedFile<'a> {
+    path: PathBuf,
+    bytes: u64,
+    digest: &'a str,
+    /// Nothing if it does not hold features.
+    part: Option<&'a Part>,
+}
+
+impl ListedFile<'_> {
+    fn check_size(&self) -> Result<(), Error> {
+        let path = self.path.clone();
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() == self.bytes => Ok(()),
+            Ok(metadata) => {
+                Err(Error::WrongSize { path, expected: self.bytes, found: metadata.len() })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::MissingFile { path })
+            }
+            Err(error) => Err(durable::Error::at("read", &path)(error).into()),
+        }
+    }
+
+    fn check_digest(&self, progress: impl Fn(u64) + Sync) -> Result<(), Error> {
+        let found = durable::digest_of_file(&self.path, progress)?;
+        if found != self.digest {
+            let (path, expected) = (self.path.clone(), self.digest.to_owned());
+            return Err(Error::WrongDigest { path, expected, found });
+        }
+        Ok(())
     }
 }
 
@@ -221,15 +265,10 @@ impl SplitReader<'_> {
     /// # Errors
     /// If a file is damaged.
     pub fn verify_features(&self) -> Result<(), Error> {
-        for (part, mapped) in self.split.features.iter().zip(&self.parts) {
-            let path = self.cache.path(&part.file)?;
-            let mut hasher = blake3::Hasher::new();
-            for start in (0..mapped.map.len()).step_by(VERIFIED_AT_ONCE) {
-                let end = mapped.map.len().min(start + VERIFIED_AT_ONCE);
-                hasher.update_rayon(&mapped.map[start..end]);
-                release(&mapped.map, start, end - start);
-            }
-            check_digest(path, &part.digest, hasher.finalize())?;
+        for part in &self.split.features {
+            let Part { file, bytes, digest, .. } = part;
+            let path = self.cache.path(file)?;
+            ListedFile { path, bytes: *bytes, digest, part: Some(part) }.check_digest(|_| ())?;
         }
         Ok(())
     }

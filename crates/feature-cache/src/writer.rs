@@ -62,7 +62,7 @@ impl CacheWriter {
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
         spec.check()?;
         let folder = root.join(spec.inputs.folder_name());
-        fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
+        durable::make_folder(&folder)?;
         let lock = match Lock::acquire(&folder.join(files::LOCK))? {
             Locked::Ours(lock) => lock,
             Locked::Held { by } => return Err(Error::Held { path: folder, by }),
@@ -99,7 +99,7 @@ impl CacheWriter {
         let rows = spec.ids.len();
         let path = self.folder.join(files::features(split));
         let folder = self.folder.join(split.as_str());
-        fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
+        durable::make_folder(&folder)?;
         durable::remove_leftovers(&folder)?;
         let done = self.progress.splits.get(&split).cloned().unwrap_or_default();
         let (shape, dtype) = (&self.spec.feature_shape, self.spec.inputs.dtype);
@@ -165,7 +165,7 @@ impl CacheWriter {
         };
         durable::replace(&self.folder.join(files::MANIFEST), manifest.to_text().as_bytes())?;
         // The manifest supersedes it; a leftover is ignored.
-        let _ = fs::remove_file(self.folder.join(files::PROGRESS));
+        let _ = durable::remove(&self.folder.join(files::PROGRESS));
         Cache::open(&self.folder)
     }
 
