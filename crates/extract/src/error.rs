@@ -58,6 +58,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same error, which says how many bytes are needed if the cause is want of space.
+    pub(crate) fn needing(self, bytes: u64) -> Error {
+        match self {
+            Error::Cache(error) => Error::Cache(error.needing(bytes)),
+            other => other,
+        }
+    }
+
     /// Whose fault it is.
     pub fn failure(&self) -> Failure {
         match self {

@@ -49,16 +49,16 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     })?;
     let spec = specify(inputs, &backbone, &dataset);
     let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
-    let row_bytes = spec.feature_bytes() / std::cmp::max(rows_total as u64, 1);
     let bytes = spec.feature_bytes();
-    let mut writer = match CacheWriter::start(&config.out, spec)? {
+    let started = CacheWriter::start(&config.out, spec);
+    let mut writer = match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
         Started::Complete(cache) => {
             return Ok(Extraction { cache: *cache, images: 0, elapsed: Duration::ZERO });
         }
         Started::Unfinished(writer) => writer,
     };
     let rows_before = writer.rows_done();
-    check_room(&config.out, bytes - rows_before as u64 * row_bytes)?;
+    check_room(&config.out, room_needed(&writer))?;
     say(format!(
         "{}: {rows_total} images at {} px, {} of features as {}",
         writer.folder().display(),
@@ -87,8 +87,10 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     ));
     let started = Instant::now();
     for (name, split) in named_splits(&dataset) {
-        let rows = writer.split(name)?;
-        let outcome = run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool)?;
+        let needed = room_needed(&writer);
+        let rows = writer.split(name).map_err(|error| error.needing(needed))?;
+        let outcome = run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool);
+        let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
         if outcome == Outcome::Interrupted {
             return Err(Error::Interrupted {
                 path: writer.folder().to_path_buf(),
@@ -98,7 +100,8 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
         }
     }
     let elapsed = started.elapsed();
-    let cache = writer.finish()?;
+    let needed = room_needed(&writer);
+    let cache = writer.finish().map_err(|error| error.needing(needed))?;
     Ok(Extraction { cache, images: rows_total - rows_before, elapsed })
 }
 
@@ -157,11 +160,16 @@ fn specify(inputs: Inputs, backbone: &BackboneConfig, dataset: &Dataset) -> Cach
     }
 }
 
-fn check_room(path: &Path, bytes: u64) -> Result<(), Error> {
+/// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record
+/// is counted again: it is on the disk perhaps, or not.
+fn room_needed(writer: &CacheWriter) -> u64 {
+    writer.feature_bytes_left() + DISK_RESERVE
+}
+
+fn check_room(path: &Path, needed: u64) -> Result<(), Error> {
     let path: PathBuf = path.to_path_buf();
     let available =
         fs4::available_space(&path).map_err(durable::Error::at("look at the disk of", &path))?;
-    let needed = bytes + DISK_RESERVE;
     if available < needed {
         return Err(Error::NoRoom { path, needed, available });
     }

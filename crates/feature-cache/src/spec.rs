@@ -30,8 +30,11 @@ impl CacheSpec {
     /// The size of the features on disk in bytes; labels, ids and headers come to little beside it.
     pub fn feature_bytes(&self) -> u64 {
         let rows: usize = self.splits.values().map(|split| split.ids.len()).sum();
-        let row = self.feature_shape.iter().product::<usize>() * self.inputs.dtype.bytes();
-        rows as u64 * row as u64
+        rows as u64 * self.row_bytes()
+    }
+
+    pub(crate) fn row_bytes(&self) -> u64 {
+        (self.feature_shape.iter().product::<usize>() * self.inputs.dtype.bytes()) as u64
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

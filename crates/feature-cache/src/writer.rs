@@ -86,8 +86,13 @@ impl CacheWriter {
         self.progress.rows_done()
     }
 
-    /// Opens a split for writing where an earlier run left off. Its ids and labels are written at
-    /// once.
+    /// Bytes of the features that are not known to be on disk.
+    pub fn feature_bytes_left(&self) -> u64 {
+        let done = self.rows_done() as u64 * self.spec.row_bytes();
+        self.spec.feature_bytes().saturating_sub(done)
+    }
+
+    /// Opens a split for writing where an earlier run left off.
     ///
     /// # Errors
     /// If a file cannot be made, read or written.
@@ -110,7 +115,10 @@ impl CacheWriter {
         };
         let array = match resumed {
             Some(array) => array,
-            None => ArrayWriter::create(&path, rows, shape, dtype)?,
+            None => {
+                self.progress.splits.remove(&split);
+                ArrayWriter::create(&path, rows, shape, dtype)?
+            }
         };
         Ok(SplitWriter { cache: self, split, array, last_checkpoint: Instant::now() })
     }

@@ -18,7 +18,10 @@ mod pooled;
 mod predict;
 mod report;
 mod run;
+mod stamp;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod train;
 
 pub use arch::{Arch, HeadShape};

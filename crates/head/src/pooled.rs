@@ -10,17 +10,22 @@
 //!
 //! It is read through a memory map, so it may be larger than memory. Where the cache's folder
 //! cannot be written, the view is kept in memory instead.
+//!
+//! The view's digest is computed while it is written and checked once for each [`Stamp`] that the
+//! file comes to have: training on an unchanged view starts at once. What no stamp shows, a bit that
+//! flips on the disk by itself, is found when `pooled/<split>.json` is removed.
 
 use std::fs;
 use std::path::Path;
 
-use durable::Lock;
+use durable::{Lock, Temporary};
 use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32};
 use memmap2::{Advice, Mmap, UncheckedAdvice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::stamp::Stamp;
 
 /// Rows pooled at a time.
 const CHUNK_ROWS: usize = 256;
@@ -44,6 +49,8 @@ enum Storage {
 struct Record {
     features_digest: String,
     digest: String,
+    /// The array's when its digest was last found right.
+    stamp: Option<Stamp>,
 }
 
 impl PooledSplit {
@@ -59,11 +66,13 @@ impl PooledSplit {
         let folder = cache.folder().join("pooled");
         let array = folder.join(format!("{name}.npy"));
         let record = folder.join(format!("{name}.json"));
-        if !is_whole(&array, &record, &split)?
+        if !is_whole(&array, &record, &split)
             && let Err(error) = make(cache, &split, row_len, &array, &record)
         {
-            let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
+            let Error::Cache(feature_cache::Error::File(error)) = error else { return Err(error) };
+            // If it is the features that cannot be read, this says so.
             split.verify_features()?;
+            terminal::say(format!("{error}; the pooled features are kept in memory instead"));
             let mut numbers = Vec::new();
             for_each_chunk(cache, &split, row_len, |chunk| {
                 numbers.extend_from_slice(chunk);
@@ -130,13 +139,30 @@ impl PooledSplit {
 }
 
 /// Whether the view on disk was made from these very features and is undamaged.
-fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> Result<bool, Error> {
-    let Ok(text) = fs::read(record) else { return Ok(false) };
-    let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(false) };
-    if record.features_digest != split.features_digest() || !array.exists() {
-        return Ok(false);
+fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> bool {
+    let Ok(text) = fs::read(record) else { return false };
+    let Ok(found) = serde_json::from_slice::<Record>(&text) else { return false };
+    if found.features_digest != split.features_digest() || !array.exists() {
+        return false;
     }
-    Ok(durable::digest_of_file(array, |_| ())? == record.digest)
+    // Before the bytes are read: of what changes them later, the stamp must know nothing.
+    let stamp = Stamp::of(array);
+    if stamp.is_some() && stamp == found.stamp {
+        return true;
+    }
+    // A view that cannot be read is made again, like a damaged one.
+    if durable::digest_of_file(array, |_| ()).ok().as_ref() != Some(&found.digest) {
+        return false;
+    }
+    // Where it cannot be recorded, the next opening checks the bytes again.
+    let _ = Record { stamp, ..found }.write(record);
+    true
+}
+
+impl Record {
+    fn write(&self, path: &Path) -> Result<(), durable::Error> {
+        durable::replace(path, &serde_json::to_vec_pretty(self).expect("strings serialise"))
+    }
 }
 
 fn make(
@@ -148,27 +174,22 @@ fn make(
 ) -> Result<(), Error> {
     let folder = array.parent().expect("the view lies in a folder of the cache");
     let file = |error: durable::Error| Error::Cache(error.into());
-    fs::create_dir_all(folder)
-        .map_err(durable::Error::at("make the folder", folder))
-        .map_err(file)?;
+    durable::make_folder(folder).map_err(file)?;
     // Another process may be making it just now.
     let _lock = Lock::wait(&folder.join(".lock")).map_err(file)?;
-    if is_whole(array, record, split)? {
+    durable::remove_leftovers(folder).map_err(file)?;
+    if is_whole(array, record, split) {
         return Ok(());
     }
     split.verify_features()?;
     terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
-    let temporary = array.with_extension("tmp");
-    let mut writer = ArrayWriter::create(&temporary, split.rows(), &[row_len], Dtype::F32)?;
+    let temporary = Temporary::beside(array);
+    let mut writer = ArrayWriter::create(temporary.path(), split.rows(), &[row_len], Dtype::F32)?;
     for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
     let (_, digest) = writer.finish()?;
-    fs::rename(&temporary, array)
-        .map_err(durable::Error::at("put in place", array))
-        .map_err(file)?;
-    let content = Record { features_digest: split.features_digest(), digest };
-    let json = serde_json::to_vec_pretty(&content).expect("strings serialise");
-    durable::replace(record, &json).map_err(file)?;
-    Ok(())
+    temporary.put_in_place().map_err(file)?;
+    let features_digest = split.features_digest();
+    Record { features_digest, digest, stamp: Stamp::of(array) }.write(record).map_err(file)
 }
 
 /// Pools the split chunk by chunk, in row order.

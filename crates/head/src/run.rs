@@ -71,10 +71,7 @@ impl Run {
     pub(crate) fn begin(root: &Path, config: RunConfig) -> Result<Run, Error> {
         let folder = root.join(config.id());
         for file in [SUMMARY, METRICS, HEAD] {
-            let path = folder.join(file);
-            if path.exists() {
-                fs::remove_file(&path).map_err(durable::Error::at("remove", &path))?;
-            }
+            durable::remove(&folder.join(file))?;
         }
         write_json(&folder.join(CONFIG), &config)?;
         Ok(Run { folder, config })

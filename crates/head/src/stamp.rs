@@ -1,0 +1,42 @@
+//! By what a file is recognised as unchanged without reading it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Size, times and inode of a file, taken before its bytes were checked.
+///
+/// An equal stamp means that no program has changed the file since, unless it did so within the
+/// same tick of the file system's clock (some milliseconds). It says nothing of the disk: a bit that
+/// flips there by itself changes no stamp. A copied file has another stamp, and is checked once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    bytes: u64,
+    /// When the content last changed: seconds since 1970, and nanoseconds.
+    modified: (i64, i64),
+    /// When the content or what the file system records of it last changed. Unlike `modified`, no
+    /// program can set it back.
+    changed: (i64, i64),
+    inode: u64,
+}
+
+impl Stamp {
+    /// The stamp of a file; nothing if it cannot be had, and the file must be read.
+    #[cfg(unix)]
+    pub(crate) fn of(path: &Path) -> Option<Stamp> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// The stamp of a file; nothing if it cannot be had, and the file must be read.
+    #[cfg(not(unix))]
+    pub(crate) fn of(_: &Path) -> Option<Stamp> {
+        None
+    }
+}

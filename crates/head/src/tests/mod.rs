@@ -1,0 +1,113 @@
+//! Training on a small cache whose disk fails.
+
+mod faults;
+mod pooled_view;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
+    WeightsInputs,
+};
+use tempfile::TempDir;
+
+use crate::{Arch, Schedule, TrainConfig};
+
+/// Bytes that training may take: plenty.
+const MEMORY: u64 = 1 << 30;
+
+/// A folder of its own with a small cache: 12 rows for training, 6 for validation, 4 for test, of
+/// two classes.
+struct Fixture {
+    root: TempDir,
+    cache: Cache,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let root = tempfile::tempdir().unwrap();
+        let rows = [(SplitName::Train, 12), (SplitName::Val, 6), (SplitName::Test, 4)];
+        let splits: BTreeMap<SplitName, SplitSpec> = rows
+            .into_iter()
+            .map(|(split, rows)| {
+                let ids = (0..rows).map(|row| row.to_string()).collect();
+                let labels = Some((0..rows).map(|row| row % 2).collect());
+                (split, SplitSpec { ids, labels })
+            })
+            .collect();
+        let spec = CacheSpec {
+            inputs: Inputs {
+                dataset: DatasetInputs {
+                    name: "small".into(),
+                    path: String::new(),
+                    digest: String::new(),
+                    val_fraction: 0.0,
+                    limit: None,
+                    seed: 0,
+                },
+                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+                backbone: "vgg16".into(),
+                cut: "features.29".into(),
+                height: 32,
+                width: 32,
+                resize: "bilinear".into(),
+                numerics: "torch".into(),
+                augmentation: None,
+                dtype: Dtype::F32,
+            },
+            class_names: vec!["cat".into(), "dog".into()],
+            feature_shape: [16, 2, 2],
+            splits,
+        };
+        let started = CacheWriter::start(&root.path().join("features"), spec).unwrap();
+        let Started::Unfinished(mut writer) = started else { panic!("the folder is new") };
+        for (split, rows) in rows {
+            let mut writer = writer.split(split).unwrap();
+            for row in 0..rows {
+                let value = |index: i64| ((row * 64 + index) * 37 % 101) as f32;
+                writer.append(&(0..64).map(value).collect::<Vec<f32>>()).unwrap();
+            }
+            writer.finish().unwrap();
+        }
+        let cache = writer.finish().unwrap();
+        Fixture { root, cache }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn pooled(&self) -> PathBuf {
+        self.cache.folder().join("pooled")
+    }
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        arch: Arch::Fastai,
+        hidden: 8,
+        p: 0.2,
+        epochs: 1,
+        batch_size: 4,
+        learning_rate: 0.001,
+        schedule: Schedule::Constant,
+        seed: 0,
+        threads: 1,
+    }
+}
+
+/// Every file in a folder and those within it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,79 @@
+//! The pooled view: when it is trusted, when it is checked, and when it is made again.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use feature_cache::SplitName;
+
+use super::Fixture;
+use crate::Error;
+use crate::pooled::PooledSplit;
+
+/// Flips a bit of a file's last byte and sets the time of its change.
+fn damage(path: &std::path::Path, modified: SystemTime) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn a_changed_view_is_found_and_made_again() {
+    let fixture = Fixture::new();
+    PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    let view = fixture.pooled().join("train.npy");
+    let whole = fs::read(&view).unwrap();
+    let before = fs::metadata(&view).unwrap().modified().unwrap();
+    // The clock that changes are stamped with ticks every few milliseconds.
+    std::thread::sleep(Duration::from_millis(50));
+    for modified in [SystemTime::now(), before] {
+        damage(&view, modified);
+        PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+        assert!(fs::read(&view).unwrap() == whole, "it was not made again");
+    }
+}
+
+#[test]
+fn an_unchanged_view_is_not_read_for_its_digest_and_a_touched_one_once() {
+    let fixture = Fixture::new();
+    let open = || PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    open();
+    let record = fixture.pooled().join("train.json");
+    let modified = |path| fs::metadata(path).unwrap().modified().unwrap();
+    let view = fixture.pooled().join("train.npy");
+    // With a wrong digest in the record, only who does not look at the bytes finds the view whole.
+    let digest = durable::digest_of_file(&view, |_| ()).unwrap();
+    let right = fs::read_to_string(&record).unwrap();
+    fs::write(&record, right.replace(&digest, "wrong")).unwrap();
+    let made = modified(&view);
+    open();
+    assert_eq!(modified(&view), made, "it was made again");
+    fs::write(&record, &right).unwrap();
+    // A touched file is looked at once more, and then known again.
+    let touched = fs::File::options().write(true).open(&view).unwrap();
+    touched.set_modified(made + Duration::from_secs(1)).unwrap();
+    open();
+    let stamped = fs::read_to_string(&record).unwrap();
+    assert_ne!(stamped, right);
+    assert!(stamped.contains(&digest));
+    assert_eq!(modified(&view), made + Duration::from_secs(1), "it was made again");
+    open();
+    assert_eq!(fs::read_to_string(&record).unwrap(), stamped);
+}
+
+/// A damaged source is an error even where the view cannot be kept on the disk.
+#[test]
+fn damaged_features_are_never_pooled() {
+    use durable::faults::{Fault, inject};
+    let fixture = Fixture::new();
+    damage(&fixture.cache.folder().join("train/features.npy"), SystemTime::now());
+    // The folder cannot be made or flushed, the lock not be written, nothing fails.
+    for index in 0..4 {
+        let _ = fs::remove_dir_all(fixture.pooled());
+        let open = || PooledSplit::open(&fixture.cache, SplitName::Train);
+        let (opened, struck) = inject(Fault::FullDisk, index, open);
+        assert_eq!(struck, index < 3, "{index}");
+        let Err(Error::Cache(error)) = opened else { panic!("it was pooled") };
+        assert!(error.to_string().contains("train/features.npy is damaged"), "{error}");
+    }
+}
