@@ -16,6 +16,9 @@ pub const BAD_INPUT: i32 = 3;
 /// Exit code of wrong flags.
 pub const USAGE: i32 = 2;
 
+/// Environment variable of a test that another one starts: the programs are built already.
+pub const PROGRAMS_ARE_BUILT: &str = "PROGRAMS_ARE_BUILT";
+
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -53,6 +56,9 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
     static BUILT: OnceLock<()> = OnceLock::new();
     // `cargo test` builds other crates' libraries, but not their programs.
     BUILT.get_or_init(|| {
+        if std::env::var_os(PROGRAMS_ARE_BUILT).is_some() {
+            return;
+        }
         let built = std::process::Command::new(env!("CARGO"))
             .args(["build", "--workspace", "--bins", "--quiet"])
             .current_dir(root())

@@ -16,5 +16,6 @@ pub(crate) fn before_write(len: usize) -> io::Result<usize> {
 
 #[inline]
 pub(crate) fn sync(flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    before(Operation::Sync)?;
     flush()
 }

@@ -1,0 +1,286 @@
+//! Full disks: an error that names the file and the room it takes, nothing torn, and the same
+//! command again finishes as if nothing had been.
+//!
+//! The disk is a small file system in memory, mounted where only this test sees it: the test starts
+//! itself again by `unshare` in a mount namespace of its own. Where that is not allowed, a limit on
+//! the size of files stands in for the full disk, and the test says so.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use end_to_end::{
+    Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, finish, needed, path_from,
+    vgg_extract, vgg_head,
+};
+
+/// Set in the process that sees the small disk.
+const INSIDE: &str = "INSIDE_A_MOUNT_NAMESPACE";
+/// Free space that an extraction asks for beyond its features.
+const RESERVE: u64 = 64 << 20;
+
+/// Whether this process may mount. If not, it starts this very test again in a process that may and
+/// waits for it; without a namespace to be had, it lets `otherwise` test what it can.
+fn may_mount(test: &str, otherwise: impl FnOnce(&Workplace)) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    // Whatever has to be built is built out here.
+    finish(vgg_extract(["--version"]));
+    let unshare = |program: &Path, args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount"]).arg(program).args(args);
+        command.env(INSIDE, "1").env(PROGRAMS_ARE_BUILT, "1").output()
+    };
+    let probe = unshare(Path::new("mount"), &["-t", "tmpfs", "none", "/tmp"]);
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "{test}: not run on a full disk, since 'unshare --map-root-user --mount' is not \
+                   allowed here; a limit on the size of files (EFBIG) stands in for it"
+        );
+        otherwise(&small_workplace());
+        return false;
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = unshare(&this, &["--exact", test, "--nocapture"]).unwrap();
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{says}", String::from_utf8_lossy(&output.stdout));
+    false
+}
+
+/// 300 digits for training and validation, 7 for test: 2.4 MiB of features.
+fn small_workplace() -> Workplace {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 300), &Digits::first("t10k", 7));
+    workplace
+}
+
+/// A file system in memory that holds so many bytes.
+fn mount(workplace: &Workplace, bytes: u64) -> PathBuf {
+    let disk = workplace.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let size = format!("size={bytes}");
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(&disk).status();
+    assert!(mount.unwrap().success());
+    disk
+}
+
+/// Takes all the room that is left on the disk but for `left` bytes; the file to remove in the end.
+fn fill(disk: &Path, left: u64) -> PathBuf {
+    let ballast = disk.join("ballast");
+    let mut file = fs::File::create(&ballast).unwrap();
+    while std::io::Write::write_all(&mut file, &[1; 1 << 16]).is_ok() {}
+    let taken = file.metadata().unwrap().len();
+    file.set_len(taken - left).unwrap();
+    ballast
+}
+
+/// `command` with files of at most `bytes`, a larger one being an error rather than a signal.
+fn with_file_limit(command: &assert_cmd::Command, bytes: u64) -> assert_cmd::Command {
+    let blocks = bytes / 512;
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let mut limited = assert_cmd::Command::new("sh");
+    limited.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
+    limited
+}
+
+/// Path (relative) and digest of every file.
+fn digests(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let digest = blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string();
+                found.insert(path.strip_prefix(folder).unwrap().to_path_buf(), digest);
+            }
+        }
+    }
+    found
+}
+
+fn extract_to(workplace: &Workplace, out: &Path) -> assert_cmd::Command {
+    workplace.run("digits", &["--batch-size=8", &format!("--out={}", out.display())])
+}
+
+/// The features, extracted where there is room.
+fn reference(workplace: &Workplace) -> PathBuf {
+    path_from(extract_to(workplace, &workplace.path("reference")))
+}
+
+fn wait_for(what: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !what() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// Too little room is refused at once. Then there is enough, but somebody else takes it while features
+/// are written into a file that is still sparse.
+#[test]
+fn an_extraction_whose_disk_fills_up_is_continued() {
+    let test = "an_extraction_whose_disk_fills_up_is_continued";
+    let limited = |workplace: &Workplace| {
+        let out = workplace.path("features");
+        let command = with_file_limit(&extract_to(workplace, &out), 1 << 20);
+        let says = ["train/features.npy", "no space is left there, and 66.", "MiB more are needed"];
+        assert_refused(command, 1, &says);
+        let cache = path_from(extract_to(workplace, &out));
+        assert_eq!(digests(&cache), digests(&reference(workplace)));
+    };
+    if !may_mount(test, limited) {
+        return;
+    }
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 7));
+    let disk = mount(&workplace, RESERVE + (16 << 20));
+    let features = disk.join("features");
+    let ballast = fill(&disk, RESERVE);
+    let too_small = ["the features need 68.", "MiB", disk.to_str().unwrap(), "has room for"];
+    assert_refused(extract_to(&workplace, &features), 1, &too_small);
+    fs::remove_file(ballast).unwrap();
+    let command = extract_to(&workplace, &features);
+    let child = Command::new(command.get_program())
+        .args(command.get_args())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let cache = || fs::read_dir(&features).ok()?.next()?.ok().map(|entry| entry.path());
+    wait_for(|| cache().is_some_and(|cache| cache.join("train/features.npy").exists()));
+    signal(&child, "-STOP");
+    let ballast = fill(&disk, 256 << 10);
+    signal(&child, "-CONT");
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for text in
+        ["features.npy", "no space is left there, and 68.", "MiB more are needed", "os error 28"]
+    {
+        assert!(stderr.contains(text), "'{text}' is not in: {stderr}");
+    }
+    let unfinished = cache().unwrap();
+    assert!(!unfinished.join("manifest.json").exists());
+    // The room that it asks for is now checked at once.
+    assert_refused(extract_to(&workplace, &features), 1, &too_small);
+    fs::remove_file(ballast).unwrap();
+    let cache = path_from(extract_to(&workplace, &features));
+    assert_eq!(cache, unfinished);
+    assert_eq!(digests(&cache), digests(&reference(&workplace)));
+}
+
+#[test]
+fn an_import_on_a_full_disk_leaves_nothing() {
+    let onnx = needed("artifacts/weights/vgg16-caffe.onnx");
+    let import = |out: &Path| {
+        let mut command = vgg_extract(["import-weights", "--family=caffe"]);
+        command.arg(format!("--out={}", out.display())).arg(&onnx);
+        command
+    };
+    let says = ["vgg16.safetensors", "no space is left there, and 56.1 MiB more are needed"];
+    let limited = |workplace: &Workplace| {
+        let out = workplace.path("weights/vgg16.safetensors");
+        assert_refused(with_file_limit(&import(&out), 8 << 20), 1, &says);
+        assert_eq!(fs::read_dir(out.parent().unwrap()).unwrap().count(), 0);
+    };
+    if !may_mount("an_import_on_a_full_disk_leaves_nothing", limited) {
+        return;
+    }
+    let workplace = Workplace::empty();
+    let disk = mount(&workplace, RESERVE);
+    let ballast = fill(&disk, 8 << 20);
+    let out = disk.join("vgg16.safetensors");
+    assert_refused(import(&out), 1, &says);
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 1, "the ballast alone");
+    fs::remove_file(ballast).unwrap();
+    path_from(import(&out));
+    assert!(fs::read(&out).unwrap() == fs::read(end_to_end::weights()).unwrap());
+}
+
+#[test]
+fn heads_on_a_full_disk_are_trained_when_there_is_room() {
+    let train = |workplace: &Workplace, cache: &Path, out: &Path| {
+        workplace.train(cache, &["--epochs=2", &format!("--out={}", out.display())])
+    };
+    let sweep = |cache: &Path, out: &Path| {
+        let mut command = vgg_head(["sweep", "--p=0,0.5", "--seeds=1", "--threads=2"]);
+        command.arg("--features").arg(cache).arg("--out").arg(out);
+        command
+    };
+    let head = |run: &Path| fs::read(run.join("head.safetensors")).unwrap();
+    let says = ["head.safetensors", "no space is left there, and", "KiB more are needed"];
+    let limited = |workplace: &Workplace| {
+        let cache = workplace.extract();
+        let (runs, sweeps) = (workplace.path("runs"), workplace.path("sweeps"));
+        // So small a file that the pooled features are kept in memory.
+        assert_refused(with_file_limit(&train(workplace, &cache, &runs), 64 << 10), 1, &says);
+        assert_refused(with_file_limit(&sweep(&cache, &sweeps), 64 << 10), 1, &says);
+        path_from(train(workplace, &cache, &runs));
+        path_from(sweep(&cache, &sweeps));
+    };
+    if !may_mount("heads_on_a_full_disk_are_trained_when_there_is_room", limited) {
+        return;
+    }
+    let workplace = small_workplace();
+    let cache = reference(&workplace);
+    let disk = mount(&workplace, 8 << 20);
+    let (runs, sweeps) = (disk.join("runs"), disk.join("sweeps"));
+    let ballast = fill(&disk, 64 << 10);
+    assert_refused(train(&workplace, &cache, &runs), 1, &says);
+    assert_refused(sweep(&cache, &sweeps), 1, &says);
+    fs::remove_file(ballast).unwrap();
+    let run = path_from(train(&workplace, &cache, &runs));
+    let elsewhere = path_from(train(&workplace, &cache, &workplace.path("runs")));
+    assert!(head(&run) == head(&elsewhere));
+    let swept = path_from(sweep(&cache, &sweeps));
+    let elsewhere = path_from(sweep(&cache, &workplace.path("sweeps")));
+    let results = |folder: &Path| fs::read_to_string(folder.join("results.csv")).unwrap();
+    assert_eq!(results(&swept), results(&elsewhere));
+}
+
+/// The features lie on a full disk: their pooled view is kept in memory, and nothing is left over.
+#[test]
+fn features_on_a_full_disk_are_pooled_in_memory() {
+    let in_memory = |trained: &Finished| {
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+        assert!(trained.stderr.contains("are kept in memory instead"), "{}", trained.stderr);
+    };
+    let limited = |workplace: &Workplace| {
+        let cache = workplace.extract();
+        let train = workplace.train(&cache, &["--hidden=8"]);
+        in_memory(&finish(with_file_limit(&train, 128 << 10)));
+        // The validation rows' view is small enough.
+        let mut views: Vec<_> = fs::read_dir(cache.join("pooled")).unwrap().collect();
+        views.retain(|view| !view.as_ref().unwrap().path().ends_with("val.json"));
+        assert_eq!(views.len(), 1, "{views:?}");
+    };
+    if !may_mount("features_on_a_full_disk_are_pooled_in_memory", limited) {
+        return;
+    }
+    let workplace = small_workplace();
+    let disk = mount(&workplace, RESERVE + (16 << 20));
+    let cache = path_from(extract_to(&workplace, &disk));
+    let before = digests(&cache);
+    let ballast = fill(&disk, 64 << 10);
+    in_memory(&finish(workplace.train(&cache, &["--p=0.5"])));
+    assert_eq!(digests(&cache), before);
+    fs::remove_file(ballast).unwrap();
+    let trained = finish(workplace.train(&cache, &["--p=0.6"]));
+    assert!(!trained.stderr.contains("kept in memory"), "{}", trained.stderr);
+    assert!(cache.join("pooled/train.npy").exists());
+}
