@@ -24,7 +24,9 @@ use bytesize::ByteSize;
 pub use digest::digest_of_file;
 pub use file::File;
 pub use lock::{Lock, Locked};
-pub use replace::{Temporary, make_folder, remove, remove_leftovers, replace, sync_folder};
+pub use replace::{
+    Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
+};
 
 /// A failed operation on one file.
 #[derive(Debug)]

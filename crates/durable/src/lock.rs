@@ -116,8 +116,11 @@ fn open(path: &Path) -> Result<File, Error> {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while still held: whoever opened the file before and locks it next finds that it
-        // is gone, and makes another. Failing to tidy up is harmless.
-        let _ = fs::remove_file(&self.path);
+        // is gone, and makes another. Not if it was removed with its folder: another file of that
+        // name is somebody else's. Failing to tidy up is harmless.
+        if is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
         let _ = self.file.unlock();
     }
 }

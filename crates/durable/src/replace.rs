@@ -129,7 +129,8 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_leftover(path: &Path) -> bool {
+/// Whether a file's name is one of a [`Temporary`].
+pub fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
 }

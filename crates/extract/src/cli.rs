@@ -1,16 +1,23 @@
 //! The command line: its flags, and what each command prints.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
-use feature_cache::{Cache, Dtype, Verification, unfinished};
+use feature_cache::{
+    Cache, Dtype, Found, Garbage, Verification, Why, find_garbage, keys_referred_to, unfinished,
+};
 use terminal::{HumanBytes, Progress, Table, positive, say};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
+/// Where `vgg-head` makes runs.
+const RUNS: &str = "artifacts/runs";
+/// Where `vgg-head` makes sweeps.
+const SWEEPS: &str = "artifacts/sweeps";
 
 /// Runs VGG16's convolutions once over a dataset and caches the features.
 #[derive(Debug, Parser)]
@@ -38,14 +45,8 @@ enum Command {
     },
     /// List the caches, finished and unfinished
     Status(OutArgs),
-    /// Remove unfinished caches, after showing them
-    Gc {
-        #[command(flatten)]
-        out: OutArgs,
-        /// Remove them; without this flag they are only shown
-        #[arg(long)]
-        yes: bool,
-    },
+    /// Remove caches that are unfinished or that no run refers to, after showing them
+    Gc(GcArgs),
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +128,32 @@ struct CacheArgs {
 }
 
 #[derive(Debug, Args)]
+struct GcArgs {
+    #[command(flatten)]
+    out: OutArgs,
+    /// Folder whose runs refer to caches
+    #[arg(long, default_value = RUNS)]
+    runs: PathBuf,
+    /// Folder whose sweeps refer to caches
+    #[arg(long, default_value = SWEEPS)]
+    sweeps: PathBuf,
+    /// Keep to caches of one kind
+    #[arg(long)]
+    only: Option<Only>,
+    /// Remove them; without this flag they are only shown
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Without a manifest; and what killed programs left in finished ones
+    Unfinished,
+    /// Finished, but no run and no sweep refers to them
+    Unreferenced,
+}
+
+#[derive(Debug, Args)]
 struct OutArgs {
     /// Folder under which caches are made
     #[arg(long, default_value = FEATURES)]
@@ -141,7 +168,7 @@ impl Cli {
             Command::Verify(args) => verify(&args.folder()?),
             Command::Inspect { cache, json } => inspect(&cache.open()?, json),
             Command::Status(args) => status(&args.out),
-            Command::Gc { out, yes } => gc(&out.out, yes),
+            Command::Gc(args) => gc(&args),
         }
     }
 }
@@ -156,6 +183,20 @@ impl CacheArgs {
 
     fn open(&self) -> Result<Cache, Error> {
         Ok(Cache::open(&self.folder()?)?)
+    }
+}
+
+impl GcArgs {
+    /// Keys of the caches that runs and sweeps refer to.
+    fn referred_to(&self) -> Result<BTreeSet<String>, Error> {
+        let mut keys = BTreeSet::new();
+        for root in [&self.runs, &self.sweeps] {
+            if !root.exists() {
+                say(format!("there is no folder {}: nothing in it needs a cache", root.display()));
+            }
+            keys.extend(keys_referred_to(root)?);
+        }
+        Ok(keys)
     }
 }
 
@@ -275,7 +316,7 @@ fn status(out: &Path) -> Result<(), Error> {
     let mut table = Table::new(["cache", "rows", "done", "size", "age"]);
     for folder in feature_cache::folders(out)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let size = HumanBytes(size_of_folder(&folder)?).to_string();
+        let size = HumanBytes(size_of(&folder)?).to_string();
         let age = age_of(&folder);
         match Cache::open(&folder) {
             Ok(cache) => {
@@ -300,43 +341,57 @@ fn status(out: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn gc(out: &Path, yes: bool) -> Result<(), Error> {
+fn gc(args: &GcArgs) -> Result<(), Error> {
+    let referred_to = match args.only {
+        Some(Only::Unfinished) => None,
+        _ => Some(args.referred_to()?),
+    };
+    let Found { mut garbage, left_alone } = find_garbage(&args.out.out, referred_to.as_ref())?;
+    if args.only == Some(Only::Unreferenced) {
+        garbage.retain(|found| found.why == Why::Unreferenced);
+    }
+    for error in left_alone {
+        say(format!("left alone: {error}"));
+    }
+    if garbage.is_empty() {
+        say("nothing to remove");
+        return Ok(());
+    }
+    let mut sizes = Vec::new();
+    for Garbage { path, why } in &garbage {
+        let size = size_of(path)?;
+        println!("{}  {}  {why}", path.display(), HumanBytes(size));
+        sizes.push(size);
+    }
+    if !args.yes {
+        let bytes = HumanBytes(sizes.iter().sum());
+        say(format!("{bytes} would be freed; add --yes to remove them"));
+        return Ok(());
+    }
     let mut freed = 0;
-    let mut folders = Vec::new();
-    for folder in feature_cache::folders(out)? {
-        if feature_cache::is_finished(&folder) {
-            continue;
+    for (found, size) in garbage.iter().zip(sizes) {
+        match found.remove() {
+            Ok(()) => freed += size,
+            // Somebody has begun to work there since it was listed.
+            Err(error @ feature_cache::Error::Held { .. }) => say(format!("left alone: {error}")),
+            Err(error) => return Err(error.into()),
         }
-        let size = size_of_folder(&folder)?;
-        println!("{}  {}  unfinished", folder.display(), HumanBytes(size));
-        freed += size;
-        folders.push(folder);
-    }
-    if folders.is_empty() {
-        say("nothing to remove: every cache is finished");
-        return Ok(());
-    }
-    if !yes {
-        say(format!("{} would be freed; add --yes to remove them", HumanBytes(freed)));
-        return Ok(());
-    }
-    for folder in folders {
-        feature_cache::remove_unfinished(&folder)?;
     }
     say(format!("{} freed", HumanBytes(freed)));
     Ok(())
 }
 
-/// Bytes that the files in a folder occupy; a file of which only a part was written counts with
-/// that part.
-fn size_of_folder(folder: &Path) -> Result<u64, Error> {
-    let at = || durable::Error::at("look at", folder);
+/// Bytes that a file, or the files in a folder, occupy; a file of which only a part was written counts
+/// with that part.
+fn size_of(path: &Path) -> Result<u64, Error> {
+    let at = || durable::Error::at("look at", path);
+    let metadata = std::fs::symlink_metadata(path).map_err(at())?;
+    if !metadata.is_dir() {
+        return Ok(occupied(&metadata));
+    }
     let mut bytes = 0;
-    for entry in std::fs::read_dir(folder).map_err(at())? {
-        let entry = entry.map_err(at())?;
-        let metadata = entry.metadata().map_err(at())?;
-        bytes +=
-            if metadata.is_dir() { size_of_folder(&entry.path())? } else { occupied(&metadata) };
+    for entry in std::fs::read_dir(path).map_err(at())? {
+        bytes += size_of(&entry.map_err(at())?.path())?;
     }
     Ok(bytes)
 }

@@ -173,6 +173,18 @@ pub enum Error {
         /// Number of classes.
         classes: usize,
     },
+    /// A run or sweep does not say what it was trained on.
+    #[error(
+        "{} does not say which features it refers to, so it is not known which are still needed; \
+         remove its folder, or clean up with only=unfinished",
+        path.display()
+    )]
+    UnknownReference {
+        /// The run's or sweep's `config.json`.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: serde_json::Error,
+    },
     /// Somebody else is writing the cache.
     #[error(
         "{} is being written by {by}; wait for it to finish, then give the same command again",

@@ -7,6 +7,7 @@ use crate::SplitName;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const PROGRESS: &str = "progress.json";
 pub(crate) const LOCK: &str = ".lock";
+pub(crate) const POOLED: &str = "pooled";
 
 pub(crate) fn features(split: SplitName) -> String {
     format!("{split}/features.npy")

@@ -13,10 +13,12 @@
 //!   train/ids.txt          one sample id a line, row order
 //!   val/…  test/…
 //!   progress.json, .lock   only while it is being written
+//!   pooled/                what training makes of the features; may be removed at any time
 //! ```
 
 mod error;
 mod files;
+mod garbage;
 mod manifest;
 mod npy;
 mod reader;
@@ -24,6 +26,7 @@ mod spec;
 mod writer;
 
 pub use error::Error;
+pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
 pub use manifest::{
     DatasetInputs, Dtype, FORMAT_VERSION, FileEntry, Inputs, Manifest, Part, Split, SplitName,
     WeightsInputs,
@@ -31,4 +34,4 @@ pub use manifest::{
 pub use npy::{ArrayWriter, map_f32};
 pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest};
 pub use spec::{CacheSpec, SplitSpec};
-pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, remove_unfinished, unfinished};
+pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, unfinished};

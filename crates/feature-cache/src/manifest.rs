@@ -240,6 +240,12 @@ impl Inputs {
     }
 }
 
+/// Whether a folder may have been named by [`Inputs::folder_name`].
+pub(crate) fn is_folder_name(name: &str) -> bool {
+    let key = name.rsplit_once("px-").map(|(_, key)| key);
+    key.is_some_and(|key| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 impl Manifest {
     /// The file's text: canonical JSON with the digest filled in.
     pub(crate) fn to_text(&self) -> String {
@@ -348,5 +354,7 @@ pub(crate) mod tests {
         inputs.width = 128;
         let name = inputs.folder_name();
         assert!(name.starts_with("etc-pass-wd--96x128px-"), "{name}");
+        assert!(is_folder_name(&name));
+        assert!(!is_folder_name("src") && !is_folder_name("photos-96px-holiday"));
     }
 }

@@ -82,6 +82,11 @@ impl Cache {
         &self.folder
     }
 
+    /// The folder for what training makes of the features.
+    pub fn pooled_folder(&self) -> PathBuf {
+        self.folder.join(files::POOLED)
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -269,18 +269,3 @@ pub fn unfinished(folder: &Path) -> Unfinished {
     let progress = ProgressRecord::read(folder).unwrap_or_default();
     Unfinished { rows_done: progress.rows_done(), rows_total: progress.rows_total }
 }
-
-/// Removes an unfinished cache, unless somebody is writing it.
-///
-/// # Errors
-/// If it is being written, was finished meanwhile, or cannot be removed.
-pub fn remove_unfinished(folder: &Path) -> Result<(), Error> {
-    let lock = Lock::acquire(&folder.join(files::LOCK))?;
-    if let Locked::Held { by } = lock {
-        return Err(Error::Held { path: folder.to_path_buf(), by });
-    }
-    if !crate::is_finished(folder) {
-        fs::remove_dir_all(folder).map_err(durable::Error::at("remove", folder))?;
-    }
-    Ok(())
-}

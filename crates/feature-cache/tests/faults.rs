@@ -6,12 +6,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use common::{features, files, spec, write_cache};
 use durable::faults::{Fault, inject};
-use feature_cache::{Cache, Error, SplitName};
+use feature_cache::{Cache, Error, SplitName, Why, find_garbage};
 use proptest::prelude::*;
 
 const FEATURES_HEADER: usize = 128;
@@ -120,6 +120,28 @@ fn after_a_failed_flush_nothing_more_is_recorded() {
         check(root.path(), &reference);
         let cache = write_cache(root.path()).unwrap();
         assert_eq!(files(cache.folder()), reference);
+    }
+}
+
+#[test]
+fn a_removal_that_fails_leaves_a_whole_cache_or_an_unfinished_one() {
+    let reference = reference();
+    for index in 0.. {
+        let root = tempfile::tempdir().unwrap();
+        let cache = undisturbed(|| write_cache(root.path())).unwrap();
+        let find = || find_garbage(root.path(), Some(&BTreeSet::new())).unwrap().garbage;
+        let [garbage] = &find()[..] else { panic!("there is one cache") };
+        assert_eq!(garbage.why, Why::Unreferenced);
+        let (removed, struck) = inject(Fault::DeviceError, index, || garbage.remove());
+        assert_eq!(struck, removed.is_err());
+        check(root.path(), &reference);
+        if !struck {
+            assert!(!cache.folder().exists());
+            assert!(index > 2, "the lock, the manifest and the folder's entries can fail");
+            break;
+        }
+        undisturbed(|| find()[0].remove()).unwrap();
+        assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }
 }
 

@@ -63,7 +63,7 @@ impl PooledSplit {
         }
         let row_len = channels * (height / 2) * (width / 2);
         let rows = split.rows();
-        let folder = cache.folder().join("pooled");
+        let folder = cache.pooled_folder();
         let array = folder.join(format!("{name}.npy"));
         let record = folder.join(format!("{name}.json"));
         if !is_whole(&array, &record, &split)

@@ -79,7 +79,7 @@ impl Fixture {
     }
 
     fn pooled(&self) -> PathBuf {
-        self.cache.folder().join("pooled")
+        self.cache.pooled_folder()
     }
 }
 

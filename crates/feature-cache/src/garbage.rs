@@ -1,0 +1,189 @@
+//! What nobody needs any more: unfinished caches, finished ones that no run refers to, and files that
+//! killed processes left.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use durable::{Lock, Locked};
+use serde::Deserialize;
+
+use crate::manifest::is_folder_name;
+use crate::{Cache, Error, SplitName, files, folders, is_finished};
+
+/// Something to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Garbage {
+    /// The cache folder, or the file.
+    pub path: PathBuf,
+    /// Why nobody needs it.
+    pub why: Why,
+}
+
+/// Why nobody needs something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A cache without a manifest.
+    Unfinished,
+    /// A finished cache that no run and no sweep refers to.
+    Unreferenced,
+    /// A file that a killed process left in a finished cache.
+    Leftover,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Unfinished => "unfinished",
+            Why::Unreferenced => "unreferenced",
+            Why::Leftover => "leftover",
+        })
+    }
+}
+
+/// What [`find_garbage`] found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What can be removed.
+    pub garbage: Vec<Garbage>,
+    /// Why other caches must be left alone: somebody is at work in them, or they are damaged.
+    pub left_alone: Vec<Error>,
+}
+
+/// Looks through the caches under `root`. `referred_to`: the keys that are still needed; nothing if
+/// every finished cache is.
+///
+/// # Errors
+/// If a folder cannot be listed.
+pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<String>>) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for path in folders(root)? {
+        if let Some(by) = holder(&path)? {
+            found.left_alone.push(Error::Held { path, by });
+            continue;
+        }
+        match Cache::open(&path) {
+            // Only the name can tell that it is a cache's.
+            Err(Error::NoManifest { .. }) if !is_named_by_us(&path) => {}
+            Err(Error::NoManifest { .. }) => {
+                found.garbage.push(Garbage { path, why: Why::Unfinished });
+            }
+            Err(error) => found.left_alone.push(error),
+            Ok(cache) if referred_to.is_some_and(|keys| !keys.contains(&cache.manifest().key)) => {
+                found.garbage.push(Garbage { path, why: Why::Unreferenced });
+            }
+            Ok(_) => {
+                let leftovers = leftovers(&path)?.into_iter();
+                let leftovers = leftovers.map(|path| Garbage { path, why: Why::Leftover });
+                found.garbage.extend(leftovers);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn is_named_by_us(folder: &Path) -> bool {
+    folder.file_name().and_then(|name| name.to_str()).is_some_and(is_folder_name)
+}
+
+impl Garbage {
+    /// Removes it, unless that has become wrong since it was found.
+    ///
+    /// # Errors
+    /// If somebody is at work in the cache, or something cannot be removed.
+    pub fn remove(&self) -> Result<(), Error> {
+        match self.why {
+            // If it still is one: nobody takes a lock for it.
+            Why::Leftover => Ok(durable::remove(&self.path)?),
+            Why::Unfinished | Why::Unreferenced => remove_cache(&self.path, self.why),
+        }
+    }
+}
+
+/// Removes a cache such that at no moment, and after no power cut, half of it looks like a whole one.
+fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
+    let path = folder.to_path_buf();
+    let _lock = match Lock::acquire(&folder.join(files::LOCK))? {
+        Locked::Ours(lock) => lock,
+        Locked::Held { by } => return Err(Error::Held { path, by }),
+    };
+    if let Some(by) = holder_of(&folder.join(files::POOLED))? {
+        return Err(Error::Held { path, by });
+    }
+    if why == Why::Unfinished && is_finished(folder) {
+        return Ok(());
+    }
+    durable::remove(&folder.join(files::MANIFEST))?;
+    durable::sync_folder(folder)?;
+    // Out of the way first, so that an extraction that begins now has a folder of its own. What a
+    // power cut leaves under this name is an unfinished cache again.
+    let mut name = std::ffi::OsString::from(".removed-");
+    name.push(folder.file_name().unwrap_or_default());
+    let removed = folder.with_file_name(name);
+    if removed.exists() {
+        fs::remove_dir_all(&removed).map_err(durable::Error::at("remove", &removed))?;
+    }
+    fs::rename(folder, &removed).map_err(durable::Error::at("remove", folder))?;
+    Ok(fs::remove_dir_all(&removed).map_err(durable::Error::at("remove", &removed))?)
+}
+
+/// Who is at work in a cache: an extraction, or a training that pools its features.
+fn holder(folder: &Path) -> Result<Option<String>, Error> {
+    match holder_of(folder)? {
+        Some(by) => Ok(Some(by)),
+        None => holder_of(&folder.join(files::POOLED)),
+    }
+}
+
+fn holder_of(folder: &Path) -> Result<Option<String>, Error> {
+    Ok(Lock::holder(&folder.join(files::LOCK))?)
+}
+
+/// What killed processes left in a finished cache that nobody is at work in.
+fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let inner = SplitName::ALL.map(SplitName::as_str).into_iter().chain([files::POOLED]);
+    let folders = inner.map(|name| folder.join(name)).chain([folder.to_path_buf()]);
+    let mut found = Vec::new();
+    for folder in folders.filter(|folder| folder.is_dir()) {
+        let at = || durable::Error::at("list", &folder);
+        for entry in fs::read_dir(&folder).map_err(at())? {
+            let path = entry.map_err(at())?.path();
+            if durable::is_leftover(&path)
+                || path.ends_with(files::PROGRESS)
+                || path.ends_with(files::LOCK)
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The keys of the features that the runs or sweeps in the folders under `root` refer to; none if
+/// `root` does not exist. Whatever uses a cache records the key as `features_key` in its
+/// `config.json`.
+///
+/// # Errors
+/// If a folder cannot be listed or a `config.json` cannot be read: what it refers to is not known.
+pub fn keys_referred_to(root: &Path) -> Result<BTreeSet<String>, Error> {
+    #[derive(Deserialize)]
+    struct Config {
+        features_key: String,
+    }
+    let mut keys = BTreeSet::new();
+    for folder in folders(root)? {
+        let path = folder.join("config.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            // A run begins with this file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
+        };
+        let config: Config = serde_json::from_slice(&text)
+            .map_err(|source| Error::UnknownReference { path, source })?;
+        keys.insert(config.features_key);
+    }
+    Ok(keys)
+}

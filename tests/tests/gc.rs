@@ -1,0 +1,81 @@
+//! `gc` removes what nobody needs, and nothing else, after showing it.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use end_to_end::{BAD_INPUT, Finished, Workplace, assert_refused, finish, path_from, vgg_extract};
+
+fn gc(workplace: &Workplace, flags: &[&str]) -> assert_cmd::Command {
+    let mut command = vgg_extract(["gc"]);
+    for (flag, folder) in [("--out", "features"), ("--runs", "runs"), ("--sweeps", "sweeps")] {
+        command.arg(flag).arg(workplace.path(folder));
+    }
+    command.args(flags);
+    command
+}
+
+fn assert_lists(finished: &Finished, expected: &[(&Path, &str)]) {
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{}", finished.stdout);
+    for (path, why) in expected {
+        let path = path.to_str().unwrap();
+        let line = lines.iter().find(|line| line.starts_with(path)).unwrap();
+        assert!(line.ends_with(why) && line.contains("iB"), "{line}");
+    }
+}
+
+#[test]
+fn what_nobody_needs_is_shown_and_then_removed() {
+    let workplace = Workplace::new();
+    let extract = |limit: &str| path_from(workplace.run("digits", &[limit]));
+    let trained = extract("--limit=20");
+    path_from(workplace.train(&trained, &[]));
+    let swept = extract("--limit=21");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(swept.join("manifest.json")).unwrap()).unwrap();
+    let config = serde_json::json!({ "features_key": manifest["key"], "heads": [] });
+    workplace.write("sweeps/some/config.json", config.to_string().as_bytes());
+    let unreferenced = extract("--limit=22");
+    let unfinished = extract("--limit=23");
+    fs::remove_file(unfinished.join("manifest.json")).unwrap();
+    let leftover = trained.join("pooled/.train.npy.4711.tmp");
+    fs::write(&leftover, [1; 5000]).unwrap();
+    // One that somebody is writing, and a folder that is no cache.
+    let held = extract("--limit=24");
+    let mut lock = fs::File::create(held.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    write!(lock, "process 4711").unwrap();
+    workplace.write("features/photos/cat.png", b"");
+
+    let all =
+        [(&*unreferenced, "unreferenced"), (&unfinished, "unfinished"), (&leftover, "leftover")];
+    let shown = finish(gc(&workplace, &[]));
+    assert_lists(&shown, &all);
+    assert!(shown.stderr.contains("add --yes to remove them"), "{}", shown.stderr);
+    let says = format!("left alone: {} is being written by process 4711", held.display());
+    assert!(shown.stderr.contains(&says), "{}", shown.stderr);
+    assert_lists(&finish(gc(&workplace, &["--only=unreferenced"])), &all[..1]);
+    assert_lists(&finish(gc(&workplace, &["--only=unfinished"])), &all[1..]);
+
+    // A run that does not say what it needs.
+    let broken = workplace.write("runs/broken/config.json", b"{");
+    let says = [broken.to_str().unwrap(), "does not say which features", "only=unfinished"];
+    assert_refused(gc(&workplace, &["--yes"]), BAD_INPUT, &says);
+    assert_lists(&finish(gc(&workplace, &["--yes", "--only=unfinished"])), &all[1..]);
+    assert!(!unfinished.exists() && !leftover.exists() && unreferenced.exists());
+    fs::remove_dir_all(broken.parent().unwrap()).unwrap();
+
+    assert_lists(&finish(gc(&workplace, &["--yes"])), &all[..1]);
+    let nothing = finish(gc(&workplace, &["--yes"]));
+    assert!(nothing.stderr.contains("nothing to remove"), "{nothing:?}");
+    let left: Vec<_> = fs::read_dir(workplace.path("features")).unwrap().collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+    for cache in [&trained, &swept, &held] {
+        let verified = vgg_extract(["verify", &format!("--features={}", cache.display())]);
+        assert_eq!(finish(verified).code, Some(0));
+    }
+}
