@@ -8,7 +8,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use feature_cache::{Cache, SplitName};
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
+    WeightsInputs,
+};
 use tempfile::TempDir;
 
 /// Exit code of bad input.
@@ -249,6 +252,50 @@ impl Workplace {
     /// The features of the small dataset.
     pub fn extract(&self) -> PathBuf {
         path_from(self.run("digits", &[]))
+    }
+
+    /// A cache of one training split of six rows that was written through the library, all features
+    /// alike. Another seed, another cache.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn foreign_cache(&self, labels: Option<[i64; 6]>, seed: u64) -> PathBuf {
+        let can = "the test can write its own folder";
+        let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
+        let labels = labels.map(|labels| labels.to_vec());
+        let spec = CacheSpec {
+            inputs: Inputs {
+                dataset: DatasetInputs {
+                    name: "foreign".into(),
+                    path: String::new(),
+                    digest: String::new(),
+                    val_fraction: 0.0,
+                    limit: None,
+                    seed,
+                },
+                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+                backbone: "vgg16".into(),
+                cut: "features.29".into(),
+                height: 32,
+                width: 32,
+                resize: "bilinear".into(),
+                numerics: "torch".into(),
+                augmentation: None,
+                dtype: Dtype::F32,
+            },
+            class_names: vec!["cat".into(), "dog".into()],
+            feature_shape: [3, 2, 2],
+            splits: [(SplitName::Train, SplitSpec { ids, labels })].into(),
+        };
+        let Started::Unfinished(mut writer) =
+            CacheWriter::start(&self.path("features"), spec).expect(can)
+        else {
+            panic!("the folder is new")
+        };
+        let mut split = writer.split(SplitName::Train).expect(can);
+        split.append(&[1.0; 6 * 12]).expect(can);
+        split.finish().expect(can);
+        writer.finish().expect(can).folder().to_path_buf()
     }
 
     /// `vgg-head train` on a cache.

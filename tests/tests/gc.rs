@@ -30,22 +30,22 @@ fn assert_lists(finished: &Finished, expected: &[(&Path, &str)]) {
 
 #[test]
 fn what_nobody_needs_is_shown_and_then_removed() {
-    let workplace = Workplace::new();
-    let extract = |limit: &str| path_from(workplace.run("digits", &[limit]));
-    let trained = extract("--limit=20");
+    let workplace = Workplace::empty();
+    let extract = |seed| workplace.foreign_cache(Some([0, 1, 0, 1, 0, 1]), seed);
+    let trained = extract(0);
     path_from(workplace.train(&trained, &[]));
-    let swept = extract("--limit=21");
+    let swept = extract(1);
     let manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(swept.join("manifest.json")).unwrap()).unwrap();
     let config = serde_json::json!({ "features_key": manifest["key"], "heads": [] });
     workplace.write("sweeps/some/config.json", config.to_string().as_bytes());
-    let unreferenced = extract("--limit=22");
-    let unfinished = extract("--limit=23");
+    let unreferenced = extract(2);
+    let unfinished = extract(3);
     fs::remove_file(unfinished.join("manifest.json")).unwrap();
     let leftover = trained.join("pooled/.train.npy.4711.tmp");
     fs::write(&leftover, [1; 5000]).unwrap();
     // One that somebody is writing, and a folder that is no cache.
-    let held = extract("--limit=24");
+    let held = extract(4);
     let mut lock = fs::File::create(held.join(".lock")).unwrap();
     lock.lock().unwrap();
     write!(lock, "process 4711").unwrap();
