@@ -284,7 +284,13 @@ fn broken_caches() {
     let outside = replace_text("train/features.npy", "../../../etc/passwd");
     damage(manifest, &outside, &[manifest, "changed after it was written"], false);
 
+    // All that is damaged is named.
+    let labels = fs::read(cache.join("val/labels.npy")).unwrap();
+    fs::write(cache.join("val/labels.npy"), b"").unwrap();
     fs::remove_file(cache.join("val/ids.txt")).unwrap();
+    let says = ["2 of 9 files", "val/labels.npy has 0 bytes", "val/ids.txt is missing"];
+    assert_refused(vgg_extract(["verify", &features]), BAD_INPUT, &says);
+    fs::write(cache.join("val/labels.npy"), labels).unwrap();
     let says = ["val/ids.txt", "is missing"];
     assert_refused(vgg_extract(["verify", &features]), BAD_INPUT, &says);
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);

@@ -63,8 +63,11 @@ impl<P: Fn(u64) + Sync> Input<'_, P> {
         // A handle of its own, since a handle has one position.
         let mut file = File::open(self.path)?;
         file.seek(SeekFrom::Start(start))?;
-        let mut bytes = vec![0; len as usize];
-        file.read_exact(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(len as usize);
+        file.take(len).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let mut hasher = Hasher::new();
         hasher.set_input_offset(start).update(&bytes);
         (self.progress)(len);

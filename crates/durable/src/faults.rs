@@ -20,12 +20,19 @@ pub enum Fault {
     /// The device fails once (EIO). If it is a flush, what was written since the last one is lost,
     /// and the next flush finds nothing to complain of, as on Linux.
     DeviceError,
+    /// From here on nothing is done any more, and what files had not flushed is lost.
+    PowerCut,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 4] =
-        [Fault::ShortWrite, Fault::Interruption, Fault::FullDisk, Fault::DeviceError];
+    pub const ALL: [Fault; 5] = [
+        Fault::ShortWrite,
+        Fault::Interruption,
+        Fault::FullDisk,
+        Fault::DeviceError,
+        Fault::PowerCut,
+    ];
 
     /// Whether the operation must come off all the same.
     pub fn is_harmless(self) -> bool {
@@ -37,7 +44,7 @@ impl Fault {
             // Where else a signal can interrupt, the standard library tries again by itself.
             Fault::ShortWrite | Fault::Interruption => operation == Operation::Write,
             Fault::FullDisk => operation != Operation::Remove,
-            Fault::DeviceError => true,
+            Fault::DeviceError | Fault::PowerCut => true,
         }
     }
 
@@ -45,7 +52,7 @@ impl Fault {
         io::Error::from_raw_os_error(match self {
             Fault::Interruption => 4,
             Fault::FullDisk => 28,
-            Fault::ShortWrite | Fault::DeviceError => 5,
+            Fault::ShortWrite | Fault::DeviceError | Fault::PowerCut => 5,
         })
     }
 }
@@ -81,11 +88,16 @@ fn strike(operation: Operation) -> Option<(Fault, bool)> {
             plan.spared = spared;
             false
         }
-        None => first || plan.fault == Fault::FullDisk,
+        None => first || matches!(plan.fault, Fault::FullDisk | Fault::PowerCut),
     };
     plan.strikes += usize::from(struck);
     PLAN.set(Some(plan));
     struck.then_some((plan.fault, first))
+}
+
+/// Whether a power cut has happened.
+pub(crate) fn power_is_out() -> bool {
+    PLAN.get().is_some_and(|plan| plan.fault == Fault::PowerCut && plan.strikes > 0)
 }
 
 pub(crate) fn before(operation: Operation) -> io::Result<()> {

@@ -89,7 +89,7 @@ impl File {
         synced
     }
 
-    /// What a kernel may do when a flush fails: the disk keeps what it had.
+    /// What a failed flush may do, and what a power cut does: the disk keeps what it had.
     #[cfg(feature = "faults")]
     fn lose_unsynced(&mut self) -> io::Result<()> {
         let end = self.file.stream_position()?;
@@ -110,6 +110,15 @@ impl File {
             self.unsynced = Some(self.file.stream_position()?);
         }
         self.usable()
+    }
+}
+
+#[cfg(feature = "faults")]
+impl Drop for File {
+    fn drop(&mut self) {
+        if faults::power_is_out() {
+            self.lose_unsynced().expect("a test can write its own files");
+        }
     }
 }
 

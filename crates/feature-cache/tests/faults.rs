@@ -132,7 +132,7 @@ fn a_removal_that_fails_leaves_a_whole_cache_or_an_unfinished_one() {
         let find = || find_garbage(root.path(), Some(&BTreeSet::new())).unwrap().garbage;
         let [garbage] = &find()[..] else { panic!("there is one cache") };
         assert_eq!(garbage.why, Why::Unreferenced);
-        let (removed, struck) = inject(Fault::DeviceError, index, || garbage.remove());
+        let (removed, struck) = inject(Fault::PowerCut, index, || garbage.remove());
         assert_eq!(struck, removed.is_err());
         check(root.path(), &reference);
         if !struck {

@@ -21,11 +21,15 @@ fn assert_names_a_file(error: Error, fault: Fault, root: &Path) {
     assert_eq!(error.to_string().contains("B more are needed"), fault == Fault::FullDisk);
 }
 
-/// Asserts that every file of the runs under `root` is whole, and none is left over.
-fn assert_none_is_torn(root: &Path, head: &[u8]) {
+/// Asserts that every file of the runs under `root` is whole, and that none is left over unless the
+/// power was cut.
+fn assert_none_is_torn(root: &Path, head: &[u8], fault: Fault) {
     for path in files(root) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(!name.starts_with('.'), "{} is left over", path.display());
+        if durable::is_leftover(&path) {
+            assert_eq!(fault, Fault::PowerCut, "{} is left over", path.display());
+            continue;
+        }
         let run = path.parent().unwrap();
         match name {
             "config.json" if run.parent().unwrap().ends_with("runs") => {
@@ -69,9 +73,10 @@ fn whatever_fails_a_run_is_whole_or_trained_again() {
                 assert_names_a_file(error, fault, fixture.root.path());
                 refused += 1;
             }
-            assert_none_is_torn(&root, &reference);
+            assert_none_is_torn(&root, &reference, fault);
             for path in files(&fixture.pooled()) {
-                assert_ne!(path.extension().unwrap_or_default(), "tmp", "{}", path.display());
+                let left_over = durable::is_leftover(&path);
+                assert!(!left_over || fault == Fault::PowerCut, "{}", path.display());
             }
             let (run, _) = inject(Fault::ShortWrite, usize::MAX, train);
             assert_eq!(head_of(run.unwrap().folder()), reference, "{fault:?} {index}");
@@ -104,14 +109,14 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
     let reference = sweep(&fixture.path("reference")).unwrap();
     let head = head_of(reference.best_run().unwrap().folder());
     let root = fixture.path("sweeps");
-    for fault in [Fault::FullDisk, Fault::DeviceError] {
+    for fault in [Fault::FullDisk, Fault::DeviceError, Fault::PowerCut] {
         for index in 0.. {
             let (swept, struck) = inject(fault, index, || sweep(&root));
             assert_eq!(struck, swept.is_err(), "{fault:?} {index}");
             if let Err(error) = swept {
                 assert_names_a_file(error, fault, fixture.root.path());
             }
-            assert_none_is_torn(&root, &head);
+            assert_none_is_torn(&root, &head, fault);
             let (again, _) = inject(Fault::ShortWrite, usize::MAX, || sweep(&root));
             let again = again.unwrap();
             assert_eq!(again.summary(), reference.summary());
