@@ -12,7 +12,7 @@ use polars::prelude::{
     Column, CsvReadOptions, DataFrame, DataType, Field, PolarsError, Schema, SerReader,
 };
 
-use crate::{Error, GrayImages, Samples};
+use crate::{Error, GrayImages};
 
 const LABEL: &str = "label";
 const LABELS: &str = "a class number from 0 to 65535";
@@ -22,7 +22,7 @@ const MAX_LABEL: i32 = 65_535;
 const PIXELS: &str = "a whole number from 0 to 255";
 
 /// Reads a training or a test file; `labelled` says which.
-pub(crate) fn read(path: &Path, labelled: bool) -> Result<Samples, Error> {
+pub(crate) fn read(path: &Path, labelled: bool) -> Result<(GrayImages, Option<Vec<i64>>), Error> {
     let columns = read_header(path)?;
     let side = check_columns(path, &columns, labelled)?;
     let frame = match read_frame(path, &columns) {
@@ -67,7 +67,7 @@ pub(crate) fn read(path: &Path, labelled: bool) -> Result<Samples, Error> {
         let source = PolarsError::ComputeError("the file changed while it was read".into());
         return Err(Error::Csv { path: path.to_path_buf(), source });
     }
-    Ok(Samples { images, labels })
+    Ok((images, labels))
 }
 
 fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError> {

@@ -36,17 +36,25 @@ pub struct Extraction {
 /// is kept and continued by the same call.
 pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let source = Source::find(&config.dataset)?;
-    let weights = Weights::read(&config.weights)?;
-    let backbone = config.backbone();
-    let inputs = describe(config, &backbone, &source, &weights)?;
-    if let Some(cache) = Cache::find(&config.out, &inputs)? {
-        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+    if source.ignored_files() > 0 {
+        say(format!(
+            "{} files in {} have no image's ending and are ignored",
+            source.ignored_files(),
+            config.dataset.display()
+        ));
     }
-    let dataset = source.load(&SplitConfig {
+    let split_config = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,
-    })?;
+    });
+    let weights = Weights::read(&config.weights)?;
+    let backbone = config.backbone();
+    let inputs = describe(config, &split_config, &backbone, &source, &weights)?;
+    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+    }
+    let dataset = source.load(&split_config)?;
     let spec = specify(inputs, &backbone, &dataset);
     let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
     let row_bytes = spec.feature_bytes() / std::cmp::max(rows_total as u64, 1);
@@ -114,6 +122,7 @@ fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset:
 
 fn describe(
     config: &ExtractConfig,
+    split_config: &SplitConfig,
     backbone: &BackboneConfig,
     source: &Source,
     weights: &Weights,
@@ -125,9 +134,9 @@ fn describe(
             name: source.name(),
             path: folder.to_string_lossy().into_owned(),
             digest: source.digest()?,
-            val_fraction: config.val_fraction,
-            limit: config.limit,
-            seed: config.seed,
+            val_fraction: split_config.val_fraction,
+            limit: split_config.limit,
+            seed: split_config.seed,
         },
         weights: WeightsInputs { digest: weights.digest(), family: weights.family().to_string() },
         backbone: "vgg16".to_owned(),
@@ -146,7 +155,7 @@ fn specify(inputs: Inputs, backbone: &BackboneConfig, dataset: &Dataset) -> Cach
     let splits: BTreeMap<SplitName, SplitSpec> = named_splits(dataset)
         .map(|(name, split)| {
             let labels = split.labels().map(<[i64]>::to_vec);
-            (name, SplitSpec { ids: split.ids(), labels })
+            (name, SplitSpec { ids: split.ids().collect(), labels })
         })
         .collect();
     CacheSpec {

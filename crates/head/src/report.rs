@@ -1,5 +1,6 @@
 //! A sweep's plots and its report: collected here, drawn by the `report` crate.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use dataset::{Source, SplitConfig};
@@ -14,6 +15,8 @@ use crate::{EpochMetrics, Error, Prediction, Run, Setting, Sweep, TrainConfig, e
 
 /// Misclassified images shown.
 const THUMBNAILS: usize = 24;
+/// Longest side of an image shown, in pixels: twice that of its place on the page.
+const THUMBNAIL_SIDE: usize = 192;
 
 /// Writes a finished sweep's plots and its report into its folder and returns the report's path.
 ///
@@ -118,8 +121,11 @@ fn misclassified(run: &Run, cache: &Cache, split: SplitName) -> Result<Misclassi
     let class_names = &cache.manifest().class_names;
     let mut thumbnails = Vec::new();
     for (row, prediction, label) in wrong {
-        let image = images.image(row);
-        let png = encode_png(image.height, image.width, image.channels, image.pixels);
+        let image = match images.image(row) {
+            Ok(image) => image.fitted(THUMBNAIL_SIDE),
+            Err(why) => return Ok(Misclassified::NotShown(not_shown(why))),
+        };
+        let png = encode_png(image.height, image.width, image.channels, &image.pixels);
         thumbnails.push(Thumbnail {
             png: png.expect("a decoded image has as many bytes as its size says"),
             id: prediction.id.clone(),
@@ -136,23 +142,24 @@ fn misclassified(run: &Run, cache: &Cache, split: SplitName) -> Result<Misclassi
 /// # Errors
 /// Why they cannot be: a sentence for the report.
 fn images_of(inputs: &DatasetInputs, split: SplitName) -> Result<dataset::Split, String> {
-    let sorry = |why: String| format!("The images are not shown: {why}.");
-    let source = Source::find(Path::new(&inputs.path)).map_err(|error| sorry(error.to_string()))?;
-    let digest = source.digest().map_err(|error| sorry(error.to_string()))?;
-    if digest != inputs.digest {
-        return Err(sorry(format!(
+    let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
+    if source.digest().map_err(not_shown)? != inputs.digest {
+        return Err(not_shown(format!(
             "the files in {} are no longer those that the features were made from",
             inputs.path
         )));
     }
     let DatasetInputs { val_fraction, limit, seed, .. } = *inputs;
-    let dataset = source.load(&SplitConfig { val_fraction, limit, seed });
-    let dataset = dataset.map_err(|error| sorry(error.to_string()))?;
+    let dataset = source.load(&SplitConfig { val_fraction, limit, seed }).map_err(not_shown)?;
     Ok(match split {
         SplitName::Train => dataset.train,
         SplitName::Val => dataset.val,
         SplitName::Test => dataset.test,
     })
+}
+
+fn not_shown(why: impl Display) -> String {
+    format!("The images are not shown: {why}.")
 }
 
 /// A command line that makes the sweep again.
