@@ -50,7 +50,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Folder with the images: MNIST's IDX files, or Kaggle's train.csv and test.csv
+    /// Folder with the images: a folder for each class (train/CLASS, and val/CLASS and test/CLASS if
+    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv
     #[arg(long, default_value = "data/mnist")]
     dataset: PathBuf,
     /// Weights, as import-weights makes them
@@ -68,7 +69,8 @@ struct RunArgs {
     /// Most images of each split, taken from all classes in proportion
     #[arg(long, value_parser = positive)]
     limit: Option<usize>,
-    /// Fraction of the training images that become the validation split
+    /// Fraction of the training images that become the validation split; where the dataset has a
+    /// folder val/, that is the validation split, and this is 0
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split and of the subset that --limit takes
