@@ -8,7 +8,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use feature_cache::{Cache, SplitName};
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
+    Started, WeightsInputs,
+};
 use tempfile::TempDir;
 
 /// Exit code of bad input.
@@ -243,6 +246,61 @@ impl Workplace {
     /// The features of the small dataset.
     pub fn extract(&self) -> PathBuf {
         path_from(self.run("digits", &[]))
+    }
+
+    /// A cache that was written through the library: of each split the labels and the features, of
+    /// 3×2×2 numbers a row.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn foreign_cache<const N: usize>(
+        &self,
+        class_names: &[String],
+        splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
+    ) -> PathBuf {
+        let feature_shape = [3, 2, 2];
+        let row_len: usize = feature_shape.iter().product();
+        let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
+            let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
+            (*split, SplitSpec { ids: ids.expect("numbers are one line"), labels: labels.clone() })
+        };
+        let spec = CacheSpec {
+            inputs: Inputs {
+                dataset: DatasetInputs {
+                    name: "foreign".into(),
+                    path: String::new(),
+                    digest: String::new(),
+                    val_fraction: 0.0,
+                    limit: None,
+                    seed: 0,
+                },
+                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+                backbone: "vgg16".into(),
+                cut: "features.29".into(),
+                height: 32,
+                width: 32,
+                resize: "bilinear".into(),
+                numerics: "torch".into(),
+                augmentation: None,
+                dtype: Dtype::F32,
+            },
+            class_names: class_names.to_vec(),
+            feature_shape,
+            splits: splits.iter().map(spec_of).collect(),
+        };
+        let started = CacheWriter::start(&self.path("features"), spec);
+        let Started::Unfinished(mut writer) = started.expect("the folder can be written") else {
+            panic!("the cache is there already")
+        };
+        let mut write = |split, features: &[f32]| {
+            let mut writer = writer.split(split)?;
+            writer.append(features)?;
+            writer.finish()
+        };
+        for (split, _, features) in &splits {
+            write(*split, features).expect("the features can be written");
+        }
+        writer.finish().expect("the manifest can be written").folder().to_path_buf()
     }
 
     /// `vgg-head train` on a cache.

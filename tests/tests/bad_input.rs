@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
 };
+use feature_cache::SplitName;
 use prost::Message;
 
 fn refused(workplace: &Workplace, dataset: &str, says: &[&str]) {
@@ -108,47 +109,11 @@ fn labels_missing_where_training_needs_them() {
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
 }
 
-/// A cache of one train split that was written through the library, of random features.
+/// A cache of one train split of two classes, of features that say nothing.
 fn foreign_cache(workplace: &Workplace, labels: Option<[i64; 6]>) -> PathBuf {
-    use feature_cache::{
-        CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
-        WeightsInputs,
-    };
-    let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
     let labels = labels.map(|labels| labels.to_vec());
-    let spec = CacheSpec {
-        inputs: Inputs {
-            dataset: DatasetInputs {
-                name: "foreign".into(),
-                path: String::new(),
-                digest: String::new(),
-                val_fraction: 0.0,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 32,
-            width: 32,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F32,
-        },
-        class_names: vec!["cat".into(), "dog".into()],
-        feature_shape: [3, 2, 2],
-        splits: [(SplitName::Train, SplitSpec { ids, labels })].into(),
-    };
-    let Started::Unfinished(mut writer) =
-        CacheWriter::start(&workplace.path("features"), spec).unwrap()
-    else {
-        panic!("the folder is new")
-    };
-    let mut split = writer.split(SplitName::Train).unwrap();
-    split.append(&[1.0; 6 * 12]).unwrap();
-    split.finish().unwrap();
-    writer.finish().unwrap().folder().to_path_buf()
+    let classes = ["cat", "dog"].map(str::to_owned);
+    workplace.foreign_cache(&classes, [(SplitName::Train, labels, vec![1.0; 6 * 12])])
 }
 
 #[test]

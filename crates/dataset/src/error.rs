@@ -251,7 +251,7 @@ pub enum Error {
     /// The split leaves nothing to train on.
     #[error(
         "val-fraction={fraction} of the {images} training images of {} leaves {train} for training \
-         and {val} for validation; both need at least one",
+         and {val} for validation; both need at least one (with 0 there is no validation split)",
         path.display()
     )]
     EmptySplit {

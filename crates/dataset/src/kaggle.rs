@@ -75,7 +75,8 @@ fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError>
     CsvReadOptions::default()
         .with_has_header(true)
         .with_schema(Some(Arc::new(fields.collect::<Schema>())))
-        .try_into_reader_with_file_path(Some(path.to_path_buf()))?
+        // By its path, polars opens only files whose names are UTF-8.
+        .into_reader_with_file_handle(File::open(path)?)
         .finish()
 }
 

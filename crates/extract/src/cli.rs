@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, Table, positive, say};
+use terminal::{HumanBytes, JsonPath, Table, positive, print_path, say};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -191,7 +191,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
     }
     if args.json {
         let json = serde_json::json!({
-            "features": folder,
+            "features": JsonPath(folder),
             "key": extraction.cache.manifest().key,
             "images": extraction.images,
             "seconds": seconds,
@@ -199,7 +199,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
         });
         println!("{json:#}");
     } else {
-        println!("{}", folder.display());
+        print_path(folder);
     }
     Ok(())
 }
@@ -215,7 +215,7 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
         weights.write(&out)?;
         say(format!("family {}, digest {}", args.family, weights.digest()));
     }
-    println!("{}", out.display());
+    print_path(&out);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dataset::{Dataset, Source, SplitConfig};
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
     WeightsInputs,
 };
 use terminal::{HumanBytes, say};
@@ -55,7 +55,7 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
         return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
     }
     let dataset = source.load(&split_config)?;
-    let spec = specify(inputs, &backbone, &dataset);
+    let spec = specify(inputs, &backbone, &dataset)?;
     let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
     let row_bytes = spec.feature_bytes() / std::cmp::max(rows_total as u64, 1);
     let bytes = spec.feature_bytes();
@@ -150,20 +150,23 @@ fn describe(
     })
 }
 
-fn specify(inputs: Inputs, backbone: &BackboneConfig, dataset: &Dataset) -> CacheSpec {
+fn specify(
+    inputs: Inputs,
+    backbone: &BackboneConfig,
+    dataset: &Dataset,
+) -> Result<CacheSpec, Error> {
     let (height, width) = backbone.size.feature_size();
-    let splits: BTreeMap<SplitName, SplitSpec> = named_splits(dataset)
-        .map(|(name, split)| {
-            let labels = split.labels().map(<[i64]>::to_vec);
-            (name, SplitSpec { ids: split.ids().collect(), labels })
-        })
-        .collect();
-    CacheSpec {
+    let mut splits = BTreeMap::new();
+    for (name, split) in named_splits(dataset) {
+        let labels = split.labels().map(<[i64]>::to_vec);
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
+    }
+    Ok(CacheSpec {
         inputs,
         class_names: dataset.class_names.clone(),
         feature_shape: [FEATURE_CHANNELS, height, width],
         splits,
-    }
+    })
 }
 
 fn check_room(path: &Path, bytes: u64) -> Result<(), Error> {

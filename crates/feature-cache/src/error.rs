@@ -117,10 +117,8 @@ pub enum Error {
         found: usize,
     },
     /// An id would break the one-a-line form of the list.
-    #[error("sample id {id:?} of row {row} of {split} contains a line break")]
+    #[error("sample id {id:?} of row {row} contains a line break")]
     BadId {
-        /// The split.
-        split: SplitName,
         /// Row within the split.
         row: usize,
         /// The id.

@@ -17,6 +17,7 @@
 
 mod error;
 mod files;
+mod ids;
 mod manifest;
 mod npy;
 mod reader;
@@ -24,6 +25,7 @@ mod spec;
 mod writer;
 
 pub use error::Error;
+pub use ids::Ids;
 pub use manifest::{
     DatasetInputs, Dtype, FORMAT_VERSION, FileEntry, Inputs, Manifest, Part, Split, SplitName,
     WeightsInputs,

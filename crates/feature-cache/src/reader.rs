@@ -11,7 +11,7 @@ use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
 use crate::npy::{check_header, map};
-use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Split, SplitName, files};
+use crate::{Dtype, Error, FileEntry, Ids, Inputs, Manifest, Split, SplitName, files};
 
 /// Bytes whose digest is computed at a time: enough for all cores.
 const VERIFIED_AT_ONCE: usize = 64 << 20;
@@ -310,11 +310,11 @@ impl SplitReader<'_> {
     ///
     /// # Errors
     /// If the file cannot be read or has another number of lines than there are rows.
-    pub fn ids(&self) -> Result<Vec<String>, Error> {
+    pub fn ids(&self) -> Result<Ids, Error> {
         let path = self.cache.path(&self.split.ids.file)?;
         let text = fs::read_to_string(&path).map_err(durable::Error::at("read", &path))?;
         check_digest(path.clone(), &self.split.ids.digest, blake3::hash(text.as_bytes()))?;
-        let ids: Vec<String> = text.lines().map(str::to_owned).collect();
+        let ids = Ids::from_text(text);
         if ids.len() != self.split.rows {
             return Err(Error::WrongIdCount { path, expected: self.split.rows, found: ids.len() });
         }

@@ -59,8 +59,11 @@ impl CacheWriter {
     ///
     /// # Errors
     /// If another process is writing it, or the folder cannot be written.
+    ///
+    /// # Panics
+    /// If a split has another number of labels than ids.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
-        spec.check()?;
+        spec.check();
         let folder = root.join(spec.inputs.folder_name());
         fs::create_dir_all(&folder).map_err(durable::Error::at("make the folder", &folder))?;
         let lock = match Lock::acquire(&folder.join(files::LOCK))? {
@@ -130,12 +133,7 @@ impl CacheWriter {
             let features = self.folder.join(files::features(split));
             let bytes =
                 fs::metadata(&features).map_err(durable::Error::at("read", &features))?.len();
-            let mut text = String::new();
-            for id in &spec.ids {
-                text.push_str(id);
-                text.push('\n');
-            }
-            let ids = self.write(files::ids(split), text.as_bytes())?;
+            let ids = self.write(files::ids(split), spec.ids.as_text().as_bytes())?;
             let labels = match &spec.labels {
                 Some(labels) => {
                     let mut npy = Vec::new();

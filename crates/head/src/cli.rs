@@ -11,7 +11,7 @@ use head::{
     Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
     newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
-use terminal::{Table, positive, say};
+use terminal::{JsonPath, Table, positive, print_path, say};
 
 /// Where caches are looked for when none is named.
 const FEATURES: &str = "artifacts/features";
@@ -159,7 +159,7 @@ impl Cli {
                     Some(folder) => folder,
                     None => newest_sweep(SWEEPS.as_ref())?,
                 };
-                println!("{}", write_report(&Sweep::open(&folder)?)?.display());
+                print_path(&write_report(&Sweep::open(&folder)?)?);
                 Ok(())
             }
             Command::Evaluate { run, split, json } => {
@@ -180,7 +180,7 @@ impl Cli {
                     .map_err(|source| Error::Csv { path: out.clone(), source })?;
                 durable::replace(&out, &csv)?;
                 say(format!("{} predictions", predictions.len()));
-                println!("{}", out.display());
+                print_path(&out);
                 Ok(())
             }
         }
@@ -237,7 +237,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
     let summary = run.summary()?;
     if args.common.json {
         print_json(&serde_json::json!({
-            "run": run.folder(),
+            "run": JsonPath(run.folder()),
             "config": run.config(),
             "summary": summary,
         }));
@@ -258,7 +258,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         cache.folder().display()
     );
     println!("{table}");
-    println!("{}", run.folder().display());
+    print_path(run.folder());
     Ok(())
 }
 
@@ -280,11 +280,11 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let report = write_report(&sweep)?;
     if args.common.json {
         print_json(&serde_json::json!({
-            "sweep": sweep.folder(),
-            "features": sweep.features(),
+            "sweep": JsonPath(sweep.folder()),
+            "features": JsonPath(sweep.features()),
             "summary": sweep.summary(),
             "results": sweep.results(),
-            "report": report,
+            "report": JsonPath(&report),
         }));
         return Ok(());
     }
@@ -312,7 +312,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
-    println!("report: {}\n\n{}", report.display(), sweep.folder().display());
+    println!("report: {}\n", report.display());
+    print_path(sweep.folder());
     Ok(())
 }
 
@@ -326,11 +327,14 @@ fn print_evaluation(run: &Run, evaluation: &Evaluation) {
         evaluation.loss
     );
     let mut header = vec!["label \\ predicted".to_owned()];
-    header.extend(evaluation.class_names.iter().cloned());
+    if evaluation.confusion.is_some() {
+        header.extend(evaluation.class_names.iter().cloned());
+    }
     header.extend(["recall".to_owned(), "precision".to_owned()]);
     let mut table = Table::new(header);
-    for (class, counts) in evaluation.classes.iter().zip(&evaluation.confusion) {
+    for (label, class) in evaluation.classes.iter().enumerate() {
         let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
+        let counts = evaluation.confusion.as_ref().map_or(&[][..], |matrix| &matrix[label]);
         let mut row = vec![class.name.clone()];
         row.extend(counts.iter().map(|&count| match count {
             0 => "·".to_owned(),

@@ -80,8 +80,9 @@ pub enum Error {
     },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
-        "{heads} heads of {inputs} inputs and {hidden} hidden units are to be trained in one pass, \
-         but memory={memory} has room for {fit}; allow more memory, or split the grid",
+        "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
+         trained in one pass, but memory={memory} has room for {fit}; allow more memory, take a \
+         smaller hidden=, or split the grid",
         memory = HumanBytes(*memory)
     )]
     TooManyHeads {
@@ -91,6 +92,8 @@ pub enum Error {
         inputs: usize,
         /// Width of the hidden layers.
         hidden: usize,
+        /// Number of classes.
+        classes: usize,
         /// Bytes allowed.
         memory: u64,
         /// Heads that fit.

@@ -84,6 +84,11 @@ impl Head {
         self.output.forward(&drop(x, 2)?)
     }
 
+    /// Number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.output.bias.numel()
+    }
+
     /// Takes every variable from a safetensors file that [`Head::to_safetensors`] made; `prefix`
     /// is put before the names.
     pub(crate) fn load(&mut self, bytes: &[u8], prefix: &str, path: &Path) -> Result<(), Error> {

@@ -37,9 +37,9 @@ pub fn write_report(sweep: &Sweep) -> Result<PathBuf, Error> {
     let report = Report {
         title: format!("Dropout sweep on {}", cache.manifest().inputs.dataset.name),
         command: command(sweep),
-        confusion: Some(Confusion {
+        confusion: evaluation.confusion.map(|counts| Confusion {
             class_names: evaluation.class_names,
-            counts: evaluation.confusion,
+            counts,
             of: format!("the best head ({}, p {}) on the {split} split", setting.arch, setting.p),
         }),
         misclassified: misclassified(&best, &cache, split)?,

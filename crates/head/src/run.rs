@@ -26,6 +26,7 @@ const SUMMARY: &str = "summary.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// Where the features were.
+    #[serde(with = "terminal::json_path")]
     pub features: PathBuf,
     /// Key of the features.
     pub features_key: String,

@@ -103,6 +103,7 @@ pub struct Sweep {
 /// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SweepConfig {
+    #[serde(with = "terminal::json_path")]
     features: PathBuf,
     features_key: String,
     heads: Vec<TrainConfig>,

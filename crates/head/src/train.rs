@@ -163,7 +163,7 @@ fn run_pass<'r>(
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let training = &splits.training;
     let shape = runs[0].config().shape;
-    let heads_bytes = check_memory(shape, runs.len(), memory)?;
+    let heads_bytes = check_memory(shape, pass, runs.len(), memory)?;
     let mut trainer = new_trainer(shape, runs, pass)?;
     let rows = training.labels.len();
     let fitting = (memory - heads_bytes) / (training.features.row_len() * size_of::<f32>()) as u64;
@@ -252,15 +252,17 @@ fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Er
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, pass.threads)?)
 }
 
-/// Bytes that the heads take in training: each number with Adam's two moments.
-fn check_memory(shape: HeadShape, heads: usize, memory: u64) -> Result<u64, Error> {
+/// Bytes that the heads take in training: each number with Adam's two moments, and the logits of a
+/// batch, which count where there are many classes, with their gradients.
+fn check_memory(shape: HeadShape, pass: Pass, heads: usize, memory: u64) -> Result<u64, Error> {
     let HeadShape { inputs, hidden, classes } = shape;
     let numbers = hidden * (inputs + hidden + classes);
     let one = (3 * numbers * size_of::<f32>()) as u64;
-    let needed = one * heads as u64;
+    let logits = (2 * pass.batch_size * classes * size_of::<f32>()) as u64;
+    let needed = one * heads as u64 + logits;
     if needed > memory {
-        let fit = (memory / one) as usize;
-        return Err(Error::TooManyHeads { heads, inputs, hidden, memory, fit });
+        let fit = (memory.saturating_sub(logits) / one) as usize;
+        return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
     }
     Ok(needed)
 }

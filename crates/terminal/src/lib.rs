@@ -7,6 +7,7 @@
 mod exit;
 mod interrupt;
 mod memory;
+mod path;
 mod progress;
 mod table;
 mod values;
@@ -15,6 +16,7 @@ pub use exit::{Failure, USAGE, run};
 pub use indicatif::{HumanBytes, HumanDuration};
 pub use interrupt::{catch_interrupts, interrupted};
 pub use memory::half_of_free_memory;
+pub use path::{JsonPath, json_path, print_path};
 pub use progress::{Progress, say};
 pub use table::Table;
 pub use values::positive;
