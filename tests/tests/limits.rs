@@ -128,20 +128,20 @@ fn images_that_are_all_zero() {
 #[test]
 fn features_that_are_not_finite() {
     let names = ["cat", "dog"].map(str::to_owned);
-    for (value, text) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
-        for split in [SplitName::Train, SplitName::Val] {
-            let workplace = Workplace::empty();
-            let labels = || Some(vec![0, 1, 0, 1]);
-            let mut splits = [SplitName::Train, SplitName::Val]
-                .map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
-            let (_, _, bad) = splits.iter_mut().find(|(name, _, _)| *name == split).unwrap();
-            bad[2 * 12 + 5] = value;
-            let cache = workplace.foreign_cache(&names, splits);
-            let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
-            assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
-            // Not even a view that was begun is taken for a whole one.
-            assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
-        }
+    let labels = || Some(vec![0, 1, 0, 1]);
+    for (value, text, split) in
+        [(f32::NAN, "NaN", SplitName::Train), (f32::NEG_INFINITY, "-inf", SplitName::Val)]
+    {
+        let workplace = Workplace::empty();
+        let mut splits =
+            [SplitName::Train, SplitName::Val].map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
+        let (_, _, bad) = splits.iter_mut().find(|(name, _, _)| *name == split).unwrap();
+        bad[2 * 12 + 5] = value;
+        let cache = workplace.foreign_cache(&names, splits);
+        let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
+        assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+        // Not even a view that was begun is taken for a whole one.
+        assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
     }
 }
 
