@@ -39,7 +39,8 @@ def main() -> None:
     """Makes everything."""
     rgb = Image.fromarray(picture())
     gray = rgb.convert("L")
-    alpha = Image.fromarray(np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH))
+    ramp = np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8)
+    alpha = Image.fromarray(ramp.reshape(HEIGHT, WIDTH))
     rgba, gray_alpha = rgb.copy(), gray.copy()
     rgba.putalpha(alpha)
     gray_alpha.putalpha(alpha)
