@@ -295,8 +295,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
             setting.hidden.to_string(),
             setting.learning_rate.to_string(),
             setting.p.to_string(),
-            percent(val.mean),
-            percent(val.sd),
+            if val.mean.is_nan() { "diverged".to_owned() } else { percent(val.mean) },
+            if val.mean.is_nan() || val.seeds == 1 { "–".to_owned() } else { percent(val.sd) },
             val.seeds.to_string(),
         ]);
     }
@@ -304,6 +304,10 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let summary = sweep.summary();
     let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
     match &summary.test {
+        Some(test) if test.seeds == 1 => println!(
+            "chosen by validation: {chosen}; test top-1 {} with one seed",
+            percent(test.mean)
+        ),
         Some(test) => println!(
             "chosen by validation: {chosen}; test top-1 {} ± {} over {} seeds",
             percent(test.mean),

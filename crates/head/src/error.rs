@@ -152,12 +152,13 @@ pub enum Error {
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
     /// The loss is no number any more.
-    #[error("the loss became {loss} in epoch {epoch}; take a smaller lr= (it was {learning_rate})")]
+    #[error(
+        "the loss was no finite number any more in epoch {epoch}; take a smaller lr= (it was \
+         {learning_rate})"
+    )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The loss.
-        loss: f64,
         /// The learning rate.
         learning_rate: f64,
     },

@@ -72,10 +72,22 @@ pub fn write_learning_curve(run: &Run) -> Result<(), Error> {
 fn drawn_sweep(sweep: &Sweep) -> Result<report::Sweep, Error> {
     let mut rows = Vec::new();
     for result in sweep.results() {
+        let epochs = if result.has_diverged() {
+            // Its run has no metrics.
+            vec![Epoch {
+                epoch: result.epochs,
+                train_loss: f64::NAN,
+                train_top1: f64::NAN,
+                val_loss: Some(f64::NAN),
+                val_top1: Some(f64::NAN),
+            }]
+        } else {
+            sweep.run(result)?.metrics()?.iter().map(epoch).collect()
+        };
         rows.push(ResultRow {
             setting: drawn_setting(result.setting()),
             seed: result.seed,
-            epochs: sweep.run(result)?.metrics()?.iter().map(epoch).collect(),
+            epochs,
             run: result.run.clone(),
         });
     }
