@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, Table, positive, say};
+use terminal::{HumanBytes, Table, positive, print, println, say};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -280,11 +280,11 @@ fn status(out: &Path) -> Result<(), Error> {
             }
             Err(feature_cache::Error::NoManifest { .. }) => {
                 let found = unfinished(&folder);
-                let (rows, done) = match found.rows_total {
-                    0 => ("?".to_owned(), "0 %".to_owned()),
-                    total => (total.to_string(), format!("{} %", 100 * found.rows_done / total)),
+                let rows = match found.rows_total {
+                    0 => "?".to_owned(),
+                    total => total.to_string(),
                 };
-                table.row([name, rows, done, size, age]);
+                table.row([name, rows, format!("{} %", found.percent()), size, age]);
             }
             Err(error) => {
                 say(format!("{name}: {error}"));

@@ -11,7 +11,7 @@ use head::{
     Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
     newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
-use terminal::{Table, positive, say};
+use terminal::{Table, positive, print, println, say};
 
 /// Where caches are looked for when none is named.
 const FEATURES: &str = "artifacts/features";
