@@ -48,7 +48,11 @@ fn write_synced(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    // A leftover of a process of the same number, or a link that leads elsewhere.
+    if path.symlink_metadata().is_ok() {
+        fs::remove_file(path)?;
+    }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
     write(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
@@ -131,6 +135,19 @@ mod tests {
         assert!(error.is_out_of_space());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join("file"));
+        fs::write(&precious, "numbers").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        std::os::unix::fs::symlink(&precious, temporary_name(&path)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read(&precious).unwrap(), b"numbers");
     }
 
     #[test]
