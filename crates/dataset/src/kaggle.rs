@@ -19,6 +19,8 @@ const LABELS: &str = "a class number from 0 to 65535";
 /// Largest class number: every class up to the largest label gets a name, so that one absurd label
 /// would take all memory.
 const MAX_LABEL: i32 = 65_535;
+/// Largest side of an image: a column costs polars near a kilobyte, however few rows there are.
+const MAX_SIDE: usize = 256;
 const PIXELS: &str = "a whole number from 0 to 255";
 
 /// Reads a training or a test file; `labelled` says which.
@@ -123,6 +125,11 @@ fn check_columns(path: &Path, columns: &[String], labelled: bool) -> Result<usiz
             pixels.len(),
             pixels.len()
         )));
+    }
+    if side > MAX_SIDE {
+        let found = format!("images of {side}x{side}");
+        let expected = format!("at most {MAX_SIDE}x{MAX_SIDE} pixels in a CSV file");
+        return Err(Error::Columns { path: path.to_path_buf(), found, expected });
     }
     Ok(side)
 }
