@@ -8,7 +8,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use feature_cache::{Cache, SplitName};
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
+    WeightsInputs,
+};
 use tempfile::TempDir;
 
 /// Exit code of bad input.
@@ -243,6 +246,51 @@ impl Workplace {
     /// The features of the small dataset.
     pub fn extract(&self) -> PathBuf {
         path_from(self.run("digits", &[]))
+    }
+
+    /// A cache of six rows in a train and a val split that was written through the library, as by
+    /// another program: constant features, classes and labels as given.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn foreign_cache(&self, class_names: [&str; 2], labels: Option<[i64; 6]>) -> PathBuf {
+        let split = || SplitSpec {
+            ids: (0..6).map(|row| row.to_string()).collect(),
+            labels: labels.map(|labels| labels.to_vec()),
+        };
+        let names = [SplitName::Train, SplitName::Val];
+        let spec = CacheSpec {
+            inputs: Inputs {
+                dataset: DatasetInputs {
+                    name: "foreign".into(),
+                    path: String::new(),
+                    digest: String::new(),
+                    val_fraction: 0.0,
+                    limit: None,
+                    seed: 0,
+                },
+                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+                backbone: "vgg16".into(),
+                cut: "features.29".into(),
+                height: 32,
+                width: 32,
+                resize: "bilinear".into(),
+                numerics: "torch".into(),
+                augmentation: None,
+                dtype: Dtype::F32,
+            },
+            class_names: class_names.map(str::to_owned).to_vec(),
+            feature_shape: [3, 2, 2],
+            splits: names.map(|name| (name, split())).into(),
+        };
+        let started = CacheWriter::start(&self.path("features"), spec);
+        let Ok(Started::Unfinished(mut writer)) = started else { panic!("the folder is new") };
+        for name in names {
+            let mut split = writer.split(name).expect("the test can write its own folder");
+            split.append(&[1.0; 6 * 12]).expect("there is room");
+            split.finish().expect("there is room");
+        }
+        writer.finish().expect("there is room").folder().to_path_buf()
     }
 
     /// `vgg-head train` on a cache.

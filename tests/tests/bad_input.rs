@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
@@ -104,57 +104,14 @@ fn broken_csv_files() {
 fn labels_missing_where_training_needs_them() {
     let workplace = Workplace::empty();
     // A cache of unlabelled training rows cannot come from a dataset; a foreign writer can make one.
-    let cache = foreign_cache(&workplace, None);
+    let cache = workplace.foreign_cache(["cat", "dog"], None);
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
-}
-
-/// A cache of one train split that was written through the library, of random features.
-fn foreign_cache(workplace: &Workplace, labels: Option<[i64; 6]>) -> PathBuf {
-    use feature_cache::{
-        CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
-        WeightsInputs,
-    };
-    let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
-    let labels = labels.map(|labels| labels.to_vec());
-    let spec = CacheSpec {
-        inputs: Inputs {
-            dataset: DatasetInputs {
-                name: "foreign".into(),
-                path: String::new(),
-                digest: String::new(),
-                val_fraction: 0.0,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 32,
-            width: 32,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F32,
-        },
-        class_names: vec!["cat".into(), "dog".into()],
-        feature_shape: [3, 2, 2],
-        splits: [(SplitName::Train, SplitSpec { ids, labels })].into(),
-    };
-    let Started::Unfinished(mut writer) =
-        CacheWriter::start(&workplace.path("features"), spec).unwrap()
-    else {
-        panic!("the folder is new")
-    };
-    let mut split = writer.split(SplitName::Train).unwrap();
-    split.append(&[1.0; 6 * 12]).unwrap();
-    split.finish().unwrap();
-    writer.finish().unwrap().folder().to_path_buf()
 }
 
 #[test]
 fn one_class_only() {
     let workplace = Workplace::empty();
-    let cache = foreign_cache(&workplace, Some([1; 6]));
+    let cache = workplace.foreign_cache(["cat", "dog"], Some([1; 6]));
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('dog')"]);
 }
 
@@ -164,7 +121,7 @@ fn labels_outside_the_class_list() {
         let workplace = Workplace::empty();
         let mut labels = [0, 1, 0, 1, 0, 1];
         labels[row] = bad;
-        let cache = foreign_cache(&workplace, Some(labels));
+        let cache = workplace.foreign_cache(["cat", "dog"], Some(labels));
         let says = [&format!("row {row} has label {bad}"), "train/labels.npy", "2 classes, 0 to 1"];
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
     }

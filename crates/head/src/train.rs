@@ -71,7 +71,9 @@ impl<'a> Splits<'a> {
         let training = LabelledSplit::open(cache, SplitName::Train)?;
         let first = training.labels.first().copied().unwrap_or(0);
         if training.labels.iter().all(|&label| label == first) {
-            let class = cache.manifest().class_names[first as usize].clone();
+            // No rows, no class.
+            let class = cache.manifest().class_names.get(first as usize).cloned();
+            let class = class.unwrap_or_default();
             return Err(Error::OneClass { path: cache.folder().to_path_buf(), class });
         }
         let validation = match cache.manifest().splits.get(&SplitName::Val) {
