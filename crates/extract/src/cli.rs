@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, Table, positive, print, println, say};
+use terminal::{HumanBytes, Table, positive, print, println, say, up_to};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -75,10 +75,10 @@ struct RunArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Images a forward pass [default: what suits the size]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,
     /// Threads that compute [default: all cores]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Implementation of the forward pass [default: the fastest on the device]
     #[arg(long)]

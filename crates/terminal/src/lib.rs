@@ -22,4 +22,4 @@ pub use plain::plain;
 pub use print::print;
 pub use progress::{Progress, say};
 pub use table::Table;
-pub use values::positive;
+pub use values::{positive, up_to};
