@@ -2,4 +2,6 @@
 
 use hostile_input::Parser;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| Parser::named("labels").check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    Parser::named("labels").check(bytes);
+});

@@ -405,7 +405,8 @@ pub(crate) mod tests {
             Manifest::from_text(&manifest.to_text(), Path::new("manifest.json")).map(drop)
         };
         assert!(read(&whole).is_ok());
-        let changes: [(fn(&mut Manifest), &str); 6] = [
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, &str); 6] = [
             (|m| m.feature_shape = [512, usize::MAX, 6], "features of shape"),
             (|m| m.feature_shape = [512, 0, 6], "features of shape [512, 0, 6]"),
             (|m| train(m).rows = 7, "has 7 rows, its files have 6"),

@@ -79,12 +79,13 @@ unsafe impl GlobalAlloc for Counting {
 
 /// Runs `work`, and panics if it had more than `limit` bytes allocated at one time. Only one caller
 /// at a time is counted rightly.
-pub(crate) fn limited(limit: usize, work: impl FnOnce()) {
+pub(crate) fn limited<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     let before = COUNTING.live.load(Ordering::Relaxed);
     COUNTING.most.store(before, Ordering::Relaxed);
-    work();
+    let result = work();
     let taken = COUNTING.most.load(Ordering::Relaxed).saturating_sub(before);
     assert!(taken <= limit, "{taken} bytes were allocated at one time, {limit} are allowed");
+    result
 }
 
 #[cfg(test)]

@@ -17,31 +17,32 @@ use crate::write;
 
 const MANIFEST: &str = "manifest.json";
 
-pub(crate) fn manifest(folder: &Path, bytes: &[u8]) {
+pub(crate) fn manifest(folder: &Path, bytes: &[u8]) -> bool {
     copy_of_small(folder);
     write(folder, MANIFEST, bytes);
-    read_all(folder);
+    let accepted = read_all(folder);
     if let Ok(mut manifest) = serde_json::from_slice::<Manifest>(bytes) {
         manifest.key = manifest.inputs.key();
         write(folder, MANIFEST, signed(manifest).as_bytes());
         read_all(folder);
     }
+    accepted
 }
 
-pub(crate) fn features(folder: &Path, bytes: &[u8]) {
-    with_file(folder, "train/features.npy", bytes);
+pub(crate) fn features(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/features.npy", bytes)
 }
 
-pub(crate) fn labels(folder: &Path, bytes: &[u8]) {
-    with_file(folder, "train/labels.npy", bytes);
+pub(crate) fn labels(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/labels.npy", bytes)
 }
 
-pub(crate) fn ids(folder: &Path, bytes: &[u8]) {
-    with_file(folder, "train/ids.txt", bytes);
+pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/ids.txt", bytes)
 }
 
 /// `progress.json`, and the rest as the features that it is to describe.
-pub(crate) fn progress(folder: &Path, bytes: &[u8]) {
+pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
     let cache = folder.join(spec().inputs.folder_name());
     write(&cache, "progress.json", record);
@@ -49,13 +50,18 @@ pub(crate) fn progress(folder: &Path, bytes: &[u8]) {
         write(&cache, "train/features.npy", features);
     }
     let _ = unfinished(&cache).percent();
-    let Ok(Started::Unfinished(mut writer)) = CacheWriter::start(folder, spec()) else { return };
-    let _ = writer.rows_done();
-    let _ = writer.split(SplitName::Train);
+    match CacheWriter::start(folder, spec()) {
+        Ok(Started::Unfinished(mut writer)) => {
+            let recorded = writer.rows_done();
+            // Rows that are not there as recorded are done again.
+            writer.split(SplitName::Train).is_ok() && recorded > 0
+        }
+        _ => false,
+    }
 }
 
 /// The small cache with one of its files replaced, and digests that say so.
-fn with_file(folder: &Path, name: &str, bytes: &[u8]) {
+fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     copy_of_small(folder);
     write(folder, name, bytes);
     let mut manifest = small().manifest().clone();
@@ -70,7 +76,7 @@ fn with_file(folder: &Path, name: &str, bytes: &[u8]) {
         }
     }
     write(folder, MANIFEST, signed(manifest).as_bytes());
-    read_all(folder);
+    read_all(folder)
 }
 
 /// The manifest's text with the digest that belongs to it.
@@ -83,10 +89,10 @@ fn signed(mut manifest: Manifest) -> String {
     text(&manifest)
 }
 
-/// Opens a cache and reads everything in it.
-fn read_all(folder: &Path) {
-    let Ok(cache) = Cache::open(folder) else { return };
-    let _ = cache.verify(|_| {});
+/// Opens a cache and reads everything in it; whether it is whole.
+fn read_all(folder: &Path) -> bool {
+    let Ok(cache) = Cache::open(folder) else { return false };
+    let whole = cache.verify(|_| {}).is_ok();
     for &name in cache.manifest().splits.keys() {
         let Ok(split) = cache.split(name) else { continue };
         let _ = (split.ids(), split.labels(), split.verify_features(), split.features_digest());
@@ -95,6 +101,7 @@ fn read_all(folder: &Path) {
         }
         split.release_before(split.rows());
     }
+    whole
 }
 
 /// A finished cache of four rows of `[2, 2, 2]` in each split and two classes, made once and kept

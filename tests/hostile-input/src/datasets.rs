@@ -13,21 +13,21 @@ const IMAGES: &[u8] = b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02\x01\x02\x03\x
 /// Two labels.
 const LABELS: &[u8] = b"\0\0\x08\x01\0\0\0\x02\0\x01";
 
-pub(crate) fn idx_images(folder: &Path, bytes: &[u8]) {
+pub(crate) fn idx_images(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "train-labels-idx1-ubyte", LABELS);
     write(folder, &with_ending("train-images-idx3-ubyte", bytes), bytes);
-    load(folder);
+    load(folder)
 }
 
-pub(crate) fn idx_labels(folder: &Path, bytes: &[u8]) {
+pub(crate) fn idx_labels(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "train-images-idx3-ubyte", IMAGES);
     write(folder, &with_ending("train-labels-idx1-ubyte", bytes), bytes);
-    load(folder);
+    load(folder)
 }
 
-pub(crate) fn kaggle_csv(folder: &Path, bytes: &[u8]) {
+pub(crate) fn kaggle_csv(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "train.csv", bytes);
-    load(folder);
+    load(folder)
 }
 
 /// Compressed files are found by their names.
@@ -36,15 +36,16 @@ fn with_ending(name: &str, bytes: &[u8]) -> String {
     format!("{name}{ending}")
 }
 
-fn load(folder: &Path) {
-    let Ok(source) = Source::find(folder) else { return };
+fn load(folder: &Path) -> bool {
+    let Ok(source) = Source::find(folder) else { return false };
     let _ = source.digest();
     let config = SplitConfig { val_fraction: 0.5, limit: None, seed: 0 };
-    let Ok(dataset) = source.load(&config) else { return };
+    let Ok(dataset) = source.load(&config) else { return false };
     for split in [&dataset.train, &dataset.val, &dataset.test] {
         let _ = (split.ids(), split.labels());
         for row in 0..split.len().min(8) {
             let _ = split.image(row);
         }
     }
+    true
 }

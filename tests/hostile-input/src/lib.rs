@@ -1,8 +1,8 @@
 //! Every parser of a file that we did not write, as a function of the file's bytes: for the fuzzer in
 //! `fuzz/`, and for the test that hands it every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
-//! In: bytes that may be anything. Out: nothing; a parser may return what it likes, but it may not
-//! panic, hang, or take more memory than the bytes and [`ALLOWANCE`].
+//! In: bytes that may be anything. Out: whether they were accepted; a parser may refuse what it likes,
+//! but it may not panic, hang, or take more memory than the bytes and [`ALLOWANCE`].
 
 mod allocations;
 mod cache;
@@ -20,11 +20,11 @@ pub struct Parser {
     /// The name of its fuzz target and of its folders of inputs.
     pub name: &'static str,
     /// Writes the bytes into the empty folder under the name that the program looks for, and reads
-    /// them as the program does.
-    read: fn(&Path, &[u8]),
+    /// them as the program does. Returns whether they were accepted.
+    read: fn(&Path, &[u8]) -> bool,
 }
 
-const fn parser(name: &'static str, read: fn(&Path, &[u8])) -> Parser {
+const fn parser(name: &'static str, read: fn(&Path, &[u8]) -> bool) -> Parser {
     Parser { name, read }
 }
 
@@ -55,13 +55,13 @@ impl Parser {
         found.unwrap_or_else(|| panic!("there is no parser '{name}'"))
     }
 
-    /// Hands the bytes to the parser.
+    /// Hands the bytes to the parser and returns whether it accepted them.
     ///
     /// # Panics
     /// If the parser does, or took too much memory.
-    pub fn check(self, bytes: &[u8]) {
+    pub fn check(self, bytes: &[u8]) -> bool {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        allocations::limited(bytes.len() + ALLOWANCE, || (self.read)(folder.path(), bytes));
+        allocations::limited(bytes.len() + ALLOWANCE, || (self.read)(folder.path(), bytes))
     }
 }
 

@@ -11,29 +11,28 @@ use crate::cache::small;
 use crate::{parts, write};
 
 /// `config.json`, `metrics.csv`, `summary.json` and `head.safetensors`.
-pub(crate) fn run(folder: &Path, bytes: &[u8]) {
+pub(crate) fn run(folder: &Path, bytes: &[u8]) -> bool {
     write_run(folder, parts(bytes));
-    let Ok(run) = Run::open(folder) else { return };
+    let Ok(run) = Run::open(folder) else { return false };
     let _ = (run.summary(), run.metrics(), write_learning_curve(&run));
-    let _ = evaluate(&run, small(), SplitName::Test);
-    if let Ok(predictions) = predict(&run, small(), SplitName::Test) {
-        let _ = submission(&predictions);
-    }
+    let evaluated = evaluate(&run, small(), SplitName::Test).is_ok();
+    let predictions = predict(&run, small(), SplitName::Test);
+    evaluated && predictions.is_ok_and(|predictions| submission(&predictions).is_ok())
 }
 
 /// A sweep's `config.json`, `results.csv` and `summary.json`, and the files of its run `runs/a`.
-pub(crate) fn sweep(folder: &Path, bytes: &[u8]) {
+pub(crate) fn sweep(folder: &Path, bytes: &[u8]) -> bool {
     let [config, results, summary, run] = parts(bytes);
     write(folder, "config.json", &with_small_cache(config));
     write(folder, "results.csv", results);
     write(folder, "summary.json", summary);
     write_run(&folder.join("runs/a"), parts(run));
-    let Ok(sweep) = Sweep::open(folder) else { return };
+    let Ok(sweep) = Sweep::open(folder) else { return false };
     let _ = (sweep.ranking(), sweep.best_run());
     for result in sweep.results() {
         let _ = sweep.run(result);
     }
-    let _ = write_report(&sweep);
+    write_report(&sweep).is_ok()
 }
 
 fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {

@@ -6,20 +6,20 @@ use vgg16::{Family, Weights, import_weights};
 
 use crate::write;
 
-pub(crate) fn canonical(folder: &Path, bytes: &[u8]) {
+pub(crate) fn canonical(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "weights.safetensors", bytes);
-    let _ = Weights::read(&folder.join("weights.safetensors"));
+    Weights::read(&folder.join("weights.safetensors")).is_ok()
 }
 
-pub(crate) fn safetensors(folder: &Path, bytes: &[u8]) {
-    import(folder, "foreign.safetensors", bytes);
+pub(crate) fn safetensors(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.safetensors", bytes)
 }
 
-pub(crate) fn onnx(folder: &Path, bytes: &[u8]) {
-    import(folder, "foreign.onnx", bytes);
+pub(crate) fn onnx(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.onnx", bytes)
 }
 
-fn import(folder: &Path, name: &str, bytes: &[u8]) {
+fn import(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     write(folder, name, bytes);
-    let _ = import_weights(&folder.join(name), Family::Caffe);
+    import_weights(&folder.join(name), Family::Caffe).is_ok()
 }
