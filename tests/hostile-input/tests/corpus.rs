@@ -76,6 +76,18 @@ fn every_parser_has_a_target_and_every_input_a_parser() {
     assert!(names(&fuzz().join("regressions")).is_subset(&parsers));
 }
 
+/// The files that `just setup` makes: large ones, for once.
+#[test]
+fn real_weights_take_no_more_than_is_allowed() {
+    let weights = fuzz().join("../artifacts/weights");
+    for (parser, file) in
+        [("weights", "vgg16-caffe.safetensors"), ("onnx_import", "vgg16-caffe.onnx")]
+    {
+        let bytes = fs::read(weights.join(file)).expect("'just setup' was run");
+        assert!(check(Parser::named(parser), file, bytes), "{file} was refused");
+    }
+}
+
 /// What the fuzzer, which prefers short inputs, does not try: a mebibyte of the smallest things that
 /// a format can announce.
 #[test]
