@@ -71,6 +71,6 @@ mod tests {
     #[test]
     fn names_with_line_breaks_and_escape_sequences_stay_in_their_cells() {
         let table = Table::new(["a\nb", "\x1b[2J"]);
-        assert_eq!(table.to_string(), "a\\nb  \\u{1b}[2J\n────────────────\n");
+        assert_eq!(table.to_string(), "a\\nb  \\u{1b}[2J\n───────────────\n");
     }
 }
