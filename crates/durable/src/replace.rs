@@ -92,7 +92,9 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
 pub fn digest_of_file(path: &Path) -> Result<String, Error> {
     let mut file = File::open(path).map_err(Error::at("open", path))?;
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; DIGESTED_AT_ONCE];
+    // A small file needs little: many may be read at the same time.
+    let size = file.metadata().map_err(Error::at("read", path))?.len();
+    let mut buffer = vec![0; size.clamp(1, DIGESTED_AT_ONCE as u64) as usize];
     loop {
         let read = file.read(&mut buffer).map_err(Error::at("read", path))?;
         if read == 0 {
