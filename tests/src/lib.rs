@@ -253,7 +253,7 @@ impl Workplace {
     ///
     /// # Panics
     /// If it cannot be written.
-    pub fn foreign_cache<const N: usize>(
+    pub fn write_cache<const N: usize>(
         &self,
         class_names: &[String],
         splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
@@ -301,6 +301,17 @@ impl Workplace {
             write(*split, features).expect("the features can be written");
         }
         writer.finish().expect("the manifest can be written").folder().to_path_buf()
+    }
+
+    /// A cache of six rows in a train and a val split that was written through the library, as by
+    /// another program: constant features, classes and labels as given.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn foreign_cache(&self, class_names: [&str; 2], labels: Option<[i64; 6]>) -> PathBuf {
+        let split = |split| (split, labels.map(|labels| labels.to_vec()), vec![1.0; 6 * 12]);
+        let splits = [SplitName::Train, SplitName::Val].map(split);
+        self.write_cache(&class_names.map(str::to_owned), splits)
     }
 
     /// `vgg-head train` on a cache.

@@ -35,7 +35,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
     let rows = 6;
     let labels: Vec<i64> = (0..rows).map(|row| (row * (classes as i64 - 1)) / (rows - 1)).collect();
     let features = |seed: f32| (0..rows * 12).map(|i| (i as f32 * seed).sin()).collect();
-    workplace.foreign_cache(
+    workplace.write_cache(
         &names,
         [
             (SplitName::Train, Some(labels.clone()), features(1.0)),
@@ -88,7 +88,7 @@ fn a_dataset_of_one_image() {
 fn a_class_without_validation_rows() {
     let workplace = Workplace::empty();
     let names = ["cat", "dog", "yak"].map(str::to_owned);
-    let cache = workplace.foreign_cache(
+    let cache = workplace.write_cache(
         &names,
         [
             (SplitName::Train, Some(vec![0, 1, 2, 0, 1, 2]), vec![1.0; 6 * 12]),
@@ -120,7 +120,7 @@ fn images_that_are_all_zero() {
     let names = ["cat", "dog"].map(str::to_owned);
     let labels = Some(vec![0, 1, 0, 1]);
     let zeros = [(SplitName::Train, labels, vec![0.0; 4 * 12])];
-    let run = path_from(workplace.train(&workplace.foreign_cache(&names, zeros), &["--epochs=2"]));
+    let run = path_from(workplace.train(&workplace.write_cache(&names, zeros), &["--epochs=2"]));
     let metrics = fs::read_to_string(run.join("metrics.csv")).unwrap();
     assert!(!metrics.contains("NaN") && metrics.lines().count() == 3, "{metrics}");
 }
@@ -137,7 +137,7 @@ fn features_that_are_not_finite() {
             [SplitName::Train, SplitName::Val].map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
         let (_, _, bad) = splits.iter_mut().find(|(name, _, _)| *name == split).unwrap();
         bad[2 * 12 + 5] = value;
-        let cache = workplace.foreign_cache(&names, splits);
+        let cache = workplace.write_cache(&names, splits);
         let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
         // Not even a view that was begun is taken for a whole one.

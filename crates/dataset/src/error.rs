@@ -86,6 +86,22 @@ pub enum Error {
         /// What the header announces, for example `60000 images of 28x28`.
         what: String,
     },
+    /// A compressed IDX file announces what no images compress to.
+    #[error(
+        "{}: {size} bytes, but its header announces {what}, {expected} bytes decompressed: \
+         too many to be images; if they are, decompress the file with gunzip",
+        path.display()
+    )]
+    TooCompressed {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// Bytes announced.
+        expected: u64,
+        /// What the header announces, for example `60000 images of 28x28`.
+        what: String,
+    },
     /// Images and labels do not belong together.
     #[error("{images} images in {} but {labels} labels in {}", images_path.display(), labels_path.display())]
     CountsDiffer {

@@ -2,14 +2,17 @@
 //!
 //! In: a path and bytes. Out: the file under its final name, or an error that names the path, with
 //! whatever stood there before untouched. The invariant: a reader never sees a torn file, and a
-//! file that was reported as written survives a power cut.
+//! file that was reported as written survives a power cut; nothing is written through a symbolic link
+//! that somebody left under a file's name.
 
+mod inside;
 mod lock;
 mod replace;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use inside::inside;
 pub use lock::{Lock, Locked};
 pub use replace::{digest_of_file, remove_leftovers, replace, replace_with, sync_folder};
 

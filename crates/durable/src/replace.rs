@@ -48,7 +48,11 @@ fn write_synced(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    // A leftover of a process of the same number, or a link that leads elsewhere.
+    if path.symlink_metadata().is_ok() {
+        fs::remove_file(path)?;
+    }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
     write(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
@@ -88,7 +92,9 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
 pub fn digest_of_file(path: &Path) -> Result<String, Error> {
     let mut file = File::open(path).map_err(Error::at("open", path))?;
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; DIGESTED_AT_ONCE];
+    // A small file needs little: many may be read at the same time.
+    let size = file.metadata().map_err(Error::at("read", path))?.len();
+    let mut buffer = vec![0; size.clamp(1, DIGESTED_AT_ONCE as u64) as usize];
     loop {
         let read = file.read(&mut buffer).map_err(Error::at("read", path))?;
         if read == 0 {
@@ -131,6 +137,19 @@ mod tests {
         assert!(error.is_out_of_space());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join("file"));
+        fs::write(&precious, "numbers").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        std::os::unix::fs::symlink(&precious, temporary_name(&path)).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read(&precious).unwrap(), b"numbers");
     }
 
     #[test]

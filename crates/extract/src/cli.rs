@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{Cache, Dtype, unfinished};
-use terminal::{HumanBytes, JsonPath, Table, positive, print_path, say};
+use terminal::{HumanBytes, JsonPath, Table, positive, print, print_path, println, say, up_to};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -77,10 +77,10 @@ struct RunArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Images a forward pass [default: what suits the size]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,
     /// Threads that compute [default: all cores]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Implementation of the forward pass [default: the fastest on the device]
     #[arg(long)]
@@ -282,11 +282,11 @@ fn status(out: &Path) -> Result<(), Error> {
             }
             Err(feature_cache::Error::NoManifest { .. }) => {
                 let found = unfinished(&folder);
-                let (rows, done) = match found.rows_total {
-                    0 => ("?".to_owned(), "0 %".to_owned()),
-                    total => (total.to_string(), format!("{} %", 100 * found.rows_done / total)),
+                let rows = match found.rows_total {
+                    0 => "?".to_owned(),
+                    total => total.to_string(),
                 };
-                table.row([name, rows, done, size, age]);
+                table.row([name, rows, format!("{} %", found.percent()), size, age]);
             }
             Err(error) => {
                 say(format!("{name}: {error}"));

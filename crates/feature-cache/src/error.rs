@@ -58,6 +58,26 @@ pub enum Error {
         /// The manifest.
         path: PathBuf,
     },
+    /// The manifest was written whole, but what it says cannot be.
+    #[error("{} contradicts itself: {found}; extract again", path.display())]
+    Inconsistent {
+        /// The manifest.
+        path: PathBuf,
+        /// The contradiction.
+        found: String,
+    },
+    /// A file of the cache would lie elsewhere.
+    #[error(
+        "the file {name:?} of the cache {} is not inside its folder, by its name or through a \
+         symbolic link; make the cache again, or get it again from where it came",
+        path.display()
+    )]
+    Outside {
+        /// The cache folder.
+        path: PathBuf,
+        /// The file, as the manifest names it.
+        name: String,
+    },
     /// A file that the manifest names is not there.
     #[error("{} is missing, though the manifest names it; extract again", path.display())]
     MissingFile {

@@ -10,7 +10,7 @@ use ndarray::ArrayView1;
 use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
-use crate::npy::{check_header, map};
+use crate::npy::{check_form, check_header, map};
 use crate::{Dtype, Error, FileEntry, Ids, Inputs, Manifest, Split, SplitName, files};
 
 /// Bytes whose digest is computed at a time: enough for all cores.
@@ -54,7 +54,9 @@ impl Cache {
         let cache = Cache { folder: folder.to_path_buf(), manifest };
         for (path, bytes, _) in cache.files()? {
             let found = match fs::metadata(&path) {
-                Ok(metadata) => metadata.len(),
+                Ok(metadata) if metadata.is_file() => metadata.len(),
+                // Opening a named pipe would wait for ever.
+                Ok(_) => return Err(Error::MissingFile { path }),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(Error::MissingFile { path });
                 }
@@ -159,8 +161,7 @@ impl Cache {
     }
 
     fn path(&self, file: &str) -> Result<PathBuf, Error> {
-        let path = self.folder.join(files::MANIFEST);
-        files::inside(&self.folder, file).ok_or(Error::ManifestChanged { path })
+        files::inside(&self.folder, file)
     }
 }
 
@@ -284,6 +285,7 @@ impl SplitReader<'_> {
             expected: format!("shape [{}], dtype <i8", self.split.rows),
             found,
         };
+        check_form(&map).map_err(wrong)?;
         let view = ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
         if view.len() != self.split.rows {
             return Err(wrong(format!("shape {:?}", view.shape())));

@@ -11,7 +11,7 @@ use head::{
     Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
     newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
-use terminal::{JsonPath, Table, positive, print_path, say};
+use terminal::{JsonPath, Table, print, print_path, println, say, up_to};
 
 /// Where caches are looked for when none is named.
 const FEATURES: &str = "artifacts/features";
@@ -19,6 +19,9 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Where sweeps are made unless `--out` says otherwise.
 const SWEEPS: &str = "artifacts/sweeps";
+
+/// Most seeds that a number asks for.
+const MAX_SEEDS: u64 = 10_000;
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
@@ -71,16 +74,16 @@ struct CommonArgs {
     #[arg(long)]
     features: Option<PathBuf>,
     /// Passes over the training rows
-    #[arg(long, default_value = "1", value_parser = positive)]
+    #[arg(long, default_value = "1", value_parser = up_to(1_000_000))]
     epochs: usize,
     /// Rows a step
-    #[arg(long, default_value = "64", value_parser = positive)]
+    #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
     /// How the learning rate changes: constant, or cosine down to 0
     #[arg(long, default_value = "constant")]
     schedule: Schedule,
     /// Threads that compute [default: all cores]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Memory that features and heads may take, such as 4GiB; features beyond it are streamed from
     /// the disk [default: half of what is free]
@@ -97,7 +100,7 @@ struct TrainArgs {
     #[arg(long, default_value = "fastai")]
     arch: Arch,
     /// Width of the two hidden layers [default: the architecture's]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(65_536))]
     hidden: Option<usize>,
     /// Dropout: the fraction dropped, from 0 up to, but without, 1
     #[arg(long, default_value = "0.8", value_parser = dropout)]
@@ -121,7 +124,7 @@ struct SweepArgs {
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
     arch: List<Arch>,
     /// Widths of the two hidden layers, a list [default: each architecture's]
-    #[arg(long, value_parser = list(positive))]
+    #[arg(long, value_parser = list(up_to(65_536)))]
     hidden: Option<List<usize>>,
     /// Dropout fractions, a list
     #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
@@ -373,6 +376,9 @@ fn seeds(text: &str) -> Result<List<u64>, String> {
     };
     match List::parse(text, seed)?.0.as_slice() {
         [0] => Err("no seeds; expected how many, or a list such as 0,7,42".to_owned()),
+        [count] if *count > MAX_SEEDS => {
+            Err(format!("{count} seeds are too many; {MAX_SEEDS} are the most"))
+        }
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
     }

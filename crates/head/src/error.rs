@@ -113,6 +113,46 @@ pub enum Error {
         /// Where and why parsing failed.
         source: serde_json::Error,
     },
+    /// A table of a run or a sweep is not of the expected form.
+    #[error("{} is not a file of this program's; train again", path.display())]
+    TableSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: csv::Error,
+    },
+    /// A sweep names a run that is not its own.
+    #[error(
+        "{} names the run {name:?}, which is not inside the sweep's folder; give the same \
+         'vgg-head sweep' command again, or get the sweep again from where it came",
+        path.display()
+    )]
+    RunOutside {
+        /// The file.
+        path: PathBuf,
+        /// The run's folder as it is named there.
+        name: String,
+    },
+    /// The head has other sizes than the features that it says it was trained on.
+    #[error(
+        "{}: a head of {inputs} inputs and {classes} classes does not fit the features {}, \
+         which have {found_inputs} and {found_classes}; train again",
+        run.display(), cache.display()
+    )]
+    WrongShape {
+        /// The run.
+        run: PathBuf,
+        /// The cache.
+        cache: PathBuf,
+        /// The head's inputs by its configuration.
+        inputs: usize,
+        /// The head's classes by its configuration.
+        classes: usize,
+        /// Numbers in a row of pooled features.
+        found_inputs: usize,
+        /// Classes of the cache.
+        found_classes: usize,
+    },
     /// A trained head's file is damaged.
     #[error("{}: {found}; train again", path.display())]
     DamagedHead {

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::inference::for_each_batch;
 use crate::model::{cross_entropy, most_probable};
-use crate::pooled::PooledSplit;
-use crate::{Error, Run};
+use crate::pooled::{PooledSplit, pooled_len};
+use crate::{Error, HeadShape, Run};
 
 /// Most classes of a confusion matrix: of more, it would take gigabytes and nobody could read it.
 const MATRIX_CLASSES: usize = 1000;
@@ -98,7 +98,8 @@ struct ClassCounts {
     right: usize,
 }
 
-/// Checks that the cache holds the features that the head was trained on.
+/// Checks that the cache holds the features that the head was trained on, and that the head has
+/// their sizes.
 pub(crate) fn check_features(run: &Run, cache: &Cache) -> Result<(), Error> {
     let (expected, found) = (&run.config().features_key, &cache.manifest().key);
     if expected != found {
@@ -107,6 +108,19 @@ pub(crate) fn check_features(run: &Run, cache: &Cache) -> Result<(), Error> {
             cache: cache.folder().to_path_buf(),
             expected: expected.clone(),
             found: found.clone(),
+        });
+    }
+    let HeadShape { inputs, classes, .. } = run.config().shape;
+    let found_inputs = pooled_len(cache.manifest().feature_shape);
+    let found_classes = cache.manifest().class_names.len();
+    if (inputs, classes) != (found_inputs, found_classes) {
+        return Err(Error::WrongShape {
+            run: run.folder().to_path_buf(),
+            cache: cache.folder().to_path_buf(),
+            inputs,
+            classes,
+            found_inputs,
+            found_classes,
         });
     }
     Ok(())

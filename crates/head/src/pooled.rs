@@ -50,17 +50,24 @@ impl PooledSplit {
     /// Opens the view of a split, making it first if it is not there or not whole.
     pub(crate) fn open(cache: &Cache, name: SplitName) -> Result<PooledSplit, Error> {
         let split = cache.split(name)?;
-        let [channels, height, width] = cache.manifest().feature_shape;
+        let [_, height, width] = cache.manifest().feature_shape;
         if height < 2 || width < 2 {
             return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
         }
-        let row_len = channels * (height / 2) * (width / 2);
+        let row_len = pooled_len(cache.manifest().feature_shape);
         let rows = split.rows();
-        let folder = cache.folder().join("pooled");
-        let array = folder.join(format!("{name}.npy"));
-        let record = folder.join(format!("{name}.json"));
+        // Beside the features, not where a link in their folder leads.
+        let file = |ending| {
+            let name = format!("pooled/{name}.{ending}");
+            let outside = || feature_cache::Error::Outside {
+                path: cache.folder().into(),
+                name: name.clone(),
+            };
+            durable::inside(cache.folder(), &name).ok_or_else(outside)
+        };
+        let (array, record, temporary) = (file("npy")?, file("json")?, file("tmp")?);
         if !is_whole(&array, &record, &split)?
-            && let Err(error) = make(cache, &split, row_len, &array, &record)
+            && let Err(error) = make(cache, &split, row_len, [&array, &record, &temporary])
         {
             let Error::Cache(feature_cache::Error::File(_)) = error else { return Err(error) };
             split.verify_features()?;
@@ -129,6 +136,11 @@ impl PooledSplit {
     }
 }
 
+/// Numbers in a row after pooling features of shape `[C, H, W]`.
+pub(crate) fn pooled_len([channels, height, width]: [usize; 3]) -> usize {
+    channels * (height / 2) * (width / 2)
+}
+
 /// Whether the view on disk was made from these very features and is undamaged.
 fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> Result<bool, Error> {
     let Ok(text) = fs::read(record) else { return Ok(false) };
@@ -143,8 +155,7 @@ fn make(
     cache: &Cache,
     split: &SplitReader<'_>,
     row_len: usize,
-    array: &Path,
-    record: &Path,
+    [array, record, temporary]: [&Path; 3],
 ) -> Result<(), Error> {
     let folder = array.parent().expect("the view lies in a folder of the cache");
     let file = |error: durable::Error| Error::Cache(error.into());
@@ -158,11 +169,10 @@ fn make(
     }
     split.verify_features()?;
     terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
-    let temporary = array.with_extension("tmp");
-    let mut writer = ArrayWriter::create(&temporary, split.rows(), &[row_len], Dtype::F32)?;
+    let mut writer = ArrayWriter::create(temporary, split.rows(), &[row_len], Dtype::F32)?;
     for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
     let (_, digest) = writer.finish()?;
-    fs::rename(&temporary, array)
+    fs::rename(temporary, array)
         .map_err(durable::Error::at("put in place", array))
         .map_err(file)?;
     let content = Record { features_digest: split.features_digest(), digest };

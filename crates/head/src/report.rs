@@ -127,7 +127,12 @@ fn misclassified(run: &Run, cache: &Cache, split: SplitName) -> Result<Misclassi
     wrong.sort_by(|(_, a, _), (_, b, _)| b.probability.total_cmp(&a.probability));
     wrong.truncate(THUMBNAILS);
     let images = match images_of(&cache.manifest().inputs.dataset, split) {
-        Ok(images) => images,
+        Ok(images) if images.len() == predictions.len() => images,
+        Ok(_) => {
+            return Ok(Misclassified::NotShown(
+                "The images are not shown: there are other rows than in the features.".to_owned(),
+            ));
+        }
         Err(why) => return Ok(Misclassified::NotShown(why)),
     };
     let class_names = &cache.manifest().class_names;
@@ -189,7 +194,7 @@ fn command(sweep: &Sweep) -> String {
         |value: fn(&crate::TrainConfig) -> String| list(sweep.heads().iter().map(value).collect());
     let mut words = vec![
         "vgg-head sweep".to_owned(),
-        format!("--features={}", sweep.features().display()),
+        quoted(format!("--features={}", sweep.features().display())),
         format!("--arch={}", of(|head| head.arch.to_string())),
         format!("--p={}", of(|head| head.p.to_string())),
         format!("--lr={}", of(|head| head.learning_rate.to_string())),
@@ -208,4 +213,23 @@ fn command(sweep: &Sweep) -> String {
         words.push(format!("--threads={}", head.threads));
     }
     words.join(" ")
+}
+
+/// A word of a command line as a POSIX shell reads it: the path comes from a file, and people copy
+/// commands.
+fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=/.,:+@%".contains(c);
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_end_the_command() {
+        assert_eq!(quoted("--features=a/b-96px".into()), "--features=a/b-96px");
+        assert_eq!(quoted("a b; rm -r ~".into()), "'a b; rm -r ~'");
+        assert_eq!(quoted("it's $(x)".into()), r"'it'\''s $(x)'");
+    }
 }

@@ -170,10 +170,7 @@ impl Sweep {
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
         let config = crate::run::read_json(folder, CONFIG)?;
         let summary = crate::run::read_json(folder, SUMMARY)?;
-        let path = folder.join(RESULTS);
-        let csv_error = |source| Error::Csv { path: path.clone(), source };
-        let mut csv = csv::Reader::from_path(&path).map_err(csv_error)?;
-        let results = csv.deserialize().collect::<Result<_, _>>().map_err(csv_error)?;
+        let results = crate::run::read_csv(folder, RESULTS)?;
         Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
     }
 
@@ -205,17 +202,26 @@ impl Sweep {
     /// A result's run.
     ///
     /// # Errors
-    /// If it is not there any more.
+    /// If it is not there any more, or not in the sweep's folder.
     pub fn run(&self, result: &SweepResult) -> Result<Run, Error> {
-        Run::open(&self.folder.join(&result.run))
+        self.own_run(&result.run, RESULTS)
     }
 
     /// The run with the best validation accuracy among the chosen setting's.
     ///
     /// # Errors
-    /// If it is not there any more.
+    /// If it is not there any more, or not in the sweep's folder.
     pub fn best_run(&self) -> Result<Run, Error> {
-        Run::open(&self.folder.join(&self.summary.best_run))
+        self.own_run(&self.summary.best_run, SUMMARY)
+    }
+
+    /// The run that `file` names.
+    fn own_run(&self, name: &str, file: &str) -> Result<Run, Error> {
+        let folder = durable::inside(&self.folder, name).ok_or_else(|| Error::RunOutside {
+            path: self.folder.join(file),
+            name: name.to_owned(),
+        })?;
+        Run::open(&folder)
     }
 
     /// The settings, best first, each with the validation top-1 of its heads: NaN, and last, where

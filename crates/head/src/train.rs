@@ -60,10 +60,7 @@ pub fn train(cache: &Cache, config: &TrainConfig, memory: u64, root: &Path) -> R
     let mut trained = None;
     train_together(&splits, std::slice::from_ref(config), memory, root, |run, last| {
         if last.has_diverged() {
-            return Err(Error::Diverged {
-                epoch: last.epoch,
-                learning_rate: config.learning_rate,
-            });
+            return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
         }
         trained = Some(run.clone());
         Ok(())
@@ -77,7 +74,9 @@ impl<'a> Splits<'a> {
         let training = LabelledSplit::open(cache, SplitName::Train)?;
         let first = training.labels.first().copied().unwrap_or(0);
         if training.labels.iter().all(|&label| label == first) {
-            let class = cache.manifest().class_names[first as usize].clone();
+            // No rows, no class.
+            let class = cache.manifest().class_names.get(first as usize).cloned();
+            let class = class.unwrap_or_default();
             return Err(Error::OneClass { path: cache.folder().to_path_buf(), class });
         }
         let validation = match cache.manifest().splits.get(&SplitName::Val) {

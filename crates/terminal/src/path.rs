@@ -1,18 +1,20 @@
 //! Paths as programs print and record them, those included that are no text.
 
-use std::io::Write;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
+use crate::print::print_bytes;
+
 /// Writes a path, byte for byte, and a line break to standard output, so that a script can take it
 /// from there. (A path with a line break in it takes several lines; in JSON it is one string.)
-///
-/// # Panics
-/// As `println!`, if standard output cannot be written.
+/// On a terminal, control characters are written out.
 pub fn print_path(path: &Path) {
-    let line = [path.as_os_str().as_encoded_bytes(), b"\n"].concat();
-    std::io::stdout().write_all(&line).expect("standard output can be written");
+    if std::io::stdout().is_terminal() {
+        return crate::println!("{}", path.display());
+    }
+    print_bytes(&[path.as_os_str().as_encoded_bytes(), b"\n"].concat());
 }
 
 /// A path that is printed as JSON, in the form of [`json_path`].
