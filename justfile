@@ -67,6 +67,10 @@ test: setup
 torture: setup
     TORTURE=100 cargo test --workspace --test crash
 
+# Fuzz every parser of a foreign file, or one of them (seconds= target=)
+fuzz *flags: setup
+    @scripts/fuzz "$@"
+
 # Format, lints, tests, documentation: what must be green before a commit
 ci: setup
     cargo fmt --all --check

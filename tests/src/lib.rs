@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
-    WeightsInputs,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
+    Started, WeightsInputs,
 };
 use tempfile::TempDir;
 
@@ -254,15 +254,23 @@ impl Workplace {
         path_from(self.run("digits", &[]))
     }
 
-    /// A cache of one training split of six rows that was written through the library, all features
-    /// alike. Another seed, another cache.
+    /// A cache that was written through the library: of each split the labels and the features, of
+    /// 3×2×2 numbers a row. Another seed, another cache.
     ///
     /// # Panics
     /// If it cannot be written.
-    pub fn foreign_cache(&self, labels: Option<[i64; 6]>, seed: u64) -> PathBuf {
-        let can = "the test can write its own folder";
-        let ids: Vec<String> = (0..6).map(|row| row.to_string()).collect();
-        let labels = labels.map(|labels| labels.to_vec());
+    pub fn write_cache<const N: usize>(
+        &self,
+        class_names: &[String],
+        seed: u64,
+        splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
+    ) -> PathBuf {
+        let feature_shape = [3, 2, 2];
+        let row_len: usize = feature_shape.iter().product();
+        let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
+            let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
+            (*split, SplitSpec { ids: ids.expect("numbers are one line"), labels: labels.clone() })
+        };
         let spec = CacheSpec {
             inputs: Inputs {
                 dataset: DatasetInputs {
@@ -283,19 +291,34 @@ impl Workplace {
                 augmentation: None,
                 dtype: Dtype::F32,
             },
-            class_names: vec!["cat".into(), "dog".into()],
-            feature_shape: [3, 2, 2],
-            splits: [(SplitName::Train, SplitSpec { ids, labels })].into(),
+            class_names: class_names.to_vec(),
+            feature_shape,
+            splits: splits.iter().map(spec_of).collect(),
         };
-        let Started::Unfinished(mut writer) =
-            CacheWriter::start(&self.path("features"), spec).expect(can)
-        else {
-            panic!("the folder is new")
+        let started = CacheWriter::start(&self.path("features"), spec);
+        let Started::Unfinished(mut writer) = started.expect("the folder can be written") else {
+            panic!("the cache is there already")
         };
-        let mut split = writer.split(SplitName::Train).expect(can);
-        split.append(&[1.0; 6 * 12]).expect(can);
-        split.finish().expect(can);
-        writer.finish().expect(can).folder().to_path_buf()
+        let mut write = |split, features: &[f32]| {
+            let mut writer = writer.split(split)?;
+            writer.append(features)?;
+            writer.finish()
+        };
+        for (split, _, features) in &splits {
+            write(*split, features).expect("the features can be written");
+        }
+        writer.finish().expect("the manifest can be written").folder().to_path_buf()
+    }
+
+    /// A cache of six rows in a train and a val split that was written through the library, as by
+    /// another program: constant features, classes and labels as given.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn foreign_cache(&self, class_names: [&str; 2], labels: Option<[i64; 6]>) -> PathBuf {
+        let split = |split| (split, labels.map(|labels| labels.to_vec()), vec![1.0; 6 * 12]);
+        let splits = [SplitName::Train, SplitName::Val].map(split);
+        self.write_cache(&class_names.map(str::to_owned), 0, splits)
     }
 
     /// `vgg-head train` on a cache.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use end_to_end::{
@@ -41,6 +42,14 @@ fn broken_idx_files() {
     replace(&images[..6], &[file, "6 bytes", "within the header"]);
     replace(&digits.idx_labels(), &[file, "0x00000801", "expected 0x00000803"]);
     replace(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], &[file, "wrong magic number", "compressed"]);
+    let bomb = Digits { pixels: vec![0; 10_000 * 784], labels: Vec::new() };
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gz.write_all(&bomb.idx_images()).unwrap();
+    fs::remove_file(workplace.path(file)).unwrap();
+    let compressed = workplace.write(&format!("{file}.gz"), &gz.finish().unwrap());
+    let says = [".gz", "10000 images of 28x28", "7840016 bytes decompressed", "gunzip"];
+    refused(&workplace, "digits", &says);
+    fs::remove_file(compressed).unwrap();
     let mut huge = images.clone();
     huge[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
     replace(&huge, &[file, "4294967295 images"]);
@@ -96,6 +105,8 @@ fn broken_csv_files() {
         &with_line(4, format!("{},1", lines[3])),
         &[file, "line 4 has 786 fields, expected 785"],
     );
+    replace(&with_field(6, 2, "\""), &[file, "line 6", "'pixel1'", "'\"'", "from 0 to 255"]);
+    replace(&with_field(6, 2, "\"7"), &[file, "line 6", "'pixel1'", "'\"7'"]);
     replace(&[lines[0].to_owned()], &[file, "no images"]);
     replace(&[], &[file]);
 }
@@ -104,14 +115,14 @@ fn broken_csv_files() {
 fn labels_missing_where_training_needs_them() {
     let workplace = Workplace::empty();
     // A cache of unlabelled training rows cannot come from a dataset; a foreign writer can make one.
-    let cache = workplace.foreign_cache(None, 0);
+    let cache = workplace.foreign_cache(["cat", "dog"], None);
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
 }
 
 #[test]
 fn one_class_only() {
     let workplace = Workplace::empty();
-    let cache = workplace.foreign_cache(Some([1; 6]), 0);
+    let cache = workplace.foreign_cache(["cat", "dog"], Some([1; 6]));
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('dog')"]);
 }
 
@@ -121,7 +132,7 @@ fn labels_outside_the_class_list() {
         let workplace = Workplace::empty();
         let mut labels = [0, 1, 0, 1, 0, 1];
         labels[row] = bad;
-        let cache = workplace.foreign_cache(Some(labels), 0);
+        let cache = workplace.foreign_cache(["cat", "dog"], Some(labels));
         let says = [&format!("row {row} has label {bad}"), "train/labels.npy", "2 classes, 0 to 1"];
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
     }
@@ -340,6 +351,8 @@ fn wrong_flags() {
         "--val-fraction=x",
         "--threads=0",
         "--batch-size=0",
+        "--batch-size=18446744073709551615",
+        "--threads=999999999",
         "--backend=tpu",
         "--device=npu",
         "--resize=nearest",
@@ -365,9 +378,15 @@ fn wrong_flags() {
         "--arch=resnet",
         "--schedule=linear",
         "--threads=0",
+        "--threads=999999999",
+        "--epochs=18446744073709551615",
+        "--hidden=18446744073709551615",
     ] {
         let name = flag.split('=').next().unwrap();
         assert_refused(vgg_head(["train", flag]), USAGE, &[name, "--help"]);
+    }
+    for flag in ["--seeds=18446744073709551615", "--hidden=9,99999999999"] {
+        assert_refused(vgg_head(["sweep", flag]), USAGE, &["most", "--help"]);
     }
     assert_refused(vgg_extract(["import-weights", "x.onnx"]), USAGE, &["--family", "--help"]);
     assert_refused(vgg_head(["predict", "--split=all"]), USAGE, &["--split"]);

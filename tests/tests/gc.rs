@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use end_to_end::{BAD_INPUT, Finished, Workplace, assert_refused, finish, path_from, vgg_extract};
+use feature_cache::SplitName;
 
 fn gc(workplace: &Workplace, flags: &[&str]) -> assert_cmd::Command {
     let mut command = vgg_extract(["gc"]);
@@ -31,7 +32,11 @@ fn assert_lists(finished: &Finished, expected: &[(&Path, &str)]) {
 #[test]
 fn what_nobody_needs_is_shown_and_then_removed() {
     let workplace = Workplace::empty();
-    let extract = |seed| workplace.foreign_cache(Some([0, 1, 0, 1, 0, 1]), seed);
+    let extract = |seed| {
+        let names = ["cat", "dog"].map(str::to_owned);
+        let train = (SplitName::Train, Some(vec![0, 1]), vec![1.0; 2 * 12]);
+        workplace.write_cache(&names, seed, [train])
+    };
     let trained = extract(0);
     path_from(workplace.train(&trained, &[]));
     let swept = extract(1);

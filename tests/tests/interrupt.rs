@@ -4,17 +4,49 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use end_to_end::{Digits, Workplace, finish, path_from};
+use end_to_end::{Digits, Workplace, finish, path_from, vgg_extract, vgg_head};
 
-/// Starts a program that `command` describes, with its standard error kept.
-fn spawn(command: assert_cmd::Command) -> Child {
-    let mut std_command = Command::new(command.get_program());
-    std_command.args(command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    std_command.spawn().unwrap()
+/// What a terminal sends for Ctrl-C, a service manager to stop, and a terminal that is closed.
+const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
+
+/// A program at work.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(command: assert_cmd::Command) -> Running {
+        let mut std_command = Command::new(command.get_program());
+        std_command.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = std_command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Running { child, stderr }
+    }
+
+    /// Reads what it says until a line has `text` in it.
+    fn wait_until_it_says(&mut self, text: &str) {
+        let mut lines = self.stderr.by_ref().lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains(text)), "it ended without '{text}'");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end: exit code, and what it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
 }
 
 fn wait_for(what: impl Fn() -> bool) {
@@ -25,11 +57,9 @@ fn wait_for(what: impl Fn() -> bool) {
     }
 }
 
-fn interrupt(child: Child) -> (Option<i32>, String) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let output = child.wait_with_output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+/// The only folder in a folder, once it is there.
+fn only_folder(folder: &Path) -> Option<PathBuf> {
+    Some(fs::read_dir(folder).ok()?.next()?.ok()?.path())
 }
 
 fn files_in(folder: &Path) -> usize {
@@ -39,19 +69,17 @@ fn files_in(folder: &Path) -> usize {
 #[test]
 fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
     let workplace = Workplace::empty();
-    workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 7));
+    workplace.write_idx("digits", &Digits::first("train", 1200), &Digits::first("t10k", 7));
     let flags = ["--batch-size=8"];
-    let child = spawn(workplace.run("digits", &flags));
-    let features = workplace.path("features");
-    let train = || {
-        let cache = fs::read_dir(&features).ok()?.next()?.ok()?.path();
-        Some(cache.join("train/features.npy"))
-    };
-    wait_for(|| train().is_some_and(|file| file.exists()));
-    std::thread::sleep(Duration::from_millis(300));
-    let (code, stderr) = interrupt(child);
-    assert_eq!(code, Some(130), "{stderr}");
-    assert!(stderr.contains("give the same command again"), "{stderr}");
+    for signal in SIGNALS {
+        let mut extraction = Running::start(workplace.run("digits", &flags));
+        extraction.wait_until_it_says("ready after");
+        std::thread::sleep(Duration::from_millis(100));
+        extraction.signal(signal);
+        let (code, said) = extraction.end();
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("give the same command again"), "{signal}: {said}");
+    }
     let continued = finish(workplace.run("digits", &flags));
     assert!(continued.stderr.contains("images are there already"), "{}", continued.stderr);
     let cache = Path::new(continued.stdout.trim());
@@ -64,40 +92,91 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
     assert_eq!(files_in(cache), files_in(&uninterrupted));
 }
 
+/// Not even the current batch is waited for, which here takes a second or so.
+#[test]
+fn a_second_interrupt_ends_an_extraction_at_once() {
+    let workplace = Workplace::new();
+    let flags = ["--size=224", "--batch-size=37"];
+    let mut extraction = Running::start(workplace.run("digits", &flags));
+    extraction.wait_until_it_says("ready after");
+    extraction.signal("INT");
+    extraction.wait_until_it_says("press Ctrl-C again to stop at once");
+    extraction.signal("INT");
+    let (code, said) = extraction.end();
+    assert_eq!((code, said.as_str()), (Some(130), ""));
+    let cache = path_from(workplace.run("digits", &flags));
+    let verified = finish(vgg_extract(["verify", &format!("--features={}", cache.display())]));
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
 #[test]
 fn an_interrupted_training_keeps_its_epochs() {
     let workplace = Workplace::new();
     let cache = workplace.extract();
-    let child = spawn(workplace.train(&cache, &["--epochs=100000"]));
-    let runs = workplace.path("runs");
-    let metrics = || {
-        let run = fs::read_dir(&runs).ok()?.next()?.ok()?.path();
-        fs::read_to_string(run.join("metrics.csv")).ok()
+    for signal in SIGNALS {
+        let runs = workplace.path(signal);
+        let out = format!("--out={}", runs.display());
+        let training = Running::start(workplace.train(&cache, &["--epochs=1000000", &out]));
+        wait_for(|| only_folder(&runs).is_some_and(|run| run.join("metrics.csv").exists()));
+        training.signal(signal);
+        let (code, said) = training.end();
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("of 1000000 epochs are kept in"), "{signal}: {said}");
+        let run = only_folder(&runs).unwrap();
+        let evaluated = finish(vgg_head(["evaluate", &format!("--run={}", run.display())]));
+        assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_sweep_keeps_its_heads() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    let sweep = |out: &str| {
+        // The narrow heads are trained first; the wide ones take so long that they are interrupted.
+        let mut sweep = vgg_head(["sweep", "--threads=2", "--p=0,0.5", "--hidden=8,512"]);
+        sweep.args(["--seeds=1", "--epochs=200"]).arg("--features").arg(&cache);
+        sweep.arg("--out").arg(workplace.path(out));
+        sweep
     };
-    wait_for(|| metrics().is_some_and(|csv| csv.lines().count() > 3));
-    let (code, stderr) = interrupt(child);
-    assert_eq!(code, Some(130), "{stderr}");
-    assert!(stderr.contains("of 100000 epochs are kept in"), "{stderr}");
-    let run = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
-    let evaluated = finish(end_to_end::vgg_head(["evaluate", &format!("--run={}", run.display())]));
-    assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
+    let uninterrupted = path_from(sweep("reference"));
+    for signal in SIGNALS {
+        let interrupted = Running::start(sweep(signal));
+        let folder = || only_folder(&workplace.path(signal));
+        wait_for(|| {
+            let results =
+                folder().and_then(|sweep| fs::read_to_string(sweep.join("results.csv")).ok());
+            results.is_some_and(|results| results.lines().count() == 1 + 2)
+        });
+        interrupted.signal(signal);
+        let (code, said) = interrupted.end();
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("of 200 epochs are kept in"), "{signal}: {said}");
+        let continued = finish(sweep(signal));
+        assert!(continued.stderr.contains("2 of 4 heads are there already"), "{continued:?}");
+        let folder = folder().unwrap();
+        for file in ["results.csv", "summary.json"] {
+            let [found, expected] = [&folder, &uninterrupted].map(|sweep| sweep.join(file));
+            assert_eq!(fs::read_to_string(found).unwrap(), fs::read_to_string(expected).unwrap());
+        }
+    }
 }
 
 #[test]
 fn two_extractions_do_not_write_the_same_cache() {
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 7));
-    let mut child = spawn(workplace.run("digits", &[]));
+    let mut extraction = Running::start(workplace.run("digits", &[]));
     let features = workplace.path("features");
     wait_for(|| files_in(&features) > 0);
     wait_for(|| {
         let cache = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
         cache.join("train/features.npy").exists()
     });
-    let holder = format!("is being written by process {}", child.id());
+    let holder = format!("is being written by process {}", extraction.child.id());
     end_to_end::assert_refused(workplace.run("digits", &[]), 1, &[&holder, "wait for it"]);
     // The lock dies with its holder, however it dies.
-    child.kill().unwrap();
-    child.wait().unwrap();
+    extraction.child.kill().unwrap();
+    extraction.child.wait().unwrap();
     path_from(workplace.run("digits", &[]));
 }

@@ -51,7 +51,7 @@ fn rows_belong_together() {
         let rows = rows_of(&cache, split);
         let split = cache.split(split).unwrap();
         let (ids, labels) = (split.ids().unwrap(), split.labels_required().unwrap());
-        for ((features, id), label) in rows.iter().zip(&ids).zip(&labels) {
+        for ((features, id), label) in rows.iter().zip(ids.iter()).zip(&labels) {
             let index: usize = id.parse().unwrap();
             assert_eq!(*label, i64::from(train.labels[index]));
             seen.push(index);

@@ -92,6 +92,32 @@ fn a_head_of_a_sweep_is_the_head_trained_alone() {
     }
 }
 
+/// One absurd learning rate does not cost the others their results.
+#[test]
+fn a_head_that_diverges_leaves_the_others_alone() {
+    let place = SweepPlace::new();
+    let finished = finish(place.sweep(&["--p=0.5", "--lr=1e38,0.005", "--seeds=1", "--epochs=3"]));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("seed 0: diverged in epoch 1"), "{finished:?}");
+    let table: Vec<&str> =
+        finished.stdout.lines().filter(|line| line.starts_with("fastai")).collect();
+    assert!(table[0].contains("0.005") && table[1].contains("diverged"), "{table:?}");
+    let sweep = PathBuf::from(finished.stdout.lines().last().unwrap());
+    assert!(fs::read_to_string(sweep.join("report.html")).unwrap().contains("diverged"));
+
+    let alone = path_from(place.sweep(&["--p=0.5", "--lr=0.005", "--seeds=1", "--epochs=3"]));
+    let head = |sweep: &Path| {
+        let csv = fs::read_to_string(sweep.join("results.csv")).unwrap();
+        let run = csv.lines().find(|line| line.contains(",0.005,")).unwrap();
+        fs::read(sweep.join(run.rsplit(',').next().unwrap()).join("head.safetensors")).unwrap()
+    };
+    assert!(head(&sweep) == head(&alone));
+
+    let finished = finish(place.sweep(&["--p=0.5", "--lr=1e38", "--seeds=1", "--epochs=3"]));
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("in epoch 1; take a smaller lr="), "{}", finished.stderr);
+}
+
 #[test]
 fn an_unfinished_sweep_is_continued() {
     let place = SweepPlace::new();

@@ -18,8 +18,9 @@ pub enum Error {
     /// The folder has none of the known forms.
     #[error(
         "{} holds no dataset of a known form; expected MNIST's IDX files \
-         (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not) \
-         or Kaggle's digits (train.csv, test.csv)",
+         (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not), \
+         Kaggle's digits (train.csv, test.csv), or a folder of images for each class \
+         (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just cat/1.jpg)",
         path.display()
     )]
     UnknownForm {
@@ -28,12 +29,14 @@ pub enum Error {
     },
     /// The folder has two of the known forms.
     #[error(
-        "{} holds both IDX files and CSV files; move one of the two to a folder of its own",
-        path.display()
+        "{} holds both {} and {}; move one of the two to a folder of its own",
+        path.display(), both[0], both[1]
     )]
     Ambiguous {
         /// The folder.
         path: PathBuf,
+        /// What it holds, for example `IDX files`.
+        both: [&'static str; 2],
     },
     /// A file that belongs to the others is missing.
     #[error("{} is missing; {beside} is there and needs it", path.display())]
@@ -83,6 +86,22 @@ pub enum Error {
         /// What the header announces, for example `60000 images of 28x28`.
         what: String,
     },
+    /// A compressed IDX file announces what no images compress to.
+    #[error(
+        "{}: {size} bytes, but its header announces {what}, {expected} bytes decompressed: \
+         too many to be images; if they are, decompress the file with gunzip",
+        path.display()
+    )]
+    TooCompressed {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// Bytes announced.
+        expected: u64,
+        /// What the header announces, for example `60000 images of 28x28`.
+        what: String,
+    },
     /// Images and labels do not belong together.
     #[error("{images} images in {} but {labels} labels in {}", images_path.display(), labels_path.display())]
     CountsDiffer {
@@ -100,6 +119,96 @@ pub enum Error {
     NoImages {
         /// The file.
         path: PathBuf,
+    },
+    /// A symbolic link leads to a folder that it lies in.
+    #[error(
+        "{} is a symbolic link to {}, in which it lies; remove it",
+        path.display(), ancestor.display()
+    )]
+    SymlinkLoop {
+        /// The link.
+        path: PathBuf,
+        /// The folder it leads to.
+        ancestor: PathBuf,
+    },
+    /// An image lies beside class folders instead of in one.
+    #[error("{} lies in no class folder; move it into one, or away", path.display())]
+    StrayImage {
+        /// The image.
+        path: PathBuf,
+    },
+    /// A class of training images has none.
+    #[error(
+        "the class folder {} holds no images (files that end with one of {endings}); \
+         put some in, or remove it",
+        path.display()
+    )]
+    EmptyClass {
+        /// The folder.
+        path: PathBuf,
+        /// The endings of images.
+        endings: String,
+    },
+    /// Validation or test images are of a class that is never trained on.
+    #[error(
+        "{} is a class that {} lacks; expected the same class folders in both \
+         (test images without a class belong directly into test/)",
+        path.display(), train.display()
+    )]
+    UnknownClass {
+        /// The class folder.
+        path: PathBuf,
+        /// The folder of the training classes.
+        train: PathBuf,
+    },
+    /// A file that is named like an image holds something else.
+    #[error(
+        "{} begins with '{start}': expected a JPEG, PNG, GIF, WebP, TIFF, BMP or PNM image; \
+         replace or remove it",
+        path.display()
+    )]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, as in a Rust string.
+        start: String,
+    },
+    /// An image cannot be decoded.
+    #[error(
+        "{} cannot be decoded; it may be truncated or damaged: replace or remove it",
+        path.display()
+    )]
+    DamagedImage {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+    /// An image has no pixels, or too many.
+    #[error(
+        "{} has {width}x{height} pixels; expected 1 to 65535 a side and at most 512 MiB of them: \
+         replace, shrink or remove it",
+        path.display()
+    )]
+    ImageSize {
+        /// The file.
+        path: PathBuf,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+    },
+    /// An image has pixels whose range is not known.
+    #[error(
+        "{} has pixels of type {found:?}; expected whole numbers of up to 16 bits: \
+         save it as such",
+        path.display()
+    )]
+    ImagePixels {
+        /// The file.
+        path: PathBuf,
+        /// The type found.
+        found: image::ColorType,
     },
     /// Training and test images differ in size.
     #[error("{}: images of {found}, but the training images are {expected}", path.display())]
@@ -158,7 +267,7 @@ pub enum Error {
     /// The split leaves nothing to train on.
     #[error(
         "val-fraction={fraction} of the {images} training images of {} leaves {train} for training \
-         and {val} for validation; both need at least one",
+         and {val} for validation; both need at least one (with 0 there is no validation split)",
         path.display()
     )]
     EmptySplit {

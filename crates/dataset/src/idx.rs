@@ -1,4 +1,6 @@
 //! MNIST's IDX format: a big-endian magic number, the dimensions, then bytes.
+//!
+//! Memory is taken for what the header announces only where the file can hold it.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,6 +14,12 @@ use crate::{Error, GrayImages};
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
+
+/// Most times its size that a compressed file may hold: digits come to 5, mostly empty ones to some
+/// 20, and a file made to fill the memory to 1000.
+const MAX_COMPRESSION: u64 = 64;
+/// What even a tiny compressed file may hold.
+const ALWAYS_ALLOWED: u64 = 1 << 20;
 
 /// Reads an image file, compressed if its name ends with `.gz`.
 pub(crate) fn read_images(path: &Path) -> Result<GrayImages, Error> {
@@ -36,17 +44,20 @@ pub(crate) fn read_labels(path: &Path) -> Result<Vec<i64>, Error> {
 struct Reader<'a> {
     path: &'a Path,
     bytes: Box<dyn Read>,
+    /// Size of the file.
+    size: u64,
+    compressed: bool,
 }
 
 impl<'a> Reader<'a> {
     fn open(path: &'a Path) -> Result<Reader<'a>, Error> {
-        let file =
-            File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-        let bytes: Box<dyn Read> = match path.extension() {
-            Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(file)),
-            _ => Box::new(file),
-        };
-        Ok(Reader { path, bytes })
+        let at = |source| Error::Read { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(at)?;
+        let size = file.metadata().map_err(at)?.len();
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let bytes: Box<dyn Read> =
+            if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Reader { path, bytes, size, compressed })
     }
 
     fn header<const N: usize>(
@@ -67,7 +78,8 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, offset: u64, what: &str) -> Result<u32, Error> {
-        let bytes = self.read(4)?;
+        let mut bytes = Vec::with_capacity(4);
+        self.read(4, &mut bytes)?;
         match *bytes.as_slice() {
             [a, b, c, d] => Ok(u32::from_be_bytes([a, b, c, d])),
             _ => Err(Error::WrongLength {
@@ -82,24 +94,29 @@ impl<'a> Reader<'a> {
     /// Everything behind the header, whose length the dimensions give.
     fn body(&mut self, dimensions: &[u32], header: u64, what: String) -> Result<Vec<u8>, Error> {
         let expected = dimensions.iter().fold(1u64, |product, &n| product.saturating_mul(n.into()));
-        // One byte more than announced, so as to notice that there is more. What is read grows
-        // with what is there: a header cannot make us allocate what the file does not hold.
-        let bytes = self.read(expected.saturating_add(1))?;
-        if bytes.len() as u64 != expected {
-            return Err(Error::WrongLength {
-                path: self.path.to_path_buf(),
-                found: header + bytes.len() as u64,
-                expected: header.saturating_add(expected),
-                what,
-            });
+        let path = self.path.to_path_buf();
+        let total = header.saturating_add(expected);
+        if !self.compressed && self.size != total {
+            return Err(Error::WrongLength { path, found: self.size, expected: total, what });
+        }
+        if self.compressed
+            && total > (self.size.saturating_mul(MAX_COMPRESSION)).max(ALWAYS_ALLOWED)
+        {
+            return Err(Error::TooCompressed { path, size: self.size, expected: total, what });
+        }
+        // One byte more than announced, so as to notice that there is more.
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX) + 1);
+        self.read(expected + 1, &mut bytes)?;
+        let found = header + bytes.len() as u64;
+        if found != total {
+            return Err(Error::WrongLength { path, found, expected: total, what });
         }
         Ok(bytes)
     }
 
-    fn read(&mut self, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        let read = self.bytes.by_ref().take(limit).read_to_end(&mut bytes);
+    fn read(&mut self, limit: u64, into: &mut Vec<u8>) -> Result<(), Error> {
+        let read = self.bytes.by_ref().take(limit).read_to_end(into);
         read.map_err(|source| Error::Read { path: self.path.to_path_buf(), source })?;
-        Ok(bytes)
+        Ok(())
     }
 }

@@ -6,28 +6,35 @@
 //! error, never skipped.
 //!
 //! Opening is in two steps, since the digest of the source files is all that a cache look-up needs:
-//! [`Source::find`] looks at names and bytes, [`Source::load`] decodes.
+//! [`Source::find`] looks at names, [`Source::digest`] at bytes, [`Source::load`] decodes; but for
+//! folders of images, whose images [`Split::image`] decodes one at a time.
 
+mod decode;
 mod error;
+mod folder;
 mod idx;
 mod kaggle;
+mod name;
 mod source;
 mod split;
+mod thumbnail;
 
 pub use error::Error;
 pub use source::Source;
 pub use split::SplitConfig;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A dataset, decoded and split.
+/// A dataset, split.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
     /// For training.
     pub train: Split,
-    /// For choosing among what was trained; cut from the training images.
+    /// For choosing among what was trained; the source's own, or cut from the training images.
     pub val: Split,
     /// For one last look; empty if the source has no test images.
     pub test: Split,
@@ -36,13 +43,13 @@ pub struct Dataset {
 /// Some of a source's images, in a fixed order.
 #[derive(Debug, Clone)]
 pub struct Split {
-    images: Arc<GrayImages>,
+    images: Arc<Images>,
     rows: Vec<usize>,
     labels: Option<Vec<i64>>,
 }
 
 /// One decoded image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image<'a> {
     /// In pixels.
     pub height: usize,
@@ -51,7 +58,16 @@ pub struct Image<'a> {
     /// 1 for gray, 3 for RGB.
     pub channels: usize,
     /// `[height, width, channels]` in C order, 0 black to 255 white.
-    pub pixels: &'a [u8],
+    pub pixels: Cow<'a, [u8]>,
+}
+
+/// A source's images before they are split.
+#[derive(Debug)]
+pub(crate) enum Images {
+    /// In memory.
+    Gray(GrayImages),
+    /// In files, by paths relative to the folder `root`.
+    Files { root: PathBuf, paths: Vec<PathBuf> },
 }
 
 /// Equally large gray images in memory, `[N, height, width]` in C order.
@@ -62,17 +78,32 @@ pub(crate) struct GrayImages {
     pub(crate) pixels: Vec<u8>,
 }
 
+/// Images, with one label each where there are labels.
+#[derive(Debug, Clone)]
+pub(crate) struct Samples {
+    pub(crate) images: Arc<Images>,
+    pub(crate) labels: Option<Vec<i64>>,
+}
+
 impl GrayImages {
     pub(crate) fn len(&self) -> usize {
         self.pixels.len().checked_div(self.height * self.width).unwrap_or(0)
     }
+
+    fn image(&self, index: usize) -> Image<'_> {
+        let GrayImages { height, width, .. } = *self;
+        let pixels = &self.pixels[index * height * width..][..height * width];
+        Image { height, width, channels: 1, pixels: Cow::Borrowed(pixels) }
+    }
 }
 
-/// A source's images before they are split, with one label an image where there are labels.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Samples {
-    pub(crate) images: GrayImages,
-    pub(crate) labels: Option<Vec<i64>>,
+impl Images {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Images::Gray(images) => images.len(),
+            Images::Files { paths, .. } => paths.len(),
+        }
+    }
 }
 
 impl Split {
@@ -86,15 +117,18 @@ impl Split {
         self.rows.is_empty()
     }
 
-    /// The image of a row.
+    /// The image of a row; of a folder of images, read and decoded now.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded, or its image is too large.
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn image(&self, row: usize) -> Image<'_> {
-        let GrayImages { height, width, pixels } = &*self.images;
-        let (height, width, size) = (*height, *width, height * width);
-        let first = self.rows[row] * size;
-        Image { height, width, channels: 1, pixels: &pixels[first..first + size] }
+    pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
+        match &*self.images {
+            Images::Gray(images) => Ok(images.image(self.rows[row])),
+            Images::Files { root, paths } => decode::decode(&root.join(&paths[self.rows[row]])),
+        }
     }
 
     /// One label a row, an index into the class names; nothing for an unlabelled split.
@@ -102,8 +136,13 @@ impl Split {
         self.labels.as_deref()
     }
 
-    /// One id a row: the number of the image in its source file, counted from 0.
-    pub fn ids(&self) -> Vec<String> {
-        self.rows.iter().map(usize::to_string).collect()
+    /// One id a row: of a folder of images, the file's path within it, in which `%`, control
+    /// characters and bytes that are not UTF-8 are percent-encoded, so that it is one line; else the
+    /// number of the image in its source file, counted from 0.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|&row| match &*self.images {
+            Images::Gray(_) => row.to_string(),
+            Images::Files { paths, .. } => name::escape(&paths[row]),
+        })
     }
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::folder::ImageFolder;
 use crate::split::{Purpose, stratified};
-use crate::{Dataset, Error, GrayImages, Samples, Split, SplitConfig, idx, kaggle};
+use crate::{Dataset, Error, GrayImages, Images, Samples, Split, SplitConfig, idx, kaggle};
 
 /// A folder that holds a dataset, not yet decoded.
 #[derive(Debug, Clone)]
@@ -19,7 +20,12 @@ enum Files {
     Idx { train: [PathBuf; 2], test: Option<(PathBuf, Option<PathBuf>)> },
     /// Kaggle's `train.csv` and `test.csv`.
     Kaggle { train: PathBuf, test: Option<PathBuf> },
+    /// Images in class folders.
+    Folder(ImageFolder),
 }
+
+/// Images in memory and their labels.
+type Gray = (GrayImages, Option<Vec<i64>>);
 
 impl Source {
     /// Looks at what the folder holds.
@@ -33,10 +39,16 @@ impl Source {
         }
         let images = idx_file(folder, "train-images", "idx3");
         let csv = Some(folder.join("train.csv")).filter(|path| path.is_file());
+        let forms = [
+            images.as_ref().map(|_| "IDX files"),
+            csv.as_ref().map(|_| "CSV files"),
+            folder.join("train").is_dir().then_some("a folder train/"),
+        ];
+        if let [first, second, ..] = *forms.into_iter().flatten().collect::<Vec<_>>() {
+            return Err(Error::Ambiguous { path, both: [first, second] });
+        }
         let files = match (images, csv) {
-            (Some(_), Some(_)) => return Err(Error::Ambiguous { path }),
-            (None, None) => return Err(Error::UnknownForm { path }),
-            (Some(images), None) => {
+            (Some(images), _) => {
                 let labels = idx_file(folder, "train-labels", "idx1").ok_or_else(|| {
                     let beside = images.display().to_string();
                     Error::MissingFile { path: folder.join("train-labels-idx1-ubyte"), beside }
@@ -49,6 +61,10 @@ impl Source {
                 let test = Some(folder.join("test.csv")).filter(|path| path.is_file());
                 Files::Kaggle { train, test }
             }
+            (None, None) => match ImageFolder::find(folder)? {
+                Some(images) => Files::Folder(images),
+                None => return Err(Error::UnknownForm { path }),
+            },
         };
         Ok(Source { folder: path, files })
     }
@@ -64,8 +80,28 @@ impl Source {
         folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Files without an image's ending among a folder's images; they play no part.
+    pub fn ignored_files(&self) -> usize {
+        match &self.files {
+            Files::Folder(folder) => folder.ignored,
+            Files::Idx { .. } | Files::Kaggle { .. } => 0,
+        }
+    }
+
+    /// What of a configuration matters to this source: one with validation images of its own gives
+    /// no training image away, so its `val_fraction` is 0 whatever was asked for.
+    pub fn applicable(&self, config: &SplitConfig) -> SplitConfig {
+        match &self.files {
+            Files::Folder(ImageFolder { val: Some(_), .. }) => {
+                SplitConfig { val_fraction: 0.0, ..*config }
+            }
+            _ => *config,
+        }
+    }
+
     /// The BLAKE3 digest of the source files' names and bytes, in hexadecimal: of everything but
-    /// the [`SplitConfig`] that [`Source::load`]'s result depends on.
+    /// the [`SplitConfig`] that [`Source::load`]'s result depends on. Images of a folder go by their
+    /// paths within it.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -77,6 +113,7 @@ impl Source {
                 train.iter().chain(test.flatten()).collect()
             }
             Files::Kaggle { train, test } => [train].into_iter().chain(test).collect(),
+            Files::Folder(folder) => return folder.digest(),
         };
         for path in paths {
             let mut file = blake3::Hasher::new();
@@ -89,74 +126,97 @@ impl Source {
         Ok(digest.finalize().to_hex().to_string())
     }
 
-    /// Reads the files and splits the images.
+    /// Reads the files, but for images of a folder, and splits the images.
     ///
     /// # Errors
     /// If a file is not what its name says, or the split leaves nothing to train or validate on.
     pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
+        let config = &self.applicable(config);
         let (train, test, test_path) = match &self.files {
+            Files::Folder(ImageFolder { class_names, train, val, test, .. }) => {
+                return self.split(Some(class_names), train, val.as_ref(), test.as_ref(), config);
+            }
             Files::Idx { train: [images, labels], test } => {
                 let train = read_idx(images, Some(labels))?;
                 let path = test.as_ref().map(|(images, _)| images.clone());
                 let test = test.as_ref().map(|(images, labels)| read_idx(images, labels.as_ref()));
-                (train, test.transpose()?.unwrap_or_default(), path)
+                (train, test.transpose()?, path)
             }
             Files::Kaggle { train, test } => {
-                let samples = kaggle::read(train, true)?;
                 let path = test.clone();
-                let test = test.as_ref().map(|test| kaggle::read(test, false)).transpose()?;
-                (samples, test.unwrap_or_default(), path)
+                let test = test.as_ref().map(|test| kaggle::read(test, false));
+                (kaggle::read(train, true)?, test.transpose()?, path)
             }
         };
-        if let Some(path) = test_path {
+        if let (Some((test, _)), Some(path)) = (&test, test_path) {
             let size = |images: &GrayImages| format!("{}x{}", images.height, images.width);
-            let (found, expected) = (size(&test.images), size(&train.images));
+            let (found, expected) = (size(test), size(&train.0));
             if found != expected {
                 return Err(Error::SizesDiffer { path, found, expected });
             }
         }
-        self.split(train, test, config)
+        let samples = |(images, labels)| Samples { images: Arc::new(Images::Gray(images)), labels };
+        self.split(None, &samples(train), None, test.map(samples).as_ref(), config)
     }
 
-    fn split(&self, train: Samples, test: Samples, config: &SplitConfig) -> Result<Dataset, Error> {
+    /// `class_names`: nothing where classes are numbers.
+    fn split(
+        &self,
+        class_names: Option<&Vec<String>>,
+        train: &Samples,
+        val: Option<&Samples>,
+        test: Option<&Samples>,
+        config: &SplitConfig,
+    ) -> Result<Dataset, Error> {
         let images = train.images.len();
         let labels = train.labels.as_deref();
-        let val = (images as f64 * config.val_fraction).round() as usize;
+        let cut = (images as f64 * config.val_fraction).round() as usize;
         let all: Vec<usize> = (0..images).collect();
-        let (val_rows, train_rows) =
-            stratified(&all, labels, val, config.seed, Purpose::Validation);
-        if train_rows.is_empty() || (val_rows.is_empty() && config.val_fraction > 0.0) {
+        let (cut_rows, train_rows) =
+            stratified(&all, labels, cut, config.seed, Purpose::Validation);
+        if train_rows.is_empty() || (cut_rows.is_empty() && config.val_fraction > 0.0) {
             return Err(Error::EmptySplit {
                 path: self.folder.clone(),
                 fraction: config.val_fraction,
                 images,
                 train: train_rows.len(),
-                val: val_rows.len(),
+                val: cut_rows.len(),
             });
         }
-        let classes = [labels, test.labels.as_deref()].into_iter().flatten().flatten().max();
-        let class_names = (0..=classes.copied().unwrap_or(0)).map(|class| class.to_string());
-        let take = |images: &Arc<GrayImages>, rows, labels: Option<&[i64]>, purpose| {
+        let class_names = match class_names {
+            Some(names) => names.clone(),
+            None => {
+                let test_labels = test.and_then(|test| test.labels.as_deref());
+                let most = [labels, test_labels].into_iter().flatten().flatten().max();
+                (0..=most.copied().unwrap_or(0)).map(|class| class.to_string()).collect()
+            }
+        };
+        let take = |samples: &Samples, rows: &[usize], purpose| {
+            let labels = samples.labels.as_deref();
             let rows = match config.limit {
                 Some(limit) => stratified(rows, labels, limit, config.seed, purpose).0,
                 None => rows.to_vec(),
             };
             let labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
-            Split { images: images.clone(), rows, labels }
+            Split { images: samples.images.clone(), rows, labels }
         };
-        let train_images = Arc::new(train.images);
-        let test_rows: Vec<usize> = (0..test.images.len()).collect();
-        let test_labels = test.labels.as_deref();
+        let take_all = |samples: &Samples, purpose| {
+            take(samples, &(0..samples.images.len()).collect::<Vec<_>>(), purpose)
+        };
+        let none = Split { images: train.images.clone(), rows: Vec::new(), labels: None };
         Ok(Dataset {
-            class_names: class_names.collect(),
-            train: take(&train_images, &train_rows, labels, Purpose::LimitTrain),
-            val: take(&train_images, &val_rows, labels, Purpose::LimitVal),
-            test: take(&Arc::new(test.images), &test_rows, test_labels, Purpose::LimitTest),
+            class_names,
+            train: take(train, &train_rows, Purpose::LimitTrain),
+            val: match val {
+                Some(val) => take_all(val, Purpose::LimitVal),
+                None => take(train, &cut_rows, Purpose::LimitVal),
+            },
+            test: test.map_or(none, |test| take_all(test, Purpose::LimitTest)),
         })
     }
 }
 
-fn read_idx(images_path: &Path, labels_path: Option<&PathBuf>) -> Result<Samples, Error> {
+fn read_idx(images_path: &Path, labels_path: Option<&PathBuf>) -> Result<Gray, Error> {
     let images = idx::read_images(images_path)?;
     let labels = labels_path.map(|path| idx::read_labels(path)).transpose()?;
     if let (Some(labels), Some(labels_path)) = (&labels, labels_path)
@@ -169,7 +229,7 @@ fn read_idx(images_path: &Path, labels_path: Option<&PathBuf>) -> Result<Samples
             labels: labels.len(),
         });
     }
-    Ok(Samples { images, labels })
+    Ok((images, labels))
 }
 
 /// An IDX file by the names under which it is found: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not.

@@ -22,14 +22,17 @@ pub struct File {
 }
 
 impl File {
-    /// Makes an empty file, or empties the one that is there.
+    /// Makes an empty file in the place of whatever has that name: a leftover, or a link that leads
+    /// elsewhere.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn create(path: &Path) -> io::Result<File> {
         faults::before(Operation::Create)?;
-        let mut options = fs::File::options();
-        let file = options.read(true).write(true).create(true).truncate(true).open(path)?;
+        if path.symlink_metadata().is_ok() {
+            fs::remove_file(path)?;
+        }
+        let file = fs::File::options().read(true).write(true).create_new(true).open(path)?;
         Ok(File::new(file))
     }
 

@@ -2,8 +2,9 @@
 //!
 //! In: a path and bytes. Out: the file under its final name, or an error that names the path, with
 //! whatever stood there before untouched. The invariants: a reader never sees a torn file; a file
-//! that was reported as written survives a power cut; and after a failed write or flush nothing
-//! that it concerned is reported as written.
+//! that was reported as written survives a power cut; after a failed write or flush nothing that it
+//! concerned is reported as written; and nothing is written through a symbolic link that somebody
+//! left under a file's name.
 
 mod digest;
 #[cfg(feature = "faults")]
@@ -12,6 +13,7 @@ pub mod faults;
 #[path = "no_faults.rs"]
 mod faults;
 mod file;
+mod inside;
 mod lock;
 mod operation;
 mod replace;
@@ -23,6 +25,7 @@ use bytesize::ByteSize;
 
 pub use digest::digest_of_file;
 pub use file::File;
+pub use inside::inside;
 pub use lock::{Lock, Locked};
 pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,

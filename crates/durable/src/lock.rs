@@ -1,7 +1,7 @@
 //! One writer at a time, by an advisory lock that the kernel releases when its holder dies.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
@@ -108,6 +108,11 @@ fn read_holder(file: &mut File, path: &Path) -> Result<String, Error> {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
+    // What it leads to would be overwritten.
+    if path.is_symlink() {
+        let source = io::Error::other("it is a symbolic link; remove it");
+        return Err(Error::at("open the lock file", path)(source));
+    }
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     options.open(path).map_err(Error::at("open the lock file", path))
@@ -161,5 +166,17 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_another_file_is_refused_and_the_file_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join(".lock"));
+        fs::write(&precious, "numbers").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        let error = Lock::acquire(&path).unwrap_err();
+        assert!(error.source.to_string().contains("symbolic link"), "{error}");
+        assert_eq!(fs::read(&precious).unwrap(), b"numbers");
     }
 }

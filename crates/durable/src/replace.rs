@@ -69,7 +69,7 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         // It is still there if something went wrong, and that is the error to report; a leftover is
         // harmless.
-        if self.path.exists() {
+        if self.path.symlink_metadata().is_ok() {
             let _ = remove(&self.path);
         }
     }
@@ -211,5 +211,19 @@ mod tests {
         file.write_all(b"more").unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"flushed\0\0\0\0\0");
         File::open(&path).unwrap().sync().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join("file"));
+        fs::write(&precious, "numbers").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        let temporary = Temporary::beside(&path).path().to_path_buf();
+        std::os::unix::fs::symlink(&precious, temporary).unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read(&precious).unwrap(), b"numbers");
     }
 }

@@ -9,7 +9,9 @@ use extract::{Error, ExtractConfig, extract};
 use feature_cache::{
     Cache, Dtype, Found, Garbage, Verification, Why, find_garbage, keys_referred_to, unfinished,
 };
-use terminal::{HumanBytes, Progress, Table, positive, say};
+use terminal::{
+    HumanBytes, JsonPath, Progress, Table, positive, print, print_path, println, say, up_to,
+};
 use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
 
 /// Where caches are made unless `--out` says otherwise.
@@ -51,7 +53,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Folder with the images: MNIST's IDX files, or Kaggle's train.csv and test.csv
+    /// Folder with the images: a folder for each class (train/CLASS, and val/CLASS and test/CLASS if
+    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv
     #[arg(long, default_value = "data/mnist")]
     dataset: PathBuf,
     /// Weights, as import-weights makes them
@@ -69,17 +72,18 @@ struct RunArgs {
     /// Most images of each split, taken from all classes in proportion
     #[arg(long, value_parser = positive)]
     limit: Option<usize>,
-    /// Fraction of the training images that become the validation split
+    /// Fraction of the training images that become the validation split; where the dataset has a
+    /// folder val/, that is the validation split, and this is 0
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split and of the subset that --limit takes
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Images a forward pass [default: what suits the size]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,
     /// Threads that compute [default: all cores]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Implementation of the forward pass [default: the fastest on the device]
     #[arg(long)]
@@ -233,7 +237,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
     }
     if args.json {
         let json = serde_json::json!({
-            "features": folder,
+            "features": JsonPath(folder),
             "key": extraction.cache.manifest().key,
             "images": extraction.images,
             "seconds": seconds,
@@ -241,7 +245,7 @@ fn run(args: RunArgs) -> Result<(), Error> {
         });
         println!("{json:#}");
     } else {
-        println!("{}", folder.display());
+        print_path(folder);
     }
     Ok(())
 }
@@ -257,7 +261,7 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
         weights.write(&out)?;
         say(format!("family {}, digest {}", args.family, weights.digest()));
     }
-    println!("{}", out.display());
+    print_path(&out);
     Ok(())
 }
 
@@ -325,11 +329,11 @@ fn status(out: &Path) -> Result<(), Error> {
             }
             Err(feature_cache::Error::NoManifest { .. }) => {
                 let found = unfinished(&folder);
-                let (rows, done) = match found.rows_total {
-                    0 => ("?".to_owned(), "0 %".to_owned()),
-                    total => (total.to_string(), format!("{} %", 100 * found.rows_done / total)),
+                let rows = match found.rows_total {
+                    0 => "?".to_owned(),
+                    total => total.to_string(),
                 };
-                table.row([name, rows, done, size, age]);
+                table.row([name, rows, format!("{} %", found.percent()), size, age]);
             }
             Err(error) => {
                 say(format!("{name}: {error}"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use feature_cache::SplitName;
 use terminal::{Failure, HumanBytes};
 
 /// An extraction that could not be done.
@@ -10,6 +11,16 @@ pub enum Error {
     /// The images cannot be used.
     #[error(transparent)]
     Dataset(#[from] dataset::Error),
+    /// An image cannot be read.
+    #[error("row {row} of {split} stops the extraction; the rows before it are kept")]
+    Image {
+        /// The split.
+        split: SplitName,
+        /// Row within the split.
+        row: usize,
+        /// What is wrong with it.
+        source: dataset::Error,
+    },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] vgg16::Error),
@@ -78,7 +89,9 @@ impl Error {
             | Error::NoRoom { .. }
             | Error::Threads { .. } => Failure::Internal,
             Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-            Error::Dataset(_) | Error::Backbone(_) | Error::Cache(_) => Failure::BadInput,
+            Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
+                Failure::BadInput
+            }
         }
     }
 }

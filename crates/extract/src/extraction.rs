@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dataset::{Dataset, Source, SplitConfig};
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
     WeightsInputs,
 };
 use terminal::{HumanBytes, say};
@@ -36,18 +36,26 @@ pub struct Extraction {
 /// is kept and continued by the same call.
 pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let source = Source::find(&config.dataset)?;
-    let weights = Weights::read(&config.weights)?;
-    let backbone = config.backbone();
-    let inputs = describe(config, &backbone, &source, &weights)?;
-    if let Some(cache) = Cache::find(&config.out, &inputs)? {
-        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+    if source.ignored_files() > 0 {
+        say(format!(
+            "{} files in {} have no image's ending and are ignored",
+            source.ignored_files(),
+            config.dataset.display()
+        ));
     }
-    let dataset = source.load(&SplitConfig {
+    let split_config = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,
-    })?;
-    let spec = specify(inputs, &backbone, &dataset);
+    });
+    let weights = Weights::read(&config.weights)?;
+    let backbone = config.backbone();
+    let inputs = describe(config, &split_config, &backbone, &source, &weights)?;
+    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+    }
+    let dataset = source.load(&split_config)?;
+    let spec = specify(inputs, &backbone, &dataset)?;
     let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
@@ -117,6 +125,7 @@ fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset:
 
 fn describe(
     config: &ExtractConfig,
+    split_config: &SplitConfig,
     backbone: &BackboneConfig,
     source: &Source,
     weights: &Weights,
@@ -128,9 +137,9 @@ fn describe(
             name: source.name(),
             path: folder.to_string_lossy().into_owned(),
             digest: source.digest()?,
-            val_fraction: config.val_fraction,
-            limit: config.limit,
-            seed: config.seed,
+            val_fraction: split_config.val_fraction,
+            limit: split_config.limit,
+            seed: split_config.seed,
         },
         weights: WeightsInputs { digest: weights.digest(), family: weights.family().to_string() },
         backbone: "vgg16".to_owned(),
@@ -144,20 +153,23 @@ fn describe(
     })
 }
 
-fn specify(inputs: Inputs, backbone: &BackboneConfig, dataset: &Dataset) -> CacheSpec {
+fn specify(
+    inputs: Inputs,
+    backbone: &BackboneConfig,
+    dataset: &Dataset,
+) -> Result<CacheSpec, Error> {
     let (height, width) = backbone.size.feature_size();
-    let splits: BTreeMap<SplitName, SplitSpec> = named_splits(dataset)
-        .map(|(name, split)| {
-            let labels = split.labels().map(<[i64]>::to_vec);
-            (name, SplitSpec { ids: split.ids(), labels })
-        })
-        .collect();
-    CacheSpec {
+    let mut splits = BTreeMap::new();
+    for (name, split) in named_splits(dataset) {
+        let labels = split.labels().map(<[i64]>::to_vec);
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
+    }
+    Ok(CacheSpec {
         inputs,
         class_names: dataset.class_names.clone(),
         feature_shape: [FEATURE_CHANNELS, height, width],
         splits,
-    }
+    })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record

@@ -64,18 +64,24 @@ pub(crate) fn run_split(
         let _ = free_images_in.send(Batch { rows: 0, numbers: images });
         let _ = free_features_in.send(Batch { rows: 0, numbers: features });
     }
+    let name = writer.name();
     let starts = (first..total).step_by(config.batch_size);
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let decode = scope.spawn(move || {
             for start in starts {
                 let rows = config.batch_size.min(total - start);
-                let Ok(mut batch) = free_images_out.recv() else { return };
-                batch.rows = rows;
-                pool.install(|| decode(split, start, rows, preprocessor, &mut batch.numbers));
-                if images_in.send(batch).is_err() {
-                    return;
+                let Ok(mut batch) = free_images_out.recv() else { break };
+                let fault =
+                    pool.install(|| decode(split, start, rows, preprocessor, &mut batch.numbers));
+                batch.rows = fault.as_ref().map_or(rows, |(row, _)| row - start);
+                if batch.rows > 0 && images_in.send(batch).is_err() {
+                    break;
+                }
+                if let Some((row, source)) = fault {
+                    return Err(Error::Image { split: name, row, source });
                 }
             }
+            Ok(())
         });
         let write = scope.spawn(move || write(writer, &features_out, &free_features_in, config));
         let forward = forward_all(
@@ -88,8 +94,10 @@ pub(crate) fn run_split(
         // Closed, so that the other two end.
         drop((images_out, free_images_in, features_in, free_features_out));
         let written = write.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let decoded = decode.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         forward?;
         let rows_done = written?;
+        decoded?;
         progress.finish(rows_done as u64, "");
         Ok(if rows_done == total { Outcome::Finished } else { Outcome::Interrupted })
     })
@@ -99,24 +107,31 @@ fn channel() -> (SyncSender<Batch>, Receiver<Batch>) {
     sync_channel(BUFFERS)
 }
 
+/// Decodes and prepares `rows` images from `start` on; the first that cannot be, with its row, if
+/// there is one.
 fn decode(
     split: &dataset::Split,
     start: usize,
     rows: usize,
     preprocessor: &Preprocessor,
     numbers: &mut [f32],
-) {
+) -> Option<(usize, dataset::Error)> {
     let inputs = numbers[..rows * preprocessor.len()].par_chunks_mut(preprocessor.len());
-    inputs.enumerate().for_each(|(row, input)| {
-        let image = split.image(start + row);
+    let faults = (start..start + rows).into_par_iter().zip(inputs).filter_map(|(row, input)| {
+        let image = match split.image(row) {
+            Ok(image) => image,
+            Err(fault) => return Some((row, fault)),
+        };
         let pixels = Pixels {
             height: image.height,
             width: image.width,
             channels: image.channels,
-            bytes: image.pixels,
+            bytes: &image.pixels,
         };
         preprocessor.apply(pixels, input);
+        None
     });
+    faults.min_by_key(|(row, _)| *row)
 }
 
 /// Runs batches through the network until there are no more, the writer is gone (it has the error

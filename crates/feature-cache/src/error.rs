@@ -58,6 +58,26 @@ pub enum Error {
         /// The manifest.
         path: PathBuf,
     },
+    /// The manifest was written whole, but what it says cannot be.
+    #[error("{} contradicts itself: {found}; extract again", path.display())]
+    Inconsistent {
+        /// The manifest.
+        path: PathBuf,
+        /// The contradiction.
+        found: String,
+    },
+    /// A file of the cache would lie elsewhere.
+    #[error(
+        "the file {name:?} of the cache {} is not inside its folder, by its name or through a \
+         symbolic link; make the cache again, or get it again from where it came",
+        path.display()
+    )]
+    Outside {
+        /// The cache folder.
+        path: PathBuf,
+        /// The file, as the manifest names it.
+        name: String,
+    },
     /// A file that the manifest names is not there.
     #[error("{} is missing, though the manifest names it; extract again", path.display())]
     MissingFile {
@@ -130,10 +150,8 @@ pub enum Error {
         found: usize,
     },
     /// An id would break the one-a-line form of the list.
-    #[error("sample id {id:?} of row {row} of {split} contains a line break")]
+    #[error("sample id {id:?} of row {row} contains a line break")]
     BadId {
-        /// The split.
-        split: SplitName,
         /// Row within the split.
         row: usize,
         /// The id.

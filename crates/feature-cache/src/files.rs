@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::SplitName;
+use crate::{Error, SplitName};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const PROGRESS: &str = "progress.json";
@@ -21,10 +21,9 @@ pub(crate) fn ids(split: SplitName) -> String {
     format!("{split}/ids.txt")
 }
 
-/// The path of a file that a manifest names. Names come from a file, so they are kept inside the
-/// cache folder: nothing if one tries to leave it.
-pub(crate) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
-    let path = Path::new(name);
-    let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    (plain && !name.is_empty()).then(|| folder.join(path))
+/// The path of a file of the cache in `folder`, whose name may come from a manifest, checked to be
+/// inside it.
+pub(crate) fn inside(folder: &Path, name: &str) -> Result<PathBuf, Error> {
+    let outside = || Error::Outside { path: folder.to_path_buf(), name: name.to_owned() };
+    durable::inside(folder, name).ok_or_else(outside)
 }

@@ -19,6 +19,7 @@
 mod error;
 mod files;
 mod garbage;
+mod ids;
 mod manifest;
 mod npy;
 mod reader;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use error::Error;
 pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
+pub use ids::Ids;
 pub use manifest::{
     DatasetInputs, Dtype, FORMAT_VERSION, FileEntry, Inputs, Manifest, Part, Split, SplitName,
     WeightsInputs,

@@ -14,6 +14,9 @@ use crate::Error;
 /// - 1: first version.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Largest row of features that can be meant: some thirty times one of a 4096 px image.
+const MAX_ROW_BYTES: usize = 4 << 30;
+
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -276,7 +279,42 @@ impl Manifest {
         if manifest.to_text() != text || manifest.key != manifest.inputs.key() {
             return Err(Error::ManifestChanged { path: path.to_path_buf() });
         }
-        Ok(manifest)
+        match manifest.contradiction() {
+            Some(found) => Err(Error::Inconsistent { path: path.to_path_buf(), found }),
+            None => Ok(manifest),
+        }
+    }
+
+    /// What cannot be in it, whoever wrote it and however whole it is.
+    fn contradiction(&self) -> Option<String> {
+        let shape = self.feature_shape;
+        let numbers = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+        let row_bytes = numbers.and_then(|numbers| numbers.checked_mul(self.inputs.dtype.bytes()));
+        let Some(row_bytes @ 1..=MAX_ROW_BYTES) = row_bytes else {
+            return Some(format!("features of shape {shape:?}"));
+        };
+        for (name, split) in &self.splits {
+            let mut rows = 0usize;
+            for part in &split.features {
+                if part.first_row != rows {
+                    let Part { file, first_row, .. } = part;
+                    return Some(format!(
+                        "{file:?} begins with row {first_row} of the {name} split, where row {rows} is due"
+                    ));
+                }
+                rows = rows.saturating_add(part.rows);
+            }
+            if rows != split.rows {
+                return Some(format!(
+                    "the {name} split has {} rows, its files have {rows}",
+                    split.rows
+                ));
+            }
+            if rows.checked_mul(row_bytes).is_none() {
+                return Some(format!("the {name} split has {rows} rows of {row_bytes} bytes"));
+            }
+        }
+        None
     }
 }
 
@@ -344,6 +382,58 @@ pub(crate) mod tests {
             let mut changed = base.clone();
             change(&mut changed);
             assert_ne!(changed.key(), key, "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
+        let part = |first_row, rows| Part {
+            file: "train/features.npy".into(),
+            first_row,
+            rows,
+            bytes: 0,
+            digest: String::new(),
+        };
+        let entry = FileEntry { file: "train/ids.txt".into(), bytes: 0, digest: String::new() };
+        let split =
+            Split { rows: 6, features: vec![part(0, 4), part(4, 2)], labels: None, ids: entry };
+        let whole = Manifest {
+            format_version: FORMAT_VERSION,
+            program: String::new(),
+            key: inputs().key(),
+            inputs: inputs(),
+            class_names: Vec::new(),
+            feature_shape: [2, 3, 3],
+            splits: [(SplitName::Train, split)].into(),
+            digest: String::new(),
+        };
+        let read = |manifest: &Manifest| {
+            Manifest::from_text(&manifest.to_text(), Path::new("manifest.json")).map(drop)
+        };
+        assert!(read(&whole).is_ok());
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, &str); 6] = [
+            (|m| m.feature_shape = [512, usize::MAX, 6], "features of shape"),
+            (|m| m.feature_shape = [512, 0, 6], "features of shape [512, 0, 6]"),
+            (|m| train(m).rows = 7, "has 7 rows, its files have 6"),
+            (|m| train(m).features[1].first_row = 5, "begins with row 5"),
+            (|m| train(m).features[1].rows = usize::MAX, "its files have"),
+            (
+                |m| {
+                    train(m).rows = usize::MAX;
+                    train(m).features[1].rows = usize::MAX - 4;
+                },
+                "rows of 72 bytes",
+            ),
+        ];
+        fn train(manifest: &mut Manifest) -> &mut Split {
+            manifest.splits.get_mut(&SplitName::Train).unwrap()
+        }
+        for (change, says) in changes {
+            let mut changed = whole.clone();
+            change(&mut changed);
+            let error = read(&changed).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
         }
     }
 

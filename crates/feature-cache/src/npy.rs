@@ -265,6 +265,7 @@ pub(crate) fn check_header(
         expected: format!("shape {shape:?}, dtype {descriptor}, C order"),
         found,
     };
+    check_form(map).map_err(wrong)?;
     let describe = |error: ndarray_npy::ViewNpyError| wrong(error.to_string());
     let (found_shape, in_c_order, start) = match dtype {
         Dtype::F32 => {
@@ -283,6 +284,34 @@ pub(crate) fn check_header(
         return Err(wrong("Fortran order".into()));
     }
     Ok(start - map.as_ptr().addr())
+}
+
+/// Longest header that is looked at: NumPy's of a plain array has some 100 bytes.
+const MAX_HEADER: usize = 1 << 10;
+/// Most brackets in it: a dictionary with one tuple has two opening ones.
+const MAX_BRACKETS: usize = 2;
+
+/// Checks that a `.npy` file begins with a header of a plain array's size and depth, and returns
+/// what is wrong otherwise: a parser of Python's literals would recurse as deep as the brackets go.
+pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
+    // The magic string, two bytes of version, and the header's length (`numpy.lib.format`).
+    let (len, start) = match *file {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => {
+            (u16::from_le_bytes([a, b]).into(), 10)
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
+            (u32::from_le_bytes([a, b, c, d]), 12)
+        }
+        _ => return Err("no .npy file of version 1 to 3".into()),
+    };
+    if len as usize > MAX_HEADER {
+        return Err(format!("a header of {len} bytes"));
+    }
+    let header = file.get(start..start + len as usize).ok_or("a truncated header")?;
+    match header.iter().filter(|byte| b"([{".contains(byte)).count() {
+        0..=MAX_BRACKETS => Ok(()),
+        brackets => Err(format!("{brackets} brackets in the header")),
+    }
 }
 
 fn describe_header(

@@ -11,8 +11,8 @@ use ndarray::ArrayView1;
 use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
-use crate::npy::{check_header, map};
-use crate::{Dtype, Error, FileEntry, Inputs, Manifest, Part, Split, SplitName, files};
+use crate::npy::{check_form, check_header, map};
+use crate::{Dtype, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, SplitName, files};
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
 /// size it records.
@@ -82,9 +82,12 @@ impl Cache {
         &self.folder
     }
 
-    /// The folder for what training makes of the features.
-    pub fn pooled_folder(&self) -> PathBuf {
-        self.folder.join(files::POOLED)
+    /// A file of what training makes of the features, checked to be inside the cache's folder.
+    ///
+    /// # Errors
+    /// If a link leads out of it.
+    pub fn pooled_file(&self, name: &str) -> Result<PathBuf, Error> {
+        files::inside(&self.folder, &format!("{}/{name}", files::POOLED))
     }
 
     /// The manifest.
@@ -186,8 +189,7 @@ impl Cache {
     }
 
     fn path(&self, file: &str) -> Result<PathBuf, Error> {
-        let path = self.folder.join(files::MANIFEST);
-        files::inside(&self.folder, file).ok_or(Error::ManifestChanged { path })
+        files::inside(&self.folder, file)
     }
 }
 
@@ -204,6 +206,8 @@ impl ListedFile<'_> {
     fn check_size(&self) -> Result<(), Error> {
         let path = self.path.clone();
         match fs::metadata(&path) {
+            // Opening a named pipe would wait for ever.
+            Ok(metadata) if !metadata.is_file() => Err(Error::MissingFile { path }),
             Ok(metadata) if metadata.len() == self.bytes => Ok(()),
             Ok(metadata) => {
                 Err(Error::WrongSize { path, expected: self.bytes, found: metadata.len() })
@@ -328,6 +332,7 @@ impl SplitReader<'_> {
             expected: format!("shape [{}], dtype <i8", self.split.rows),
             found,
         };
+        check_form(&map).map_err(wrong)?;
         let view = ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
         if view.len() != self.split.rows {
             return Err(wrong(format!("shape {:?}", view.shape())));
@@ -354,11 +359,11 @@ impl SplitReader<'_> {
     ///
     /// # Errors
     /// If the file cannot be read or has another number of lines than there are rows.
-    pub fn ids(&self) -> Result<Vec<String>, Error> {
+    pub fn ids(&self) -> Result<Ids, Error> {
         let path = self.cache.path(&self.split.ids.file)?;
         let text = fs::read_to_string(&path).map_err(durable::Error::at("read", &path))?;
         check_digest(path.clone(), &self.split.ids.digest, blake3::hash(text.as_bytes()))?;
-        let ids: Vec<String> = text.lines().map(str::to_owned).collect();
+        let ids = Ids::from_text(text);
         if ids.len() != self.split.rows {
             return Err(Error::WrongIdCount { path, expected: self.split.rows, found: ids.len() });
         }

@@ -59,8 +59,11 @@ impl CacheWriter {
     ///
     /// # Errors
     /// If another process is writing it, or the folder cannot be written.
+    ///
+    /// # Panics
+    /// If a split has another number of labels than ids.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
-        spec.check()?;
+        spec.check();
         let folder = root.join(spec.inputs.folder_name());
         durable::make_folder(&folder)?;
         let lock = match Lock::acquire(&folder.join(files::LOCK))? {
@@ -72,7 +75,8 @@ impl CacheWriter {
             return Ok(Started::Complete(Box::new(cache)));
         }
         durable::remove_leftovers(&folder)?;
-        let progress = ProgressRecord::read(&folder).unwrap_or_default();
+        let progress = ProgressRecord::read(&folder).filter(|found| found.is_of(&spec));
+        let progress = progress.unwrap_or_default();
         Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
     }
 
@@ -102,8 +106,9 @@ impl CacheWriter {
     pub fn split(&mut self, split: SplitName) -> Result<SplitWriter<'_>, Error> {
         let spec = &self.spec.splits[&split];
         let rows = spec.ids.len();
-        let path = self.folder.join(files::features(split));
-        let folder = self.folder.join(split.as_str());
+        // Made anew, so nothing of it may be a link to another's file.
+        let path = files::inside(&self.folder, &files::features(split))?;
+        let folder = files::inside(&self.folder, split.as_str())?;
         durable::make_folder(&folder)?;
         durable::remove_leftovers(&folder)?;
         let done = self.progress.splits.get(&split).cloned().unwrap_or_default();
@@ -138,12 +143,7 @@ impl CacheWriter {
             let features = self.folder.join(files::features(split));
             let bytes =
                 fs::metadata(&features).map_err(durable::Error::at("read", &features))?.len();
-            let mut text = String::new();
-            for id in &spec.ids {
-                text.push_str(id);
-                text.push('\n');
-            }
-            let ids = self.write(files::ids(split), text.as_bytes())?;
+            let ids = self.write(files::ids(split), spec.ids.as_text().as_bytes())?;
             let labels = match &spec.labels {
                 Some(labels) => {
                     let mut npy = Vec::new();
@@ -250,8 +250,15 @@ impl ProgressRecord {
         serde_json::from_slice(&text).ok()
     }
 
+    /// Whether it can be a record of this cache.
+    fn is_of(&self, spec: &CacheSpec) -> bool {
+        self.splits.iter().all(|(split, done)| {
+            spec.splits.get(split).is_some_and(|split| done.rows <= split.ids.len())
+        })
+    }
+
     fn rows_done(&self) -> usize {
-        self.splits.values().map(|split| split.rows).sum()
+        self.splits.values().fold(0, |sum, split| sum.saturating_add(split.rows))
     }
 }
 
@@ -262,6 +269,14 @@ pub struct Unfinished {
     pub rows_done: usize,
     /// Rows the cache will have; 0 if nothing was recorded yet.
     pub rows_total: usize,
+}
+
+impl Unfinished {
+    /// The percentage done, rounded down.
+    pub fn percent(self) -> usize {
+        let done = 100 * self.rows_done.min(self.rows_total) as u128;
+        (done / self.rows_total.max(1) as u128) as usize
+    }
 }
 
 /// How far the cache in a folder without a manifest has come.

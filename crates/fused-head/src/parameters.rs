@@ -13,6 +13,13 @@ pub struct HeadShape {
     pub classes: usize,
 }
 
+impl HeadShape {
+    /// Name and dimensions of every tensor of a head, layer by layer.
+    pub fn tensors(self) -> impl Iterator<Item = (&'static str, Vec<usize>)> {
+        NAMES.into_iter().map(move |name| (name, dimensions(self, name)))
+    }
+}
+
 /// What differs between heads that are trained together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadConfig {

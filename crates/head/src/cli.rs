@@ -11,7 +11,7 @@ use head::{
     Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
     newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
 };
-use terminal::{Table, positive, say};
+use terminal::{JsonPath, Table, print, print_path, println, say, up_to};
 
 /// Where caches are looked for when none is named.
 const FEATURES: &str = "artifacts/features";
@@ -19,6 +19,9 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Where sweeps are made unless `--out` says otherwise.
 const SWEEPS: &str = "artifacts/sweeps";
+
+/// Most seeds that a number asks for.
+const MAX_SEEDS: u64 = 10_000;
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
@@ -71,16 +74,16 @@ struct CommonArgs {
     #[arg(long)]
     features: Option<PathBuf>,
     /// Passes over the training rows
-    #[arg(long, default_value = "1", value_parser = positive)]
+    #[arg(long, default_value = "1", value_parser = up_to(1_000_000))]
     epochs: usize,
     /// Rows a step
-    #[arg(long, default_value = "64", value_parser = positive)]
+    #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
     /// How the learning rate changes: constant, or cosine down to 0
     #[arg(long, default_value = "constant")]
     schedule: Schedule,
     /// Threads that compute [default: all cores]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
     /// Memory that features and heads may take, such as 4GiB; features beyond it are streamed from
     /// the disk [default: half of what is free]
@@ -97,7 +100,7 @@ struct TrainArgs {
     #[arg(long, default_value = "fastai")]
     arch: Arch,
     /// Width of the two hidden layers [default: the architecture's]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = up_to(65_536))]
     hidden: Option<usize>,
     /// Dropout: the fraction dropped, from 0 up to, but without, 1
     #[arg(long, default_value = "0.8", value_parser = dropout)]
@@ -121,7 +124,7 @@ struct SweepArgs {
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
     arch: List<Arch>,
     /// Widths of the two hidden layers, a list [default: each architecture's]
-    #[arg(long, value_parser = list(positive))]
+    #[arg(long, value_parser = list(up_to(65_536)))]
     hidden: Option<List<usize>>,
     /// Dropout fractions, a list
     #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
@@ -159,7 +162,7 @@ impl Cli {
                     Some(folder) => folder,
                     None => newest_sweep(SWEEPS.as_ref())?,
                 };
-                println!("{}", write_report(&Sweep::open(&folder)?)?.display());
+                print_path(&write_report(&Sweep::open(&folder)?)?);
                 Ok(())
             }
             Command::Evaluate { run, split, json } => {
@@ -180,7 +183,7 @@ impl Cli {
                     .map_err(|source| Error::Csv { path: out.clone(), source })?;
                 durable::replace(&out, &csv)?;
                 say(format!("{} predictions", predictions.len()));
-                println!("{}", out.display());
+                print_path(&out);
                 Ok(())
             }
         }
@@ -237,7 +240,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
     let summary = run.summary()?;
     if args.common.json {
         print_json(&serde_json::json!({
-            "run": run.folder(),
+            "run": JsonPath(run.folder()),
             "config": run.config(),
             "summary": summary,
         }));
@@ -258,7 +261,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         cache.folder().display()
     );
     println!("{table}");
-    println!("{}", run.folder().display());
+    print_path(run.folder());
     Ok(())
 }
 
@@ -280,11 +283,11 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let report = write_report(&sweep)?;
     if args.common.json {
         print_json(&serde_json::json!({
-            "sweep": sweep.folder(),
-            "features": sweep.features(),
+            "sweep": JsonPath(sweep.folder()),
+            "features": JsonPath(sweep.features()),
             "summary": sweep.summary(),
             "results": sweep.results(),
-            "report": report,
+            "report": JsonPath(&report),
         }));
         return Ok(());
     }
@@ -295,8 +298,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
             setting.hidden.to_string(),
             setting.learning_rate.to_string(),
             setting.p.to_string(),
-            percent(val.mean),
-            percent(val.sd),
+            if val.mean.is_nan() { "diverged".to_owned() } else { percent(val.mean) },
+            if val.mean.is_nan() || val.seeds == 1 { "–".to_owned() } else { percent(val.sd) },
             val.seeds.to_string(),
         ]);
     }
@@ -304,6 +307,10 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let summary = sweep.summary();
     let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
     match &summary.test {
+        Some(test) if test.seeds == 1 => println!(
+            "chosen by validation: {chosen}; test top-1 {} with one seed",
+            percent(test.mean)
+        ),
         Some(test) => println!(
             "chosen by validation: {chosen}; test top-1 {} ± {} over {} seeds",
             percent(test.mean),
@@ -312,7 +319,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
-    println!("report: {}\n\n{}", report.display(), sweep.folder().display());
+    println!("report: {}\n", report.display());
+    print_path(sweep.folder());
     Ok(())
 }
 
@@ -326,11 +334,14 @@ fn print_evaluation(run: &Run, evaluation: &Evaluation) {
         evaluation.loss
     );
     let mut header = vec!["label \\ predicted".to_owned()];
-    header.extend(evaluation.class_names.iter().cloned());
+    if evaluation.confusion.is_some() {
+        header.extend(evaluation.class_names.iter().cloned());
+    }
     header.extend(["recall".to_owned(), "precision".to_owned()]);
     let mut table = Table::new(header);
-    for (class, counts) in evaluation.classes.iter().zip(&evaluation.confusion) {
+    for (label, class) in evaluation.classes.iter().enumerate() {
         let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
+        let counts = evaluation.confusion.as_ref().map_or(&[][..], |matrix| &matrix[label]);
         let mut row = vec![class.name.clone()];
         row.extend(counts.iter().map(|&count| match count {
             0 => "·".to_owned(),
@@ -365,6 +376,9 @@ fn seeds(text: &str) -> Result<List<u64>, String> {
     };
     match List::parse(text, seed)?.0.as_slice() {
         [0] => Err("no seeds; expected how many, or a list such as 0,7,42".to_owned()),
+        [count] if *count > MAX_SEEDS => {
+            Err(format!("{count} seeds are too many; {MAX_SEEDS} are the most"))
+        }
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
     }

@@ -80,8 +80,9 @@ pub enum Error {
     },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
-        "{heads} heads of {inputs} inputs and {hidden} hidden units are to be trained in one pass, \
-         but memory={memory} has room for {fit}; allow more memory, or split the grid",
+        "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
+         trained in one pass, but memory={memory} has room for {fit}; allow more memory, take a \
+         smaller hidden=, or split the grid",
         memory = HumanBytes(*memory)
     )]
     TooManyHeads {
@@ -91,6 +92,8 @@ pub enum Error {
         inputs: usize,
         /// Width of the hidden layers.
         hidden: usize,
+        /// Number of classes.
+        classes: usize,
         /// Bytes allowed.
         memory: u64,
         /// Heads that fit.
@@ -109,6 +112,46 @@ pub enum Error {
         path: PathBuf,
         /// Where and why parsing failed.
         source: serde_json::Error,
+    },
+    /// A table of a run or a sweep is not of the expected form.
+    #[error("{} is not a file of this program's; train again", path.display())]
+    TableSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing failed.
+        source: csv::Error,
+    },
+    /// A sweep names a run that is not its own.
+    #[error(
+        "{} names the run {name:?}, which is not inside the sweep's folder; give the same \
+         'vgg-head sweep' command again, or get the sweep again from where it came",
+        path.display()
+    )]
+    RunOutside {
+        /// The file.
+        path: PathBuf,
+        /// The run's folder as it is named there.
+        name: String,
+    },
+    /// The head has other sizes than the features that it says it was trained on.
+    #[error(
+        "{}: a head of {inputs} inputs and {classes} classes does not fit the features {}, \
+         which have {found_inputs} and {found_classes}; train again",
+        run.display(), cache.display()
+    )]
+    WrongShape {
+        /// The run.
+        run: PathBuf,
+        /// The cache.
+        cache: PathBuf,
+        /// The head's inputs by its configuration.
+        inputs: usize,
+        /// The head's classes by its configuration.
+        classes: usize,
+        /// Numbers in a row of pooled features.
+        found_inputs: usize,
+        /// Classes of the cache.
+        found_classes: usize,
     },
     /// A trained head's file is damaged.
     #[error("{}: {found}; train again", path.display())]
@@ -149,12 +192,13 @@ pub enum Error {
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
     /// The loss is no number any more.
-    #[error("the loss became {loss} in epoch {epoch}; take a smaller lr= (it was {learning_rate})")]
+    #[error(
+        "the loss was no finite number any more in epoch {epoch}; take a smaller lr= (it was \
+         {learning_rate})"
+    )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The loss.
-        loss: f64,
         /// The learning rate.
         learning_rate: f64,
     },

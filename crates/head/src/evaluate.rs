@@ -5,8 +5,11 @@ use serde::Serialize;
 
 use crate::inference::for_each_batch;
 use crate::model::{cross_entropy, most_probable};
-use crate::pooled::PooledSplit;
-use crate::{Error, Run};
+use crate::pooled::{PooledSplit, pooled_len};
+use crate::{Error, HeadShape, Run};
+
+/// Most classes of a confusion matrix: of more, it would take gigabytes and nobody could read it.
+const MATRIX_CLASSES: usize = 1000;
 
 /// How a head does on a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,8 +24,8 @@ pub struct Evaluation {
     pub top1: f64,
     /// Class names, in the order of the matrix.
     pub class_names: Vec<String>,
-    /// `confusion[label][predicted]`: number of rows.
-    pub confusion: Vec<Vec<usize>>,
+    /// `confusion[label][predicted]`: number of rows; nothing for more than 1,000 classes.
+    pub confusion: Option<Vec<Vec<usize>>>,
     /// One entry a class.
     pub classes: Vec<ClassMetrics>,
 }
@@ -50,7 +53,9 @@ pub fn evaluate(run: &Run, cache: &Cache, split: SplitName) -> Result<Evaluation
     let labels = cache.split(split)?.labels_required()?;
     let features = PooledSplit::open(cache, split)?;
     let class_names = cache.manifest().class_names.clone();
-    let mut confusion = vec![vec![0; class_names.len()]; class_names.len()];
+    let mut counts = vec![ClassCounts::default(); class_names.len()];
+    let mut confusion = (class_names.len() <= MATRIX_CLASSES)
+        .then(|| vec![vec![0; class_names.len()]; class_names.len()]);
     let mut loss = 0.0;
     for_each_batch(&features, &head, |start, logits| {
         let predicted = Vec::<i64>::try_from(most_probable(logits)?)?;
@@ -58,16 +63,21 @@ pub fn evaluate(run: &Run, cache: &Cache, split: SplitName) -> Result<Evaluation
         let mean = cross_entropy(logits, &tch::Tensor::f_from_slice(labels)?)?;
         loss += mean.f_double_value(&[])? * labels.len() as f64;
         for (&label, &predicted) in labels.iter().zip(&predicted) {
-            confusion[label as usize][predicted as usize] += 1;
+            let (label, predicted) = (label as usize, predicted as usize);
+            counts[label].labelled += 1;
+            counts[predicted].predicted += 1;
+            counts[label].right += usize::from(label == predicted);
+            if let Some(confusion) = &mut confusion {
+                confusion[label][predicted] += 1;
+            }
         }
         Ok(())
     })?;
     let rows = labels.len();
-    let right: usize = (0..class_names.len()).map(|class| confusion[class][class]).sum();
-    let classes = class_names.iter().enumerate().map(|(class, name)| {
-        let labelled: usize = confusion[class].iter().sum();
-        let predicted: usize = confusion.iter().map(|row| row[class]).sum();
-        let share = |of: usize| (of > 0).then(|| confusion[class][class] as f64 / of as f64);
+    let right: usize = counts.iter().map(|counts| counts.right).sum();
+    let classes = class_names.iter().zip(counts).map(|(name, counts)| {
+        let ClassCounts { labelled, predicted, right } = counts;
+        let share = |of: usize| (of > 0).then(|| right as f64 / of as f64);
         ClassMetrics {
             name: name.clone(),
             rows: labelled,
@@ -80,7 +90,16 @@ pub fn evaluate(run: &Run, cache: &Cache, split: SplitName) -> Result<Evaluation
     Ok(Evaluation { split, rows, loss, top1, class_names, confusion, classes })
 }
 
-/// Checks that the cache holds the features that the head was trained on.
+/// Rows of one class.
+#[derive(Debug, Clone, Copy, Default)]
+struct ClassCounts {
+    labelled: usize,
+    predicted: usize,
+    right: usize,
+}
+
+/// Checks that the cache holds the features that the head was trained on, and that the head has
+/// their sizes.
 pub(crate) fn check_features(run: &Run, cache: &Cache) -> Result<(), Error> {
     let (expected, found) = (&run.config().features_key, &cache.manifest().key);
     if expected != found {
@@ -89,6 +108,19 @@ pub(crate) fn check_features(run: &Run, cache: &Cache) -> Result<(), Error> {
             cache: cache.folder().to_path_buf(),
             expected: expected.clone(),
             found: found.clone(),
+        });
+    }
+    let HeadShape { inputs, classes, .. } = run.config().shape;
+    let found_inputs = pooled_len(cache.manifest().feature_shape);
+    let found_classes = cache.manifest().class_names.len();
+    if (inputs, classes) != (found_inputs, found_classes) {
+        return Err(Error::WrongShape {
+            run: run.folder().to_path_buf(),
+            cache: cache.folder().to_path_buf(),
+            inputs,
+            classes,
+            found_inputs,
+            found_classes,
         });
     }
     Ok(())

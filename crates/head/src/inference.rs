@@ -6,8 +6,10 @@ use crate::Error;
 use crate::model::Head;
 use crate::pooled::PooledSplit;
 
-/// Rows of a batch.
+/// Most rows of a batch.
 const BATCH: usize = 1024;
+/// Most logits of a batch, where there are many classes.
+const LOGITS: usize = 1 << 24;
 
 /// Hands the logits `[n, classes]` of all rows to `take`, batch by batch in row order, each with its
 /// first row.
@@ -21,10 +23,11 @@ pub(crate) fn for_each_batch(
 ) -> Result<(), Error> {
     let _no_grad = tch::no_grad_guard();
     let inputs = features.row_len();
-    let mut batch = Vec::with_capacity(BATCH.min(features.rows()) * inputs);
-    for first in (0..features.rows()).step_by(BATCH) {
+    let batch_size = (LOGITS / head.classes()).clamp(1, BATCH).min(features.rows().max(1));
+    let mut batch = Vec::with_capacity(batch_size * inputs);
+    for first in (0..features.rows()).step_by(batch_size) {
         batch.clear();
-        let rows: Vec<usize> = (first..features.rows().min(first + BATCH)).collect();
+        let rows: Vec<usize> = (first..features.rows().min(first + batch_size)).collect();
         for &row in &rows {
             batch.extend_from_slice(features.row(row));
         }

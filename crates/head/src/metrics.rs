@@ -30,6 +30,13 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
+impl EpochMetrics {
+    /// Whether a loss of this epoch was no finite number: then none of its metrics is one.
+    pub fn has_diverged(&self) -> bool {
+        self.train_loss.is_nan()
+    }
+}
+
 /// Sums of loss and hits over batches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use tch::nn::{self, VarStore};
 use tch::{Kind, Reduction, Tensor};
 
@@ -84,31 +85,67 @@ impl Head {
         self.output.forward(&drop(x, 2)?)
     }
 
-    /// Takes every variable from a safetensors file that [`Head::to_safetensors`] made; `prefix`
-    /// is put before the names.
-    pub(crate) fn load(&mut self, bytes: &[u8], prefix: &str, path: &Path) -> Result<(), Error> {
-        let damaged = |found: String| Error::DamagedHead { path: path.to_path_buf(), found };
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
-            damaged(format!("not a whole safetensors file ({error}); was it truncated?"))
-        })?;
+    /// Number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.output.bias.numel()
+    }
+
+    /// The head of a safetensors file, which must hold every tensor in the size that `shape` gives
+    /// it: only then does libtorch make room for one.
+    pub(crate) fn read(shape: HeadShape, bytes: &[u8], path: &Path) -> Result<Head, Error> {
+        let tensors = parse(bytes, path)?;
+        for (name, dimensions) in fused_head::HeadShape::from(shape).tensors() {
+            check_tensor(&tensors, name, &dimensions, path)?;
+        }
+        let mut head = Head::new(shape)?;
+        head.load(&tensors, "", path)?;
+        Ok(head)
+    }
+
+    /// Takes every variable from tensors of its size; `prefix` is put before the names.
+    fn load(&mut self, tensors: &SafeTensors<'_>, prefix: &str, path: &Path) -> Result<(), Error> {
         let _no_grad = tch::no_grad_guard();
         for (name, mut variable) in self.variables.variables() {
-            let view = tensors
-                .tensor(&format!("{prefix}{name}"))
-                .map_err(|_| damaged(format!("tensor '{name}' is missing")))?;
-            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-            if shape != variable.size() || view.dtype() != safetensors::Dtype::F32 {
-                return Err(damaged(format!(
-                    "tensor '{name}' has shape {shape:?} and dtype {}, expected {:?} and F32",
-                    view.dtype(),
-                    variable.size()
-                )));
-            }
-            let loaded = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+            let size = variable.size();
+            let dimensions: Vec<usize> = size.iter().map(|&side| side as usize).collect();
+            let view = check_tensor(tensors, &format!("{prefix}{name}"), &dimensions, path)?;
+            let loaded = Tensor::f_from_data_size(view.data(), &size, Kind::Float)?;
             variable.f_copy_(&loaded)?;
         }
         Ok(())
     }
+}
+
+fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, Error> {
+    SafeTensors::deserialize(bytes).map_err(|error| {
+        damaged(path, format!("not a whole safetensors file ({error}); was it truncated?"))
+    })
+}
+
+/// The tensor of this name, if it is of this shape and in single precision.
+fn check_tensor<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    dimensions: &[usize],
+    path: &Path,
+) -> Result<TensorView<'a>, Error> {
+    let view = tensors.tensor(name);
+    let view = view.map_err(|_| damaged(path, format!("tensor '{name}' is missing")))?;
+    if view.shape() != dimensions || view.dtype() != safetensors::Dtype::F32 {
+        return Err(damaged(
+            path,
+            format!(
+                "tensor '{name}' has shape {:?} and dtype {}, expected {dimensions:?} and F32",
+                view.shape(),
+                view.dtype(),
+            ),
+        ));
+    }
+    Ok(view)
+}
+
+fn damaged(path: &Path, found: String) -> Error {
+    Error::DamagedHead { path: path.to_path_buf(), found }
 }
 
 /// Mean cross-entropy of logits `[N, classes]` and labels `[N]`.
@@ -192,9 +229,8 @@ mod tests {
         let mut trainer =
             Trainer::new(shape.into(), &[config], std::slice::from_ref(&parameters), 64, 1)
                 .unwrap();
-        let mut head = Head::new(shape).unwrap();
         let bytes = crate::train::to_safetensors(&parameters);
-        head.load(&bytes, "", Path::new("initial")).unwrap();
+        let head = Head::read(shape, &bytes, Path::new("initial")).unwrap();
         let mut optimizer = optimizer(&head, 0.01);
         for step in 0..5 {
             // Of both signs, so that no hidden unit is active in every row: the gradient of such a
@@ -237,7 +273,7 @@ mod tests {
             };
             let shape = HeadShape { inputs: 24, hidden: arch.hidden(), classes: 10 };
             let mut head = Head::new(shape).unwrap();
-            head.load(&bytes, "initial/", &path).unwrap();
+            head.load(&goldens, "initial/", &path).unwrap();
             let mut optimizer = optimizer(&head, 0.001);
             let features = golden("x").max_pool2d(2, 2, 0, 1, false).flatten(1, -1);
             let labels = golden("labels");

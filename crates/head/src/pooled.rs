@@ -57,15 +57,15 @@ impl PooledSplit {
     /// Opens the view of a split, making it first if it is not there or not whole.
     pub(crate) fn open(cache: &Cache, name: SplitName) -> Result<PooledSplit, Error> {
         let split = cache.split(name)?;
-        let [channels, height, width] = cache.manifest().feature_shape;
+        let [_, height, width] = cache.manifest().feature_shape;
         if height < 2 || width < 2 {
             return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
         }
-        let row_len = channels * (height / 2) * (width / 2);
+        let row_len = pooled_len(cache.manifest().feature_shape);
         let rows = split.rows();
-        let folder = cache.pooled_folder();
-        let array = folder.join(format!("{name}.npy"));
-        let record = folder.join(format!("{name}.json"));
+        // Beside the features, not where a link in their folder leads.
+        let array = cache.pooled_file(&format!("{name}.npy"))?;
+        let record = cache.pooled_file(&format!("{name}.json"))?;
         if !is_whole(&array, &record, &split)
             && let Err(error) = make(cache, &split, row_len, &array, &record)
         {
@@ -136,6 +136,11 @@ impl PooledSplit {
             advise(map, start, run.len() * row_bytes);
         }
     }
+}
+
+/// Numbers in a row after pooling features of shape `[C, H, W]`.
+pub(crate) fn pooled_len([channels, height, width]: [usize; 3]) -> usize {
+    channels * (height / 2) * (width / 2)
 }
 
 /// Whether the view on disk was made from these very features and is undamaged.

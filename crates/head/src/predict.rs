@@ -29,7 +29,8 @@ pub struct Prediction {
 pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Prediction>, Error> {
     check_features(run, cache)?;
     let head = run.head()?;
-    let mut ids = cache.split(split)?.ids()?.into_iter();
+    let ids = cache.split(split)?.ids()?;
+    let mut ids = ids.iter();
     let features = PooledSplit::open(cache, split)?;
     let class_names = &cache.manifest().class_names;
     let mut predictions = Vec::with_capacity(features.rows());
@@ -40,7 +41,7 @@ pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Predict
         for ((class, probability), id) in classes.into_iter().zip(probabilities).zip(&mut ids) {
             let class = class as usize;
             let name = class_names[class].clone();
-            predictions.push(Prediction { id, class, name, probability });
+            predictions.push(Prediction { id: id.to_owned(), class, name, probability });
         }
         Ok(())
     })?;

@@ -1,5 +1,6 @@
 //! A sweep's plots and its report: collected here, drawn by the `report` crate.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use dataset::{Source, SplitConfig};
@@ -14,6 +15,8 @@ use crate::{EpochMetrics, Error, Prediction, Run, Setting, Sweep, TrainConfig, e
 
 /// Misclassified images shown.
 const THUMBNAILS: usize = 24;
+/// Longest side of an image shown, in pixels: twice that of its place on the page.
+const THUMBNAIL_SIDE: usize = 192;
 
 /// Writes a finished sweep's plots and its report into its folder and returns the report's path.
 ///
@@ -34,9 +37,9 @@ pub fn write_report(sweep: &Sweep) -> Result<PathBuf, Error> {
     let report = Report {
         title: format!("Dropout sweep on {}", cache.manifest().inputs.dataset.name),
         command: command(sweep),
-        confusion: Some(Confusion {
+        confusion: evaluation.confusion.map(|counts| Confusion {
             class_names: evaluation.class_names,
-            counts: evaluation.confusion,
+            counts,
             of: format!("the best head ({}, p {}) on the {split} split", setting.arch, setting.p),
         }),
         misclassified: misclassified(&best, &cache, split)?,
@@ -69,10 +72,22 @@ pub fn write_learning_curve(run: &Run) -> Result<(), Error> {
 fn drawn_sweep(sweep: &Sweep) -> Result<report::Sweep, Error> {
     let mut rows = Vec::new();
     for result in sweep.results() {
+        let epochs = if result.has_diverged() {
+            // Its run has no metrics.
+            vec![Epoch {
+                epoch: result.epochs,
+                train_loss: f64::NAN,
+                train_top1: f64::NAN,
+                val_loss: Some(f64::NAN),
+                val_top1: Some(f64::NAN),
+            }]
+        } else {
+            sweep.run(result)?.metrics()?.iter().map(epoch).collect()
+        };
         rows.push(ResultRow {
             setting: drawn_setting(result.setting()),
             seed: result.seed,
-            epochs: sweep.run(result)?.metrics()?.iter().map(epoch).collect(),
+            epochs,
             run: result.run.clone(),
         });
     }
@@ -112,14 +127,22 @@ fn misclassified(run: &Run, cache: &Cache, split: SplitName) -> Result<Misclassi
     wrong.sort_by(|(_, a, _), (_, b, _)| b.probability.total_cmp(&a.probability));
     wrong.truncate(THUMBNAILS);
     let images = match images_of(&cache.manifest().inputs.dataset, split) {
-        Ok(images) => images,
+        Ok(images) if images.len() == predictions.len() => images,
+        Ok(_) => {
+            return Ok(Misclassified::NotShown(
+                "The images are not shown: there are other rows than in the features.".to_owned(),
+            ));
+        }
         Err(why) => return Ok(Misclassified::NotShown(why)),
     };
     let class_names = &cache.manifest().class_names;
     let mut thumbnails = Vec::new();
     for (row, prediction, label) in wrong {
-        let image = images.image(row);
-        let png = encode_png(image.height, image.width, image.channels, image.pixels);
+        let image = match images.image(row) {
+            Ok(image) => image.fitted(THUMBNAIL_SIDE),
+            Err(why) => return Ok(Misclassified::NotShown(not_shown(why))),
+        };
+        let png = encode_png(image.height, image.width, image.channels, &image.pixels);
         thumbnails.push(Thumbnail {
             png: png.expect("a decoded image has as many bytes as its size says"),
             id: prediction.id.clone(),
@@ -136,23 +159,24 @@ fn misclassified(run: &Run, cache: &Cache, split: SplitName) -> Result<Misclassi
 /// # Errors
 /// Why they cannot be: a sentence for the report.
 fn images_of(inputs: &DatasetInputs, split: SplitName) -> Result<dataset::Split, String> {
-    let sorry = |why: String| format!("The images are not shown: {why}.");
-    let source = Source::find(Path::new(&inputs.path)).map_err(|error| sorry(error.to_string()))?;
-    let digest = source.digest().map_err(|error| sorry(error.to_string()))?;
-    if digest != inputs.digest {
-        return Err(sorry(format!(
+    let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
+    if source.digest().map_err(not_shown)? != inputs.digest {
+        return Err(not_shown(format!(
             "the files in {} are no longer those that the features were made from",
             inputs.path
         )));
     }
     let DatasetInputs { val_fraction, limit, seed, .. } = *inputs;
-    let dataset = source.load(&SplitConfig { val_fraction, limit, seed });
-    let dataset = dataset.map_err(|error| sorry(error.to_string()))?;
+    let dataset = source.load(&SplitConfig { val_fraction, limit, seed }).map_err(not_shown)?;
     Ok(match split {
         SplitName::Train => dataset.train,
         SplitName::Val => dataset.val,
         SplitName::Test => dataset.test,
     })
+}
+
+fn not_shown(why: impl Display) -> String {
+    format!("The images are not shown: {why}.")
 }
 
 /// A command line that makes the sweep again.
@@ -170,7 +194,7 @@ fn command(sweep: &Sweep) -> String {
         |value: fn(&crate::TrainConfig) -> String| list(sweep.heads().iter().map(value).collect());
     let mut words = vec![
         "vgg-head sweep".to_owned(),
-        format!("--features={}", sweep.features().display()),
+        quoted(format!("--features={}", sweep.features().display())),
         format!("--arch={}", of(|head| head.arch.to_string())),
         format!("--p={}", of(|head| head.p.to_string())),
         format!("--lr={}", of(|head| head.learning_rate.to_string())),
@@ -189,4 +213,23 @@ fn command(sweep: &Sweep) -> String {
         words.push(format!("--threads={}", head.threads));
     }
     words.join(" ")
+}
+
+/// A word of a command line as a POSIX shell reads it: the path comes from a file, and people copy
+/// commands.
+fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=/.,:+@%".contains(c);
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_end_the_command() {
+        assert_eq!(quoted("--features=a/b-96px".into()), "--features=a/b-96px");
+        assert_eq!(quoted("a b; rm -r ~".into()), "'a b; rm -r ~'");
+        assert_eq!(quoted("it's $(x)".into()), r"'it'\''s $(x)'");
+    }
 }

@@ -26,6 +26,7 @@ const SUMMARY: &str = "summary.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// Where the features were.
+    #[serde(with = "terminal::json_path")]
     pub features: PathBuf,
     /// Key of the features.
     pub features_key: String,
@@ -101,11 +102,7 @@ impl Run {
     /// # Errors
     /// If none was done, or the file is not of the expected form.
     pub fn metrics(&self) -> Result<Vec<EpochMetrics>, Error> {
-        let path = self.folder.join(METRICS);
-        let bytes = read(&self.folder, METRICS)?;
-        let epochs = csv::Reader::from_reader(bytes.as_slice()).deserialize().collect();
-        let epochs: Result<_, csv::Error> = epochs;
-        epochs.map_err(|source| Error::Csv { path, source })
+        read_csv(&self.folder, METRICS)
     }
 
     /// How training ended.
@@ -148,9 +145,7 @@ impl Run {
             );
             return Err(Error::DamagedHead { path, found });
         }
-        let mut head = Head::new(self.config.shape)?;
-        head.load(&bytes, "", &path)?;
-        Ok(head)
+        Head::read(self.config.shape, &bytes, &path)
     }
 }
 
@@ -177,6 +172,18 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 ) -> Result<T, Error> {
     let path = folder.join(file);
     serde_json::from_slice(&read(folder, file)?).map_err(|source| Error::RunSyntax { path, source })
+}
+
+/// The rows of a table.
+pub(crate) fn read_csv<T: DeserializeOwned>(
+    folder: &Path,
+    file: &'static str,
+) -> Result<Vec<T>, Error> {
+    let path = folder.join(file);
+    let bytes = read(folder, file)?;
+    let rows = csv::Reader::from_reader(bytes.as_slice()).into_deserialize().collect();
+    let rows: Result<_, csv::Error> = rows;
+    rows.map_err(|source| Error::TableSyntax { path, source })
 }
 
 fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>, Error> {

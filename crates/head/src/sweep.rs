@@ -40,7 +40,7 @@ pub struct Setting {
     pub learning_rate: f64,
 }
 
-/// A row of `results.csv`: one trained head.
+/// A row of `results.csv`: one trained head. All metrics of one that diverged are NaN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepResult {
     /// The architecture.
@@ -53,7 +53,7 @@ pub struct SweepResult {
     pub learning_rate: f64,
     /// Seed of the initial weights and of what is dropped.
     pub seed: u64,
-    /// Epochs trained.
+    /// Epochs trained; the one in which it diverged is the last.
     pub epochs: usize,
     /// In the last epoch, with dropout.
     pub train_loss: f64,
@@ -103,6 +103,7 @@ pub struct Sweep {
 /// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct SweepConfig {
+    #[serde(with = "terminal::json_path")]
     features: PathBuf,
     features_key: String,
     heads: Vec<TrainConfig>,
@@ -122,8 +123,8 @@ impl SweepConfig {
 /// `memory`: bytes that features and heads in training may take.
 ///
 /// # Errors
-/// If the cache has no validation split or cannot be used, not one head fits into memory, or the
-/// user interrupts; heads done are kept, and the same call continues.
+/// If the cache has no validation split or cannot be used, not one head fits into memory, every
+/// head diverges, or the user interrupts; heads done are kept, and the same call continues.
 pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Sweep, Error> {
     let features = std::path::absolute(cache.folder());
     let config = SweepConfig {
@@ -152,6 +153,10 @@ pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Swe
         results.sort_by_key(place);
         write_results(&folder.join(RESULTS), &results)
     })?;
+    if results.iter().all(SweepResult::has_diverged) {
+        let SweepResult { epochs: epoch, learning_rate, .. } = results[0];
+        return Err(Error::Diverged { epoch, learning_rate });
+    }
     let summary = choose(cache, &folder, &results)?;
     crate::run::write_json(&folder.join(SUMMARY), &summary)?;
     Ok(Sweep { folder, config, results, summary })
@@ -165,10 +170,7 @@ impl Sweep {
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
         let config = crate::run::read_json(folder, CONFIG)?;
         let summary = crate::run::read_json(folder, SUMMARY)?;
-        let path = folder.join(RESULTS);
-        let csv_error = |source| Error::Csv { path: path.clone(), source };
-        let mut csv = csv::Reader::from_path(&path).map_err(csv_error)?;
-        let results = csv.deserialize().collect::<Result<_, _>>().map_err(csv_error)?;
+        let results = crate::run::read_csv(folder, RESULTS)?;
         Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
     }
 
@@ -200,20 +202,30 @@ impl Sweep {
     /// A result's run.
     ///
     /// # Errors
-    /// If it is not there any more.
+    /// If it is not there any more, or not in the sweep's folder.
     pub fn run(&self, result: &SweepResult) -> Result<Run, Error> {
-        Run::open(&self.folder.join(&result.run))
+        self.own_run(&result.run, RESULTS)
     }
 
     /// The run with the best validation accuracy among the chosen setting's.
     ///
     /// # Errors
-    /// If it is not there any more.
+    /// If it is not there any more, or not in the sweep's folder.
     pub fn best_run(&self) -> Result<Run, Error> {
-        Run::open(&self.folder.join(&self.summary.best_run))
+        self.own_run(&self.summary.best_run, SUMMARY)
     }
 
-    /// The settings, best first, each with the validation top-1 of its heads.
+    /// The run that `file` names.
+    fn own_run(&self, name: &str, file: &str) -> Result<Run, Error> {
+        let folder = durable::inside(&self.folder, name).ok_or_else(|| Error::RunOutside {
+            path: self.folder.join(file),
+            name: name.to_owned(),
+        })?;
+        Run::open(&folder)
+    }
+
+    /// The settings, best first, each with the validation top-1 of its heads: NaN, and last, where
+    /// one diverged.
     pub fn ranking(&self) -> Vec<(Setting, MeanAndSpread)> {
         ranking(&self.results).into_iter().map(|ranked| (ranked.setting, ranked.val)).collect()
     }
@@ -224,6 +236,11 @@ impl SweepResult {
     pub fn setting(&self) -> Setting {
         let SweepResult { arch, hidden, p, learning_rate, .. } = *self;
         Setting { arch, hidden, p, learning_rate }
+    }
+
+    /// Whether its loss was no finite number in its last epoch.
+    pub fn has_diverged(&self) -> bool {
+        self.train_loss.is_nan()
     }
 }
 
@@ -293,8 +310,13 @@ fn ranking(results: &[SweepResult]) -> Vec<Ranked<'_>> {
             Ranked { setting, heads, val, val_loss }
         })
         .collect();
-    ranked
-        .sort_by(|a, b| b.val.mean.total_cmp(&a.val.mean).then(a.val_loss.total_cmp(&b.val_loss)));
+    // A setting of which a head diverged comes last: its mean is NaN, greater than all numbers.
+    ranked.sort_by(|a, b| {
+        let diverged = |setting: &Ranked<'_>| setting.val.mean.is_nan();
+        (diverged(a).cmp(&diverged(b)))
+            .then(b.val.mean.total_cmp(&a.val.mean))
+            .then(a.val_loss.total_cmp(&b.val_loss))
+    });
     ranked
 }
 
@@ -362,6 +384,17 @@ mod tests {
         ];
         let order: Vec<f64> = ranking(&results).iter().map(|ranked| ranked.setting.p).collect();
         assert_eq!(order, [0.2, 0.5, 0.8]);
+    }
+
+    #[test]
+    fn a_setting_of_which_a_head_diverged_is_never_chosen() {
+        let results = [
+            result(0.8, 0, f64::NAN, f64::NAN),
+            result(0.8, 1, 0.99, 0.1),
+            result(0.5, 0, 0.2, 0.3),
+        ];
+        let order: Vec<f64> = ranking(&results).iter().map(|ranked| ranked.setting.p).collect();
+        assert_eq!(order, [0.5, 0.8]);
     }
 
     #[test]

@@ -58,7 +58,10 @@ struct Pass {
 pub fn train(cache: &Cache, config: &TrainConfig, memory: u64, root: &Path) -> Result<Run, Error> {
     let splits = Splits::open(cache)?;
     let mut trained = None;
-    train_together(&splits, std::slice::from_ref(config), memory, root, |run, _| {
+    train_together(&splits, std::slice::from_ref(config), memory, root, |run, last| {
+        if last.has_diverged() {
+            return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
+        }
         trained = Some(run.clone());
         Ok(())
     })?;
@@ -71,7 +74,9 @@ impl<'a> Splits<'a> {
         let training = LabelledSplit::open(cache, SplitName::Train)?;
         let first = training.labels.first().copied().unwrap_or(0);
         if training.labels.iter().all(|&label| label == first) {
-            let class = cache.manifest().class_names[first as usize].clone();
+            // No rows, no class.
+            let class = cache.manifest().class_names.get(first as usize).cloned();
+            let class = class.unwrap_or_default();
             return Err(Error::OneClass { path: cache.folder().to_path_buf(), class });
         }
         let validation = match cache.manifest().splits.get(&SplitName::Val) {
@@ -98,10 +103,11 @@ impl<'a> Splits<'a> {
 
 /// Trains heads, those that share a [`Pass`] together, and keeps each as a run under `root`.
 /// `finished` is told of each run and its last epoch as soon as they exist, runs of an earlier call
-/// first.
+/// first. A head that diverges does not stop the others: its run stays unfinished, and its last
+/// epoch is the one in which it [diverged](EpochMetrics::has_diverged).
 ///
 /// # Errors
-/// As [`train`], and if the heads of a pass do not fit into `memory`.
+/// As [`train`], divergence aside, and if the heads of a pass do not fit into `memory`.
 pub(crate) fn train_together(
     splits: &Splits<'_>,
     configs: &[TrainConfig],
@@ -148,6 +154,7 @@ pub(crate) fn train_together(
 /// One head while its pass runs.
 struct HeadInTraining<'r> {
     run: &'r Run,
+    /// After the epoch in which it diverged, there are no more.
     epochs: Vec<EpochMetrics>,
     tally: Tally,
     /// The head's file after the last epoch done.
@@ -163,7 +170,7 @@ fn run_pass<'r>(
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let training = &splits.training;
     let shape = runs[0].config().shape;
-    let heads_bytes = check_memory(shape, runs.len(), memory)?;
+    let heads_bytes = check_memory(shape, pass, runs.len(), memory)?;
     let mut trainer = new_trainer(shape, runs, pass)?;
     let rows = training.labels.len();
     let fitting = (memory - heads_bytes) / (training.features.row_len() * size_of::<f32>()) as u64;
@@ -213,19 +220,34 @@ fn run_pass<'r>(
         };
         let seconds = started.elapsed().as_secs_f64();
         for (index, head) in heads.iter_mut().enumerate() {
+            if head.has_diverged() {
+                continue;
+            }
+            head.end_epoch(epoch, validated[index], rates[index], seconds);
+            if head.has_diverged() {
+                let TrainConfig { arch, p, learning_rate, seed, .. } = head.run.config().train;
+                say(format!(
+                    "{arch}, p {p}, lr {learning_rate}, seed {seed}: diverged in epoch {epoch}"
+                ));
+                continue;
+            }
             best = best.max(validated[index].map_or(0.0, |metrics| metrics.top1));
-            head.end_epoch(epoch, validated[index], rates[index], seconds)?;
             head.file = to_safetensors(&trainer.parameters(index));
         }
+        if heads.iter().all(HeadInTraining::has_diverged) {
+            break;
+        }
         if recorded.elapsed() >= RECORD_EVERY && epoch < pass.epochs {
-            heads.iter().try_for_each(|head| head.record().map(drop))?;
+            in_training(&heads).try_for_each(|head| head.record().map(drop))?;
             recorded = Instant::now();
         }
     }
     progress.finish(total, &note(pass.epochs, pass, heads.len(), best));
     let mut ended = Vec::new();
     for head in &heads {
-        head.finish(false)?;
+        if !head.has_diverged() {
+            head.finish(false)?;
+        }
         ended.push((head.run, *head.epochs.last().expect("at least one epoch was trained")));
     }
     Ok(ended)
@@ -252,24 +274,33 @@ fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Er
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, pass.threads)?)
 }
 
-/// Bytes that the heads take in training: each number with Adam's two moments.
-fn check_memory(shape: HeadShape, heads: usize, memory: u64) -> Result<u64, Error> {
+/// Bytes that the heads take in training: each number with Adam's two moments, and the logits of a
+/// batch, which count where there are many classes, with their gradients.
+fn check_memory(shape: HeadShape, pass: Pass, heads: usize, memory: u64) -> Result<u64, Error> {
     let HeadShape { inputs, hidden, classes } = shape;
     let numbers = hidden * (inputs + hidden + classes);
     let one = (3 * numbers * size_of::<f32>()) as u64;
-    let needed = one * heads as u64;
+    let logits = (2 * pass.batch_size * classes * size_of::<f32>()) as u64;
+    let needed = one * heads as u64 + logits;
     if needed > memory {
-        let fit = (memory / one) as usize;
-        return Err(Error::TooManyHeads { heads, inputs, hidden, memory, fit });
+        let fit = (memory.saturating_sub(logits) / one) as usize;
+        return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
     }
     Ok(needed)
 }
 
+/// Those that have not diverged.
+fn in_training<'h, 'r>(
+    heads: &'h [HeadInTraining<'r>],
+) -> impl Iterator<Item = &'h HeadInTraining<'r>> {
+    heads.iter().filter(|head| !head.has_diverged())
+}
+
 /// Keeps the epochs done, and returns the error that says so.
 fn interrupt(heads: &[HeadInTraining<'_>], epochs: usize) -> Result<Error, Error> {
-    let done = heads[0].epochs.len();
+    let done = in_training(heads).next().map_or(0, |head| head.epochs.len());
     if done > 0 {
-        heads.iter().try_for_each(|head| head.finish(true))?;
+        in_training(heads).try_for_each(|head| head.finish(true))?;
     }
     let run = heads[0].run.folder();
     let path = if heads.len() == 1 { run } else { run.parent().unwrap_or(run) };
@@ -287,18 +318,23 @@ impl<'r> HeadInTraining<'r> {
         learning_rate * schedule.factor(step, steps)
     }
 
+    fn has_diverged(&self) -> bool {
+        self.epochs.last().is_some_and(EpochMetrics::has_diverged)
+    }
+
     fn end_epoch(
         &mut self,
         epoch: usize,
         validated: Option<SplitMetrics>,
         learning_rate: f64,
         seconds: f64,
-    ) -> Result<(), Error> {
-        let trained = std::mem::take(&mut self.tally).metrics();
-        let losses = [Some(trained.loss), validated.map(|metrics| metrics.loss)];
-        if let Some(loss) = losses.into_iter().flatten().find(|loss| !loss.is_finite()) {
-            let learning_rate = self.run.config().train.learning_rate;
-            return Err(Error::Diverged { epoch, loss, learning_rate });
+    ) {
+        let mut trained = std::mem::take(&mut self.tally).metrics();
+        let mut validated = validated;
+        let diverged = |metrics: &SplitMetrics| !metrics.loss.is_finite();
+        if diverged(&trained) || validated.as_ref().is_some_and(diverged) {
+            let nothing = SplitMetrics { loss: f64::NAN, top1: f64::NAN };
+            (trained, validated) = (nothing, validated.map(|_| nothing));
         }
         self.epochs.push(EpochMetrics {
             epoch,
@@ -309,7 +345,6 @@ impl<'r> HeadInTraining<'r> {
             learning_rate,
             seconds,
         });
-        Ok(())
     }
 
     /// Writes the epochs done and the head after them; returns the head's digest.

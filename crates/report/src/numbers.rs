@@ -2,9 +2,13 @@
 
 use crate::MeanSd;
 
+/// What stands in place of the metrics of a head that has none, because its loss grew beyond all
+/// numbers.
+const DIVERGED: &str = "diverged";
+
 /// A fraction as percent with two decimals and no sign: one image in 10,000 shows.
 pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.2}", fraction * 100.0)
+    if fraction.is_nan() { DIVERGED.to_owned() } else { format!("{:.2}", fraction * 100.0) }
 }
 
 /// "98.12 ± 0.05", in percent; the mean alone if there is no spread.
@@ -14,7 +18,7 @@ pub(crate) fn percent_with_spread(value: &MeanSd) -> String {
 
 /// A loss in nats.
 pub(crate) fn loss(nats: f64) -> String {
-    format!("{nats:.4}")
+    if nats.is_nan() { DIVERGED.to_owned() } else { format!("{nats:.4}") }
 }
 
 /// "0.0712 ± 0.0021", in nats; the mean alone if there is no spread.
@@ -55,11 +59,12 @@ mod tests {
         assert_eq!(short(1e-5), "1e-5");
         assert_eq!(short(100.0), "100");
         assert_eq!(percent(0.98125), "98.12");
+        assert_eq!((percent(f64::NAN), loss(f64::NAN)), ("diverged".into(), "diverged".into()));
         let spread = MeanSd { mean: 0.5, sd: Some(0.001), count: 3 };
         assert_eq!(percent_with_spread(&spread), "50.00 ± 0.10");
         assert_eq!(loss_with_spread(&spread), "0.5000 ± 0.0010");
         let diverged = MeanSd { mean: f64::NAN, sd: Some(f64::NAN), count: 3 };
-        assert_eq!(loss_with_spread(&diverged), "NaN");
+        assert_eq!(loss_with_spread(&diverged), "diverged");
         assert_eq!((counted(1, "seed"), counted(2, "seed")), ("1 seed".into(), "2 seeds".into()));
     }
 }

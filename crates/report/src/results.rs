@@ -77,6 +77,7 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
     let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEED, &EPOCHS, &RUN]);
     let row = |row: &&ResultRow| {
         let last = row.last();
+        let epochs = last.map_or(0, |epoch| epoch.epoch);
         let score = |metric: fn(&Epoch) -> Option<f64>, text: fn(f64) -> String| {
             measured(last.and_then(metric), |value| *value, |value| text(*value))
         };
@@ -90,7 +91,7 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
         cells.extend(rest_cells(&row.setting));
         cells.extend([
             number(row.seed as f64, row.seed.to_string()),
-            number(row.epochs.len() as f64, row.epochs.len().to_string()),
+            number(epochs as f64, epochs.to_string()),
             Cell { text: row.run.clone(), key: None },
         ]);
         (sweep.is_chosen(&row.setting), cells)

@@ -23,7 +23,9 @@ impl Scale {
     /// Evenly spaced. An empty domain is widened, so that one value lies in the middle.
     pub(crate) fn linear(domain: (f64, f64), pixels: (f64, f64)) -> Scale {
         let (low, high) = domain;
-        let domain = if high - low > 0.0 { domain } else { (low - 0.5, high + 0.5) };
+        // Of a number so large that half of one is lost in it, a share.
+        let margin = f64::max(0.5, 1e-6 * low.abs());
+        let domain = if high - low > 0.0 { domain } else { (low - margin, high + margin) };
         Scale { domain, pixels, spacing: Spacing::Linear }
     }
 
@@ -82,6 +84,10 @@ impl Scale {
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
         let step = step.into_iter().find(|step| *step >= rough * 0.999).unwrap_or(10.0 * power);
+        if !step.is_normal() {
+            // The ends are too close to each other, or too far apart, for numbers between them.
+            return Vec::new();
+        }
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let slack = 1e-9 * (high - low);
         let first = ((low - slack) / step).ceil() as i64;
@@ -133,6 +139,15 @@ mod tests {
 
     fn labels(ticks: Vec<(f64, String)>) -> Vec<String> {
         ticks.into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn absurd_domains_have_few_ticks() {
+        for domain in [(1.8e19, 1.8e19), (0.0, 5e-324), (-1e308, 1e308), (1e-310, 2e-310)] {
+            let scale = Scale::linear(domain, (0.0, 1.0));
+            assert!(scale.ticks(5).len() < 20, "{domain:?}");
+        }
+        assert!(Scale::logarithmic((5e-324, 1e308), (0.0, 1.0)).ticks(5).len() < 700);
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::say;
 
 /// Exit code of an error inside the program or the operating system.
-const INTERNAL: u8 = 1;
+pub(crate) const INTERNAL: u8 = 1;
 /// Exit code of wrong flags; also what clap exits with.
 pub const USAGE: u8 = 2;
 /// Exit code of bad input: dataset, weights, cache or run.
@@ -38,29 +41,37 @@ impl Failure {
 
 /// Runs a program's `main`, prints its error with every cause, and turns it into an exit code.
 ///
-/// A panic is a bug: it prints where it happened and what to send us, and exits with 1.
+/// A panic, on whatever thread, is a bug: it prints where it happened and what to send us, once, and
+/// exits with 1.
 pub fn run<E: Error>(
     program: &str,
     main: impl FnOnce() -> Result<(), E> + std::panic::UnwindSafe,
     whose: impl FnOnce(&E) -> Failure,
 ) -> ExitCode {
+    static PANICKED: AtomicBool = AtomicBool::new(false);
     let name = program.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
-        eprintln!(
+        // Threads that wait for one that panicked panic in turn; the first says why.
+        if PANICKED.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        say(format!(
             "{name}: internal error: {panic}\n\
              This is a bug in {name} {}. Please report it with the command line and these lines; \
              what was computed so far is kept.",
             env!("CARGO_PKG_VERSION"),
-        );
+        ));
     }));
     match std::panic::catch_unwind(main) {
+        // Also of a thread whose end nobody waited for.
+        _ if PANICKED.load(Ordering::SeqCst) => ExitCode::from(INTERNAL),
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             let whose = whose(&error);
             let label = if whose == Failure::Interrupted { "stopped" } else { "error" };
-            eprintln!("{program}: {label}: {}", with_causes(&error));
+            say(format!("{program}: {label}: {}", with_causes(&error)));
             if whose == Failure::Usage {
-                eprintln!("For the flags and their values, try '{program} --help'.");
+                say(format!("For the flags and their values, try '{program} --help'."));
             }
             ExitCode::from(whose.code())
         }

@@ -1,20 +1,27 @@
 //! What both programs share in how they speak to a person.
 //!
 //! Results go to standard output; everything in here goes to standard error. The invariant: an
-//! error says its whole chain of causes in one message, and the exit code tells scripts whose
-//! fault it was.
+//! error says its whole chain of causes in one message, the exit code tells scripts whose fault it
+//! was, and nothing that came out of a file reaches a terminal as a control character.
 
 mod exit;
 mod interrupt;
 mod memory;
+mod path;
+mod plain;
+mod print;
 mod progress;
 mod table;
 mod values;
 
+use exit::INTERNAL;
 pub use exit::{Failure, USAGE, run};
 pub use indicatif::{HumanBytes, HumanDuration};
 pub use interrupt::{catch_interrupts, interrupted};
 pub use memory::half_of_free_memory;
+pub use path::{JsonPath, json_path, print_path};
+pub use plain::plain;
+pub use print::print;
 pub use progress::{Progress, say};
 pub use table::Table;
-pub use values::positive;
+pub use values::{positive, up_to};

@@ -1,16 +1,19 @@
 //! Progress on standard error: a bar on a terminal, a line every few seconds otherwise.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::plain;
+
 /// How often a log that nobody watches live gets a line.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Writes one line to standard error.
+/// Writes one line to standard error, control characters written out.
 pub fn say(line: impl AsRef<str>) {
-    eprintln!("{}", line.as_ref());
+    // Nobody may be listening; the work goes on.
+    let _ = writeln!(std::io::stderr(), "{}", plain(line.as_ref()));
 }
 
 /// The progress of one counted piece of work.

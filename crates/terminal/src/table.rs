@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::plain;
+
 /// A table with a header, its columns as wide as their widest cell: the first column flush left,
 /// the others flush right.
 #[derive(Debug, Clone)]
@@ -12,12 +14,16 @@ pub struct Table {
 impl Table {
     /// A table with these column heads and no rows yet.
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Table {
-        Table { rows: vec![header.into_iter().map(Into::into).collect()] }
+        let mut table = Table { rows: Vec::new() };
+        table.row(header);
+        table
     }
 
     /// Adds a row; a short one is filled up with empty cells.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        let cells = cells.into_iter().map(Into::into);
+        // A name with a line break would tear the table.
+        self.rows.push(cells.map(|cell| plain(&cell).replace('\n', "\\n")).collect());
     }
 }
 
@@ -60,5 +66,11 @@ mod tests {
         table.row(["0.8", "97.1 %"]);
         table.row(["0", "9 %"]);
         assert_eq!(table.to_string(), "p     top-1\n───────────\n0.8  97.1 %\n0       9 %\n");
+    }
+
+    #[test]
+    fn names_with_line_breaks_and_escape_sequences_stay_in_their_cells() {
+        let table = Table::new(["a\nb", "\x1b[2J"]);
+        assert_eq!(table.to_string(), "a\\nb  \\u{1b}[2J\n───────────────\n");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::WireError;
+
 /// Weights that cannot be used, or a forward pass that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,7 +43,19 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: prost::DecodeError,
+        source: WireError,
+    },
+    /// There are far more tensors or convolutions than VGG16 has.
+    #[error(
+        "{} has more than {most} tensors or convolutions, expected VGG16's 32 and 13: \
+         is it another network?",
+        path.display()
+    )]
+    TooManyTensors {
+        /// The file.
+        path: PathBuf,
+        /// As many as are looked at.
+        most: usize,
     },
     /// There are fewer convolutions than VGG16 has.
     #[error(

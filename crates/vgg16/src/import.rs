@@ -26,8 +26,7 @@ pub fn import_weights(path: &Path, family: Family) -> Result<Weights, Error> {
 }
 
 fn from_onnx(path: &Path, bytes: &[u8], family: Family) -> Result<Weights, Error> {
-    let model =
-        Model::parse(bytes).map_err(|source| Error::Onnx { path: path.to_path_buf(), source })?;
+    let model = Model::parse(path, bytes)?;
     let convolutions = model.convolutions();
     if convolutions.len() < LAYERS.len() {
         let path = path.to_path_buf();
@@ -41,17 +40,11 @@ fn from_onnx(path: &Path, bytes: &[u8], family: Family) -> Result<Weights, Error
             let Some(found) = model.initializer(&tensor) else {
                 return Err(Error::MissingTensor { path, tensor });
             };
-            let shape: Vec<usize> =
-                found.dims.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
+            let shape = found.dims();
             if shape != expected {
                 return Err(Error::WrongShape { path, tensor, expected, found: shape });
             }
-            let numbers = found.numbers();
-            let numbers = numbers.and_then(|numbers| {
-                let wanted: usize = expected.iter().product();
-                let found = format!("has {} numbers instead of {wanted}", numbers.len());
-                if numbers.len() == wanted { Ok(numbers) } else { Err(found) }
-            });
+            let numbers = found.numbers(expected.iter().product());
             numbers.map_err(|found| Error::WrongType { path, tensor, found })
         };
         let Some(bias) = convolution.bias else {

@@ -13,6 +13,7 @@ mod preprocess;
 mod torch;
 mod weights;
 mod winograd;
+mod wire;
 
 pub use architecture::{CUT, Convolution, FEATURE_CHANNELS, InputSize, LAYERS, MIN_SIZE};
 pub use backbone::{Accuracy, Backbone, BackboneConfig, Backend, Device};
@@ -20,3 +21,4 @@ pub use error::Error;
 pub use import::import_weights;
 pub use preprocess::{Pixels, Preprocessor, RESIZE_FILTER};
 pub use weights::{ConvolutionWeights, Family, Weights};
+pub use wire::WireError;

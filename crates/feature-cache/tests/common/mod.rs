@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Error, Inputs, SplitName, SplitSpec,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Error, Ids, Inputs, SplitName, SplitSpec,
     Started, WeightsInputs,
 };
 
@@ -16,7 +16,7 @@ const FEATURE_SHAPE: [usize; 3] = [2, 2, 2];
 
 /// What the small cache holds: five labelled training rows and an unlabelled test row.
 pub(crate) fn spec() -> CacheSpec {
-    let ids = |rows: usize| (0..rows).map(|row| format!("digit {row}")).collect();
+    let ids = |rows: usize| Ids::new((0..rows).map(|row| format!("digit {row}"))).unwrap();
     CacheSpec {
         inputs: Inputs {
             dataset: DatasetInputs {

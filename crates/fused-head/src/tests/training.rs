@@ -46,6 +46,32 @@ fn threads_and_company_do_not_change_a_bit() {
     }
 }
 
+/// Heads on one thread share a workspace, in which a diverged one leaves NaN everywhere.
+#[test]
+fn a_diverged_neighbour_does_not_change_a_bit() {
+    let config = |seed| HeadConfig { dropout: [0.2, 0.2, 0.4], seed };
+    for isa in isas() {
+        for threads in [1, 2] {
+            let train = |heads: &[HeadConfig], rates: &[f64]| {
+                let mut trainer = trainer(SHAPE, heads, 16, threads, isa);
+                for (step, n) in [16, 16, 7, 16].into_iter().enumerate() {
+                    let data = features(n, SHAPE.inputs, 0.3, step as u64);
+                    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+                    trainer.step(&rows, &labels(n, SHAPE.classes, step as u64), rates).unwrap();
+                    trainer.evaluate(&rows, &labels(n, SHAPE.classes, step as u64)).unwrap();
+                }
+                trainer
+            };
+            let mut alone = train(&[config(2)], &[1e-3]);
+            let heads = [config(1), config(2), config(3)];
+            let mut among = train(&heads, &[1e38, 1e-3, 1e38]);
+            let diverged = among.parameters(0);
+            assert!(diverged.tensor("fc3.bias").unwrap().iter().any(|value| !value.is_finite()));
+            assert!(among.parameters(1) == alone.parameters(0), "{threads} threads");
+        }
+    }
+}
+
 #[test]
 fn heads_learn() {
     // Each class has inputs of its own.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Inputs, SplitName, SplitSpec, Started,
-    WeightsInputs,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
+    Started, WeightsInputs,
 };
 use tempfile::TempDir;
 
@@ -31,7 +31,7 @@ impl Fixture {
         let splits: BTreeMap<SplitName, SplitSpec> = rows
             .into_iter()
             .map(|(split, rows)| {
-                let ids = (0..rows).map(|row| row.to_string()).collect();
+                let ids = Ids::new((0..rows).map(|row| row.to_string())).unwrap();
                 let labels = Some((0..rows).map(|row| row % 2).collect());
                 (split, SplitSpec { ids, labels })
             })
@@ -79,7 +79,7 @@ impl Fixture {
     }
 
     fn pooled(&self) -> PathBuf {
-        self.cache.pooled_folder()
+        self.cache.folder().join("pooled")
     }
 }
 

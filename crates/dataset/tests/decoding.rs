@@ -1,0 +1,221 @@
+//! What image files are decoded to, against PIL (`images/make_images.py`), and which are refused.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::error::Error as _;
+use std::fs;
+use std::path::Path;
+
+use dataset::{Dataset, Error, Image, Source, SplitConfig};
+
+const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+
+fn images() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images"))
+}
+
+/// A dataset of these files, all of one class.
+fn dataset_of(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("class")).unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.path().join("class").join(name), bytes).unwrap();
+    }
+    let dataset = Source::find(folder.path()).unwrap().load(&ALL).unwrap();
+    (folder, dataset)
+}
+
+/// The error of a file of these bytes, with its causes.
+fn refused(name: &str, bytes: &[u8]) -> String {
+    let (_folder, dataset) = dataset_of(&[(name, bytes)]);
+    let error = dataset.train.image(0).unwrap_err();
+    let source = error.source().map(ToString::to_string).unwrap_or_default();
+    let text = format!("{error}: {source}");
+    assert!(text.contains(&format!("class/{name}")), "{text}");
+    text
+}
+
+fn read(name: &str) -> Vec<u8> {
+    fs::read(images().join(name)).unwrap()
+}
+
+/// Largest and mean difference of two images' numbers.
+fn differences(image: &Image<'_>, golden: &[u8]) -> (u8, f64) {
+    assert_eq!(image.pixels.len(), golden.len());
+    let differences = image.pixels.iter().zip(golden).map(|(&a, &b)| a.abs_diff(b));
+    let sum: f64 = differences.clone().map(f64::from).sum();
+    (differences.max().unwrap(), sum / golden.len() as f64)
+}
+
+/// As a new file, since file systems flush one that is truncated and written again.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn pixels_are_those_of_pil() {
+    let mut seen = 0;
+    for entry in fs::read_dir(images()).unwrap() {
+        let golden = entry.unwrap().path();
+        let channels = match golden.extension().unwrap().to_str().unwrap() {
+            "ppm" => 3,
+            "pgm" => 1,
+            _ => continue,
+        };
+        let name = golden.file_stem().unwrap().to_str().unwrap();
+        let Ok(bytes) = fs::read(images().join(name)) else { continue };
+        let golden = fs::read(&golden).unwrap();
+        let golden = &golden[golden.len() - 17 * 23 * channels..];
+        let (_folder, dataset) = dataset_of(&[(name, &bytes)]);
+        let image = dataset.train.image(0).unwrap();
+        assert_eq!((image.height, image.width, image.channels), (17, 23, channels), "{name}");
+        let (worst, mean) = differences(&image, golden);
+        eprintln!("{name}: at most {worst}, {mean:.3} on average");
+        // Decoders of lossy formats may round differently, and fill in halved colours differently.
+        let (most, most_mean) = match name.rsplit_once('.').unwrap() {
+            (_, "jpg") => (8, 1.0),
+            ("lossy", _) => (8, 1.0),
+            _ => (0, 0.0),
+        };
+        assert!(worst <= most && mean <= most_mean, "{name}: {worst}, {mean}");
+        seen += 1;
+    }
+    assert_eq!(seen, 20);
+}
+
+#[test]
+fn the_content_decides_and_not_the_ending() {
+    let (_folder, dataset) = dataset_of(&[("really.JPG", &read("rgb.png"))]);
+    assert_eq!(dataset.train.image(0).unwrap().channels, 3);
+}
+
+/// Wherever it is cut off, a file is refused or, if only what follows its pixels is missing,
+/// decoded as before.
+#[test]
+fn truncated_files_are_refused() {
+    for name in [
+        "baseline.jpg",
+        "progressive.jpg",
+        "gray.jpg",
+        "cmyk.jpg",
+        "rgb.png",
+        "gray16.png",
+        "rgb.bmp",
+        "palette.gif",
+        "lossless.webp",
+        "lossy.webp",
+        "lzw.tiff",
+        "rgb.ppm",
+    ] {
+        let whole = read(name);
+        let (_folder, dataset) = dataset_of(&[(name, &whole)]);
+        let pixels = dataset.train.image(0).unwrap().pixels.into_owned();
+        let (folder, dataset) = dataset_of(&[(name, &whole)]);
+        let path = folder.path().join("class").join(name);
+        let mut kept = 0;
+        for len in 0..whole.len() {
+            overwrite(&path, &whole[..len]);
+            if let Ok(image) = dataset.train.image(0) {
+                assert!(*image.pixels == pixels, "{name}, cut off at {len} of {}", whole.len());
+                kept += 1;
+            }
+        }
+        eprintln!("{name}: decoded without its last {kept} bytes");
+        assert!(kept <= 16, "{name}: decoded without its last {kept} bytes");
+    }
+}
+
+/// Whatever a file holds, decoding it ends, with pixels or an error, and does not panic.
+#[test]
+fn damaged_files_do_no_harm() {
+    let mut state = 1u64;
+    let mut random = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    for entry in fs::read_dir(images()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with("rgb.ppm")
+            && [".py", ".ppm", ".pgm"].iter().any(|end| name.ends_with(end))
+        {
+            continue;
+        }
+        let whole = fs::read(&path).unwrap();
+        let (folder, dataset) = dataset_of(&[(name, &whole)]);
+        let path = folder.path().join("class").join(name);
+        for _ in 0..std::env::var("ROUNDS").map_or(100, |r| r.parse().unwrap()) {
+            let mut bytes = whole.clone();
+            for _ in 0..=random() % 3 {
+                let at = random() % bytes.len();
+                bytes[at] = random() as u8;
+            }
+            overwrite(&path, &bytes);
+            if let Ok(image) = dataset.train.image(0) {
+                assert_eq!(image.pixels.len(), image.height * image.width * image.channels);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let text = refused("page.jpg", b"<!DOCTYPE html><title>404</title>");
+    assert!(text.contains("begins with '<!DOCTYPE ht'") && text.contains("replace"), "{text}");
+    assert!(refused("empty.png", b"").contains("begins with ''"));
+    assert!(
+        refused("video.webp", b"\x00\x00\x00\x18ftypmp42").contains(r"'\x00\x00\x00\x18ftypmp42'")
+    );
+    let text = refused("float.tif", &read("float.tif"));
+    assert!(text.contains("Rgb32F") || text.contains("32"), "{text}");
+}
+
+/// Sizes come from headers, which may announce what no machine holds.
+#[test]
+fn absurd_sizes_are_refused_before_decoding() {
+    let ppm = |width: u64, height: u64| format!("P6\n{width} {height}\n255\n").into_bytes();
+    let bmp = |width: i32, height: i32| {
+        let mut bytes = read("rgb.bmp");
+        bytes[18..22].copy_from_slice(&width.to_le_bytes());
+        bytes[22..26].copy_from_slice(&height.to_le_bytes());
+        bytes
+    };
+    let png = |width: u32, height: u32| {
+        let mut bytes = read("rgb.png");
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    };
+    for (name, bytes, size) in [
+        ("wide.ppm", ppm(65_536, 1), "65536x1 pixels"),
+        ("large.ppm", ppm(60_000, 60_000), "60000x60000 pixels"),
+        ("large.bmp", bmp(30_000, 30_000), "30000x30000 pixels"),
+        ("large.png", png(50_000, 50_000), "50000x50000 pixels"),
+    ] {
+        let text = refused(name, &bytes);
+        assert!(text.contains(size) && text.contains("512 MiB"), "{text}");
+    }
+    for (name, bytes) in
+        [("none.ppm", ppm(0, 5)), ("none.png", png(0, 17)), ("none.bmp", bmp(0, 17))]
+    {
+        refused(name, &bytes);
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))
+    })
+}
+
+#[test]
+fn a_file_that_is_gone_is_named() {
+    let (folder, dataset) = dataset_of(&[("a.png", &read("rgb.png"))]);
+    fs::remove_dir_all(folder.path()).unwrap();
+    let error = dataset.train.image(0).unwrap_err();
+    assert!(matches!(&error, Error::Read { path, .. } if path.ends_with("class/a.png")), "{error}");
+}

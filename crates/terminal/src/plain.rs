@@ -1,0 +1,35 @@
+//! Text that came out of a file, made harmless for a terminal.
+
+use std::borrow::Cow;
+
+/// The text with its control characters written out, ESC as `\u{1b}`; line breaks and tabs stay.
+///
+/// Ids, class names and paths come out of files: one could move the cursor, rename the window, hide
+/// lines or, with marks of writing direction, show something else than there is.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| (c.is_control() && !"\n\t".contains(c)) || is_direction_mark(c);
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let written_out =
+        |c: char| if harmful(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(written_out).collect())
+}
+
+/// Unicode's explicit marks of writing direction (UAX #9).
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out_and_letters_stay() {
+        assert_eq!(plain("Zürich\t± 犬\n"), "Zürich\t± 犬\n");
+        assert_eq!(plain("\x1b]0;owned\x07\r"), "\\u{1b}]0;owned\\u{7}\\r");
+        assert_eq!(plain("\u{9b}31m\x7f"), "\\u{9b}31m\\u{7f}");
+        assert_eq!(plain("cat\u{202e}gnp.exe"), "cat\\u{202e}gnp.exe");
+    }
+}

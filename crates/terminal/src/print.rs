@@ -1,0 +1,48 @@
+//! Results on standard output, and what becomes of them when nobody reads it.
+
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use crate::{INTERNAL, plain, say};
+
+/// Writes to standard output. On a terminal, control characters are written out; what a file or
+/// another program reads is left as it is.
+///
+/// Where the reader has gone, as in `… | head -1`, the program ends quietly: it has what it wanted.
+/// Any other failure ends it with a message and exit code 1.
+pub fn print(text: fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    let written = if stdout.is_terminal() {
+        stdout.write_all(plain(&text.to_string()).as_bytes())
+    } else {
+        stdout.write_fmt(text)
+    };
+    end_unless(written.and_then(|()| stdout.flush()));
+}
+
+/// Writes bytes to standard output as they are; otherwise as [`print`](crate::print()).
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    end_unless(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+}
+
+fn end_unless(written: std::io::Result<()>) {
+    let Err(error) = written else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    say(format!("error: could not write to standard output: {error}"));
+    std::process::exit(INTERNAL.into());
+}
+
+/// [`std::print`] without its panic: see [`print`](crate::print()).
+#[macro_export]
+macro_rules! print {
+    ($($text:tt)*) => { $crate::print(::std::format_args!($($text)*)) };
+}
+
+/// [`std::println`] without its panic: see [`print`](crate::print()).
+#[macro_export]
+macro_rules! println {
+    ($($text:tt)*) => { $crate::print(::std::format_args!("{}\n", ::std::format_args!($($text)*))) };
+}

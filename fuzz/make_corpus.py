@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Makes the inputs that fuzzing starts from: tiny valid files, and what is known to be hostile.
+
+    python3 fuzz/make_corpus.py
+
+Only Python's standard library; the same bytes every time. `corpus/manifest/whole.json` is not made
+here: it is the manifest of the small cache of `tests/hostile-input/src/cache.rs`.
+"""
+
+import gzip
+import json
+import struct
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"
+RECORD_SEPARATOR = b"\x1e"
+
+
+def write(name: str, content: bytes | str) -> None:
+    path = CORPUS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
+    return struct.pack(f">{1 + len(dimensions)}I", magic, *dimensions) + content
+
+
+def datasets() -> None:
+    images = idx(0x803, [2, 2, 2], bytes(range(8)))
+    labels = idx(0x801, [2], bytes([0, 1]))
+    for name, whole in [("idx_images", images), ("idx_labels", labels)]:
+        write(f"{name}/whole", whole)
+        write(f"{name}/whole.gz", gzip.compress(whole, mtime=0))
+        write(f"{name}/truncated", whole[:-1])
+        write(f"{name}/truncated.gz", gzip.compress(whole, mtime=0)[:-9])
+        write(f"{name}/header-only", whole[:6])
+    huge = 2**32 - 1
+    write("idx_images/announces-everything", idx(0x803, [huge, huge, huge], b"0"))
+    write("idx_images/announces-everything.gz", gzip.compress(idx(0x803, [huge] * 3, b"0"), mtime=0))
+    write("idx_images/flat", idx(0x803, [2, 0, huge], b""))
+    bomb = idx(0x803, [8, 1024, 1024], bytes(8 << 20))
+    write("idx_images/bomb.gz", gzip.compress(bomb, mtime=0))
+    write("idx_labels/announces-everything", idx(0x801, [huge], b"0"))
+    write("idx_labels/class-255", idx(0x801, [2], bytes([0, 255])))
+    header = "label,pixel0,pixel1,pixel2,pixel3\n"
+    write("kaggle_csv/whole", header + "3,0,1,2,3\n7,4,5,6,255\n3,0,0,0,0\n")
+    write("kaggle_csv/carriage-returns", header.replace("\n", "\r\n") + "3,0,1,2,3\r\n7,4,5,6,7\r\n")
+    write("kaggle_csv/quotes", header + '"3","0",1,2,3\n"7\n",4,5,6,7\n')
+    write("kaggle_csv/open-quote", header + '3,0,1,2,"3\n7,4,5,6,7\n')
+    write("kaggle_csv/ragged", header + "3,0,1,2\n7,4,5,6,7,8\n")
+    write("kaggle_csv/not-utf-8", header.encode() + b"3,0,\xff,2,3\n")
+    write("kaggle_csv/large-label", header + "2147483647,0,1,2,3\n-1,4,5,6,7\n")
+    write("kaggle_csv/no-rows", header)
+
+
+def npy(descriptor: str, shape: tuple[int, ...], content: bytes, version: int = 1) -> bytes:
+    header = f"{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}"
+    length = "<H" if version == 1 else "<I"
+    start = 8 + struct.calcsize(length)
+    header = header.ljust(-(-(start + len(header) + 1) // 64) * 64 - start - 1) + "\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack(length, len(header)) + header.encode() + content
+
+
+def caches() -> None:
+    features = npy("<f4", (4, 2, 2, 2), struct.pack("<32f", *[0.5] * 32))
+    write("features/whole", features)
+    write("features/version-2", npy("<f4", (4, 2, 2, 2), bytes(128), version=2))
+    write("features/half", npy("<f2", (4, 2, 2, 2), bytes(64)))
+    write("features/huge-shape", npy("<f4", (2**63 - 1, 2**62, 2, 2), bytes(128)))
+    write("features/truncated", features[:-1])
+    write("features/fortran", features.replace(b"False", b"True "))
+    write("features/negative-shape", features.replace(b"(4, 2", b"(-4,2"))
+    write("features/pickle", npy("|O", (4, 2, 2, 2), b"cos\nsystem\n(S'true'\ntR."))
+    write("features/not-utf-8", features.replace(b"descr", b"d\xffscr"))
+    write("features/nested", b"\x93NUMPY\x01\0\0\x04" + b"(" * 1024)
+    labels = npy("<i8", (4,), struct.pack("<4q", 0, 1, 0, 1))
+    write("labels/whole", labels)
+    write("labels/out-of-range", npy("<i8", (4,), struct.pack("<4q", 0, 2, -1, 2**63 - 1)))
+    write("labels/no-shape", npy("<i8", (), bytes(8)))
+    write("labels/two-dimensions", npy("<i8", (2, 2), bytes(32)))
+    write("ids/whole", "a\nb\nc\nd\n")
+    write("ids/hostile", "../../x\n\x1b]0;owned\x07\n<script>alert(1)</script>\n=cmd()\n")
+    write("ids/not-utf-8", b"a\n\xff\nc\nd\n")
+    write("ids/too-few", "a\nb")
+    whole = (CORPUS / "manifest/whole.json").read_text()
+    for name, old, new in [
+        ("names-elsewhere", '"train/ids.txt"', '"../../etc/passwd"'),
+        ("absolute-name", '"train/features.npy"', '"/etc/passwd"'),
+        ("newer", '"format_version": 1', '"format_version": 2'),
+        ("huge-rows", '"rows": 4', '"rows": 18446744073709551615'),
+        ("huge-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    9223372036854775807'),
+        ("empty-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    0'),
+        ("rows-from-5", '"first_row": 0', '"first_row": 5'),
+        ("half", '"float32"', '"float16"'),
+        ("hostile-classes", '"cat"', '"<script>\\u001b[2J"'),
+    ]:
+        assert old in whole, old
+        write(f"manifest/{name}.json", whole.replace(old, new))
+    write("manifest/truncated.json", whole[:-100])
+    split = {"rows": 2, "digest": "0" * 64}
+    record = {"rows_total": 12, "splits": {"train": split}}
+    write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
+    write("progress/alone", json.dumps(record))
+    huge = {"rows": 2**64 - 1, "digest": ""}
+    write("progress/huge", json.dumps({"rows_total": 1, "splits": {"train": huge, "val": huge}}))
+    write("progress/empty", "")
+
+
+def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
+    header, offset = {}, 0
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, shape in tensors.items():
+        size = 4
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + struct.pack("<f", 0.5) * (offset // 4)
+
+
+def message(number: int, content: bytes) -> bytes:
+    length, rest = b"", len(content)
+    while rest > 127:
+        length += bytes([rest & 127 | 128])
+        rest >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([rest]) + content
+
+
+def weights() -> None:
+    tensor = {"features.0.bias": [64]}
+    canonical = {"vgg16": "caffe " + "0" * 64}
+    for name in ["weights", "safetensors_import"]:
+        write(f"{name}/one-tensor", safetensors(tensor, canonical))
+        write(f"{name}/no-family", safetensors(tensor))
+        write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
+        write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
+        write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
+        entry = '{"a":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,4]}}' % (2**63, 2**63)
+        write(f"{name}/huge-shape", struct.pack("<Q", len(entry)) + entry.encode() + bytes(4))
+    weight = message(1, b"\x40\x03\x03\x03") + b"\x10\x01" + message(8, b"w") + message(9, bytes(8))
+    bias = b"\x08\x40\x10\x01" + message(8, b"b") + message(4, bytes(256))
+    node = b"".join(message(1, name) for name in [b"x", b"w", b"b"]) + message(4, b"Conv")
+    graph = message(1, node) * 13 + message(5, weight) + message(5, bias)
+    write("onnx_import/thirteen-convolutions", message(7, graph))
+    write("onnx_import/negative-side", message(7, graph.replace(b"\x40\x03\x03\x03", b"\xff" * 3 + b"\x7f")))
+    external = weight + b"\x70\x01" + message(13, message(1, b"location") + message(2, b"/etc/passwd"))
+    write("onnx_import/external", message(7, message(1, node) * 13 + message(5, external)))
+    write("onnx_import/announces-everything", b"\x3a" + b"\xff" * 9 + b"\x01")
+    write("onnx_import/truncated", message(7, graph)[:-1])
+    write("onnx_import/group", b"\x3b" * 64)
+
+
+def runs() -> None:
+    train = {
+        "arch": "fastai", "hidden": 3, "p": 0.5, "epochs": 1, "batch_size": 2,
+        "learning_rate": 0.001, "schedule": "constant", "seed": 0, "threads": 1,
+    }  # fmt: skip
+    last = {
+        "epoch": 1, "train_loss": 0.7, "train_top1": 0.5, "val_loss": 0.6, "val_top1": 0.5,
+        "learning_rate": 0.001, "seconds": 0.1,
+    }  # fmt: skip
+
+    def head(inputs: int, hidden: int, classes: int) -> bytes:
+        tensors = {}
+        for layer, width in [(1, inputs), (2, hidden)]:
+            tensors |= {f"fc{layer}.weight": [hidden, width], f"fc{layer}.bias": [hidden]}
+            for name in ["weight", "bias", "running_mean", "running_var"]:
+                tensors[f"bn{layer}.{name}"] = [hidden]
+        return safetensors(tensors | {"fc3.weight": [classes, hidden], "fc3.bias": [classes]})
+
+    def run(shape: tuple[int, int, int], last: dict = last, file: bytes | None = None) -> bytes:
+        inputs, hidden, classes = shape
+        config = {
+            "features": "SMALL", "features_key": "SMALL_KEY", "train": train,
+            "shape": {"inputs": inputs, "hidden": hidden, "classes": classes},
+        }  # fmt: skip
+        table = ",".join(last) + "\n" + ",".join(str(value) for value in last.values()) + "\n"
+        summary = {"last": last, "interrupted": False, "seconds_an_epoch": 0.1, "head_digest": ""}
+        parts = [json.dumps(config), table, json.dumps(summary)]
+        whole = head(*shape) if file is None else file
+        return RECORD_SEPARATOR.join(part.encode() for part in parts) + RECORD_SEPARATOR + whole
+
+    whole = run((2, 3, 2))
+    write("run/whole", whole)
+    write("run/other-sizes", run((5, 3, 4)))
+    write("run/announces-everything", run((2**62, 2**62, 2), file=head(2, 3, 2)))
+    write("run/truncated", whole[:-1])
+    extreme = last | {"epoch": 2**64 - 1, "train_loss": 1e308, "val_loss": -1e308, "seconds": 1e308}
+    write("run/extreme-metrics", run((2, 3, 2), last=extreme))
+    not_a_number = last | {"train_loss": "NaN", "val_loss": "inf", "val_top1": ""}
+    table = ",".join(last) + "\n" + ",".join(str(value) for value in not_a_number.values()) + "\n"
+    parts = whole.split(RECORD_SEPARATOR, 2)
+    write("run/not-numbers", RECORD_SEPARATOR.join([parts[0], table.encode(), parts[2]]))
+
+    def sweep(run_name: str, p: float = 0.5) -> bytes:
+        setting = {"arch": "fastai", "hidden": 3, "p": p, "learning_rate": 0.001}
+        result = setting | {
+            "seed": 0, "epochs": 1, "train_loss": 0.7, "train_top1": 0.5, "val_loss": 0.6,
+            "val_top1": 0.5, "run": run_name,
+        }  # fmt: skip
+        spread = {"mean": 0.5, "sd": 0.1, "seeds": 1}
+        summary = {"setting": setting, "val": spread, "test": spread, "best_run": run_name}
+        config = {"features": "SMALL", "features_key": "SMALL_KEY", "heads": [train]}
+        table = ",".join(result) + "\n" + ",".join(str(value) for value in result.values()) + "\n"
+        parts = [json.dumps(config), table, json.dumps(summary)]
+        return RECORD_SEPARATOR.join(part.encode() for part in parts) + RECORD_SEPARATOR + whole
+
+    write("sweep/whole", sweep("runs/a"))
+    for name, run_name in [("parent", "../a"), ("absolute", "/tmp"), ("itself", "."), ("nul", "a\0b")]:
+        write(f"sweep/{name}", sweep(run_name))
+    write("sweep/extreme", sweep("runs/a", p=1e308))
+    parts = sweep("runs/a").split(RECORD_SEPARATOR)
+    table = parts[1].split(b"\n")[0] + b"\n"
+    write("sweep/no-results", RECORD_SEPARATOR.join([parts[0], table, *parts[2:]]))
+
+
+datasets()
+caches()
+weights()
+runs()

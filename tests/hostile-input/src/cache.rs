@@ -1,0 +1,183 @@
+//! Feature caches: the manifest, the arrays, the ids, and the record of unfinished work.
+//!
+//! Digests guard a cache against damage, not against malice: who makes a hostile one writes the
+//! right digests. So do these functions, or nothing behind the digests would ever be reached.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, Manifest, SplitName,
+    SplitSpec, Started, WeightsInputs, unfinished,
+};
+
+use crate::write;
+
+const MANIFEST: &str = "manifest.json";
+
+pub(crate) fn manifest(folder: &Path, bytes: &[u8]) -> bool {
+    copy_of_small(folder);
+    write(folder, MANIFEST, bytes);
+    let accepted = read_all(folder);
+    if let Ok(mut manifest) = serde_json::from_slice::<Manifest>(bytes) {
+        manifest.key = manifest.inputs.key();
+        write(folder, MANIFEST, signed(manifest).as_bytes());
+        read_all(folder);
+    }
+    accepted
+}
+
+pub(crate) fn features(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/features.npy", bytes)
+}
+
+pub(crate) fn labels(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/labels.npy", bytes)
+}
+
+pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
+    with_file(folder, "train/ids.txt", bytes)
+}
+
+/// `progress.json`, and the rest as the features that it is to describe.
+pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
+    let [record, features] = crate::parts(bytes);
+    let cache = folder.join(spec().inputs.folder_name());
+    write(&cache, "progress.json", record);
+    if !features.is_empty() {
+        write(&cache, "train/features.npy", features);
+    }
+    let _ = unfinished(&cache).percent();
+    match CacheWriter::start(folder, spec()) {
+        Ok(Started::Unfinished(mut writer)) => {
+            let recorded = writer.rows_done();
+            // Rows that are not there as recorded are done again.
+            writer.split(SplitName::Train).is_ok() && recorded > 0
+        }
+        _ => false,
+    }
+}
+
+/// The small cache with one of its files replaced, and digests that say so.
+fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    copy_of_small(folder);
+    write(folder, name, bytes);
+    let mut manifest = small().manifest().clone();
+    let digest = blake3::hash(bytes).to_hex().to_string();
+    for split in manifest.splits.values_mut() {
+        for part in split.features.iter_mut().filter(|part| part.file == name) {
+            (part.bytes, part.digest) = (bytes.len() as u64, digest.clone());
+        }
+        for file in split.labels.iter_mut().chain([&mut split.ids]).filter(|file| file.file == name)
+        {
+            (file.bytes, file.digest) = (bytes.len() as u64, digest.clone());
+        }
+    }
+    write(folder, MANIFEST, signed(manifest).as_bytes());
+    read_all(folder)
+}
+
+/// The manifest's text with the digest that belongs to it.
+fn signed(mut manifest: Manifest) -> String {
+    let text = |manifest: &Manifest| {
+        serde_json::to_string_pretty(manifest).expect("a manifest serialises") + "\n"
+    };
+    manifest.digest.clear();
+    manifest.digest = blake3::hash(text(&manifest).as_bytes()).to_hex().to_string();
+    text(&manifest)
+}
+
+/// Opens a cache and reads everything in it; whether it is whole.
+fn read_all(folder: &Path) -> bool {
+    let Ok(cache) = Cache::open(folder) else { return false };
+    let whole = Cache::verify(folder, |_, _| ()).is_ok();
+    for &name in cache.manifest().splits.keys() {
+        let Ok(split) = cache.split(name) else { continue };
+        let _ = (split.ids(), split.labels(), split.verify_features(), split.features_digest());
+        for row in 0..split.rows() {
+            split.read_row(row, &mut vec![0.0; split.row_len()]);
+        }
+        split.release_before(split.rows());
+    }
+    whole
+}
+
+/// A finished cache of four rows of `[2, 2, 2]` in each split and two classes, made once and kept
+/// among what is built.
+pub(crate) fn small() -> &'static Cache {
+    static SMALL: OnceLock<Cache> = OnceLock::new();
+    SMALL.get_or_init(|| {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/hostile-input"));
+        loop {
+            match CacheWriter::start(root, spec()) {
+                Ok(Started::Complete(cache)) => return *cache,
+                Ok(Started::Unfinished(mut writer)) => {
+                    for name in SplitName::ALL {
+                        let mut split = writer.split(name).expect("the folder can be written");
+                        let missing = 4 - split.rows_done();
+                        split.append(&[0.5; 8].repeat(missing)).expect("the disk has room");
+                        split.finish().expect("the disk has room");
+                    }
+                    return writer.finish().expect("the disk has room");
+                }
+                Err(feature_cache::Error::Held { .. }) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    })
+}
+
+fn spec() -> CacheSpec {
+    let split = |labelled: bool| SplitSpec {
+        ids: Ids::new(["a", "b", "c", "d"].map(str::to_owned)).expect("each is one line"),
+        labels: labelled.then(|| vec![0, 1, 0, 1]),
+    };
+    CacheSpec {
+        inputs: Inputs {
+            dataset: DatasetInputs {
+                name: "small".into(),
+                path: String::new(),
+                digest: String::new(),
+                val_fraction: 0.5,
+                limit: None,
+                seed: 0,
+            },
+            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
+            backbone: "vgg16".into(),
+            cut: "features.29".into(),
+            height: 32,
+            width: 32,
+            resize: "bilinear".into(),
+            numerics: "torch".into(),
+            augmentation: None,
+            dtype: Dtype::F32,
+        },
+        class_names: vec!["cat".into(), "dog".into()],
+        feature_shape: [2, 2, 2],
+        splits: SplitName::ALL.map(|name| (name, split(true))).into(),
+    }
+}
+
+/// The small cache's files in `folder`.
+fn copy_of_small(folder: &Path) {
+    static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let splits = SplitName::ALL.into_iter();
+        let names = splits.flat_map(|split| {
+            ["features.npy", "labels.npy", "ids.txt"].map(|file| format!("{split}/{file}"))
+        });
+        names
+            .map(|name| {
+                let bytes = fs::read(small().folder().join(&name)).expect("the cache is whole");
+                (name, bytes)
+            })
+            .collect()
+    });
+    for (name, bytes) in files {
+        write(folder, name, bytes);
+    }
+}

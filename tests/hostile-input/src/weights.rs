@@ -1,0 +1,25 @@
+//! Weight files: our own, and those of other programs.
+
+use std::path::Path;
+
+use vgg16::{Family, Weights, import_weights};
+
+use crate::write;
+
+pub(crate) fn canonical(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "weights.safetensors", bytes);
+    Weights::read(&folder.join("weights.safetensors")).is_ok()
+}
+
+pub(crate) fn safetensors(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.safetensors", bytes)
+}
+
+pub(crate) fn onnx(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.onnx", bytes)
+}
+
+fn import(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    write(folder, name, bytes);
+    import_weights(&folder.join(name), Family::Caffe).is_ok()
+}

@@ -1,0 +1,151 @@
+//! Every input that the fuzzer starts from, and every one that it found something with, goes through
+//! its parser: without a panic, in time, and within the memory that it may take.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hostile_input::{PARSERS, Parser};
+
+/// Far longer than any of them takes, on a machine that does other things.
+const TIME: Duration = Duration::from_secs(20);
+
+/// Memory is counted for one parser at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn fuzz() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz")).to_path_buf()
+}
+
+/// The names of what is in a folder; none if it is not there.
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Hands an input to a parser; `what` names it if it fails. Whether it was accepted.
+fn check(parser: Parser, what: &str, bytes: Vec<u8>) -> bool {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (done, wait) = channel();
+    std::thread::spawn(move || {
+        let _ = done.send(parser.check(&bytes));
+    });
+    match wait.recv_timeout(TIME) {
+        Ok(accepted) => accepted,
+        Err(RecvTimeoutError::Disconnected) => {
+            panic!("{}: {what}: see the panic above", parser.name)
+        }
+        Err(RecvTimeoutError::Timeout) => {
+            panic!("{}: {what}: not done after {TIME:?}", parser.name)
+        }
+    }
+}
+
+#[test]
+fn every_input_is_read_or_refused() {
+    for parser in PARSERS {
+        let mut inputs = 0;
+        for folder in ["corpus", "regressions"] {
+            let folder = fuzz().join(folder).join(parser.name);
+            for name in names(&folder) {
+                let path = folder.join(&name);
+                let what = path.display().to_string();
+                let accepted = check(parser, &what, fs::read(&path).unwrap());
+                // Or the fuzzer would start from nothing that reaches the far end of the parser.
+                assert!(accepted || !name.starts_with("whole"), "{what} was refused");
+                inputs += 1;
+            }
+        }
+        assert!(inputs > 1, "{} has no inputs", parser.name);
+    }
+}
+
+#[test]
+fn every_parser_has_a_target_and_every_input_a_parser() {
+    let parsers: BTreeSet<String> = PARSERS.iter().map(|parser| parser.name.to_owned()).collect();
+    let targets = names(&fuzz().join("fuzz_targets"));
+    let targets: BTreeSet<String> =
+        targets.iter().map(|file| file.trim_end_matches(".rs").to_owned()).collect();
+    assert_eq!(targets, parsers);
+    assert_eq!(names(&fuzz().join("corpus")), parsers);
+    assert!(names(&fuzz().join("regressions")).is_subset(&parsers));
+}
+
+/// The files that `just setup` makes: large ones, for once.
+#[test]
+fn real_weights_take_no_more_than_is_allowed() {
+    let weights = fuzz().join("../artifacts/weights");
+    for (parser, file) in
+        [("weights", "vgg16-caffe.safetensors"), ("onnx_import", "vgg16-caffe.onnx")]
+    {
+        let bytes = fs::read(weights.join(file)).expect("'just setup' was run");
+        assert!(check(Parser::named(parser), file, bytes), "{file} was refused");
+    }
+}
+
+/// What the fuzzer, which prefers short inputs, does not try: a mebibyte of the smallest things that
+/// a format can announce.
+#[test]
+fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
+    let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());
+    let message = |tag: u8, content: &[u8]| {
+        let mut bytes = vec![tag << 3 | 2];
+        let mut len = content.len();
+        while len > 127 {
+            bytes.push(len as u8 | 128);
+            len >>= 7;
+        }
+        bytes.push(len as u8);
+        [bytes, content.to_vec()].concat()
+    };
+    let onnx = |graph: &[u8]| message(7, graph);
+    let onnx_cases = [
+        ("empty tensors", onnx(&fill(&message(5, b"")))),
+        ("empty nodes", onnx(&fill(&message(1, b"")))),
+        ("convolutions", onnx(&fill(&message(1, b"\x0a\x00\x0a\x00\x22\x04Conv")))),
+        ("dimensions", onnx(&message(5, &message(1, &fill(b"\x01"))))),
+        ("graphs", fill(&onnx(b""))),
+    ];
+    for (what, bytes) in onnx_cases {
+        check(Parser::named("onnx_import"), what, bytes);
+    }
+    let tensors: Vec<String> = (0..20_000)
+        .map(|index| format!(r#""{index}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
+        .collect();
+    let header = format!("{{{}}}", tensors.join(","));
+    let safetensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    for parser in ["weights", "safetensors_import"] {
+        check(Parser::named(parser), "tensors", safetensors.clone());
+    }
+    for side in [256, 300] {
+        let columns: Vec<String> = (0..side * side).map(|pixel| format!("pixel{pixel}")).collect();
+        let wide = format!("label,{}\n0{}", columns.join(","), ",0".repeat(side * side));
+        check(Parser::named("kaggle_csv"), "columns", wide.into_bytes());
+    }
+    let rows = [b"label,pixel0\n".to_vec(), fill(b"0,0\n")].concat();
+    check(Parser::named("kaggle_csv"), "rows", rows);
+    let count = (1u32 << 20).to_be_bytes();
+    let images = [&b"\0\0\x08\x03"[..], &count, &[0, 0, 0, 1, 0, 0, 0, 1], &fill(b"\0")].concat();
+    check(Parser::named("idx_images"), "images", images);
+    let labels = [&b"\0\0\x08\x01"[..], &count, &fill(b"\0")].concat();
+    check(Parser::named("idx_labels"), "labels", labels);
+    check(Parser::named("ids"), "lines", fill(b"\n"));
+    let nested = |header: &[u8]| {
+        [&b"\x93NUMPY\x02\0"[..], &(header.len() as u32).to_le_bytes(), header].concat()
+    };
+    for parser in ["features", "labels"] {
+        for bracket in [b"(", b"[", b"{"] {
+            check(Parser::named(parser), "brackets", nested(&fill(bracket)));
+        }
+    }
+    for parser in ["manifest", "progress", "run", "sweep"] {
+        for bracket in [b"[".as_slice(), b"{\"a\":"] {
+            check(Parser::named(parser), "nested JSON", fill(bracket));
+        }
+    }
+}

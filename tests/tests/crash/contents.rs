@@ -1,0 +1,48 @@
+//! What a program left in a folder, in a form that can be compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Path (relative) and digest of every file, times in it aside. What a killed program leaves by
+/// contract is left out: temporary files, locks, and the record of how far it came.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.starts_with('.') && name != "progress.json" {
+                let relative = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                let bytes = without_times(&name, fs::read(&path).unwrap());
+                found.insert(relative, blake3::hash(&bytes).to_hex().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// The bytes of a file without the seconds that something took.
+fn without_times(name: &str, bytes: Vec<u8>) -> Vec<u8> {
+    match name {
+        // The last column.
+        "metrics.csv" => {
+            let text = String::from_utf8(bytes).unwrap();
+            let rows = text.lines().map(|line| line.rsplit_once(',').unwrap().0);
+            rows.collect::<Vec<_>>().join("\n").into_bytes()
+        }
+        "summary.json" => {
+            let mut summary: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            for part in ["/last/seconds", "/seconds_an_epoch"] {
+                if let Some(seconds) = summary.pointer_mut(part) {
+                    seconds.take();
+                }
+            }
+            summary.to_string().into_bytes()
+        }
+        _ => bytes,
+    }
+}

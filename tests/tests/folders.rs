@@ -1,0 +1,168 @@
+//! The pipeline on folders of images: what users have who have neither MNIST nor Kaggle's digits.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::Path;
+
+use end_to_end::{
+    BAD_INPUT, Digits, Workplace, assert_refused, finish, path_from, root, rows_of, vgg_head,
+};
+use feature_cache::{Cache, SplitName};
+use image::{GrayImage, Rgb, RgbImage};
+
+/// Writes digits as `folder/<label>/<index>.png`, or `folder/<index>.png`.
+fn write_png(workplace: &Workplace, folder: &str, digits: &Digits, labelled: bool) {
+    for (index, (pixels, label)) in digits.pixels.chunks(784).zip(&digits.labels).enumerate() {
+        let class = if labelled { format!("{label}/") } else { String::new() };
+        let path = workplace.write(&format!("{folder}/{class}{index:03}.png"), b"");
+        GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap().save(path).unwrap();
+    }
+}
+
+/// A picture of the dataset crate's tests.
+fn picture(name: &str) -> Vec<u8> {
+    fs::read(root().join("crates/dataset/tests/images").join(name)).unwrap()
+}
+
+fn open(cache: &Path) -> Cache {
+    Cache::open(cache).unwrap()
+}
+
+/// The digits of a folder of PNG files have, bit for bit, the features that they have as IDX files.
+#[test]
+fn png_and_idx_give_the_same_features() {
+    let (train, test) = (Digits::first("train", 30), Digits::first("t10k", 7));
+    let workplace = Workplace::new();
+    write_png(&workplace, "png/train", &train, true);
+    write_png(&workplace, "png/test", &test, true);
+    let idx = open(&path_from(workplace.run("digits", &["--val-fraction=0"])));
+    let png = open(&path_from(workplace.run("png", &["--val-fraction=0", "--batch-size=4"])));
+    let classes = (0..10).map(|class| class.to_string()).collect::<Vec<_>>();
+    assert_eq!(png.manifest().class_names, classes);
+    for (split, folder, digits) in
+        [(SplitName::Train, "train", train), (SplitName::Test, "test", test)]
+    {
+        let (expected, found) = (rows_of(&idx, split), rows_of(&png, split));
+        assert_eq!(found.len(), expected.len());
+        let split = png.split(split).unwrap();
+        let labels = split.labels_required().unwrap();
+        let mut seen = Vec::new();
+        for ((id, label), features) in split.ids().unwrap().iter().zip(labels).zip(found) {
+            let [part, class, file] = id.split('/').collect::<Vec<_>>()[..] else { panic!("{id}") };
+            let index: usize = file.strip_suffix(".png").unwrap().parse().unwrap();
+            assert_eq!((part, class), (folder, label.to_string().as_str()));
+            assert_eq!(label, i64::from(digits.labels[index]));
+            assert!(features == expected[index], "{id}");
+            seen.push(id.to_owned());
+        }
+        assert!(seen.is_sorted());
+    }
+}
+
+#[test]
+fn images_of_every_form_and_size_are_read() {
+    let workplace = Workplace::empty();
+    for name in ["rgb.png", "rgb.bmp", "lossless.webp", "lzw.tiff", "baseline.jpg", "cmyk.jpg"] {
+        workplace.write(&format!("photos/cat/{name}"), &picture(name));
+    }
+    let large = RgbImage::from_fn(640, 333, |x, y| Rgb([x as u8, y as u8, (x / 3) as u8]));
+    let path = workplace.write("photos/dog/large.png", b"");
+    large.save(path).unwrap();
+    workplace.write("photos/dog/gray.png", &picture("gray.png"));
+    workplace.write("photos/dog/notes.txt", b"good dog");
+    let finished = finish(workplace.run("photos", &["--val-fraction=0", "--batch-size=3"]));
+    assert!(finished.stderr.contains("1 files in") && finished.stderr.contains("are ignored"));
+    let cache = open(Path::new(finished.stdout.trim()));
+    assert_eq!(cache.manifest().class_names, ["cat", "dog"]);
+    let rows = rows_of(&cache, SplitName::Train);
+    let ids = cache.split(SplitName::Train).unwrap().ids().unwrap();
+    let row = |name: &str| &rows[ids.iter().position(|id| id.ends_with(name)).unwrap()];
+    for name in ["rgb.bmp", "lossless.webp", "lzw.tiff"] {
+        assert!(row(name) == row("rgb.png"), "{name}");
+    }
+    for name in ["baseline.jpg", "large.png", "gray.png"] {
+        assert!(row(name) != row("rgb.png"), "{name}");
+    }
+    assert!(rows.concat().iter().all(|value| value.is_finite()));
+    // From two classes a head can be trained.
+    path_from(workplace.train(cache.folder(), &[]));
+}
+
+#[test]
+fn an_image_that_cannot_be_decoded_stops_the_run() {
+    let workplace = Workplace::empty();
+    for index in 0..6 {
+        workplace.write(&format!("photos/cat/{index}.jpg"), &picture("baseline.jpg"));
+    }
+    let whole = picture("progressive.jpg");
+    workplace.write("photos/cat/5.jpg", &whole[..whole.len() / 2]);
+    let run = || workplace.run("photos", &["--val-fraction=0", "--batch-size=4"]);
+    let says = [
+        "row 5 of train",
+        "the rows before it are kept",
+        "photos/cat/5.jpg cannot be decoded",
+        "truncated",
+        "replace or remove it",
+    ];
+    assert_refused(run(), BAD_INPUT, &says);
+    let folder = fs::read_dir(workplace.path("features")).unwrap().next().unwrap().unwrap().path();
+    let progress = fs::read_to_string(folder.join("progress.json")).unwrap();
+    assert!(progress.contains("\"rows\":5"), "{progress}");
+    assert_refused(run(), BAD_INPUT, &says);
+
+    workplace.write("photos/cat/5.jpg", b"<html>not found</html>");
+    assert_refused(run(), BAD_INPUT, &["photos/cat/5.jpg begins with '<html>not fo'", "JPEG"]);
+    workplace.write("photos/cat/5.jpg", b"P6 70000 1 255\n");
+    assert_refused(run(), BAD_INPUT, &["photos/cat/5.jpg has 70000x1 pixels", "65535"]);
+    // Repaired, it is another dataset, and so another cache.
+    workplace.write("photos/cat/5.jpg", &whole);
+    let cache = path_from(run());
+    assert_ne!(cache, folder);
+    assert_eq!(rows_of(&open(&cache), SplitName::Train).len(), 6);
+}
+
+#[test]
+fn folders_that_do_not_fit_together_are_refused() {
+    let workplace = Workplace::empty();
+    workplace.write("photos/train/cat/1.png", &picture("rgb.png"));
+    let stray = workplace.write("photos/val/bird/1.png", &picture("rgb.png"));
+    let says = ["photos/val/bird is a class that", "photos/train lacks"];
+    assert_refused(workplace.run("photos", &[]), BAD_INPUT, &says);
+    fs::remove_file(stray).unwrap();
+    assert_refused(workplace.run("photos", &[]), BAD_INPUT, &["photos/val holds no images"]);
+    workplace.write("loose/1.png", &picture("rgb.png"));
+    let says = ["loose holds no dataset of a known form", "train/cat/1.jpg", "train.csv"];
+    assert_refused(workplace.run("loose", &[]), BAD_INPUT, &says);
+}
+
+/// From photographs to a submission and a report, with a validation folder and unlabelled test
+/// images.
+#[test]
+fn unlabelled_test_images_are_predicted_by_their_paths() {
+    let workplace = Workplace::empty();
+    write_png(&workplace, "digits/train", &Digits::first("train", 60), true);
+    write_png(&workplace, "digits/val", &Digits::first("train", 20), true);
+    write_png(&workplace, "digits/test", &Digits::first("t10k", 3), false);
+    fs::rename(workplace.path("digits/test/001.png"), workplace.path("digits/test/a, b.png"))
+        .unwrap();
+    let cache = path_from(workplace.run("digits", &[]));
+    let same = path_from(workplace.run("digits", &["--val-fraction=0.4"]));
+    assert_eq!(cache, same, "the validation folder is the validation split");
+    let manifest = open(&cache).manifest().clone();
+    assert_eq!(manifest.inputs.dataset.val_fraction, 0.0);
+    assert_eq!(manifest.splits[&SplitName::Val].rows, 20);
+    assert!(manifest.splits[&SplitName::Test].labels.is_none());
+
+    let run = path_from(workplace.train(&cache, &["--p=0.2", "--epochs=5"]));
+    let submission = path_from(vgg_head(["predict", &format!("--run={}", run.display())]));
+    let text = fs::read_to_string(submission).unwrap();
+    let ids: Vec<&str> = text.lines().map(|line| line.rsplit_once(',').unwrap().0).collect();
+    assert_eq!(ids, ["ImageId", "test/000.png", "test/002.png", "\"test/a, b.png\""]);
+
+    let mut sweep = vgg_head(["sweep", "--p=0.5", "--seeds=1", "--threads=2"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    let html = fs::read_to_string(path_from(sweep).join("report.html")).unwrap();
+    assert!(html.contains("data:image/png;base64,"), "misclassified digits are shown");
+    assert!(html.contains("val/"), "by their ids");
+}

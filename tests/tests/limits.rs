@@ -1,0 +1,261 @@
+//! The edges of what can be asked for: tiny, huge, empty, and oddly named.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use end_to_end::{
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, path_from, rows_of, vgg_extract,
+    vgg_head, weights,
+};
+use feature_cache::{Cache, SplitName};
+use serde_json::Value;
+
+fn json_from(command: Command) -> Value {
+    let finished = finish(command);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    serde_json::from_str(&finished.stdout).unwrap()
+}
+
+/// `vgg-head COMMAND --run=…` on a run.
+fn on_run(command: &str, run: &Path, more: &[&str]) -> Command {
+    let mut command = vgg_head([command]);
+    command.arg("--run").arg(run).args(more);
+    command
+}
+
+/// A cache of `rows` rows for training, the first label 0 and the last `classes - 1`.
+fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
+    let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
+    let rows = 6;
+    let labels: Vec<i64> = (0..rows).map(|row| (row * (classes as i64 - 1)) / (rows - 1)).collect();
+    let features = |seed: f32| (0..rows * 12).map(|i| (i as f32 * seed).sin()).collect();
+    workplace.write_cache(
+        &names,
+        0,
+        [
+            (SplitName::Train, Some(labels.clone()), features(1.0)),
+            (SplitName::Val, Some(labels.clone()), features(2.0)),
+            (SplitName::Test, Some(labels), features(3.0)),
+        ],
+    )
+}
+
+/// The cache, and all that is done with it: what grows with the square of the classes is left out.
+#[test]
+fn two_hundred_thousand_classes() {
+    let workplace = Workplace::empty();
+    let cache = many_classes(&workplace, 200_000);
+    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "memory=64.00 MiB"];
+    assert_refused(workplace.train(&cache, &["--memory=64MiB"]), USAGE, &says);
+    let run = path_from(workplace.train(&cache, &["--hidden=4", "--batch-size=4"]));
+    let evaluation = json_from(on_run("evaluate", &run, &["--json"]));
+    assert_eq!(evaluation["rows"], 6);
+    assert!(evaluation["confusion"].is_null(), "it would take 298 GiB");
+    let classes = evaluation["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 200_000);
+    assert_eq!(classes.iter().map(|class| class["rows"].as_u64().unwrap()).sum::<u64>(), 6);
+    let table = finish(on_run("evaluate", &run, &[])).stdout;
+    assert!(table.contains("\nclass 199999"), "a line a class");
+    let submission = path_from(on_run("predict", &run, &[]));
+    assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 7);
+    let mut sweep = vgg_head(["sweep", "--hidden=4", "--p=0.5", "--seeds=1", "--batch-size=4"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    assert!(path_from(sweep).join("report.html").exists());
+}
+
+#[test]
+fn a_dataset_of_one_image() {
+    let workplace = Workplace::empty();
+    workplace.write("one/cat/1.pgm", b"P5 2 1 255\n\x07\x99");
+    let says = ["of the 1 training images", "leaves 1 for training and 0 for validation", "with 0"];
+    assert_refused(workplace.run("one", &[]), BAD_INPUT, &says);
+    let cache = path_from(workplace.run("one", &["--val-fraction=0"]));
+    let rows = rows_of(&Cache::open(&cache).unwrap(), SplitName::Train);
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].iter().any(|&value| value > 0.0));
+    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('cat')"]);
+    let mut sweep = vgg_head(["sweep"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    assert_refused(sweep, BAD_INPUT, &["has no validation split", "val-fraction=1/6"]);
+}
+
+#[test]
+fn a_class_without_validation_rows() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog", "yak"].map(str::to_owned);
+    let cache = workplace.write_cache(
+        &names,
+        0,
+        [
+            (SplitName::Train, Some(vec![0, 1, 2, 0, 1, 2]), vec![1.0; 6 * 12]),
+            (SplitName::Val, Some(vec![0, 1, 0]), vec![1.0; 3 * 12]),
+        ],
+    );
+    let run = path_from(workplace.train(&cache, &[]));
+    let evaluation = json_from(on_run("evaluate", &run, &["--split=val", "--json"]));
+    assert_eq!(evaluation["classes"][2]["rows"], 0);
+    assert!(evaluation["classes"][2]["recall"].is_null());
+    let table = finish(on_run("evaluate", &run, &["--split=val"])).stdout;
+    let yak = table.lines().find(|line| line.starts_with("yak")).unwrap();
+    assert!(yak.contains('–'), "{table}");
+}
+
+/// Black images have features like any others, the same for each, and a head is trained on them.
+#[test]
+fn images_that_are_all_zero() {
+    let workplace = Workplace::empty();
+    let mut digits = Digits::first("train", 12);
+    digits.pixels[784..4 * 784].fill(0);
+    workplace.write_idx("digits", &digits, &digits);
+    let cache = path_from(workplace.run("digits", &["--val-fraction=0", "--batch-size=2"]));
+    let rows = rows_of(&Cache::open(&cache).unwrap(), SplitName::Train);
+    assert!(rows.concat().iter().all(|value| value.is_finite()));
+    assert!(rows[1] == rows[2] && rows[2] == rows[3] && rows[0] != rows[1]);
+    path_from(workplace.train(&cache, &["--epochs=2"]));
+    // Nor do features that are all zero keep a head from being trained.
+    let names = ["cat", "dog"].map(str::to_owned);
+    let labels = Some(vec![0, 1, 0, 1]);
+    let zeros = [(SplitName::Train, labels, vec![0.0; 4 * 12])];
+    let run = path_from(workplace.train(&workplace.write_cache(&names, 0, zeros), &["--epochs=2"]));
+    let metrics = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    assert!(!metrics.contains("NaN") && metrics.lines().count() == 3, "{metrics}");
+}
+
+#[test]
+fn features_that_are_not_finite() {
+    let names = ["cat", "dog"].map(str::to_owned);
+    let labels = || Some(vec![0, 1, 0, 1]);
+    for (value, text, split) in
+        [(f32::NAN, "NaN", SplitName::Train), (f32::NEG_INFINITY, "-inf", SplitName::Val)]
+    {
+        let workplace = Workplace::empty();
+        let mut splits =
+            [SplitName::Train, SplitName::Val].map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
+        let (_, _, bad) = splits.iter_mut().find(|(name, _, _)| *name == split).unwrap();
+        bad[2 * 12 + 5] = value;
+        let cache = workplace.write_cache(&names, 0, splits);
+        let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
+        assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+        // Not even a view that was begun is taken for a whole one.
+        assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+    }
+}
+
+/// The last, smaller batch counts like the others: accuracies are whole numbers of rows.
+#[test]
+fn rows_that_no_batch_divides() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    for batch in [1, 3, 7, 24, 25, 26, 1000] {
+        let flags = [&format!("--batch-size={batch}"), "--epochs=2", "--p=0.2", "--json"];
+        let json = json_from(workplace.train(&cache, &flags.map(|flag| flag as &str)));
+        for (split, rows) in [("train", 25.0), ("val", 5.0)] {
+            let top1 = json["summary"]["last"][format!("{split}_top1")].as_f64().unwrap();
+            let hits = top1 * rows;
+            assert!((hits - hits.round()).abs() < 1e-9, "{batch}: {hits} of {rows}");
+        }
+        assert!(json["summary"]["last"]["train_loss"].as_f64().unwrap().is_finite(), "{batch}");
+    }
+}
+
+/// A path of everything that a file name may hold.
+fn odd(workplace: &Workplace, name: &str) -> PathBuf {
+    let bytes = b"a b\"c\"'d'\\e\nf\xe9g%20$HOME;*".to_vec();
+    workplace.path(name).join(OsString::from_vec(bytes))
+}
+
+/// The path that a program prints last, byte for byte: its name has one line break in it.
+fn last_path(mut command: Command) -> PathBuf {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = output.stdout.strip_suffix(b"\n").unwrap();
+    let mut breaks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    breaks.next();
+    let start = breaks.next().map_or(0, |(index, _)| index + 1);
+    PathBuf::from(OsStr::from_bytes(&text[start..]))
+}
+
+/// Every command takes such paths, prints them as they are, and finds again what it recorded.
+#[test]
+fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
+    let workplace = Workplace::new();
+    let folder = odd(&workplace, "in");
+    fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    fs::rename(workplace.path("digits"), &folder).unwrap();
+    let own_weights = folder.join("we\nié.safetensors");
+    symlink(weights(), &own_weights).unwrap();
+    let features = odd(&workplace, "features");
+    let run = |dataset: &Path| {
+        let mut command = vgg_extract(["run", "--size=32", "--limit=20"]);
+        command.arg("--dataset").arg(dataset).arg("--weights").arg(&own_weights);
+        command.arg("--out").arg(&features);
+        command
+    };
+    let cache = last_path(run(&folder));
+    assert_eq!(cache.parent(), Some(&*features));
+    assert_eq!(last_path(run(&folder)), cache, "found again");
+    let mut as_json = run(&folder);
+    as_json.arg("--json");
+    assert!(json_from(as_json)["features"]["Unix"].is_array());
+    for command in ["verify", "inspect"] {
+        let mut command = vgg_extract([command]);
+        command.arg("--features").arg(&cache);
+        assert_eq!(finish(command).code, Some(0));
+    }
+    for command in ["status", "gc"] {
+        let mut command = vgg_extract([command]);
+        command.arg("--out").arg(&features);
+        assert_eq!(finish(command).code, Some(0));
+    }
+    let imported = odd(&workplace, "weights").join("imported.safetensors");
+    let mut import = vgg_extract(["import-weights", "--family=caffe"]);
+    import.arg(&own_weights).arg("--out").arg(&imported);
+    assert_eq!(last_path(import), imported);
+
+    let runs = odd(&workplace, "runs");
+    let mut train = vgg_head(["train", "--threads=2"]);
+    train.arg("--features").arg(&cache).arg("--out").arg(&runs);
+    let trained = last_path(train);
+    assert_eq!(trained.parent(), Some(&*runs));
+    // The cache is found by what the run recorded.
+    assert_eq!(json_from(on_run("evaluate", &trained, &["--json"]))["rows"], 7);
+    assert_eq!(last_path(on_run("predict", &trained, &[])), trained.join("submission.csv"));
+    let mut train = vgg_head(["train", "--threads=2", "--json"]);
+    train.arg("--features").arg(&cache).arg("--out").arg(&runs);
+    assert!(json_from(train)["config"]["features"]["Unix"].is_array());
+
+    let sweeps = odd(&workplace, "sweeps");
+    let mut sweep = vgg_head(["sweep", "--p=0.5", "--seeds=1", "--threads=2"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(&sweeps);
+    let swept = last_path(sweep);
+    let mut report = vgg_head(["report"]);
+    report.arg("--sweep").arg(&swept);
+    assert_eq!(last_path(report), swept.join("report.html"));
+
+    // The other forms of datasets.
+    let kaggle = odd(&workplace, "kaggle");
+    fs::create_dir_all(&kaggle).unwrap();
+    fs::write(kaggle.join("train.csv"), Digits::first("train", 30).csv(true)).unwrap();
+    last_path(run(&kaggle));
+    let images = odd(&workplace, "images").join("one\nclass");
+    fs::create_dir_all(&images).unwrap();
+    let name = OsStr::from_bytes(b"la\xe9tin\n1.pgm");
+    fs::write(images.join(name), b"P5 1 1 255\n\x07").unwrap();
+    let mut command = run(images.parent().unwrap());
+    command.arg("--val-fraction=0");
+    let cache = Cache::open(&last_path(command)).unwrap();
+    assert_eq!(cache.manifest().class_names, ["one%0Aclass"]);
+    let ids = cache.split(SplitName::Train).unwrap().ids().unwrap();
+    assert_eq!(ids.iter().collect::<Vec<_>>(), ["one%0Aclass/la%E9tin%0A1.pgm"]);
+    // What is wrong with such a file is said as well as it can be.
+    fs::write(images.join(name), b"").unwrap();
+    let mut command = run(images.parent().unwrap());
+    command.arg("--val-fraction=0");
+    assert_refused(command, BAD_INPUT, &["row 0 of train", "la\u{fffd}tin\n1.pgm begins with"]);
+}
