@@ -63,9 +63,11 @@ test: setup
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
 
-# SIGKILL at 100 moments of each program, each time to end in the same bytes
+# SIGKILL at 100 moments and at every call that changes files; then an hour of training, memory watched
 torture: setup
-    TORTURE=100 cargo test --workspace --test crash
+    TORTURE=100 cargo test --workspace --test crash -- --nocapture --test-threads=1
+    SOAK=3600 OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 cargo test --workspace --test soak -- --nocapture \
+        2> artifacts/soak.log || { tail artifacts/soak.log; exit 1; }
 
 # Fuzz every parser of a foreign file, or one of them (seconds= target=)
 fuzz *flags: setup

@@ -203,7 +203,11 @@ pub enum Error {
         learning_rate: f64,
     },
     /// The user pressed Ctrl-C.
-    #[error("{epochs_done} of {epochs} epochs are kept in {}", path.display())]
+    #[error(
+        "{epochs_done} of {epochs} epochs are kept in {}; \
+         give the same command again to train to the end",
+        path.display()
+    )]
     Interrupted {
         /// The run.
         path: PathBuf,

@@ -21,8 +21,8 @@ const EVALUATION_BATCH: usize = 1024;
 /// Shortest time between two recordings of the epochs done: an epoch can take less than a flush of
 /// the disk.
 const RECORD_EVERY: Duration = Duration::from_secs(2);
-/// Most heads of one pass: more gain little speed, and an interruption costs the whole pass.
-const MAX_HEADS: usize = 16;
+/// Most heads of one pass: more gain no speed, take memory, and an interruption costs the whole pass.
+const MAX_HEADS: usize = 8;
 
 /// The splits that training reads.
 #[derive(Debug)]
