@@ -87,7 +87,7 @@ mod tests {
         let path = folder.path().join("file");
         let piece = PIECE as usize;
         for len in [0, 1, 1024, piece - 1, piece, piece + 1, 3 * piece, 5 * piece + 4711] {
-            let bytes: Vec<u8> = (0..len).map(|at| (at * at >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|at| ((at * at) >> 3) as u8).collect();
             std::fs::write(&path, &bytes).unwrap();
             let read = AtomicU64::new(0);
             let digest = digest_of_file(&path, |bytes| {

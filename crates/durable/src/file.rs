@@ -72,7 +72,7 @@ impl File {
     ///
     /// # Errors
     /// If it cannot be found out.
-    pub fn len(&self) -> io::Result<u64> {
+    pub fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 

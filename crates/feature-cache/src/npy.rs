@@ -110,7 +110,7 @@ impl ArrayWriter {
     ) -> Result<ArrayWriter, Error> {
         let row_len = row_shape.iter().product();
         let at = || durable::Error::at("read the header of", path);
-        let bytes = file.len().map_err(at())?;
+        let bytes = file.size().map_err(at())?;
         let header_len = (bytes as usize).saturating_sub(rows * row_len * dtype.bytes());
         let mut header = vec![0; header_len];
         file.seek(SeekFrom::Start(0)).map_err(at())?;
