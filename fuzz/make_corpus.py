@@ -10,9 +10,15 @@ here: it is the manifest of the small cache of `tests/hostile-input/src/cache.rs
 import gzip
 import json
 import struct
+import zlib
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
+IMAGES = Path(__file__).parent.parent / "crates" / "dataset" / "tests" / "images"
+WHOLE_IMAGES = [
+    *("baseline.jpg", "progressive.jpg", "cmyk.jpg", "gray16.png", "palette.png", "rgba.png"),
+    *("palette.gif", "lossless.webp", "lossy.webp", "lzw.tiff", "plain.tif", "rgb.bmp", "rgb.ppm"),
+]
 RECORD_SEPARATOR = b"\x1e"
 
 
@@ -52,6 +58,27 @@ def datasets() -> None:
     write("kaggle_csv/not-utf-8", header.encode() + b"3,0,\xff,2,3\n")
     write("kaggle_csv/large-label", header + "2147483647,0,1,2,3\n-1,4,5,6,7\n")
     write("kaggle_csv/no-rows", header)
+
+
+def png(width: int, height: int, content: bytes) -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(content, 9)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def images() -> None:
+    for path in sorted(IMAGES.iterdir()):
+        if path.name in WHOLE_IMAGES:
+            write(f"image/whole-{path.name}", path.read_bytes())
+            write(f"image/truncated-{path.name}", path.read_bytes()[:-30])
+    write("image/bomb.png", png(65_535, 2_000, b""))
+    write("image/most.png", png(2_000, 2_000, b""))
+    write("image/too-wide.png", png(65_536, 1, b""))
+    write("image/text", "label,pixel0\n")
 
 
 def npy(descriptor: str, shape: tuple[int, ...], content: bytes, version: int = 1) -> bytes:
@@ -218,6 +245,7 @@ def runs() -> None:
 
 
 datasets()
+images()
 caches()
 weights()
 runs()

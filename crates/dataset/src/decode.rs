@@ -21,6 +21,11 @@ use crate::{Error, Image};
 const MAX_SIDE: usize = 65_535;
 /// Most bytes that a decoded image takes.
 const MAX_BYTES: u64 = 512 << 20;
+/// Bytes of pixels that any file may hold, and how many more for each byte of it: no format but a
+/// lossless WebP of a single colour compresses better (deflate 1,032 to 1, LZW some 2,700 to 1), so
+/// that a tiny file cannot make a decoder take much memory.
+const FREE_BYTES: u64 = 64 << 20;
+const BYTES_A_BYTE: u64 = 3_000;
 /// Bytes of an unknown file that are shown.
 const SHOWN: usize = 12;
 /// Second bytes of two of a JPEG's markers, which begin with 0xFF.
@@ -50,11 +55,14 @@ impl From<DecodeErrors> for Fault {
 /// Decodes the file at `path`.
 pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
-    let file = BufReader::new(File::open(path).map_err(read)?);
+    let file = File::open(path).map_err(read)?;
+    let file_bytes = file.metadata().map_err(read)?.len();
+    let most = MAX_BYTES.min(file_bytes.saturating_mul(BYTES_A_BYTE).saturating_add(FREE_BYTES));
+    let file = BufReader::new(file);
     let reader = ImageReader::new(file).with_guessed_format().map_err(read)?;
     let image = match reader.format() {
-        Some(ImageFormat::Jpeg) => decode_jpeg(reader.into_inner()),
-        Some(_) => decode_other(reader),
+        Some(ImageFormat::Jpeg) => decode_jpeg(reader.into_inner(), most),
+        Some(_) => decode_other(reader, most),
         None => {
             let mut file = reader.into_inner();
             let bytes = file.fill_buf().map_err(read)?;
@@ -77,8 +85,9 @@ pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
     })
 }
 
-/// A JPEG, by rules under which a truncated or damaged one is an error.
-fn decode_jpeg(mut file: impl Read) -> Result<Image<'static>, Fault> {
+/// A JPEG of at most so many bytes of pixels, by rules under which a truncated or damaged one is an
+/// error.
+fn decode_jpeg(mut file: impl Read, most: u64) -> Result<Image<'static>, Fault> {
     let mut bytes = Vec::new();
     file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).map_err(ImageError::IoError)?;
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xFF, marker]);
@@ -98,20 +107,23 @@ fn decode_jpeg(mut file: impl Read) -> Result<Image<'static>, Fault> {
         Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
         _ => (3, ColorSpace::RGB),
     };
-    check_size(width, height, (width * height * channels) as u64)?;
+    check_size(width, height, (width * height * channels) as u64, most)?;
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
     let pixels = Cow::Owned(decoder.decode()?);
     Ok(Image { height, width, channels, pixels })
 }
 
-fn decode_other(mut reader: ImageReader<impl BufRead + Seek>) -> Result<Image<'static>, Fault> {
+fn decode_other(
+    mut reader: ImageReader<impl BufRead + Seek>,
+    most: u64,
+) -> Result<Image<'static>, Fault> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
-    check_size(width, height, decoder.total_bytes())?;
+    check_size(width, height, decoder.total_bytes(), most)?;
     let color = decoder.color_type();
     if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
         return Err(Fault::Pixels(color));
@@ -126,9 +138,9 @@ fn decode_other(mut reader: ImageReader<impl BufRead + Seek>) -> Result<Image<'s
     Ok(Image { height, width, channels, pixels: Cow::Owned(pixels) })
 }
 
-fn check_size(width: usize, height: usize, bytes: u64) -> Result<(), Fault> {
+fn check_size(width: usize, height: usize, bytes: u64, most: u64) -> Result<(), Fault> {
     let sides = 1..=MAX_SIDE;
-    if sides.contains(&width) && sides.contains(&height) && bytes <= MAX_BYTES {
+    if sides.contains(&width) && sides.contains(&height) && bytes <= most {
         return Ok(());
     }
     Err(Fault::Size { width, height })

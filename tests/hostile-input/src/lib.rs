@@ -2,7 +2,8 @@
 //! `fuzz/`, and for the test that hands it every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
 //! In: bytes that may be anything. Out: whether they were accepted; a parser may refuse what it likes,
-//! but it may not panic, hang, or take more memory than the bytes and [`ALLOWANCE`].
+//! but it may not panic, hang, or take more memory than the bytes and
+//! [`ALLOWANCE`] (an image a few times that).
 
 mod allocations;
 mod cache;
@@ -22,17 +23,24 @@ pub struct Parser {
     /// Writes the bytes into the empty folder under the name that the program looks for, and reads
     /// them as the program does. Returns whether they were accepted.
     read: fn(&Path, &[u8]) -> bool,
+    /// Bytes that it may have allocated at one time beyond the input's own.
+    allowance: usize,
 }
 
 const fn parser(name: &'static str, read: fn(&Path, &[u8]) -> bool) -> Parser {
-    Parser { name, read }
+    Parser { name, read, allowance: ALLOWANCE }
 }
 
+/// 64 MiB of pixels are accepted in any image file, and decoding them takes more: as they are in the
+/// file, as they come out, and what a progressive JPEG gathers.
+const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
+
 /// All of them.
-pub const PARSERS: [Parser; 13] = [
+pub const PARSERS: [Parser; 14] = [
     parser("idx_images", datasets::idx_images),
     parser("idx_labels", datasets::idx_labels),
     parser("kaggle_csv", datasets::kaggle_csv),
+    Parser { allowance: IMAGE_ALLOWANCE, ..parser("image", datasets::image) },
     parser("manifest", cache::manifest),
     parser("features", cache::features),
     parser("labels", cache::labels),
@@ -61,7 +69,7 @@ impl Parser {
     /// If the parser does, or took too much memory.
     pub fn check(self, bytes: &[u8]) -> bool {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        allocations::limited(bytes.len() + ALLOWANCE, || (self.read)(folder.path(), bytes))
+        allocations::limited(bytes.len() + self.allowance, || (self.read)(folder.path(), bytes))
     }
 }
 
