@@ -202,6 +202,11 @@ pub enum Error {
         /// The learning rate.
         learning_rate: f64,
     },
+    /// There is nothing to choose from.
+    #[error(
+        "a head of every setting diverged: its loss was no finite number any more; take a smaller lr="
+    )]
+    EverySettingDiverged,
     /// The user pressed Ctrl-C.
     #[error(
         "{epochs_done} of {epochs} epochs are kept in {}; \
@@ -228,7 +233,8 @@ impl Error {
             | Error::Csv { .. }
             | Error::Trainer(_)
             | Error::Torch(_)
-            | Error::Diverged { .. } => Failure::Internal,
+            | Error::Diverged { .. }
+            | Error::EverySettingDiverged => Failure::Internal,
             Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
             _ => Failure::BadInput,
         }

@@ -123,8 +123,8 @@ impl SweepConfig {
 /// `memory`: bytes that features and heads in training may take.
 ///
 /// # Errors
-/// If the cache has no validation split or cannot be used, not one head fits into memory, every
-/// head diverges, or the user interrupts; heads done are kept, and the same call continues.
+/// If the cache has no validation split or cannot be used, not one head fits into memory, a head of
+/// every setting diverges, or the user interrupts; heads done are kept, and the same call continues.
 pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Sweep, Error> {
     let features = std::path::absolute(cache.folder());
     let config = SweepConfig {
@@ -153,10 +153,6 @@ pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Swe
         results.sort_by_key(place);
         write_results(&folder.join(RESULTS), &results)
     })?;
-    if results.iter().all(SweepResult::has_diverged) {
-        let SweepResult { epochs: epoch, learning_rate, .. } = results[0];
-        return Err(Error::Diverged { epoch, learning_rate });
-    }
     let summary = choose(cache, &folder, &results)?;
     crate::run::write_json(&folder.join(SUMMARY), &summary)?;
     Ok(Sweep { folder, config, results, summary })
@@ -320,10 +316,18 @@ fn ranking(results: &[SweepResult]) -> Vec<Ranked<'_>> {
     ranked
 }
 
+/// The setting with the best mean validation accuracy, none of whose heads diverged.
+fn best(results: &[SweepResult]) -> Result<Ranked<'_>, Error> {
+    let best = ranking(results).into_iter().next().expect("a grid has at least one head");
+    if best.val.mean.is_nan() {
+        return Err(Error::EverySettingDiverged);
+    }
+    Ok(best)
+}
+
 /// Chooses by validation, then reads the test split: once, for the chosen heads.
 fn choose(cache: &Cache, folder: &Path, results: &[SweepResult]) -> Result<SweepSummary, Error> {
-    let ranked = ranking(results);
-    let best = ranked.first().expect("a grid has at least one head");
+    let best = best(results)?;
     let best_head = best.heads.iter().max_by(|a, b| a.val_top1.total_cmp(&b.val_top1));
     let best_run = best_head.expect("a setting has at least one head").run.clone();
     let labelled =
@@ -395,6 +399,8 @@ mod tests {
         ];
         let order: Vec<f64> = ranking(&results).iter().map(|ranked| ranked.setting.p).collect();
         assert_eq!(order, [0.5, 0.8]);
+        assert_eq!(best(&results).unwrap().setting.p, 0.5);
+        assert!(matches!(best(&results[..2]), Err(Error::EverySettingDiverged)));
     }
 
     #[test]
