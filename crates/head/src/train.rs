@@ -116,7 +116,7 @@ pub(crate) fn train_together(
     mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
-    let mut waiting = 0;
+    let (mut waiting, mut rows_x_heads, mut best) = (0, 0, 0.0f64);
     for config in configs {
         let run_config = splits.run_config(config);
         let earlier = Run::open(&root.join(run_config.id()));
@@ -124,6 +124,7 @@ pub(crate) fn train_together(
             && let Ok(summary) = run.summary()
             && !summary.interrupted
         {
+            best = best.max(summary.last.val_top1.unwrap_or(0.0));
             finished(&run, &summary.last)?;
             continue;
         }
@@ -131,24 +132,70 @@ pub(crate) fn train_together(
         let pass = Pass { hidden, epochs, batch_size, threads };
         passes.entry(pass).or_default().push(run_config);
         waiting += 1;
+        rows_x_heads += splits.training.labels.len() * epochs;
     }
-    if waiting < configs.len() && waiting > 0 {
+    if waiting == 0 {
+        return Ok(());
+    }
+    if waiting < configs.len() {
         say(format!(
             "continuing: {} of {} heads are there already",
             configs.len() - waiting,
             configs.len()
         ));
     }
+    let mut meter = Meter::new(rows_x_heads, best);
     for (pass, run_configs) in passes {
         for run_configs in run_configs.chunks(MAX_HEADS) {
             let runs = run_configs.iter().map(|config| Run::begin(root, config.clone()));
             let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
-            for (run, last) in run_pass(splits, pass, &runs, memory)? {
+            for (run, last) in run_pass(splits, pass, &runs, memory, &mut meter)? {
                 finished(run, &last)?;
             }
         }
     }
+    meter.finish();
     Ok(())
+}
+
+/// The progress of all passes together.
+struct Meter {
+    progress: Progress,
+    /// Rows × heads of all passes, and of those that have ended.
+    total: usize,
+    ended: usize,
+    /// Validation top-1 of the best head so far.
+    best: f64,
+    note: String,
+}
+
+impl Meter {
+    fn new(total: usize, best: f64) -> Meter {
+        let progress = Progress::new("train", "rows x heads", total as u64, 0);
+        Meter { progress, total, ended: 0, best, note: String::new() }
+    }
+
+    /// Reports that so many rows of each of a pass's heads are done.
+    fn update(&mut self, rows: usize, epoch: usize, pass: Pass, heads: usize) {
+        self.note = format!("epoch {epoch}/{}", pass.epochs);
+        if heads > 1 {
+            self.note += &format!(" of {heads} heads");
+        }
+        if self.best > 0.0 {
+            self.note += &format!(", best val top-1 {:.2} %", 100.0 * self.best);
+        }
+        self.progress.update((self.ended + rows * heads) as u64, &self.note);
+    }
+
+    /// Reports that a pass of so many rows × heads has ended.
+    fn end_pass(&mut self, rows: usize, pass: Pass, heads: usize) {
+        self.update(rows * pass.epochs, pass.epochs, pass, heads);
+        self.ended += rows * pass.epochs * heads;
+    }
+
+    fn finish(self) {
+        self.progress.finish(self.total as u64, &self.note);
+    }
 }
 
 /// One head while its pass runs.
@@ -167,6 +214,7 @@ fn run_pass<'r>(
     pass: Pass,
     runs: &'r [Run],
     memory: u64,
+    meter: &mut Meter,
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let training = &splits.training;
     let shape = runs[0].config().shape;
@@ -181,10 +229,8 @@ fn run_pass<'r>(
     }
     let steps_an_epoch = rows.div_ceil(pass.batch_size);
     let mut heads: Vec<HeadInTraining<'_>> = runs.iter().map(HeadInTraining::new).collect();
-    let total = (rows * pass.epochs * heads.len()) as u64;
-    let mut progress = Progress::new("train", "rows x heads", total, 0);
     let mut recorded = Instant::now();
-    let (mut best, mut rates) = (0.0f64, vec![0.0; heads.len()]);
+    let mut rates = vec![0.0; heads.len()];
     for epoch in 1..=pass.epochs {
         let started = Instant::now();
         let order = order.next_epoch();
@@ -207,8 +253,7 @@ fn run_pass<'r>(
                 }
                 step += 1;
                 let done = (step - (epoch - 1) * steps_an_epoch) * pass.batch_size;
-                let done = ((epoch - 1) * rows + done.min(rows)) * heads.len();
-                progress.update(done as u64, &note(epoch, pass, heads.len(), best));
+                meter.update((epoch - 1) * rows + done.min(rows), epoch, pass, heads.len());
             }
             if streaming {
                 training.features.read_done(window);
@@ -231,7 +276,7 @@ fn run_pass<'r>(
                 ));
                 continue;
             }
-            best = best.max(validated[index].map_or(0.0, |metrics| metrics.top1));
+            meter.best = meter.best.max(validated[index].map_or(0.0, |metrics| metrics.top1));
             head.file = to_safetensors(&trainer.parameters(index));
         }
         if heads.iter().all(HeadInTraining::has_diverged) {
@@ -242,7 +287,7 @@ fn run_pass<'r>(
             recorded = Instant::now();
         }
     }
-    progress.finish(total, &note(pass.epochs, pass, heads.len(), best));
+    meter.end_pass(rows, pass, heads.len());
     let mut ended = Vec::new();
     for head in &heads {
         if !head.has_diverged() {
@@ -251,13 +296,6 @@ fn run_pass<'r>(
         ended.push((head.run, *head.epochs.last().expect("at least one epoch was trained")));
     }
     Ok(ended)
-}
-
-fn note(epoch: usize, pass: Pass, heads: usize, best: f64) -> String {
-    let of_heads = if heads == 1 { String::new() } else { format!(" of {heads} heads") };
-    let best =
-        if best > 0.0 { format!(", best val top-1 {:.2} %", 100.0 * best) } else { String::new() };
-    format!("epoch {epoch}/{}{of_heads}{best}", pass.epochs)
 }
 
 fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Error> {
