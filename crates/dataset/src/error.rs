@@ -186,8 +186,8 @@ pub enum Error {
     },
     /// An image has no pixels, or too many.
     #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 a side and at most 512 MiB of them, \
-         or 64 MiB in a file that is too small for so many: replace, shrink or remove it",
+        "{} has {width}x{height} pixels; expected 1 to 65535 a side, and at most 512 MiB of them \
+         (64 MiB and 3000 bytes for each of the file's, if that is less): replace, shrink or remove it",
         path.display()
     )]
     ImageSize {

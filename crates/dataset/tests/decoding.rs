@@ -195,6 +195,8 @@ fn absurd_sizes_are_refused_before_decoding() {
         ("large.ppm", ppm(60_000, 60_000), "60000x60000 pixels"),
         ("large.bmp", bmp(30_000, 30_000), "30000x30000 pixels"),
         ("large.png", png(50_000, 50_000), "50000x50000 pixels"),
+        // 300 MB, of a file of some hundred bytes.
+        ("bomb.png", png(10_000, 10_000), "10000x10000 pixels"),
     ] {
         let text = refused(name, &bytes);
         assert!(text.contains(size) && text.contains("512 MiB"), "{text}");
@@ -204,6 +206,20 @@ fn absurd_sizes_are_refused_before_decoding() {
     {
         refused(name, &bytes);
     }
+}
+
+/// A picture of a single colour is a small file.
+#[test]
+fn a_plain_image_is_not_taken_for_a_bomb() {
+    let plain = image::RgbImage::from_pixel(6000, 5000, image::Rgb([12, 34, 56]));
+    let mut png = std::io::Cursor::new(Vec::new());
+    plain.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let (_folder, dataset) = dataset_of(&[("plain.png", png.get_ref())]);
+    let image = dataset.train.image(0).unwrap();
+    assert_eq!(
+        (image.height, image.width, &*image.pixels),
+        (5000, 6000, plain.as_raw().as_slice())
+    );
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
