@@ -54,7 +54,7 @@ status *flags: ready
 verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
-# Side by side with the peers: extract and head, or one of extract, head, accuracy
+# Side by side with the peers: extract, head and training, or one of these and accuracy
 bench *part: setup
     python3 bench/run.py "$@"
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import recipe
 import torch
 import torch.nn.functional as F
 from engines import BENCH, ROOT, Table, build, write_json
+from program import run
 
 THREADS = 2
 
@@ -74,22 +74,13 @@ def train_pytorch(train: Split, test: Split, p: float, epochs: int, seed: int) -
     return (predicted == test[1]).double().mean().item()
 
 
-def run(executable: Path, *words: object) -> str:
-    """Run our binary; return what it printed to standard output."""
-    command = [str(executable), *map(str, words)]
-    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    if result.returncode != 0:
-        sys.exit(f"error: {' '.join(command)}\n  ended with {result.returncode}; see above")
-    return result.stdout
-
-
 def train_ours(executable: Path, cache: Path, p: float, epochs: int, seed: int) -> float:
     """Train the head with `vgg-head`; return its top-1 on the test split."""
     out = BENCH / "tmp" / "runs"
     words = ["--features", cache, "--arch", "fastai", "--p", p, "--epochs", epochs]
     words += ["--seed", seed, "--threads", THREADS, "--out", out]
-    directory = run(executable, "train", *words).splitlines()[-1]
-    return json.loads(run(executable, "evaluate", "--run", directory, "--json"))["top1"]
+    directory = run(executable, "train", *words).output.splitlines()[-1]
+    return json.loads(run(executable, "evaluate", "--run", directory, "--json").output)["top1"]
 
 
 def main() -> None:

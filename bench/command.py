@@ -7,19 +7,14 @@ compared with that of the bare loop just before and just after it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from engines import (
     BENCH,
     MNIST,
-    ROOT,
     WEIGHTS,
     Engine,
     Table,
@@ -27,6 +22,7 @@ from engines import (
     rounded,
     write_json,
 )
+from program import run
 
 # Images of each of the three splits, by size and backend: about half a minute a run on two
 # cores, so that what happens once a run weighs as it does in use.
@@ -53,24 +49,9 @@ def run_command(executable: Path, size: int, backend: str, limit: int) -> tuple[
         "--threads": THREADS,
         "--out": out,
     }
-    words = [str(word) for pair in options.items() for word in pair]
-    log = BENCH / "logs" / "vgg-extract.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as messages:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [executable, "run", *words], cwd=ROOT, stdout=messages, stderr=messages
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-        sys.exit(
-            f"error: vgg-extract run {' '.join(words)}\n  ended with {process.returncode}:\n{tail}"
-        )
+    ended = run(executable, "run", *(word for pair in options.items() for word in pair))
     shutil.rmtree(out)
-    return seconds, usage.ru_maxrss / 1024
+    return ended.seconds, ended.peak_mib
 
 
 def bench(

@@ -1,10 +1,10 @@
 """Training the head beside the peers: `bench/run.py head`.
 
-The fastai head on 50,000 rows of cached features, max-pooled already: 2,048 values a row (as
-at 64 px) and 4,608 (as at 96 px), batch 64. Ours with one head and with eight in one pass,
+The fastai head on the 50,000 training rows of MNIST's features, max-pooled already: 2,048 values a
+row at 64 px and 4,608 at 96 px, batch 64. Ours with one head and with eight in one pass,
 PyTorch eager with its default Adam and with its fused one, and Keras on TensorFlow's CPU build
-as it comes and with 32 steps an execution, all on the same array and interleaved. Where no
-cache of that size is there, the array is made up: the rate does not depend on the values.
+as it comes and with 32 steps an execution, all on the same array and interleaved. Caches that
+are not there are made first, in some twelve minutes.
 
 Rates are rows x heads a second; the peers train one head at a time, so for several heads theirs
 is that of one after the other. A ratio is the median over the rounds of ours against the fastest
@@ -19,14 +19,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from pathlib import Path
 
 import numpy as np
 import recipe
 from engines import (
     BENCH,
-    ROOT,
     Engine,
     Table,
     build,
@@ -37,6 +35,7 @@ from engines import (
     rounded,
     write_json,
 )
+from program import mnist_features
 
 ROWS = 50_000
 SIZES = {64: 2048, 96: 4608}
@@ -46,33 +45,16 @@ RIVALS = ("pytorch", "pytorch-fused", "keras")
 HEADS = (1, 8)
 
 
-def cached_split(size: int) -> Path | None:
-    """Find the training split of a cache of this input size with rows enough."""
-    for path in sorted((ROOT / "artifacts" / "features").glob(f"*-{size}px-*/train")):
-        features, labels = path / "features.npy", path / "labels.npy"
-        if features.exists() and labels.exists() and len(np.load(labels)) >= ROWS:
-            return path
-    return None
-
-
 def training_array(size: int) -> tuple[Path, Path]:
     """Write the pooled features and the labels of one size; return their paths."""
+    source = mnist_features(size) / "train"
     folder = BENCH / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     features, labels = folder / f"pooled-{size}.npy", folder / f"labels-{size}.npy"
-    source = cached_split(size)
-    if source:
-        print(f"bench: features of {source.relative_to(ROOT)}", file=sys.stderr)
-        cache = np.load(source / "features.npy", mmap_mode="r")
-        blocks = [recipe.max_pool(cache[i : i + 1000]) for i in range(0, ROWS, 1000)]
-        np.save(features, np.concatenate(blocks))
-        np.save(labels, np.load(source / "labels.npy")[:ROWS])
-    else:
-        print(f"bench: no cache of {ROWS} rows at {size} px: made-up features", file=sys.stderr)
-        rng = np.random.default_rng(size)
-        values = rng.standard_normal((ROWS, SIZES[size]), dtype=np.float32)
-        np.save(features, np.maximum(values, 0, out=values))
-        np.save(labels, rng.integers(0, recipe.CLASSES, ROWS))
+    cache = np.load(source / "features.npy", mmap_mode="r")
+    blocks = [recipe.max_pool(cache[i : i + 1000]) for i in range(0, ROWS, 1000)]
+    np.save(features, np.concatenate(blocks))
+    np.save(labels, np.load(source / "labels.npy")[:ROWS])
     return features, labels
 
 

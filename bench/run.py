@@ -4,6 +4,7 @@
     bench/run.py                 everything
     bench/run.py extract         the 13 convolutions and the whole `vgg-extract run`
     bench/run.py head            training the head
+    bench/run.py training        `vgg-head`: time to the first epoch, memory, streaming
     bench/run.py accuracy        the head's accuracy beside PyTorch's (not part of everything)
 
 The peers are installed into `artifacts/bench/venv` first, from bench/requirements.txt; that
@@ -31,8 +32,9 @@ REQUIREMENTS = HERE / "requirements.txt"
 BENCHMARKS = {
     "extract": ["extract.py"],
     "head": ["head.py"],
+    "training": ["training.py"],
     "accuracy": ["accuracy_parity.py"],
-    "all": ["extract.py", "head.py"],
+    "all": ["extract.py", "head.py", "training.py"],
 }
 
 
