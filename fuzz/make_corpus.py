@@ -23,16 +23,19 @@ RECORD_SEPARATOR = b"\x1e"
 
 
 def write(name: str, content: bytes | str) -> None:
+    """Write one input of the corpus."""
     path = CORPUS / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
+    """An IDX file that announces these dimensions."""
     return struct.pack(f">{1 + len(dimensions)}I", magic, *dimensions) + content
 
 
 def datasets() -> None:
+    """Inputs of the parsers of IDX and CSV files."""
     images = idx(0x803, [2, 2, 2], bytes(range(8)))
     labels = idx(0x801, [2], bytes([0, 1]))
     for name, whole in [("idx_images", images), ("idx_labels", labels)]:
@@ -43,7 +46,9 @@ def datasets() -> None:
         write(f"{name}/header-only", whole[:6])
     huge = 2**32 - 1
     write("idx_images/announces-everything", idx(0x803, [huge, huge, huge], b"0"))
-    write("idx_images/announces-everything.gz", gzip.compress(idx(0x803, [huge] * 3, b"0"), mtime=0))
+    write(
+        "idx_images/announces-everything.gz", gzip.compress(idx(0x803, [huge] * 3, b"0"), mtime=0)
+    )
     write("idx_images/flat", idx(0x803, [2, 0, huge], b""))
     bomb = idx(0x803, [8, 1024, 1024], bytes(8 << 20))
     write("idx_images/bomb.gz", gzip.compress(bomb, mtime=0))
@@ -51,7 +56,9 @@ def datasets() -> None:
     write("idx_labels/class-255", idx(0x801, [2], bytes([0, 255])))
     header = "label,pixel0,pixel1,pixel2,pixel3\n"
     write("kaggle_csv/whole", header + "3,0,1,2,3\n7,4,5,6,255\n3,0,0,0,0\n")
-    write("kaggle_csv/carriage-returns", header.replace("\n", "\r\n") + "3,0,1,2,3\r\n7,4,5,6,7\r\n")
+    write(
+        "kaggle_csv/carriage-returns", header.replace("\n", "\r\n") + "3,0,1,2,3\r\n7,4,5,6,7\r\n"
+    )
     write("kaggle_csv/quotes", header + '"3","0",1,2,3\n"7\n",4,5,6,7\n')
     write("kaggle_csv/open-quote", header + '3,0,1,2,"3\n7,4,5,6,7\n')
     write("kaggle_csv/ragged", header + "3,0,1,2\n7,4,5,6,7,8\n")
@@ -61,6 +68,8 @@ def datasets() -> None:
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
+    """An RGB PNG of this size; what its rows should be is `content`."""
+
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
         return struct.pack(">I", len(content)) + name + content + checksum
@@ -71,6 +80,7 @@ def png(width: int, height: int, content: bytes) -> bytes:
 
 
 def images() -> None:
+    """Inputs of the image decoders: those of the tests, and bombs."""
     for path in sorted(IMAGES.iterdir()):
         if path.name in WHOLE_IMAGES:
             write(f"image/whole-{path.name}", path.read_bytes())
@@ -82,14 +92,22 @@ def images() -> None:
 
 
 def npy(descriptor: str, shape: tuple[int, ...], content: bytes, version: int = 1) -> bytes:
+    """A `.npy` file."""
     header = f"{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}"
     length = "<H" if version == 1 else "<I"
     start = 8 + struct.calcsize(length)
     header = header.ljust(-(-(start + len(header) + 1) // 64) * 64 - start - 1) + "\n"
-    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack(length, len(header)) + header.encode() + content
+    return (
+        b"\x93NUMPY"
+        + bytes([version, 0])
+        + struct.pack(length, len(header))
+        + header.encode()
+        + content
+    )
 
 
 def caches() -> None:
+    """Inputs of the parsers of a cache's files."""
     features = npy("<f4", (4, 2, 2, 2), struct.pack("<32f", *[0.5] * 32))
     write("features/whole", features)
     write("features/version-2", npy("<f4", (4, 2, 2, 2), bytes(128), version=2))
@@ -135,6 +153,7 @@ def caches() -> None:
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
+    """A safetensors file of zeros."""
     header, offset = {}, 0
     if metadata:
         header["__metadata__"] = metadata
@@ -149,6 +168,7 @@ def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None =
 
 
 def message(number: int, content: bytes) -> bytes:
+    """A length-delimited field of protocol buffers."""
     length, rest = b"", len(content)
     while rest > 127:
         length += bytes([rest & 127 | 128])
@@ -157,6 +177,7 @@ def message(number: int, content: bytes) -> bytes:
 
 
 def weights() -> None:
+    """Inputs of the parsers of weights."""
     tensor = {"features.0.bias": [64]}
     canonical = {"vgg16": "caffe " + "0" * 64}
     for name in ["weights", "safetensors_import"]:
@@ -165,15 +186,23 @@ def weights() -> None:
         write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
         write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
         write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
-        entry = '{"a":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,4]}}' % (2**63, 2**63)
+        entry = json.dumps(
+            {"a": {"dtype": "F32", "shape": [2**63, 2**63], "data_offsets": [0, 4]}},
+            separators=(",", ":"),
+        )
         write(f"{name}/huge-shape", struct.pack("<Q", len(entry)) + entry.encode() + bytes(4))
     weight = message(1, b"\x40\x03\x03\x03") + b"\x10\x01" + message(8, b"w") + message(9, bytes(8))
     bias = b"\x08\x40\x10\x01" + message(8, b"b") + message(4, bytes(256))
     node = b"".join(message(1, name) for name in [b"x", b"w", b"b"]) + message(4, b"Conv")
     graph = message(1, node) * 13 + message(5, weight) + message(5, bias)
     write("onnx_import/thirteen-convolutions", message(7, graph))
-    write("onnx_import/negative-side", message(7, graph.replace(b"\x40\x03\x03\x03", b"\xff" * 3 + b"\x7f")))
-    external = weight + b"\x70\x01" + message(13, message(1, b"location") + message(2, b"/etc/passwd"))
+    write(
+        "onnx_import/negative-side",
+        message(7, graph.replace(b"\x40\x03\x03\x03", b"\xff" * 3 + b"\x7f")),
+    )
+    external = (
+        weight + b"\x70\x01" + message(13, message(1, b"location") + message(2, b"/etc/passwd"))
+    )
     write("onnx_import/external", message(7, message(1, node) * 13 + message(5, external)))
     write("onnx_import/announces-everything", b"\x3a" + b"\xff" * 9 + b"\x01")
     write("onnx_import/truncated", message(7, graph)[:-1])
@@ -181,6 +210,7 @@ def weights() -> None:
 
 
 def runs() -> None:
+    """Inputs of the parsers of runs and sweeps."""
     train = {
         "arch": "fastai", "hidden": 3, "p": 0.5, "epochs": 1, "batch_size": 2,
         "learning_rate": 0.001, "schedule": "constant", "seed": 0, "threads": 1,
@@ -236,7 +266,12 @@ def runs() -> None:
         return RECORD_SEPARATOR.join(part.encode() for part in parts) + RECORD_SEPARATOR + whole
 
     write("sweep/whole", sweep("runs/a"))
-    for name, run_name in [("parent", "../a"), ("absolute", "/tmp"), ("itself", "."), ("nul", "a\0b")]:
+    for name, run_name in [
+        ("parent", "../a"),
+        ("absolute", "/tmp"),
+        ("itself", "."),
+        ("nul", "a\0b"),
+    ]:
         write(f"sweep/{name}", sweep(run_name))
     write("sweep/extreme", sweep("runs/a", p=1e308))
     parts = sweep("runs/a").split(RECORD_SEPARATOR)
