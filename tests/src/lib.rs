@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
-    Started, WeightsInputs,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
 };
 use tempfile::TempDir;
 
@@ -273,23 +272,8 @@ impl Workplace {
         };
         let spec = CacheSpec {
             inputs: Inputs {
-                dataset: DatasetInputs {
-                    name: "foreign".into(),
-                    path: String::new(),
-                    digest: String::new(),
-                    val_fraction: 0.0,
-                    limit: None,
-                    seed,
-                },
-                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-                backbone: "vgg16".into(),
-                cut: "features.29".into(),
-                height: 32,
-                width: 32,
-                resize: "bilinear".into(),
-                numerics: "torch".into(),
-                augmentation: None,
-                dtype: Dtype::F32,
+                dataset: DatasetInputs { seed, ..DatasetInputs::default() },
+                ..Inputs::default()
             },
             class_names: class_names.to_vec(),
             feature_shape,
@@ -343,6 +327,12 @@ pub fn least_time(mut action: impl FnMut()) -> Duration {
         started.elapsed()
     });
     times.min().unwrap_or_default()
+}
+
+/// Every file in a folder and the folders within it; none if it is not there.
+pub fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
 }
 
 /// Every row of a split, `[rows, C·H·W]`.

@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use end_to_end::{
-    Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, finish, needed, path_from,
-    vgg_extract, vgg_head,
+    Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, files_in, finish, needed,
+    path_from, vgg_extract, vgg_head,
 };
 
 /// Set in the process that sees the small disk.
@@ -92,20 +92,11 @@ fn with_file_limit(command: &assert_cmd::Command, bytes: u64) -> assert_cmd::Com
 
 /// Path (relative) and digest of every file.
 fn digests(folder: &Path) -> BTreeMap<PathBuf, String> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let digest = blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string();
-                found.insert(path.strip_prefix(folder).unwrap().to_path_buf(), digest);
-            }
-        }
-    }
-    found
+    let digest = |path: PathBuf| {
+        let digest = blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string();
+        (path.strip_prefix(folder).unwrap().to_path_buf(), digest)
+    };
+    files_in(folder).into_iter().map(digest).collect()
 }
 
 fn extract_to(workplace: &Workplace, out: &Path) -> assert_cmd::Command {

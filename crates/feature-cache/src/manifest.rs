@@ -39,8 +39,9 @@ pub struct Manifest {
     pub digest: String,
 }
 
-/// Everything that determines the features' numbers: equal inputs, equal features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Everything that determines the features' numbers: equal inputs, equal features. The default says
+/// nothing of them: a start for a writer that has something to say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inputs {
     /// The images and how they were split.
@@ -66,7 +67,7 @@ pub struct Inputs {
 }
 
 /// The images and how they were split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetInputs {
     /// Its name; not part of the key.
@@ -84,7 +85,7 @@ pub struct DatasetInputs {
 }
 
 /// The backbone's weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsInputs {
     /// Digest of the numbers.
@@ -177,9 +178,10 @@ impl FromStr for SplitName {
 }
 
 /// Element type of the features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dtype {
     /// IEEE single precision, 4 bytes.
+    #[default]
     #[serde(rename = "float32")]
     F32,
     /// IEEE half precision, 2 bytes.

@@ -6,8 +6,7 @@
 use std::time::{Duration, Instant};
 
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
-    Started, WeightsInputs,
+    Cache, CacheSpec, CacheWriter, Dtype, Ids, Inputs, SplitName, SplitSpec, Started,
 };
 
 const ROWS: usize = 10_000_000;
@@ -21,25 +20,7 @@ fn ten_million_rows_are_written_and_read() {
     let ids = Ids::new((0..ROWS).map(|row| format!("{row:08}.png"))).unwrap();
     let labels = (0..ROWS).map(|row| (row % 7) as i64).collect();
     let spec = CacheSpec {
-        inputs: Inputs {
-            dataset: DatasetInputs {
-                name: "large".into(),
-                path: String::new(),
-                digest: String::new(),
-                val_fraction: 0.0,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 32,
-            width: 32,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F16,
-        },
+        inputs: Inputs { dtype: Dtype::F16, ..Inputs::default() },
         class_names: (0..7).map(|class| class.to_string()).collect(),
         feature_shape: [1, 1, 1],
         splits: [(SplitName::Train, SplitSpec { ids, labels: Some(labels) })].into(),

@@ -9,8 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, Manifest, SplitName,
-    SplitSpec, Started, WeightsInputs, unfinished,
+    Cache, CacheSpec, CacheWriter, Ids, Inputs, Manifest, SplitName, SplitSpec, Started, unfinished,
 };
 
 use crate::write;
@@ -137,25 +136,7 @@ fn spec() -> CacheSpec {
         labels: labelled.then(|| vec![0, 1, 0, 1]),
     };
     CacheSpec {
-        inputs: Inputs {
-            dataset: DatasetInputs {
-                name: "small".into(),
-                path: String::new(),
-                digest: String::new(),
-                val_fraction: 0.5,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 32,
-            width: 32,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F32,
-        },
+        inputs: Inputs::default(),
         class_names: vec!["cat".into(), "dog".into()],
         feature_shape: [2, 2, 2],
         splits: SplitName::ALL.map(|name| (name, split(true))).into(),

@@ -4,22 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use end_to_end::files_in;
+
 /// Path (relative) and digest of every file, times in it aside. What a killed program leaves by
 /// contract is left out: temporary files, locks, and the record of how far it came.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !name.starts_with('.') && name != "progress.json" {
-                let relative = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-                let bytes = without_times(&name, fs::read(&path).unwrap());
-                found.insert(relative, blake3::hash(&bytes).to_hex().to_string());
-            }
+    for path in files_in(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with('.') && name != "progress.json" {
+            let relative = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+            let bytes = without_times(&name, fs::read(&path).unwrap());
+            found.insert(relative, blake3::hash(&bytes).to_hex().to_string());
         }
     }
     found

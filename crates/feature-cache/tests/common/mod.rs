@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Error, Ids, Inputs, SplitName, SplitSpec,
-    Started, WeightsInputs,
+    Cache, CacheSpec, CacheWriter, Dtype, Error, Ids, Inputs, SplitName, SplitSpec, Started,
 };
+use walkdir::{DirEntry, WalkDir};
 
 /// Rows after which a split is flushed and its rows are recorded.
 const ROWS_A_CHECKPOINT: usize = 2;
@@ -18,25 +18,7 @@ const FEATURE_SHAPE: [usize; 3] = [2, 2, 2];
 pub(crate) fn spec() -> CacheSpec {
     let ids = |rows: usize| Ids::new((0..rows).map(|row| format!("digit {row}"))).unwrap();
     CacheSpec {
-        inputs: Inputs {
-            dataset: DatasetInputs {
-                name: "small".into(),
-                path: String::new(),
-                digest: "d".into(),
-                val_fraction: 0.0,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: "w".into(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 32,
-            width: 32,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F16,
-        },
+        inputs: Inputs { dtype: Dtype::F16, ..Inputs::default() },
         class_names: vec!["cat".into(), "dog".into()],
         feature_shape: FEATURE_SHAPE,
         splits: BTreeMap::from([
@@ -72,18 +54,8 @@ pub(crate) fn write_cache(root: &Path) -> Result<Cache, Error> {
 
 /// Path (relative) and bytes of every file in a folder.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let relative = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                found.insert(relative, fs::read(path).unwrap());
-            }
-        }
-    }
-    found
+    let entries = WalkDir::new(folder).into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path);
+    let relative = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+    files.map(|path| (relative(&path), fs::read(&path).unwrap())).collect()
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use durable::faults::{Fault, inject};
 
-use super::{Fixture, MEMORY, config, files};
+use end_to_end::files_in;
+
+use super::{Fixture, MEMORY, config};
 use crate::{Arch, Error, Grid, Run, Schedule, sweep, train};
 
 /// Asserts that a failure is the file system's, that it names a file under `root`, and how much room
@@ -24,7 +26,7 @@ fn assert_names_a_file(error: Error, fault: Fault, root: &Path) {
 /// Asserts that every file of the runs under `root` is whole, and that none is left over unless the
 /// power was cut.
 fn assert_none_is_torn(root: &Path, head: &[u8], fault: Fault) {
-    for path in files(root) {
+    for path in files_in(root) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if durable::is_leftover(&path) {
             assert_eq!(fault, Fault::PowerCut, "{} is left over", path.display());
@@ -74,7 +76,7 @@ fn whatever_fails_a_run_is_whole_or_trained_again() {
                 refused += 1;
             }
             assert_none_is_torn(&root, &reference, fault);
-            for path in files(&fixture.pooled()) {
+            for path in files_in(&fixture.pooled()) {
                 let left_over = durable::is_leftover(&path);
                 assert!(!left_over || fault == Fault::PowerCut, "{}", path.display());
             }

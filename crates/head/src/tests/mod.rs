@@ -4,12 +4,9 @@ mod faults;
 mod pooled_view;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Dtype, Ids, Inputs, SplitName, SplitSpec,
-    Started, WeightsInputs,
-};
+use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Inputs, SplitName, SplitSpec, Started};
 use tempfile::TempDir;
 
 use crate::{Arch, Schedule, TrainConfig};
@@ -37,25 +34,7 @@ impl Fixture {
             })
             .collect();
         let spec = CacheSpec {
-            inputs: Inputs {
-                dataset: DatasetInputs {
-                    name: "small".into(),
-                    path: String::new(),
-                    digest: String::new(),
-                    val_fraction: 0.0,
-                    limit: None,
-                    seed: 0,
-                },
-                weights: WeightsInputs { digest: String::new(), family: "caffe".into() },
-                backbone: "vgg16".into(),
-                cut: "features.29".into(),
-                height: 32,
-                width: 32,
-                resize: "bilinear".into(),
-                numerics: "torch".into(),
-                augmentation: None,
-                dtype: Dtype::F32,
-            },
+            inputs: Inputs::default(),
             class_names: vec!["cat".into(), "dog".into()],
             feature_shape: [16, 2, 2],
             splits,
@@ -95,19 +74,4 @@ fn config() -> TrainConfig {
         seed: 0,
         threads: 1,
     }
-}
-
-/// Every file in a folder and those within it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir(folder) else { return found };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
 }
