@@ -3,12 +3,14 @@
 First the 13 convolutions alone (`--part kernels`): our kernel in both accuracies, PyTorch
 (channels last, inference mode), ONNX Runtime and OpenVINO (the better of its latency and
 throughput modes), float32, the same weights, interleaved. A ratio is the median over the
-rounds of ours against the peer that was fastest by its median.
+rounds of ours against the peer that was fastest by its median. The same with few images at a
+time is `--part small`.
 
 Then the whole `vgg-extract run` (`--part command`): a process from start to end, against the
 bare loop over the same convolutions in PyTorch and in our kernel.
 
-Results: a table each, `artifacts/bench/extract.json`, `extract-speed.svg`, `command.json`.
+Results: a table each, `artifacts/bench/extract.json`, `extract-speed.svg`,
+`extract-small.json`, `command.json`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import functools
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import command
@@ -42,6 +45,8 @@ from engines import (
 from speed_svg import draw
 
 BATCHES = {48: 64, 64: 64, 96: 32, 128: 16, 224: 8}
+SMALL = {size: (1, 2, 4) for size in (48, 96, 224)}
+SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES}
 ACCURACIES = ("fast", "exact")
 OPENVINO = ("openvino-latency", "openvino-throughput")
 PEERS = ("pytorch", "onnxruntime", *OPENVINO)
@@ -84,50 +89,64 @@ def check_agreement(features: dict[str, Path]) -> None:
 
 def bench_kernels(executable: Path, options: argparse.Namespace) -> None:
     """Measure the convolutions alone at every size and number of threads."""
+    sizes = options.sizes or list(BATCHES)
+    cases = [(size, BATCHES[size], threads) for threads in options.threads for size in sizes]
+    for results in compare_cases(executable, cases, options):
+        write_json(BENCH / "extract.json", results)
+        draw(results, BENCH / "extract-speed.svg")
+
+
+def bench_small(executable: Path, options: argparse.Namespace) -> None:
+    """Measure them with few images at a time."""
+    sizes = options.sizes or list(SMALL)
+    cases = [(size, batch, command.THREADS) for size in sizes for batch in SMALL[size]]
+    for results in compare_cases(executable, cases, options):
+        write_json(BENCH / "extract-small.json", results)
+
+
+def compare_cases(
+    executable: Path, cases: list[tuple[int, int, int]], options: argparse.Namespace
+) -> Iterator[list[dict]]:
+    """Print a table of these sizes, batches and threads; yield the results so far after each."""
     table = Table(
         *("size", "batch", "threads", "accuracy", "images/s", "pytorch", "onnxrt", "openvino"),
         *("ratio", "lowest", "highest", "peak MiB"),
     )
     results = []
-    for threads in options.threads:
-        for size in options.sizes:
-            for result in compare_kernels(executable, size, threads, options):
-                results.append(result)
-                table.row(
-                    *(result[key] for key in ("size", "batch", "threads", "accuracy")),
-                    *(f"{result[key]:.1f}" for key in ("images_per_s", "pytorch", "onnxruntime")),
-                    f"{result['openvino']:.1f}",
-                    *(f"{result[key]:.2f}x" for key in ("ratio", "ratio_lowest", "ratio_highest")),
-                    result["peak_mib"][result["accuracy"]],
-                )
-            write_json(BENCH / "extract.json", results)
-            draw(results, BENCH / "extract-speed.svg")
+    for size, batch, threads in cases:
+        for result in compare_kernels(executable, size, batch, threads, options):
+            results.append(result)
+            table.row(
+                *(result[key] for key in ("size", "batch", "threads", "accuracy")),
+                *(f"{result[key]:.1f}" for key in ("images_per_s", "pytorch", "onnxruntime")),
+                f"{result['openvino']:.1f}",
+                *(f"{result[key]:.2f}x" for key in ("ratio", "ratio_lowest", "ratio_highest")),
+                result["peak_mib"][result["accuracy"]],
+            )
+        yield results
 
 
 def compare_kernels(
-    executable: Path, size: int, threads: int, options: argparse.Namespace
+    executable: Path, size: int, batch: int, threads: int, options: argparse.Namespace
 ) -> list[dict]:
     """Measure all competitors at one size; return a result for each of our accuracies."""
-    batch = BATCHES[size]
     features = {name: BENCH / "tmp" / f"features-{name}.npy" for name in PEERS}
     engines = [start_peer(name, size, batch, threads, features[name]) for name in PEERS]
     check_agreement(features)
     engines += [start_ours(executable, name, size, batch, threads) for name in ACCURACIES]
     rates = interleave(engines, options.rounds, options.seconds)
     peak = {engine.name: round(engine.close()) for engine in engines}
-    return [describe(rates, accuracy, size, threads, peak) for accuracy in ACCURACIES]
+    case = {"size": size, "batch": batch, "threads": threads}
+    return [case | describe(rates, accuracy, peak) for accuracy in ACCURACIES]
 
 
-def describe(rates: Rates, accuracy: str, size: int, threads: int, peak: dict[str, int]) -> dict:
-    """Make a row of extract.json."""
+def describe(rates: Rates, accuracy: str, peak: dict[str, int]) -> dict:
+    """Make the figures of a row of extract.json."""
     openvino = fastest(rates, OPENVINO)
     peer = fastest(rates, PEERS)
     against = ratios(rates, accuracy, peer)
     median = {name: rounded(statistics.median(values)) for name, values in rates.items()}
     return {
-        "size": size,
-        "batch": BATCHES[size],
-        "threads": threads,
         "accuracy": accuracy,
         "images_per_s": median[accuracy],
         "pytorch": median["pytorch"],
@@ -153,23 +172,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part", choices=("kernels", "command", "both"), default="both")
+    parser.add_argument("--part", choices=("kernels", "small", "command", "all"), default="all")
     parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
     parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels only; e.g. 2,1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement of a kernel")
     options = parser.parse_args()
     asked = options.sizes
-    known = set(BATCHES if options.part == "kernels" else command.IMAGES)
+    parts = ("kernels", "small", "command") if options.part == "all" else (options.part,)
+    known = set.intersection(*(set(SIZES[part]) for part in parts))
     if asked and not set(asked) <= known:
         parser.error(f"--sizes: there are {sorted(known)}")
     require_inputs(ONNX, WEIGHTS, MNIST)
     (BENCH / "tmp").mkdir(parents=True, exist_ok=True)
     kernel = build("--example", "bench")
-    if options.part in ("kernels", "both"):
-        options.sizes = asked or list(BATCHES)
+    if "kernels" in parts:
         bench_kernels(kernel, options)
-    if options.part in ("command", "both"):
+    if "small" in parts:
+        bench_small(kernel, options)
+    if "command" in parts:
         sizes = asked or list(command.IMAGES)
         command.bench(sizes, options.rounds, functools.partial(start_bare, kernel=kernel))
 

@@ -193,10 +193,9 @@ fn fma_peak() -> f64 {
     const TURNS: usize = 1 << 20;
     /// Enough independent sums to hide the latency, few enough for the registers.
     const SUMS: usize = 12;
-    const LANES: usize = 8;
 
     #[inline(always)]
-    fn chain(factor: f32) -> [[f32; LANES]; SUMS] {
+    fn chain<const LANES: usize>(factor: f32) -> [[f32; LANES]; SUMS] {
         let mut sums = [[factor; LANES]; SUMS];
         for _ in 0..TURNS {
             for sum in &mut sums {
@@ -207,29 +206,49 @@ fn fma_peak() -> f64 {
         }
         sums
     }
+    fn portable(factor: f32) {
+        black_box(chain::<8>(factor));
+    }
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn chain_avx2(factor: f32) -> [[f32; LANES]; SUMS] {
-        chain(factor)
+    fn avx2(factor: f32) {
+        black_box(chain::<8>(factor));
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512(factor: f32) {
+        use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+        let factor = _mm512_set1_ps(factor);
+        let mut sums = [factor; SUMS];
+        for _ in 0..TURNS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, factor, factor);
+            }
+        }
+        black_box(sums);
     }
 
-    let run = || {
-        #[cfg(target_arch = "x86_64")]
+    let (mut lanes, mut run): (usize, fn(f32)) = (8, portable);
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code)] // To call functions for other instruction sets.
+    {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            #[allow(unsafe_code)] // To call a function for another instruction set.
             // SAFETY: the features are there.
-            return unsafe { chain_avx2(black_box(0.5)) };
+            (lanes, run) = (8, |factor| unsafe { avx2(factor) });
         }
-        chain(black_box(0.5))
-    };
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the feature is there.
+            (lanes, run) = (16, |factor| unsafe { avx512(factor) });
+        }
+    }
     let seconds = (0..20)
         .map(|_| {
             let start = Instant::now();
-            black_box(run());
+            run(black_box(0.5));
             start.elapsed().as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
-    (2 * TURNS * SUMS * LANES) as f64 / seconds
+    (2 * TURNS * SUMS * lanes) as f64 / seconds
 }
 
 /// The most memory this process ever had resident, where the system says.

@@ -7,6 +7,8 @@
 
 #![allow(unsafe_code)] // Pointer arithmetic within one buffer.
 
+use std::ops::Range;
+
 use crate::buffer::Buffer;
 
 /// Floats between the channels of one pixel and of the next.
@@ -50,6 +52,7 @@ impl MapLayout {
 /// Feature maps of one or more images.
 pub(crate) struct Activation {
     buffer: Buffer,
+    images: usize,
     layout: MapLayout,
 }
 
@@ -63,13 +66,16 @@ pub(crate) struct Maps {
 
 impl Activation {
     pub(crate) fn new(images: usize, layout: MapLayout) -> Activation {
-        Activation { buffer: Buffer::new(images * layout.image_stride), layout }
+        Activation { buffer: Buffer::new(images * layout.image_stride), images, layout }
     }
 
-    /// The maps from image `first` on.
-    pub(crate) fn maps(&self, first: usize) -> Maps {
-        let offset = first * self.layout.image_stride;
-        assert!(offset < self.buffer.len(), "image {first} lies outside of the activation");
+    /// The maps of these images.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    pub(crate) fn maps(&self, images: Range<usize>) -> Maps {
+        assert!(!images.is_empty() && images.end <= self.images, "{images:?} of {}", self.images);
+        let offset = images.start * self.layout.image_stride;
         // SAFETY: within the buffer, by the assertion.
         let start = unsafe { self.buffer.pointer().add(offset) };
         Maps { start, layout: self.layout }

@@ -1,7 +1,7 @@
 //! The first layer: a direct convolution of three channels, where Winograd has nothing to save.
 //!
 //! A strip of rows is copied with its border into a line buffer, channels last. A row of the window
-//! is then nine consecutive floats, and the convolution is the micro-kernel with 27 taps: six
+//! is then nine consecutive floats, and the convolution is the micro-kernel with 27 taps: some
 //! pixels times sixteen channels in registers.
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
@@ -10,8 +10,7 @@ use std::ops::Range;
 
 use crate::{
     activation::Maps,
-    microkernel::{MAX_ROWS, PANEL},
-    simd::{LANES, Simd},
+    microkernel::{PANEL, Panel, with_rows},
 };
 
 /// Channels of an image.
@@ -50,10 +49,10 @@ pub(crate) struct DirectJob {
 /// Computes the job's rows.
 ///
 /// # Safety
-/// The instruction set of `S` is present, the pointers hold what their comments say, and no other
+/// The instruction set of `P` is present, the pointers hold what their comments say, and no other
 /// thread touches the lines or the job's rows of the map.
 #[inline(always)]
-pub(crate) unsafe fn direct<S: Simd>(job: &DirectJob) {
+pub(crate) unsafe fn direct<P: Panel>(job: &DirectJob) {
     let width = job.maps.layout.width;
     let line = (width + 2) * IMAGE_CHANNELS;
     // SAFETY: the lines have room for the rows and one more on either side.
@@ -62,21 +61,14 @@ pub(crate) unsafe fn direct<S: Simd>(job: &DirectJob) {
             gather(job, job.rows.start + r, job.lines.add(r * line));
         }
         for (r, y) in job.rows.clone().enumerate() {
-            let blocks = width.div_ceil(MAX_ROWS);
+            let blocks = width.div_ceil(P::ROWS);
             let (pixels, longer) = (width / blocks, width % blocks);
             let mut x = 0;
             for index in 0..blocks {
                 let pixels = pixels + usize::from(index < longer);
                 let window = job.lines.add(r * line + x * IMAGE_CHANNELS);
                 let to = job.maps.pixel(0, y, x);
-                match pixels {
-                    6 => pixels_block::<S, 6>(job, window, line, to),
-                    5 => pixels_block::<S, 5>(job, window, line, to),
-                    4 => pixels_block::<S, 4>(job, window, line, to),
-                    3 => pixels_block::<S, 3>(job, window, line, to),
-                    2 => pixels_block::<S, 2>(job, window, line, to),
-                    _ => pixels_block::<S, 1>(job, window, line, to),
-                }
+                with_rows!(pixels, P, pixels_block(job, window, line, to));
                 x += pixels;
             }
         }
@@ -113,31 +105,28 @@ unsafe fn gather(job: &DirectJob, padded_y: usize, to: *mut f32) {
 /// # Safety
 /// As [`direct`]; the windows of the pixels start at `window`, their outputs at `to`.
 #[inline(always)]
-unsafe fn pixels_block<S: Simd, const PIXELS: usize>(
+unsafe fn pixels_block<P: Panel, const PIXELS: usize>(
     job: &DirectJob,
     window: *const f32,
     line: usize,
     to: *mut f32,
 ) {
     let layout = &job.maps.layout;
-    // SAFETY: three lines from `window` on hold 9 taps for each pixel; the weights are 27 vectors
-    // pairs a panel; the outputs `layout.channels` floats for each pixel.
+    // SAFETY: three lines from `window` on hold 9 taps for each pixel; the weights are 27 rows
+    // of a panel; the outputs `layout.channels` floats for each pixel.
     unsafe {
         let mut weight = job.weights;
         for panel in 0..layout.channels / PANEL {
             let bias = job.bias.add(panel * PANEL);
-            let mut sums = [[S::load(bias), S::load(bias.add(LANES))]; PIXELS];
+            let mut sums = [P::load(bias); PIXELS];
             let mut row = 0;
             while row < job.window_rows {
                 let mut tap = window.add(row * line);
                 let mut k = 0;
                 while k < job.row_taps {
-                    let w0 = S::load(weight);
-                    let w1 = S::load(weight.add(LANES));
+                    let weights = P::load(weight);
                     for (pixel, sum) in sums.iter_mut().enumerate() {
-                        let value = S::splat(*tap.add(pixel * IMAGE_CHANNELS));
-                        sum[0] = value.mul_add(w0, sum[0]);
-                        sum[1] = value.mul_add(w1, sum[1]);
+                        *sum = P::splat(*tap.add(pixel * IMAGE_CHANNELS)).mul_add(weights, *sum);
                     }
                     weight = weight.add(PANEL);
                     tap = tap.add(1);
@@ -146,9 +135,7 @@ unsafe fn pixels_block<S: Simd, const PIXELS: usize>(
                 row += 1;
             }
             for (pixel, sum) in sums.iter().enumerate() {
-                let to = to.add(pixel * layout.pixel_stride + panel * PANEL);
-                sum[0].relu().store(to);
-                sum[1].relu().store(to.add(LANES));
+                sum.relu().store(to.add(pixel * layout.pixel_stride + panel * PANEL));
             }
         }
     }

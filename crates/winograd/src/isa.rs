@@ -10,9 +10,14 @@ use crate::{
     kind::{TileKind, with_transform},
     pool::{PoolJob, pool},
     product::{ProductJob, product},
-    simd::Portable,
+    simd::{Pair, Portable},
     tile::{InputJob, OutputJob, input, output},
     transform::Transform,
+};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    self_check,
+    simd::{Avx2, Avx512},
 };
 
 /// An instruction set that the kernels are compiled for.
@@ -20,13 +25,19 @@ use crate::{
 pub(crate) enum Isa {
     /// Whatever the compiler's target has.
     Portable,
+    /// The same in vectors of sixteen, as AVX-512 has them.
+    #[cfg(test)]
+    PortableWide,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 /// The kernels that do not depend on the tile. Call them only on a machine that has the
-/// instruction set of [`Isa::detect`].
+/// instruction set that they were taken from.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
     pub(crate) direct: unsafe fn(&DirectJob),
@@ -48,6 +59,9 @@ impl Isa {
     pub(crate) fn detect() -> Isa {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx512f") && self_check::avx512_passes() {
+                return Isa::Avx512;
+            }
             return Isa::Avx2;
         }
         Isa::Portable
@@ -56,49 +70,56 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            #[cfg(test)]
+            Isa::PortableWide => "portable, wide",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
         }
     }
 
     pub(crate) fn kernels(self) -> Kernels {
         match self {
-            Isa::Portable => Kernels {
-                direct: portable::direct_entry,
-                product: portable::product_entry,
-                pool: portable::pool_entry,
-            },
+            Isa::Portable => portable::KERNELS,
+            #[cfg(test)]
+            Isa::PortableWide => portable_wide::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Kernels {
-                direct: avx2::direct_entry,
-                product: avx2::product_entry,
-                pool: avx2::pool_entry,
-            },
+            Isa::Avx2 => avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::KERNELS,
         }
     }
 
     pub(crate) fn tile_kernels(self, kind: TileKind) -> TileKernels {
-        match self {
-            Isa::Portable => with_transform!(kind, T => TileKernels {
-                input: portable::input_entry::<T>,
-                output: portable::output_entry::<T>,
-                output_pooled: portable::output_pooled_entry::<T>,
-            }),
+        with_transform!(kind, T => match self {
+            Isa::Portable => portable::tile_kernels::<T>(),
+            #[cfg(test)]
+            Isa::PortableWide => portable_wide::tile_kernels::<T>(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => with_transform!(kind, T => TileKernels {
-                input: avx2::input_entry::<T>,
-                output: avx2::output_entry::<T>,
-                output_pooled: avx2::output_pooled_entry::<T>,
-            }),
-        }
+            Isa::Avx2 => avx2::tile_kernels::<T>(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::tile_kernels::<T>(),
+        })
     }
 }
 
-/// A module with one entry a kernel, for the vector type `$simd`.
+/// A module with one entry a kernel, for the vector type `$simd` and the panel type `$panel`.
 macro_rules! entries {
-    ($module:ident, $simd:ty, $(#[$attribute:meta])*) => {
+    ($module:ident, $simd:ty, $panel:ty, $(#[$attribute:meta])*) => {
         mod $module {
             use super::*;
+
+            pub(super) const KERNELS: Kernels =
+                Kernels { direct: direct_entry, product: product_entry, pool: pool_entry };
+
+            pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
+                TileKernels {
+                    input: input_entry::<T>,
+                    output: output_entry::<T>,
+                    output_pooled: output_pooled_entry::<T>,
+                }
+            }
 
             // SAFETY of all entries: the caller's promises are passed on, that of the instruction
             // set among them.
@@ -106,23 +127,23 @@ macro_rules! entries {
             /// # Safety
             /// That of [`direct`].
             $(#[$attribute])*
-            pub(super) unsafe fn direct_entry(job: &DirectJob) {
+            unsafe fn direct_entry(job: &DirectJob) {
                 // SAFETY: see above.
-                unsafe { direct::<$simd>(job) }
+                unsafe { direct::<$panel>(job) }
             }
 
             /// # Safety
             /// That of [`product`].
             $(#[$attribute])*
-            pub(super) unsafe fn product_entry(job: &ProductJob) {
+            unsafe fn product_entry(job: &ProductJob) {
                 // SAFETY: see above.
-                unsafe { product::<$simd>(job) }
+                unsafe { product::<$panel>(job) }
             }
 
             /// # Safety
             /// That of [`pool`].
             $(#[$attribute])*
-            pub(super) unsafe fn pool_entry(job: &PoolJob) {
+            unsafe fn pool_entry(job: &PoolJob) {
                 // SAFETY: see above.
                 unsafe { pool::<$simd>(job) }
             }
@@ -130,7 +151,7 @@ macro_rules! entries {
             /// # Safety
             /// That of [`input`].
             $(#[$attribute])*
-            pub(super) unsafe fn input_entry<T: Transform>(job: &InputJob) {
+            unsafe fn input_entry<T: Transform>(job: &InputJob) {
                 // SAFETY: see above.
                 unsafe { input::<$simd, T>(job) }
             }
@@ -138,7 +159,7 @@ macro_rules! entries {
             /// # Safety
             /// That of [`output`].
             $(#[$attribute])*
-            pub(super) unsafe fn output_entry<T: Transform>(job: &OutputJob) {
+            unsafe fn output_entry<T: Transform>(job: &OutputJob) {
                 // SAFETY: see above.
                 unsafe { output::<$simd, T, false>(job) }
             }
@@ -146,7 +167,7 @@ macro_rules! entries {
             /// # Safety
             /// That of [`output`].
             $(#[$attribute])*
-            pub(super) unsafe fn output_pooled_entry<T: Transform>(job: &OutputJob) {
+            unsafe fn output_pooled_entry<T: Transform>(job: &OutputJob) {
                 // SAFETY: see above.
                 unsafe { output::<$simd, T, true>(job) }
             }
@@ -154,6 +175,10 @@ macro_rules! entries {
     };
 }
 
-entries!(portable, Portable,);
+entries!(portable, Portable<8>, Pair<Portable<8>>,);
+#[cfg(test)]
+entries!(portable_wide, Portable<16>, Portable<16>,);
 #[cfg(target_arch = "x86_64")]
-entries!(avx2, crate::simd::Avx2, #[target_feature(enable = "avx2,fma")]);
+entries!(avx2, Avx2, Pair<Avx2>, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+entries!(avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,avx2,fma")]);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    points::{P2, P4, P5, P6, P7, P8},
+    points::{P2, P3, P4, P5, P6, P7, P8},
     transform::{MAX_SIDE, ToomCook, Transform, Z3},
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub enum TileKind {
     /// 2x2 outputs from 4x4 products; for the smallest maps.
     F2,
+    /// 3x3 outputs from 5x5 products.
+    F3,
     /// 4x4 outputs from 6x6 products.
     F4,
     /// 5x5 outputs from 7x7 products.
@@ -32,6 +34,10 @@ macro_rules! with_transform {
         match $kind {
             $crate::kind::TileKind::F2 => {
                 type $transform = $crate::transform::ToomCook<$crate::points::P2>;
+                $body
+            }
+            $crate::kind::TileKind::F3 => {
+                type $transform = $crate::transform::ToomCook<$crate::points::P3>;
                 $body
             }
             $crate::kind::TileKind::F4 => {
@@ -65,8 +71,9 @@ pub(crate) use with_transform;
 
 impl TileKind {
     /// Every kind.
-    pub const ALL: [TileKind; 7] = [
+    pub const ALL: [TileKind; 8] = [
         TileKind::F2,
+        TileKind::F3,
         TileKind::F4,
         TileKind::F5,
         TileKind::F6,
@@ -115,6 +122,7 @@ impl fmt::Display for TileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             TileKind::F2 => "F2",
+            TileKind::F3 => "F3",
             TileKind::F4 => "F4",
             TileKind::F5 => "F5",
             TileKind::F6 => "F6",
@@ -128,6 +136,7 @@ impl fmt::Display for TileKind {
 // Every transform fits into the room that the kernels have for a side.
 const _: () = {
     assert!(ToomCook::<P2>::A <= MAX_SIDE && ToomCook::<P2>::M == 2);
+    assert!(ToomCook::<P3>::A <= MAX_SIDE && ToomCook::<P3>::M == 3);
     assert!(ToomCook::<P4>::A <= MAX_SIDE && ToomCook::<P4>::M == 4);
     assert!(ToomCook::<P5>::A <= MAX_SIDE && ToomCook::<P5>::M == 5);
     assert!(ToomCook::<P6>::A <= MAX_SIDE && ToomCook::<P6>::M == 6);

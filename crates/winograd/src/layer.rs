@@ -13,9 +13,10 @@ use crate::{
     kind::TileKind,
     microkernel::PANEL,
     network::ConvLayer,
-    plan::{LayerPlan, Portions, SHARED_TILES, own_tiles},
+    plan::LayerPlan,
     pool::PoolJob,
     product::{ProductJob, depth},
+    schedule::{Portions, SHARED_TILES, own_tiles},
     team::Member,
     tile::{InputJob, OutputJob, Spectrum, TileGrid},
     weights,
@@ -61,10 +62,8 @@ pub(crate) struct Workplace<'a> {
     pub(crate) unpooled: Option<Maps>,
     /// The member's own.
     pub(crate) own: &'a Buffer,
-    /// Shared by the team.
-    pub(crate) inputs: &'a Buffer,
-    /// Shared by the team.
-    pub(crate) products: &'a Buffer,
+    /// Inputs and products of the whole team; of no use to a team of one.
+    pub(crate) shared: Option<(&'a Buffer, &'a Buffer)>,
 }
 
 /// Floats that a layer needs of the buffers of a [`Workplace`].
@@ -139,8 +138,7 @@ impl Layer {
         weights.bytes() + self.bias.bytes()
     }
 
-    /// What the layer needs for up to `images` images at a time, in a team of any size up to
-    /// `threads`.
+    /// What the layer needs for up to `images` images at a time.
     pub(crate) fn scratch(&self, images: usize) -> Scratch {
         match &self.method {
             Method::Direct { width, .. } => {
@@ -169,8 +167,8 @@ impl Layer {
     /// # Safety
     /// The instruction set is present that the layer was made for. The workplace has the maps of
     /// `images` images, of this layer's sizes, in frames that hold its tiles, and buffers of at
-    /// least [`scratch`](Self::scratch) floats. All members of the team, and nobody else, call this
-    /// at the same time with the same arguments but for `own`.
+    /// least [`scratch`](Self::scratch) floats. All members of the team call this at the same time
+    /// with the same arguments but for `own`, and nobody else touches those maps and buffers.
     pub(crate) unsafe fn run(
         &self,
         member: Member<'_>,
@@ -304,9 +302,9 @@ impl Run<'_> {
     unsafe fn block(&self, tiles: Range<usize>, clock: &mut Clock) {
         let w = self.winograd;
         let slot = w.in_channels.max(w.out_channels) + PIXEL_PAD;
-        let most = own_tiles(w.in_channels, w.out_channels);
-        let stride = frequency_stride(tiles.len().min(most), slot);
+        let stride = frequency_stride(tiles.len(), slot);
         let scratch = self.place.own.pointer();
+        assert!((w.kind.products().pow(2) + 1) * stride <= self.place.own.len());
         let products = Spectrum { start: scratch, slot_stride: slot, frequency_stride: stride };
         // SAFETY: the member's own buffer has a slot more than there are frequencies.
         unsafe {
@@ -329,10 +327,12 @@ impl Run<'_> {
         let spectrum = |buffer: &Buffer, channels: usize| {
             let slot_stride = channels + PIXEL_PAD;
             let frequency_stride = frequency_stride(tiles.len(), slot_stride);
+            assert!(w.kind.products().pow(2) * frequency_stride <= buffer.len());
             Spectrum { start: buffer.pointer(), slot_stride, frequency_stride }
         };
-        let inputs = spectrum(self.place.inputs, w.in_channels);
-        let products = spectrum(self.place.products, w.out_channels);
+        let (inputs, products) = self.place.shared.expect("a team of one takes blocks of its own");
+        let inputs = spectrum(inputs, w.in_channels);
+        let products = spectrum(products, w.out_channels);
         let few = |item: usize| {
             let first = tiles.start + item * TILES_AT_A_TIME;
             (first < tiles.end).then(|| first..tiles.end.min(first + TILES_AT_A_TIME))

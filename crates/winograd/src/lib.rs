@@ -34,9 +34,10 @@
 //! In reading order:
 //! - [`points`], [`transform`], [`kind`]: the algorithms;
 //! - [`simd`], [`tile`], [`microkernel`], [`product`], [`direct`], [`pool`]: the kernels, generic
-//!   over the vector, and [`isa`], which compiles them for each instruction set;
+//!   over the vector, [`isa`], which compiles them for each instruction set, and [`self_check`];
 //! - [`buffer`], [`activation`], [`weights`]: the memory;
-//! - [`plan`], [`team`], [`layer`], [`network`]: which layer does what, on which thread.
+//! - [`plan`], [`schedule`], [`team`], [`layer`], [`network`]: which layer does what, on which
+//!   thread.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
@@ -55,6 +56,9 @@ mod plan;
 mod points;
 mod pool;
 mod product;
+mod schedule;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod self_check;
 mod simd;
 mod team;
 mod tile;

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // The forward pass shares buffers between threads.
 
 use std::{
+    ops::Range,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -16,7 +17,8 @@ use crate::{
     error::Error,
     isa::Isa,
     layer::{Layer, Scratch, Workplace, map_layout},
-    plan::{Passage, Plan},
+    plan::Plan,
+    schedule::{Room, Schedule, Stage},
     team::{Member, Team},
 };
 
@@ -112,27 +114,24 @@ impl Network {
             .map(|(index, (layer, layer_plan))| Layer::new(index, layer, layer_plan, isa, threads))
             .collect();
 
-        // Images that are between two layers at the same time.
-        let chunk = plan.chunk;
-        let large = plan.large_maps();
         // Of any team up to the size asked for: the system may refuse threads.
-        let teams = (1..=threads).flat_map(|team| (1..=chunk).map(move |images| (images, team)));
-        let few = teams
-            .map(|(images, team)| match plan.passage(images, team) {
-                Passage::Private => team,
-                Passage::Together { groups } => images.div_ceil(groups),
-            })
-            .max()
-            .unwrap_or(1);
+        let mut room = vec![Room::default(); built.len()];
+        for team in 1..=threads {
+            for images in 1..=plan.chunk {
+                let of = Schedule::new(&plan, images, team).room();
+                for (most, of) in room.iter_mut().zip(of) {
+                    *most = most.max(of);
+                }
+            }
+        }
         let (mut maps, mut unpooled) = (Vec::new(), Vec::new());
         let mut scratch = Scratch::default();
         for (index, layer) in plan.layers.iter().enumerate() {
             let size = (layer.height, layer.width);
             let pooled = if layer.max_pool { (size.0 / 2, size.1 / 2) } else { size };
-            let inside = if large.contains(&index) { few } else { chunk };
-            let after = if large.contains(&(index + 1)) { few } else { chunk };
+            let Room { inside, behind } = room[index];
             let layout = map_layout(pooled, layer.out_channels, plan.layers.get(index + 1));
-            maps.push(Activation::new(after, layout));
+            maps.push(Activation::new(behind, layout));
             unpooled.push(built[index].separate_pool.then(|| {
                 Activation::new(inside, MapLayout::new(size, layer.out_channels, (0, 0)))
             }));
@@ -238,7 +237,7 @@ impl Network {
     }
 
     fn output(&self) -> crate::activation::Maps {
-        self.maps.last().expect("a network has a layer").maps(0)
+        self.maps.last().expect("a network has a layer").maps(0..1)
     }
 
     /// A forward pass of no more images than the maps have room for.
@@ -247,76 +246,75 @@ impl Network {
     /// The slices of the pass hold so many images and features; all members of the team, and nobody
     /// else, run this network at the same time, with the same arguments.
     unsafe fn chunk(&self, member: Member<'_>, pass: Pass, images: usize, clock: &mut Clock) {
-        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
-        let large = self.plan.large_maps();
-        let last_large = large.end - 1;
-        // SAFETY: each call below runs a layer on maps of its own size and with room for its
-        // images. Within the large maps a member's private image lies at its own index
-        // and a team's from 0; what leaves them lies at the image's place in the chunk.
-        unsafe {
-            match self.plan.passage(images, member.team_size()) {
-                Passage::Private => {
-                    loop {
-                        let index = member.take();
-                        if index >= images {
-                            break;
-                        }
-                        for layer in large.clone() {
-                            let solo = Team::solo();
-                            let images = pass.images.add(index * image);
-                            let to = if layer == last_large { index } else { member.index };
-                            let place = self.place(layer, member.index, images, member.index, to);
-                            self.layers[layer].run(solo.member(member.index), &place, 1, clock);
-                        }
-                    }
-                    member.wait();
-                    clock.lap(last_large, Part::Wait);
-                }
-                Passage::Together { groups } => {
-                    for group in 0..groups {
-                        let range = group * images / groups..(group + 1) * images / groups;
-                        for layer in large.clone() {
-                            let images = pass.images.add(range.start * image);
-                            let to = if layer == last_large { range.start } else { 0 };
-                            let place = self.place(layer, member.index, images, 0, to);
-                            self.layers[layer].run(member, &place, range.len(), clock);
-                            member.wait();
-                            clock.lap(layer, Part::Wait);
-                        }
-                    }
-                }
-            }
-            for layer in large.end..self.layers.len() {
-                let place = self.place(layer, member.index, pass.images, 0, 0);
-                self.layers[layer].run(member, &place, images, clock);
+        let last = self.layers.len() - 1;
+        let schedule = Schedule::new(&self.plan, images, member.team_size());
+        for stages in schedule.runs() {
+            let alone = Team::solo();
+            let (crew, range) = if stages[0].apart {
+                (alone.member(member.index), schedule.share(member.index))
+            } else {
+                (member, 0..images)
+            };
+            // SAFETY: members apart have images of their own, and maps of their own within the
+            // run; what enters or leaves it lies at the image's place in the chunk.
+            unsafe { self.through(crew, stages, range.clone(), range.start, pass, clock) }
+            if stages[0].apart {
                 member.wait();
-                clock.lap(layer, Part::Wait);
+                clock.lap(stages[stages.len() - 1].layers.end - 1, Part::Wait);
             }
-            self.write_features(member, pass.output, images);
-            let last = self.layers.len() - 1;
-            clock.lap(last, Part::Output);
-            member.wait();
-            clock.lap(last, Part::Wait);
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.write_features(member, pass.output, images) }
+        clock.lap(last, Part::Output);
+        member.wait();
+        clock.lap(last, Part::Wait);
     }
 
-    /// The maps and the scratch of a layer, from the given images of its maps on.
-    fn place(
+    /// Takes images through some stages, of which the last leaves its maps from `to` on: a group of
+    /// as many images as a stage takes at a time goes through all stages before it, in groups of
+    /// their own, then through the stage itself.
+    ///
+    /// # Safety
+    /// As [`chunk`](Self::chunk), for the members of the crew. The stages are consecutive ones of a
+    /// run.
+    unsafe fn through(
         &self,
-        layer: usize,
-        member: usize,
-        images: *const f32,
-        from: usize,
+        crew: Member<'_>,
+        stages: &[Stage],
+        images: Range<usize>,
         to: usize,
-    ) -> Workplace<'_> {
-        Workplace {
-            images,
-            from: (layer > 0).then(|| self.maps[layer - 1].maps(from)),
-            to: self.maps[layer].maps(to),
-            unpooled: self.unpooled[layer].as_ref().map(|maps| maps.maps(from)),
-            own: &self.own[member],
-            inputs: &self.inputs,
-            products: &self.products,
+        pass: Pass,
+        clock: &mut Clock,
+    ) {
+        let Some((stage, before)) = stages.split_last() else { return };
+        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
+        let slot = stage.slot(crew.index);
+        for start in images.clone().step_by(stage.images) {
+            let group = start..images.end.min(start + stage.images);
+            // SAFETY: each call runs a layer on maps of its own size and with room for the group:
+            // `Activation::maps` checks it.
+            unsafe {
+                self.through(crew, before, group.clone(), slot, pass, clock);
+                for layer in stage.layers.clone() {
+                    let first = layer == stage.layers.start && before.is_empty();
+                    let last = layer + 1 == stage.layers.end;
+                    let from = if first { start } else { slot };
+                    let to = if last { to + start - images.start } else { slot };
+                    let maps =
+                        |all: &Activation, first: usize| all.maps(first..first + group.len());
+                    let place = Workplace {
+                        images: pass.images.add(start * image),
+                        from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
+                        to: maps(&self.maps[layer], to),
+                        unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
+                        own: &self.own[crew.index],
+                        shared: (!stage.apart).then_some((&self.inputs, &self.products)),
+                    };
+                    self.layers[layer].run(crew, &place, group.len(), clock);
+                    crew.wait();
+                    clock.lap(layer, Part::Wait);
+                }
+            }
         }
     }
 

@@ -1,9 +1,7 @@
-//! The planner: which tiles a layer uses, in what portions, and which layers run together.
-//!
-//! Tile kinds decide the numbers, so they follow from the size of the map and from the accuracy
-//! alone. Everything else here decides only the speed.
+//! The planner: which tiles a layer uses. They decide the numbers, so they follow from the layer
+//! and from the accuracy alone; whatever decides the speed only is the [schedule](crate::schedule).
 
-use std::{fmt, ops::Range};
+use std::fmt;
 
 use crate::{
     accuracy::Accuracy, activation::CHANNEL_GROUP, direct::TAPS, kind::TileKind,
@@ -13,7 +11,7 @@ use crate::{
 /// Changes whenever the same network could give other bits: with the tile choice, the
 /// interpolation points or the order of additions. (Instruction sets differ in the last bits, too,
 /// as they do in every library.)
-pub(crate) const NUMERICS_VERSION: u32 = 1;
+pub(crate) const NUMERICS_VERSION: u32 = 2;
 
 /// How a layer is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +99,12 @@ impl Plan {
                 let method = if index == 0 {
                     Method::Direct
                 } else {
-                    Method::Winograd(tile_kind(height, width, layer.max_pool, config.accuracy))
+                    Method::Winograd(tile_kind(
+                        layer.in_channels,
+                        (height, width),
+                        layer.max_pool,
+                        config.accuracy,
+                    ))
                 };
                 let plan = LayerPlan {
                     in_channels: layer.in_channels,
@@ -126,28 +129,6 @@ impl Plan {
     pub fn numerics(&self) -> String {
         self.accuracy.numerics()
     }
-
-    /// The layers that are computed for a few images at a time, because their maps are large: up
-    /// to the second pool.
-    pub(crate) fn large_maps(&self) -> Range<usize> {
-        let mut pools = self.layers.iter().enumerate().filter(|(_, layer)| layer.max_pool);
-        0..pools.nth(1).map_or(self.layers.len(), |(index, _)| index + 1)
-    }
-
-    /// How `images` images go through the [large maps](Self::large_maps).
-    pub(crate) fn passage(&self, images: usize, threads: usize) -> Passage {
-        /// A map that a thread can have to itself, and of which all threads together can have
-        /// twice as much: shares of the last-level cache.
-        const PRIVATE: usize = 4 << 20;
-        let layer = &self.layers[0];
-        let map = (layer.height + 2) * (layer.width + 2) * layer.out_channels * size_of::<f32>();
-        let even = images >= 4 * threads || images.is_multiple_of(threads);
-        if map < PRIVATE && even {
-            Passage::Private
-        } else {
-            Passage::Together { groups: images.div_ceil((2 * PRIVATE / map).max(1)) }
-        }
-    }
 }
 
 impl fmt::Display for Plan {
@@ -164,15 +145,6 @@ impl fmt::Display for Plan {
     }
 }
 
-/// How images go through the layers with large maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passage {
-    /// Each thread takes one image through all of them, without meeting the others.
-    Private,
-    /// All threads work on one of so many groups of images, layer by layer.
-    Together { groups: usize },
-}
-
 /// Images that go through the network at a time: enough to use transformed weights often, few
 /// enough to bound the memory.
 fn chunk(batch_size: usize, pixels: usize) -> usize {
@@ -182,17 +154,22 @@ fn chunk(batch_size: usize, pixels: usize) -> usize {
     batch_size.div_ceil(batch_size.div_ceil(most))
 }
 
-/// The tile with the least estimated work for a map.
-pub(crate) fn tile_kind(height: usize, width: usize, pool: bool, accuracy: Accuracy) -> TileKind {
+/// The tile with the least estimated work for a layer's map.
+pub(crate) fn tile_kind(
+    in_channels: usize,
+    (height, width): (usize, usize),
+    pool: bool,
+    accuracy: Accuracy,
+) -> TileKind {
     if (height, width) == (3, 3) {
         return TileKind::Z3;
     }
+    use TileKind::*;
     let kinds: &[TileKind] = match accuracy {
-        Accuracy::Exact => &[TileKind::F2, TileKind::F4],
-        Accuracy::Fast => {
-            use TileKind::*;
-            &[F2, F4, F5, F6, F7, F8]
-        }
+        // Sums over few channels are exact enough for tiles of larger constants.
+        Accuracy::Exact if in_channels <= 128 => &[F2, F3, F4, F5, F6],
+        Accuracy::Exact => &[F2, F3, F4],
+        Accuracy::Fast => &[F2, F3, F4, F5, F6, F7, F8],
     };
     let work = |kind: &TileKind| {
         let tiles = TileGrid::new(height, width, kind.outputs()).per_image();
@@ -205,49 +182,4 @@ pub(crate) fn tile_kind(height: usize, width: usize, pool: bool, accuracy: Accur
     };
     let best = kinds.iter().min_by(|a, b| work(a).total_cmp(&work(b)));
     *best.expect("there is always a tile to choose")
-}
-
-/// How the threads share a layer's tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Portions {
-    /// Each thread takes one of so many blocks of tiles through all three steps, in memory of its
-    /// own that fits into its second-level cache.
-    Blocks(usize),
-    /// All threads take each of so many blocks through one step after the other, so that the
-    /// transformed weights, which are larger than any cache, are read once for all of them.
-    Steps(usize),
-}
-
-/// The most tiles of a block that all threads share.
-pub(crate) const SHARED_TILES: usize = 96;
-
-/// The most tiles of a thread's own block.
-pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
-    match in_channels.max(out_channels) {
-        ..=64 => 12,
-        65..=128 => 18,
-        _ if in_channels < 256 => 24,
-        _ => 48,
-    }
-}
-
-impl Portions {
-    /// For `tiles` tiles of a layer and so many threads.
-    pub(crate) fn new(
-        (in_channels, out_channels): (usize, usize),
-        tiles: usize,
-        threads: usize,
-    ) -> Portions {
-        /// Tiles for which a thread's own pass through the weights pays.
-        const FEW: usize = 6;
-        if out_channels >= 512 || (threads > 1 && tiles < FEW * threads) {
-            return Portions::Steps(tiles.div_ceil(SHARED_TILES));
-        }
-        let blocks = tiles.div_ceil(own_tiles(in_channels, out_channels));
-        if blocks < 16 * threads {
-            Portions::Blocks(blocks.next_multiple_of(threads))
-        } else {
-            Portions::Blocks(blocks)
-        }
-    }
 }

@@ -92,6 +92,8 @@ const fn constants(fours: &[(u32, u32)], centre: usize) -> [Constants; MAX_FOURS
 
 /// Points of F(2): Lavin and Gray's.
 pub(crate) struct P2;
+/// Points of F(3): those of F(4), which have the least error here, too.
+pub(crate) struct P3;
 /// Points of F(4). Closer together than the usual 0, ±1, ±2, which halves the error.
 pub(crate) struct P4;
 /// Points of F(5).
@@ -107,6 +109,11 @@ impl Points for P2 {
     const ZERO: usize = 1;
     const ONE: usize = 1;
     const FOURS: &'static [(u32, u32)] = &[];
+}
+impl Points for P3 {
+    const ZERO: usize = 0;
+    const ONE: usize = 0;
+    const FOURS: &'static [(u32, u32)] = &[(7, 10)];
 }
 impl Points for P4 {
     const ZERO: usize = 1;

@@ -2,10 +2,7 @@
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
-use crate::{
-    activation::Maps,
-    simd::{LANES, Simd},
-};
+use crate::{activation::Maps, simd::Simd};
 
 /// One row of pooled pixels.
 pub(crate) struct PoolJob {
@@ -30,7 +27,7 @@ pub(crate) unsafe fn pool<S: Simd>(job: &PoolJob) {
         unsafe {
             let source = job.from.pixel(job.image, 2 * job.row, 2 * x);
             let target = job.to.pixel(job.image, job.row, x);
-            for c in (0..job.to.layout.channels).step_by(LANES) {
+            for c in (0..job.to.layout.channels).step_by(S::LANES) {
                 let a = source.add(c);
                 let b = a.add(from.row_stride);
                 S::max4(

@@ -11,8 +11,7 @@ use std::ops::Range;
 
 use crate::{
     kind::TileKind,
-    microkernel::{Block, MAX_ROWS, PANEL, UNROLL, block},
-    simd::Simd,
+    microkernel::{Block, PANEL, Panel, UNROLL, block, with_rows},
 };
 
 /// Input channels of a piece of a panel: 16 KiB, half of the first-level cache. It decides the
@@ -46,12 +45,14 @@ pub(crate) struct ProductJob {
 /// Multiplies the job's panels.
 ///
 /// # Safety
-/// The instruction set of `S` is present, the pointers hold what their comments say, `m` does not
+/// The instruction set of `P` is present, the pointers hold what their comments say, `m` does not
 /// overlap the others, and no other thread touches the job's panels of `m` or writes `v`.
 #[inline(always)]
-pub(crate) unsafe fn product<S: Simd>(job: &ProductJob) {
-    let blocks = job.tiles.div_ceil(MAX_ROWS);
+pub(crate) unsafe fn product<P: Panel>(job: &ProductJob) {
+    let blocks = job.tiles.div_ceil(P::ROWS);
     // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
+    // Together the blocks fetch the next piece, whose rows are a line each.
+    let lines = UNROLL.div_ceil(blocks);
     let (rows, longer) = (job.tiles / blocks, job.tiles % blocks);
     for panel in job.panels.clone() {
         let mut depth_done = 0;
@@ -74,18 +75,11 @@ pub(crate) unsafe fn product<S: Simd>(job: &ProductJob) {
                         c: job.m.add(tile * job.m_stride + panel * PANEL),
                         c_stride: job.m_stride,
                         accumulate: depth_done > 0,
-                        // Each block fetches a quarter of the next piece; what they leave out,
-                        // the processor's own prefetcher finds.
-                        prefetch: next.wrapping_add((index % UNROLL) * (depth / UNROLL * PANEL)),
+                        prefetch: next
+                            .wrapping_add(index % UNROLL * lines * (depth / UNROLL * PANEL)),
+                        lines,
                     };
-                    match rows {
-                        6 => block::<S, 6>(job),
-                        5 => block::<S, 5>(job),
-                        4 => block::<S, 4>(job),
-                        3 => block::<S, 3>(job),
-                        2 => block::<S, 2>(job),
-                        _ => block::<S, 1>(job),
-                    }
+                    with_rows!(rows, P, block(job));
                 }
                 tile += rows;
             }

@@ -44,7 +44,7 @@ impl Team {
         Team { size: AtomicUsize::new(1), ..Team::default() }
     }
 
-    /// Its only member.
+    /// Its only member, by the number that it has in a larger team.
     pub(crate) fn member(&self, index: usize) -> Member<'_> {
         Member { team: self, index }
     }

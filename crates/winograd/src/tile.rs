@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     activation::Maps,
-    simd::{LANES, Simd},
+    simd::Simd,
     transform::{MAX_SIDE, Transform},
 };
 
@@ -80,7 +80,7 @@ pub(crate) struct OutputJob {
     pub(crate) maps: Maps,
 }
 
-/// The columns of one chunk: a tile's values of `LANES` channels, transformed along one side.
+/// The columns of one chunk: a tile's values of a vector of channels, transformed along one side.
 type Scratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
 
 /// Writes all frequencies of the job's tiles.
@@ -111,7 +111,7 @@ pub(crate) unsafe fn input<S: Simd, T: Transform>(job: &InputJob) {
             let slot = slot * job.spectrum.slot_stride;
             (job.maps.start.add(offset).cast_const(), job.spectrum.start.add(slot))
         };
-        for c in (0..layout.channels).step_by(LANES) {
+        for c in (0..layout.channels).step_by(S::LANES) {
             // The next line of channels, or the first of the next tile.
             let ahead = if c + LINE < layout.channels { LINE } else { T::M * pixel_stride - c };
             // SAFETY: the columns read the tile; the rows read what the columns of the chunk before
@@ -235,7 +235,7 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
             (job.spectrum.start.add(slot).cast_const(), to)
         };
-        for c in (0..layout.channels).step_by(LANES) {
+        for c in (0..layout.channels).step_by(S::LANES) {
             if c % LINE == 0 {
                 let ahead = if c + LINE < layout.channels { c + LINE } else { side * pixel_stride };
                 for y in 0..side {

@@ -41,6 +41,17 @@ fn large_images() {
     check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 4]);
 }
 
+/// Threads that go apart with different numbers of images, in groups that do not divide them.
+#[test]
+fn many_images() {
+    let channels = [(16, false), (16, true), (32, true), (32, true), (16, false)];
+    let case = Case::random(5, (18, 16), &channels, 35);
+    for images in [33, 35] {
+        let case = Case { images: case.images[..images * case.image()].to_vec(), ..case.clone() };
+        check(&case, Isa::detect(), Accuracy::Fast, &[2, 3]);
+    }
+}
+
 /// More images than are computed at a time.
 #[test]
 fn several_chunks() {

@@ -5,8 +5,15 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 
 /// Kinds that fit every map.
-const KINDS: [TileKind; 6] =
-    [TileKind::F2, TileKind::F4, TileKind::F5, TileKind::F6, TileKind::F7, TileKind::F8];
+const KINDS: [TileKind; 7] = [
+    TileKind::F2,
+    TileKind::F3,
+    TileKind::F4,
+    TileKind::F5,
+    TileKind::F6,
+    TileKind::F7,
+    TileKind::F8,
+];
 
 fn check(case: &Case, isa: Isa, kind: TileKind, threads: usize, scale: f64) {
     let n = case.images.len() / case.image();

@@ -4,8 +4,8 @@ use num_rational::Ratio;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 
 use crate::{
-    points::{P2, P4, P5, P6, P7, P8, Points},
-    simd::{LANES, Portable, Simd},
+    points::{P2, P3, P4, P5, P6, P7, P8, Points},
+    simd::{Portable, Simd},
     transform::{MAX_SIDE, Side, ToomCook, Transform, Z3},
 };
 
@@ -86,7 +86,7 @@ fn from_points<P: Points>() -> Matrices<Rational> {
 /// The matrices that the code applies, found by applying it to unit vectors.
 fn from_code<T: Transform>() -> Matrices<f64> {
     let unit = |i: usize| {
-        let mut side: Side<Portable> = [0.0; MAX_SIDE].map(splat);
+        let mut side: Side<Portable<1>> = [0.0; MAX_SIDE].map(splat);
         side[i] = splat(1.0);
         side
     };
@@ -103,14 +103,14 @@ fn from_code<T: Transform>() -> Matrices<f64> {
     Matrices { b: columns(b.collect()), g: columns(g.collect()), a: columns(a.collect()) }
 }
 
-fn splat(value: f32) -> Portable {
+fn splat(value: f32) -> Portable<1> {
     // SAFETY: the portable vector is always present.
     unsafe { Portable::splat(value) }
 }
 
-fn lane(vector: &Portable) -> f64 {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: room for a vector.
+fn lane(vector: &Portable<1>) -> f64 {
+    let mut lanes = [0.0];
+    // SAFETY: room for a vector of one float.
     unsafe { vector.store(lanes.as_mut_ptr()) };
     f64::from(lanes[0])
 }
@@ -159,6 +159,11 @@ fn check_toom_cook<P: Points>() {
 #[test]
 fn f2_is_exact() {
     check_toom_cook::<P2>();
+}
+
+#[test]
+fn f3_is_exact() {
+    check_toom_cook::<P3>();
 }
 
 #[test]

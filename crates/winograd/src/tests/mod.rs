@@ -5,6 +5,7 @@
 
 mod errors;
 mod independence;
+mod instructions;
 mod layers;
 mod matrices;
 mod plans;
@@ -19,9 +20,13 @@ use crate::{
 
 /// Instruction sets of this machine.
 fn instruction_sets() -> Vec<Isa> {
-    let mut all = vec![Isa::Portable];
+    let mut all = vec![Isa::Portable, Isa::PortableWide];
+    #[cfg(target_arch = "x86_64")]
     if Isa::detect() != Isa::Portable {
-        all.push(Isa::detect());
+        all.push(Isa::Avx2);
+        if is_x86_feature_detected!("avx512f") {
+            all.push(Isa::Avx512);
+        }
     }
     all
 }
@@ -62,6 +67,7 @@ impl OwnedLayer {
 }
 
 /// A network, and the images to put through it.
+#[derive(Clone)]
 struct Case {
     layers: Vec<OwnedLayer>,
     height: usize,
@@ -208,6 +214,7 @@ fn error(actual: &[f32], reference: &[f64]) -> f64 {
 fn bound(kind: TileKind) -> f64 {
     match kind {
         TileKind::F2 | TileKind::Z3 => 2e-6,
+        TileKind::F3 => 3e-6,
         TileKind::F4 => 5e-6,
         TileKind::F5 => 1.5e-5,
         TileKind::F6 => 4e-5,

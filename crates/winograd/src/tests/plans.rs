@@ -1,15 +1,17 @@
 //! What the planner chooses, and that it depends on nothing else.
 
 use super::*;
-use crate::plan::{Portions, tile_kind};
+use crate::{plan::tile_kind, schedule::Portions};
 
 #[test]
 fn exact_uses_small_tiles_only() {
-    for height in 1..60 {
-        for width in 1..60 {
-            let kind = tile_kind(height, width, false, Accuracy::Exact);
-            assert!(matches!(kind, TileKind::F2 | TileKind::F4 | TileKind::Z3));
-            assert_eq!(kind == TileKind::Z3, (height, width) == (3, 3));
+    for (channels, largest) in [(64, 6), (128, 6), (256, 4), (512, 4)] {
+        for height in 1..60 {
+            for width in 1..60 {
+                let kind = tile_kind(channels, (height, width), false, Accuracy::Exact);
+                assert!(kind.outputs() <= largest, "{kind} for {channels} channels");
+                assert_eq!(kind == TileKind::Z3, (height, width) == (3, 3));
+            }
         }
     }
 }
@@ -26,12 +28,16 @@ fn kinds_do_not_depend_on_batch_or_threads() {
 
 #[test]
 fn portions_fit_the_memory_planned_for_them() {
-    for (channels, tiles) in [((64, 64), 12), ((64, 128), 18), ((128, 256), 24), ((256, 256), 48)] {
+    for (channels, tiles) in
+        [((64, 64), 12), ((64, 128), 18), ((128, 256), 24), ((256, 256), 48), ((512, 512), 96)]
+    {
         for total in 1..1000 {
             for threads in 1..9 {
                 match Portions::new(channels, total, threads) {
                     Portions::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
-                    Portions::Steps(parts) => assert!(total.div_ceil(parts) <= 96),
+                    Portions::Steps(parts) => {
+                        assert!(threads > 1 && total.div_ceil(parts) <= 96);
+                    }
                 }
             }
         }
@@ -42,9 +48,9 @@ fn portions_fit_the_memory_planned_for_them() {
 fn a_plan_names_its_numerics() {
     let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
-    assert_eq!(network.plan().numerics(), "winograd1-exact");
+    assert_eq!(network.plan().numerics(), "winograd2-exact");
     assert_eq!(network.output_shape(), (20, 16, 24));
-    assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:direct 16-20@16x24:F4");
+    assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:direct 16-20@16x24:F6");
 }
 
 #[test]

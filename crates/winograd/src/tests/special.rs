@@ -2,7 +2,7 @@
 
 use super::*;
 
-const KINDS: [TileKind; 7] = TileKind::ALL;
+const KINDS: [TileKind; TileKind::ALL.len()] = TileKind::ALL;
 
 fn side(kind: TileKind) -> usize {
     if kind == TileKind::Z3 { 3 } else { 13 }

@@ -1,0 +1,179 @@
+//! In what portions the work is done, and by whom. It decides the speed and the memory; the numbers
+//! are the same whatever is chosen here.
+//!
+//! The layers fall into stages, which end with a pool. Maps shrink from stage to stage and weights
+//! grow, so that early stages take few images at a time, whose maps stay in a cache, and late ones
+//! all, so that the weights are read once.
+
+use std::ops::Range;
+
+use crate::{
+    plan::{Method, Plan},
+    tile::TileGrid,
+};
+
+/// Stages whose maps are larger than their weights: those of the first two pools of VGG16.
+const EARLY: usize = 2;
+
+/// Bytes of a map up to which each thread has images of its own in the early stages.
+const OWN_MAP: usize = 32 << 20;
+
+/// Bytes of the maps, a share of the last-level cache, that all threads work on together.
+const SHARED_MAPS: usize = 8 << 20;
+
+/// Tiles for which a thread reads the weights of a late stage by itself.
+const OWN_TILES: usize = 16;
+
+/// Consecutive layers up to a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) layers: Range<usize>,
+    /// Images that go through the stage at a time.
+    pub(crate) images: usize,
+    /// Each thread takes images of its own, and does not meet the others.
+    pub(crate) apart: bool,
+}
+
+impl Stage {
+    /// Where the maps within the stage begin that belong to a member.
+    pub(crate) fn slot(&self, member: usize) -> usize {
+        if self.apart { member * self.images } else { 0 }
+    }
+}
+
+/// Room for maps that a layer needs, in images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Before the layer's pool.
+    pub(crate) inside: usize,
+    /// After it.
+    pub(crate) behind: usize,
+}
+
+impl Room {
+    pub(crate) fn max(self, other: Room) -> Room {
+        Room { inside: self.inside.max(other.inside), behind: self.behind.max(other.behind) }
+    }
+}
+
+/// The way of some images through the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    images: usize,
+    threads: usize,
+    stages: Vec<Stage>,
+}
+
+impl Schedule {
+    /// For `images` images and a team of so many threads.
+    pub(crate) fn new(plan: &Plan, images: usize, threads: usize) -> Schedule {
+        let ends = plan.layers.iter().enumerate().filter_map(|(index, layer)| {
+            (layer.max_pool || index + 1 == plan.layers.len()).then_some(index + 1)
+        });
+        let mut stages: Vec<Stage> = Vec::new();
+        for end in ends {
+            let start = stages.last().map_or(0, |stage| stage.layers.end);
+            let early = stages.len() < EARLY;
+            stages.push(stage(plan, start..end, early, images, threads));
+        }
+        Schedule { images, threads, stages }
+    }
+
+    /// Runs of stages that the threads go through apart, or together. They meet between two runs.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &[Stage]> {
+        self.stages.chunk_by(|a, b| a.apart == b.apart)
+    }
+
+    /// The images of a member in a run apart.
+    pub(crate) fn share(&self, member: usize) -> Range<usize> {
+        let start = |member: usize| member * self.images / self.threads;
+        start(member)..start(member + 1)
+    }
+
+    /// For each layer, the images of which there are maps at the same time.
+    pub(crate) fn room(&self) -> Vec<Room> {
+        let mut room = Vec::new();
+        for run in self.runs() {
+            let crews = if run[0].apart { self.threads } else { 1 };
+            for (index, stage) in run.iter().enumerate() {
+                let inside = crews * stage.images;
+                let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
+                room.extend(stage.layers.clone().map(|layer| {
+                    let behind = if layer + 1 == stage.layers.end { last } else { inside };
+                    Room { inside, behind }
+                }));
+            }
+        }
+        room
+    }
+}
+
+fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads: usize) -> Stage {
+    let first = &plan.layers[0];
+    let map = (first.height + 2) * (first.width + 2) * first.out_channels * size_of::<f32>();
+    let last = &plan.layers[layers.end - 1];
+    let tiles = match last.method {
+        Method::Direct => 1,
+        Method::Winograd(kind) => {
+            TileGrid::new(last.height, last.width, kind.outputs()).per_image()
+        }
+    };
+    // Threads with different numbers of images wait for each other at the end.
+    let even = images.is_multiple_of(threads) || images >= 16 * threads;
+    let worth = if early { map <= OWN_MAP } else { images / threads * tiles >= OWN_TILES };
+    let apart = even && worth;
+    let share = if apart { images.div_ceil(threads) } else { images };
+    let at_a_time = match (early, apart) {
+        (true, true) => 1,
+        (true, false) => (SHARED_MAPS / map).clamp(1, images),
+        (false, _) => share,
+    };
+    Stage { layers, images: at_a_time, apart }
+}
+
+/// How the threads share a layer's tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Portions {
+    /// Each thread takes one of so many blocks of tiles through all three steps, in memory of its
+    /// own, which fits into its second-level cache where the weights do, too.
+    Blocks(usize),
+    /// All threads take each of so many blocks through one step after the other, so that the
+    /// transformed weights, which are larger than any cache, are read once for all of them. Never for
+    /// a single thread.
+    Steps(usize),
+}
+
+/// The most tiles of a block that all threads share.
+pub(crate) const SHARED_TILES: usize = 96;
+
+/// The most tiles of a thread's own block.
+pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
+    match in_channels.max(out_channels) {
+        ..=64 => 12,
+        65..=128 => 18,
+        _ if out_channels >= 512 => SHARED_TILES,
+        _ if in_channels < 256 => 24,
+        _ => 48,
+    }
+}
+
+impl Portions {
+    /// For `tiles` tiles of a layer and so many threads.
+    pub(crate) fn new(
+        (in_channels, out_channels): (usize, usize),
+        tiles: usize,
+        threads: usize,
+    ) -> Portions {
+        /// Tiles for which a thread's own pass through the weights pays.
+        const FEW: usize = 6;
+        if threads > 1 && (out_channels >= 512 || tiles < FEW * threads) {
+            return Portions::Steps(tiles.div_ceil(SHARED_TILES));
+        }
+        let blocks = tiles.div_ceil(own_tiles(in_channels, out_channels));
+        if blocks < 16 * threads {
+            Portions::Blocks(blocks.next_multiple_of(threads))
+        } else {
+            Portions::Blocks(blocks)
+        }
+    }
+}

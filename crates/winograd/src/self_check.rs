@@ -1,0 +1,81 @@
+//! A check of kernels that no test of this crate could ever run: those for instructions that the
+//! machines it was written on do not have.
+
+use crate::{
+    Accuracy, ConvLayer, Network, NetworkConfig, TileKind,
+    isa::Isa,
+    plan::{Method, Plan},
+};
+
+/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn avx512_passes() -> bool {
+    static PASSED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *PASSED
+        .get_or_init(|| TileKind::ALL.into_iter().all(|kind| agree(kind, Isa::Avx512, Isa::Avx2)))
+}
+
+/// Whether small networks of a tile kind give the same features to the last bit, on numbers of all
+/// sizes and signs and on NaN and infinity. Blocks of tiles and rows of pixels have every number of
+/// rows that a register block can have.
+pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
+    let sides = if kind == TileKind::Z3 { 3..4 } else { 12..25 };
+    // More input channels than a piece of a panel has, for one of the sizes.
+    let same = |side: usize| {
+        let channels = if side % 12 == 3 { [3, 16, 272, 16] } else { [3, 16, 16, 16] };
+        [false, true].into_iter().all(|special| {
+            let features = |isa| features(isa, kind, side, channels, special);
+            features(a) == features(b)
+        })
+    };
+    sides.into_iter().all(same)
+}
+
+/// Bits of the features of an image, after a direct layer and two of `kind`, the last with a pool.
+/// All NaN count as one.
+fn features(
+    isa: Isa,
+    kind: TileKind,
+    side: usize,
+    channels: [usize; 4],
+    special: bool,
+) -> Vec<u32> {
+    let value = |i: usize, scale: f32| ((i * 7919 % 1009) as f32 / 504.0 - 1.0) * scale;
+    let weights: Vec<(Vec<f32>, Vec<f32>)> = channels
+        .windows(2)
+        .map(|pair| {
+            let scale = 1.0 / (pair[0] as f32).sqrt();
+            let weight = (0..pair[0] * pair[1] * 9).map(|i| value(i, scale)).collect();
+            (weight, (0..pair[1]).map(|i| value(i, 0.1)).collect())
+        })
+        .collect();
+    let layers: Vec<ConvLayer<'_>> = channels
+        .windows(2)
+        .zip(&weights)
+        .enumerate()
+        .map(|(index, (pair, (weight, bias)))| ConvLayer {
+            in_channels: pair[0],
+            out_channels: pair[1],
+            weight,
+            bias,
+            max_pool: index == 2,
+        })
+        .collect();
+    let accuracy = Accuracy::Fast;
+    let config = NetworkConfig { height: side, width: side, batch_size: 1, threads: 1, accuracy };
+    let mut plan = Plan::new(&layers, &config, isa.name());
+    for layer in &mut plan.layers[1..] {
+        layer.method = Method::Winograd(kind);
+    }
+    let mut network = Network::with_plan(&layers, &config, isa, plan);
+    let mut image: Vec<f32> = (0..3 * side * side).map(|i| value(i, 100.0)).collect();
+    if special {
+        image[0] = f32::NAN;
+        image[side * side - 1] = f32::INFINITY;
+    }
+    let (channels, height, width) = network.output_shape();
+    let mut features = vec![0.0; channels * height * width];
+    network.forward(&image, &mut features).expect("slices of the right lengths");
+    let bits = |value: f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
+    features.into_iter().map(bits).collect()
+}

@@ -1,0 +1,34 @@
+//! What all instruction sets have in common.
+
+use super::*;
+use crate::self_check::agree;
+
+/// What an AVX-512 machine runs, but for the instructions themselves.
+#[test]
+fn sixteen_lanes_give_what_eight_give() {
+    for kind in TileKind::ALL {
+        assert!(agree(kind, Isa::PortableWide, Isa::Portable), "{kind}");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn avx512_gives_what_avx2_gives() {
+    if is_x86_feature_detected!("avx512f") {
+        for kind in TileKind::ALL {
+            assert!(agree(kind, Isa::Avx512, Isa::Avx2), "{kind}");
+        }
+    }
+}
+
+/// The portable kernels round between multiplication and addition.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(target_feature = "fma")))]
+fn the_check_finds_a_difference_in_the_last_bits() {
+    if Isa::detect() != Isa::Portable {
+        for kind in TileKind::ALL {
+            assert!(agree(kind, Isa::Avx2, Isa::Avx2), "{kind}");
+            assert!(!agree(kind, Isa::Portable, Isa::Avx2), "{kind}");
+        }
+    }
+}
