@@ -1,5 +1,4 @@
-//! A check of kernels that no test of this crate could ever run: those for instructions that the
-//! machines it was written on do not have.
+//! A check of kernels that most machines cannot test: those for instructions that they do not have.
 
 use crate::{
     Accuracy, ConvLayer, Network, NetworkConfig, TileKind,
