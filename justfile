@@ -62,6 +62,7 @@ bench *part: setup
 test: setup
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
+    cargo run --quiet --package winograd --example accuracy -- --sizes 32,40,48,64,33x75 --images 1
 
 # SIGKILL at 100 moments and at every call that changes files; then an hour of training, memory watched
 torture: setup

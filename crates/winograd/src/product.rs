@@ -50,9 +50,9 @@ pub(crate) struct ProductJob {
 #[inline(always)]
 pub(crate) unsafe fn product<P: Panel>(job: &ProductJob) {
     let blocks = job.tiles.div_ceil(P::ROWS);
-    // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
-    // Together the blocks fetch the next piece, whose rows are a line each.
+    // Cache lines that a block fetches in a turn, so that all of them together fetch the next piece.
     let lines = UNROLL.div_ceil(blocks);
+    // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
     let (rows, longer) = (job.tiles / blocks, job.tiles % blocks);
     for panel in job.panels.clone() {
         let mut depth_done = 0;

@@ -6,7 +6,8 @@ use crate::{
     plan::{Method, Plan},
 };
 
-/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process.
+/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process, in a
+/// quarter of a second.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn avx512_passes() -> bool {
     static PASSED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();

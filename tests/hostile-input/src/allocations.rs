@@ -15,7 +15,8 @@ pub const ALLOWANCE: usize = 64 << 20;
 const REFUSED: usize = 4 << 30;
 
 #[global_allocator]
-static COUNTING: Counting = Counting { live: AtomicUsize::new(0), most: AtomicUsize::new(0) };
+static COUNTING: Counting =
+    Counting { live: AtomicUsize::new(0), most: AtomicUsize::new(0), before: AtomicUsize::new(0) };
 
 /// The system's allocator, counted.
 struct Counting {
@@ -23,6 +24,8 @@ struct Counting {
     live: AtomicUsize,
     /// The most there have been.
     most: AtomicUsize,
+    /// Those that were there when the work began that is counted.
+    before: AtomicUsize,
 }
 
 impl Counting {
@@ -81,11 +84,18 @@ unsafe impl GlobalAlloc for Counting {
 /// at a time is counted rightly.
 pub(crate) fn limited<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     let before = COUNTING.live.load(Ordering::Relaxed);
+    COUNTING.before.store(before, Ordering::Relaxed);
     COUNTING.most.store(before, Ordering::Relaxed);
     let result = work();
+    assert_taken(limit);
+    result
+}
+
+/// Panics if the work in [`limited`] had more than so many bytes allocated at one time until now.
+pub(crate) fn assert_taken(limit: usize) {
+    let before = COUNTING.before.load(Ordering::Relaxed);
     let taken = COUNTING.most.load(Ordering::Relaxed).saturating_sub(before);
     assert!(taken <= limit, "{taken} bytes were allocated at one time, {limit} are allowed");
-    result
 }
 
 #[cfg(test)]

@@ -2,15 +2,13 @@
 
 use super::*;
 
-const KINDS: [TileKind; TileKind::ALL.len()] = TileKind::ALL;
-
 fn side(kind: TileKind) -> usize {
     if kind == TileKind::Z3 { 3 } else { 13 }
 }
 
 fn each(check: impl Fn(Isa, TileKind, Case)) {
     for isa in instruction_sets() {
-        for kind in KINDS {
+        for kind in TileKind::ALL {
             let side = side(kind);
             for pool in [false, true] {
                 let channels = [(16, false), (16, pool)];
