@@ -21,7 +21,7 @@ use std::{
 };
 
 use vgg16::{Vgg16, option};
-use winograd::{Accuracy, LayerTimes, Method, Network, NetworkConfig};
+use winograd::{Accuracy, LayerTimes, Network, NetworkConfig};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let size: usize = option("size", 96);
@@ -151,14 +151,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "{}-{} @{}x{}",
             layer.in_channels, layer.out_channels, layer.height, layer.width
         );
-        let method = match layer.method {
-            Method::Direct => "direct".to_owned(),
-            Method::Winograd(kind) => kind.to_string(),
-        };
         row(
             &format!("conv{name}"),
             &what,
-            &method,
+            &layer.algorithm(),
             times,
             layer.direct_flops(),
             layer.product_flops(),

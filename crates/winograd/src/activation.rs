@@ -49,10 +49,9 @@ impl MapLayout {
     }
 }
 
-/// Feature maps of one or more images.
+/// Feature maps of one or more images, or, in the same memory, windows of some rows of maps.
 pub(crate) struct Activation {
     buffer: Buffer,
-    images: usize,
     layout: MapLayout,
 }
 
@@ -65,8 +64,10 @@ pub(crate) struct Maps {
 }
 
 impl Activation {
-    pub(crate) fn new(images: usize, layout: MapLayout) -> Activation {
-        Activation { buffer: Buffer::new(images * layout.image_stride), images, layout }
+    /// Room for so many images' maps, and for so many windows of `rows` rows.
+    pub(crate) fn new(images: usize, windows: usize, rows: usize, layout: MapLayout) -> Activation {
+        let len = (images * layout.image_stride).max(windows * rows * layout.row_stride);
+        Activation { buffer: Buffer::new(len), layout }
     }
 
     /// The maps of these images.
@@ -74,15 +75,82 @@ impl Activation {
     /// # Panics
     /// If there is no room for them.
     pub(crate) fn maps(&self, images: Range<usize>) -> Maps {
-        assert!(!images.is_empty() && images.end <= self.images, "{images:?} of {}", self.images);
-        let offset = images.start * self.layout.image_stride;
+        let MapLayout { image_stride, .. } = self.layout;
+        assert!(!images.is_empty() && images.end * image_stride <= self.buffer.len());
         // SAFETY: within the buffer, by the assertion.
-        let start = unsafe { self.buffer.pointer().add(offset) };
+        let start = unsafe { self.buffer.pointer().add(images.start * image_stride) };
         Maps { start, layout: self.layout }
+    }
+
+    /// A window of `rows` rows onto the map of one image, at its upper end; the `index`th of such
+    /// windows.
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    pub(crate) fn window(&self, index: usize, rows: usize) -> Window {
+        let len = rows * self.layout.row_stride;
+        assert!((index + 1) * len <= self.buffer.len());
+        // SAFETY: within the buffer, by the assertion.
+        let start = unsafe { self.buffer.pointer().add(index * len) };
+        Window { start, rows, top: 0, layout: self.layout }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.buffer.bytes()
+    }
+}
+
+/// Some rows of the map of one image, which move down it.
+pub(crate) struct Window {
+    start: *mut f32,
+    rows: usize,
+    /// The frame's row at the top of the window.
+    top: usize,
+    layout: MapLayout,
+}
+
+impl Window {
+    /// The map, of which only the rows in the window can be touched.
+    pub(crate) fn maps(&self) -> Maps {
+        let start = self.start.wrapping_sub(self.top * self.layout.row_stride);
+        Maps { start, layout: self.layout }
+    }
+
+    /// Makes room for the rows of the frame before `end`, keeping those from `first` to `written`;
+    /// the rest may hold anything.
+    ///
+    /// # Safety
+    /// Nobody else touches the window.
+    ///
+    /// # Panics
+    /// If the window has fewer rows than that.
+    pub(crate) unsafe fn slide(&mut self, first: usize, written: usize, end: usize) {
+        if end <= self.top + self.rows {
+            return;
+        }
+        assert!(first >= self.top && end <= first + self.rows, "{first}..{end} of {}", self.rows);
+        let stride = self.layout.row_stride;
+        // SAFETY: rows of the window, by the assertion.
+        unsafe {
+            let from = self.start.add((first - self.top) * stride);
+            self.start.copy_from(from, (written - first) * stride);
+        }
+        self.top = first;
+    }
+
+    /// Fills rows of the frame with zeros: the border above and below.
+    ///
+    /// # Safety
+    /// Nobody else touches the window.
+    pub(crate) unsafe fn clear(&mut self, rows: Range<usize>) {
+        let end = rows.end.min(self.top + self.rows);
+        assert!(rows.start >= self.top);
+        let stride = self.layout.row_stride;
+        // SAFETY: rows of the window.
+        unsafe {
+            let from = self.start.add((rows.start - self.top) * stride);
+            from.write_bytes(0, end.saturating_sub(rows.start) * stride);
+        }
     }
 }
 
@@ -95,7 +163,7 @@ impl Maps {
     pub(crate) unsafe fn pixel(&self, image: usize, y: usize, x: usize) -> *mut f32 {
         let l = &self.layout;
         let offset = image * l.image_stride + (y + 1) * l.row_stride + (x + 1) * l.pixel_stride;
-        // SAFETY: the caller's promise.
-        unsafe { self.start.add(offset) }
+        // Not `add`: the start of a window's map may lie outside of the buffer.
+        self.start.wrapping_add(offset)
     }
 }

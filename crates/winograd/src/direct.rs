@@ -16,7 +16,7 @@ use crate::{
 /// Channels of an image.
 pub(crate) const IMAGE_CHANNELS: usize = 3;
 /// Rows that are copied, and computed, at a time.
-pub(crate) const STRIP: usize = 8;
+pub(crate) const STRIP: usize = 4;
 /// Multiplications for an output.
 pub(crate) const TAPS: usize = 9 * IMAGE_CHANNELS;
 
@@ -135,6 +135,8 @@ unsafe fn pixels_block<P: Panel, const PIXELS: usize>(
                 row += 1;
             }
             for (pixel, sum) in sums.iter().enumerate() {
+                let ahead = to.wrapping_add((pixel + PIXELS) * layout.pixel_stride + panel * PANEL);
+                P::prefetch_write(ahead);
                 sum.relu().store(to.add(pixel * layout.pixel_stride + panel * PANEL));
             }
         }

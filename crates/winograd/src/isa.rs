@@ -11,6 +11,7 @@ use crate::{
     pool::{PoolJob, pool},
     product::{ProductJob, product},
     simd::{Pair, Portable},
+    strassen::{StrassenJob, strassen},
     tile::{InputJob, OutputJob, input, output},
     transform::Transform,
 };
@@ -42,6 +43,7 @@ pub(crate) enum Isa {
 pub(crate) struct Kernels {
     pub(crate) direct: unsafe fn(&DirectJob),
     pub(crate) product: unsafe fn(&ProductJob),
+    pub(crate) strassen: unsafe fn(&StrassenJob),
     pub(crate) pool: unsafe fn(&PoolJob),
 }
 
@@ -110,8 +112,12 @@ macro_rules! entries {
         mod $module {
             use super::*;
 
-            pub(super) const KERNELS: Kernels =
-                Kernels { direct: direct_entry, product: product_entry, pool: pool_entry };
+            pub(super) const KERNELS: Kernels = Kernels {
+                direct: direct_entry,
+                product: product_entry,
+                strassen: strassen_entry,
+                pool: pool_entry,
+            };
 
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
                 TileKernels {
@@ -138,6 +144,14 @@ macro_rules! entries {
             unsafe fn product_entry(job: &ProductJob) {
                 // SAFETY: see above.
                 unsafe { product::<$panel>(job) }
+            }
+
+            /// # Safety
+            /// That of [`strassen`].
+            $(#[$attribute])*
+            unsafe fn strassen_entry(job: &StrassenJob) {
+                // SAFETY: see above.
+                unsafe { strassen::<$simd, $panel>(job) }
             }
 
             /// # Safety

@@ -102,7 +102,7 @@ impl TileKind {
     }
 
     /// A 3x3 kernel in the frequency domain: `G w Gᵀ`, row by row.
-    pub(crate) fn weights(self, kernel: &[f32; 9], out: &mut [f32]) {
+    pub(crate) fn weights(self, kernel: &[f32; 9], out: &mut [f64]) {
         with_transform!(self, T => {
             let mut columns = [[0.0; MAX_SIDE]; 3];
             for (x, column) in columns.iter_mut().enumerate() {
@@ -111,7 +111,7 @@ impl TileKind {
             for i in 0..T::A {
                 let row = T::weight([columns[0][i], columns[1][i], columns[2][i]]);
                 for j in 0..T::A {
-                    out[i * T::A + j] = row[j] as f32;
+                    out[i * T::A + j] = row[j];
                 }
             }
         })

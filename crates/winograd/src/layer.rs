@@ -15,8 +15,10 @@ use crate::{
     network::ConvLayer,
     plan::LayerPlan,
     pool::PoolJob,
-    product::{ProductJob, depth},
+    product::ProductJob,
     schedule::{Portions, SHARED_TILES, own_tiles},
+    slots::{Pairing, Slots},
+    strassen::{StrassenJob, sums_len},
     team::Member,
     tile::{InputJob, OutputJob, Spectrum, TileGrid},
     weights,
@@ -44,10 +46,11 @@ struct Winograd {
     kind: TileKind,
     kernels: TileKernels,
     grid: TileGrid,
+    pairing: Pairing,
     fused_pool: bool,
     in_channels: usize,
     out_channels: usize,
-    /// See [`weights::transform`].
+    /// See [`weights::transform`], and [`weights::strassen`] where tiles are paired.
     weights: Buffer,
 }
 
@@ -108,14 +111,17 @@ impl Layer {
             }
             crate::plan::Method::Winograd(kind) => {
                 let fused_pool = plan.max_pool && kind.outputs().is_multiple_of(2);
+                let grid = TileGrid::new(plan.height, plan.width, kind.outputs());
+                let transform = if plan.strassen { weights::strassen } else { weights::transform };
                 let winograd = Winograd {
                     kind,
                     kernels: isa.tile_kernels(kind),
-                    grid: TileGrid::new(plan.height, plan.width, kind.outputs()),
+                    grid,
+                    pairing: Pairing { per_image: grid.per_image(), paired: plan.strassen },
                     fused_pool,
                     in_channels: layer.in_channels.next_multiple_of(PANEL),
                     out_channels: layer.out_channels.next_multiple_of(PANEL),
-                    weights: weights::transform(layer, kind, threads),
+                    weights: transform(layer, kind, threads),
                 };
                 (Method::Winograd(winograd), fused_pool)
             }
@@ -145,24 +151,42 @@ impl Layer {
                 Scratch { own: lines_len(*width), ..Scratch::default() }
             }
             Method::Winograd(w) => {
-                let tiles = images * w.grid.per_image();
                 let frequencies = w.kind.products().pow(2);
-                let own = tiles.min(own_tiles(w.in_channels, w.out_channels));
-                let shared = tiles.min(SHARED_TILES);
+                let own = w.most_rows(images, own_tiles(w.in_channels, w.out_channels));
+                let shared = w.most_rows(images, SHARED_TILES);
                 let slot = |channels: usize| channels + PIXEL_PAD;
+                let stride =
+                    |rows, channels| frequency_stride(w.pairing.slots(rows), slot(channels));
                 let channels = w.in_channels.max(w.out_channels);
                 Scratch {
                     // One slot more than there are frequencies: see `blocks`.
-                    own: (frequencies + 1) * frequency_stride(own, slot(channels)),
-                    inputs: frequencies * frequency_stride(shared, slot(w.in_channels)),
-                    products: frequencies * frequency_stride(shared, slot(w.out_channels)),
+                    own: (frequencies + 1) * stride(own, channels) + w.sums_len(own.max(shared)),
+                    inputs: frequencies * stride(shared, w.in_channels),
+                    products: frequencies * stride(shared, w.out_channels),
                 }
             }
         }
     }
 
-    /// Computes the layer for `images` images, together with the other members of the team. The
-    /// caller ends the phase.
+    /// Rows of the convolution that are computed at a time where the next layer takes them up at once:
+    /// whole rows of tiles, about as many as a block has. All of an image where a pool is a pass of
+    /// its own, or tiles are paired.
+    pub(crate) fn band(&self) -> usize {
+        match &self.method {
+            Method::Direct { height, .. } if self.separate_pool => *height,
+            Method::Direct { .. } => STRIP,
+            Method::Winograd(w) => {
+                let whole = self.separate_pool || w.pairing.paired;
+                let rows = own_tiles(w.in_channels, w.out_channels) / w.grid.columns;
+                w.kind.outputs() * if whole { w.grid.rows } else { rows.clamp(1, w.grid.rows) }
+            }
+        }
+    }
+
+    /// Computes the layer for `images` images, or, if it is one, some rows of it, together with the
+    /// other members of the team. The caller ends the phase.
+    ///
+    /// The rows are those of the convolution, before any pool: whole rows of tiles.
     ///
     /// # Safety
     /// The instruction set is present that the layer was made for. The workplace has the maps of
@@ -174,6 +198,7 @@ impl Layer {
         member: Member<'_>,
         place: &Workplace<'_>,
         images: usize,
+        rows: Range<usize>,
         clock: &mut Clock,
     ) {
         let to = place.unpooled.unwrap_or(place.to);
@@ -181,13 +206,13 @@ impl Layer {
         unsafe {
             match &self.method {
                 Method::Direct { height, width, weights } => {
-                    self.direct(member, place, (*height, *width), weights, to, images);
+                    self.direct(member, place, (*height, *width), weights, to, images, rows);
                     clock.lap(self.index, Part::Products);
                 }
                 Method::Winograd(winograd) => {
                     let from = place.from.expect("only the first layer reads images");
                     let run = Run { layer: self, winograd, member, place, from, to };
-                    run.all(images, clock);
+                    run.all(images, rows, clock);
                 }
             }
         }
@@ -219,8 +244,9 @@ impl Layer {
         weights: &Buffer,
         to: Maps,
         images: usize,
+        rows: Range<usize>,
     ) {
-        let strips = height.div_ceil(STRIP);
+        let strips = rows.len().div_ceil(STRIP);
         loop {
             let item = member.take();
             if item >= images * strips {
@@ -231,7 +257,8 @@ impl Layer {
             unsafe {
                 let job = DirectJob {
                     image: place.images.add(image * IMAGE_CHANNELS * height * width),
-                    rows: strip * STRIP..height.min((strip + 1) * STRIP),
+                    rows: rows.start + strip * STRIP
+                        ..rows.end.min(rows.start + (strip + 1) * STRIP),
                     lines: place.own.pointer(),
                     weights: weights.pointer(),
                     bias: self.bias.pointer(),
@@ -242,6 +269,25 @@ impl Layer {
                 (self.kernels.direct)(&job);
             }
         }
+    }
+}
+
+impl Winograd {
+    /// The most rows of the products in a block of at most `tiles` tiles, of so many images.
+    fn most_rows(&self, images: usize, tiles: usize) -> usize {
+        let rows = images * self.pairing.rows();
+        // The share of a block in all rows is that of its tiles, rounded up.
+        rows.min((tiles * self.pairing.rows()).div_ceil(self.pairing.per_image))
+    }
+
+    /// Panels of output channels; where tiles are paired, of either half of them.
+    fn panels(&self) -> usize {
+        self.out_channels / PANEL / if self.pairing.paired { 2 } else { 1 }
+    }
+
+    /// Floats for the left factors of so many rows.
+    fn sums_len(&self, rows: usize) -> usize {
+        if self.pairing.paired { sums_len(rows, self.in_channels) } else { 0 }
     }
 }
 
@@ -258,22 +304,25 @@ struct Run<'a> {
 impl Run<'_> {
     /// # Safety
     /// As [`Layer::run`]; so are the other functions.
-    unsafe fn all(&self, images: usize, clock: &mut Clock) {
+    unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
         let w = self.winograd;
-        let tiles = images * w.grid.per_image();
+        let m = w.kind.outputs();
+        let first = rows.start / m * w.grid.columns;
+        let end = (images - 1) * w.grid.per_image() + rows.end.div_ceil(m) * w.grid.columns;
+        let tiles = first..end;
         let channels = (w.in_channels, w.out_channels);
-        let part = |parts: usize, index: usize| index * tiles / parts..(index + 1) * tiles / parts;
+        let part = |parts: usize, index: usize| w.pairing.block(&tiles, index, parts);
         // SAFETY: passed on.
         unsafe {
-            match Portions::new(channels, tiles, self.member.team_size()) {
+            match Portions::new(channels, tiles.len(), self.member.team_size()) {
                 Portions::Blocks(blocks) => loop {
                     let block = self.member.take();
                     if block >= blocks {
                         break;
                     }
-                    let tiles = part(blocks, block);
-                    if !tiles.is_empty() {
-                        self.block(tiles, clock);
+                    let slots = part(blocks, block);
+                    if !slots.tiles().is_empty() {
+                        self.block(slots, clock);
                     }
                 },
                 Portions::Steps(parts) => {
@@ -299,34 +348,36 @@ impl Run<'_> {
     /// inputs              V0       V1       V2   …
     /// products   M0       M1       M2       …
     /// ```
-    unsafe fn block(&self, tiles: Range<usize>, clock: &mut Clock) {
+    unsafe fn block(&self, slots: Slots, clock: &mut Clock) {
         let w = self.winograd;
         let slot = w.in_channels.max(w.out_channels) + PIXEL_PAD;
-        let stride = frequency_stride(tiles.len(), slot);
-        let scratch = self.place.own.pointer();
-        assert!((w.kind.products().pow(2) + 1) * stride <= self.place.own.len());
+        let stride = frequency_stride(slots.len(), slot);
+        let sums_len = w.sums_len(slots.rows());
+        assert!((w.kind.products().pow(2) + 1) * stride + sums_len <= self.place.own.len());
+        let sums = self.place.own.pointer();
+        // SAFETY: within the buffer, as just checked.
+        let scratch = unsafe { sums.add(sums_len) };
         let products = Spectrum { start: scratch, slot_stride: slot, frequency_stride: stride };
         // SAFETY: the member's own buffer has a slot more than there are frequencies.
         unsafe {
             let inputs = Spectrum { start: scratch.add(stride), ..products };
-            self.input(tiles.clone(), inputs);
+            self.input(slots, slots.tiles(), inputs);
             clock.lap(self.layer.index, Part::Input);
             for frequency in 0..w.kind.products().pow(2) {
-                let panels = 0..w.out_channels / PANEL;
-                self.product(frequency, panels, tiles.len(), inputs, products);
+                self.product(frequency, 0..w.panels(), slots, inputs, products, sums);
             }
             clock.lap(self.layer.index, Part::Products);
-            self.output(tiles, products);
+            self.output(slots, slots.tiles(), products);
             clock.lap(self.layer.index, Part::Output);
         }
     }
 
     /// One step after the other for a block of the whole team.
-    unsafe fn steps(&self, tiles: Range<usize>, clock: &mut Clock) {
+    unsafe fn steps(&self, slots: Slots, clock: &mut Clock) {
         let (w, member, layer) = (self.winograd, self.member, self.layer.index);
         let spectrum = |buffer: &Buffer, channels: usize| {
             let slot_stride = channels + PIXEL_PAD;
-            let frequency_stride = frequency_stride(tiles.len(), slot_stride);
+            let frequency_stride = frequency_stride(slots.len(), slot_stride);
             assert!(w.kind.products().pow(2) * frequency_stride <= buffer.len());
             Spectrum { start: buffer.pointer(), slot_stride, frequency_stride }
         };
@@ -334,21 +385,24 @@ impl Run<'_> {
         let inputs = spectrum(inputs, w.in_channels);
         let products = spectrum(products, w.out_channels);
         let few = |item: usize| {
-            let first = tiles.start + item * TILES_AT_A_TIME;
-            (first < tiles.end).then(|| first..tiles.end.min(first + TILES_AT_A_TIME))
+            let (start, end) = (slots.tiles().start, slots.tiles().end);
+            let first = start + item * TILES_AT_A_TIME;
+            (first < end).then(|| first..end.min(first + TILES_AT_A_TIME))
         };
+        assert!(w.sums_len(slots.rows()) <= self.place.own.len());
+        let sums = self.place.own.pointer();
         // SAFETY: between two meetings no two members take the same item, and items write different
         // tiles, different panels or frequencies, and different outputs.
         unsafe {
             while let Some(some) = few(member.take()) {
-                self.input(some.clone(), inputs.starting_at(some.start - tiles.start));
+                self.input(slots, some, inputs);
             }
             clock.lap(layer, Part::Input);
             member.wait();
             clock.lap(layer, Part::Wait);
 
             let frequencies = w.kind.products().pow(2);
-            let panels = w.out_channels / PANEL;
+            let panels = w.panels();
             // Enough items for the threads to finish together.
             let parts = (8 * member.team_size()).div_ceil(frequencies).min(panels);
             loop {
@@ -358,21 +412,21 @@ impl Run<'_> {
                 }
                 let part = item % parts;
                 let panels = part * panels / parts..(part + 1) * panels / parts;
-                self.product(item / parts, panels, tiles.len(), inputs, products);
+                self.product(item / parts, panels, slots, inputs, products, sums);
             }
             clock.lap(layer, Part::Products);
             member.wait();
             clock.lap(layer, Part::Wait);
 
             while let Some(some) = few(member.take()) {
-                self.output(some.clone(), products.starting_at(some.start - tiles.start));
+                self.output(slots, some, products);
             }
             clock.lap(layer, Part::Output);
         }
     }
 
-    unsafe fn input(&self, tiles: Range<usize>, spectrum: Spectrum) {
-        let job = InputJob { maps: self.from, grid: self.winograd.grid, tiles, spectrum };
+    unsafe fn input(&self, slots: Slots, tiles: Range<usize>, spectrum: Spectrum) {
+        let job = InputJob { maps: self.from, grid: self.winograd.grid, tiles, slots, spectrum };
         // SAFETY: the caller's promise.
         unsafe { (self.winograd.kernels.input)(&job) }
     }
@@ -381,32 +435,52 @@ impl Run<'_> {
         &self,
         frequency: usize,
         panels: Range<usize>,
-        tiles: usize,
+        slots: Slots,
         inputs: Spectrum,
         products: Spectrum,
+        sums: *mut f32,
     ) {
         let w = self.winograd;
+        let (pairs, singles) = slots.pairs_and_singles();
+        let weights = w.weights.len() / w.kind.products().pow(2);
         // SAFETY: the frequency exists in all three; else the caller's promise.
         unsafe {
-            let job = ProductJob {
-                tiles,
-                in_channels: w.in_channels,
-                depth: depth(w.kind, w.in_channels),
-                panels,
-                v: inputs.start.add(frequency * inputs.frequency_stride),
-                v_stride: inputs.slot_stride,
-                u: w.weights.pointer().add(frequency * w.in_channels * w.out_channels),
-                m: products.start.add(frequency * products.frequency_stride),
-                m_stride: products.slot_stride,
-            };
-            (self.layer.kernels.product)(&job);
+            let v = inputs.start.add(frequency * inputs.frequency_stride);
+            let u = w.weights.pointer().add(frequency * weights);
+            let m = products.start.add(frequency * products.frequency_stride);
+            if w.pairing.paired {
+                (self.layer.kernels.strassen)(&StrassenJob {
+                    pairs,
+                    singles,
+                    in_channels: w.in_channels,
+                    out_channels: w.out_channels,
+                    panels,
+                    v,
+                    v_stride: inputs.slot_stride,
+                    u,
+                    m,
+                    m_stride: products.slot_stride,
+                    sums,
+                });
+            } else {
+                (self.layer.kernels.product)(&ProductJob {
+                    tiles: singles,
+                    in_channels: w.in_channels,
+                    panels,
+                    v,
+                    v_stride: inputs.slot_stride,
+                    u,
+                    m,
+                    m_stride: products.slot_stride,
+                });
+            }
         }
     }
 
-    unsafe fn output(&self, tiles: Range<usize>, spectrum: Spectrum) {
+    unsafe fn output(&self, slots: Slots, tiles: Range<usize>, spectrum: Spectrum) {
         let w = self.winograd;
         let bias = self.layer.bias.pointer();
-        let job = OutputJob { spectrum, tiles, grid: w.grid, bias, maps: self.to };
+        let job = OutputJob { spectrum, tiles, slots, grid: w.grid, bias, maps: self.to };
         // SAFETY: the caller's promise.
         unsafe {
             if w.fused_pool {
@@ -415,13 +489,6 @@ impl Run<'_> {
                 (w.kernels.output)(&job);
             }
         }
-    }
-}
-
-impl Spectrum {
-    /// The same from a later tile on.
-    fn starting_at(self, tile: usize) -> Spectrum {
-        Spectrum { start: self.start.wrapping_add(tile * self.slot_stride), ..self }
     }
 }
 

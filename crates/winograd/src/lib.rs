@@ -60,6 +60,8 @@ mod schedule;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod self_check;
 mod simd;
+mod slots;
+mod strassen;
 mod team;
 mod tile;
 mod transform;

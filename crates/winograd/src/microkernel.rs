@@ -14,6 +14,11 @@ pub(crate) trait Panel: Simd {
     /// The most rows of a register block: enough sums to hide the latency of a fused multiply-add,
     /// few enough to stay in registers.
     const ROWS: usize;
+
+    /// In how many blocks to take so many rows, one or more.
+    fn blocks(rows: usize) -> usize {
+        rows.div_ceil(Self::ROWS)
+    }
 }
 
 impl Panel for Pair<Portable<8>> {
@@ -23,7 +28,7 @@ impl Panel for Pair<Portable<8>> {
 /// As [`Avx512`], to test what is common to both where there is no such machine.
 #[cfg(test)]
 impl Panel for Portable<16> {
-    const ROWS: usize = 8;
+    const ROWS: usize = 12;
 }
 
 /// 6 x 2 sums, two weights and one broadcast value fill 15 of the 16 registers.
@@ -36,13 +41,22 @@ impl Panel for Pair<Avx2> {
 /// did not make it faster.
 #[cfg(target_arch = "x86_64")]
 impl Panel for Avx512 {
-    const ROWS: usize = 8;
+    const ROWS: usize = 12;
+
+    /// About eight rows each, which is fastest where there are many.
+    fn blocks(rows: usize) -> usize {
+        ((rows + 3) / 8).max(1)
+    }
 }
 
 /// Calls `$f::<$s, ROWS>` for a number of rows from 1 to `$s::ROWS`.
 macro_rules! with_rows {
     ($rows:expr, $s:ident, $f:ident($($argument:expr),*)) => {
         match $rows {
+            12 if $s::ROWS >= 12 => $f::<$s, 12>($($argument),*),
+            11 if $s::ROWS >= 12 => $f::<$s, 11>($($argument),*),
+            10 if $s::ROWS >= 12 => $f::<$s, 10>($($argument),*),
+            9 if $s::ROWS >= 12 => $f::<$s, 9>($($argument),*),
             8 if $s::ROWS >= 8 => $f::<$s, 8>($($argument),*),
             7 if $s::ROWS >= 7 => $f::<$s, 7>($($argument),*),
             6 => $f::<$s, 6>($($argument),*),
@@ -59,9 +73,29 @@ pub(crate) use with_rows;
 /// Input channels taken in one turn of the loop; channel counts are multiples of it.
 pub(crate) const UNROLL: usize = 4;
 
+/// Input channels that are summed before their sum is added to the total: a sum of short sums has a
+/// much smaller error than one long sum, and the additions run beside the multiplications.
+const SHORT_SUM: usize = 32;
+
+/// What becomes of the product.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The first row and column of the matrix of which the product is a part.
+    pub(crate) start: *mut f32,
+    pub(crate) update: Update,
+}
+
+/// How a matrix takes a product.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Update {
+    Set,
+    Add,
+    Subtract,
+}
+
 /// The operands of one register block.
 #[derive(Clone, Copy)]
-pub(crate) struct Block {
+pub(crate) struct Block<'a> {
     /// Input channels.
     pub(crate) depth: usize,
     /// `[row][depth]`, rows `a_stride` apart.
@@ -69,52 +103,62 @@ pub(crate) struct Block {
     pub(crate) a_stride: usize,
     /// `[depth][PANEL]`
     pub(crate) b: *const f32,
-    /// `[row][PANEL]`, rows `c_stride` apart.
-    pub(crate) c: *mut f32,
+    /// `[row][PANEL]` from `offset` on, rows `c_stride` apart.
+    pub(crate) targets: &'a [Target],
+    pub(crate) offset: usize,
     pub(crate) c_stride: usize,
-    /// Add to `c` instead of setting it.
-    pub(crate) accumulate: bool,
     /// Weights needed next, of which this block fetches some.
     pub(crate) prefetch: *const f32,
     /// How many cache lines of them in every turn.
     pub(crate) lines: usize,
 }
 
-/// `c (+)= a b`. The order of the additions within an element does not depend on `ROWS`.
+/// Updates the targets with `a b`. The order of the additions within an element does not depend on
+/// `ROWS`.
 ///
 /// # Safety
-/// The instruction set of `P` is present, `a`, `b` and `c` hold what their comments say for `ROWS`
-/// rows, `depth` is a multiple of [`UNROLL`], and nobody else touches `c`.
+/// The instruction set of `P` is present, `a`, `b` and the targets hold what their comments say for
+/// `ROWS` rows, `depth` is a multiple of [`UNROLL`], and nobody else touches the targets.
 #[inline(always)]
-pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block) {
-    let Block { depth, a, a_stride, mut b, c, c_stride, accumulate, mut prefetch, lines } = block;
+pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
+    let Block { depth, a, a_stride, mut b, mut prefetch, lines, .. } = block;
     // SAFETY: the loop reads `depth` floats of each row of `a` and `depth` panels of `b`, and the
-    // accumulators are the `ROWS` panels of `c`; a prefetch may have any address.
+    // results are the `ROWS` panels of each target; a prefetch may have any address.
     unsafe {
-        let mut sums = [P::splat(0.0); ROWS];
+        let mut totals = [P::splat(0.0); ROWS];
         let mut k = 0;
         while k < depth {
-            for line in 0..lines {
-                P::prefetch_l2(prefetch.wrapping_add(line * PANEL));
-            }
-            for u in 0..UNROLL {
-                let weights = P::load(b.add(PANEL * u));
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    *sum = P::splat(*a.add(row * a_stride + k + u)).mul_add(weights, *sum);
+            let end = depth.min(k + SHORT_SUM);
+            let mut sums = [P::splat(0.0); ROWS];
+            while k < end {
+                for line in 0..lines {
+                    P::prefetch_l2(prefetch.wrapping_add(line * PANEL));
                 }
+                for u in 0..UNROLL {
+                    let weights = P::load(b.add(PANEL * u));
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        *sum = P::splat(*a.add(row * a_stride + k + u)).mul_add(weights, *sum);
+                    }
+                }
+                b = b.add(UNROLL * PANEL);
+                prefetch = prefetch.wrapping_add(lines * PANEL);
+                k += UNROLL;
             }
-            b = b.add(UNROLL * PANEL);
-            prefetch = prefetch.wrapping_add(lines * PANEL);
-            k += UNROLL;
-        }
-        if accumulate {
-            // At the end: a sum of short sums has a smaller error than one long sum.
-            for (row, sum) in sums.iter_mut().enumerate() {
-                *sum = sum.add(P::load(c.add(row * c_stride)));
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total = total.add(sum);
             }
         }
-        for (row, sum) in sums.iter().enumerate() {
-            sum.store(c.add(row * c_stride));
+        for target in block.targets {
+            let c = target.start.add(block.offset);
+            for (row, &total) in totals.iter().enumerate() {
+                let c = c.add(row * block.c_stride);
+                let value = match target.update {
+                    Update::Set => total,
+                    Update::Add => P::load(c).add(total),
+                    Update::Subtract => P::load(c).sub(total),
+                };
+                value.store(c);
+            }
         }
     }
 }

@@ -2,11 +2,15 @@
 
 #![allow(unsafe_code)] // The forward pass shares buffers between threads.
 
+mod bands;
+
 use std::{
     ops::Range,
     sync::Mutex,
     time::{Duration, Instant},
 };
+
+use bands::Bands;
 
 use crate::{
     accuracy::Accuracy,
@@ -129,11 +133,13 @@ impl Network {
         for (index, layer) in plan.layers.iter().enumerate() {
             let size = (layer.height, layer.width);
             let pooled = if layer.max_pool { (size.0 / 2, size.1 / 2) } else { size };
-            let Room { inside, behind } = room[index];
+            let Room { inside, behind, windows } = room[index];
             let layout = map_layout(pooled, layer.out_channels, plan.layers.get(index + 1));
-            maps.push(Activation::new(behind, layout));
+            let rows =
+                built.get(index + 1).map_or(0, |next| bands::window_rows(&built[index], next));
+            maps.push(Activation::new(behind, windows, rows, layout));
             unpooled.push(built[index].separate_pool.then(|| {
-                Activation::new(inside, MapLayout::new(size, layer.out_channels, (0, 0)))
+                Activation::new(inside, 0, 0, MapLayout::new(size, layer.out_channels, (0, 0)))
             }));
             scratch = scratch.max(built[index].scratch(inside));
         }
@@ -291,26 +297,35 @@ impl Network {
         let slot = stage.slot(crew.index);
         for start in images.clone().step_by(stage.images) {
             let group = start..images.end.min(start + stage.images);
+            let place = |layer: usize| {
+                let first = layer == stage.layers.start && before.is_empty();
+                let last = layer + 1 == stage.layers.end;
+                let from = if first { start } else { slot };
+                let to = if last { to + start - images.start } else { slot };
+                let maps = |all: &Activation, first: usize| all.maps(first..first + group.len());
+                Workplace {
+                    // SAFETY: the pass has the group's images.
+                    images: unsafe { pass.images.add(start * image) },
+                    from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
+                    to: maps(&self.maps[layer], to),
+                    unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
+                    own: &self.own[crew.index],
+                    shared: (!stage.apart).then_some((&self.inputs, &self.products)),
+                }
+            };
             // SAFETY: each call runs a layer on maps of its own size and with room for the group:
             // `Activation::maps` checks it.
             unsafe {
                 self.through(crew, before, group.clone(), slot, pass, clock);
+                if stage.banded {
+                    let image = pass.images.add(start * image);
+                    let to = to + start - images.start;
+                    Bands::new(self, crew, stage, image, to).run(clock);
+                    continue;
+                }
                 for layer in stage.layers.clone() {
-                    let first = layer == stage.layers.start && before.is_empty();
-                    let last = layer + 1 == stage.layers.end;
-                    let from = if first { start } else { slot };
-                    let to = if last { to + start - images.start } else { slot };
-                    let maps =
-                        |all: &Activation, first: usize| all.maps(first..first + group.len());
-                    let place = Workplace {
-                        images: pass.images.add(start * image),
-                        from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
-                        to: maps(&self.maps[layer], to),
-                        unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
-                        own: &self.own[crew.index],
-                        shared: (!stage.apart).then_some((&self.inputs, &self.products)),
-                    };
-                    self.layers[layer].run(crew, &place, group.len(), clock);
+                    let rows = 0..self.plan.layers[layer].height;
+                    self.layers[layer].run(crew, &place(layer), group.len(), rows, clock);
                     crew.wait();
                     clock.lap(layer, Part::Wait);
                 }

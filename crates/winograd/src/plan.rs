@@ -11,7 +11,7 @@ use crate::{
 /// Changes whenever the same network could give other bits: with the tile choice, the
 /// interpolation points or the order of additions. (Instruction sets differ in the last bits, too,
 /// as they do in every library.)
-pub(crate) const NUMERICS_VERSION: u32 = 2;
+pub(crate) const NUMERICS_VERSION: u32 = 3;
 
 /// How a layer is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +46,25 @@ pub struct LayerPlan {
     pub max_pool: bool,
     /// How it is computed.
     pub method: Method,
+    /// Pairs of an image's tiles are multiplied by Strassen's algorithm, in seven eighths of the
+    /// multiplications.
+    pub strassen: bool,
 }
 
 impl LayerPlan {
     /// Floating-point operations of the convolution for one image, by its definition.
     pub fn direct_flops(&self) -> f64 {
         2.0 * 9.0 * (self.in_channels * self.out_channels * self.height * self.width) as f64
+    }
+
+    /// The method in a word: `F8`, and with Strassen's algorithm `F8+S`.
+    pub fn algorithm(&self) -> String {
+        format!("{}{}", self.method, if self.strassen { "+S" } else { "" })
+    }
+
+    /// Tiles of a kind that cover the map of one image.
+    pub(crate) fn tiles(&self, kind: TileKind) -> usize {
+        TileGrid::new(self.height, self.width, kind.outputs()).per_image()
     }
 
     /// Floating-point operations that the products really take for one image.
@@ -62,10 +75,11 @@ impl LayerPlan {
                 2.0 * (TAPS * channels * self.height * self.width) as f64
             }
             Method::Winograd(kind) => {
-                let tiles = TileGrid::new(self.height, self.width, kind.outputs()).per_image();
+                let tiles = self.tiles(kind) as f64;
+                let saved = if self.strassen { (tiles / 2.0).floor() / 4.0 } else { 0.0 };
                 let channels = |c: usize| c.next_multiple_of(CHANNEL_GROUP);
                 let size = channels(self.in_channels) * channels(self.out_channels);
-                2.0 * (tiles * kind.products().pow(2) * size) as f64
+                2.0 * (tiles - saved) * (kind.products().pow(2) * size) as f64
             }
         }
     }
@@ -99,21 +113,18 @@ impl Plan {
                 let method = if index == 0 {
                     Method::Direct
                 } else {
-                    Method::Winograd(tile_kind(
-                        layer.in_channels,
-                        (height, width),
-                        layer.max_pool,
-                        config.accuracy,
-                    ))
+                    Method::Winograd(tile_kind((height, width), layer.max_pool, config.accuracy))
                 };
-                let plan = LayerPlan {
+                let mut plan = LayerPlan {
                     in_channels: layer.in_channels,
                     out_channels: layer.out_channels,
                     height,
                     width,
                     max_pool: layer.max_pool,
                     method,
+                    strassen: false,
                 };
+                plan.strassen = strassen(&plan, config.accuracy);
                 if layer.max_pool {
                     (height, width) = (height / 2, width / 2);
                 }
@@ -138,7 +149,11 @@ impl fmt::Display for Plan {
             write!(
                 f,
                 " {}-{}@{}x{}:{}",
-                layer.in_channels, layer.out_channels, layer.height, layer.width, layer.method
+                layer.in_channels,
+                layer.out_channels,
+                layer.height,
+                layer.width,
+                layer.algorithm()
             )?;
         }
         Ok(())
@@ -154,9 +169,24 @@ fn chunk(batch_size: usize, pixels: usize) -> usize {
     batch_size.div_ceil(batch_size.div_ceil(most))
 }
 
+/// Whether a layer is multiplied by Strassen's algorithm, which loses a part of a digit: if that is
+/// allowed, its halves are long enough, and an image has tiles to pair. Pairs of tiles of different
+/// images would make a feature depend on its place in the batch.
+fn strassen(layer: &LayerPlan, accuracy: Accuracy) -> bool {
+    /// With fewer, the shorter products cost what the algorithm saves.
+    const STRASSEN_CHANNELS: usize = 256;
+    let Method::Winograd(kind) = layer.method else { return false };
+    let halves = |channels: usize| {
+        channels >= STRASSEN_CHANNELS && channels.is_multiple_of(2 * CHANNEL_GROUP)
+    };
+    accuracy == Accuracy::Fast
+        && halves(layer.in_channels)
+        && halves(layer.out_channels)
+        && layer.tiles(kind) >= 2
+}
+
 /// The tile with the least estimated work for a layer's map.
 pub(crate) fn tile_kind(
-    in_channels: usize,
     (height, width): (usize, usize),
     pool: bool,
     accuracy: Accuracy,
@@ -166,9 +196,7 @@ pub(crate) fn tile_kind(
     }
     use TileKind::*;
     let kinds: &[TileKind] = match accuracy {
-        // Sums over few channels are exact enough for tiles of larger constants.
-        Accuracy::Exact if in_channels <= 128 => &[F2, F3, F4, F5, F6],
-        Accuracy::Exact => &[F2, F3, F4],
+        Accuracy::Exact => &[F2, F3, F4, F5, F6],
         Accuracy::Fast => &[F2, F3, F4, F5, F6, F7, F8],
     };
     let work = |kind: &TileKind| {

@@ -2,18 +2,18 @@
 //! are the same whatever is chosen here.
 //!
 //! The layers fall into stages, which end with a pool. Maps shrink from stage to stage and weights
-//! grow, so that early stages take few images at a time, whose maps stay in a cache, and late ones
-//! all, so that the weights are read once.
+//! grow, so that early stages take few images at a time, or bands of rows of one image, whose maps
+//! stay in a cache, and late ones all, so that the weights are read once.
 
 use std::ops::Range;
 
-use crate::{
-    plan::{Method, Plan},
-    tile::TileGrid,
-};
+use crate::plan::{Method, Plan};
 
 /// Stages whose maps are larger than their weights: those of the first two pools of VGG16.
 const EARLY: usize = 2;
+
+/// Bytes of the first map from which on it does not stay in a thread's second-level cache.
+const CACHED_MAP: usize = 1 << 20;
 
 /// Bytes of a map up to which each thread has images of its own in the early stages.
 const OWN_MAP: usize = 32 << 20;
@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) images: usize,
     /// Each thread takes images of its own, and does not meet the others.
     pub(crate) apart: bool,
+    /// The layers take turns, some rows at a time, instead of one after the other.
+    pub(crate) banded: bool,
 }
 
 impl Stage {
@@ -48,11 +50,17 @@ pub(crate) struct Room {
     pub(crate) inside: usize,
     /// After it.
     pub(crate) behind: usize,
+    /// Windows onto the maps after it, instead of whole ones.
+    pub(crate) windows: usize,
 }
 
 impl Room {
     pub(crate) fn max(self, other: Room) -> Room {
-        Room { inside: self.inside.max(other.inside), behind: self.behind.max(other.behind) }
+        Room {
+            inside: self.inside.max(other.inside),
+            behind: self.behind.max(other.behind),
+            windows: self.windows.max(other.windows),
+        }
     }
 }
 
@@ -75,6 +83,14 @@ impl Schedule {
             let start = stages.last().map_or(0, |stage| stage.layers.end);
             let early = stages.len() < EARLY;
             stages.push(stage(plan, start..end, early, images, threads));
+        }
+        // Bands of rows go through all early stages.
+        while let [first, second, ..] = &mut stages[..]
+            && first.banded
+            && second.banded
+        {
+            first.layers.end = second.layers.end;
+            stages.remove(1);
         }
         Schedule { images, threads, stages }
     }
@@ -99,8 +115,13 @@ impl Schedule {
                 let inside = crews * stage.images;
                 let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
                 room.extend(stage.layers.clone().map(|layer| {
-                    let behind = if layer + 1 == stage.layers.end { last } else { inside };
-                    Room { inside, behind }
+                    let end = layer + 1 == stage.layers.end;
+                    let (behind, windows) = match (end, stage.banded) {
+                        (true, _) => (last, 0),
+                        (false, true) => (0, inside),
+                        (false, false) => (inside, 0),
+                    };
+                    Room { inside, behind, windows }
                 }));
             }
         }
@@ -114,9 +135,7 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
     let last = &plan.layers[layers.end - 1];
     let tiles = match last.method {
         Method::Direct => 1,
-        Method::Winograd(kind) => {
-            TileGrid::new(last.height, last.width, kind.outputs()).per_image()
-        }
+        Method::Winograd(kind) => last.tiles(kind),
     };
     // Threads with different numbers of images wait for each other at the end.
     let even = images.is_multiple_of(threads) || images >= 16 * threads;
@@ -128,7 +147,8 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
         (true, false) => (SHARED_MAPS / map).clamp(1, images),
         (false, _) => share,
     };
-    Stage { layers, images: at_a_time, apart }
+    let banded = early && apart && map > CACHED_MAP;
+    Stage { layers, images: at_a_time, apart, banded }
 }
 
 /// How the threads share a layer's tiles.

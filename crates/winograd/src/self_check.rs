@@ -19,12 +19,16 @@ pub(crate) fn avx512_passes() -> bool {
 /// sizes and signs and on NaN and infinity. Blocks of tiles and rows of pixels have every number of
 /// rows that a register block can have.
 pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
-    let sides = if kind == TileKind::Z3 { 3..4 } else { 12..25 };
-    // More input channels than a piece of a panel has, for one of the sizes.
+    let sides = if kind == TileKind::Z3 { 3..4 } else { 11..25 };
+    // More input channels than a piece of a panel has, for one of the sizes; and pairs of tiles.
     let same = |side: usize| {
-        let channels = if side % 12 == 3 { [3, 16, 272, 16] } else { [3, 16, 16, 16] };
+        let (channels, strassen) = match side % 12 {
+            3 => ([3, 16, 272, 16], false),
+            4..9 => ([3, 32, 64, 32], true),
+            _ => ([3, 16, 16, 16], false),
+        };
         [false, true].into_iter().all(|special| {
-            let features = |isa| features(isa, kind, side, channels, special);
+            let features = |isa| features(isa, kind, side, channels, strassen, special);
             features(a) == features(b)
         })
     };
@@ -38,6 +42,7 @@ fn features(
     kind: TileKind,
     side: usize,
     channels: [usize; 4],
+    strassen: bool,
     special: bool,
 ) -> Vec<u32> {
     let value = |i: usize, scale: f32| ((i * 7919 % 1009) as f32 / 504.0 - 1.0) * scale;
@@ -66,6 +71,7 @@ fn features(
     let mut plan = Plan::new(&layers, &config, isa.name());
     for layer in &mut plan.layers[1..] {
         layer.method = Method::Winograd(kind);
+        layer.strassen = strassen;
     }
     let mut network = Network::with_plan(&layers, &config, isa, plan);
     let mut image: Vec<f32> = (0..3 * side * side).map(|i| value(i, 100.0)).collect();

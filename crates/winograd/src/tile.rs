@@ -16,6 +16,7 @@ use std::{
 use crate::{
     activation::Maps,
     simd::Simd,
+    slots::Slots,
     transform::{MAX_SIDE, Transform},
 };
 
@@ -54,9 +55,9 @@ impl TileGrid {
 /// Where tiles lie in the frequency domain.
 #[derive(Clone, Copy)]
 pub(crate) struct Spectrum {
-    /// Frequency 0 of the first tile of the job.
+    /// Frequency 0 of the first slot.
     pub(crate) start: *mut f32,
-    /// Floats from a tile to the next.
+    /// Floats from a slot to the next.
     pub(crate) slot_stride: usize,
     /// Floats from a frequency to the next.
     pub(crate) frequency_stride: usize,
@@ -67,6 +68,7 @@ pub(crate) struct InputJob {
     pub(crate) maps: Maps,
     pub(crate) grid: TileGrid,
     pub(crate) tiles: Range<usize>,
+    pub(crate) slots: Slots,
     pub(crate) spectrum: Spectrum,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct InputJob {
 pub(crate) struct OutputJob {
     pub(crate) spectrum: Spectrum,
     pub(crate) tiles: Range<usize>,
+    pub(crate) slots: Slots,
     pub(crate) grid: TileGrid,
     /// One for each channel of the map.
     pub(crate) bias: *const f32,
@@ -101,15 +104,15 @@ pub(crate) unsafe fn input<S: Simd, T: Transform>(job: &InputJob) {
     let [columns, rows] = &mut scratch;
     let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
     let mut previous: *mut f32 = ptr::null_mut();
-    for (slot, tile) in job.tiles.clone().enumerate() {
+    for tile in job.tiles.clone() {
         let (image, row, column) = job.grid.place(tile);
         let offset = image * layout.image_stride
             + (row * T::M + T::OFFSET) * row_stride
             + (column * T::M + T::OFFSET) * pixel_stride;
         // SAFETY: the tile lies in the frame, and its slot in the spectrum.
         let (from, to) = unsafe {
-            let slot = slot * job.spectrum.slot_stride;
-            (job.maps.start.add(offset).cast_const(), job.spectrum.start.add(slot))
+            let slot = job.slots.of(tile) * job.spectrum.slot_stride;
+            (job.maps.start.wrapping_add(offset).cast_const(), job.spectrum.start.add(slot))
         };
         for c in (0..layout.channels).step_by(S::LANES) {
             // The next line of channels, or the first of the next tile.
@@ -218,7 +221,7 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
     let [columns, rows] = &mut scratch;
     let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
     let mut previous: Option<Results> = None;
-    for (slot, tile) in job.tiles.clone().enumerate() {
+    for tile in job.tiles.clone() {
         let (image, row, column) = job.grid.place(tile);
         let results = Results {
             to: ptr::null_mut(),
@@ -230,11 +233,13 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
             continue;
         }
         // SAFETY: the tile has an output, so that its first one lies in the map.
+        let slot = job.slots.of(tile) * slot_stride;
         let (from, to) = unsafe {
-            let slot = slot * slot_stride;
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
             (job.spectrum.start.add(slot).cast_const(), to)
         };
+        let next =
+            (job.slots.of((tile + 1).min(job.tiles.end - 1)) * slot_stride).wrapping_sub(slot);
         for c in (0..layout.channels).step_by(S::LANES) {
             if c % LINE == 0 {
                 let ahead = if c + LINE < layout.channels { c + LINE } else { side * pixel_stride };
@@ -252,7 +257,8 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
                     let from = from.add(i * frequency_stride + c);
                     if c % LINE == 0 {
                         // The next line of channels, or the first of the next tile.
-                        let ahead = if c + LINE < layout.channels { LINE } else { slot_stride - c };
+                        let ahead =
+                            if c + LINE < layout.channels { LINE } else { next.wrapping_sub(c) };
                         for j in 0..T::A {
                             let row = j * T::A * frequency_stride;
                             S::prefetch(from.wrapping_add(row + ahead));

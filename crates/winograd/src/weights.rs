@@ -9,6 +9,7 @@ use crate::{
     kind::TileKind,
     microkernel::PANEL,
     network::ConvLayer,
+    strassen,
     team::Team,
     transform::MAX_SIDE,
 };
@@ -20,35 +21,83 @@ pub(crate) fn transform(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) -
     let panels = layer.out_channels.div_ceil(PANEL);
     let frequencies = kind.products().pow(2);
     let buffer = Buffer::new(frequencies * panels * in_channels * PANEL);
+    for_each_panel(threads, panels, |panel| {
+        for c in 0..layer.in_channels {
+            let spectra = spectra(layer, kind, panel, c);
+            for frequency in 0..frequencies {
+                let values = spectra.each_ref().map(|spectrum| spectrum[frequency] as f32);
+                let at = ((frequency * panels + panel) * in_channels + c) * PANEL;
+                // SAFETY: within the buffer, and in a panel that no other thread takes.
+                unsafe { write(&buffer, at, values) }
+            }
+        }
+    });
+    buffer
+}
+
+/// The right factors of [Strassen's algorithm](crate::strassen) in the frequency domain,
+/// `[frequency][panel of a half][product][in_channel of a half][PANEL]`.
+pub(crate) fn strassen(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) -> Buffer {
+    let half = layer.in_channels / 2;
+    let panels = layer.out_channels / 2 / PANEL;
+    let frequencies = kind.products().pow(2);
+    let buffer = Buffer::new(frequencies * panels * strassen::PRODUCTS * half * PANEL);
+    for_each_panel(threads, panels, |panel| {
+        for c in 0..half {
+            let of = |c: usize| [panel, panels + panel].map(|panel| spectra(layer, kind, panel, c));
+            let (upper, lower) = (of(c), of(half + c));
+            for frequency in 0..frequencies {
+                let mut products = [[0.0; PANEL]; strassen::PRODUCTS];
+                for lane in 0..PANEL {
+                    let row = |half: &[Spectra; 2]| half.each_ref().map(|s| s[lane][frequency]);
+                    let right = strassen::right([row(&upper), row(&lower)]);
+                    for (values, value) in products.iter_mut().zip(right) {
+                        values[lane] = value as f32;
+                    }
+                }
+                for (index, values) in products.into_iter().enumerate() {
+                    let product = (frequency * panels + panel) * strassen::PRODUCTS + index;
+                    // SAFETY: as above.
+                    unsafe { write(&buffer, (product * half + c) * PANEL, values) }
+                }
+            }
+        }
+    });
+    buffer
+}
+
+/// The frequencies of one input channel and each output channel of a panel.
+type Spectra = [[f64; MAX_SIDE * MAX_SIDE]; PANEL];
+
+fn spectra(layer: &ConvLayer<'_>, kind: TileKind, panel: usize, c: usize) -> Spectra {
+    let mut spectra = [[0.0; MAX_SIDE * MAX_SIDE]; PANEL];
+    let channels = panel * PANEL..layer.out_channels.min((panel + 1) * PANEL);
+    for (spectrum, o) in spectra.iter_mut().zip(channels) {
+        let at = (o * layer.in_channels + c) * 9;
+        let kernel = layer.weight[at..at + 9].try_into().expect("nine weights");
+        kind.weights(kernel, spectrum);
+    }
+    spectra
+}
+
+/// Calls `work` for each panel, on some threads.
+fn for_each_panel(threads: usize, panels: usize, work: impl Fn(usize) + Sync) {
     Team::run(threads, |member| {
         loop {
             let panel = member.take();
             if panel >= panels {
                 break;
             }
-            let channels = panel * PANEL..layer.out_channels.min((panel + 1) * PANEL);
-            for c in 0..layer.in_channels {
-                let mut lanes = [[0.0f32; PANEL]; MAX_SIDE * MAX_SIDE];
-                for (lane, o) in channels.clone().enumerate() {
-                    let at = (o * layer.in_channels + c) * 9;
-                    let kernel = layer.weight[at..at + 9].try_into().expect("nine weights");
-                    let mut spectrum = [0.0; MAX_SIDE * MAX_SIDE];
-                    kind.weights(kernel, &mut spectrum);
-                    for (values, value) in lanes.iter_mut().zip(spectrum) {
-                        values[lane] = value;
-                    }
-                }
-                for (frequency, values) in lanes.iter().enumerate().take(frequencies) {
-                    let at = ((frequency * panels + panel) * in_channels + c) * PANEL;
-                    // SAFETY: within the buffer, and in a panel that no other thread takes.
-                    unsafe {
-                        buffer.pointer().add(at).copy_from_nonoverlapping(values.as_ptr(), PANEL);
-                    }
-                }
-            }
+            work(panel);
         }
     });
-    buffer
+}
+
+/// # Safety
+/// The buffer has room from `at` on, which no other thread touches.
+unsafe fn write(buffer: &Buffer, at: usize, values: [f32; PANEL]) {
+    // SAFETY: the caller's promise.
+    unsafe { buffer.pointer().add(at).copy_from_nonoverlapping(values.as_ptr(), PANEL) }
 }
 
 /// The first layer's weights, `[panel][row][column][in_channel][PANEL]`.

@@ -1,5 +1,7 @@
 //! The same features to the last bit, whatever the batch and the threads.
 
+use proptest::{prelude::*, sample::select};
+
 use super::*;
 
 /// Layers of every kind of step: large maps, small ones, and shared weights.
@@ -70,4 +72,51 @@ fn a_network_can_be_used_again() {
     other.iter_mut().for_each(|v| *v = 3.0 - *v);
     assert_ne!(case.forward(&mut network, &other), first);
     assert_eq!(case.forward(&mut network, &case.images), first);
+}
+
+/// Pairs of tiles, of images of an odd number of tiles.
+#[test]
+fn pairs_of_tiles() {
+    let channels = [(256, false), (256, true), (256, false)];
+    let mut case = Case::random(6, (20, 22), &channels, 5);
+    case.images.iter_mut().for_each(|v| *v *= 100.0);
+    let network = case.network(Isa::detect(), Accuracy::Fast, None, 1, 1);
+    assert!(network.plan().layers.iter().any(|layer| layer.strassen));
+    check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 3]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// One thread takes an image through the early layers in bands of rows, two threads take a single
+    /// image layer by layer.
+    #[test]
+    fn bands_of_rows(
+        seed: u64,
+        height in 3usize..300,
+        more in 0usize..8,
+        pools: [bool; 4],
+        kind in select(TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect::<Vec<_>>()),
+        strassen: bool,
+    ) {
+        let width = ((1usize << 20) / (32 * 4) / (height + 2) + more).max(8);
+        let mut room = height.min(width);
+        let channels = [32, 32, 48, 16].into_iter().zip(pools).map(|(channels, pool)| {
+            let pool = pool && room >= 2;
+            room /= if pool { 2 } else { 1 };
+            (channels, pool)
+        });
+        let channels: Vec<_> = channels.chain([(16, false)]).collect();
+        let mut case = Case::random(seed, (height, width), &channels, 1);
+        case.strassen = strassen;
+        let features = |threads| {
+            let isa = Isa::detect();
+            let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, threads);
+            let image = case.images.clone();
+            // Again, so that windows hold the end of an image.
+            case.forward(&mut network, &image);
+            case.forward(&mut network, &image)
+        };
+        prop_assert_eq!(features(1), features(2));
+    }
 }

@@ -85,6 +85,26 @@ proptest! {
         check(&case, isa, kind, threads, 1.0);
     }
 
+    /// Images of even and odd numbers of tiles, down to one.
+    #[test]
+    fn strassen_on_any_shape(
+        seed: u64,
+        height in 2usize..24,
+        width in 2usize..24,
+        inputs in select(vec![32usize, 64, 96]),
+        outputs in select(vec![32usize, 64]),
+        pool: bool,
+        n in 1usize..4,
+        threads in 1usize..5,
+        kind in select(kinds()),
+        isa in select(instruction_sets()),
+    ) {
+        let channels = [(inputs, false), (outputs, pool)];
+        let mut case = Case::random(seed, (height, width), &channels, n);
+        case.strassen = true;
+        check(&case, isa, kind, threads, 3.0);
+    }
+
     #[test]
     fn a_fused_pool_is_the_pool_of_the_plain_layer(
         seed: u64,

@@ -73,6 +73,8 @@ struct Case {
     height: usize,
     width: usize,
     images: Vec<f32>,
+    /// Tiles are paired in layers of a given kind whose channels allow it.
+    strassen: bool,
 }
 
 impl Case {
@@ -94,7 +96,7 @@ impl Case {
             })
             .collect();
         let images = (0..n * 3 * height * width).map(|_| random.random_range(-1.0..1.0)).collect();
-        Case { layers, height, width, images }
+        Case { layers, height, width, images, strassen: false }
     }
 
     fn image(&self) -> usize {
@@ -117,6 +119,8 @@ impl Case {
         if let Some(kind) = kind {
             for layer in &mut plan.layers[1..] {
                 layer.method = Method::Winograd(kind);
+                layer.strassen = self.strassen
+                    && [layer.in_channels, layer.out_channels].iter().all(|c| c % 32 == 0);
             }
         }
         Network::with_plan(&layers, &config, isa, plan)

@@ -5,15 +5,25 @@ use crate::{plan::tile_kind, schedule::Portions};
 
 #[test]
 fn exact_uses_small_tiles_only() {
-    for (channels, largest) in [(64, 6), (128, 6), (256, 4), (512, 4)] {
-        for height in 1..60 {
-            for width in 1..60 {
-                let kind = tile_kind(channels, (height, width), false, Accuracy::Exact);
-                assert!(kind.outputs() <= largest, "{kind} for {channels} channels");
-                assert_eq!(kind == TileKind::Z3, (height, width) == (3, 3));
-            }
+    for height in 1..60 {
+        for width in 1..60 {
+            let kind = tile_kind((height, width), false, Accuracy::Exact);
+            assert!(kind.outputs() <= 6, "{kind}");
+            assert_eq!(kind == TileKind::Z3, (height, width) == (3, 3));
         }
     }
+}
+
+#[test]
+fn tiles_are_paired_where_it_pays_and_is_allowed() {
+    let paired = |accuracy, side: usize| {
+        let case = Case::random(0, (side, side), &[(256, false), (256, false), (128, false)], 1);
+        let network = case.network(Isa::detect(), accuracy, None, 1, 1);
+        network.plan().layers.iter().map(|layer| layer.strassen).collect::<Vec<_>>()
+    };
+    assert_eq!(paired(Accuracy::Fast, 12), [false, true, false]);
+    assert_eq!(paired(Accuracy::Fast, 6), [false; 3], "a map of one tile");
+    assert_eq!(paired(Accuracy::Exact, 12), [false; 3]);
 }
 
 #[test]
@@ -48,7 +58,7 @@ fn portions_fit_the_memory_planned_for_them() {
 fn a_plan_names_its_numerics() {
     let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
-    assert_eq!(network.plan().numerics(), "winograd2-exact");
+    assert_eq!(network.plan().numerics(), "winograd3-exact");
     assert_eq!(network.output_shape(), (20, 16, 24));
     assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:direct 16-20@16x24:F6");
 }

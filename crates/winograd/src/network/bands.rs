@@ -1,0 +1,147 @@
+//! One image through the early layers, a band of rows at a time.
+//!
+//! A layer computes a band as soon as the layer before has the rows that it reads, and so on back to
+//! the image. Of a map between two layers there is only a window that moves down it, small enough
+//! for the second-level cache, where a whole map would have to be written to memory and read again.
+//!
+//! ```text
+//! map of a layer        ░░░ gone   ▓▓▓ in the window   ··· to come
+//!   rows 0 …            ░░░░░░░░
+//!   last two of before  ▓▓▓▓▓▓▓▓   read again by the tiles below
+//!   the band            ▓▓▓▓▓▓▓▓
+//!   computed beyond it  ▓▓▓▓▓▓▓▓
+//!                       ········
+//! ```
+
+#![allow(unsafe_code)] // Runs layers.
+
+use std::ops::Range;
+
+use super::Network;
+use crate::{
+    activation::Window,
+    clock::Clock,
+    layer::{Layer, Workplace},
+    schedule::Stage,
+    team::Member,
+};
+
+/// The way of one image through a banded stage, for one thread.
+pub(super) struct Bands<'a> {
+    network: &'a Network,
+    crew: Member<'a>,
+    layers: Range<usize>,
+    image: *const f32,
+    /// Where the last layer's map lies among those of its layer.
+    to: usize,
+    /// Where the maps before a separate pool do.
+    slot: usize,
+    /// Onto the maps of all layers but the last.
+    windows: Vec<Window>,
+    /// Rows of each layer that are computed, before its pool.
+    done: Vec<usize>,
+}
+
+impl<'a> Bands<'a> {
+    /// For an image whose features go to place `to` of the last layer's maps.
+    ///
+    /// # Safety
+    /// As [`Network::through`], for a crew of one and the network's first stage.
+    pub(super) unsafe fn new(
+        network: &'a Network,
+        crew: Member<'a>,
+        stage: &Stage,
+        image: *const f32,
+        to: usize,
+    ) -> Bands<'a> {
+        let layers = stage.layers.clone();
+        let windows = layers.clone().zip(network.layers.windows(2)).take(layers.len() - 1);
+        let windows = windows
+            .map(|(layer, pair)| {
+                let rows = window_rows(&pair[0], &pair[1]);
+                let mut window = network.maps[layer].window(crew.index, rows);
+                // SAFETY: the caller's promise. The border above the map.
+                unsafe { window.clear(0..1) }
+                window
+            })
+            .collect();
+        let done = vec![0; layers.len()];
+        let slot = stage.slot(crew.index);
+        Bands { network, crew, layers, image, to, slot, windows, done }
+    }
+
+    /// Computes the last layer's map.
+    ///
+    /// # Safety
+    /// As [`new`](Self::new).
+    pub(super) unsafe fn run(&mut self, clock: &mut Clock) {
+        let last = self.layers.end - 1;
+        // SAFETY: passed on.
+        unsafe { self.up_to(last, self.network.plan.layers[last].height, clock) }
+    }
+
+    /// Computes a layer up to a row before its pool.
+    ///
+    /// # Safety
+    /// As [`new`](Self::new).
+    unsafe fn up_to(&mut self, layer: usize, until: usize, clock: &mut Clock) {
+        let network = self.network;
+        let of = &network.layers[layer];
+        let height = network.plan.layers[layer].height;
+        while self.done[layer] < until {
+            let rows = self.done[layer]..height.min(self.done[layer] + of.band());
+            // SAFETY: passed on. The band's tiles read the window's rows that the layer before has
+            // computed up to now, and the border, which is cleared once all are.
+            unsafe {
+                if layer > 0 {
+                    self.read_up_to(layer, rows.clone(), clock);
+                }
+                let place = Workplace {
+                    images: self.image,
+                    from: layer.checked_sub(1).map(|before| self.windows[before].maps()),
+                    to: match self.windows.get(layer) {
+                        Some(window) => window.maps(),
+                        None => network.maps[layer].maps(self.to..self.to + 1),
+                    },
+                    unpooled: network.unpooled[layer]
+                        .as_ref()
+                        .map(|maps| maps.maps(self.slot..self.slot + 1)),
+                    own: &network.own[self.crew.index],
+                    shared: None,
+                };
+                of.run(self.crew, &place, 1, rows.clone(), clock);
+            }
+            self.crew.wait();
+            self.done[layer] = rows.end;
+        }
+    }
+
+    /// Has the layer before compute what a band reads.
+    ///
+    /// # Safety
+    /// As [`new`](Self::new).
+    unsafe fn read_up_to(&mut self, layer: usize, band: Range<usize>, clock: &mut Clock) {
+        let before = layer - 1;
+        let source = &self.network.plan.layers[before];
+        let pool = if source.max_pool { 2 } else { 1 };
+        let end =
+            band.start + window_rows(&self.network.layers[before], &self.network.layers[layer]);
+        // Row `y` of a map is row `y + 1` of its frame, and the first that the band reads is that
+        // above its own.
+        let written = self.done[before] / pool + 1;
+        // SAFETY: passed on; nobody else has this window.
+        unsafe {
+            self.windows[before].slide(band.start, written, end);
+            self.up_to(before, source.height.min((band.end + 1) * pool), clock);
+            if self.done[before] == source.height {
+                self.windows[before].clear(source.height / pool + 1..end);
+            }
+        }
+    }
+}
+
+/// Rows of a window onto the map between two layers: what a band of the second reads, and what the
+/// first computes beyond it.
+pub(super) fn window_rows(first: &Layer, second: &Layer) -> usize {
+    second.band() + 2 + first.band()
+}

@@ -1,0 +1,111 @@
+//! Where the tiles of a block lie in the frequency domain.
+//!
+//! Tiles are numbered image by image, row by row. Without [Strassen's algorithm](crate::strassen)
+//! they lie in this order. With it, a tile and the next of its image are a pair: the upper ones of
+//! the pairs come first, in order; then the single tiles, the last ones of images of an odd number
+//! of tiles; then the lower ones of the pairs; then room for the lower ones that single tiles do not
+//! have, so that the products need not treat them apart.
+//!
+//! ```text
+//! tiles of two images    0 1 2 3 4   5 6 7 8 9
+//! slots                  0 2 5 7 | 4 9 | 1 3 6 8 | _ _
+//! ```
+
+use std::ops::Range;
+
+/// How the tiles of some images are numbered, and paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pairing {
+    /// Tiles of an image.
+    pub(crate) per_image: usize,
+    /// Tiles of an image are multiplied in pairs.
+    pub(crate) paired: bool,
+}
+
+/// A block of tiles, which ends between two pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slots {
+    pairing: Pairing,
+    first: usize,
+    end: usize,
+}
+
+impl Pairing {
+    /// Pairs and single tiles of an image; each of them takes a row of the products.
+    pub(crate) fn rows(self) -> usize {
+        if self.paired { self.per_image.div_ceil(2) } else { self.per_image }
+    }
+
+    /// Slots for so many rows.
+    pub(crate) fn slots(self, rows: usize) -> usize {
+        if self.paired { 2 * rows } else { rows }
+    }
+
+    /// The first tile of a row.
+    fn tile(self, row: usize) -> usize {
+        let (image, rest) = (row / self.rows(), row % self.rows());
+        image * self.per_image + if self.paired { 2 * rest } else { rest }
+    }
+
+    /// Pairs that begin before a tile, and single tiles before it.
+    fn before(self, tile: usize) -> (usize, usize) {
+        if !self.paired {
+            return (0, tile);
+        }
+        let (image, rest) = (tile / self.per_image, tile % self.per_image);
+        let single = image * (self.per_image % 2);
+        (image * (self.per_image / 2) + rest / 2, single)
+    }
+
+    /// Block `index` of so many, of nearly equal size, of tiles that begin and end between pairs.
+    pub(crate) fn block(self, tiles: &Range<usize>, index: usize, blocks: usize) -> Slots {
+        let row = |tile: usize| {
+            let (pairs, singles) = self.before(tile);
+            pairs + singles
+        };
+        let (first, end) = (row(tiles.start), row(tiles.end));
+        let tile = |index: usize| self.tile(first + index * (end - first) / blocks);
+        Slots { pairing: self, first: tile(index), end: tile(index + 1) }
+    }
+}
+
+impl Slots {
+    /// The tiles of the block.
+    pub(crate) fn tiles(&self) -> Range<usize> {
+        self.first..self.end
+    }
+
+    /// Pairs of tiles, and single ones.
+    pub(crate) fn pairs_and_singles(&self) -> (usize, usize) {
+        let (first, end) = (self.pairing.before(self.first), self.pairing.before(self.end));
+        (end.0 - first.0, end.1 - first.1)
+    }
+
+    /// Rows of the products: a pair takes one, a single tile another.
+    pub(crate) fn rows(&self) -> usize {
+        let (pairs, singles) = self.pairs_and_singles();
+        pairs + singles
+    }
+
+    /// Slots of the block, those without a tile among them.
+    pub(crate) fn len(&self) -> usize {
+        self.pairing.slots(self.rows())
+    }
+
+    /// The slot of a tile of the block.
+    #[inline(always)]
+    pub(crate) fn of(&self, tile: usize) -> usize {
+        let Pairing { per_image, paired } = self.pairing;
+        if !paired {
+            return tile - self.first;
+        }
+        let (first_pair, first_single) = self.pairing.before(self.first);
+        let (image, rest) = (tile / per_image, tile % per_image);
+        let (pairs, singles) = self.pairs_and_singles();
+        if rest + 1 == per_image && per_image % 2 == 1 {
+            return pairs + image * (per_image % 2) - first_single;
+        }
+        let pair = image * (per_image / 2) + rest / 2 - first_pair;
+        if rest.is_multiple_of(2) { pair } else { pairs + singles + pair }
+    }
+}

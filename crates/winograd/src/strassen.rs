@@ -1,0 +1,149 @@
+//! Strassen's algorithm, one level: the product of two matrices of 2 × 2 blocks from seven products of
+//! blocks, where the definition takes eight.
+//!
+//! The left matrix holds the pairs of tiles of one frequency: the upper tiles of the pairs above the
+//! lower ones, the first half of the input channels beside the second. The right one holds the
+//! weights: halves of the input channels above each other, halves of the output channels side by
+//! side. With `A`, `B` and `C = A B` in blocks,
+//!
+//! | product | left | right | part of |
+//! |---|---|---|---|
+//! | P1 | A11 + A22 | B11 + B22 | C11, C22 |
+//! | P3 | A11 | B12 − B22 | C12, C22 |
+//! | P4 | A22 | B21 − B11 | C11, C21 |
+//! | P5 | A11 + A12 | B22 | −C11, C12 |
+//! | P7 | A12 − A22 | B21 + B22 | C11 |
+//! | P2 | A21 + A22 | B11 | C21, −C22 |
+//! | P6 | A21 − A11 | B11 + B12 | C22 |
+//!
+//! (V. Strassen, Gaussian elimination is not optimal, 1969; his numbers.) The right factors are
+//! computed with the weights, once. The left ones are sums of a few rows, and each product is added
+//! to its parts as it leaves the registers.
+//!
+//! A single tile has no lower row: A21 and A22 are zero, and P1, P3, P5 and P7 remain, which are as
+//! many multiplications as the definition takes.
+
+#![allow(unsafe_code)] // Kernels on raw pointers.
+
+use crate::{
+    activation::PIXEL_PAD,
+    microkernel::{PANEL, Panel, Target, Update},
+    product::{Factors, multiply},
+    simd::Simd,
+};
+
+/// Products of blocks.
+pub(crate) const PRODUCTS: usize = 7;
+
+/// A right factor of the product `index`, in the order of the table, from the four blocks
+/// `[[B11, B12], [B21, B22]]`.
+pub(crate) fn right([[b11, b12], [b21, b22]]: [[f64; 2]; 2]) -> [f64; PRODUCTS] {
+    [b11 + b22, b12 - b22, b21 - b11, b22, b21 + b22, b11, b11 + b12]
+}
+
+/// Left factors that have to be computed.
+const SUMS: usize = 5;
+
+/// Floats for the left factors of so many rows.
+pub(crate) fn sums_len(rows: usize, in_channels: usize) -> usize {
+    SUMS * rows * (in_channels / 2 + PIXEL_PAD)
+}
+
+/// One frequency, some panels of either half.
+pub(crate) struct StrassenJob {
+    pub(crate) pairs: usize,
+    pub(crate) singles: usize,
+    /// Channels, multiples of `2 * PANEL`.
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
+    /// Panels of the first half of the output channels to compute, and of the second.
+    pub(crate) panels: std::ops::Range<usize>,
+    /// Transformed tiles, `[slot][in_channels]`, `v_stride` apart.
+    pub(crate) v: *const f32,
+    pub(crate) v_stride: usize,
+    /// Right factors, `[panel of a half][product][half of the in_channels][PANEL]`.
+    pub(crate) u: *const f32,
+    /// Products, `[slot][out_channels]`, `m_stride` apart.
+    pub(crate) m: *mut f32,
+    pub(crate) m_stride: usize,
+    /// Room for [`sums_len`] floats.
+    pub(crate) sums: *mut f32,
+}
+
+/// Multiplies the job's panels.
+///
+/// # Safety
+/// The instruction set of `S` and `P` is present, the pointers hold what their comments say, `m` and
+/// `sums` do not overlap the others, and no other thread touches the sums or the job's panels of
+/// `m`, or writes `v`.
+#[inline(always)]
+pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &StrassenJob) {
+    use Update::{Add, Set, Subtract};
+    let rows = job.pairs + job.singles;
+    let (half, half_out) = (job.in_channels / 2, job.out_channels / 2);
+    let (stride, v_stride, m_stride) = (half + PIXEL_PAD, job.v_stride, job.m_stride);
+    // SAFETY: the rows of the tiles, of the sums and of the results, by the caller's promise.
+    unsafe {
+        let (upper, lower) = (job.v, job.v.add(rows * v_stride));
+        let sum = |index: usize| job.sums.add(index * rows * stride);
+        left::<S>(job);
+        let c11 = job.m;
+        let c12 = c11.add(half_out);
+        let c21 = c11.add(rows * m_stride);
+        let c22 = c21.add(half_out);
+        let to = |start: *mut f32, update| Target { start, update };
+        for panel in job.panels.clone() {
+            let factors = |index: usize, rows: usize, a: *const f32, a_stride: usize| Factors {
+                rows,
+                depth: half,
+                a,
+                a_stride,
+                b: job.u.add((panel * PRODUCTS + index) * half * PANEL),
+                column: panel * PANEL,
+                c_stride: m_stride,
+            };
+            let all = |index, a, a_stride| factors(index, rows, a, a_stride);
+            let paired = |index, a, a_stride| factors(index, job.pairs, a, a_stride);
+            multiply::<P>(&all(0, sum(0), stride), &[to(c11, Set), to(c22, Set)]);
+            multiply::<P>(&all(1, upper, v_stride), &[to(c12, Set), to(c22, Add)]);
+            multiply::<P>(&paired(2, lower.add(half), v_stride), &[to(c11, Add), to(c21, Set)]);
+            multiply::<P>(&all(3, sum(1), stride), &[to(c11, Subtract), to(c12, Add)]);
+            multiply::<P>(&all(4, sum(2), stride), &[to(c11, Add)]);
+            multiply::<P>(&paired(5, sum(3), stride), &[to(c21, Add), to(c22, Subtract)]);
+            multiply::<P>(&paired(6, sum(4), stride), &[to(c22, Add)]);
+        }
+    }
+}
+
+/// Computes the left factors that are sums: of P1, P5 and P7 for all rows, of P2 and P6 for the pairs.
+///
+/// # Safety
+/// As [`strassen`].
+#[inline(always)]
+unsafe fn left<S: Simd>(job: &StrassenJob) {
+    let rows = job.pairs + job.singles;
+    let half = job.in_channels / 2;
+    let stride = half + PIXEL_PAD;
+    // SAFETY: the rows of the tiles and of the sums; half of the channels is a multiple of `LANES`.
+    unsafe {
+        for row in 0..rows {
+            let upper = job.v.add(row * job.v_stride);
+            let lower = job.v.add((rows + row) * job.v_stride);
+            let sums = [0, 1, 2, 3, 4].map(|index| job.sums.add((index * rows + row) * stride));
+            for c in (0..half).step_by(S::LANES) {
+                let (a11, a12) = (S::load(upper.add(c)), S::load(upper.add(half + c)));
+                a11.add(a12).store(sums[1].add(c));
+                if row < job.pairs {
+                    let (a21, a22) = (S::load(lower.add(c)), S::load(lower.add(half + c)));
+                    a11.add(a22).store(sums[0].add(c));
+                    a12.sub(a22).store(sums[2].add(c));
+                    a21.add(a22).store(sums[3].add(c));
+                    a21.sub(a11).store(sums[4].add(c));
+                } else {
+                    a11.store(sums[0].add(c));
+                    a12.store(sums[2].add(c));
+                }
+            }
+        }
+    }
+}
