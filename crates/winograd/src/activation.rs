@@ -49,9 +49,11 @@ impl MapLayout {
     }
 }
 
-/// Feature maps of one or more images, or, in the same memory, windows of some rows of maps.
+/// Feature maps of one or more images, and windows onto such maps. They share no memory: the borders
+/// of the maps must stay zero.
 pub(crate) struct Activation {
-    buffer: Buffer,
+    maps: Buffer,
+    windows: Buffer,
     layout: MapLayout,
 }
 
@@ -66,8 +68,11 @@ pub(crate) struct Maps {
 impl Activation {
     /// Room for so many images' maps, and for so many windows of `rows` rows.
     pub(crate) fn new(images: usize, windows: usize, rows: usize, layout: MapLayout) -> Activation {
-        let len = (images * layout.image_stride).max(windows * rows * layout.row_stride);
-        Activation { buffer: Buffer::new(len), layout }
+        Activation {
+            maps: Buffer::new(images * layout.image_stride),
+            windows: Buffer::new(windows * rows * layout.row_stride),
+            layout,
+        }
     }
 
     /// The maps of these images.
@@ -76,9 +81,9 @@ impl Activation {
     /// If there is no room for them.
     pub(crate) fn maps(&self, images: Range<usize>) -> Maps {
         let MapLayout { image_stride, .. } = self.layout;
-        assert!(!images.is_empty() && images.end * image_stride <= self.buffer.len());
+        assert!(!images.is_empty() && images.end * image_stride <= self.maps.len());
         // SAFETY: within the buffer, by the assertion.
-        let start = unsafe { self.buffer.pointer().add(images.start * image_stride) };
+        let start = unsafe { self.maps.pointer().add(images.start * image_stride) };
         Maps { start, layout: self.layout }
     }
 
@@ -89,14 +94,14 @@ impl Activation {
     /// If there is no room for it.
     pub(crate) fn window(&self, index: usize, rows: usize) -> Window {
         let len = rows * self.layout.row_stride;
-        assert!((index + 1) * len <= self.buffer.len());
+        assert!((index + 1) * len <= self.windows.len());
         // SAFETY: within the buffer, by the assertion.
-        let start = unsafe { self.buffer.pointer().add(index * len) };
+        let start = unsafe { self.windows.pointer().add(index * len) };
         Window { start, rows, top: 0, layout: self.layout }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.buffer.bytes()
+        self.maps.bytes() + self.windows.bytes()
     }
 }
 

@@ -205,8 +205,8 @@ impl Layer {
         // SAFETY: the caller's promise.
         unsafe {
             match &self.method {
-                Method::Direct { height, width, weights } => {
-                    self.direct(member, place, (*height, *width), weights, to, images, rows);
+                Method::Direct { weights, .. } => {
+                    self.direct(member, place, weights, to, images, rows);
                     clock.lap(self.index, Part::Products);
                 }
                 Method::Winograd(winograd) => {
@@ -240,13 +240,13 @@ impl Layer {
         &self,
         member: Member<'_>,
         place: &Workplace<'_>,
-        (height, width): (usize, usize),
         weights: &Buffer,
         to: Maps,
         images: usize,
         rows: Range<usize>,
     ) {
         let strips = rows.len().div_ceil(STRIP);
+        let MapLayout { height, width, image_stride, .. } = to.layout;
         loop {
             let item = member.take();
             if item >= images * strips {
@@ -262,7 +262,7 @@ impl Layer {
                     lines: place.own.pointer(),
                     weights: weights.pointer(),
                     bias: self.bias.pointer(),
-                    maps: Maps { start: to.start.add(image * to.layout.image_stride), ..to },
+                    maps: Maps { start: to.start.wrapping_add(image * image_stride), ..to },
                     window_rows: 3,
                     row_taps: 3 * IMAGE_CHANNELS,
                 };

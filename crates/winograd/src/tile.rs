@@ -232,14 +232,14 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
         if results.rows == 0 || results.columns == 0 {
             continue;
         }
-        // SAFETY: the tile has an output, so that its first one lies in the map.
         let slot = job.slots.of(tile) * slot_stride;
+        let last = job.tiles.end - 1;
+        let next = (job.slots.of(last.min(tile + 1)) * slot_stride).wrapping_sub(slot);
+        // SAFETY: the tile has an output, so that its first one lies in the map.
         let (from, to) = unsafe {
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
             (job.spectrum.start.add(slot).cast_const(), to)
         };
-        let next =
-            (job.slots.of((tile + 1).min(job.tiles.end - 1)) * slot_stride).wrapping_sub(slot);
         for c in (0..layout.channels).step_by(S::LANES) {
             if c % LINE == 0 {
                 let ahead = if c + LINE < layout.channels { c + LINE } else { side * pixel_stride };
