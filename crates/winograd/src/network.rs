@@ -255,19 +255,26 @@ impl Network {
         let last = self.layers.len() - 1;
         let schedule = Schedule::new(&self.plan, images, member.team_size());
         for stages in schedule.runs() {
-            let alone = Team::solo();
-            let (crew, range) = if stages[0].apart {
-                (alone.member(member.index), schedule.share(member.index))
-            } else {
-                (member, 0..images)
-            };
             // SAFETY: members apart have images of their own, and maps of their own within the
             // run; what enters or leaves it lies at the image's place in the chunk.
-            unsafe { self.through(crew, stages, range.clone(), range.start, pass, clock) }
-            if stages[0].apart {
-                member.wait();
-                clock.lap(stages[stages.len() - 1].layers.end - 1, Part::Wait);
+            let mut through = |crew: Member<'_>, range: Range<usize>| unsafe {
+                self.through(crew, stages, range.clone(), range.start, pass, clock);
+            };
+            if !stages[0].apart {
+                through(member, 0..images);
+                continue;
             }
+            let alone = Team::solo();
+            let alone = alone.member(member.index);
+            if stages[0].early {
+                while let Some(image) = Some(member.take()).filter(|&image| image < images) {
+                    through(alone, image..image + 1);
+                }
+            } else {
+                through(alone, schedule.share(member.index));
+            }
+            member.wait();
+            clock.lap(stages[stages.len() - 1].layers.end - 1, Part::Wait);
         }
         // SAFETY: the caller's promise.
         unsafe { self.write_features(member, pass.output, images) }

@@ -30,7 +30,11 @@ pub(crate) struct Stage {
     pub(crate) layers: Range<usize>,
     /// Images that go through the stage at a time.
     pub(crate) images: usize,
-    /// Each thread takes images of its own, and does not meet the others.
+    /// Among the first, with maps larger than weights.
+    pub(crate) early: bool,
+    /// Each thread takes images of its own, and does not meet the others: one by one in the early
+    /// stages, where a thread that is held up can take fewer; an equal share of them in the late
+    /// ones, to read the weights once.
     pub(crate) apart: bool,
     /// The layers take turns, some rows at a time, instead of one after the other.
     pub(crate) banded: bool,
@@ -97,10 +101,10 @@ impl Schedule {
 
     /// Runs of stages that the threads go through apart, or together. They meet between two runs.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &[Stage]> {
-        self.stages.chunk_by(|a, b| a.apart == b.apart)
+        self.stages.chunk_by(|a, b| a.apart == b.apart && (!a.apart || a.early == b.early))
     }
 
-    /// The images of a member in a run apart.
+    /// The images of a member in a run apart of late stages.
     pub(crate) fn share(&self, member: usize) -> Range<usize> {
         let start = |member: usize| member * self.images / self.threads;
         start(member)..start(member + 1)
@@ -148,7 +152,7 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
         (false, _) => share,
     };
     let banded = early && apart && map > CACHED_MAP;
-    Stage { layers, images: at_a_time, apart, banded }
+    Stage { layers, images: at_a_time, early, apart, banded }
 }
 
 /// How the threads share a layer's tiles.
