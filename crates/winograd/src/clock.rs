@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct LayerTimes {
     /// Transforming inputs.
     pub input: Duration,
-    /// Matrix products, or the direct convolution.
+    /// Matrix products, or all of the first layer.
     pub products: Duration,
     /// Transforming back, with bias, ReLU and pool.
     pub output: Duration,

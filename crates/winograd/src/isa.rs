@@ -6,10 +6,10 @@
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
 use crate::{
-    direct::{DirectJob, direct},
     kind::{TileKind, with_transform},
     pool::{PoolJob, pool},
     product::{ProductJob, product},
+    rows::{RowsJob, rows},
     simd::{Pair, Portable},
     strassen::{StrassenJob, strassen},
     tile::{InputJob, OutputJob, input, output},
@@ -41,7 +41,7 @@ pub(crate) enum Isa {
 /// instruction set that they were taken from.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub(crate) direct: unsafe fn(&DirectJob),
+    pub(crate) rows: unsafe fn(&RowsJob),
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&StrassenJob),
     pub(crate) pool: unsafe fn(&PoolJob),
@@ -113,7 +113,7 @@ macro_rules! entries {
             use super::*;
 
             pub(super) const KERNELS: Kernels = Kernels {
-                direct: direct_entry,
+                rows: rows_entry,
                 product: product_entry,
                 strassen: strassen_entry,
                 pool: pool_entry,
@@ -131,11 +131,11 @@ macro_rules! entries {
             // set among them.
 
             /// # Safety
-            /// That of [`direct`].
+            /// That of [`rows`].
             $(#[$attribute])*
-            unsafe fn direct_entry(job: &DirectJob) {
+            unsafe fn rows_entry(job: &RowsJob) {
                 // SAFETY: see above.
-                unsafe { direct::<$panel>(job) }
+                unsafe { rows::<$panel>(job) }
             }
 
             /// # Safety

@@ -8,7 +8,6 @@ use crate::{
     activation::{MapLayout, Maps, PIXEL_PAD},
     buffer::Buffer,
     clock::{Clock, Part},
-    direct::{DirectJob, IMAGE_CHANNELS, STRIP, lines_len},
     isa::{Isa, Kernels, TileKernels},
     kind::TileKind,
     microkernel::PANEL,
@@ -16,6 +15,7 @@ use crate::{
     plan::LayerPlan,
     pool::PoolJob,
     product::ProductJob,
+    rows::{IMAGE_CHANNELS, RowsJob, STRIP, lines_len},
     schedule::{Portions, SHARED_TILES, own_tiles},
     slots::{Pairing, Slots},
     strassen::{StrassenJob, sums_len},
@@ -38,7 +38,7 @@ pub(crate) struct Layer {
 }
 
 enum Method {
-    Direct { height: usize, width: usize, weights: Buffer },
+    Rows { height: usize, width: usize, weights: Buffer },
     Winograd(Winograd),
 }
 
@@ -105,9 +105,9 @@ impl Layer {
         threads: usize,
     ) -> Layer {
         let (method, fused_pool) = match plan.method {
-            crate::plan::Method::Direct => {
-                let weights = weights::direct(layer);
-                (Method::Direct { height: plan.height, width: plan.width, weights }, false)
+            crate::plan::Method::Rows => {
+                let weights = weights::rows(layer);
+                (Method::Rows { height: plan.height, width: plan.width, weights }, false)
             }
             crate::plan::Method::Winograd(kind) => {
                 let fused_pool = plan.max_pool && kind.outputs().is_multiple_of(2);
@@ -138,7 +138,7 @@ impl Layer {
     /// Bytes of weights and biases.
     pub(crate) fn bytes(&self) -> usize {
         let weights = match &self.method {
-            Method::Direct { weights, .. } => weights,
+            Method::Rows { weights, .. } => weights,
             Method::Winograd(winograd) => &winograd.weights,
         };
         weights.bytes() + self.bias.bytes()
@@ -147,9 +147,7 @@ impl Layer {
     /// What the layer needs for up to `images` images at a time.
     pub(crate) fn scratch(&self, images: usize) -> Scratch {
         match &self.method {
-            Method::Direct { width, .. } => {
-                Scratch { own: lines_len(*width), ..Scratch::default() }
-            }
+            Method::Rows { width, .. } => Scratch { own: lines_len(*width), ..Scratch::default() },
             Method::Winograd(w) => {
                 let frequencies = w.kind.products().pow(2);
                 let own = w.most_rows(images, own_tiles(w.in_channels, w.out_channels));
@@ -173,8 +171,8 @@ impl Layer {
     /// its own, or tiles are paired.
     pub(crate) fn band(&self) -> usize {
         match &self.method {
-            Method::Direct { height, .. } if self.separate_pool => *height,
-            Method::Direct { .. } => STRIP,
+            Method::Rows { height, .. } if self.separate_pool => *height,
+            Method::Rows { .. } => STRIP,
             Method::Winograd(w) => {
                 let whole = self.separate_pool || w.pairing.paired;
                 let rows = own_tiles(w.in_channels, w.out_channels) / w.grid.columns;
@@ -205,8 +203,8 @@ impl Layer {
         // SAFETY: the caller's promise.
         unsafe {
             match &self.method {
-                Method::Direct { weights, .. } => {
-                    self.direct(member, place, weights, to, images, rows);
+                Method::Rows { weights, .. } => {
+                    self.rows(member, place, weights, to, images, rows);
                     clock.lap(self.index, Part::Products);
                 }
                 Method::Winograd(winograd) => {
@@ -236,7 +234,7 @@ impl Layer {
 
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn direct(
+    unsafe fn rows(
         &self,
         member: Member<'_>,
         place: &Workplace<'_>,
@@ -255,7 +253,7 @@ impl Layer {
             let (image, strip) = (item / strips, item % strips);
             // SAFETY: no other member takes this strip, and the lines are this member's own.
             unsafe {
-                let job = DirectJob {
+                let job = RowsJob {
                     image: place.images.add(image * IMAGE_CHANNELS * height * width),
                     rows: rows.start + strip * STRIP
                         ..rows.end.min(rows.start + (strip + 1) * STRIP),
@@ -264,9 +262,9 @@ impl Layer {
                     bias: self.bias.pointer(),
                     maps: Maps { start: to.start.wrapping_add(image * image_stride), ..to },
                     window_rows: 3,
-                    row_taps: 3 * IMAGE_CHANNELS,
+                    channels: IMAGE_CHANNELS,
                 };
-                (self.kernels.direct)(&job);
+                (self.kernels.rows)(&job);
             }
         }
     }

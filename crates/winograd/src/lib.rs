@@ -33,8 +33,9 @@
 //!
 //! In reading order:
 //! - [`points`], [`transform`], [`kind`]: the algorithms;
-//! - [`simd`], [`tile`], [`microkernel`], [`product`], [`direct`], [`pool`]: the kernels, generic
-//!   over the vector, [`isa`], which compiles them for each instruction set, and [`self_check`];
+//! - [`simd`], [`slots`], [`tile`], [`microkernel`], [`product`], [`strassen`], [`rows`], [`pool`]: the
+//!   kernels, generic over the vector, [`isa`], which compiles them for each instruction set, and
+//!   [`self_check`];
 //! - [`buffer`], [`activation`], [`weights`]: the memory;
 //! - [`plan`], [`schedule`], [`team`], [`layer`], [`network`]: which layer does what, on which
 //!   thread.
@@ -45,7 +46,6 @@ mod accuracy;
 mod activation;
 mod buffer;
 mod clock;
-mod direct;
 mod error;
 mod isa;
 mod kind;
@@ -56,6 +56,7 @@ mod plan;
 mod points;
 mod pool;
 mod product;
+mod rows;
 mod schedule;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod self_check;

@@ -15,6 +15,9 @@ pub(crate) trait Panel: Simd {
     /// few enough to stay in registers.
     const ROWS: usize;
 
+    /// The most tiles of a row of the first layer in a register block.
+    const TILES: usize;
+
     /// In how many blocks to take so many rows, one or more.
     fn blocks(rows: usize) -> usize {
         rows.div_ceil(Self::ROWS)
@@ -23,25 +26,29 @@ pub(crate) trait Panel: Simd {
 
 impl Panel for Pair<Portable<8>> {
     const ROWS: usize = 6;
+    const TILES: usize = 1;
 }
 
 /// As [`Avx512`], to test what is common to both where there is no such machine.
 #[cfg(test)]
 impl Panel for Portable<16> {
     const ROWS: usize = 12;
+    const TILES: usize = 4;
 }
 
 /// 6 x 2 sums, two weights and one broadcast value fill 15 of the 16 registers.
 #[cfg(target_arch = "x86_64")]
 impl Panel for Pair<Avx2> {
     const ROWS: usize = 6;
+    const TILES: usize = 1;
 }
 
-/// The processor broadcasts values on their way from memory. More rows fit into the 32 registers, but
-/// did not make it faster.
+/// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values on their way
+/// from memory.
 #[cfg(target_arch = "x86_64")]
 impl Panel for Avx512 {
     const ROWS: usize = 12;
+    const TILES: usize = 4;
 
     /// About eight rows each, which is fastest where there are many.
     fn blocks(rows: usize) -> usize {

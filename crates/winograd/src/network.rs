@@ -17,11 +17,11 @@ use crate::{
     activation::{Activation, CHANNEL_GROUP, MapLayout},
     buffer::Buffer,
     clock::{Clock, LayerTimes, Part},
-    direct::IMAGE_CHANNELS,
     error::Error,
     isa::Isa,
     layer::{Layer, Scratch, Workplace, map_layout},
     plan::Plan,
+    rows::IMAGE_CHANNELS,
     schedule::{Room, Schedule, Stage},
     team::{Member, Team},
 };

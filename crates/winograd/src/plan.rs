@@ -4,8 +4,14 @@
 use std::fmt;
 
 use crate::{
-    accuracy::Accuracy, activation::CHANNEL_GROUP, direct::TAPS, kind::TileKind,
-    network::ConvLayer, network::NetworkConfig, tile::TileGrid,
+    accuracy::Accuracy,
+    activation::CHANNEL_GROUP,
+    kind::TileKind,
+    network::ConvLayer,
+    network::NetworkConfig,
+    rows::{PRODUCTS, Row},
+    tile::TileGrid,
+    transform::Transform,
 };
 
 /// Changes whenever the same network could give other bits: with the tile choice, the
@@ -16,16 +22,16 @@ pub(crate) const NUMERICS_VERSION: u32 = 3;
 /// How a layer is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// A direct convolution: the first layer.
-    Direct,
-    /// Winograd, with this tile.
+    /// The first layer: Winograd along the rows only.
+    Rows,
+    /// Winograd in both dimensions, with this tile.
     Winograd(TileKind),
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Method::Direct => f.pad("direct"),
+            Method::Rows => f.pad("F4 rows"),
             Method::Winograd(kind) => kind.fmt(f),
         }
     }
@@ -70,9 +76,10 @@ impl LayerPlan {
     /// Floating-point operations that the products really take for one image.
     pub fn product_flops(&self) -> f64 {
         match self.method {
-            Method::Direct => {
+            Method::Rows => {
                 let channels = self.out_channels.next_multiple_of(CHANNEL_GROUP);
-                2.0 * (TAPS * channels * self.height * self.width) as f64
+                let tiles = self.height * self.width.div_ceil(Row::M);
+                2.0 * (PRODUCTS * channels * tiles) as f64
             }
             Method::Winograd(kind) => {
                 let tiles = self.tiles(kind) as f64;
@@ -111,7 +118,7 @@ impl Plan {
             .enumerate()
             .map(|(index, layer)| {
                 let method = if index == 0 {
-                    Method::Direct
+                    Method::Rows
                 } else {
                     Method::Winograd(tile_kind((height, width), layer.max_pool, config.accuracy))
                 };

@@ -138,7 +138,7 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
     let map = (first.height + 2) * (first.width + 2) * first.out_channels * size_of::<f32>();
     let last = &plan.layers[layers.end - 1];
     let tiles = match last.method {
-        Method::Direct => 1,
+        Method::Rows => 1,
         Method::Winograd(kind) => last.tiles(kind),
     };
     // Threads with different numbers of images wait for each other at the end.

@@ -6,8 +6,7 @@ use crate::{
     plan::{Method, Plan},
 };
 
-/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process, in a
-/// quarter of a second.
+/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn avx512_passes() -> bool {
     static PASSED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
@@ -35,7 +34,7 @@ pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
     sides.into_iter().all(same)
 }
 
-/// Bits of the features of an image, after a direct layer and two of `kind`, the last with a pool.
+/// Bits of the features of an image, after a first layer and two of `kind`, the last with a pool.
 /// All NaN count as one.
 fn features(
     isa: Isa,

@@ -25,6 +25,8 @@
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
+use std::ops::Range;
+
 use crate::{
     activation::PIXEL_PAD,
     microkernel::{PANEL, Panel, Target, Update},
@@ -56,8 +58,8 @@ pub(crate) struct StrassenJob {
     /// Channels, multiples of `2 * PANEL`.
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
-    /// Panels of the first half of the output channels to compute, and of the second.
-    pub(crate) panels: std::ops::Range<usize>,
+    /// Panels to compute of the first half of the output channels, with those of the second.
+    pub(crate) panels: Range<usize>,
     /// Transformed tiles, `[slot][in_channels]`, `v_stride` apart.
     pub(crate) v: *const f32,
     pub(crate) v_stride: usize,
@@ -84,16 +86,16 @@ pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &StrassenJob) {
     let (stride, v_stride, m_stride) = (half + PIXEL_PAD, job.v_stride, job.m_stride);
     // SAFETY: the rows of the tiles, of the sums and of the results, by the caller's promise.
     unsafe {
-        let (upper, lower) = (job.v, job.v.add(rows * v_stride));
-        let sum = |index: usize| job.sums.add(index * rows * stride);
         left::<S>(job);
+        let sum = |index: usize| (job.sums.add(index * rows * stride).cast_const(), stride);
+        let a11 = (job.v, v_stride);
+        let a22 = (job.v.add(rows * v_stride + half), v_stride);
         let c11 = job.m;
         let c12 = c11.add(half_out);
         let c21 = c11.add(rows * m_stride);
         let c22 = c21.add(half_out);
-        let to = |start: *mut f32, update| Target { start, update };
         for panel in job.panels.clone() {
-            let factors = |index: usize, rows: usize, a: *const f32, a_stride: usize| Factors {
+            let times = |rows: usize, (a, a_stride): (*const f32, usize), index: usize| Factors {
                 rows,
                 depth: half,
                 a,
@@ -102,15 +104,14 @@ pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &StrassenJob) {
                 column: panel * PANEL,
                 c_stride: m_stride,
             };
-            let all = |index, a, a_stride| factors(index, rows, a, a_stride);
-            let paired = |index, a, a_stride| factors(index, job.pairs, a, a_stride);
-            multiply::<P>(&all(0, sum(0), stride), &[to(c11, Set), to(c22, Set)]);
-            multiply::<P>(&all(1, upper, v_stride), &[to(c12, Set), to(c22, Add)]);
-            multiply::<P>(&paired(2, lower.add(half), v_stride), &[to(c11, Add), to(c21, Set)]);
-            multiply::<P>(&all(3, sum(1), stride), &[to(c11, Subtract), to(c12, Add)]);
-            multiply::<P>(&all(4, sum(2), stride), &[to(c11, Add)]);
-            multiply::<P>(&paired(5, sum(3), stride), &[to(c21, Add), to(c22, Subtract)]);
-            multiply::<P>(&paired(6, sum(4), stride), &[to(c22, Add)]);
+            let to = |start, update| Target { start, update };
+            multiply::<P>(&times(rows, sum(0), 0), &[to(c11, Set), to(c22, Set)]);
+            multiply::<P>(&times(rows, a11, 1), &[to(c12, Set), to(c22, Add)]);
+            multiply::<P>(&times(job.pairs, a22, 2), &[to(c11, Add), to(c21, Set)]);
+            multiply::<P>(&times(rows, sum(1), 3), &[to(c11, Subtract), to(c12, Add)]);
+            multiply::<P>(&times(rows, sum(2), 4), &[to(c11, Add)]);
+            multiply::<P>(&times(job.pairs, sum(3), 5), &[to(c21, Add), to(c22, Subtract)]);
+            multiply::<P>(&times(job.pairs, sum(4), 6), &[to(c22, Add)]);
         }
     }
 }

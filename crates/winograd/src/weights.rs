@@ -5,13 +5,13 @@
 use crate::{
     activation::CHANNEL_GROUP,
     buffer::Buffer,
-    direct::{IMAGE_CHANNELS, TAPS},
     kind::TileKind,
     microkernel::PANEL,
     network::ConvLayer,
+    rows::{IMAGE_CHANNELS, Row},
     strassen,
     team::Team,
-    transform::MAX_SIDE,
+    transform::{MAX_SIDE, Transform},
 };
 
 /// A layer's weights in the frequency domain, `[frequency][panel][in_channel][PANEL]`, and zero in
@@ -100,16 +100,19 @@ unsafe fn write(buffer: &Buffer, at: usize, values: [f32; PANEL]) {
     unsafe { buffer.pointer().add(at).copy_from_nonoverlapping(values.as_ptr(), PANEL) }
 }
 
-/// The first layer's weights, `[panel][row][column][in_channel][PANEL]`.
-pub(crate) fn direct(layer: &ConvLayer<'_>) -> Buffer {
+/// The first layer's weights, transformed along the rows, `[panel][row][in_channel][frequency][PANEL]`.
+pub(crate) fn rows(layer: &ConvLayer<'_>) -> Buffer {
     let panels = layer.out_channels.div_ceil(PANEL);
-    let mut values = vec![0.0; panels * TAPS * PANEL];
+    let mut values = vec![0.0; panels * 3 * IMAGE_CHANNELS * Row::A * PANEL];
     for o in 0..layer.out_channels {
         for c in 0..IMAGE_CHANNELS {
-            for position in 0..9 {
-                let tap = position * IMAGE_CHANNELS + c;
-                values[(o / PANEL * TAPS + tap) * PANEL + o % PANEL] =
-                    layer.weight[(o * IMAGE_CHANNELS + c) * 9 + position];
+            for y in 0..3 {
+                let at = (o * IMAGE_CHANNELS + c) * 9 + 3 * y;
+                let row = Row::weight([0, 1, 2].map(|x| f64::from(layer.weight[at + x])));
+                for (frequency, value) in row.iter().enumerate().take(Row::A) {
+                    let place = ((o / PANEL * 3 + y) * IMAGE_CHANNELS + c) * Row::A + frequency;
+                    values[place * PANEL + o % PANEL] = *value as f32;
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ fn a_plan_names_its_numerics() {
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
     assert_eq!(network.plan().numerics(), "winograd3-exact");
     assert_eq!(network.output_shape(), (20, 16, 24));
-    assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:direct 16-20@16x24:F6");
+    assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:F4 rows 16-20@16x24:F6");
 }
 
 #[test]
