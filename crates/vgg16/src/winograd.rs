@@ -8,7 +8,7 @@ use crate::{Backbone, BackboneConfig, Error, LAYERS, Weights};
 pub(crate) struct WinogradBackbone(Network);
 
 impl WinogradBackbone {
-    /// Plans the network and transforms the weights, which takes about half a second.
+    /// Plans the network and transforms the weights, which takes about a second.
     pub(crate) fn new(
         weights: &Weights,
         config: &BackboneConfig,

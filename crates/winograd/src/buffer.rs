@@ -15,6 +15,10 @@ const HUGE_PAGE: usize = 2 << 20;
 /// processor's prefetchers stop at every 4 KiB.
 const LARGE: usize = 128 << 10;
 
+/// Buffers from this size on are fresh pages of the system's, which are zero: each thread clears those
+/// that it touches first. The largest size that glibc's allocator may take from its own heap.
+const FRESH: usize = 32 << 20;
+
 /// A fixed number of floats, zero at first.
 ///
 /// Threads share a buffer while they fill different parts of it, so it lends raw pointers; whoever
@@ -75,7 +79,7 @@ mod heap {
     use super::*;
 
     pub(super) struct Memory {
-        start: NonNull<f32>,
+        start: NonNull<u8>,
         layout: alloc::Layout,
     }
 
@@ -83,21 +87,29 @@ mod heap {
         /// `bytes` is a positive multiple of [`LINE`].
         pub(super) fn zeroed(bytes: usize) -> (Memory, NonNull<f32>) {
             let align = if bytes >= LARGE { HUGE_PAGE } else { LINE };
-            let layout = alloc::Layout::from_size_align(bytes.next_multiple_of(align), align)
+            let len = bytes.next_multiple_of(align);
+            let fresh = bytes >= FRESH;
+            // Fresh pages are aligned by hand: the allocator clears what it aligns.
+            let (size, by_allocator) = if fresh { (len + align, 1) } else { (len, align) };
+            let layout = alloc::Layout::from_size_align(size, by_allocator)
                 .expect("a buffer is smaller than the address space");
             // SAFETY: the layout is not empty.
-            let start = unsafe { alloc::alloc(layout) };
+            let start =
+                unsafe { if fresh { alloc::alloc_zeroed(layout) } else { alloc::alloc(layout) } };
             let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+            // SAFETY: `align` bytes more than are needed were allocated, or none is skipped.
+            let aligned = unsafe { start.add(start.align_offset(align)) };
             #[cfg(target_os = "linux")]
             if align == HUGE_PAGE && cfg!(not(miri)) {
                 // SAFETY: whole pages of our own; the advice changes nothing that can be seen. It
                 // must come before the first write, or the pages are small already.
-                unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+                unsafe { libc::madvise(aligned.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
             }
-            // SAFETY: `layout.size()` bytes were just allocated.
-            unsafe { start.as_ptr().write_bytes(0, layout.size()) };
-            let start = start.cast();
-            (Memory { start, layout }, start)
+            if !fresh {
+                // SAFETY: `len` bytes were just allocated.
+                unsafe { aligned.write_bytes(0, len) };
+            }
+            (Memory { start, layout }, aligned.cast())
         }
 
         pub(super) fn bytes(&self) -> usize {
@@ -108,7 +120,7 @@ mod heap {
     impl Drop for Memory {
         fn drop(&mut self) {
             // SAFETY: allocated in `zeroed` with this layout.
-            unsafe { alloc::dealloc(self.start.as_ptr().cast(), self.layout) }
+            unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
         }
     }
 }

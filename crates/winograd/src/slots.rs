@@ -109,3 +109,56 @@ impl Slots {
         if rest.is_multiple_of(2) { pair } else { pairs + singles + pair }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(pairing: Pairing, tiles: Range<usize>) -> Vec<usize> {
+        let block = pairing.block(&tiles, 0, 1);
+        assert_eq!(block.tiles(), tiles);
+        tiles.map(|tile| block.of(tile)).collect()
+    }
+
+    #[test]
+    fn tiles_keep_their_order() {
+        let pairing = Pairing { per_image: 5, paired: false };
+        assert_eq!(slots(pairing, 3..9), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(pairing.block(&(3..9), 0, 1).pairs_and_singles(), (0, 6));
+    }
+
+    #[test]
+    fn upper_tiles_of_pairs_single_tiles_lower_tiles() {
+        let pairing = Pairing { per_image: 5, paired: true };
+        assert_eq!(slots(pairing, 0..10), [0, 6, 1, 7, 4, 2, 8, 3, 9, 5]);
+        // From the middle of an image on.
+        assert_eq!(slots(pairing, 2..7), [0, 3, 2, 1, 4]);
+        assert_eq!(pairing.block(&(2..7), 0, 1).len(), 6);
+    }
+
+    #[test]
+    fn blocks_end_between_pairs_and_use_no_slot_twice() {
+        for per_image in 1..8 {
+            let pairing = Pairing { per_image, paired: true };
+            for images in 1..4 {
+                let tiles = 0..images * per_image;
+                for blocks in 1..6 {
+                    let mut next = 0;
+                    for index in 0..blocks {
+                        let block = pairing.block(&tiles, index, blocks);
+                        assert_eq!(block.tiles().start, next);
+                        next = block.tiles().end;
+                        assert!((next % per_image).is_multiple_of(2));
+                        let (pairs, singles) = block.pairs_and_singles();
+                        assert_eq!(block.tiles().len(), 2 * pairs + singles);
+                        let mut taken: Vec<_> = block.tiles().map(|tile| block.of(tile)).collect();
+                        taken.sort_unstable();
+                        let expected: Vec<_> = (0..2 * pairs + singles).collect();
+                        assert_eq!(taken, expected, "{per_image} tiles an image");
+                    }
+                    assert_eq!(next, tiles.end);
+                }
+            }
+        }
+    }
+}
