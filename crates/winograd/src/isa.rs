@@ -11,7 +11,7 @@ use crate::{
     product::{ProductJob, product},
     rows::{RowsJob, rows},
     simd::{Pair, Portable},
-    strassen::{StrassenJob, strassen},
+    strassen::strassen,
     tile::{InputJob, OutputJob, input, output},
     transform::Transform,
 };
@@ -43,7 +43,7 @@ pub(crate) enum Isa {
 pub(crate) struct Kernels {
     pub(crate) rows: unsafe fn(&RowsJob),
     pub(crate) product: unsafe fn(&ProductJob),
-    pub(crate) strassen: unsafe fn(&StrassenJob),
+    pub(crate) strassen: unsafe fn(&ProductJob),
     pub(crate) pool: unsafe fn(&PoolJob),
 }
 
@@ -149,7 +149,7 @@ macro_rules! entries {
             /// # Safety
             /// That of [`strassen`].
             $(#[$attribute])*
-            unsafe fn strassen_entry(job: &StrassenJob) {
+            unsafe fn strassen_entry(job: &ProductJob) {
                 // SAFETY: see above.
                 unsafe { strassen::<$simd, $panel>(job) }
             }

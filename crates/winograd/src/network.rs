@@ -267,7 +267,7 @@ impl Network {
             let alone = Team::solo();
             let alone = alone.member(member.index);
             if stages[0].early {
-                while let Some(image) = Some(member.take()).filter(|&image| image < images) {
+                for image in member.items(images) {
                     through(alone, image..image + 1);
                 }
             } else {
@@ -304,35 +304,33 @@ impl Network {
         let slot = stage.slot(crew.index);
         for start in images.clone().step_by(stage.images) {
             let group = start..images.end.min(start + stage.images);
-            let place = |layer: usize| {
-                let first = layer == stage.layers.start && before.is_empty();
-                let last = layer + 1 == stage.layers.end;
-                let from = if first { start } else { slot };
-                let to = if last { to + start - images.start } else { slot };
-                let maps = |all: &Activation, first: usize| all.maps(first..first + group.len());
-                Workplace {
-                    // SAFETY: the pass has the group's images.
-                    images: unsafe { pass.images.add(start * image) },
-                    from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
-                    to: maps(&self.maps[layer], to),
-                    unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
-                    own: &self.own[crew.index],
-                    shared: (!stage.apart).then_some((&self.inputs, &self.products)),
-                }
-            };
             // SAFETY: each call runs a layer on maps of its own size and with room for the group:
             // `Activation::maps` checks it.
             unsafe {
                 self.through(crew, before, group.clone(), slot, pass, clock);
+                let image = pass.images.add(start * image);
+                let last_to = to + start - images.start;
                 if stage.banded {
-                    let image = pass.images.add(start * image);
-                    let to = to + start - images.start;
-                    Bands::new(self, crew, stage, image, to).run(clock);
+                    Bands::new(self, crew, stage, image, last_to).run(clock);
                     continue;
                 }
                 for layer in stage.layers.clone() {
+                    let first = layer == stage.layers.start && before.is_empty();
+                    let last = layer + 1 == stage.layers.end;
+                    let from = if first { start } else { slot };
+                    let to = if last { last_to } else { slot };
+                    let maps =
+                        |all: &Activation, first: usize| all.maps(first..first + group.len());
+                    let place = Workplace {
+                        images: image,
+                        from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
+                        to: maps(&self.maps[layer], to),
+                        unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
+                        own: &self.own[crew.index],
+                        shared: (!stage.apart).then_some((&self.inputs, &self.products)),
+                    };
                     let rows = 0..self.plan.layers[layer].height;
-                    self.layers[layer].run(crew, &place(layer), group.len(), rows, clock);
+                    self.layers[layer].run(crew, &place, group.len(), rows, clock);
                     crew.wait();
                     clock.lap(layer, Part::Wait);
                 }
@@ -348,11 +346,7 @@ impl Network {
         let (channels, height, width) = self.output_shape();
         let maps = self.output();
         let map = height * width;
-        loop {
-            let image = member.take();
-            if image >= images {
-                break;
-            }
+        for image in member.items(images) {
             for first in (0..channels).step_by(CHANNEL_GROUP) {
                 for pixel in 0..map {
                     // SAFETY: the maps are complete, since the team has met, and no other member

@@ -16,19 +16,25 @@ const PIECE: usize = 256;
 
 /// One frequency, some panels.
 pub(crate) struct ProductJob {
-    pub(crate) tiles: usize,
+    /// Pairs of tiles, for [Strassen's algorithm](crate::strassen) only.
+    pub(crate) pairs: usize,
+    /// Other tiles.
+    pub(crate) singles: usize,
     /// Channels, multiples of [`PANEL`].
     pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
     /// Panels of output channels to compute.
     pub(crate) panels: Range<usize>,
-    /// Transformed tiles, `[tile][in_channels]`, `v_stride` apart.
+    /// Transformed tiles, `[slot][in_channels]`, `v_stride` apart.
     pub(crate) v: *const f32,
     pub(crate) v_stride: usize,
     /// Transformed weights, `[panel][in_channels][PANEL]`.
     pub(crate) u: *const f32,
-    /// Products, `[tile][out_channels]`, `m_stride` apart.
+    /// Products, `[slot][out_channels]`, `m_stride` apart.
     pub(crate) m: *mut f32,
     pub(crate) m_stride: usize,
+    /// Room for [`sums_len`](crate::strassen::sums_len) floats, for Strassen's algorithm only.
+    pub(crate) sums: *mut f32,
 }
 
 /// Multiplies the job's panels.
@@ -44,7 +50,7 @@ pub(crate) unsafe fn product<P: Panel>(job: &ProductJob) {
             // SAFETY: the pieces of a panel lie one after the other; else the caller's promise.
             unsafe {
                 let factors = Factors {
-                    rows: job.tiles,
+                    rows: job.singles,
                     depth: PIECE.min(job.in_channels - start),
                     a: job.v.add(start),
                     a_stride: job.v_stride,

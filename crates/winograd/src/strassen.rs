@@ -25,12 +25,10 @@
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
-use std::ops::Range;
-
 use crate::{
     activation::PIXEL_PAD,
     microkernel::{PANEL, Panel, Target, Update},
-    product::{Factors, multiply},
+    product::{Factors, ProductJob, multiply},
     simd::Simd,
 };
 
@@ -51,35 +49,16 @@ pub(crate) fn sums_len(rows: usize, in_channels: usize) -> usize {
     SUMS * rows * (in_channels / 2 + PIXEL_PAD)
 }
 
-/// One frequency, some panels of either half.
-pub(crate) struct StrassenJob {
-    pub(crate) pairs: usize,
-    pub(crate) singles: usize,
-    /// Channels, multiples of `2 * PANEL`.
-    pub(crate) in_channels: usize,
-    pub(crate) out_channels: usize,
-    /// Panels to compute of the first half of the output channels, with those of the second.
-    pub(crate) panels: Range<usize>,
-    /// Transformed tiles, `[slot][in_channels]`, `v_stride` apart.
-    pub(crate) v: *const f32,
-    pub(crate) v_stride: usize,
-    /// Right factors, `[panel of a half][product][half of the in_channels][PANEL]`.
-    pub(crate) u: *const f32,
-    /// Products, `[slot][out_channels]`, `m_stride` apart.
-    pub(crate) m: *mut f32,
-    pub(crate) m_stride: usize,
-    /// Room for [`sums_len`] floats.
-    pub(crate) sums: *mut f32,
-}
-
-/// Multiplies the job's panels.
+/// Multiplies the job's panels, those of the first half of the output channels with those of the
+/// second. Channels are multiples of `2 * PANEL`, the weights are the right factors,
+/// `[panel of a half][product][half of the in_channels][PANEL]`.
 ///
 /// # Safety
 /// The instruction set of `S` and `P` is present, the pointers hold what their comments say, `m` and
 /// `sums` do not overlap the others, and no other thread touches the sums or the job's panels of
 /// `m`, or writes `v`.
 #[inline(always)]
-pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &StrassenJob) {
+pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &ProductJob) {
     use Update::{Add, Set, Subtract};
     let rows = job.pairs + job.singles;
     let (half, half_out) = (job.in_channels / 2, job.out_channels / 2);
@@ -121,7 +100,7 @@ pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &StrassenJob) {
 /// # Safety
 /// As [`strassen`].
 #[inline(always)]
-unsafe fn left<S: Simd>(job: &StrassenJob) {
+unsafe fn left<S: Simd>(job: &ProductJob) {
     let rows = job.pairs + job.singles;
     let half = job.in_channels / 2;
     let stride = half + PIXEL_PAD;

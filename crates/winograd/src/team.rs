@@ -4,7 +4,7 @@
 //! 20 µs each, against milliseconds for the smallest batch.
 
 use std::{
-    hint, panic,
+    hint, iter, panic,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -90,8 +90,13 @@ impl Member<'_> {
     }
 
     /// The number of the phase's next item, from 0. No two members get the same.
-    pub(crate) fn take(&self) -> usize {
+    fn take(&self) -> usize {
         self.team.next.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The phase's items that this member gets, of so many.
+    pub(crate) fn items(&self, count: usize) -> impl Iterator<Item = usize> {
+        iter::from_fn(move || Some(self.take()).filter(|&item| item < count))
     }
 
     /// Ends the phase: waits for the other members. What they wrote before can be read after.
@@ -138,11 +143,7 @@ mod tests {
             let taken = Mutex::new(vec![[0; 10]; 50]);
             Team::run(threads, |member| {
                 for phase in 0..50 {
-                    loop {
-                        let item = member.take();
-                        if item >= 10 {
-                            break;
-                        }
+                    for item in member.items(10) {
                         taken.lock().unwrap()[phase][item] += 1;
                     }
                     member.wait();

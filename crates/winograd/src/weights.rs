@@ -83,11 +83,7 @@ fn spectra(layer: &ConvLayer<'_>, kind: TileKind, panel: usize, c: usize) -> Spe
 /// Calls `work` for each panel, on some threads.
 fn for_each_panel(threads: usize, panels: usize, work: impl Fn(usize) + Sync) {
     Team::run(threads, |member| {
-        loop {
-            let panel = member.take();
-            if panel >= panels {
-                break;
-            }
+        for panel in member.items(panels) {
             work(panel);
         }
     });

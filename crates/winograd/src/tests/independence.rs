@@ -3,6 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
+use crate::schedule::Schedule;
 
 /// Layers of every kind of step: large maps, small ones, and shared weights.
 const CHANNELS: [(usize, bool); 7] =
@@ -112,6 +113,8 @@ proptest! {
         let features = |threads| {
             let isa = Isa::detect();
             let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, threads);
+            let schedule = Schedule::new(network.plan(), 1, threads);
+            assert_eq!(schedule.runs().flatten().any(|stage| stage.banded), threads == 1);
             let image = case.images.clone();
             // Again, so that windows hold the end of an image.
             case.forward(&mut network, &image);

@@ -11,8 +11,12 @@ fn each(check: impl Fn(Isa, TileKind, Case)) {
         for kind in TileKind::ALL {
             let side = side(kind);
             for pool in [false, true] {
-                let channels = [(16, false), (16, pool)];
-                check(isa, kind, Case::random(5, (side, side), &channels, 1));
+                for strassen in [false, true] {
+                    let count = if strassen { 32 } else { 16 };
+                    let channels = [(count, false), (count, pool)];
+                    let case = Case::random(5, (side, side), &channels, 1);
+                    check(isa, kind, Case { strassen, ..case });
+                }
             }
         }
     }
@@ -26,7 +30,8 @@ fn run(case: &Case, isa: Isa, kind: TileKind) -> (Vec<f32>, Vec<f64>) {
 #[test]
 fn nan_reaches_every_output_that_depends_on_it() {
     each(|isa, kind, mut case| {
-        for position in 0..case.height * case.width {
+        // Fewer where there are more channels: it is half of the time of all tests.
+        for position in (0..case.height * case.width).step_by(if case.strassen { 7 } else { 1 }) {
             let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, 1);
             case.images[position] = f32::NAN;
             let actual = case.forward(&mut network, &case.images);
@@ -64,7 +69,7 @@ fn zeros_give_the_bias() {
         case.images.fill(0.0);
         case.layers[0].bias.fill(0.0);
         let (actual, _) = run(&case, isa, kind);
-        let map = actual.len() / 16;
+        let map = actual.len() / case.layers[1].out_channels;
         for (i, value) in actual.iter().enumerate() {
             assert_eq!(*value, case.layers[1].bias[i / map].max(0.0), "{kind}, {isa:?}");
         }
@@ -77,7 +82,8 @@ fn large_values_keep_the_relative_error() {
         case.images.iter_mut().for_each(|v| *v *= 1e4);
         let (actual, reference) = run(&case, isa, kind);
         let error = error(&actual, &reference);
-        assert!(error <= bound(kind), "{kind}, {isa:?}: {error:.1e}");
+        let bound = if case.strassen { 3.0 } else { 1.0 } * bound(kind);
+        assert!(error <= bound, "{kind}, {isa:?}: {error:.1e}");
     });
 }
 
