@@ -45,8 +45,8 @@ pub(crate) struct Workplace<'a> {
     pub(crate) from: Option<Maps>,
     pub(crate) to: Maps,
     pub(crate) unpooled: Option<Maps>,
-    /// The member's own.
-    pub(crate) own: &'a Buffer,
+    /// Each member's own.
+    pub(crate) own: &'a [Buffer],
     /// Inputs and products of the whole team; of no use to a team of one.
     pub(crate) shared: Option<(&'a Buffer, &'a Buffer)>,
 }
@@ -194,7 +194,7 @@ impl Layer {
                     image: place.images.add(image * IMAGE_CHANNELS * height * width),
                     rows: rows.start + strip * STRIP
                         ..rows.end.min(rows.start + (strip + 1) * STRIP),
-                    lines: place.own.pointer(),
+                    lines: place.own[member.index].pointer(),
                     weights: weights.pointer(),
                     bias: self.bias.pointer(),
                     maps: Maps { start: to.start.wrapping_add(image * image_stride), ..to },

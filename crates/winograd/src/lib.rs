@@ -47,6 +47,7 @@ mod activation;
 mod buffer;
 mod clock;
 mod error;
+mod help;
 mod isa;
 mod kind;
 mod layer;

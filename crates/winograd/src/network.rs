@@ -254,7 +254,12 @@ impl Network {
     unsafe fn chunk(&self, member: Member<'_>, pass: Pass, images: usize, clock: &mut Clock) {
         let last = self.layers.len() - 1;
         let schedule = Schedule::new(&self.plan, images, member.team_size());
-        for stages in schedule.runs() {
+        let alone = Team::solo();
+        let alone = member.alone(&alone);
+        let mut share = schedule.share(member.index);
+        let mut runs = schedule.runs().peekable();
+        while let Some(stages) = runs.next() {
+            let end = stages[stages.len() - 1].layers.end - 1;
             // SAFETY: members apart have images of their own, and maps of their own within the
             // run; what enters or leaves it lies at the image's place in the chunk.
             let mut through = |crew: Member<'_>, range: Range<usize>| unsafe {
@@ -264,17 +269,25 @@ impl Network {
                 through(member, 0..images);
                 continue;
             }
-            let alone = Team::solo();
-            let alone = alone.member(member.index);
             if stages[0].early {
-                for image in member.items(images) {
+                for image in member.items_in_order(images) {
                     through(alone, image..image + 1);
                 }
+                if runs.peek().is_some_and(|next| next[0].apart) {
+                    // The last image, which is the last to be ready, belongs to the last share.
+                    share = schedule.share(member.order());
+                    member.wait_for_items(share.end);
+                    clock.lap(end, Part::Wait);
+                    continue;
+                }
             } else {
-                through(alone, schedule.share(member.index));
+                through(alone, share.clone());
             }
-            member.wait();
-            clock.lap(stages[stages.len() - 1].layers.end - 1, Part::Wait);
+            member.wait_and_help(|layer| match layer {
+                None => clock.lap(end, Part::Wait),
+                Some(layer) => clock.lap(layer, Part::Products),
+            });
+            clock.lap(end, Part::Wait);
         }
         // SAFETY: the caller's promise.
         unsafe { self.write_features(member, pass.output, images) }
@@ -326,7 +339,7 @@ impl Network {
                         from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
                         to: maps(&self.maps[layer], to),
                         unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
-                        own: &self.own[crew.index],
+                        own: &self.own,
                         shared: (!stage.apart).then_some((&self.inputs, &self.products)),
                     };
                     let rows = 0..self.plan.layers[layer].height;

@@ -26,6 +26,10 @@ use crate::{
 /// Tiles that a thread transforms at a time where the threads share them.
 const TILES_AT_A_TIME: usize = 4;
 
+/// Multiplications of a frequency, some 50 µs, from which on others may help with them: below, asking
+/// takes too long. In the tests all are large enough.
+const SHARED_PRODUCT: usize = if cfg!(test) { 0 } else { 1 << 20 };
+
 /// A layer in tiles: its weights, and how the tiles are cut and paired.
 pub(super) struct Winograd {
     kind: TileKind,
@@ -172,8 +176,9 @@ impl Run<'_> {
         let slot = w.in_channels.max(w.out_channels) + PIXEL_PAD;
         let stride = frequency_stride(slots.len(), slot);
         let sums_len = w.sums_len(slots.rows());
-        assert!((w.kind.products().pow(2) + 1) * stride + sums_len <= self.place.own.len());
-        let sums = self.place.own.pointer();
+        let own = &self.place.own[self.member.index];
+        assert!((w.kind.products().pow(2) + 1) * stride + sums_len <= own.len());
+        let sums = own.pointer();
         // SAFETY: within the buffer, as just checked.
         let scratch = unsafe { sums.add(sums_len) };
         let products = Spectrum { start: scratch, slot_stride: slot, frequency_stride: stride };
@@ -182,8 +187,15 @@ impl Run<'_> {
             let inputs = Spectrum { start: scratch.add(stride), ..products };
             self.input(slots, slots.tiles(), inputs);
             clock.lap(self.layer.index, Part::Input);
-            for frequency in 0..w.kind.products().pow(2) {
-                self.product(frequency, 0..w.panels(), slots, inputs, products, sums);
+            let frequencies = w.kind.products().pow(2);
+            let product = |member: usize, frequency, panels| {
+                let sums = self.place.own[member].pointer();
+                self.product(frequency, panels, slots, inputs, products, sums);
+            };
+            if w.in_channels * w.out_channels * slots.len() >= SHARED_PRODUCT {
+                self.member.offer(self.layer.index, (frequencies, w.panels()), &product);
+            } else {
+                (0..frequencies).for_each(|f| product(self.member.index, f, 0..w.panels()));
             }
             clock.lap(self.layer.index, Part::Products);
             self.output(slots, slots.tiles(), products);
@@ -209,8 +221,9 @@ impl Run<'_> {
             let first = tiles.start + item * TILES_AT_A_TIME;
             first..tiles.end.min(first + TILES_AT_A_TIME)
         };
-        assert!(w.sums_len(slots.rows()) <= self.place.own.len());
-        let sums = self.place.own.pointer();
+        let own = &self.place.own[member.index];
+        assert!(w.sums_len(slots.rows()) <= own.len());
+        let sums = own.pointer();
         // SAFETY: between two meetings no two members take the same item, and items write different
         // tiles, different panels or frequencies, and different outputs.
         unsafe {

@@ -106,7 +106,7 @@ impl<'a> Bands<'a> {
                     unpooled: network.unpooled[layer]
                         .as_ref()
                         .map(|maps| maps.maps(self.slot..self.slot + 1)),
-                    own: &network.own[self.crew.index],
+                    own: &network.own,
                     shared: None,
                 };
                 of.run(self.crew, &place, 1, rows.clone(), clock);
