@@ -37,7 +37,7 @@
 //!   kernels, generic over the vector, [`isa`], which compiles them for each instruction set, and
 //!   [`self_check`];
 //! - [`buffer`], [`activation`], [`weights`]: the memory;
-//! - [`plan`], [`schedule`], [`team`], [`layer`], [`network`]: which layer does what, on which
+//! - [`plan`], [`schedule`], [`team`], [`help`], [`layer`], [`network`]: which layer does what, on which
 //!   thread.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.

@@ -99,15 +99,16 @@ impl Schedule {
         Schedule { images, threads, stages }
     }
 
-    /// Runs of stages that the threads go through apart, or together. They meet between two runs.
+    /// Runs of stages that the threads go through apart, or together. They meet between two runs,
+    /// unless they go through both apart.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &[Stage]> {
         self.stages.chunk_by(|a, b| a.apart == b.apart && (!a.apart || a.early == b.early))
     }
 
-    /// The images of a member in a run apart of late stages.
-    pub(crate) fn share(&self, member: usize) -> Range<usize> {
-        let start = |member: usize| member * self.images / self.threads;
-        start(member)..start(member + 1)
+    /// The images of one of the shares, as many as threads, in a run apart of late stages.
+    pub(crate) fn share(&self, index: usize) -> Range<usize> {
+        let start = |index: usize| index * self.images / self.threads;
+        start(index)..start(index + 1)
     }
 
     /// For each layer, the images of which there are maps at the same time.
