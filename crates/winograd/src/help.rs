@@ -7,7 +7,6 @@
 #![allow(unsafe_code)] // An offer lives on its owner's stack.
 
 use std::{
-    hint,
     ops::Range,
     ptr::NonNull,
     sync::{
@@ -16,6 +15,8 @@ use std::{
     },
     thread,
 };
+
+use crate::spin::wait_until;
 
 /// Parts of a round that a member takes, so many for each member, once there are helpers.
 const SHARES: usize = 2;
@@ -120,16 +121,12 @@ impl Offer<'_> {
     /// The next parts: of the next round once those of the one before are done, all of them as long
     /// as nobody helps.
     fn take(&self) -> Option<(usize, Range<usize>)> {
-        while !self.broken.load(Ordering::Relaxed) {
+        let mut taken = None;
+        wait_until(|| {
             let mut cursor = lock(&self.cursor);
-            if cursor.taken == self.parts {
-                if cursor.round + 1 == self.rounds {
-                    return None;
-                }
+            if cursor.taken == self.parts && cursor.round + 1 < self.rounds {
                 if cursor.done < self.parts {
-                    drop(cursor);
-                    hint::spin_loop();
-                    continue;
+                    return self.broken.load(Ordering::Relaxed);
                 }
                 *cursor = Cursor { round: cursor.round + 1, ..Cursor::default() };
             }
@@ -139,9 +136,11 @@ impl Offer<'_> {
             };
             let start = cursor.taken;
             cursor.taken = self.parts.min(start + self.parts.div_ceil(shares));
-            return Some((cursor.round, start..cursor.taken));
-        }
-        None
+            taken =
+                Some((cursor.round, start..cursor.taken)).filter(|(_, parts)| !parts.is_empty());
+            true
+        });
+        taken
     }
 }
 
@@ -157,9 +156,7 @@ impl Drop for Owner<'_, '_> {
             self.offer.broken.store(true, Ordering::Release);
         }
         *lock(self.place) = None;
-        while self.offer.helpers.load(Ordering::Acquire) > 0 {
-            hint::spin_loop();
-        }
+        wait_until(|| self.offer.helpers.load(Ordering::Acquire) == 0);
     }
 }
 

@@ -37,8 +37,8 @@
 //!   kernels, generic over the vector, [`isa`], which compiles them for each instruction set, and
 //!   [`self_check`];
 //! - [`buffer`], [`activation`], [`weights`]: the memory;
-//! - [`plan`], [`schedule`], [`team`], [`help`], [`layer`], [`network`]: which layer does what, on which
-//!   thread.
+//! - [`plan`], [`schedule`], [`team`], [`help`], [`spin`], [`layer`], [`network`]: which layer does
+//!   what, on which thread.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
@@ -63,6 +63,7 @@ mod schedule;
 mod self_check;
 mod simd;
 mod slots;
+mod spin;
 mod strassen;
 mod team;
 mod tile;

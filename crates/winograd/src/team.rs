@@ -4,18 +4,14 @@
 //! 20 µs each, against milliseconds for the smallest batch.
 
 use std::{
-    hint, iter,
+    iter,
     ops::Range,
     panic,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
-use crate::help::Board;
-
-/// Turns of a spin loop before the thread offers its core to others: some 50 µs, the usual
-/// difference between threads that arrive together.
-const SPINS: u32 = 1 << 10;
+use crate::{help::Board, spin::wait_until};
 
 /// What the threads share. Alone on its cache lines.
 #[derive(Default)]
@@ -205,19 +201,6 @@ impl<'a> Member<'a> {
         } else {
             // SAFETY: the caller's promise.
             unsafe { self.mates.board.offer(self.index, layer, (rounds, parts), work) }
-        }
-    }
-}
-
-/// Spins, then yields between looks, so that a machine with fewer free cores than threads gets on.
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let mut spins = 0;
-    while !done() {
-        if spins < SPINS {
-            spins += 1;
-            hint::spin_loop();
-        } else {
-            thread::yield_now();
         }
     }
 }
