@@ -28,7 +28,7 @@ const TILES_AT_A_TIME: usize = 4;
 
 /// Multiplications of a frequency, some 50 µs, from which on others may help with them: below, asking
 /// takes too long. In the tests all are large enough.
-const SHARED_PRODUCT: usize = if cfg!(test) { 0 } else { 1 << 20 };
+const SHARED_PRODUCT: usize = if cfg!(test) { 1 } else { 1 << 20 };
 
 /// A layer in tiles: its weights, and how the tiles are cut and paired.
 pub(super) struct Winograd {
