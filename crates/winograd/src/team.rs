@@ -196,19 +196,15 @@ impl<'a> Member<'a> {
         (rounds, parts): (usize, usize),
         work: &dyn Fn(usize, usize, Range<usize>),
     ) {
-        if self.mates.size.load(Ordering::Relaxed) == 1 {
-            (0..rounds).for_each(|round| work(self.index, round, 0..parts));
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.mates.board.offer(self.index, layer, (rounds, parts), work) }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.mates.board.offer(self.index, layer, (rounds, parts), work) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use std::{sync::Mutex, time::Duration};
 
     #[test]
     fn every_item_of_every_phase_is_taken_once() {
@@ -227,18 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn items_before_ones_share_are_done() {
+    fn items_that_were_waited_for_are_done() {
         for threads in 1..5 {
+            let items: [AtomicBool; 10] = Default::default();
             Team::run(threads, |member| {
-                let done = |item: &AtomicBool| item.load(Ordering::Relaxed);
-                for _ in 0..50 {
-                    let items = DONE.get_or_init(Default::default);
+                for phase in 0..50 {
                     for item in member.items_in_order(items.len()) {
+                        thread::sleep(Duration::from_micros((item as u64 + phase) % 3 * 50));
                         assert!(!items[item].swap(true, Ordering::Relaxed), "taken twice");
                     }
                     let end = (member.order() + 1) * items.len() / member.team_size();
                     member.wait_for_items(end);
-                    assert!(items[..end].iter().all(done));
+                    assert!(items[..end].iter().all(|item| item.load(Ordering::Relaxed)));
                     member.wait();
                     for item in member.items(items.len()) {
                         items[item].store(false, Ordering::Relaxed);
@@ -247,8 +243,6 @@ mod tests {
                 }
             });
         }
-
-        static DONE: std::sync::OnceLock<[AtomicBool; 10]> = std::sync::OnceLock::new();
     }
 
     /// Offers rounds again and again until `done`; the other members help.
