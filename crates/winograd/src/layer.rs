@@ -1,18 +1,21 @@
-//! One layer: how the threads of a team work through its tiles.
+//! A layer, or several in a row, and how the threads of a team work through them.
 
 #![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
 
+mod run;
 mod winograd;
 
 use std::ops::Range;
 
-use winograd::{Run, Winograd};
+use run::{Chain, Run};
+use winograd::Winograd;
 
 use crate::{
-    activation::{MapLayout, Maps},
+    activation::{CHANNEL_GROUP, MapLayout, Maps},
     buffer::Buffer,
     clock::{Clock, Part},
     isa::{Isa, Kernels},
+    kind::TileKind,
     network::ConvLayer,
     plan::LayerPlan,
     pool::PoolJob,
@@ -28,21 +31,22 @@ pub(crate) struct Layer {
     kernels: Kernels,
     /// The pool is a pass of its own, after the convolution into the `unpooled` maps.
     pub(crate) separate_pool: bool,
-    bias: Buffer,
 }
 
 enum Method {
-    Rows { height: usize, width: usize, weights: Buffer },
+    Rows { height: usize, width: usize, weights: Buffer, bias: Buffer },
     Winograd(Winograd),
 }
 
-/// The maps that a layer works on, and the memory it needs on the way.
+/// The maps that one or more layers work on, and the memory they need on the way.
 #[derive(Clone, Copy)]
 pub(crate) struct Workplace<'a> {
     /// For the first layer `[images, 3, height, width]`.
     pub(crate) images: *const f32,
     /// For the others.
     pub(crate) from: Option<Maps>,
+    /// Between layers that follow each other, see [`between_layout`]: a map of this member's own.
+    pub(crate) between: Option<Maps>,
     pub(crate) to: Maps,
     pub(crate) unpooled: Option<Maps>,
     /// Each member's own.
@@ -80,8 +84,9 @@ impl Layer {
     ) -> Layer {
         let (method, fused_pool) = match plan.method {
             crate::plan::Method::Rows => {
-                let weights = weights::rows(layer);
-                (Method::Rows { height: plan.height, width: plan.width, weights }, false)
+                let (height, width) = (plan.height, plan.width);
+                let (weights, bias) = (weights::rows(layer), weights::bias(layer));
+                (Method::Rows { height, width, weights, bias }, false)
             }
             crate::plan::Method::Winograd(kind) => {
                 let winograd = Winograd::new(layer, plan, kind, isa, threads);
@@ -89,29 +94,33 @@ impl Layer {
                 (Method::Winograd(winograd), fused_pool)
             }
         };
-        Layer {
-            index,
-            method,
-            kernels: isa.kernels(),
-            separate_pool: plan.max_pool && !fused_pool,
-            bias: weights::bias(layer),
-        }
+        Layer { index, method, kernels: isa.kernels(), separate_pool: plan.max_pool && !fused_pool }
     }
 
     /// Bytes of weights and biases.
     pub(crate) fn bytes(&self) -> usize {
-        let weights = match &self.method {
-            Method::Rows { weights, .. } => weights,
-            Method::Winograd(winograd) => &winograd.weights,
-        };
-        weights.bytes() + self.bias.bytes()
+        match &self.method {
+            Method::Rows { weights, bias, .. } => weights.bytes() + bias.bytes(),
+            Method::Winograd(winograd) => winograd.bytes(),
+        }
     }
 
-    /// What the layer needs for up to `images` images at a time.
-    pub(crate) fn scratch(&self, images: usize) -> Scratch {
+    /// # Panics
+    /// If the layer has no tiles.
+    fn winograd(&self) -> &Winograd {
         match &self.method {
-            Method::Rows { width, .. } => Scratch { own: lines_len(*width), ..Scratch::default() },
-            Method::Winograd(winograd) => winograd.scratch(images),
+            Method::Rows { .. } => panic!("layer {} has no tiles", self.index),
+            Method::Winograd(winograd) => winograd,
+        }
+    }
+
+    /// What these layers need for up to `images` images at a time.
+    pub(crate) fn scratch(layers: &[Layer], images: usize) -> Scratch {
+        match layers {
+            [Layer { method: Method::Rows { width, .. }, .. }] => {
+                Scratch { own: lines_len(*width), ..Scratch::default() }
+            }
+            _ => Chain::new(layers).scratch(images),
         }
     }
 
@@ -126,50 +135,53 @@ impl Layer {
         }
     }
 
-    /// Computes the layer for `images` images, or, if it is one, some rows of it, together with the
-    /// other members of the team. The caller ends the phase.
+    /// Computes one layer, or several in a row of the same tiles, for `images` images, together with
+    /// the other members of the team. The caller ends the phase.
     ///
-    /// The rows are those of the convolution, before any pool: whole rows of tiles.
+    /// A single layer may be computed for some rows of a single image: those of the convolution, before
+    /// any pool; whole rows of tiles. Several layers are for a team of one.
     ///
     /// # Safety
-    /// The instruction set is present that the layer was made for. The workplace has the maps of
-    /// `images` images, of this layer's sizes, in frames that hold its tiles, and buffers of at
-    /// least [`scratch`](Self::scratch) floats. All members of the team call this at the same time
-    /// with the same arguments but for `own`, and nobody else touches those maps and buffers.
+    /// The instruction set is present that the layers were made for. The workplace has the maps of
+    /// `images` images, of the sizes of the first and the last layer, in frames that hold their tiles,
+    /// and buffers of at least [`scratch`](Self::scratch) floats. All members of the team call this at
+    /// the same time with the same arguments but for `own`, and nobody else touches those maps and
+    /// buffers.
     pub(crate) unsafe fn run(
-        &self,
+        layers: &[Layer],
         member: Member<'_>,
         place: &Workplace<'_>,
         images: usize,
         rows: Range<usize>,
         clock: &mut Clock,
     ) {
+        let Some(last) = layers.last() else { return };
         let to = place.unpooled.unwrap_or(place.to);
         // SAFETY: the caller's promise.
         unsafe {
-            match &self.method {
-                Method::Rows { weights, .. } => {
-                    self.rows(member, place, weights, to, images, rows);
-                    clock.lap(self.index, Part::Products);
+            match (layers, &last.method) {
+                ([layer], Method::Rows { weights, bias, .. }) => {
+                    layer.rows(member, place, (weights, bias), to, images, rows);
+                    clock.lap(layer.index, Part::Products);
                 }
-                Method::Winograd(winograd) => {
+                _ => {
                     let from = place.from.expect("only the first layer reads images");
-                    let run = Run { layer: self, winograd, member, place, from, to };
+                    let run = Run { chain: Chain::new(layers), member, place, from, to };
                     run.all(images, rows, clock);
                 }
             }
         }
         if place.unpooled.is_some() {
             member.wait();
-            clock.lap(self.index, Part::Wait);
+            clock.lap(last.index, Part::Wait);
             let rows = place.to.layout.height;
             for item in member.items(images * rows) {
                 let job = PoolJob { from: to, to: place.to, image: item / rows, row: item % rows };
                 // SAFETY: the convolution is complete, since the team has met, and no other member
                 // takes this row.
-                unsafe { (self.kernels.pool)(&job) }
+                unsafe { (last.kernels.pool)(&job) }
             }
-            clock.lap(self.index, Part::Output);
+            clock.lap(last.index, Part::Output);
         }
     }
 
@@ -179,7 +191,7 @@ impl Layer {
         &self,
         member: Member<'_>,
         place: &Workplace<'_>,
-        weights: &Buffer,
+        (weights, bias): (&Buffer, &Buffer),
         to: Maps,
         images: usize,
         rows: Range<usize>,
@@ -196,7 +208,7 @@ impl Layer {
                         ..rows.end.min(rows.start + (strip + 1) * STRIP),
                     lines: place.own[member.index].pointer(),
                     weights: weights.pointer(),
-                    bias: self.bias.pointer(),
+                    bias: bias.pointer(),
                     maps: Maps { start: to.start.wrapping_add(image * image_stride), ..to },
                     window_rows: 3,
                     channels: IMAGE_CHANNELS,
@@ -219,4 +231,15 @@ pub(crate) fn map_layout(
         _ => (0, 0),
     };
     MapLayout::new((height, width), channels, frame)
+}
+
+/// The layout of the map between two layers of the same tiles, of which the second takes up at once
+/// what the first computes: as many channels as stay in a first-level cache.
+pub(crate) fn between_layout((height, width): (usize, usize), kind: TileKind) -> MapLayout {
+    /// Floats, half of such a cache.
+    const CACHED: usize = 4096;
+    let frame = kind.frame(height, width);
+    let pixels = frame.0.max(height + 2) * frame.1.max(width + 2);
+    let groups = (CACHED / pixels / CHANNEL_GROUP).max(1);
+    MapLayout::new((height, width), groups * CHANNEL_GROUP, frame)
 }

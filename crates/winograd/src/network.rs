@@ -19,8 +19,8 @@ use crate::{
     clock::{Clock, LayerTimes, Part},
     error::Error,
     isa::Isa,
-    layer::{Layer, Scratch, Workplace, map_layout},
-    plan::Plan,
+    layer::{Layer, Scratch, Workplace, between_layout, map_layout},
+    plan::{Method, Plan},
     rows::IMAGE_CHANNELS,
     schedule::{Room, Schedule, Stage},
     team::{Member, Team},
@@ -79,6 +79,8 @@ pub struct Network {
     maps: Vec<Activation>,
     /// The maps before the pool, for layers that pool in a pass of its own.
     unpooled: Vec<Option<Activation>>,
+    /// One a thread, for layers that begin a chain.
+    between: Vec<Option<Activation>>,
     /// One a thread.
     own: Vec<Buffer>,
     inputs: Buffer,
@@ -120,20 +122,26 @@ impl Network {
 
         // Of any team up to the size asked for: the system may refuse threads.
         let mut room = vec![Room::default(); built.len()];
+        let mut scratch = Scratch::default();
         for team in 1..=threads {
             for images in 1..=plan.chunk {
-                let of = Schedule::new(&plan, images, team).room();
-                for (most, of) in room.iter_mut().zip(of) {
+                let schedule = Schedule::new(&plan, images, team);
+                for (most, of) in room.iter_mut().zip(schedule.room()) {
                     *most = most.max(of);
+                }
+                for stage in schedule.stages() {
+                    for chain in &stage.chains {
+                        let of = Layer::scratch(&built[chain.clone()], stage.images);
+                        scratch = scratch.max(of);
+                    }
                 }
             }
         }
-        let (mut maps, mut unpooled) = (Vec::new(), Vec::new());
-        let mut scratch = Scratch::default();
+        let (mut maps, mut unpooled, mut between) = (Vec::new(), Vec::new(), Vec::new());
         for (index, layer) in plan.layers.iter().enumerate() {
             let size = (layer.height, layer.width);
             let pooled = if layer.max_pool { (size.0 / 2, size.1 / 2) } else { size };
-            let Room { inside, behind, windows } = room[index];
+            let Room { inside, behind, windows, between: chained } = room[index];
             let layout = map_layout(pooled, layer.out_channels, plan.layers.get(index + 1));
             let rows =
                 built.get(index + 1).map_or(0, |next| bands::window_rows(&built[index], next));
@@ -141,7 +149,12 @@ impl Network {
             unpooled.push(built[index].separate_pool.then(|| {
                 Activation::new(inside, 0, 0, MapLayout::new(size, layer.out_channels, (0, 0)))
             }));
-            scratch = scratch.max(built[index].scratch(inside));
+            between.push(match layer.method {
+                Method::Winograd(kind) if chained > 0 => {
+                    Some(Activation::new(chained, 0, 0, between_layout(size, kind)))
+                }
+                _ => None,
+            });
         }
         let out_channels = plan.layers.last().map_or(0, |layer| layer.out_channels);
         Network {
@@ -150,6 +163,7 @@ impl Network {
             layers: built,
             maps,
             unpooled,
+            between,
             own: (0..threads).map(|_| Buffer::new(scratch.own)).collect(),
             inputs: Buffer::new(scratch.inputs),
             products: Buffer::new(scratch.products),
@@ -172,9 +186,10 @@ impl Network {
     pub fn bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
         let maps: usize = self.maps.iter().map(Activation::bytes).sum();
-        let unpooled: usize = self.unpooled.iter().flatten().map(Activation::bytes).sum();
+        let others = self.unpooled.iter().chain(&self.between).flatten();
+        let others: usize = others.map(Activation::bytes).sum();
         let own: usize = self.own.iter().map(Buffer::bytes).sum();
-        layers + maps + unpooled + own + self.inputs.bytes() + self.products.bytes()
+        layers + maps + others + own + self.inputs.bytes() + self.products.bytes()
     }
 
     /// Computes the features `[n, channels, height, width]` of the images `[n, 3, height, width]`,
@@ -327,25 +342,30 @@ impl Network {
                     Bands::new(self, crew, stage, image, last_to).run(clock);
                     continue;
                 }
-                for layer in stage.layers.clone() {
-                    let first = layer == stage.layers.start && before.is_empty();
-                    let last = layer + 1 == stage.layers.end;
-                    let from = if first { start } else { slot };
-                    let to = if last { last_to } else { slot };
+                for chain in &stage.chains {
+                    let (first, last) = (chain.start, chain.end - 1);
+                    let enters = first == stage.layers.start && before.is_empty();
+                    let from = if enters { start } else { slot };
+                    let to = if chain.end == stage.layers.end { last_to } else { slot };
                     let maps =
                         |all: &Activation, first: usize| all.maps(first..first + group.len());
                     let place = Workplace {
                         images: image,
-                        from: (layer > 0).then(|| maps(&self.maps[layer - 1], from)),
-                        to: maps(&self.maps[layer], to),
-                        unpooled: self.unpooled[layer].as_ref().map(|all| maps(all, slot)),
+                        from: (first > 0).then(|| maps(&self.maps[first - 1], from)),
+                        between: self.between[first]
+                            .as_ref()
+                            .filter(|_| chain.len() > 1)
+                            .map(|all| all.maps(crew.index..crew.index + 1)),
+                        to: maps(&self.maps[last], to),
+                        unpooled: self.unpooled[last].as_ref().map(|all| maps(all, slot)),
                         own: &self.own,
                         shared: (!stage.apart).then_some((&self.inputs, &self.products)),
                     };
-                    let rows = 0..self.plan.layers[layer].height;
-                    self.layers[layer].run(crew, &place, group.len(), rows, clock);
+                    let rows = 0..self.plan.layers[last].height;
+                    let layers = &self.layers[chain.clone()];
+                    Layer::run(layers, crew, &place, group.len(), rows, clock);
                     crew.wait();
-                    clock.lap(layer, Part::Wait);
+                    clock.lap(last, Part::Wait);
                 }
             }
         }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::plan::{Method, Plan};
+use crate::plan::{LayerPlan, Method, Plan};
 
 /// Stages whose maps are larger than their weights: those of the first two pools of VGG16.
 const EARLY: usize = 2;
@@ -22,7 +22,7 @@ const OWN_MAP: usize = 32 << 20;
 const SHARED_MAPS: usize = 8 << 20;
 
 /// Tiles for which a thread reads the weights of a late stage by itself.
-const OWN_TILES: usize = 16;
+pub(crate) const OWN_TILES: usize = 16;
 
 /// Consecutive layers up to a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Stage {
     pub(crate) apart: bool,
     /// The layers take turns, some rows at a time, instead of one after the other.
     pub(crate) banded: bool,
+    /// The layers in order, those together that a thread takes a block of images through.
+    pub(crate) chains: Vec<Range<usize>>,
 }
 
 impl Stage {
@@ -56,6 +58,9 @@ pub(crate) struct Room {
     pub(crate) behind: usize,
     /// Windows onto the maps after it, instead of whole ones.
     pub(crate) windows: usize,
+    /// Maps of a few channels after it, from which the next layer of a chain reads, instead of whole
+    /// ones.
+    pub(crate) between: usize,
 }
 
 impl Room {
@@ -64,6 +69,7 @@ impl Room {
             inside: self.inside.max(other.inside),
             behind: self.behind.max(other.behind),
             windows: self.windows.max(other.windows),
+            between: self.between.max(other.between),
         }
     }
 }
@@ -96,6 +102,9 @@ impl Schedule {
             first.layers.end = second.layers.end;
             stages.remove(1);
         }
+        for stage in &mut stages {
+            stage.chains = chains(plan, stage);
+        }
         Schedule { images, threads, stages }
     }
 
@@ -111,6 +120,11 @@ impl Schedule {
         start(index)..start(index + 1)
     }
 
+    /// All stages, in order.
+    pub(crate) fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
     /// For each layer, the images of which there are maps at the same time.
     pub(crate) fn room(&self) -> Vec<Room> {
         let mut room = Vec::new();
@@ -119,15 +133,18 @@ impl Schedule {
             for (index, stage) in run.iter().enumerate() {
                 let inside = crews * stage.images;
                 let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
-                room.extend(stage.layers.clone().map(|layer| {
-                    let end = layer + 1 == stage.layers.end;
-                    let (behind, windows) = match (end, stage.banded) {
+                for chain in &stage.chains {
+                    let whole = chain.end == stage.layers.end;
+                    // All maps before the last one are those of a chain.
+                    let between = Room { between: crews, ..Room::default() };
+                    room.extend(chain.clone().take(chain.len() - 1).map(|_| between));
+                    let (behind, windows) = match (whole, stage.banded) {
                         (true, _) => (last, 0),
                         (false, true) => (0, inside),
                         (false, false) => (inside, 0),
                     };
-                    Room { inside, behind, windows }
-                }));
+                    room.push(Room { inside, behind, windows, between: 0 });
+                }
             }
         }
         room
@@ -153,7 +170,39 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
         (false, _) => share,
     };
     let banded = early && apart && map > CACHED_MAP;
-    Stage { layers, images: at_a_time, early, apart, banded }
+    Stage { layers, images: at_a_time, early, apart, banded, chains: Vec::new() }
+}
+
+/// A stage's layers, those together of which a thread that goes apart takes a block of images through
+/// one after the other: their tiles are the same, so that a layer's products make way for the inputs of
+/// the next.
+fn chains(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
+    let mut chains: Vec<Range<usize>> = Vec::new();
+    for layer in stage.layers.clone() {
+        match chains.last_mut() {
+            Some(chain)
+                if stage.apart
+                    && !stage.banded
+                    && follows(&plan.layers[layer], &plan.layers[layer - 1]) =>
+            {
+                chain.end = layer + 1;
+            }
+            _ => chains.push(layer..layer + 1),
+        }
+    }
+    chains
+}
+
+/// Whether a layer has the same tiles as the one before, and an image not many more of them than a
+/// block.
+fn follows(layer: &LayerPlan, before: &LayerPlan) -> bool {
+    match layer.method {
+        Method::Winograd(kind) => {
+            before.method == layer.method
+                && layer.tiles(kind) <= 2 * own_tiles(layer.in_channels, layer.out_channels)
+        }
+        Method::Rows => false,
+    }
 }
 
 /// How the threads share a layer's tiles.

@@ -233,8 +233,13 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
             continue;
         }
         let slot = job.slots.of(tile) * slot_stride;
-        let last = job.tiles.end - 1;
-        let next = (job.slots.of(last.min(tile + 1)) * slot_stride).wrapping_sub(slot);
+        // Behind the last tile come the next channels of the first, if the job is not of all of them.
+        let next = if tile + 1 < job.tiles.end {
+            job.slots.of(tile + 1) * slot_stride
+        } else {
+            job.slots.of(job.tiles.start) * slot_stride + layout.channels
+        };
+        let next = next.wrapping_sub(slot);
         // SAFETY: the tile has an output, so that its first one lies in the map.
         let (from, to) = unsafe {
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);

@@ -15,7 +15,7 @@
 
 #![allow(unsafe_code)] // Runs layers.
 
-use std::ops::Range;
+use std::{ops::Range, slice};
 
 use super::Network;
 use crate::{
@@ -103,13 +103,14 @@ impl<'a> Bands<'a> {
                         Some(window) => window.maps(),
                         None => network.maps[layer].maps(self.to..self.to + 1),
                     },
+                    between: None,
                     unpooled: network.unpooled[layer]
                         .as_ref()
                         .map(|maps| maps.maps(self.slot..self.slot + 1)),
                     own: &network.own,
                     shared: None,
                 };
-                of.run(self.crew, &place, 1, rows.clone(), clock);
+                Layer::run(slice::from_ref(of), self.crew, &place, 1, rows.clone(), clock);
             }
             self.crew.wait();
             self.done[layer] = rows.end;

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::schedule::Schedule;
+use crate::schedule::{OWN_TILES, Schedule, own_tiles};
 
 /// Layers of every kind of step: large maps, small ones, and shared weights.
 const CHANNELS: [(usize, bool); 7] =
@@ -121,5 +121,41 @@ proptest! {
             case.forward(&mut network, &image)
         };
         prop_assert_eq!(features(1), features(2));
+    }
+    /// One thread takes several images through a chain of layers, two threads take a single one layer
+    /// by layer.
+    #[test]
+    fn chains_of_layers(
+        seed: u64,
+        height in 1usize..25,
+        width in 1usize..25,
+        images in 3usize..10,
+        channels in proptest::collection::vec(select(vec![16, 20, 32, 64]), 4),
+        kind in select(TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect::<Vec<_>>()),
+        pool: bool,
+        strassen: bool,
+    ) {
+        let pool = pool && height >= 2 && width >= 2;
+        let chain = [false, false, false, pool];
+        // Two pools before, since early stages take one image at a time.
+        let early = [(16, true), (16, true)];
+        let channels: Vec<_> = early.into_iter().chain(channels.into_iter().zip(chain)).collect();
+        let mut case = Case::random(seed, (4 * height + 1, 4 * width), &channels, images);
+        case.strassen = strassen;
+        let network =
+            |threads| case.network(Isa::detect(), Accuracy::Fast, Some(kind), images, threads);
+        let chained = |network: &Network, images, threads| {
+            let schedule = Schedule::new(network.plan(), images, threads);
+            schedule.stages().iter().any(|stage| stage.chains.iter().any(|chain| chain.len() == 4))
+        };
+        let (mut one, mut two) = (network(1), network(2));
+        let tiles = one.plan().layers[2].tiles(kind);
+        let expected = images * tiles >= OWN_TILES && tiles <= 2 * own_tiles(64, 64);
+        prop_assert_eq!(chained(&one, images, 1), expected);
+        prop_assert!(!chained(&two, 1, 2));
+        let all = case.forward(&mut one, &case.images);
+        let single = case.images.chunks_exact(case.image());
+        let single: Vec<f32> = single.flat_map(|image| case.forward(&mut two, image)).collect();
+        prop_assert_eq!(all, single);
     }
 }

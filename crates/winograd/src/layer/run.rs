@@ -1,0 +1,309 @@
+//! Winograd layers at work: in blocks of tiles that one thread takes through all steps, or one step
+//! after the other by all threads.
+
+#![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
+
+use std::ops::Range;
+
+use super::{Layer, Scratch, Winograd, Workplace};
+use crate::{
+    activation::{MapLayout, Maps, PIXEL_PAD},
+    buffer::Buffer,
+    clock::{Clock, Part},
+    schedule::{Portions, SHARED_TILES, own_tiles},
+    slots::{Pairing, Slots},
+    team::Member,
+    tile::Spectrum,
+};
+
+/// Tiles that a thread transforms at a time where the threads share them.
+const TILES_AT_A_TIME: usize = 4;
+
+/// Multiplications of a frequency, some 50 µs, from which on others may help with them: below, asking
+/// takes too long. In the tests all are large enough.
+const SHARED_PRODUCT: usize = if cfg!(test) { 1 } else { 1 << 20 };
+
+/// Consecutive layers of the same tiles, without a pool in between; often just one.
+#[derive(Clone, Copy)]
+pub(super) struct Chain<'a>(&'a [Layer]);
+
+impl<'a> Chain<'a> {
+    /// # Panics
+    /// If there is no layer, or (later) one without tiles.
+    pub(super) fn new(layers: &'a [Layer]) -> Chain<'a> {
+        assert!(!layers.is_empty());
+        Chain(layers)
+    }
+
+    fn layers(self) -> impl Iterator<Item = &'a Winograd> {
+        self.0.iter().map(Layer::winograd)
+    }
+
+    fn first(self) -> &'a Winograd {
+        self.0[0].winograd()
+    }
+
+    /// The most input and the most output channels.
+    fn channels(self) -> (usize, usize) {
+        self.layers().fold((0, 0), |(inputs, outputs), layer| {
+            (inputs.max(layer.in_channels), outputs.max(layer.out_channels))
+        })
+    }
+
+    /// Tiles are in pairs if they are in one of the layers.
+    fn pairing(self) -> Pairing {
+        Pairing { paired: self.layers().any(|layer| layer.pairing.paired), ..self.first().pairing }
+    }
+
+    /// Floats from a slot of a thread's own block to the next.
+    fn slot_stride(self) -> usize {
+        let (inputs, outputs) = self.channels();
+        inputs.max(outputs) + PIXEL_PAD
+    }
+
+    /// Floats for the left factors of so many rows.
+    fn sums_len(self, rows: usize) -> usize {
+        self.layers().map(|layer| layer.sums_len(rows)).max().unwrap_or(0)
+    }
+
+    /// The most images of a block of whole images.
+    fn images(self) -> usize {
+        let (inputs, outputs) = self.channels();
+        (own_tiles(inputs, outputs) / self.first().grid.per_image()).max(1)
+    }
+
+    /// See [`Layer::scratch`].
+    pub(super) fn scratch(self, images: usize) -> Scratch {
+        let pairing = self.pairing();
+        let (inputs, outputs) = self.channels();
+        let own = match self.0.len() {
+            1 => most_rows(pairing, images, own_tiles(inputs, outputs)),
+            _ => images.min(self.images()) * pairing.rows(),
+        };
+        let shared = most_rows(pairing, images, SHARED_TILES);
+        let frequencies = self.first().frequencies();
+        let stride = |rows, slot| frequency_stride(pairing.slots(rows), slot);
+        Scratch {
+            // One slot more than there are frequencies: see `Run::block`.
+            own: (frequencies + 1) * stride(own, self.slot_stride())
+                + self.sums_len(own.max(shared)),
+            inputs: frequencies * stride(shared, inputs + PIXEL_PAD),
+            products: frequencies * stride(shared, outputs + PIXEL_PAD),
+        }
+    }
+}
+
+/// Floats from one frequency to the next: whole pages, so that all frequencies of a tile would fall
+/// into one cache set, plus a line, so that they fall into consecutive ones.
+fn frequency_stride(tiles: usize, slot_stride: usize) -> usize {
+    const PAGE: usize = 4096 / size_of::<f32>();
+    const LINE: usize = 64 / size_of::<f32>();
+    (tiles * slot_stride).next_multiple_of(PAGE) + LINE
+}
+
+/// The most rows of the products in a block of at most `tiles` tiles, of so many images.
+fn most_rows(pairing: Pairing, images: usize, tiles: usize) -> usize {
+    // The share of a block in all rows is that of its tiles, rounded up.
+    (images * pairing.rows()).min((tiles * pairing.rows()).div_ceil(pairing.per_image))
+}
+
+/// A chain at work: what all its steps need.
+pub(super) struct Run<'a> {
+    pub(super) chain: Chain<'a>,
+    pub(super) member: Member<'a>,
+    pub(super) place: &'a Workplace<'a>,
+    pub(super) from: Maps,
+    pub(super) to: Maps,
+}
+
+impl Run<'_> {
+    /// # Safety
+    /// As [`Layer::run`]; so are the other functions.
+    pub(super) unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
+        // SAFETY: passed on.
+        unsafe {
+            match self.chain.0 {
+                [layer] => self.single(layer, images, rows, clock),
+                _ => self.chained(images, clock),
+            }
+        }
+    }
+
+    /// A single layer, in portions of any of its tiles.
+    unsafe fn single(&self, layer: &Layer, images: usize, rows: Range<usize>, clock: &mut Clock) {
+        let w = layer.winograd();
+        let m = w.outputs();
+        let first = rows.start / m * w.grid.columns;
+        let end = (images - 1) * w.grid.per_image() + rows.end.div_ceil(m) * w.grid.columns;
+        let tiles = first..end;
+        let part = |parts: usize, index: usize| w.pairing.block(&tiles, index, parts);
+        // SAFETY: passed on.
+        unsafe {
+            match Portions::new(self.chain.channels(), tiles.len(), self.member.team_size()) {
+                Portions::Blocks(blocks) => {
+                    for block in self.member.items(blocks) {
+                        let slots = part(blocks, block);
+                        if !slots.tiles().is_empty() {
+                            self.block(slots, clock);
+                        }
+                    }
+                }
+                Portions::Steps(parts) => {
+                    for index in 0..parts {
+                        if index > 0 {
+                            self.member.wait();
+                            clock.lap(layer.index, Part::Wait);
+                        }
+                        self.steps(layer, part(parts, index), clock);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Several layers, in blocks of whole images: a tile of a layer reads those around it of the layer
+    /// before.
+    unsafe fn chained(&self, images: usize, clock: &mut Clock) {
+        let pairing = self.chain.pairing();
+        let blocks = images.div_ceil(self.chain.images());
+        for block in self.member.items(blocks) {
+            let tile = |index: usize| index * images / blocks * pairing.per_image;
+            let slots = pairing.block(&(tile(block)..tile(block + 1)), 0, 1);
+            // SAFETY: passed on.
+            unsafe { self.block(slots, clock) }
+        }
+    }
+
+    /// All steps of all layers for a block of this member's own.
+    ///
+    /// The products of a frequency are written one frequency before its inputs, over those of the
+    /// frequency before, which are no longer needed: one array instead of two, half of the cache.
+    ///
+    /// ```text
+    ///            slot 0   slot 1   slot 2   slot 3
+    /// inputs              V0       V1       V2   …
+    /// products   M0       M1       M2       …
+    /// ```
+    unsafe fn block(&self, slots: Slots, clock: &mut Clock) {
+        let chain = self.chain;
+        let frequencies = chain.first().frequencies();
+        let slot_stride = chain.slot_stride();
+        let frequency_stride = frequency_stride(slots.len(), slot_stride);
+        let sums_len = chain.sums_len(slots.rows());
+        let own = &self.place.own[self.member.index];
+        assert!((frequencies + 1) * frequency_stride + sums_len <= own.len());
+        // SAFETY: within the buffer, as just checked.
+        let start = unsafe { own.pointer().add(sums_len) };
+        let products = Spectrum { start, slot_stride, frequency_stride };
+        // SAFETY: the member's own buffer has a slot more than there are frequencies.
+        unsafe {
+            let inputs = Spectrum { start: start.add(frequency_stride), ..products };
+            chain.first().input(self.from, slots, slots.tiles(), inputs);
+            clock.lap(chain.0[0].index, Part::Input);
+            for (index, layer) in chain.0.iter().enumerate() {
+                let w = layer.winograd();
+                let product = |member: usize, frequency, panels| {
+                    let sums = self.place.own[member].pointer();
+                    w.product(frequency, panels, slots, inputs, products, sums);
+                };
+                if w.in_channels * w.out_channels * slots.len() >= SHARED_PRODUCT {
+                    self.member.offer(layer.index, (frequencies, w.panels()), &product);
+                } else {
+                    (0..frequencies).for_each(|f| product(self.member.index, f, 0..w.panels()));
+                }
+                clock.lap(layer.index, Part::Products);
+                match chain.0.get(index + 1) {
+                    None => w.output(products, slots, slots.tiles(), self.to, 0),
+                    Some(next) => self.turn(w, next.winograd(), slots, products, inputs),
+                }
+                clock.lap(layer.index, Part::Output);
+            }
+        }
+    }
+
+    /// Turns the products of a layer into the inputs of the next.
+    ///
+    /// A few channels of an image at a time: their map stays in the first-level cache, and the inputs
+    /// go to lines that the products, which lay there or in the slot before, have just brought into
+    /// it.
+    unsafe fn turn(
+        &self,
+        w: &Winograd,
+        next: &Winograd,
+        slots: Slots,
+        products: Spectrum,
+        inputs: Spectrum,
+    ) {
+        let between = self.place.between.expect("a chain has a map between its layers");
+        let MapLayout { channels, image_stride, .. } = between.layout;
+        let per_image = w.grid.per_image();
+        for first_tile in slots.tiles().step_by(per_image) {
+            let tiles = first_tile..first_tile + per_image;
+            // The one map is that of each image in turn.
+            let start = between.start.wrapping_sub(first_tile / per_image * image_stride);
+            for first in (0..w.out_channels).step_by(channels) {
+                let channels = channels.min(w.out_channels - first);
+                let maps = Maps { start, layout: MapLayout { channels, ..between.layout } };
+                // SAFETY: the map has room for the tiles of an image, and is this member's own; the
+                // products that the inputs are written over have been read, since a slot holds the
+                // same tile and the same channels of both.
+                unsafe {
+                    let of = |s: Spectrum| Spectrum { start: s.start.add(first), ..s };
+                    w.output(of(products), slots, tiles.clone(), maps, first);
+                    next.input(maps, slots, tiles.clone(), of(inputs));
+                }
+            }
+        }
+    }
+
+    /// One step after the other for a block of the whole team.
+    unsafe fn steps(&self, layer: &Layer, slots: Slots, clock: &mut Clock) {
+        let (w, member, layer) = (layer.winograd(), self.member, layer.index);
+        let frequencies = w.frequencies();
+        let spectrum = |buffer: &Buffer, channels: usize| {
+            let slot_stride = channels + PIXEL_PAD;
+            let frequency_stride = frequency_stride(slots.len(), slot_stride);
+            assert!(frequencies * frequency_stride <= buffer.len());
+            Spectrum { start: buffer.pointer(), slot_stride, frequency_stride }
+        };
+        let (inputs, products) = self.place.shared.expect("a team of one takes blocks of its own");
+        let inputs = spectrum(inputs, w.in_channels);
+        let products = spectrum(products, w.out_channels);
+        let tiles = slots.tiles();
+        let fews = tiles.len().div_ceil(TILES_AT_A_TIME);
+        let few = |item: usize| {
+            let first = tiles.start + item * TILES_AT_A_TIME;
+            first..tiles.end.min(first + TILES_AT_A_TIME)
+        };
+        let own = &self.place.own[member.index];
+        assert!(w.sums_len(slots.rows()) <= own.len());
+        let sums = own.pointer();
+        // SAFETY: between two meetings no two members take the same item, and items write different
+        // tiles, different panels or frequencies, and different outputs.
+        unsafe {
+            for item in member.items(fews) {
+                w.input(self.from, slots, few(item), inputs);
+            }
+            clock.lap(layer, Part::Input);
+            member.wait();
+            clock.lap(layer, Part::Wait);
+
+            let panels = w.panels();
+            // Enough items for the threads to finish together.
+            let parts = (8 * member.team_size()).div_ceil(frequencies).min(panels);
+            for item in member.items(frequencies * parts) {
+                let part = item % parts;
+                let panels = part * panels / parts..(part + 1) * panels / parts;
+                w.product(item / parts, panels, slots, inputs, products, sums);
+            }
+            clock.lap(layer, Part::Products);
+            member.wait();
+            clock.lap(layer, Part::Wait);
+
+            for item in member.items(fews) {
+                w.output(products, slots, few(item), self.to, 0);
+            }
+            clock.lap(layer, Part::Output);
+        }
+    }
+}
