@@ -74,6 +74,10 @@ torture: setup
 fuzz *flags: setup
     @scripts/fuzz "$@"
 
+# The crate winograd on 64-bit Arm: compiled, and its tests in an emulator, all or those with these names
+arm *names:
+    @scripts/arm "$@"
+
 # Format, lints, tests, documentation: what must be green before a commit
 ci: setup
     cargo fmt --all --check

@@ -224,19 +224,20 @@ fn fma_peak() -> f64 {
         black_box(sums);
     }
 
-    let (mut lanes, mut run): (usize, fn(f32)) = (8, portable);
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)] // To call functions for other instruction sets.
-    {
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the features are there.
-            (lanes, run) = (8, |factor| unsafe { avx2(factor) });
-        }
+    let best = || -> Option<(usize, fn(f32))> {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the feature is there.
-            (lanes, run) = (16, |factor| unsafe { avx512(factor) });
+            return Some((16, |factor| unsafe { avx512(factor) }));
         }
-    }
+        // SAFETY: the features are there.
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+            .then_some((8, |factor| unsafe { avx2(factor) }))
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let best = || None;
+    let (lanes, run) = best().unwrap_or((8, portable as fn(f32)));
     let seconds = (0..20)
         .map(|_| {
             let start = Instant::now();

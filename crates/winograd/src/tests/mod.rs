@@ -20,15 +20,15 @@ use crate::{
 
 /// Instruction sets of this machine.
 fn instruction_sets() -> Vec<Isa> {
-    let mut all = vec![Isa::Portable, Isa::PortableWide];
     #[cfg(target_arch = "x86_64")]
     if Isa::detect() != Isa::Portable {
-        all.push(Isa::Avx2);
+        let mut all = vec![Isa::Portable, Isa::PortableWide, Isa::Avx2];
         if is_x86_feature_detected!("avx512f") {
             all.push(Isa::Avx512);
         }
+        return all;
     }
-    all
+    vec![Isa::Portable, Isa::PortableWide]
 }
 
 /// One layer with values of its own.
