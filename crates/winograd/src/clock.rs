@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 /// Thread time spent in one layer, summed over the threads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LayerTimes {
-    /// Transforming inputs.
+    /// Transforming inputs, where the layer before has not done so at once.
     pub input: Duration,
     /// Matrix products, or all of the first layer.
     pub products: Duration,
-    /// Transforming back, with bias, ReLU and pool.
+    /// Transforming back, with bias, ReLU and pool, and in a chain of layers forth for the next.
     pub output: Duration,
     /// Waiting for the other threads.
     pub wait: Duration,

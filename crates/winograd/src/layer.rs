@@ -114,13 +114,14 @@ impl Layer {
         }
     }
 
-    /// What these layers need for up to `images` images at a time.
-    pub(crate) fn scratch(layers: &[Layer], images: usize) -> Scratch {
+    /// What these layers need for up to `images` images at a time, for a team of one or one of several
+    /// members.
+    pub(crate) fn scratch(layers: &[Layer], images: usize, shared: bool) -> Scratch {
         match layers {
             [Layer { method: Method::Rows { width, .. }, .. }] => {
                 Scratch { own: lines_len(*width), ..Scratch::default() }
             }
-            _ => Chain::new(layers).scratch(images),
+            _ => Chain::new(layers).scratch(images, shared),
         }
     }
 
@@ -139,14 +140,15 @@ impl Layer {
     /// the other members of the team. The caller ends the phase.
     ///
     /// A single layer may be computed for some rows of a single image: those of the convolution, before
-    /// any pool; whole rows of tiles. Several layers are for a team of one.
+    /// any pool; whole rows of tiles. Several layers are for a team of one, and have no pool but behind
+    /// the last.
     ///
     /// # Safety
     /// The instruction set is present that the layers were made for. The workplace has the maps of
     /// `images` images, of the sizes of the first and the last layer, in frames that hold their tiles,
-    /// and buffers of at least [`scratch`](Self::scratch) floats. All members of the team call this at
-    /// the same time with the same arguments but for `own`, and nobody else touches those maps and
-    /// buffers.
+    /// a map of one image between them if there are several, and buffers of at least
+    /// [`scratch`](Self::scratch) floats. All members of the team call this at the same time with the
+    /// same arguments, and nobody else touches those maps and buffers.
     pub(crate) unsafe fn run(
         layers: &[Layer],
         member: Member<'_>,
@@ -234,7 +236,7 @@ pub(crate) fn map_layout(
 }
 
 /// The layout of the map between two layers of the same tiles, of which the second takes up at once
-/// what the first computes: as many channels as stay in a first-level cache.
+/// what the first computes: as many channels as stay in a first-level cache, or the fewest.
 pub(crate) fn between_layout((height, width): (usize, usize), kind: TileKind) -> MapLayout {
     /// Floats, half of such a cache.
     const CACHED: usize = 4096;

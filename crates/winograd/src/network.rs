@@ -75,7 +75,7 @@ pub struct Network {
     plan: Plan,
     config: NetworkConfig,
     layers: Vec<Layer>,
-    /// Layer `i` writes the maps `i`.
+    /// Layer `i` writes the maps `i`, unless the next one is in the same chain.
     maps: Vec<Activation>,
     /// The maps before the pool, for layers that pool in a pass of its own.
     unpooled: Vec<Option<Activation>>,
@@ -129,9 +129,10 @@ impl Network {
                 for (most, of) in room.iter_mut().zip(schedule.room()) {
                     *most = most.max(of);
                 }
-                for stage in schedule.stages() {
+                for stage in schedule.runs().flatten() {
+                    let shared = team > 1 && !stage.apart;
                     for chain in &stage.chains {
-                        let of = Layer::scratch(&built[chain.clone()], stage.images);
+                        let of = Layer::scratch(&built[chain.clone()], stage.images, shared);
                         scratch = scratch.max(of);
                     }
                 }

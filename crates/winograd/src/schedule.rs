@@ -3,7 +3,7 @@
 //!
 //! The layers fall into stages, which end with a pool. Maps shrink from stage to stage and weights
 //! grow, so that early stages take few images at a time, or bands of rows of one image, whose maps
-//! stay in a cache, and late ones all, so that the weights are read once.
+//! stay in a cache, and late ones many, so that the weights are read few times.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub(crate) struct Stage {
     pub(crate) early: bool,
     /// Each thread takes images of its own, and does not meet the others: one by one in the early
     /// stages, where a thread that is held up can take fewer; an equal share of them in the late
-    /// ones, to read the weights once.
+    /// ones, to read the weights few times.
     pub(crate) apart: bool,
     /// The layers take turns, some rows at a time, instead of one after the other.
     pub(crate) banded: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Room {
     pub(crate) behind: usize,
     /// Windows onto the maps after it, instead of whole ones.
     pub(crate) windows: usize,
-    /// Maps of a few channels after it, from which the next layer of a chain reads, instead of whole
+    /// Maps of a few channels between the layers of the chain that begins with it, instead of whole
     /// ones.
     pub(crate) between: usize,
 }
@@ -120,11 +120,6 @@ impl Schedule {
         start(index)..start(index + 1)
     }
 
-    /// All stages, in order.
-    pub(crate) fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
     /// For each layer, the images of which there are maps at the same time.
     pub(crate) fn room(&self) -> Vec<Room> {
         let mut room = Vec::new();
@@ -135,15 +130,16 @@ impl Schedule {
                 let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
                 for chain in &stage.chains {
                     let whole = chain.end == stage.layers.end;
-                    // All maps before the last one are those of a chain.
-                    let between = Room { between: crews, ..Room::default() };
-                    room.extend(chain.clone().take(chain.len() - 1).map(|_| between));
+                    room.extend(chain.clone().take(chain.len() - 1).map(|_| Room::default()));
                     let (behind, windows) = match (whole, stage.banded) {
                         (true, _) => (last, 0),
                         (false, true) => (0, inside),
                         (false, false) => (inside, 0),
                     };
                     room.push(Room { inside, behind, windows, between: 0 });
+                    if chain.len() > 1 {
+                        room[chain.start].between = crews;
+                    }
                 }
             }
         }
@@ -220,7 +216,7 @@ pub(crate) enum Portions {
 /// The most tiles of a block that all threads share.
 pub(crate) const SHARED_TILES: usize = 96;
 
-/// The most tiles of a thread's own block.
+/// The most tiles of a thread's own block; of whole images, about so many.
 pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
     match in_channels.max(out_channels) {
         ..=64 => 12,

@@ -29,9 +29,13 @@ pub(super) struct Chain<'a>(&'a [Layer]);
 
 impl<'a> Chain<'a> {
     /// # Panics
-    /// If there is no layer, or (later) one without tiles.
+    /// If there is no layer, or one that cannot follow the one before.
     pub(super) fn new(layers: &'a [Layer]) -> Chain<'a> {
         assert!(!layers.is_empty());
+        let turns = |pair: &[Layer]| {
+            !pair[0].separate_pool && pair[0].winograd().turns_into(pair[1].winograd())
+        };
+        assert!(layers.windows(2).all(turns), "layers of different tiles in a chain");
         Chain(layers)
     }
 
@@ -66,21 +70,22 @@ impl<'a> Chain<'a> {
         self.layers().map(|layer| layer.sums_len(rows)).max().unwrap_or(0)
     }
 
-    /// The most images of a block of whole images.
+    /// Images of a block of whole ones: those that have about as many tiles as other blocks.
     fn images(self) -> usize {
         let (inputs, outputs) = self.channels();
-        (own_tiles(inputs, outputs) / self.first().grid.per_image()).max(1)
+        let per_image = self.first().grid.per_image();
+        ((own_tiles(inputs, outputs) + per_image / 2) / per_image).max(1)
     }
 
     /// See [`Layer::scratch`].
-    pub(super) fn scratch(self, images: usize) -> Scratch {
+    pub(super) fn scratch(self, images: usize, shared: bool) -> Scratch {
         let pairing = self.pairing();
         let (inputs, outputs) = self.channels();
         let own = match self.0.len() {
             1 => most_rows(pairing, images, own_tiles(inputs, outputs)),
             _ => images.min(self.images()) * pairing.rows(),
         };
-        let shared = most_rows(pairing, images, SHARED_TILES);
+        let shared = if shared { most_rows(pairing, images, SHARED_TILES) } else { 0 };
         let frequencies = self.first().frequencies();
         let stride = |rows, slot| frequency_stride(pairing.slots(rows), slot);
         Scratch {
@@ -124,7 +129,10 @@ impl Run<'_> {
         unsafe {
             match self.chain.0 {
                 [layer] => self.single(layer, images, rows, clock),
-                _ => self.chained(images, clock),
+                _ => {
+                    assert_eq!(rows, 0..self.chain.first().grid.height);
+                    self.chained(images, clock);
+                }
             }
         }
     }
@@ -223,9 +231,8 @@ impl Run<'_> {
 
     /// Turns the products of a layer into the inputs of the next.
     ///
-    /// A few channels of an image at a time: their map stays in the first-level cache, and the inputs
-    /// go to lines that the products, which lay there or in the slot before, have just brought into
-    /// it.
+    /// A few channels of an image at a time: their map stays in a cache, and the inputs go to lines
+    /// that the products, which lay there or in the slot before, have just brought into it.
     unsafe fn turn(
         &self,
         w: &Winograd,

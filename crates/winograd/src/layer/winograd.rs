@@ -67,6 +67,14 @@ impl Winograd {
         self.weights.bytes() + self.bias.bytes()
     }
 
+    /// Whether the products of this layer's tiles can make way for the next one's inputs.
+    pub(super) fn turns_into(&self, next: &Winograd) -> bool {
+        self.kind == next.kind
+            && self.grid == next.grid
+            && self.out_channels == next.in_channels
+            && !self.fused_pool
+    }
+
     /// Outputs of a tile, a side.
     pub(super) fn outputs(&self) -> usize {
         self.kind.outputs()

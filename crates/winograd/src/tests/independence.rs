@@ -86,6 +86,42 @@ fn pairs_of_tiles() {
     check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 3]);
 }
 
+/// Whether all images on so many threads go through a chain of so many layers.
+fn has_chain(case: &Case, kind: Option<TileKind>, threads: usize, layers: usize) -> bool {
+    let images = case.images.len() / case.image();
+    let network = case.network(Isa::detect(), Accuracy::Fast, kind, images, threads);
+    let schedule = Schedule::new(network.plan(), images, threads);
+    schedule.runs().flatten().flat_map(|stage| &stage.chains).any(|chain| chain.len() == layers)
+}
+
+/// All images on so many threads are the same as one by one on two, without chains.
+fn check_chains(case: &Case, kind: Option<TileKind>, threads: usize) {
+    let images = case.images.len() / case.image();
+    let mut all = case.network(Isa::detect(), Accuracy::Fast, kind, images, threads);
+    let mut single = case.network(Isa::detect(), Accuracy::Fast, kind, 1, 2);
+    let schedule = Schedule::new(single.plan(), 1, 2);
+    assert!(
+        schedule.runs().flatten().flat_map(|stage| &stage.chains).all(|chain| chain.len() == 1)
+    );
+    let expected = case.images.chunks_exact(case.image());
+    let expected: Vec<f32> = expected.flat_map(|image| case.forward(&mut single, image)).collect();
+    assert!(case.forward(&mut all, &case.images) == expected);
+}
+
+/// Maps of 3x3, and pairs of tiles in the first layer of a chain and in the last; a number of images
+/// that threads and blocks do not divide.
+#[test]
+fn chains_of_many_channels() {
+    let early = [(16, true), (256, true)];
+    for (side, chain) in [(12, [512, 32, 16]), (30, [256, 64, 16]), (30, [32, 256, 256])] {
+        let chain = chain.map(|channels| (channels, false));
+        let channels: Vec<_> = early.into_iter().chain(chain).collect();
+        let case = Case::random(7, (side, side), &channels, 35);
+        assert!(has_chain(&case, None, 2, 3), "{side} px");
+        check_chains(&case, None, 2);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -97,7 +133,7 @@ proptest! {
         height in 3usize..300,
         more in 0usize..8,
         pools: [bool; 4],
-        kind in select(TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect::<Vec<_>>()),
+        kind in select(kinds()),
         strassen: bool,
     ) {
         let width = ((1usize << 20) / (32 * 4) / (height + 2) + more).max(8);
@@ -122,40 +158,32 @@ proptest! {
         };
         prop_assert_eq!(features(1), features(2));
     }
-    /// One thread takes several images through a chain of layers, two threads take a single one layer
-    /// by layer.
+    /// Each thread takes its images through a chain of layers in blocks, two threads take a single
+    /// image layer by layer.
     #[test]
     fn chains_of_layers(
         seed: u64,
         height in 1usize..25,
         width in 1usize..25,
-        images in 3usize..10,
+        images in 3usize..7,
+        threads in 1usize..4,
+        before in select(vec![16, 32]),
         channels in proptest::collection::vec(select(vec![16, 20, 32, 64]), 4),
-        kind in select(TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect::<Vec<_>>()),
+        kind in select(kinds()),
         pool: bool,
         strassen: bool,
     ) {
         let pool = pool && height >= 2 && width >= 2;
         let chain = [false, false, false, pool];
         // Two pools before, since early stages take one image at a time.
-        let early = [(16, true), (16, true)];
+        let early = [(16, true), (before, true)];
         let channels: Vec<_> = early.into_iter().chain(channels.into_iter().zip(chain)).collect();
-        let mut case = Case::random(seed, (4 * height + 1, 4 * width), &channels, images);
+        let size = (4 * height + 1, 4 * width);
+        let mut case = Case::random(seed, size, &channels, images * threads);
         case.strassen = strassen;
-        let network =
-            |threads| case.network(Isa::detect(), Accuracy::Fast, Some(kind), images, threads);
-        let chained = |network: &Network, images, threads| {
-            let schedule = Schedule::new(network.plan(), images, threads);
-            schedule.stages().iter().any(|stage| stage.chains.iter().any(|chain| chain.len() == 4))
-        };
-        let (mut one, mut two) = (network(1), network(2));
-        let tiles = one.plan().layers[2].tiles(kind);
+        let tiles = case.network(Isa::detect(), Accuracy::Fast, Some(kind), 1, 1).plan().layers[2].tiles(kind);
         let expected = images * tiles >= OWN_TILES && tiles <= 2 * own_tiles(64, 64);
-        prop_assert_eq!(chained(&one, images, 1), expected);
-        prop_assert!(!chained(&two, 1, 2));
-        let all = case.forward(&mut one, &case.images);
-        let single = case.images.chunks_exact(case.image());
-        let single: Vec<f32> = single.flat_map(|image| case.forward(&mut two, image)).collect();
-        prop_assert_eq!(all, single);
+        prop_assert_eq!(has_chain(&case, Some(kind), threads, 4), expected);
+        check_chains(&case, Some(kind), threads);
     }
 }

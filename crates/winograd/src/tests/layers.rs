@@ -4,11 +4,6 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 
-/// Kinds that fit every map.
-fn kinds() -> Vec<TileKind> {
-    TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect()
-}
-
 fn check(case: &Case, isa: Isa, kind: TileKind, threads: usize, scale: f64) {
     let n = case.images.len() / case.image();
     let mut network = case.network(isa, Accuracy::Fast, Some(kind), n, threads);

@@ -31,6 +31,11 @@ fn instruction_sets() -> Vec<Isa> {
     vec![Isa::Portable, Isa::PortableWide]
 }
 
+/// Kinds that fit every map.
+fn kinds() -> Vec<TileKind> {
+    TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect()
+}
+
 /// One layer with values of its own.
 #[derive(Clone)]
 struct OwnedLayer {
