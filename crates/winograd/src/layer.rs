@@ -114,8 +114,8 @@ impl Layer {
         }
     }
 
-    /// What these layers need for up to `images` images at a time, for a team of one or one of several
-    /// members.
+    /// What these layers need for up to `images` images at a time, of a team whose members may share
+    /// tiles or one whose member has all to itself.
     pub(crate) fn scratch(layers: &[Layer], images: usize, shared: bool) -> Scratch {
         match layers {
             [Layer { method: Method::Rows { width, .. }, .. }] => {

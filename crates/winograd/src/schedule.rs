@@ -129,9 +129,9 @@ impl Schedule {
                 let inside = crews * stage.images;
                 let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
                 for chain in &stage.chains {
-                    let whole = chain.end == stage.layers.end;
+                    let ends = chain.end == stage.layers.end;
                     room.extend(chain.clone().take(chain.len() - 1).map(|_| Room::default()));
-                    let (behind, windows) = match (whole, stage.banded) {
+                    let (behind, windows) = match (ends, stage.banded) {
                         (true, _) => (last, 0),
                         (false, true) => (0, inside),
                         (false, false) => (inside, 0),

@@ -3,7 +3,10 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::schedule::{OWN_TILES, Schedule, own_tiles};
+use crate::{
+    schedule::{OWN_TILES, Schedule, own_tiles},
+    tile::TileGrid,
+};
 
 /// Layers of every kind of step: large maps, small ones, and shared weights.
 const CHANNELS: [(usize, bool); 7] =
@@ -158,6 +161,7 @@ proptest! {
         };
         prop_assert_eq!(features(1), features(2));
     }
+
     /// Each thread takes its images through a chain of layers in blocks, two threads take a single
     /// image layer by layer.
     #[test]
@@ -181,7 +185,7 @@ proptest! {
         let size = (4 * height + 1, 4 * width);
         let mut case = Case::random(seed, size, &channels, images * threads);
         case.strassen = strassen;
-        let tiles = case.network(Isa::detect(), Accuracy::Fast, Some(kind), 1, 1).plan().layers[2].tiles(kind);
+        let tiles = TileGrid::new(height, width, kind.outputs()).per_image();
         let expected = images * tiles >= OWN_TILES && tiles <= 2 * own_tiles(64, 64);
         prop_assert_eq!(has_chain(&case, Some(kind), threads, 4), expected);
         check_chains(&case, Some(kind), threads);
