@@ -13,6 +13,7 @@ pub mod faults;
 #[path = "no_faults.rs"]
 mod faults;
 mod file;
+mod format;
 mod inside;
 mod lock;
 mod operation;
@@ -25,6 +26,7 @@ use bytesize::ByteSize;
 
 pub use digest::digest_of_file;
 pub use file::File;
+pub use format::Format;
 pub use inside::inside;
 pub use lock::{Lock, Locked};
 pub use replace::{
