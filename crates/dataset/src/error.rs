@@ -182,7 +182,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
-        source: image::ImageError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An image has no pixels, or too many.
     #[error(
@@ -198,17 +198,16 @@ pub enum Error {
         /// In pixels.
         height: usize,
     },
-    /// An image has pixels whose range is not known.
+    /// An image of a form that is not read.
     #[error(
-        "{} has pixels of type {found:?}; expected whole numbers of up to 16 bits: \
-         save it as such",
+        "{} is {form}, which is not read; save it as a PNG with 8 bits per channel",
         path.display()
     )]
-    ImagePixels {
+    ImageForm {
         /// The file.
         path: PathBuf,
-        /// The type found.
-        found: image::ColorType,
+        /// The form, for example `a TIFF of 32-bit numbers`.
+        form: String,
     },
     /// Training and test images differ in size.
     #[error("{}: images of {found}, but the training images are {expected}", path.display())]

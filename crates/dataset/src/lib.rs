@@ -85,6 +85,13 @@ pub(crate) struct Samples {
     pub(crate) labels: Option<Vec<i64>>,
 }
 
+impl Image<'static> {
+    /// An image of these pixels, `[height, width, channels]`.
+    pub(crate) fn new(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Self {
+        Image { height, width, channels, pixels: Cow::Owned(pixels) }
+    }
+}
+
 impl GrayImages {
     pub(crate) fn len(&self) -> usize {
         self.pixels.len().checked_div(self.height * self.width).unwrap_or(0)

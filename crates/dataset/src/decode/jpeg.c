@@ -1,0 +1,144 @@
+/* Decoding one JPEG in memory with libjpeg-turbo's decoder, behind two functions that return.
+ *
+ * libjpeg reports an error by a callback that must not return; setjmp and longjmp stay in this file.
+ * Warnings that say that pixels are missing or made up are errors here; those that say nothing about
+ * the pixels are ignored. */
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+/* Most scans: a progressive file has some ten. Each costs a pass over all coefficients, however few
+ * bytes it has; libjpeg-turbo's own fuzzers stop at as many. */
+enum { MAX_SCANS = 500 };
+
+/* How the colours are to be understood: by the file's own markers and libjpeg's rules; or, within a
+ * TIFF, as the TIFF says. */
+enum colours { BY_MARKERS = 0, AS_STORED = 1, YCBCR = 2 };
+
+/* A JPEG: its bytes, and the bytes of an abbreviated one that only has tables, or NULL. */
+struct jpeg_file {
+  const uint8_t *bytes;
+  size_t len;
+  const uint8_t *tables;
+  size_t tables_len;
+  int colours;
+};
+
+struct jpeg_header {
+  uint32_t width;
+  uint32_t height;
+  uint32_t components;
+  /* Whether all coefficients are kept in memory until the last scan. */
+  uint32_t multiple_scans;
+};
+
+struct session {
+  struct jpeg_error_mgr errors;
+  struct jpeg_progress_mgr progress;
+  jmp_buf failed;
+  char *message;
+};
+
+static void fail(j_common_ptr cinfo) {
+  struct session *session = (struct session *)cinfo->err;
+  session->errors.format_message(cinfo, session->message);
+  longjmp(session->failed, 1);
+}
+
+static void on_message(j_common_ptr cinfo, int level) {
+  if (level >= 0) return;
+  switch (cinfo->err->msg_code) {
+    case JWRN_EXTRANEOUS_DATA: /* bytes between two segments */
+    case JWRN_ADOBE_XFORM:     /* a number that has a default */
+    case JWRN_JFIF_MAJOR:      /* a later version of JFIF */
+      return;
+    default:
+      fail(cinfo);
+  }
+}
+
+static void on_progress(j_common_ptr cinfo) {
+  if (((j_decompress_ptr)cinfo)->input_scan_number > MAX_SCANS) {
+    struct session *session = (struct session *)cinfo->err;
+    snprintf(session->message, JMSG_LENGTH_MAX, "more than %d scans", MAX_SCANS);
+    longjmp(session->failed, 1);
+  }
+}
+
+/* Prepares `cinfo` and reads the headers up to the first scan. */
+static void begin(j_decompress_ptr cinfo, struct session *session, const struct jpeg_file *file) {
+  jpeg_create_decompress(cinfo);
+  session->progress.progress_monitor = on_progress;
+  cinfo->progress = &session->progress;
+  if (file->tables != NULL) {
+    jpeg_mem_src(cinfo, file->tables, file->tables_len);
+    jpeg_read_header(cinfo, FALSE);
+  }
+  jpeg_mem_src(cinfo, file->bytes, file->len);
+  jpeg_read_header(cinfo, TRUE);
+  if (file->colours == AS_STORED) {
+    cinfo->jpeg_color_space = JCS_UNKNOWN;
+    cinfo->out_color_space = JCS_UNKNOWN;
+  } else if (file->colours == YCBCR && cinfo->num_components == 3) {
+    cinfo->jpeg_color_space = JCS_YCbCr;
+    cinfo->out_color_space = JCS_RGB;
+  } else if (cinfo->num_components == 1) {
+    cinfo->out_color_space = JCS_GRAYSCALE;
+  } else if (cinfo->num_components == 3) {
+    cinfo->out_color_space = JCS_RGB;
+  } else if (cinfo->num_components == 4) {
+    cinfo->out_color_space = JCS_CMYK;
+  }
+}
+
+/* One of the two functions below, within which an error ends in the caller's hand. */
+static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint8_t *pixels,
+                  char *message) {
+  struct jpeg_decompress_struct cinfo;
+  struct session session;
+  cinfo.err = jpeg_std_error(&session.errors);
+  session.errors.error_exit = fail;
+  session.errors.emit_message = on_message;
+  session.message = message;
+  if (setjmp(session.failed)) {
+    jpeg_destroy_decompress(&cinfo);
+    return 0;
+  }
+  /* So that destroying is safe whatever fails first. */
+  cinfo.mem = NULL;
+  begin(&cinfo, &session, file);
+  if (header != NULL) {
+    header->width = cinfo.image_width;
+    header->height = cinfo.image_height;
+    header->components = (uint32_t)cinfo.num_components;
+    header->multiple_scans = (uint32_t)jpeg_has_multiple_scans(&cinfo);
+  }
+  if (pixels != NULL) {
+    jpeg_start_decompress(&cinfo);
+    size_t row_len = (size_t)cinfo.output_width * (size_t)cinfo.output_components;
+    while (cinfo.output_scanline < cinfo.output_height) {
+      JSAMPROW row = pixels + row_len * cinfo.output_scanline;
+      jpeg_read_scanlines(&cinfo, &row, 1);
+    }
+    /* Reads up to the end-of-image marker, whose absence is an error. */
+    jpeg_finish_decompress(&cinfo);
+  }
+  jpeg_destroy_decompress(&cinfo);
+  return 1;
+}
+
+/* Reads the headers. Returns 0, and why in `message` (JMSG_LENGTH_MAX bytes), if they cannot be. */
+int dataset_jpeg_header(const struct jpeg_file *file, struct jpeg_header *header, char *message) {
+  return decode(file, header, NULL, message);
+}
+
+/* Decodes into `pixels`, height x width x components bytes by the header. Returns 0, and why in
+ * `message` (JMSG_LENGTH_MAX bytes), if the file cannot be decoded to its end. */
+int dataset_jpeg_pixels(const struct jpeg_file *file, uint8_t *pixels, char *message) {
+  return decode(file, NULL, pixels, message);
+}

@@ -1,0 +1,127 @@
+//! JPEG, by libjpeg-turbo's decoder: the pixels that PIL, browsers and cameras show, to the last bit.
+//!
+//! libjpeg decides by its own rules which colours the numbers stand for: one component is gray;
+//! three are YCbCr if there is a JFIF segment, else what an Adobe segment says, else RGB if the
+//! components are called R, G and B, else YCbCr; four are CMYK or YCCK as an Adobe segment says,
+//! else CMYK. Where a file ends before its end-of-image marker, or entropy-coded data is bad,
+//! libjpeg would make up pixels and warn; here that is an error.
+
+#![allow(unsafe_code)] // The decoder is written in C.
+
+use std::ffi::{CStr, c_char, c_int};
+
+// Linked by way of the C code.
+use mozjpeg_sys as _;
+
+use super::{Fault, Room, cmyk};
+use crate::Image;
+
+/// libjpeg's `JMSG_LENGTH_MAX`.
+const MESSAGE_LEN: usize = 200;
+
+/// How the numbers of three components are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Colours {
+    /// By the file's markers.
+    ByMarkers = 0,
+    /// As they are stored.
+    AsStored = 1,
+    /// As YCbCr, whatever the markers say.
+    YCbCr = 2,
+}
+
+/// `struct jpeg_file`.
+#[repr(C)]
+struct File {
+    bytes: *const u8,
+    len: usize,
+    tables: *const u8,
+    tables_len: usize,
+    colours: c_int,
+}
+
+/// `struct jpeg_header`.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Header {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) components: u32,
+    multiple_scans: u32,
+}
+
+unsafe extern "C" {
+    fn dataset_jpeg_header(file: *const File, header: *mut Header, message: *mut c_char) -> c_int;
+    fn dataset_jpeg_pixels(file: *const File, pixels: *mut u8, message: *mut c_char) -> c_int;
+}
+
+/// A JPEG in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Jpeg<'a> {
+    pub(super) bytes: &'a [u8],
+    /// An abbreviated JPEG of tables alone that it relies on, as strips of a TIFF do.
+    pub(super) tables: Option<&'a [u8]>,
+    pub(super) colours: Colours,
+}
+
+impl Jpeg<'_> {
+    fn file(&self) -> File {
+        File {
+            bytes: self.bytes.as_ptr(),
+            len: self.bytes.len(),
+            tables: self.tables.map_or(std::ptr::null(), <[u8]>::as_ptr),
+            tables_len: self.tables.map_or(0, <[u8]>::len),
+            colours: self.colours as c_int,
+        }
+    }
+
+    /// Calls one of the C functions; its message if it fails.
+    fn call(&self, function: impl FnOnce(*const File, *mut c_char) -> c_int) -> Result<(), Fault> {
+        let mut message = [0u8; MESSAGE_LEN];
+        if function(&self.file(), message.as_mut_ptr().cast()) != 0 {
+            return Ok(());
+        }
+        let text = CStr::from_bytes_until_nul(&message).unwrap_or_default();
+        Err(Fault::damaged(text.to_string_lossy()))
+    }
+
+    /// Sizes and number of components.
+    pub(super) fn header(&self) -> Result<Header, Fault> {
+        let mut header = Header::default();
+        // SAFETY: the pointers are to live values of the layouts that the C code declares, the
+        // lengths are those of the slices, and the message has the room that libjpeg asks for.
+        self.call(|file, message| unsafe { dataset_jpeg_header(file, &mut header, message) })?;
+        Ok(header)
+    }
+
+    /// The numbers, `[height, width, components]` in C order, if there is room for them.
+    pub(super) fn pixels(&self, header: Header, room: Room) -> Result<Vec<u8>, Fault> {
+        let (height, width) = (header.height as usize, header.width as usize);
+        let len = height as u64 * width as u64 * u64::from(header.components);
+        // Coefficients of 16 bits beside the pixels, until the last scan is read.
+        let held = if header.multiple_scans == 0 { len } else { 3 * len };
+        room.check(width, height, held)?;
+        let mut pixels = vec![0; len as usize];
+        // SAFETY: as above; and libjpeg writes as many bytes as the header of the same file, read
+        // by the same code, says.
+        self.call(|file, message| unsafe {
+            dataset_jpeg_pixels(file, pixels.as_mut_ptr(), message)
+        })?;
+        Ok(pixels)
+    }
+}
+
+/// Decodes a file of these bytes.
+pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {
+    let jpeg = Jpeg { bytes, tables: None, colours: Colours::ByMarkers };
+    let header = jpeg.header()?;
+    let (height, width) = (header.height as usize, header.width as usize);
+    match header.components {
+        1 => Ok(Image::new(height, width, 1, jpeg.pixels(header, room)?)),
+        3 => Ok(Image::new(height, width, 3, jpeg.pixels(header, room)?)),
+        // As Adobe's programs write them: 255 is no ink, whether or not a marker says so.
+        4 => Ok(Image::new(height, width, 3, cmyk::inverted_to_rgb(&jpeg.pixels(header, room)?))),
+        components => Err(Fault::form(format!("a JPEG of {components} components"))),
+    }
+}

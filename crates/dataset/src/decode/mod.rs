@@ -1,0 +1,169 @@
+//! From an image file to pixels, 8 bits per channel, as PIL's `Image.open(path).convert("RGB")` has
+//! them: the content decides, not the name's ending; the first frame of several; alpha is dropped;
+//! the EXIF orientation is ignored, as PyTorch's `ImageFolder` and Keras ignore it, but a TIFF is
+//! turned as its own tag says. Gray stays gray; 16 bits are rounded to 8; CMYK becomes RGB without a
+//! colour profile.
+//!
+//! A file that is read is read as PIL reads it (`tests/corpus` compares some hundreds); what is not
+//! is refused by name. One file for each form that needs more than the `image` crate.
+
+mod cmyk;
+mod gif;
+mod jpeg;
+mod tiff;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
+use std::path::Path;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use crate::{Error, Image};
+
+/// Longest side, in pixels.
+const MAX_SIDE: usize = 65_535;
+/// Most bytes that a decoded image takes.
+const MAX_BYTES: u64 = 512 << 20;
+/// Bytes of pixels that any file may hold, and how many more for each byte of it: no format but a
+/// lossless WebP of a single colour compresses better (deflate 1,032 to 1, LZW some 2,700 to 1), so
+/// that a tiny file cannot make a decoder take much memory.
+const FREE_BYTES: u64 = 64 << 20;
+const BYTES_PER_BYTE: u64 = 3_000;
+/// Bytes of an unknown file that are shown.
+const SHOWN: usize = 12;
+
+/// A problem with a file's pixels, before its path is known.
+#[derive(Debug)]
+enum Fault {
+    /// The operating system could not read the file, or it ends too early.
+    Read(std::io::Error),
+    /// The content contradicts itself or ends too early.
+    Damaged(Box<dyn std::error::Error + Send + Sync>),
+    /// A form of image that is sound, perhaps, but not read: a noun phrase.
+    Form(String),
+    /// No pixels, or too many.
+    Size { width: usize, height: usize },
+}
+
+/// The memory that a file's pixels may take.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: u64,
+}
+
+impl Fault {
+    fn damaged(why: impl Into<String>) -> Fault {
+        Fault::Damaged(why.into().into())
+    }
+
+    fn form(form: impl Into<String>) -> Fault {
+        Fault::Form(form.into())
+    }
+
+    fn at(self, path: &Path) -> Error {
+        let path = path.to_path_buf();
+        match self {
+            Fault::Read(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Error::DamagedImage { path, source: error.into() }
+            }
+            Fault::Read(source) => Error::Read { path, source },
+            Fault::Damaged(source) => Error::DamagedImage { path, source },
+            Fault::Form(form) => Error::ImageForm { path, form },
+            Fault::Size { width, height } => Error::ImageSize { path, width, height },
+        }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Fault {
+        Fault::Read(error)
+    }
+}
+
+impl From<ImageError> for Fault {
+    fn from(error: ImageError) -> Fault {
+        match error {
+            ImageError::IoError(error) => Fault::Read(error),
+            ImageError::Unsupported(error) => {
+                Fault::Form(format!("an image of another form: {error}"))
+            }
+            error => Fault::Damaged(error.into()),
+        }
+    }
+}
+
+impl Room {
+    /// The room for the pixels of a file of so many bytes.
+    fn of_file(bytes: u64) -> Room {
+        let earned = bytes.saturating_mul(BYTES_PER_BYTE).saturating_add(FREE_BYTES);
+        Room { bytes: MAX_BYTES.min(earned) }
+    }
+
+    /// Refuses an image without pixels, or that takes more than there is room for.
+    fn check(self, width: usize, height: usize, bytes: u64) -> Result<(), Fault> {
+        let sides = 1..=MAX_SIDE;
+        if sides.contains(&width) && sides.contains(&height) && bytes <= self.bytes {
+            return Ok(());
+        }
+        Err(Fault::Size { width, height })
+    }
+}
+
+/// Decodes the file at `path`.
+pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
+    let read = |source| Error::Read { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(read)?;
+    let room = Room::of_file(file.metadata().map_err(read)?.len());
+    let mut file = BufReader::new(file);
+    let start = file.fill_buf().map_err(read)?;
+    let image = match start {
+        [0xFF, 0xD8, 0xFF, ..] => {
+            let mut bytes = Vec::new();
+            file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(read)?;
+            jpeg::decode(&bytes, room)
+        }
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(file, room),
+        [b'G', b'I', b'F', b'8', ..] => gif::decode(file, room),
+        _ => {
+            let start = start[..start.len().min(SHOWN)].escape_ascii().to_string();
+            let reader = ImageReader::new(file).with_guessed_format().map_err(read)?;
+            match reader.format() {
+                Some(
+                    form @ (ImageFormat::Png
+                    | ImageFormat::Bmp
+                    | ImageFormat::WebP
+                    | ImageFormat::Pnm),
+                ) => decode_other(reader, form, room),
+                _ => return Err(Error::NotAnImage { path: path.to_path_buf(), start }),
+            }
+        }
+    };
+    image.map_err(|fault| fault.at(path))
+}
+
+/// Decodes a form that the `image` crate reads as PIL does.
+fn decode_other(
+    mut reader: ImageReader<impl BufRead + Seek>,
+    form: ImageFormat,
+    room: Room,
+) -> Result<Image<'static>, Fault> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    room.check(width, height, decoder.total_bytes())?;
+    let color = decoder.color_type();
+    if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(Fault::form(format!("a {form:?} of floating-point numbers")));
+    }
+    decoder.set_limits(limits)?;
+    let image = DynamicImage::from_decoder(decoder)?;
+    let (channels, pixels) = if color.has_color() {
+        (3, image.into_rgb8().into_raw())
+    } else {
+        (1, image.into_luma8().into_raw())
+    };
+    Ok(Image::new(height, width, channels, pixels))
+}

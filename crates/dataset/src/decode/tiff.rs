@@ -1,0 +1,514 @@
+//! TIFF, the first image of the file, as PIL and libtiff have it.
+//!
+//! The `tiff` crate finds the tags. Strips and tiles are decompressed and put together here, since
+//! what a pixel means depends on tags that it leaves aside: the order of bits in a byte, alpha that
+//! the colours are multiplied by, orientation. What is read, as a table:
+//!
+//! | colours | bits per sample |
+//! |---|---|
+//! | gray, either end black, with or without alpha | 1, 2, 4, 8, 16 (with alpha 8) |
+//! | palette | 1, 2, 4, 8 |
+//! | RGB, with or without alpha | 8, 16 |
+//! | CMYK | 8 |
+//! | YCbCr in a JPEG | 8 |
+//!
+//! in strips or tiles, colours together or in planes, uncompressed, PackBits, LZW, Deflate, JPEG or
+//! CCITT Group 4, of unsigned numbers; anything else is refused by name.
+
+use std::io::{BufRead, Read, Seek, SeekFrom};
+
+use fax::decoder::{DecodeStatus, Group4Decoder, pels};
+use flate2::read::ZlibDecoder;
+use tiff::decoder::{Decoder, Limits};
+use tiff::tags::{ByteOrder, Tag};
+use tiff::{TiffError, TiffFormatError};
+use weezl::BitOrder;
+
+use super::jpeg::{Colours, Jpeg};
+use super::{Fault, MAX_BYTES, Room, cmyk};
+use crate::Image;
+
+/// Most bytes of one tag's value: offsets and sizes of two million strips.
+const MAX_TAG_BYTES: usize = 16 << 20;
+
+/// The values of `Compression`.
+const NO_COMPRESSION: u16 = 1;
+const GROUP_4: u16 = 4;
+const LZW: u16 = 5;
+const JPEG: u16 = 7;
+const DEFLATE: u16 = 8;
+const PACK_BITS: u16 = 32_773;
+const OLD_DEFLATE: u16 = 32_946;
+
+/// The values of `PhotometricInterpretation`.
+const WHITE_IS_ZERO: u16 = 0;
+const BLACK_IS_ZERO: u16 = 1;
+const RGB: u16 = 2;
+const PALETTE: u16 = 3;
+const CMYK: u16 = 5;
+const YCBCR: u16 = 6;
+
+/// The value of `ExtraSamples` for alpha that the colours were multiplied by.
+const ASSOCIATED_ALPHA: u16 = 1;
+/// The value of `Predictor` for differences between neighbours.
+const DIFFERENCES: u16 = 2;
+
+impl From<TiffError> for Fault {
+    fn from(error: TiffError) -> Fault {
+        match error {
+            TiffError::IoError(error) => Fault::Read(error),
+            TiffError::UnsupportedError(error) => {
+                Fault::form(format!("a TIFF of another form ({error})"))
+            }
+            TiffError::FormatError(TiffFormatError::InvalidDimensions(width, height)) => {
+                Fault::Size { width: width as usize, height: height as usize }
+            }
+            error => Fault::Damaged(error.into()),
+        }
+    }
+}
+
+/// The tags that say what the pixels are.
+#[derive(Debug)]
+struct Layout {
+    width: usize,
+    height: usize,
+    /// Numbers per pixel, extra samples included.
+    samples: usize,
+    /// Bits per number.
+    bits: usize,
+    photometric: u16,
+    /// What the samples beyond the colours are.
+    extra: Vec<u16>,
+    compression: u16,
+    /// Whether each byte's lowest bit comes first.
+    lowest_bit_first: bool,
+    /// Whether numbers are differences to their left neighbours.
+    differences: bool,
+    big_endian: bool,
+    /// How the stored rows and columns lie, 1 to 8 as in EXIF.
+    orientation: u16,
+    /// Whether each sample has an image of its own.
+    planes: bool,
+    /// Width and height of a strip or tile.
+    chunk: [usize; 2],
+    /// Where each strip or tile begins, and its bytes in the file.
+    places: Vec<(u64, u64)>,
+    /// JPEG tables that all strips or tiles share.
+    jpeg_tables: Option<Vec<u8>>,
+}
+
+pub(super) fn decode(file: impl BufRead + Seek, room: Room) -> Result<Image<'static>, Fault> {
+    let mut limits = Limits::default();
+    limits.ifd_value_size = MAX_TAG_BYTES;
+    let mut decoder = Decoder::new(file)?.with_limits(limits);
+    let layout = Layout::read(&mut decoder)?;
+    let Layout { height, width, samples, .. } = layout;
+    // Everything is there twice while colours are converted.
+    room.check(width, height, (height * width) as u64 * (samples + 3) as u64)?;
+    let numbers = layout.numbers(decoder.inner(), room)?;
+    let (channels, pixels) = layout.colours(numbers, &mut decoder)?;
+    Ok(turned(height, width, channels, pixels, layout.orientation))
+}
+
+impl Layout {
+    /// Reads the tags and refuses what is not in the table above.
+    fn read<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Layout, Fault> {
+        let (width, height) = decoder.dimensions()?;
+        let mut number = |tag, default: u16| -> Result<u16, Fault> {
+            Ok(decoder.find_tag_unsigned(tag)?.unwrap_or(default))
+        };
+        let photometric = number(Tag::PhotometricInterpretation, u16::MAX)?;
+        let compression = number(Tag::Compression, NO_COMPRESSION)?;
+        let samples = usize::from(number(Tag::SamplesPerPixel, 1)?);
+        let fill_order = number(Tag::FillOrder, 1)?;
+        let predictor = number(Tag::Predictor, 1)?;
+        let orientation = number(Tag::Orientation, 1)?;
+        let planar = number(Tag::PlanarConfiguration, 1)?;
+        let mut numbers = |tag, default: u16| -> Result<Vec<u16>, Fault> {
+            Ok(decoder.find_tag_unsigned_vec(tag)?.unwrap_or_else(|| vec![default]))
+        };
+        let bits = usize::from(numbers(Tag::BitsPerSample, 1)?.first().copied().unwrap_or(1));
+        let formats = numbers(Tag::SampleFormat, 1)?;
+        let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?.unwrap_or_default();
+        let tiled = decoder.find_tag(Tag::TileOffsets)?.is_some();
+        let [offsets, sizes] = match tiled {
+            true => [Tag::TileOffsets, Tag::TileByteCounts],
+            false => [Tag::StripOffsets, Tag::StripByteCounts],
+        };
+        let offsets = decoder.find_tag_unsigned_vec::<u64>(offsets)?.unwrap_or_default();
+        let sizes = decoder.find_tag_unsigned_vec::<u64>(sizes)?.unwrap_or_default();
+        let (chunk_width, chunk_height) = decoder.chunk_dimensions();
+        let layout = Layout {
+            width: width as usize,
+            height: height as usize,
+            samples,
+            bits,
+            photometric,
+            extra,
+            compression,
+            lowest_bit_first: fill_order == 2,
+            differences: predictor == DIFFERENCES,
+            big_endian: decoder.byte_order() == ByteOrder::BigEndian,
+            orientation,
+            planes: planar == 2 && samples > 1,
+            // A strip may announce more rows than there are.
+            chunk: [
+                chunk_width as usize,
+                if tiled {
+                    chunk_height as usize
+                } else {
+                    (chunk_height as usize).min(height as usize)
+                },
+            ],
+            places: offsets.into_iter().zip(sizes).collect(),
+            jpeg_tables: decoder
+                .find_tag(Tag::JPEGTables)?
+                .map(|tag| tag.into_u8_vec())
+                .transpose()?,
+        };
+        if formats.iter().any(|&format| format != 1 && format != 4) {
+            return Err(Fault::form(format!(
+                "a TIFF of {bits}-bit signed or floating-point numbers"
+            )));
+        }
+        if predictor > DIFFERENCES {
+            return Err(Fault::form(format!("a TIFF with predictor {predictor}")));
+        }
+        layout.check()?;
+        Ok(layout)
+    }
+
+    /// Refuses combinations that are not read.
+    fn check(&self) -> Result<(), Fault> {
+        let Layout { photometric, bits, samples, compression, .. } = *self;
+        let colours = match photometric {
+            WHITE_IS_ZERO | BLACK_IS_ZERO | PALETTE => 1,
+            RGB | YCBCR => 3,
+            CMYK => 4,
+            other => {
+                return Err(Fault::form(format!("a TIFF with {}", colours_named(other))));
+            }
+        };
+        let with_alpha = samples == colours + 1 && self.extra.len() == 1;
+        let is_read = match photometric {
+            WHITE_IS_ZERO | BLACK_IS_ZERO if samples == 1 => matches!(bits, 1 | 2 | 4 | 8 | 16),
+            BLACK_IS_ZERO => with_alpha && bits == 8,
+            PALETTE => samples == 1 && matches!(bits, 1 | 2 | 4 | 8),
+            RGB if samples == 3 || with_alpha => {
+                bits == 8 || (bits == 16 && !self.extra.contains(&ASSOCIATED_ALPHA))
+            }
+            CMYK => samples == 4 && bits == 8,
+            YCBCR => samples == 3 && bits == 8 && compression == JPEG,
+            _ => false,
+        };
+        if !is_read {
+            let colours = colours_named(photometric);
+            return Err(Fault::form(format!("a TIFF of {samples} x {bits} bits with {colours}")));
+        }
+        let compression = match compression {
+            NO_COMPRESSION | LZW | DEFLATE | OLD_DEFLATE | PACK_BITS => None,
+            GROUP_4 if bits == 1 && samples == 1 => None,
+            JPEG if bits == 8 && !self.planes => None,
+            2 => Some("CCITT run-length".to_owned()),
+            3 => Some("CCITT Group 3".to_owned()),
+            6 => Some("old JPEG".to_owned()),
+            34_925 => Some("LZMA".to_owned()),
+            50_000 => Some("Zstandard".to_owned()),
+            50_001 => Some("WebP".to_owned()),
+            other => Some(format!("number {other}")),
+        };
+        if let Some(compression) = compression {
+            return Err(Fault::form(format!("a TIFF with {compression} compression")));
+        }
+        if self.differences && bits < 8 {
+            return Err(Fault::form(format!("a TIFF of differences between {bits}-bit numbers")));
+        }
+        Ok(())
+    }
+
+    /// All numbers, `[height, width, samples]`, those of 16 bits rounded to 8.
+    fn numbers(&self, file: &mut (impl Read + Seek), room: Room) -> Result<Vec<u8>, Fault> {
+        let [chunk_width, chunk_height] = self.chunk;
+        let damaged = || Fault::damaged("its strips or tiles are not those that its size asks for");
+        if chunk_width == 0 || chunk_height == 0 {
+            return Err(damaged());
+        }
+        let across = self.width.div_ceil(chunk_width);
+        let per_plane = across * self.height.div_ceil(chunk_height);
+        let (planes, in_chunk) = if self.planes { (self.samples, 1) } else { (1, self.samples) };
+        if self.places.len() < per_plane * planes {
+            return Err(damaged());
+        }
+        // A tile may be larger than the image.
+        room.check(self.width, self.height, (chunk_width * chunk_height * in_chunk * 3) as u64)?;
+        let mut numbers = vec![0; self.height * self.width * self.samples];
+        for (index, &place) in self.places[..per_plane * planes].iter().enumerate() {
+            let (plane, index) = (index / per_plane, index % per_plane);
+            let (top, left) = (index / across * chunk_height, index % across * chunk_width);
+            let rows = chunk_height.min(self.height - top);
+            let chunk = self.chunk(file, place, rows, in_chunk, room)?;
+            let columns = chunk_width.min(self.width - left);
+            for (row, chunk) in chunk.chunks_exact(chunk_width * in_chunk).take(rows).enumerate() {
+                let start = ((top + row) * self.width + left) * self.samples;
+                let into = &mut numbers[start..][..columns * self.samples];
+                if self.planes {
+                    let into = into.chunks_exact_mut(self.samples);
+                    into.zip(chunk).for_each(|(pixel, &number)| pixel[plane] = number);
+                } else {
+                    into.copy_from_slice(&chunk[..columns * in_chunk]);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// The numbers of a strip or tile, of which `rows` rows are wanted: `[rows or more, chunk width,
+    /// samples]`.
+    fn chunk(
+        &self,
+        file: &mut (impl Read + Seek),
+        (offset, size): (u64, u64),
+        rows: usize,
+        samples: usize,
+        room: Room,
+    ) -> Result<Vec<u8>, Fault> {
+        let chunk_width = self.chunk[0];
+        file.seek(SeekFrom::Start(offset))?;
+        let mut stored = Vec::new();
+        file.take(size.min(MAX_BYTES)).read_to_end(&mut stored)?;
+        if self.compression == JPEG {
+            let colours =
+                if self.photometric == YCBCR { Colours::YCbCr } else { Colours::AsStored };
+            let jpeg = Jpeg { bytes: &stored, tables: self.jpeg_tables.as_deref(), colours };
+            let header = jpeg.header()?;
+            let fits = header.width as usize == chunk_width
+                && header.height as usize >= rows
+                && header.components as usize == samples;
+            if !fits {
+                return Err(Fault::damaged("a JPEG in it has another size than its strip or tile"));
+            }
+            return jpeg.pixels(header, room);
+        }
+        if self.lowest_bit_first {
+            stored.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+        }
+        let row_len = (chunk_width * samples * self.bits).div_ceil(8);
+        let mut bytes = vec![0; rows * row_len];
+        match self.compression {
+            NO_COMPRESSION => stored.as_slice().read_exact(&mut bytes)?,
+            DEFLATE | OLD_DEFLATE => ZlibDecoder::new(stored.as_slice()).read_exact(&mut bytes)?,
+            LZW => decode_lzw(&stored, &mut bytes)?,
+            PACK_BITS => decode_pack_bits(&stored, &mut bytes)?,
+            GROUP_4 => decode_group_4(&stored, chunk_width, &mut bytes)?,
+            other => unreachable!("compression {other} was refused"),
+        }
+        Ok(bytes
+            .chunks_exact(row_len)
+            .flat_map(|row| self.row(row, chunk_width, samples))
+            .collect())
+    }
+
+    /// The numbers of one row.
+    fn row(&self, bytes: &[u8], width: usize, samples: usize) -> Vec<u8> {
+        match self.bits {
+            16 => {
+                let from = if self.big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
+                let mut numbers: Vec<u16> = bytes.as_chunks().0.iter().map(|&b| from(b)).collect();
+                if self.differences {
+                    for at in samples..numbers.len() {
+                        numbers[at] = numbers[at].wrapping_add(numbers[at - samples]);
+                    }
+                }
+                numbers.into_iter().map(|number| ((u32::from(number) + 128) / 257) as u8).collect()
+            }
+            8 => {
+                let mut numbers = bytes.to_vec();
+                if self.differences {
+                    for at in samples..numbers.len() {
+                        numbers[at] = numbers[at].wrapping_add(numbers[at - samples]);
+                    }
+                }
+                numbers
+            }
+            bits => {
+                let mask = (1u8 << bits) - 1;
+                let in_byte = 8 / bits;
+                let number =
+                    |at: usize| bytes[at / in_byte] >> (8 - bits * (at % in_byte + 1)) & mask;
+                (0..width * samples).map(number).collect()
+            }
+        }
+    }
+
+    /// Gray or RGB from the numbers: how many channels, and their values.
+    fn colours<R: Read + Seek>(
+        &self,
+        numbers: Vec<u8>,
+        decoder: &mut Decoder<R>,
+    ) -> Result<(usize, Vec<u8>), Fault> {
+        let associated = self.extra.first() == Some(&ASSOCIATED_ALPHA);
+        Ok(match (self.photometric, self.samples) {
+            (WHITE_IS_ZERO | BLACK_IS_ZERO, 1) => {
+                // Of 1, 2 and 4 bits, the largest number is 255 divided by 255, 85 and 17.
+                let scale = if self.bits < 8 { 255 / ((1 << self.bits) - 1) } else { 1 };
+                let white_is_zero = self.photometric == WHITE_IS_ZERO;
+                let shade =
+                    |number: u8| if white_is_zero { 255 - number * scale } else { number * scale };
+                (1, numbers.into_iter().map(shade).collect())
+            }
+            (BLACK_IS_ZERO, _) => (1, without_alpha::<2, 1>(&numbers, associated)),
+            (PALETTE, _) => {
+                let map: Vec<u16> =
+                    decoder.find_tag_unsigned_vec(Tag::ColorMap)?.unwrap_or_default();
+                let len = 1 << self.bits;
+                if map.len() < 3 * len {
+                    return Err(Fault::damaged(format!(
+                        "its palette has {} numbers instead of {}",
+                        map.len(),
+                        3 * len
+                    )));
+                }
+                // All reds, all greens, all blues, of 16 bits; as PIL, by their high bytes.
+                let colour =
+                    |index: u8| [0, 1, 2].map(|c| (map[c * len + usize::from(index)] >> 8) as u8);
+                (3, numbers.into_iter().flat_map(colour).collect())
+            }
+            (CMYK, _) => (3, cmyk::to_rgb(&numbers)),
+            (_, 3) => (3, numbers),
+            _ => (3, without_alpha::<4, 3>(&numbers, associated)),
+        })
+    }
+}
+
+/// The colours in words, for messages.
+fn colours_named(photometric: u16) -> String {
+    let name = match photometric {
+        WHITE_IS_ZERO | BLACK_IS_ZERO => "gray",
+        RGB => "RGB",
+        PALETTE => "a palette",
+        4 => "a transparency mask",
+        CMYK => "CMYK",
+        YCBCR => "YCbCr outside of a JPEG",
+        8..=10 => "Lab",
+        other => return format!("colours of the unknown kind {other}"),
+    };
+    format!("{name} colours")
+}
+
+/// Leaves alpha, the last of `ALL` samples, out; if the colours were multiplied by it, divides first.
+fn without_alpha<const ALL: usize, const COLOURS: usize>(
+    numbers: &[u8],
+    associated: bool,
+) -> Vec<u8> {
+    let mut colours = Vec::with_capacity(numbers.len() / ALL * COLOURS);
+    for pixel in numbers.as_chunks::<ALL>().0 {
+        let alpha = pixel[COLOURS];
+        for &number in &pixel[..COLOURS] {
+            // PIL's rounding (`rgba2rgbA`'s inverse in its `Convert.c`): down, at most 255.
+            colours.push(match alpha {
+                _ if !associated => number,
+                0 | 255 => number,
+                alpha => (255 * u32::from(number) / u32::from(alpha)).min(255) as u8,
+            });
+        }
+    }
+    colours
+}
+
+fn decode_lzw(stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
+    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+    let (mut read, mut written) = (0, 0);
+    while written < bytes.len() {
+        let result = decoder.decode_bytes(&stored[read..], &mut bytes[written..]);
+        result.status.map_err(|error| Fault::Damaged(error.into()))?;
+        if result.consumed_in == 0 && result.consumed_out == 0 {
+            return Err(Fault::damaged("LZW data ends too early"));
+        }
+        read += result.consumed_in;
+        written += result.consumed_out;
+    }
+    Ok(())
+}
+
+/// Runs of bytes: TIFF 6.0, section 9.
+fn decode_pack_bits(mut stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let mut header = [0];
+        stored.read_exact(&mut header)?;
+        let header = header[0] as i8;
+        match header {
+            -128 => {}
+            0.. => {
+                let run = (header as usize + 1).min(bytes.len() - written);
+                stored.read_exact(&mut bytes[written..written + run])?;
+                written += run;
+            }
+            _ => {
+                let run = (1 - isize::from(header)) as usize;
+                let run = run.min(bytes.len() - written);
+                let mut value = [0];
+                stored.read_exact(&mut value)?;
+                bytes[written..written + run].fill(value[0]);
+                written += run;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ITU-T T.6; black is 1.
+fn decode_group_4(stored: &[u8], width: usize, bytes: &mut [u8]) -> Result<(), Fault> {
+    let damaged = |error: &dyn std::fmt::Display| Fault::damaged(format!("CCITT data: {error}"));
+    let columns = u16::try_from(width).map_err(|error| damaged(&error))?;
+    let reader = stored.iter().map(|&byte| Ok::<u8, std::io::Error>(byte));
+    let mut decoder = Group4Decoder::new(reader, columns)?;
+    for row in bytes.chunks_exact_mut(width.div_ceil(8)) {
+        match decoder.advance().map_err(|error| damaged(&format!("{error:?}")))? {
+            DecodeStatus::Incomplete => {}
+            DecodeStatus::End => return Err(damaged(&"it ends too early")),
+        }
+        for (at, colour) in pels(decoder.transition(), columns).enumerate() {
+            if colour == fax::Color::Black {
+                row[at / 8] |= 0x80 >> (at % 8);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The image whose stored rows and columns lie as `orientation` says (tag 274: 1 to 8, anything
+/// else is taken as 1).
+fn turned(
+    height: usize,
+    width: usize,
+    channels: usize,
+    pixels: Vec<u8>,
+    orientation: u16,
+) -> Image<'static> {
+    if !(2..=8).contains(&orientation) {
+        return Image::new(height, width, channels, pixels);
+    }
+    let swapped = orientation >= 5;
+    let (rows, columns) = if swapped { (width, height) } else { (height, width) };
+    let mut out = Vec::with_capacity(pixels.len());
+    for row in 0..rows {
+        for column in 0..columns {
+            let (y, x) = if swapped { (column, row) } else { (row, column) };
+            let (bottom_up, right_to_left) = match orientation {
+                2 => (false, true),
+                3 => (true, true),
+                4 => (true, false),
+                5 => (false, false),
+                6 => (true, false),
+                7 => (true, true),
+                _ => (false, true),
+            };
+            let y = if bottom_up { height - 1 - y } else { y };
+            let x = if right_to_left { width - 1 - x } else { x };
+            out.extend_from_slice(&pixels[(y * width + x) * channels..][..channels]);
+        }
+    }
+    Image::new(rows, columns, channels, out)
+}
