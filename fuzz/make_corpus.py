@@ -14,10 +14,17 @@ import zlib
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
-IMAGES = Path(__file__).parent.parent / "crates" / "dataset" / "tests" / "images"
+IMAGES = Path(__file__).parent.parent / "crates" / "dataset" / "tests" / "corpus"
 WHOLE_IMAGES = [
-    *("baseline.jpg", "progressive.jpg", "cmyk.jpg", "gray16.png", "palette.png", "rgba.png"),
-    *("palette.gif", "lossless.webp", "lossy.webp", "lzw.tiff", "plain.tif", "rgb.bmp", "rgb.ppm"),
+    *("jpeg/baseline.jpg", "jpeg/progressive.jpg", "jpeg/cmyk.jpg"),
+    *("jpeg/cmyk-own-scans-restart3.jpg", "jpeg/arithmetic-2x2-progressive-restart3.jpg"),
+    *("png/gray16.png", "png/palette.png", "png/rgba.png", "gif/palette.gif"),
+    *("gif/frame-beyond-the-screen.gif", "webp/lossless.webp", "webp/lossy.webp"),
+    *("webp/animated-alpha-first-shifted.webp", "tiff/lzw.tiff", "tiff/plain.tif"),
+    *("tiff/rgb-packbits-strips.tif", "tiff/rgb-deflate-predictor-2.tif", "tiff/fax-g4-tiles.tif"),
+    *("tiff/jpeg-ycbcr-2x2-tiles-tables.tif", "tiff/rgb-lzw-predictor-2-planes.tif"),
+    *("tiff/palette-8-bits-mm-tiles.tif", "bmp/rgb.bmp", "bmp/rle4.bmp", "bmp/rle8-skips-up.bmp"),
+    "pnm/rgb.ppm",
 ]
 RECORD_SEPARATOR = b"\x1e"
 
@@ -81,10 +88,9 @@ def png(width: int, height: int, content: bytes) -> bytes:
 
 def images() -> None:
     """Inputs of the image decoders: those of the tests, and bombs."""
-    for path in sorted(IMAGES.iterdir()):
-        if path.name in WHOLE_IMAGES:
-            write(f"image/whole-{path.name}", path.read_bytes())
-            write(f"image/truncated-{path.name}", path.read_bytes()[:-30])
+    for path in (IMAGES / name for name in WHOLE_IMAGES):
+        write(f"image/whole-{path.name}", path.read_bytes())
+        write(f"image/truncated-{path.name}", path.read_bytes()[:-30])
     write("image/bomb.png", png(65_535, 2_000, b""))
     write("image/most.png", png(2_000, 2_000, b""))
     write("image/too-wide.png", png(65_536, 1, b""))

@@ -35,7 +35,7 @@ pub(super) fn decode(file: impl BufRead, room: Room) -> Result<Image<'static>, F
         [frame.top, frame.left, frame.height, frame.width].map(usize::from);
     let (height, width) = (screen[0].max(top + rows), screen[1].max(left + columns));
     let surround = frame.transparent.unwrap_or(0);
-    room.check(width, height, (height * width * 3) as u64)?;
+    room.check(width, height, 3)?;
     let colours = match decoder.palette() {
         Ok(colours) => colours.to_vec(),
         // Without any, indices are shades of gray.

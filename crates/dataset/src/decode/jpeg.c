@@ -1,4 +1,4 @@
-/* Decoding one JPEG in memory with libjpeg-turbo's decoder, behind two functions that return.
+/* Decoding one JPEG in memory with libjpeg-turbo's decoder, called through two functions that return.
  *
  * libjpeg reports an error by a callback that must not return; setjmp and longjmp stay in this file.
  * Warnings that say that pixels are missing or made up are errors here; those that say nothing about
@@ -29,6 +29,10 @@ struct jpeg_file {
   int colours;
 };
 
+/* How a function ended: the file was decoded, or it is damaged, or of a form that libjpeg knows and
+ * does not decode. */
+enum outcome { DAMAGED = 0, DECODED = 1, NOT_READ = 2 };
+
 struct jpeg_header {
   uint32_t width;
   uint32_t height;
@@ -56,6 +60,7 @@ static void on_message(j_common_ptr cinfo, int level) {
     case JWRN_EXTRANEOUS_DATA: /* bytes between two segments */
     case JWRN_ADOBE_XFORM:     /* a number that has a default */
     case JWRN_JFIF_MAJOR:      /* a later version of JFIF */
+    case JWRN_NOT_SEQUENTIAL:  /* numbers that mean nothing in a file that is not progressive */
       return;
     default:
       fail(cinfo);
@@ -65,6 +70,7 @@ static void on_message(j_common_ptr cinfo, int level) {
 static void on_progress(j_common_ptr cinfo) {
   if (((j_decompress_ptr)cinfo)->input_scan_number > MAX_SCANS) {
     struct session *session = (struct session *)cinfo->err;
+    session->errors.msg_code = JERR_BAD_PROGRESSION;
     snprintf(session->message, JMSG_LENGTH_MAX, "more than %d scans", MAX_SCANS);
     longjmp(session->failed, 1);
   }
@@ -105,12 +111,21 @@ static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint
   session.errors.error_exit = fail;
   session.errors.emit_message = on_message;
   session.message = message;
-  if (setjmp(session.failed)) {
-    jpeg_destroy_decompress(&cinfo);
-    return 0;
-  }
   /* So that destroying is safe whatever fails first. */
   cinfo.mem = NULL;
+  if (setjmp(session.failed)) {
+    jpeg_destroy_decompress(&cinfo);
+    switch (session.errors.msg_code) {
+      case JERR_SOF_UNSUPPORTED:
+      case JERR_BAD_PRECISION:
+      case JERR_FRACT_SAMPLE_NOTIMPL:
+      case JERR_CONVERSION_NOTIMPL:
+      case JERR_CCIR601_NOTIMPL:
+        return NOT_READ;
+      default:
+        return DAMAGED;
+    }
+  }
   begin(&cinfo, &session, file);
   if (header != NULL) {
     header->width = cinfo.image_width;
@@ -129,16 +144,16 @@ static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint
     jpeg_finish_decompress(&cinfo);
   }
   jpeg_destroy_decompress(&cinfo);
-  return 1;
+  return DECODED;
 }
 
-/* Reads the headers. Returns 0, and why in `message` (JMSG_LENGTH_MAX bytes), if they cannot be. */
+/* Reads the headers. If it fails, `message` (JMSG_LENGTH_MAX bytes) says why. */
 int dataset_jpeg_header(const struct jpeg_file *file, struct jpeg_header *header, char *message) {
   return decode(file, header, NULL, message);
 }
 
-/* Decodes into `pixels`, height x width x components bytes by the header. Returns 0, and why in
- * `message` (JMSG_LENGTH_MAX bytes), if the file cannot be decoded to its end. */
+/* Decodes the whole file into `pixels`, height x width x components bytes by the header. If it fails,
+ * `message` (JMSG_LENGTH_MAX bytes) says why. */
 int dataset_jpeg_pixels(const struct jpeg_file *file, uint8_t *pixels, char *message) {
   return decode(file, NULL, pixels, message);
 }

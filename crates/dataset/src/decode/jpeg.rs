@@ -19,6 +19,10 @@ use crate::Image;
 /// libjpeg's `JMSG_LENGTH_MAX`.
 const MESSAGE_LEN: usize = 200;
 
+/// Two values of the C code's `enum outcome`.
+const DECODED: c_int = 1;
+const NOT_READ: c_int = 2;
+
 /// How the numbers of three components are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -79,11 +83,13 @@ impl Jpeg<'_> {
     /// Calls one of the C functions; its message if it fails.
     fn call(&self, function: impl FnOnce(*const File, *mut c_char) -> c_int) -> Result<(), Fault> {
         let mut message = [0u8; MESSAGE_LEN];
-        if function(&self.file(), message.as_mut_ptr().cast()) != 0 {
-            return Ok(());
+        let outcome = function(&self.file(), message.as_mut_ptr().cast());
+        let text = CStr::from_bytes_until_nul(&message).unwrap_or_default().to_string_lossy();
+        match outcome {
+            DECODED => Ok(()),
+            NOT_READ => Err(Fault::form(format!("a JPEG of another form ({text})"))),
+            _ => Err(Fault::damaged(text)),
         }
-        let text = CStr::from_bytes_until_nul(&message).unwrap_or_default();
-        Err(Fault::damaged(text.to_string_lossy()))
     }
 
     /// Sizes and number of components.
@@ -98,11 +104,11 @@ impl Jpeg<'_> {
     /// The numbers, `[height, width, components]` in C order, if there is room for them.
     pub(super) fn pixels(&self, header: Header, room: Room) -> Result<Vec<u8>, Fault> {
         let (height, width) = (header.height as usize, header.width as usize);
-        let len = height as u64 * width as u64 * u64::from(header.components);
-        // Coefficients of 16 bits beside the pixels, until the last scan is read.
-        let held = if header.multiple_scans == 0 { len } else { 3 * len };
-        room.check(width, height, held)?;
-        let mut pixels = vec![0; len as usize];
+        let components = header.components as usize;
+        // Until the last scan is read, coefficients of 16 bits beside the pixels.
+        let bytes_per_number = if header.multiple_scans == 0 { 1 } else { 3 };
+        room.check(width, height, bytes_per_number * components)?;
+        let mut pixels = vec![0; height * width * components];
         // SAFETY: as above; and libjpeg writes as many bytes as the header of the same file, read
         // by the same code, says.
         self.call(|file, message| unsafe {

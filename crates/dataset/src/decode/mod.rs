@@ -7,10 +7,12 @@
 //! A file that is read is read as PIL reads it (`tests/corpus` compares some hundreds); what is not
 //! is refused by name. One file for each form that needs more than the `image` crate.
 
+mod bmp;
 mod cmyk;
 mod gif;
 mod jpeg;
 mod tiff;
+mod webp;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
@@ -99,11 +101,15 @@ impl Room {
         Room { bytes: MAX_BYTES.min(earned) }
     }
 
-    /// Refuses an image without pixels, or that takes more than there is room for.
-    fn check(self, width: usize, height: usize, bytes: u64) -> Result<(), Fault> {
+    /// Refuses an image without pixels, or that takes more than there is room for: so many bytes for
+    /// each pixel of its size.
+    fn check(self, width: usize, height: usize, bytes_per_pixel: usize) -> Result<(), Fault> {
         let sides = 1..=MAX_SIDE;
-        if sides.contains(&width) && sides.contains(&height) && bytes <= self.bytes {
-            return Ok(());
+        if sides.contains(&width) && sides.contains(&height) {
+            let bytes = (width * height) as u64 * bytes_per_pixel as u64;
+            if bytes <= self.bytes {
+                return Ok(());
+            }
         }
         Err(Fault::Size { width, height })
     }
@@ -115,46 +121,45 @@ pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
     let file = File::open(path).map_err(read)?;
     let room = Room::of_file(file.metadata().map_err(read)?.len());
     let mut file = BufReader::new(file);
-    let start = file.fill_buf().map_err(read)?;
-    let image = match start {
-        [0xFF, 0xD8, 0xFF, ..] => {
-            let mut bytes = Vec::new();
-            file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(read)?;
-            jpeg::decode(&bytes, room)
-        }
+    let start = file.fill_buf().map_err(read)?.to_vec();
+    let mut whole = || {
+        let mut bytes = Vec::new();
+        file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes).map_err(read)
+    };
+    let image = match start[..] {
+        [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(&whole()?, room),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(file, room),
         [b'G', b'I', b'F', b'8', ..] => gif::decode(file, room),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            webp::decode(&whole()?, room)
+        }
+        [b'B', b'M', ..] if bmp::is_encoded(&start) => bmp::decode(&whole()?, room),
+        [b'B', b'M', ..] => decode_by_image(file, ImageFormat::Bmp, room),
+        [0x89, b'P', b'N', b'G', ..] => decode_by_image(file, ImageFormat::Png, room),
+        [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),
         _ => {
             let start = start[..start.len().min(SHOWN)].escape_ascii().to_string();
-            let reader = ImageReader::new(file).with_guessed_format().map_err(read)?;
-            match reader.format() {
-                Some(
-                    form @ (ImageFormat::Png
-                    | ImageFormat::Bmp
-                    | ImageFormat::WebP
-                    | ImageFormat::Pnm),
-                ) => decode_other(reader, form, room),
-                _ => return Err(Error::NotAnImage { path: path.to_path_buf(), start }),
-            }
+            return Err(Error::NotAnImage { path: path.to_path_buf(), start });
         }
     };
     image.map_err(|fault| fault.at(path))
 }
 
 /// Decodes a form that the `image` crate reads as PIL does.
-fn decode_other(
-    mut reader: ImageReader<impl BufRead + Seek>,
+fn decode_by_image(
+    file: impl BufRead + Seek,
     form: ImageFormat,
     room: Room,
 ) -> Result<Image<'static>, Fault> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
+    let mut reader = ImageReader::with_format(file, form);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
-    room.check(width, height, decoder.total_bytes())?;
     let color = decoder.color_type();
+    room.check(width, height, color.bytes_per_pixel().into())?;
     if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
         return Err(Fault::form(format!("a {form:?} of floating-point numbers")));
     }

@@ -6,9 +6,10 @@
 //!
 //! | colours | bits per sample |
 //! |---|---|
-//! | gray, either end black, with or without alpha | 1, 2, 4, 8, 16 (with alpha 8) |
+//! | gray, either end black | 1, 2, 4, 8, 16 |
+//! | gray with alpha | 8 |
 //! | palette | 1, 2, 4, 8 |
-//! | RGB, with or without alpha | 8, 16 |
+//! | RGB, with or without alpha and other samples | 8, 16 |
 //! | CMYK | 8 |
 //! | YCbCr in a JPEG | 8 |
 //!
@@ -104,8 +105,8 @@ pub(super) fn decode(file: impl BufRead + Seek, room: Room) -> Result<Image<'sta
     let mut decoder = Decoder::new(file)?.with_limits(limits);
     let layout = Layout::read(&mut decoder)?;
     let Layout { height, width, samples, .. } = layout;
-    // Everything is there twice while colours are converted.
-    room.check(width, height, (height * width) as u64 * (samples + 3) as u64)?;
+    // Colours beside the numbers that they are made from.
+    room.check(width, height, samples + 3)?;
     let numbers = layout.numbers(decoder.inner(), room)?;
     let (channels, pixels) = layout.colours(numbers, &mut decoder)?;
     Ok(turned(height, width, channels, pixels, layout.orientation))
@@ -190,26 +191,24 @@ impl Layout {
                 return Err(Fault::form(format!("a TIFF with {}", colours_named(other))));
             }
         };
-        let with_alpha = samples == colours + 1 && self.extra.len() == 1;
+        // Whatever there is beside the colours is left out.
+        let beside = samples.saturating_sub(colours);
+        let associated = self.extra.first() == Some(&ASSOCIATED_ALPHA);
         let is_read = match photometric {
             WHITE_IS_ZERO | BLACK_IS_ZERO if samples == 1 => matches!(bits, 1 | 2 | 4 | 8 | 16),
-            BLACK_IS_ZERO => with_alpha && bits == 8,
+            BLACK_IS_ZERO => beside == 1 && bits == 8 && self.extra.len() == 1,
             PALETTE => samples == 1 && matches!(bits, 1 | 2 | 4 | 8),
-            RGB if samples == 3 || with_alpha => {
-                bits == 8 || (bits == 16 && !self.extra.contains(&ASSOCIATED_ALPHA))
-            }
+            RGB if samples >= 3 => bits == 8 || (bits == 16 && !(beside > 0 && associated)),
             CMYK => samples == 4 && bits == 8,
             YCBCR => samples == 3 && bits == 8 && compression == JPEG,
             _ => false,
         };
-        if !is_read {
-            let colours = colours_named(photometric);
-            return Err(Fault::form(format!("a TIFF of {samples} x {bits} bits with {colours}")));
-        }
         let compression = match compression {
             NO_COMPRESSION | LZW | DEFLATE | OLD_DEFLATE | PACK_BITS => None,
             GROUP_4 if bits == 1 && samples == 1 => None,
             JPEG if bits == 8 && !self.planes => None,
+            JPEG => Some("planar JPEG".to_owned()),
+            GROUP_4 => Some("CCITT Group 4".to_owned()),
             2 => Some("CCITT run-length".to_owned()),
             3 => Some("CCITT Group 3".to_owned()),
             6 => Some("old JPEG".to_owned()),
@@ -220,6 +219,10 @@ impl Layout {
         };
         if let Some(compression) = compression {
             return Err(Fault::form(format!("a TIFF with {compression} compression")));
+        }
+        if !is_read {
+            let colours = colours_named(photometric);
+            return Err(Fault::form(format!("a TIFF of {samples} x {bits} bits with {colours}")));
         }
         if self.differences && bits < 8 {
             return Err(Fault::form(format!("a TIFF of differences between {bits}-bit numbers")));
@@ -240,8 +243,8 @@ impl Layout {
         if self.places.len() < per_plane * planes {
             return Err(damaged());
         }
-        // A tile may be larger than the image.
-        room.check(self.width, self.height, (chunk_width * chunk_height * in_chunk * 3) as u64)?;
+        // A tile may be larger than the image; its numbers are there beside their bytes.
+        room.check(chunk_width, chunk_height, 3 * in_chunk)?;
         let mut numbers = vec![0; self.height * self.width * self.samples];
         for (index, &place) in self.places[..per_plane * planes].iter().enumerate() {
             let (plane, index) = (index / per_plane, index % per_plane);
@@ -357,7 +360,7 @@ impl Layout {
                     |number: u8| if white_is_zero { 255 - number * scale } else { number * scale };
                 (1, numbers.into_iter().map(shade).collect())
             }
-            (BLACK_IS_ZERO, _) => (1, without_alpha::<2, 1>(&numbers, associated)),
+            (BLACK_IS_ZERO, _) => (1, colours_only::<1>(&numbers, 2, associated)),
             (PALETTE, _) => {
                 let map: Vec<u16> =
                     decoder.find_tag_unsigned_vec(Tag::ColorMap)?.unwrap_or_default();
@@ -376,7 +379,7 @@ impl Layout {
             }
             (CMYK, _) => (3, cmyk::to_rgb(&numbers)),
             (_, 3) => (3, numbers),
-            _ => (3, without_alpha::<4, 3>(&numbers, associated)),
+            (_, samples) => (3, colours_only::<3>(&numbers, samples, associated)),
         })
     }
 }
@@ -384,34 +387,28 @@ impl Layout {
 /// The colours in words, for messages.
 fn colours_named(photometric: u16) -> String {
     let name = match photometric {
-        WHITE_IS_ZERO | BLACK_IS_ZERO => "gray",
-        RGB => "RGB",
+        WHITE_IS_ZERO | BLACK_IS_ZERO => "gray colours",
+        RGB => "RGB colours",
         PALETTE => "a palette",
         4 => "a transparency mask",
-        CMYK => "CMYK",
-        YCBCR => "YCbCr outside of a JPEG",
-        8..=10 => "Lab",
+        CMYK => "CMYK colours",
+        YCBCR => "YCbCr colours outside of a JPEG",
+        8..=10 => "Lab colours",
         other => return format!("colours of the unknown kind {other}"),
     };
-    format!("{name} colours")
+    name.to_owned()
 }
 
-/// Leaves alpha, the last of `ALL` samples, out; if the colours were multiplied by it, divides first.
-fn without_alpha<const ALL: usize, const COLOURS: usize>(
-    numbers: &[u8],
-    associated: bool,
-) -> Vec<u8> {
-    let mut colours = Vec::with_capacity(numbers.len() / ALL * COLOURS);
-    for pixel in numbers.as_chunks::<ALL>().0 {
-        let alpha = pixel[COLOURS];
-        for &number in &pixel[..COLOURS] {
-            // PIL's rounding (`rgba2rgbA`'s inverse in its `Convert.c`): down, at most 255.
-            colours.push(match alpha {
-                _ if !associated => number,
-                0 | 255 => number,
-                alpha => (255 * u32::from(number) / u32::from(alpha)).min(255) as u8,
-            });
-        }
+/// The first `COLOURS` of the samples; if they were multiplied by the next one, alpha, divided by it.
+fn colours_only<const COLOURS: usize>(numbers: &[u8], samples: usize, associated: bool) -> Vec<u8> {
+    let mut colours = Vec::with_capacity(numbers.len() / samples * COLOURS);
+    for pixel in numbers.chunks_exact(samples) {
+        let alpha = u32::from(pixel[COLOURS]);
+        // PIL's rounding (`rgba2rgbA`'s inverse in its `Convert.c`): down, at most 255.
+        let divided =
+            |number: u8| (255 * u32::from(number)).checked_div(alpha).unwrap_or(0).min(255);
+        let colour = |&number: &u8| if associated { divided(number) as u8 } else { number };
+        colours.extend(pixel[..COLOURS].iter().map(colour));
     }
     colours
 }
@@ -511,4 +508,37 @@ fn turned(
         }
     }
     Image::new(rows, columns, channels, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_multiplied_by_alpha_are_divided_by_it() {
+        let numbers = [100, 50, 200, 0, 60, 255, 9, 5];
+        assert_eq!(colours_only::<1>(&numbers, 2, false), [100, 200, 60, 9]);
+        // Nothing is left of what alpha 0 hides; more than alpha is not possible.
+        assert_eq!(colours_only::<1>(&numbers, 2, true), [255, 0, 60, 255]);
+        assert_eq!(colours_only::<1>(&[50, 100], 2, true), [127]);
+    }
+
+    #[test]
+    fn an_orientation_turns_rows_and_columns() {
+        // Stored as two rows of three.
+        let turned_as = |orientation| {
+            let image = turned(2, 3, 1, vec![1, 2, 3, 4, 5, 6], orientation);
+            (image.height, image.width, image.pixels.into_owned())
+        };
+        for plain in [0, 1, 9] {
+            assert_eq!(turned_as(plain), (2, 3, vec![1, 2, 3, 4, 5, 6]));
+        }
+        assert_eq!(turned_as(2), (2, 3, vec![3, 2, 1, 6, 5, 4]));
+        assert_eq!(turned_as(3), (2, 3, vec![6, 5, 4, 3, 2, 1]));
+        assert_eq!(turned_as(4), (2, 3, vec![4, 5, 6, 1, 2, 3]));
+        assert_eq!(turned_as(5), (3, 2, vec![1, 4, 2, 5, 3, 6]));
+        assert_eq!(turned_as(6), (3, 2, vec![4, 1, 5, 2, 6, 3]));
+        assert_eq!(turned_as(7), (3, 2, vec![6, 3, 5, 2, 4, 1]));
+        assert_eq!(turned_as(8), (3, 2, vec![3, 6, 2, 5, 1, 4]));
+    }
 }
