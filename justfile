@@ -78,9 +78,19 @@ fuzz *flags: setup
 arm *names:
     @scripts/arm "$@"
 
-# Format, lints, tests, documentation: what must be green before a commit
+# Format, lints, unused dependencies, tests, documentation: what must be green before a commit
 ci: setup
     cargo fmt --all --check
+    command -v cargo-machete >/dev/null || cargo install cargo-machete --locked
+    cargo machete
     cargo clippy --workspace --all-targets -- --deny warnings
     just test
+    just fresh
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+# That a second build compiles nothing, so that every recipe answers at once
+[private]
+fresh:
+    @cargo build --workspace --quiet
+    @if cargo build --workspace --verbose 2>&1 | grep -E '^ *(Dirty|Compiling) '; then \
+        echo 'error: a second build compiled these again' >&2; exit 1; fi

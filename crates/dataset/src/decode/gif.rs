@@ -36,11 +36,7 @@ pub(super) fn decode(file: impl BufRead, room: Room) -> Result<Image<'static>, F
     let (height, width) = (screen[0].max(top + rows), screen[1].max(left + columns));
     let surround = frame.transparent.unwrap_or(0);
     room.check(width, height, 3)?;
-    let colours = match decoder.palette() {
-        Ok(colours) => colours.to_vec(),
-        // Without any, indices are shades of gray.
-        Err(_) => (0..=255).flat_map(|shade| [shade; 3]).collect(),
-    };
+    let colours = decoder.palette()?.to_vec();
     let mut indices = vec![0; rows * columns];
     if !indices.is_empty() {
         decoder.read_into_buffer(&mut indices)?;
