@@ -10,16 +10,21 @@
 //! folders of images, whose images [`Split::image`] decodes one at a time.
 
 mod decode;
+mod entries;
 mod error;
 mod folder;
 mod idx;
 mod kaggle;
 mod name;
+mod nesting;
+mod notice;
 mod source;
 mod split;
+mod system;
 mod thumbnail;
 
 pub use error::Error;
+pub use notice::{Notice, class_notices};
 pub use source::Source;
 pub use split::SplitConfig;
 
@@ -83,6 +88,15 @@ pub(crate) struct GrayImages {
 pub(crate) struct Samples {
     pub(crate) images: Arc<Images>,
     pub(crate) labels: Option<Vec<i64>>,
+}
+
+impl Dataset {
+    /// What is to be said about the classes of each split.
+    pub fn notices(&self) -> Vec<Notice> {
+        let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
+        let labelled = splits.into_iter().filter_map(|(name, split)| Some((name, split.labels()?)));
+        class_notices(&self.class_names, labelled)
+    }
 }
 
 impl GrayImages {
