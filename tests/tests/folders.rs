@@ -268,7 +268,7 @@ fn splits_in_capital_letters_are_read_and_what_lies_beside_them_is_named() {
 }
 
 #[test]
-fn thumbnails_and_recycle_bins_are_no_samples() {
+fn thumbnails_and_recycle_bins_are_not_samples() {
     let workplace = Workplace::empty();
     write_pictures(
         &workplace,

@@ -6,10 +6,11 @@
 //! test|testing/<class>/…          optional; or test/*, without labels
 //! ```
 //!
-//! The names of the splits may be in capital letters. Classes are the folders directly in `train/`,
-//! in the order of their names' bytes; rows are the files at any depth below them, in the order of
-//! their paths' bytes. Symbolic links are followed. Passed over are hidden files and folders, those
-//! that systems make, files without an image's ending, and what lies beside `train/` and is no split.
+//! The names of the splits' folders are recognised in any case. Classes are the folders directly in
+//! `train/`, in the order of their names' bytes; rows are the files at any depth below them, in the
+//! order of their paths' bytes. Symbolic links are followed. Passed over are hidden files and folders,
+//! those that systems make, files without an image's ending, and whatever lies beside `train/` and is
+//! not a split.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

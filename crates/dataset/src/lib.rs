@@ -145,7 +145,7 @@ impl Split {
         }
     }
 
-    /// One label a row, an index into the class names; nothing for an unlabelled split.
+    /// One label per row, an index into the class names; `None` if the split has no labels.
     pub fn labels(&self) -> Option<&[i64]> {
         self.labels.as_deref()
     }

@@ -22,9 +22,9 @@ pub struct SplitConfig {
 /// One stream of random numbers for each choice, so that none depends on another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Of the rows chosen, which leave training, none is a class's last.
+    /// The rows chosen leave training, in which every class keeps at least one.
     Validation,
-    /// Of the rows chosen, which stay in training, one at least is of each class.
+    /// The rows chosen are what remains for training: at least one of every class.
     LimitTrain,
     LimitVal,
     LimitTest,
@@ -41,11 +41,11 @@ fn class_of(row: usize, labels: Option<&[i64]>) -> i64 {
     labels.map_or(0, |labels| labels[row])
 }
 
-/// Chooses `count` of the rows, or less where the purpose forbids it, so that each class keeps its
+/// Chooses `count` of the rows, or fewer if every class is to keep one, so that each class has its
 /// share. Returns the chosen and the others, both in ascending order.
 ///
-/// `rows` are indices into `labels`. To limit training rows, `count` is at least the number of their
-/// classes.
+/// `rows` are indices into `labels`. For [`Purpose::LimitTrain`], `count` must be at least the number
+/// of their classes.
 pub(crate) fn stratified(
     rows: &[usize],
     labels: Option<&[i64]>,
@@ -77,7 +77,7 @@ fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let mut shares = vec![1; sizes.len()];
     let mut count = count;
     let mut open: Vec<usize> = (0..sizes.len()).collect();
-    // Classes whose share comes to nothing have one row each of what the others share.
+    // Classes whose share would be 0 have 1 instead, and the others share what is left.
     loop {
         let of_open: Vec<usize> = open.iter().map(|&class| sizes[class]).collect();
         let of_open = proportional(&of_open, count, purpose);

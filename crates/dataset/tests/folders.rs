@@ -344,7 +344,7 @@ fn a_folder_one_level_too_high_is_refused() {
     refused_as(&kinds("Training/x/y"), "Training/x", "cat, dog", "Training/x/y");
     let both = [kinds("archive/train"), kinds("archive/test")].concat();
     refused_as(&both, "archive", "test, train", "archive");
-    // What a system adds to the archive is no class.
+    // What a system adds to the archive is not a class.
     let zipped = [&kinds("PetImages")[..], &["__MACOSX/PetImages/._1.png".to_owned()]].concat();
     refused_as(&zipped, "PetImages", "cat, dog", "PetImages");
     // Images of its own make it a class; so does a single folder, in which there are no two classes.
