@@ -72,7 +72,8 @@ fn images_of_every_form_and_size_are_read() {
     workplace.write("photos/dog/gray.png", &picture("gray.png"));
     workplace.write("photos/dog/notes.txt", b"good dog");
     let finished = finish(workplace.run("photos", &["--val-fraction=0", "--batch-size=3"]));
-    assert!(finished.stderr.contains("1 files in") && finished.stderr.contains("are ignored"));
+    let passed_over = "photos: passed over 1 file without an image's ending\n";
+    assert!(finished.stderr.contains(passed_over), "{}", finished.stderr);
     let cache = open(Path::new(finished.stdout.trim()));
     assert_eq!(cache.manifest().class_names, ["cat", "dog"]);
     let rows = rows_of(&cache, SplitName::Train);
@@ -165,4 +166,124 @@ fn unlabelled_test_images_are_predicted_by_their_paths() {
     let html = fs::read_to_string(path_from(sweep).join("report.html")).unwrap();
     assert!(html.contains("data:image/png;base64,"), "misclassified digits are shown");
     assert!(html.contains("val/"), "by their ids");
+}
+
+/// Copies of one picture.
+fn write_pictures<const N: usize>(workplace: &Workplace, files: [&str; N]) {
+    for file in files {
+        workplace.write(file, &picture("rgb.png"));
+    }
+}
+
+/// A run that must succeed: its cache, and what it says before the network is ready.
+fn run_and_said(workplace: &Workplace, dataset: &str, flags: &[&str]) -> (Cache, Vec<String>) {
+    let finished = finish(workplace.run(dataset, flags));
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let prefix = format!("{}: ", workplace.path(dataset).display());
+    let lines = finished.stderr.lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line));
+    let said = lines.filter(|line| line.starts_with("passed over") || line.starts_with("warning"));
+    (open(Path::new(finished.stdout.trim())), said.map(str::to_owned).collect())
+}
+
+/// What a split or a limit would leave without a training image keeps one, or nothing is extracted.
+#[test]
+fn no_class_leaves_training() {
+    let workplace = Workplace::empty();
+    for label in 0..10 {
+        write_pictures(&workplace, [&format!("one-each/{label}/x.png")]);
+    }
+    let says = ["none of the 10 training images", "last image of a class is never taken"];
+    assert_refused(workplace.run("one-each", &[]), BAD_INPUT, &says);
+    let says = ["--limit 4 is too small", "10 classes", "give --limit 10 or more"];
+    let limited = |limit| workplace.run("one-each", &["--val-fraction=0", limit]);
+    assert_refused(limited("--limit=4"), BAD_INPUT, &says);
+    assert_eq!(rows_of(&open(&path_from(limited("--limit=10"))), SplitName::Train).len(), 10);
+
+    for index in 0..20 {
+        write_pictures(&workplace, [&format!("rare/common/{index}.png")]);
+    }
+    write_pictures(&workplace, ["rare/rare/0.png", "rare/rarer/0.png"]);
+    let labels = |cache: &Cache, split| cache.split(split).unwrap().labels_required().unwrap();
+    // Said again by a run that finds its cache.
+    for _ in 0..2 {
+        let (cache, said) = run_and_said(&workplace, "rare", &["--val-fraction=0.5"]);
+        assert_eq!(labels(&cache, SplitName::Train), [&[0; 10][..], &[1, 2]].concat());
+        assert_eq!(labels(&cache, SplitName::Val), [0; 10]);
+        assert_eq!(said, ["warning: val has no images of 2 of 3 classes: rare, rarer"]);
+    }
+}
+
+#[test]
+fn folders_one_level_too_high_are_refused_or_said() {
+    let workplace = Workplace::empty();
+    let kinds = |folder: &str| {
+        for index in 0..2 {
+            let files = ["cat", "dog"].map(|kind| format!("{folder}/{kind}/{index}.png"));
+            write_pictures(&workplace, files.each_ref().map(String::as_str));
+        }
+    };
+    kinds("wrapped/PetImages");
+    let says = ["the only class is", "wrapped/PetImages, and all its images lie in", "cat, dog"];
+    assert_refused(workplace.run("wrapped", &[]), BAD_INPUT, &says);
+    kinds("twice/train/train");
+    let meant = format!("is --dataset {} meant?", workplace.path("twice/train/train").display());
+    assert_refused(workplace.run("twice", &[]), BAD_INPUT, &[&meant]);
+    path_from(workplace.run("twice/train/train", &["--val-fraction=0"]));
+
+    kinds("scans/Training");
+    kinds("scans/Testing");
+    let (cache, said) = run_and_said(&workplace, "scans", &["--val-fraction=0.5"]);
+    assert_eq!(said, [""; 0]);
+    assert_eq!(cache.manifest().class_names, ["cat", "dog"]);
+    let rows = |split| cache.manifest().splits[&split].rows;
+    assert_eq!([SplitName::Train, SplitName::Val, SplitName::Test].map(rows), [2, 2, 4]);
+    kinds("cities/Paris");
+    kinds("cities/Rome");
+    let (cache, said) = run_and_said(&workplace, "cities", &["--val-fraction=0"]);
+    assert_eq!(cache.manifest().class_names, ["Paris", "Rome"]);
+    let [line] = &said[..] else { panic!("{said:?}") };
+    assert!(
+        line.contains("Paris, Rome, and all of them hold the same folders: cat, dog"),
+        "{line}"
+    );
+}
+
+#[test]
+fn splits_in_capital_letters_are_read_and_what_lies_beside_them_is_named() {
+    let workplace = Workplace::empty();
+    for part in ["train", "Val", "Test"] {
+        let files = ["cat", "dog"].map(|kind| format!("data/{part}/{kind}/1.png"));
+        write_pictures(&workplace, files.each_ref().map(String::as_str));
+    }
+    write_pictures(&workplace, ["data/unsorted/1.png", "data/cover.png"]);
+    let (cache, said) = run_and_said(&workplace, "data", &[]);
+    assert_eq!(said, ["passed over beside train/: unsorted, cover.png"]);
+    for (split, part) in
+        [(SplitName::Train, "train"), (SplitName::Val, "Val"), (SplitName::Test, "Test")]
+    {
+        let ids = cache.split(split).unwrap().ids().unwrap();
+        let expected = ["cat", "dog"].map(|kind| format!("{part}/{kind}/1.png"));
+        assert_eq!(ids.iter().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn thumbnails_and_recycle_bins_are_not_samples() {
+    let workplace = Workplace::empty();
+    write_pictures(
+        &workplace,
+        [
+            "nas/cat/1.png",
+            "nas/cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.png",
+            "nas/dog/1.png",
+            "nas/dog/@eaDir/1.png/SYNOPHOTO_THUMB_M.png",
+            "nas/#recycle/2.png",
+        ],
+    );
+    fs::create_dir(workplace.path("nas/lost+found")).unwrap();
+    let (cache, said) = run_and_said(&workplace, "nas", &["--val-fraction=0"]);
+    assert_eq!(cache.manifest().class_names, ["cat", "dog"]);
+    assert_eq!(rows_of(&cache, SplitName::Train).len(), 2);
+    let expected = "passed over system files and folders: #recycle (1), @eaDir (2), lost+found (1)";
+    assert_eq!(said, [expected]);
 }

@@ -73,9 +73,11 @@ fn two_hundred_thousand_classes() {
 fn a_dataset_of_one_image() {
     let workplace = Workplace::empty();
     workplace.write("one/cat/1.pgm", b"P5 2 1 255\n\x07\x99");
-    let says = ["of the 1 training images", "leaves 1 for training and 0 for validation", "with 0"];
+    let says = ["none of the 1 training images", "raise the fraction", "--val-fraction 0"];
     assert_refused(workplace.run("one", &[]), BAD_INPUT, &says);
-    let cache = path_from(workplace.run("one", &["--val-fraction=0"]));
+    let finished = finish(workplace.run("one", &["--val-fraction=0"]));
+    assert!(finished.stderr.contains("there is only one class, cat; a head needs two or more"));
+    let cache = PathBuf::from(finished.stdout.trim());
     let rows = rows_of(&Cache::open(&cache).unwrap(), SplitName::Train);
     assert_eq!(rows.len(), 1);
     assert!(rows[0].iter().any(|&value| value > 0.0));

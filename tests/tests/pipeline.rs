@@ -114,7 +114,7 @@ fn whatever_changes_the_features_changes_the_folder() {
         &["--size=32x48"],
         &["--dtype=f16"],
         &["--seed=1"],
-        &["--limit=5"],
+        &["--limit=15"],
         &["--val-fraction=0.3"],
     ] {
         folders.push(path_from(workplace.run("digits", flags)));

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::name::Names;
+
 /// A dataset that cannot be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,7 +38,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
         /// What it holds, for example `IDX files`.
-        both: [&'static str; 2],
+        both: [String; 2],
     },
     /// A file that belongs to the others is missing.
     #[error("{} is missing; {beside} is there and needs it", path.display())]
@@ -136,6 +138,35 @@ pub enum Error {
     StrayImage {
         /// The image.
         path: PathBuf,
+    },
+    /// Images lie directly in the folder of the training images, which may be meant as a class.
+    #[error(
+        "{} is read as the training images, but {} lies in no class folder within it; if '{}' is a \
+         class like {} beside it, rename it; else move its images into class folders",
+        train.display(), image.display(), train.file_name().unwrap_or_default().display(),
+        Names(beside)
+    )]
+    SplitOrClass {
+        /// The folder.
+        train: PathBuf,
+        /// The first of the images.
+        image: PathBuf,
+        /// The folders beside it.
+        beside: Vec<String>,
+    },
+    /// The only class folder holds folders of images, which may be the classes.
+    #[error(
+        "the only class is {}, and all its images lie in the folders {}: is --dataset {} meant? \
+         If it is one class, move its images directly into {}",
+        class.display(), Names(inner), meant.display(), class.display()
+    )]
+    OneLevelTooHigh {
+        /// The class folder.
+        class: PathBuf,
+        /// The folders that its images lie in.
+        inner: Vec<String>,
+        /// The folder that these lie in: the class folder, or one further down.
+        meant: PathBuf,
     },
     /// A class of training images has none.
     #[error(
@@ -263,10 +294,11 @@ pub enum Error {
         /// What polars said.
         source: polars::error::PolarsError,
     },
-    /// The split leaves nothing to train on.
+    /// The split takes nothing for validation.
     #[error(
-        "val-fraction={fraction} of the {images} training images of {} leaves {train} for training \
-         and {val} for validation; both need at least one (with 0 there is no validation split)",
+        "--val-fraction {fraction} takes none of the {images} training images of {} ({classes} classes) \
+         for validation: their number is rounded, and the last image of a class is never taken; add \
+         images, raise the fraction, or give --val-fraction 0 for no validation split",
         path.display()
     )]
     EmptySplit {
@@ -276,9 +308,21 @@ pub enum Error {
         fraction: f64,
         /// Images to split.
         images: usize,
-        /// Rows left for training.
-        train: usize,
-        /// Rows taken for validation.
-        val: usize,
+        /// Classes that they are of.
+        classes: usize,
+    },
+    /// The limit is too small for an image of each class.
+    #[error(
+        "--limit {limit} is too small for {}: its training images are of {classes} classes, and at \
+         least one of each is kept; give --limit {classes} or more",
+        path.display()
+    )]
+    LimitTooSmall {
+        /// The dataset folder.
+        path: PathBuf,
+        /// The limit asked for.
+        limit: usize,
+        /// Classes with training images.
+        classes: usize,
     },
 }

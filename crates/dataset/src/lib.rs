@@ -10,16 +10,21 @@
 //! folders of images, whose images [`Split::image`] decodes one at a time.
 
 mod decode;
+mod entries;
 mod error;
 mod folder;
 mod idx;
 mod kaggle;
 mod name;
+mod nesting;
+mod notice;
 mod source;
 mod split;
+mod system;
 mod thumbnail;
 
 pub use error::Error;
+pub use notice::{Notice, class_notices};
 pub use source::Source;
 pub use split::SplitConfig;
 
@@ -92,6 +97,15 @@ impl Image<'static> {
     }
 }
 
+impl Dataset {
+    /// What is to be said about the classes of each split.
+    pub fn notices(&self) -> Vec<Notice> {
+        let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
+        let labelled = splits.into_iter().filter_map(|(name, split)| Some((name, split.labels()?)));
+        class_notices(&self.class_names, labelled)
+    }
+}
+
 impl GrayImages {
     pub(crate) fn len(&self) -> usize {
         self.pixels.len().checked_div(self.height * self.width).unwrap_or(0)
@@ -138,7 +152,7 @@ impl Split {
         }
     }
 
-    /// One label a row, an index into the class names; nothing for an unlabelled split.
+    /// One label per row, an index into the class names; `None` if the split has no labels.
     pub fn labels(&self) -> Option<&[i64]> {
         self.labels.as_deref()
     }

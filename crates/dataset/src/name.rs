@@ -1,6 +1,6 @@
 //! File names as text of one line.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 
 /// A path as text, different paths as different texts: `%`, control characters, line separators and
@@ -25,5 +25,22 @@ pub(crate) fn escape(path: &Path) -> String {
 fn escape_bytes(bytes: &[u8], text: &mut String) {
     for byte in bytes {
         write!(text, "%{byte:02X}").expect("a String takes every write");
+    }
+}
+
+/// How many names a message lists.
+const LISTED: usize = 10;
+
+/// Names in a message: the first ten, and how many more there are.
+pub(crate) struct Names<'a>(pub(crate) &'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (listed, more) = self.0.split_at(self.0.len().min(LISTED));
+        f.write_str(&listed.join(", "))?;
+        match more.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }

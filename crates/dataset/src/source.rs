@@ -1,17 +1,25 @@
 //! From a folder to a dataset: what is there, its digest, and how it is split.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::folder::ImageFolder;
-use crate::split::{Purpose, stratified};
-use crate::{Dataset, Error, GrayImages, Images, Samples, Split, SplitConfig, idx, kaggle};
+use crate::entries::Entries;
+use crate::folder::{ImageFolder, is_image};
+use crate::name::escape;
+use crate::split::{Purpose, count_classes, stratified};
+use crate::{Dataset, Error, GrayImages, Images, Notice, Samples, Split, SplitConfig, idx, kaggle};
+
+/// Begins what is digested, for all forms of datasets. To be raised whenever the same files, split by
+/// the same [`SplitConfig`], come to give other rows, other labels, another order or other pixels.
+const READING: &[u8] = b"dataset, reading 2";
 
 /// A folder that holds a dataset, not yet decoded.
 #[derive(Debug, Clone)]
 pub struct Source {
     folder: PathBuf,
     files: Files,
+    notices: Vec<Notice>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,15 +45,16 @@ impl Source {
         if !folder.is_dir() {
             return Err(Error::MissingFolder { path });
         }
+        let entries = Entries::of(folder)?;
         let images = idx_file(folder, "train-images", "idx3");
         let csv = Some(folder.join("train.csv")).filter(|path| path.is_file());
         let forms = [
-            images.as_ref().map(|_| "IDX files"),
-            csv.as_ref().map(|_| "CSV files"),
-            folder.join("train").is_dir().then_some("a folder train/"),
+            images.as_ref().map(|_| "IDX files".to_owned()),
+            csv.as_ref().map(|_| "CSV files".to_owned()),
+            entries.train().map(|train| format!("a folder {}/", escape(train.as_ref()))),
         ];
-        if let [first, second, ..] = *forms.into_iter().flatten().collect::<Vec<_>>() {
-            return Err(Error::Ambiguous { path, both: [first, second] });
+        if let [first, second, ..] = &*forms.into_iter().flatten().collect::<Vec<_>>() {
+            return Err(Error::Ambiguous { path, both: [first.clone(), second.clone()] });
         }
         let files = match (images, csv) {
             (Some(images), _) => {
@@ -61,12 +70,23 @@ impl Source {
                 let test = Some(folder.join("test.csv")).filter(|path| path.is_file());
                 Files::Kaggle { train, test }
             }
-            (None, None) => match ImageFolder::find(folder)? {
+            (None, None) => match ImageFolder::find(folder, &entries)? {
                 Some(images) => Files::Folder(images),
                 None => return Err(Error::UnknownForm { path }),
             },
         };
-        Ok(Source { folder: path, files })
+        let notices = match &files {
+            Files::Folder(images) => images.notices.clone(),
+            Files::Idx { .. } | Files::Kaggle { .. } => {
+                let used: Vec<&OsStr> = files.paths().filter_map(|path| path.file_name()).collect();
+                let names = entries.beside(&used, is_data);
+                let beside = used.first().filter(|_| !names.is_empty()).map(|train| {
+                    Notice::Beside { folder: path.clone(), train: escape(train.as_ref()), names }
+                });
+                entries.system.notice(folder).into_iter().chain(beside).collect()
+            }
+        };
+        Ok(Source { folder: path, files, notices })
     }
 
     /// The folder.
@@ -80,12 +100,10 @@ impl Source {
         folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Files without an image's ending among a folder's images; they play no part.
-    pub fn ignored_files(&self) -> usize {
-        match &self.files {
-            Files::Folder(folder) => folder.ignored,
-            Files::Idx { .. } | Files::Kaggle { .. } => 0,
-        }
+    /// What is to be said about the folder: what of it was passed over, and whether it may be another
+    /// one that is meant.
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
     }
 
     /// What of a configuration matters to this source: one with validation images of its own gives
@@ -100,22 +118,18 @@ impl Source {
     }
 
     /// The BLAKE3 digest of the source files' names and bytes, in hexadecimal: of everything but
-    /// the [`SplitConfig`] that [`Source::load`]'s result depends on. Images of a folder go by their
-    /// paths within it.
+    /// the [`SplitConfig`] that [`Source::load`]'s result depends on, the way that files are read
+    /// included. Images of a folder go by their splits and their paths within it.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn digest(&self) -> Result<String, Error> {
         let mut digest = blake3::Hasher::new();
-        let paths: Vec<&PathBuf> = match &self.files {
-            Files::Idx { train, test } => {
-                let test = test.iter().flat_map(|(images, labels)| [Some(images), labels.as_ref()]);
-                train.iter().chain(test.flatten()).collect()
-            }
-            Files::Kaggle { train, test } => [train].into_iter().chain(test).collect(),
-            Files::Folder(folder) => return folder.digest(),
-        };
-        for path in paths {
+        digest.update(READING);
+        if let Files::Folder(folder) = &self.files {
+            folder.digest(&mut digest)?;
+        }
+        for path in self.files.paths() {
             let mut file = blake3::Hasher::new();
             file.update_mmap_rayon(path)
                 .map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -159,7 +173,7 @@ impl Source {
         self.split(None, &samples(train), None, test.map(samples).as_ref(), config)
     }
 
-    /// `class_names`: nothing where classes are numbers.
+    /// `class_names`: `None` if classes are numbers.
     fn split(
         &self,
         class_names: Option<&Vec<String>>,
@@ -174,14 +188,14 @@ impl Source {
         let all: Vec<usize> = (0..images).collect();
         let (cut_rows, train_rows) =
             stratified(&all, labels, cut, config.seed, Purpose::Validation);
-        if train_rows.is_empty() || (cut_rows.is_empty() && config.val_fraction > 0.0) {
-            return Err(Error::EmptySplit {
-                path: self.folder.clone(),
-                fraction: config.val_fraction,
-                images,
-                train: train_rows.len(),
-                val: cut_rows.len(),
-            });
+        let classes = count_classes(&train_rows, labels);
+        let path = self.folder.clone();
+        if cut_rows.is_empty() && config.val_fraction > 0.0 {
+            let fraction = config.val_fraction;
+            return Err(Error::EmptySplit { path, fraction, images, classes });
+        }
+        if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
+            return Err(Error::LimitTooSmall { path, limit, classes });
         }
         let class_names = match class_names {
             Some(names) => names.clone(),
@@ -214,6 +228,29 @@ impl Source {
             test: test.map_or(none, |test| take_all(test, Purpose::LimitTest)),
         })
     }
+}
+
+impl Files {
+    /// The files of all images and labels, those of the training images first; none of a folder of
+    /// images.
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let paths: Vec<&PathBuf> = match self {
+            Files::Idx { train, test } => {
+                let test = test.iter().flat_map(|(images, labels)| [Some(images), labels.as_ref()]);
+                train.iter().chain(test.flatten()).collect()
+            }
+            Files::Kaggle { train, test } => [train].into_iter().chain(test).collect(),
+            Files::Folder(_) => Vec::new(),
+        };
+        paths.into_iter()
+    }
+}
+
+/// Whether a file is named like one that holds images or labels.
+fn is_data(name: &OsStr) -> bool {
+    let name = name.to_ascii_lowercase();
+    let text = name.to_string_lossy();
+    is_image(&name) || text.ends_with(".csv") || text.contains("-ubyte")
 }
 
 fn read_idx(images_path: &Path, labels_path: Option<&PathBuf>) -> Result<Gray, Error> {

@@ -3,7 +3,7 @@
 //! The random numbers are ChaCha8's and the shuffle is written out here, so that a later version of
 //! a library cannot change which rows a given seed takes: caches are looked up by the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -20,18 +20,32 @@ pub struct SplitConfig {
 }
 
 /// One stream of random numbers for each choice, so that none depends on another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// The rows chosen leave training, in which every class keeps at least one.
     Validation,
+    /// The rows chosen are what remains for training: at least one of every class.
     LimitTrain,
     LimitVal,
     LimitTest,
 }
 
-/// Chooses `count` of the rows so that each class keeps its share, rounded by largest remainder.
-/// Returns the chosen and the others, both in ascending order. Rows without labels are one class.
+/// Number of classes that the rows are of.
+pub(crate) fn count_classes(rows: &[usize], labels: Option<&[i64]>) -> usize {
+    let classes: BTreeSet<i64> = rows.iter().map(|&row| class_of(row, labels)).collect();
+    classes.len()
+}
+
+/// Rows without labels are one class.
+fn class_of(row: usize, labels: Option<&[i64]>) -> i64 {
+    labels.map_or(0, |labels| labels[row])
+}
+
+/// Chooses `count` of the rows, or fewer if every class is to keep one, so that each class has its
+/// share. Returns the chosen and the others, both in ascending order.
 ///
-/// `rows` are indices into `labels`.
+/// `rows` are indices into `labels`. For [`Purpose::LimitTrain`], `count` must be at least the number
+/// of their classes.
 pub(crate) fn stratified(
     rows: &[usize],
     labels: Option<&[i64]>,
@@ -43,21 +57,10 @@ pub(crate) fn stratified(
     rng.set_stream(purpose as u64);
     let mut classes: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for &row in rows {
-        classes.entry(labels.map_or(0, |labels| labels[row])).or_default().push(row);
+        classes.entry(class_of(row, labels)).or_default().push(row);
     }
-    let count = count.min(rows.len());
-    // Shares in whole numbers: floor(n · count / N) each, the rest to the largest remainders.
-    let total = rows.len().max(1) as u128;
-    let exact = |class: &Vec<usize>| class.len() as u128 * count as u128;
-    let mut shares: Vec<usize> =
-        classes.values().map(|class| (exact(class) / total) as usize).collect();
-    let mut by_remainder: Vec<usize> = (0..shares.len()).collect();
-    let remainders: Vec<u128> = classes.values().map(|class| exact(class) % total).collect();
-    by_remainder.sort_by_key(|&class| std::cmp::Reverse(remainders[class]));
-    let missing = count - shares.iter().sum::<usize>();
-    for &class in by_remainder.iter().take(missing) {
-        shares[class] += 1;
-    }
+    let sizes: Vec<usize> = classes.values().map(Vec::len).collect();
+    let shares = shares(&sizes, count.min(rows.len()), purpose);
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for (mut class, share) in classes.into_values().zip(shares) {
         shuffle(&mut class, &mut rng);
@@ -67,6 +70,50 @@ pub(crate) fn stratified(
     chosen.sort_unstable();
     others.sort_unstable();
     (chosen, others)
+}
+
+/// How many rows of each class are chosen, from how many there are, for `count` rows in all.
+fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
+    let mut shares = vec![1; sizes.len()];
+    let mut count = count;
+    let mut open: Vec<usize> = (0..sizes.len()).collect();
+    // Classes whose share would be 0 have 1 instead, and the others share what is left.
+    loop {
+        let of_open: Vec<usize> = open.iter().map(|&class| sizes[class]).collect();
+        let of_open = proportional(&of_open, count, purpose);
+        for (&class, share) in open.iter().zip(of_open) {
+            shares[class] = share;
+        }
+        let (short, enough): (Vec<usize>, Vec<usize>) =
+            open.into_iter().partition(|&class| shares[class] == 0);
+        if short.is_empty() || purpose != Purpose::LimitTrain {
+            return shares;
+        }
+        count -= short.len();
+        for class in short {
+            shares[class] = 1;
+        }
+        open = enough;
+    }
+}
+
+/// Shares in whole numbers: `floor(size · count / all)` each, the rest to the largest remainders; but
+/// for validation at least one less than there are.
+fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
+    let total = sizes.iter().sum::<usize>().max(1) as u128;
+    let exact = |class: usize| sizes[class] as u128 * count as u128;
+    let most = |class: usize| sizes[class] - usize::from(purpose == Purpose::Validation);
+    let classes = 0..sizes.len();
+    let mut shares: Vec<usize> =
+        classes.clone().map(|class| ((exact(class) / total) as usize).min(most(class))).collect();
+    let mut by_remainder: Vec<usize> =
+        classes.filter(|&class| exact(class) % total > 0 && shares[class] < most(class)).collect();
+    by_remainder.sort_by_key(|&class| std::cmp::Reverse(exact(class) % total));
+    let missing = count - shares.iter().sum::<usize>();
+    for &class in by_remainder.iter().take(missing) {
+        shares[class] += 1;
+    }
+    shares
 }
 
 /// Fisher–Yates.
@@ -92,6 +139,46 @@ mod tests {
         assert_eq!(chosen, [3, 8, 11, 12, 16, 19]);
     }
 
+    /// Rows of each class, from the chosen rows.
+    fn counts(rows: &[usize], labels: &[i64], classes: usize) -> Vec<usize> {
+        let of_class = |class| rows.iter().filter(|&&row| labels[row] == class).count();
+        (0..classes as i64).map(of_class).collect()
+    }
+
+    /// Labels of classes of these sizes, one class after the other.
+    fn labels_of(sizes: &[usize]) -> Vec<i64> {
+        let labels = sizes.iter().enumerate().flat_map(|(class, &size)| vec![class as i64; size]);
+        labels.collect()
+    }
+
+    /// Whether a share differs from `size · count / total` by less than 1.
+    fn is_close(share: usize, size: usize, count: usize, total: usize) -> bool {
+        (share * total).abs_diff(size * count) < total
+    }
+
+    #[test]
+    fn validation_takes_no_class_s_last_row() {
+        let take = |sizes: &[usize], count| shares(sizes, count, Purpose::Validation);
+        assert_eq!(take(&[1; 10], 2), [0; 10]);
+        assert_eq!(take(&[40, 1, 1], 21), [20, 0, 0]);
+        assert_eq!(take(&[2, 2, 1], 5), [1, 1, 0]);
+        // The row that the first class cannot give comes from the next one in line.
+        assert_eq!(take(&[1, 2, 4], 4), [0, 1, 3]);
+    }
+
+    #[test]
+    fn a_limit_leaves_no_class_without_a_row() {
+        let take = |sizes: &[usize], count| shares(sizes, count, Purpose::LimitTrain);
+        assert_eq!(take(&[40, 1, 1], 3), [1, 1, 1]);
+        assert_eq!(take(&[40, 1, 1], 10), [8, 1, 1]);
+        assert_eq!(take(&[1000, 100, 1, 1], 12), [9, 1, 1, 1]);
+        assert_eq!(take(&[3, 3], 6), [3, 3]);
+    }
+
+    fn sizes() -> impl Strategy<Value = Vec<usize>> {
+        prop::collection::vec(prop_oneof![1usize..4, 1usize..60], 1..12)
+    }
+
     proptest! {
         #[test]
         fn each_class_keeps_its_share(
@@ -101,17 +188,77 @@ mod tests {
         ) {
             let rows: Vec<usize> = (0..labels.len()).collect();
             let count = (labels.len() as f64 * fraction).round() as usize;
-            let (chosen, others) =
-                stratified(&rows, Some(&labels), count, seed, Purpose::Validation);
+            let (chosen, others) = stratified(&rows, Some(&labels), count, seed, Purpose::LimitVal);
             prop_assert_eq!(chosen.len(), count);
             let mut all = [chosen.clone(), others].concat();
             all.sort_unstable();
             prop_assert_eq!(all, rows);
-            for class in 0..5 {
-                let of_class = |rows: &[usize]| rows.iter().filter(|&&row| labels[row] == class).count();
-                let exact = labels.iter().filter(|&&label| label == class).count() as f64
-                    * count as f64 / labels.len() as f64;
-                prop_assert!((of_class(&chosen) as f64 - exact).abs() < 1.0);
+            let sizes = counts(&(0..labels.len()).collect::<Vec<_>>(), &labels, 5);
+            for (share, size) in counts(&chosen, &labels, 5).into_iter().zip(sizes) {
+                prop_assert!(is_close(share, size, count, labels.len()));
+            }
+        }
+
+        /// Every class keeps a training row, gives what it should up to that, and as many are taken
+        /// in all as can be.
+        #[test]
+        fn validation_leaves_every_class_in_training(
+            sizes in sizes(), fraction in 0.0..=1.0f64, seed: u64,
+        ) {
+            let labels = labels_of(&sizes);
+            let rows: Vec<usize> = (0..labels.len()).collect();
+            let count = (labels.len() as f64 * fraction).round() as usize;
+            let (chosen, others) =
+                stratified(&rows, Some(&labels), count, seed, Purpose::Validation);
+            let mut all = [chosen.clone(), others.clone()].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, rows);
+            let (taken, left) =
+                (counts(&chosen, &labels, sizes.len()), counts(&others, &labels, sizes.len()));
+            prop_assert!(left.iter().all(|&left| left > 0), "{:?}", left);
+            for (&share, &size) in taken.iter().zip(&sizes) {
+                prop_assert!(share == size - 1 || is_close(share, size, count, labels.len()));
+                prop_assert!(share * labels.len() < size * count + labels.len());
+            }
+            let most = |size: &usize| (size * count).div_ceil(labels.len()).min(size - 1);
+            prop_assert_eq!(chosen.len(), count.min(sizes.iter().map(most).sum()));
+        }
+
+        /// As many rows as the limit says, some of every class, more of larger ones; and none is far
+        /// from its share unless some class would have had less than one row.
+        #[test]
+        fn a_limit_keeps_every_class(sizes in sizes(), fraction in 0.0..1.0f64, seed: u64) {
+            let labels = labels_of(&sizes);
+            let rows: Vec<usize> = (0..labels.len()).collect();
+            let count = sizes.len() + ((labels.len() - sizes.len()) as f64 * fraction) as usize;
+            let (chosen, others) =
+                stratified(&rows, Some(&labels), count, seed, Purpose::LimitTrain);
+            prop_assert_eq!(chosen.len(), count);
+            prop_assert_eq!(chosen.len() + others.len(), labels.len());
+            let taken = counts(&chosen, &labels, sizes.len());
+            prop_assert!(taken.iter().all(|&share| share > 0), "{:?}", taken);
+            let is_short = |size: &usize| size * count < labels.len();
+            for (&share, &size) in taken.iter().zip(&sizes) {
+                prop_assert!(
+                    sizes.iter().any(is_short) || is_close(share, size, count, labels.len())
+                );
+                prop_assert!(share == 1 || share * labels.len() < size * count + labels.len());
+                for (&other, &size_of_other) in taken.iter().zip(&sizes) {
+                    prop_assert!(size <= size_of_other || share >= other, "{:?}", taken);
+                }
+            }
+        }
+
+        /// Where proportional shares leave every class a row, the rules above change none of them.
+        #[test]
+        fn what_keeps_every_class_stays(sizes in sizes(), fraction in 0.0..1.0f64) {
+            let count = (sizes.iter().sum::<usize>() as f64 * fraction) as usize;
+            let plain = shares(&sizes, count, Purpose::LimitTest);
+            if plain.iter().zip(&sizes).all(|(share, size)| share < size) {
+                prop_assert_eq!(&shares(&sizes, count, Purpose::Validation), &plain);
+            }
+            if plain.iter().all(|&share| share > 0) {
+                prop_assert_eq!(&shares(&sizes, count, Purpose::LimitTrain), &plain);
             }
         }
     }

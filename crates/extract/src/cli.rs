@@ -54,7 +54,9 @@ enum Command {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Folder with the images: a folder for each class (train/CLASS, and val/CLASS and test/CLASS if
-    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv
+    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv. Also
+    /// recognised, in any case: training for train, valid and validation for val, testing for test.
+    /// Hidden files and what systems make (@eaDir, #recycle, lost+found, __MACOSX, …) are passed over
     #[arg(long, default_value = "data/mnist")]
     dataset: PathBuf,
     /// Weights, as import-weights makes them
@@ -69,11 +71,12 @@ struct RunArgs {
     /// Element type of the features: f32, or f16 for half the size
     #[arg(long, default_value = "f32")]
     dtype: Dtype,
-    /// Most images of each split, taken from all classes in proportion
+    /// Most images of each split, taken from all classes in proportion; for training, at least one of
+    /// every class
     #[arg(long, value_parser = positive)]
     limit: Option<usize>,
-    /// Fraction of the training images that become the validation split; where the dataset has a
-    /// folder val/, that is the validation split, and this is 0
+    /// Fraction of the training images that become the validation split, but never a class's last
+    /// one; where the dataset has a folder val/, that is the validation split, and this is 0
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split and of the subset that --limit takes

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dataset::{Dataset, Source, SplitConfig};
+use dataset::{Dataset, Notice, Source, SplitConfig, class_notices};
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
     WeightsInputs,
@@ -36,13 +36,7 @@ pub struct Extraction {
 /// is kept and continued by the same call.
 pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let source = Source::find(&config.dataset)?;
-    if source.ignored_files() > 0 {
-        say(format!(
-            "{} files in {} have no image's ending and are ignored",
-            source.ignored_files(),
-            config.dataset.display()
-        ));
-    }
+    say_all(source.notices());
     let split_config = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction,
         limit: config.limit,
@@ -52,9 +46,11 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let backbone = config.backbone();
     let inputs = describe(config, &split_config, &backbone, &source, &weights)?;
     if let Some(cache) = Cache::find(&config.out, &inputs)? {
+        say_all(&notices_of(&cache)?);
         return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
     }
     let dataset = source.load(&split_config)?;
+    say_all(&dataset.notices());
     let spec = specify(inputs, &backbone, &dataset)?;
     let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
     let bytes = spec.feature_bytes();
@@ -111,6 +107,24 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     let needed = room_needed(&writer);
     let cache = writer.finish().map_err(|error| error.needing(needed))?;
     Ok(Extraction { cache, images: rows_total - rows_before, elapsed })
+}
+
+fn say_all(notices: &[Notice]) {
+    for notice in notices {
+        say(notice.to_string());
+    }
+}
+
+/// What [`Dataset::notices`] says, from the cache's labels: a dataset is not loaded to find its cache.
+fn notices_of(cache: &Cache) -> Result<Vec<Notice>, Error> {
+    let mut labelled = Vec::new();
+    for &name in cache.manifest().splits.keys() {
+        if let Some(labels) = cache.split(name)?.labels()? {
+            labelled.push((name.as_str(), labels));
+        }
+    }
+    let splits = labelled.iter().map(|(name, labels)| (*name, labels.as_slice()));
+    Ok(class_notices(&cache.manifest().class_names, splits))
 }
 
 /// The splits that have rows, in the order of extraction.

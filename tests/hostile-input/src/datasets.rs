@@ -55,7 +55,15 @@ fn load(folder: &Path) -> bool {
 fn dataset(folder: &Path) -> Option<Dataset> {
     let source = Source::find(folder).ok()?;
     let _ = source.digest();
-    source.load(&SplitConfig { val_fraction: 0.5, limit: None, seed: 0 }).ok()
+    let load = |val_fraction| source.load(&SplitConfig { val_fraction, limit: None, seed: 0 });
+    let dataset = match load(0.5) {
+        // Classes of one image each give none to validation.
+        Err(Error::EmptySplit { .. }) => load(0.0),
+        loaded => loaded,
+    };
+    let dataset = dataset.ok()?;
+    let _ = dataset.notices();
+    Some(dataset)
 }
 
 /// Whether the first images of each split can be read.

@@ -1,0 +1,129 @@
+//! What a user should know about a dataset before hours are spent on it, though it can be used.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::name::Names;
+
+/// A fact about a dataset that its user may not be aware of. [`Display`](fmt::Display) says it in
+/// one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Files without an image's ending lie among the images and are passed over.
+    OtherFiles {
+        /// The dataset's folder.
+        folder: PathBuf,
+        /// Number of files.
+        count: usize,
+    },
+    /// Folders and files that systems make are passed over.
+    MadeBySystems {
+        /// The dataset's folder.
+        folder: PathBuf,
+        /// Their names, each with the number of entries that have it.
+        names: Vec<(String, usize)>,
+    },
+    /// Folders and data files that belong to no split are passed over.
+    Beside {
+        /// The dataset's folder.
+        folder: PathBuf,
+        /// The folder or file of the training images.
+        train: String,
+        /// What lies beside it.
+        names: Vec<String>,
+    },
+    /// No class folder holds images of its own, and all hold the same folders.
+    SameFolders {
+        /// The folder that the class folders lie in.
+        folder: PathBuf,
+        /// The class folders.
+        classes: Vec<String>,
+        /// The folders in each of them.
+        inner: Vec<String>,
+    },
+    /// All training images are of one class.
+    OneClass {
+        /// The class.
+        class: String,
+    },
+    /// A split with labels has no images of some classes.
+    AbsentClasses {
+        /// `train`, `val` or `test`.
+        split: &'static str,
+        /// The classes, in the order of their labels.
+        absent: Vec<String>,
+        /// Number of all classes.
+        classes: usize,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::OtherFiles { folder, count } => {
+                let files = if *count == 1 { "file" } else { "files" };
+                write!(
+                    f,
+                    "{}: passed over {count} {files} without an image's ending",
+                    folder.display()
+                )
+            }
+            Notice::MadeBySystems { folder, names } => {
+                let names: Vec<String> =
+                    names.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+                write!(
+                    f,
+                    "{}: passed over system files and folders: {}",
+                    folder.display(),
+                    Names(&names)
+                )
+            }
+            Notice::Beside { folder, train, names } => {
+                write!(f, "{}: passed over beside {train}: {}", folder.display(), Names(names))
+            }
+            Notice::SameFolders { folder, classes, inner } => write!(
+                f,
+                "warning: the classes of {} are {}, and all of them hold the same folders: {}; \
+                 if those are the classes, give --dataset a folder that they lie in directly",
+                folder.display(),
+                Names(classes),
+                Names(inner)
+            ),
+            Notice::OneClass { class } => write!(
+                f,
+                "warning: there is only one class, {class}; a head needs two or more to be trained"
+            ),
+            Notice::AbsentClasses { split, absent, classes } => write!(
+                f,
+                "warning: {split} has no images of {} of {classes} classes: {}",
+                absent.len(),
+                Names(absent)
+            ),
+        }
+    }
+}
+
+/// What is to be said about the classes of labelled splits: labels that are indices into
+/// `class_names`, of splits by their names (`train`, `val`, `test`). An empty split is not there.
+pub fn class_notices<'a>(
+    class_names: &[String],
+    splits: impl IntoIterator<Item = (&'static str, &'a [i64])>,
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    for (split, labels) in splits.into_iter().filter(|(_, labels)| !labels.is_empty()) {
+        let mut is_absent = vec![true; class_names.len()];
+        for &label in labels {
+            is_absent[label as usize] = false;
+        }
+        let (absent, present): (Vec<_>, Vec<_>) =
+            class_names.iter().zip(is_absent).partition(|(_, is_absent)| *is_absent);
+        if let ("train", [(only, _)]) = (split, &present[..]) {
+            notices.push(Notice::OneClass { class: (*only).clone() });
+        }
+        if !absent.is_empty() {
+            let absent = absent.into_iter().map(|(name, _)| name.clone()).collect();
+            notices.push(Notice::AbsentClasses { split, absent, classes: class_names.len() });
+        }
+    }
+    notices
+}
