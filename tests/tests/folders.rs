@@ -20,9 +20,9 @@ fn write_png(workplace: &Workplace, folder: &str, digits: &Digits, labelled: boo
     }
 }
 
-/// A picture of the dataset crate's tests.
-fn picture(name: &str) -> Vec<u8> {
-    fs::read(root().join("crates/dataset/tests/images").join(name)).unwrap()
+/// A picture of the dataset crate's tests, by its form and name.
+fn picture(path: &str) -> Vec<u8> {
+    fs::read(root().join("crates/dataset/tests/corpus").join(path)).unwrap()
 }
 
 fn open(cache: &Path) -> Cache {
@@ -63,13 +63,21 @@ fn png_and_idx_give_the_same_features() {
 #[test]
 fn images_of_every_form_and_size_are_read() {
     let workplace = Workplace::empty();
-    for name in ["rgb.png", "rgb.bmp", "lossless.webp", "lzw.tiff", "baseline.jpg", "cmyk.jpg"] {
-        workplace.write(&format!("photos/cat/{name}"), &picture(name));
+    for path in [
+        "png/rgb.png",
+        "bmp/rgb.bmp",
+        "webp/lossless.webp",
+        "tiff/lzw.tiff",
+        "jpeg/baseline.jpg",
+        "jpeg/cmyk.jpg",
+    ] {
+        let (_, name) = path.split_once('/').unwrap();
+        workplace.write(&format!("photos/cat/{name}"), &picture(path));
     }
     let large = RgbImage::from_fn(640, 333, |x, y| Rgb([x as u8, y as u8, (x / 3) as u8]));
     let path = workplace.write("photos/dog/large.png", b"");
     large.save(path).unwrap();
-    workplace.write("photos/dog/gray.png", &picture("gray.png"));
+    workplace.write("photos/dog/gray.png", &picture("png/gray.png"));
     workplace.write("photos/dog/notes.txt", b"good dog");
     let finished = finish(workplace.run("photos", &["--val-fraction=0", "--batch-size=3"]));
     let passed_over = "photos: passed over 1 file without an image's ending\n";
@@ -94,9 +102,9 @@ fn images_of_every_form_and_size_are_read() {
 fn an_image_that_cannot_be_decoded_stops_the_run() {
     let workplace = Workplace::empty();
     for index in 0..6 {
-        workplace.write(&format!("photos/cat/{index}.jpg"), &picture("baseline.jpg"));
+        workplace.write(&format!("photos/cat/{index}.jpg"), &picture("jpeg/baseline.jpg"));
     }
-    let whole = picture("progressive.jpg");
+    let whole = picture("jpeg/progressive.jpg");
     workplace.write("photos/cat/5.jpg", &whole[..whole.len() / 2]);
     let run = || workplace.run("photos", &["--val-fraction=0", "--batch-size=4"]);
     let says = [
@@ -126,13 +134,13 @@ fn an_image_that_cannot_be_decoded_stops_the_run() {
 #[test]
 fn folders_that_do_not_fit_together_are_refused() {
     let workplace = Workplace::empty();
-    workplace.write("photos/train/cat/1.png", &picture("rgb.png"));
-    let stray = workplace.write("photos/val/bird/1.png", &picture("rgb.png"));
+    workplace.write("photos/train/cat/1.png", &picture("png/rgb.png"));
+    let stray = workplace.write("photos/val/bird/1.png", &picture("png/rgb.png"));
     let says = ["photos/val/bird is a class that", "photos/train lacks"];
     assert_refused(workplace.run("photos", &[]), BAD_INPUT, &says);
     fs::remove_file(stray).unwrap();
     assert_refused(workplace.run("photos", &[]), BAD_INPUT, &["photos/val holds no images"]);
-    workplace.write("loose/1.png", &picture("rgb.png"));
+    workplace.write("loose/1.png", &picture("png/rgb.png"));
     let says = ["loose holds no dataset of a known form", "train/cat/1.jpg", "train.csv"];
     assert_refused(workplace.run("loose", &[]), BAD_INPUT, &says);
 }
@@ -171,7 +179,7 @@ fn unlabelled_test_images_are_predicted_by_their_paths() {
 /// Copies of one picture.
 fn write_pictures<const N: usize>(workplace: &Workplace, files: [&str; N]) {
     for file in files {
-        workplace.write(file, &picture("rgb.png"));
+        workplace.write(file, &picture("png/rgb.png"));
     }
 }
 
