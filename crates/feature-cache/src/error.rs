@@ -1,4 +1,4 @@
-//! What can go wrong with a cache, one variant for each thing a user can act on.
+//! Errors about a cache, one variant for each that a user can act on.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no cache to take the newest of.
+    /// There is no finished cache, of which the newest could be taken.
     #[error("no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
     NoCaches {
         /// The folder under which caches are made.
@@ -133,10 +133,10 @@ pub enum Error {
         path: PathBuf,
         /// Files that the manifest names.
         files: usize,
-        /// What is wrong, one entry per file.
+        /// The problems, one entry per file.
         problems: Vec<Error>,
     },
-    /// A `.npy` file's header says something else than the manifest.
+    /// A `.npy` file's header contradicts the manifest.
     #[error(
         "{}: the .npy header does not agree with the manifest: expected {expected}, \
          found {found}; restore the file, or remove the cache's folder and \
@@ -148,7 +148,7 @@ pub enum Error {
         path: PathBuf,
         /// Shape and dtype by the manifest.
         expected: String,
-        /// What the header says, or why it cannot be read.
+        /// Shape and dtype by the header, or why it cannot be read.
         found: String,
     },
     /// The list of ids has another number of lines than there are rows.
@@ -178,7 +178,7 @@ pub enum Error {
     NoSplit {
         /// The cache folder.
         path: PathBuf,
-        /// What was asked for.
+        /// The split that was asked for.
         split: SplitName,
         /// The splits it has.
         present: String,

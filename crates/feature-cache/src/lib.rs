@@ -13,7 +13,7 @@
 //!   train/ids.txt          one sample id per line, row order
 //!   val/…  test/…
 //!   progress.json, .lock   only while it is being written
-//!   pooled/                what training makes of the features; may be removed at any time
+//!   pooled/                training's view of the features; may be removed at any time
 //! ```
 
 mod error;

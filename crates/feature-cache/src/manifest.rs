@@ -15,16 +15,18 @@ use crate::key::key_of;
 /// The version of the cache format that this program writes. It reads every minor version of this
 /// major one.
 ///
-/// | version | what changed |
-/// |---|---|
-/// | 1.0 | The first one, in which the version is `"format_version": 1`. The key is a digest of `inputs` as one JSON printer wrote them. A reader refuses fields that it does not know. |
-/// | 1.1 | The version is `"format": {"major": 1, "minor": 1}`. The key is a digest of an encoding of `inputs` that depends on no printer, so it differs from that of 1.0. A reader ignores fields that it does not know; those in `inputs` are part of the key. Every feature is a finite number. `progress.json` names the format and the key. |
+/// - 1.0: the first version. The manifest records it as `"format_version": 1`. The key is a digest of
+///   `inputs` as one JSON printer wrote them. A reader refuses fields that it does not know.
+/// - 1.1: the manifest records `"format": {"major": 1, "minor": 1}`. The key is a digest of an encoding
+///   of `inputs` that depends on no printer, and so differs from that of 1.0. A reader ignores fields
+///   that it does not know; those in `inputs` are part of the key. Every feature is a finite number,
+///   and every label an index into the classes. `progress.json` records format and key.
 ///
-/// A cache of 1.0 keeps the key that it records. The digest of a manifest is computed in the same
-/// way in both.
+/// A cache of 1.0 keeps the key that it records. Both versions compute the digest of the manifest in
+/// the same way.
 pub const FORMAT: Format = Format { major: 1, minor: 1 };
 
-/// Largest row of features that can be meant: some thirty times one of a 4096 px image.
+/// Largest row of features that is taken seriously: some thirty times that of a 4096 px image.
 const MAX_ROW_BYTES: usize = 4 << 30;
 
 /// The content of `manifest.json`.
@@ -210,15 +212,13 @@ impl Dtype {
             Dtype::F32 => f32::INFINITY,
             Dtype::F16 => 65520.0,
         };
-        // The bits of magnitudes are ordered as the magnitudes are, with NaN above infinity.
-        let bits = |value: f32| value.abs().to_bits() as i32;
-        let limit = bits(first_infinite);
-        // The maximum first, which takes a vector of values at a time, as looking for one does not.
-        let largest = values.iter().fold(0, |largest, &value| bits(value).max(largest));
-        if largest < limit {
+        // A comparison with NaN is false.
+        let fits = |value: &f32| value.abs() < first_infinite;
+        // Whether all fit is found a vector of values at a time; the position of one is not.
+        if values.iter().fold(true, |all, value| all & fits(value)) {
             return None;
         }
-        values.iter().position(|&value| bits(value) >= limit)
+        values.iter().position(|value| !fits(value))
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Cache {
     manifest: Manifest,
 }
 
-/// What [`Cache::verify`] looked at.
+/// The extent of what [`Cache::verify`] checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Verification {
     /// Files whose digests were computed.
@@ -89,7 +89,7 @@ impl Cache {
         &self.folder
     }
 
-    /// A file of what training makes of the features, checked to be inside the cache's folder.
+    /// The path of a file of `pooled/`, checked to be inside the cache's folder.
     ///
     /// # Errors
     /// If a link leads out of it.
@@ -200,7 +200,7 @@ impl Cache {
     }
 }
 
-/// A file and what the manifest records of it.
+/// A file, with its size and digest by the manifest.
 struct ListedFile<'a> {
     path: PathBuf,
     bytes: u64,

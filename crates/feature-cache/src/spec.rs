@@ -1,4 +1,4 @@
-//! What a cache is going to hold, known before the first feature is computed.
+//! The content of a cache as far as it is known before the first feature is computed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::manifest::row_bytes;
 use crate::{Error, Ids, Inputs, SplitName, files};
 
-/// What a cache is going to hold.
+/// The content of a cache but for its features.
 #[derive(Debug, Clone)]
 pub struct CacheSpec {
     /// Everything that determines the features.
@@ -19,7 +19,7 @@ pub struct CacheSpec {
     pub splits: BTreeMap<SplitName, SplitSpec>,
 }
 
-/// What a split is going to hold.
+/// The content of a split but for its features.
 #[derive(Debug, Clone)]
 pub struct SplitSpec {
     /// One id per row.
@@ -29,7 +29,7 @@ pub struct SplitSpec {
 }
 
 impl CacheSpec {
-    /// The size of the features on disk in bytes; labels, ids and headers come to little beside it.
+    /// Bytes of the features on disk; labels, ids and headers add little to them.
     pub fn feature_bytes(&self) -> u64 {
         let rows: usize = self.splits.values().map(|split| split.ids.len()).sum();
         rows as u64 * self.row_bytes()

@@ -29,7 +29,7 @@ pub struct CacheWriter {
     _lock: Lock,
 }
 
-/// What [`CacheWriter::start`] found.
+/// The state in which [`CacheWriter::start`] found a cache.
 #[derive(Debug)]
 pub enum Started {
     /// The cache is complete already.
@@ -38,7 +38,7 @@ pub enum Started {
     Unfinished(Box<CacheWriter>),
 }
 
-/// `progress.json`: what is known to be on disk.
+/// `progress.json`: the rows that are known to be on disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct ProgressRecord {
     format: Format,
