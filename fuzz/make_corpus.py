@@ -5,8 +5,8 @@
 
 Only Python's standard library, which has no BLAKE3; the same bytes every time. So
 `corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`: as this version writes it, as version 1.0 did, and as another program
-might write a later minor version.
+`tests/hostile-input/src/cache.rs`: as this version writes it, as version 1.0 did, and as another
+program might write a later minor version.
 """
 
 import gzip
