@@ -3,8 +3,10 @@
 
     python3 fuzz/make_corpus.py
 
-Only Python's standard library; the same bytes every time. `corpus/manifest/whole.json` is not made
-here: it is the manifest of the small cache of `tests/hostile-input/src/cache.rs`.
+Only Python's standard library, which has no BLAKE3; the same bytes every time. So
+`corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
+`tests/hostile-input/src/cache.rs`: as this version writes it, as version 1.0 did, and as another
+program might write a later minor version.
 """
 
 import gzip
@@ -138,7 +140,15 @@ def caches() -> None:
     for name, old, new in [
         ("names-elsewhere", '"train/ids.txt"', '"../../etc/passwd"'),
         ("absolute-name", '"train/features.npy"', '"/etc/passwd"'),
-        ("newer", '"format_version": 1', '"format_version": 2'),
+        ("newer-major", '"major": 1', '"major": 2'),
+        ("older-major", '"major": 1', '"major": 0'),
+        ("huge-major", '"major": 1', '"major": 18446744073709551615'),
+        ("two-formats", '"format": {', '"format_version": 1,\n  "format": {'),
+        ("no-format", '"format": {', '"version": {'),
+        ("two-digests", '"format": {', '"digest": "",\n  "format": {'),
+        ("escaped-digest", '"digest": "', '"digest": "\\u0020'),
+        ("unknown-fields", '"height"', '"views": {"seeds": [1, -2, 3.5, null]},\n    "height"'),
+        ("absurd-numbers", '"seed": 0', '"seed": 1e400'),
         ("huge-rows", '"rows": 4', '"rows": 18446744073709551615'),
         ("huge-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    9223372036854775807'),
         ("empty-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    0'),
@@ -150,11 +160,19 @@ def caches() -> None:
         write(f"manifest/{name}.json", whole.replace(old, new))
     write("manifest/truncated.json", whole[:-100])
     split = {"rows": 2, "digest": "0" * 64}
-    record = {"rows_total": 12, "splits": {"train": split}}
+    # `SMALL_KEY` stands for the key of the small cache.
+    record = {
+        "format": {"major": 1, "minor": 1}, "key": "SMALL_KEY", "rows_total": 12,
+        "splits": {"train": split},
+    }  # fmt: skip
     write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
     write("progress/alone", json.dumps(record))
     huge = {"rows": 2**64 - 1, "digest": ""}
-    write("progress/huge", json.dumps({"rows_total": 1, "splits": {"train": huge, "val": huge}}))
+    write("progress/huge", json.dumps(record | {"splits": {"train": huge, "val": huge}}))
+    write("progress/of-other-inputs", json.dumps(record | {"key": "0" * 64}))
+    write("progress/newer-major", json.dumps(record | {"format": {"major": 2, "minor": 0}}))
+    old = {name: record[name] for name in ["rows_total", "splits"]}
+    write("progress/of-1.0", json.dumps(old).encode() + RECORD_SEPARATOR + features)
     write("progress/empty", "")
 
 

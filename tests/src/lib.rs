@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Manifest, SplitName, SplitSpec,
+    Started,
 };
 use tempfile::TempDir;
 
@@ -295,14 +296,24 @@ impl Workplace {
     }
 
     /// A cache of six rows in a train and a val split that was written through the library, as by
-    /// another program: constant features, classes and labels as given.
+    /// another program: constant features, classes and labels as given, even labels that no writer
+    /// accepts.
     ///
     /// # Panics
     /// If it cannot be written.
     pub fn foreign_cache(&self, class_names: [&str; 2], labels: Option<[i64; 6]>) -> PathBuf {
-        let split = |split| (split, labels.map(|labels| labels.to_vec()), vec![1.0; 6 * 12]);
-        let splits = [SplitName::Train, SplitName::Val].map(split);
-        self.write_cache(&class_names.map(str::to_owned), 0, splits)
+        let written = labels.map(|_| vec![0; 6]);
+        let split = |split| (split, written.clone(), vec![1.0; 6 * 12]);
+        let splits = [SplitName::Train, SplitName::Val];
+        let cache = self.write_cache(&class_names.map(str::to_owned), 0, splits.map(split));
+        for (split, labels) in splits.into_iter().zip([labels; 2]) {
+            let Some(labels) = labels else { continue };
+            forge_file(&cache, &format!("{split}/labels.npy"), |bytes| {
+                let start = bytes.len() - 6 * size_of::<i64>();
+                bytes[start..].copy_from_slice(&labels.map(i64::to_le_bytes).concat());
+            });
+        }
+        cache
     }
 
     /// `vgg-head train` on a cache.
@@ -317,6 +328,41 @@ impl Default for Workplace {
     fn default() -> Workplace {
         Workplace::new()
     }
+}
+
+/// Changes a manifest and gives it the digest that belongs to it, as its author could.
+///
+/// # Panics
+/// If there is no manifest.
+pub fn forge_manifest(cache: &Path, change: impl FnOnce(&mut Manifest)) {
+    let path = cache.join("manifest.json");
+    let text = fs::read(&path).expect("the cache has a manifest");
+    let mut manifest: Manifest = serde_json::from_slice(&text).expect("the manifest is whole");
+    change(&mut manifest);
+    let text = |manifest: &Manifest| serde_json::to_vec(manifest).expect("a manifest serialises");
+    manifest.digest.clear();
+    manifest.digest = blake3::hash(&text(&manifest)).to_hex().to_string();
+    fs::write(path, text(&manifest)).expect("the test can write its own folder");
+}
+
+/// Changes the features or labels of a cache, and gives it the digests that belong to them.
+///
+/// # Panics
+/// If there is no such file.
+pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(cache.join(name)).expect("the cache has the file");
+    change(&mut bytes);
+    fs::write(cache.join(name), &bytes).expect("the test can write its own folder");
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    forge_manifest(cache, |manifest| {
+        for split in manifest.splits.values_mut() {
+            let parts = split.features.iter_mut().map(|part| (&part.file, &mut part.digest));
+            let labels = split.labels.iter_mut().map(|labels| (&labels.file, &mut labels.digest));
+            for (_, recorded) in parts.chain(labels).filter(|(file, _)| *file == name) {
+                recorded.clone_from(&digest);
+            }
+        }
+    });
 }
 
 /// The least time that `action` takes in a few tries: what it takes when nothing else is going on.

@@ -288,8 +288,9 @@ fn broken_caches() {
     };
     let manifest = "manifest.json";
     damage(manifest, &truncate, &[manifest], false);
-    let newer = replace_text("\"format_version\": 1", "\"format_version\": 2");
-    damage(manifest, &newer, &[manifest, "format version 2", "up to 1"], false);
+    let newer = replace_text("\"major\": 1", "\"major\": 2");
+    let says = [manifest, "format version 2.1", "reads only 1.x", "a newer program"];
+    damage(manifest, &newer, &says, false);
     let other = replace_text("\"rows\": 25", "\"rows\": 24");
     damage(manifest, &other, &[manifest, "changed after it was written"], false);
     let outside = replace_text("train/features.npy", "../../../etc/passwd");

@@ -8,24 +8,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use end_to_end::{BAD_INPUT, Workplace, assert_refused, finish, path_from, vgg_extract, vgg_head};
-use feature_cache::{Manifest, SplitName};
+use end_to_end::{
+    BAD_INPUT, Workplace, assert_refused, finish, forge_manifest, path_from, vgg_extract, vgg_head,
+};
+use feature_cache::SplitName;
 
 const LABELS: Option<[i64; 6]> = Some([0, 1, 0, 1, 0, 1]);
 
 fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
-}
-
-/// Changes a manifest and gives it the digest that belongs to it, as its author could.
-fn forge(cache: &Path, change: impl FnOnce(&mut Manifest)) {
-    let path = cache.join("manifest.json");
-    let mut manifest: Manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    change(&mut manifest);
-    let text = |manifest: &Manifest| serde_json::to_string_pretty(manifest).unwrap() + "\n";
-    manifest.digest.clear();
-    manifest.digest = blake3::hash(text(&manifest).as_bytes()).to_hex().to_string();
-    fs::write(path, text(&manifest)).unwrap();
 }
 
 /// A file that nothing may touch.
@@ -44,7 +35,7 @@ fn a_manifest_cannot_name_files_elsewhere() {
     let whole = fs::read(cache.join("manifest.json")).unwrap();
     let absolute = cache.join("train/ids.txt").display().to_string();
     for name in ["../x", "train/../../x", absolute.as_str(), "a\0b", "", "\u{1b}[2J/../x"] {
-        forge(&cache, |manifest| {
+        forge_manifest(&cache, |manifest| {
             manifest.splits.get_mut(&SplitName::Train).unwrap().ids.file = name.to_owned();
         });
         let says = [&format!("the file {name:?} of the cache"), "is not inside its folder"];
@@ -166,7 +157,7 @@ fn a_head_of_other_sizes_is_refused() {
     let workplace = Workplace::empty();
     let cache = workplace.foreign_cache(["cat", "dog"], LABELS);
     let run = path_from(workplace.train(&cache, &[]));
-    forge(&cache, |manifest| manifest.class_names.push("bird".to_owned()));
+    forge_manifest(&cache, |manifest| manifest.class_names.push("bird".to_owned()));
     let says = ["a head of 3 inputs and 2 classes does not fit", "which have 3 and 3"];
     let run = flag("run", &run);
     assert_refused(vgg_head(["evaluate", "--split=val", &run]), BAD_INPUT, &says);

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, path_from, rows_of, vgg_extract,
-    vgg_head, weights,
+    BAD_INPUT, Digits, Finished, USAGE, Workplace, assert_refused, finish, forge_file, path_from,
+    rows_of, vgg_extract, vgg_head, weights,
 };
 use feature_cache::{Cache, SplitName};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 fn json_from(command: Command) -> Value {
@@ -137,15 +139,88 @@ fn features_that_are_not_finite() {
         [(f32::NAN, "NaN", SplitName::Train), (f32::NEG_INFINITY, "-inf", SplitName::Val)]
     {
         let workplace = Workplace::empty();
-        let mut splits =
+        let splits =
             [SplitName::Train, SplitName::Val].map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
-        let (_, _, bad) = splits.iter_mut().find(|(name, _, _)| *name == split).unwrap();
-        bad[2 * 12 + 5] = value;
         let cache = workplace.write_cache(&names, 0, splits);
+        // No writer of ours puts it there.
+        forge_file(&cache, &format!("{split}/features.npy"), |bytes| {
+            let at = bytes.len() - (4 * 12 - (2 * 12 + 5)) * size_of::<f32>();
+            bytes[at..at + size_of::<f32>()].copy_from_slice(&value.to_le_bytes());
+        });
         let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
         // Not even a view that was begun is taken for a whole one.
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
+    }
+}
+
+/// Weights with which the features of one row leave the range of float16, or of float32: the
+/// extraction stops there, each time, and a cache that float32 holds is made by the flag that it names.
+#[test]
+fn features_that_the_element_type_cannot_hold() {
+    let workplace = Workplace::new();
+    let rows = rows_of(&Cache::open(&workplace.extract()).unwrap(), SplitName::Train);
+    let largest: Vec<f32> =
+        rows.iter().map(|row| row.iter().copied().fold(0.0, f32::max)).collect();
+    // The row that exceeds all before it by most.
+    let factor = |row: usize| largest[row] / largest[..row].iter().copied().fold(0.0, f32::max);
+    let row = (1..largest.len()).max_by(|&a, &b| factor(a).total_cmp(&factor(b))).unwrap();
+    assert!(factor(row) > 1.05, "row {row}, {}", factor(row));
+    let between = largest[row] / factor(row).sqrt();
+    let ids = fs::read_to_string(workplace.extract().join("train/ids.txt")).unwrap();
+    let id = ids.lines().nth(row).unwrap();
+    let stops_at = format!("row {row} of train (sample \"{id}\") has the feature");
+
+    // The last convolution and its ReLU, and so every feature, are linear in its weights.
+    let scaled = |name: &str, factor: f32| {
+        let weights = fs::read(weights()).unwrap();
+        let tensors = SafeTensors::deserialize(&weights).unwrap();
+        let scale = |name: &str, bytes: &[u8]| -> Vec<u8> {
+            let factor = if name.starts_with("features.28.") { factor } else { 1.0 };
+            let numbers = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            numbers
+                .flat_map(|number| (number * factor).clamp(f32::MIN, f32::MAX).to_le_bytes())
+                .collect()
+        };
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, view)| (name.to_owned(), view.shape().to_vec(), scale(name, view.data())))
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        let file = safetensors::serialize(views, None).unwrap();
+        let file = workplace.write("scaled.safetensors", &file);
+        let out = workplace.path(name);
+        let mut import = vgg_extract(["import-weights", "--family=caffe"]);
+        import.arg("--out").arg(&out).arg(file);
+        path_from(import)
+    };
+    let run = |weights: &Path, dtype: &str| {
+        let weights = format!("--weights={}", weights.display());
+        workplace.run("digits", &["--batch-size=4", &weights, &format!("--dtype={dtype}")])
+    };
+    let continued = |finished: &Finished| {
+        finished.stderr.contains(&format!("continuing: {row} of 37 images are there already"))
+    };
+
+    let large = scaled("large", 65504.0 / between);
+    let says = [&*stops_at, "which float16 cannot hold", "before it are kept", "--dtype f32"];
+    assert_refused(run(&large, "f16"), BAD_INPUT, &says);
+    let again = finish(run(&large, "f16"));
+    assert_eq!(again.code, Some(BAD_INPUT));
+    assert!(continued(&again) && again.stderr.contains(&stops_at), "{}", again.stderr);
+    let cache = path_from(run(&large, "f32"));
+    path_from(workplace.train(&cache, &[]));
+
+    let overflowing = scaled("overflowing", f32::MAX);
+    for dtype in ["f32", "f16"] {
+        let finished = finish(run(&overflowing, dtype));
+        assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+        for text in ["row 0 of train", "no head can be trained on", "caffe weights of digest"] {
+            assert!(finished.stderr.contains(text), "'{text}' is not in: {}", finished.stderr);
+        }
+        assert!(!finished.stderr.contains("--dtype"), "{}", finished.stderr);
     }
 }
 

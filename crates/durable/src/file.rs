@@ -53,7 +53,7 @@ impl File {
         }
     }
 
-    /// Lets `write` do to the file what is not writing at the end, such as giving it its size.
+    /// Runs `write` on the file, for operations other than writing at the end, such as setting its size.
     ///
     /// # Errors
     /// Those of `write`.

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path of the file or folder `name` in `folder`; nothing if it would lie elsewhere: by an
+/// The path of the file or folder `name` in `folder`; `None` if it would lie elsewhere: by an
 /// absolute name, by `..`, or through a symbolic link. Neither needs to be there yet.
 pub fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     let relative = Path::new(name);

@@ -29,7 +29,7 @@ pub enum Locked {
 }
 
 impl Lock {
-    /// Who holds the lock at `path`: nothing if nobody does. Unlike [`Lock::acquire`], it leaves the
+    /// The holder of the lock at `path`; `None` if nobody holds it. Unlike [`Lock::acquire`], it leaves the
     /// folder as it is.
     ///
     /// # Errors

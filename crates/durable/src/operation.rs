@@ -1,4 +1,4 @@
-//! What can be done to a file so that it changes.
+//! The operations that change a file or a folder.
 
 /// One request to the operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

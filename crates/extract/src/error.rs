@@ -1,4 +1,4 @@
-//! What can stop an extraction.
+//! Reasons to stop an extraction.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub enum Error {
     /// The threads that decode could not be started.
     #[error("could not start {threads} threads; try a smaller threads=")]
     Threads {
-        /// How many.
+        /// Their number.
         threads: usize,
         /// Why.
         source: rayon::ThreadPoolBuildError,
@@ -77,7 +77,7 @@ impl Error {
         }
     }
 
-    /// Whose fault it is.
+    /// The kind of failure, from which the exit code follows.
     pub fn failure(&self) -> Failure {
         match self {
             Error::Interrupted { .. } => Failure::Interrupted,

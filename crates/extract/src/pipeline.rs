@@ -1,7 +1,7 @@
 //! Decoding, the forward pass and writing of one split, at the same time.
 //!
-//! Two buffers go round on either side of the forward pass, which so never waits for the disk or
-//! for a decoder unless they are slower than itself:
+//! Double buffering on both sides of the forward pass: decoding, computing and writing overlap, and
+//! the slowest of the three sets the pace.
 //!
 //! ```text
 //! decode ──images──▶ forward ──features──▶ write
@@ -18,7 +18,7 @@ use vgg16::{Backbone, BackboneConfig, Pixels, Preprocessor};
 
 use crate::Error;
 
-/// Buffers on either side: one being filled, one being emptied.
+/// Buffers on each side of the forward pass: one is filled while the other is emptied.
 const BUFFERS: usize = 2;
 
 /// How a split ended.
@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// Numbers of `rows` rows, in the first part of a buffer that is used again and again.
+/// A buffer that is used again and again; its first `rows` rows count.
 struct Batch {
     rows: usize,
     numbers: Vec<f32>,
@@ -107,8 +107,8 @@ fn channel() -> (SyncSender<Batch>, Receiver<Batch>) {
     sync_channel(BUFFERS)
 }
 
-/// Decodes and prepares `rows` images from `start` on; the first that cannot be, with its row, if
-/// there is one.
+/// Decodes and prepares `rows` images from `start` on. Returns the first that cannot be decoded, with
+/// its row; `None` if all can.
 fn decode(
     split: &dataset::Split,
     start: usize,
@@ -164,7 +164,7 @@ fn forward_all(
     Ok(())
 }
 
-/// Writes batches in the order of their coming and returns the number of rows on disk.
+/// Writes batches in the order in which they come and returns the number of rows on disk.
 fn write(
     mut writer: SplitWriter<'_>,
     features_out: &Receiver<Batch>,

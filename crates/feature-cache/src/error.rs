@@ -1,8 +1,10 @@
-//! What can go wrong with a cache, one variant for each thing a user can act on.
+//! Errors about a cache, one variant for each that a user can act on.
 
 use std::path::PathBuf;
 
-use crate::SplitName;
+use durable::Format;
+
+use crate::{Dtype, SplitName, WeightsInputs};
 
 /// A cache that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -20,38 +22,43 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no cache to take the newest of.
+    /// There is no finished cache, of which the newest could be taken.
     #[error("no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
     NoCaches {
         /// The folder under which caches are made.
         root: PathBuf,
     },
     /// The manifest is not JSON of the expected form.
-    #[error("{} is not a manifest of this format; restore it or extract again", path.display())]
+    #[error(
+        "{} is not the manifest of a feature cache; restore it, or remove the cache's folder and \
+         extract again",
+        path.display()
+    )]
     ManifestSyntax {
         /// The manifest.
         path: PathBuf,
         /// Where and why parsing failed.
         source: serde_json::Error,
     },
-    /// A later program wrote the cache.
+    /// The cache has a format of another major version.
     #[error(
-        "{} has format version {found}, this program reads versions up to {supported}; \
-         use a newer program or extract again",
-        path.display()
+        "{} has format version {found}, but this program reads only {}.x; use {} program, or \
+         remove the cache's folder and extract again",
+        path.display(), supported.major,
+        if found.major > supported.major { "a newer" } else { "an older" }
     )]
-    NewerFormat {
+    UnsupportedFormat {
         /// The manifest.
         path: PathBuf,
         /// Its version.
-        found: u64,
-        /// The newest version that this program reads.
-        supported: u32,
+        found: Format,
+        /// The version that this program writes.
+        supported: Format,
     },
     /// The manifest's text does not have the digest that it records.
     #[error(
         "{} was changed after it was written: its digest does not match its content; \
-         restore it or extract again",
+         restore it, or remove the cache's folder and extract again",
         path.display()
     )]
     ManifestChanged {
@@ -59,7 +66,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The manifest was written whole, but what it says cannot be.
-    #[error("{} contradicts itself: {found}; extract again", path.display())]
+    #[error("{} contradicts itself: {found}; remove the cache's folder and extract again", path.display())]
     Inconsistent {
         /// The manifest.
         path: PathBuf,
@@ -79,7 +86,11 @@ pub enum Error {
         name: String,
     },
     /// A file that the manifest names is not there.
-    #[error("{} is missing, though the manifest names it; extract again", path.display())]
+    #[error(
+        "{} is missing, though the manifest names it; restore it, or remove the cache's folder and \
+         extract again",
+        path.display()
+    )]
     MissingFile {
         /// The file.
         path: PathBuf,
@@ -87,7 +98,7 @@ pub enum Error {
     /// A file has another size than the manifest records.
     #[error(
         "{} has {found} bytes, the manifest records {expected}: it was truncated or changed; \
-         restore it or delete the cache folder and extract again",
+         restore it, or remove the cache's folder and extract again",
         path.display()
     )]
     WrongSize {
@@ -101,7 +112,7 @@ pub enum Error {
     /// A file's bytes do not have the digest that the manifest records.
     #[error(
         "{} is damaged: its BLAKE3 digest is {found}, the manifest records {expected}; \
-         restore it or delete the cache folder and extract again",
+         restore it, or remove the cache's folder and extract again",
         path.display()
     )]
     WrongDigest {
@@ -122,13 +133,14 @@ pub enum Error {
         path: PathBuf,
         /// Files that the manifest names.
         files: usize,
-        /// What is wrong, an entry a file.
+        /// The problems, one entry per file.
         problems: Vec<Error>,
     },
-    /// A `.npy` file's header says something else than the manifest.
+    /// A `.npy` file's header contradicts the manifest.
     #[error(
         "{}: the .npy header does not agree with the manifest: expected {expected}, \
-         found {found}; restore the file or extract again",
+         found {found}; restore the file, or remove the cache's folder and \
+         extract again",
         path.display()
     )]
     WrongHeader {
@@ -136,11 +148,15 @@ pub enum Error {
         path: PathBuf,
         /// Shape and dtype by the manifest.
         expected: String,
-        /// What the header says, or why it cannot be read.
+        /// Shape and dtype by the header, or why it cannot be read.
         found: String,
     },
     /// The list of ids has another number of lines than there are rows.
-    #[error("{} has {found} ids for {expected} rows; extract again", path.display())]
+    #[error(
+        "{} has {found} ids for {expected} rows; restore it, or remove the cache's folder and \
+         extract again",
+        path.display()
+    )]
     WrongIdCount {
         /// The list of ids.
         path: PathBuf,
@@ -149,7 +165,7 @@ pub enum Error {
         /// Lines found.
         found: usize,
     },
-    /// An id would break the one-a-line form of the list.
+    /// An id would take more than one line of the list.
     #[error("sample id {id:?} of row {row} contains a line break")]
     BadId {
         /// Row within the split.
@@ -162,7 +178,7 @@ pub enum Error {
     NoSplit {
         /// The cache folder.
         path: PathBuf,
-        /// What was asked for.
+        /// The split that was asked for.
         split: SplitName,
         /// The splits it has.
         present: String,
@@ -190,6 +206,41 @@ pub enum Error {
         label: i64,
         /// Number of classes.
         classes: usize,
+    },
+    /// A feature is too large for the element type, or is not a finite number at all.
+    #[error(
+        "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; the rows before it \
+         are kept; {}",
+        beyond_what(*value, *dtype), beyond_remedy(*value, weights)
+    )]
+    FeatureBeyond {
+        /// The split.
+        split: SplitName,
+        /// Row within the split.
+        row: usize,
+        /// The row's sample id.
+        id: String,
+        /// The feature.
+        value: f32,
+        /// Element type of the features.
+        dtype: Dtype,
+        /// The weights that it was computed with.
+        weights: WeightsInputs,
+    },
+    /// The folder that the cache should have holds one of other inputs.
+    #[error(
+        "{} holds the features of other inputs, with the key {found} instead of {expected}, as if it \
+         had been renamed; give it the name that it had, or remove it, and then give the same command \
+         again",
+        path.display()
+    )]
+    OtherInputs {
+        /// The cache folder.
+        path: PathBuf,
+        /// Its key.
+        found: String,
+        /// The key that belongs to the folder's name.
+        expected: String,
     },
     /// A run or sweep does not say what it was trained on.
     #[error(
@@ -229,6 +280,26 @@ impl Error {
             other => other,
         }
     }
+}
+
+fn beyond_what(value: f32, dtype: Dtype) -> String {
+    match dtype {
+        Dtype::F16 if value.is_finite() => {
+            "float16 cannot hold: its largest number is 65504".into()
+        }
+        _ => "no head can be trained on".into(),
+    }
+}
+
+fn beyond_remedy(value: f32, weights: &WeightsInputs) -> String {
+    if value.is_finite() {
+        return "extract with --dtype f32".into();
+    }
+    let WeightsInputs { digest, family } = weights;
+    format!(
+        "with the {family} weights of digest {digest}, features leave the range of float32; name \
+         other weights with --weights"
+    )
 }
 
 /// A line for each error, with its cause.

@@ -1,5 +1,5 @@
-//! What nobody needs any more: unfinished caches, finished ones that no run refers to, and files that
-//! killed processes left.
+//! Garbage: unfinished caches, finished ones that no run and no sweep refers to, and files that killed
+//! processes left.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,7 +51,7 @@ pub struct Found {
     pub left_alone: Vec<Error>,
 }
 
-/// Looks through the caches under `root`. `referred_to`: the keys that are still needed; nothing if
+/// Looks through the caches under `root`. `referred_to`: the keys that are still needed; `None` if
 /// every finished cache is.
 ///
 /// # Errors

@@ -1,12 +1,12 @@
-//! Sample ids as one piece of text, so that ten million take what their file takes, not a `String`
-//! each.
+//! Sample ids as one piece of text, so that ten million of them take the memory of their file, not that
+//! of ten million `String`s.
 
 use crate::Error;
 
-/// One sample id a row.
+/// One sample id per row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ids {
-    /// The content of `ids.txt`: a line a row.
+    /// The content of `ids.txt`: one line per row.
     text: String,
     len: usize,
 }

@@ -10,16 +10,17 @@
 //!   manifest.json          written last, by rename
 //!   train/features.npy     (N, C, H, W) float32 or float16, C order
 //!   train/labels.npy       (N,) int64; absent for unlabelled splits
-//!   train/ids.txt          one sample id a line, row order
+//!   train/ids.txt          one sample id per line, row order
 //!   val/…  test/…
 //!   progress.json, .lock   only while it is being written
-//!   pooled/                what training makes of the features; may be removed at any time
+//!   pooled/                training's view of the features; may be removed at any time
 //! ```
 
 mod error;
 mod files;
 mod garbage;
 mod ids;
+mod key;
 mod manifest;
 mod npy;
 mod reader;
@@ -30,7 +31,7 @@ pub use error::Error;
 pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
 pub use ids::Ids;
 pub use manifest::{
-    DatasetInputs, Dtype, FORMAT_VERSION, FileEntry, Inputs, Manifest, Part, Split, SplitName,
+    DatasetInputs, Dtype, FORMAT, FileEntry, Inputs, Manifest, Part, Split, SplitName,
     WeightsInputs,
 };
 pub use npy::{ArrayWriter, map_f32};

@@ -5,24 +5,36 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use durable::Format;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::Error;
+use crate::key::key_of;
 
-/// The version of the cache format that this program writes, and the newest it reads.
+/// The version of the cache format that this program writes. It reads every minor version of this
+/// major one.
 ///
-/// - 1: first version.
-pub const FORMAT_VERSION: u32 = 1;
+/// - 1.0: the first version. The manifest records it as `"format_version": 1`. The key is a digest of
+///   `inputs` as one JSON printer wrote them. A reader refuses fields that it does not know.
+/// - 1.1: the manifest records `"format": {"major": 1, "minor": 1}`. The key is a digest of an encoding
+///   of `inputs` that depends on no printer, and so differs from that of 1.0. A reader ignores fields
+///   that it does not know; those in `inputs` are part of the key. Every feature is a finite number,
+///   and every label an index into the classes. `progress.json` records format and key.
+///
+/// A cache of 1.0 keeps the key that it records. Both versions compute the digest of the manifest in
+/// the same way.
+pub const FORMAT: Format = Format { major: 1, minor: 1 };
 
-/// Largest row of features that can be meant: some thirty times one of a 4096 px image.
+/// Largest row of features that is taken seriously: some thirty times that of a 4096 px image.
 const MAX_ROW_BYTES: usize = 4 << 30;
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`] of the program that wrote it.
-    pub format_version: u32,
+    /// [`FORMAT`] of the program that wrote it.
+    #[serde(alias = "format_version", deserialize_with = "read_format")]
+    pub format: Format,
     /// Name and version of the program that wrote it.
     pub program: String,
     /// Digest of [`Manifest::inputs`], in hexadecimal; the folder's name ends with its beginning.
@@ -35,14 +47,14 @@ pub struct Manifest {
     pub feature_shape: [usize; 3],
     /// The splits and their files.
     pub splits: BTreeMap<SplitName, Split>,
-    /// BLAKE3 digest of this file's text with this very field empty.
+    /// BLAKE3 digest of the file's bytes, whatever program printed them, without the characters of
+    /// this field's value.
     pub digest: String,
 }
 
-/// Everything that determines the features' numbers: equal inputs, equal features. The default says
-/// nothing of them: a start for a writer that has something to say.
+/// Everything that determines the features' numbers: equal inputs, equal features. `Default` leaves
+/// every field empty, so that a writer can fill in only those it knows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Inputs {
     /// The images and how they were split.
     pub dataset: DatasetInputs,
@@ -60,7 +72,7 @@ pub struct Inputs {
     pub resize: String,
     /// What computed the features, as far as it shows in their last digits, for example `torch`.
     pub numerics: String,
-    /// How the images were distorted; nothing for plain ones.
+    /// How the images were distorted; `None` for plain ones.
     pub augmentation: Option<String>,
     /// Element type of the features.
     pub dtype: Dtype,
@@ -68,7 +80,6 @@ pub struct Inputs {
 
 /// The images and how they were split.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DatasetInputs {
     /// Its name; not part of the key.
     pub name: String,
@@ -78,7 +89,7 @@ pub struct DatasetInputs {
     pub digest: String,
     /// Fraction of the training images that became the validation split.
     pub val_fraction: f64,
-    /// Most rows taken of each split.
+    /// Most rows taken from each split; `None` for all.
     pub limit: Option<usize>,
     /// Seed of the split and of the subset that `limit` takes.
     pub seed: u64,
@@ -86,7 +97,6 @@ pub struct DatasetInputs {
 
 /// The backbone's weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct WeightsInputs {
     /// Digest of the numbers.
     pub digest: String,
@@ -96,13 +106,12 @@ pub struct WeightsInputs {
 
 /// One split and its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Split {
     /// Number of rows.
     pub rows: usize,
     /// The feature files, in row order.
     pub features: Vec<Part>,
-    /// The labels; nothing for an unlabelled split.
+    /// The labels; `None` for an unlabelled split.
     pub labels: Option<FileEntry>,
     /// The sample ids.
     pub ids: FileEntry,
@@ -110,7 +119,6 @@ pub struct Split {
 
 /// One file of consecutive rows of features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Part {
     /// Path relative to the cache folder.
     pub file: String,
@@ -126,7 +134,6 @@ pub struct Part {
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Path relative to the cache folder.
     pub file: String,
@@ -190,12 +197,28 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes an element.
+    /// Bytes per element.
     pub fn bytes(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 => 2,
         }
+    }
+
+    /// The position of the first value that this type cannot hold as a finite number.
+    pub(crate) fn first_beyond(self, values: &[f32]) -> Option<usize> {
+        // What float16 rounds to infinity begins halfway between its largest number, 65504, and 65536.
+        let first_infinite: f32 = match self {
+            Dtype::F32 => f32::INFINITY,
+            Dtype::F16 => 65520.0,
+        };
+        // A comparison with NaN is false.
+        let fits = |value: &f32| value.abs() < first_infinite;
+        // Whether all fit is found a vector of values at a time; the position of one is not.
+        if values.iter().fold(true, |all, value| all & fits(value)) {
+            return None;
+        }
+        values.iter().position(|value| !fits(value))
     }
 }
 
@@ -221,13 +244,10 @@ impl FromStr for Dtype {
 }
 
 impl Inputs {
-    /// The digest of everything that determines the features, in hexadecimal. Where the dataset
-    /// lies and what it is called does not matter.
+    /// The digest of everything that determines the features, in hexadecimal. The name of the
+    /// dataset and where it lies do not.
     pub fn key(&self) -> String {
-        let mut anonymous = self.clone();
-        anonymous.dataset.name.clear();
-        anonymous.dataset.path.clear();
-        digest_of_text(&to_json(&anonymous))
+        key_of(serde_json::to_value(self).expect("structs of strings and numbers serialise"))
     }
 
     /// The name of the cache's folder: `<dataset>-<size>px-<key>`.
@@ -252,47 +272,46 @@ pub(crate) fn is_folder_name(name: &str) -> bool {
 }
 
 impl Manifest {
-    /// The file's text: canonical JSON with the digest filled in.
+    /// The file's text, with the digest filled in.
     pub(crate) fn to_text(&self) -> String {
         let mut manifest = self.clone();
         manifest.digest.clear();
-        manifest.digest = digest_of_text(&to_json(&manifest));
+        manifest.digest = blake3::hash(to_json(&manifest).as_bytes()).to_hex().to_string();
         to_json(&manifest)
     }
 
-    /// Reads the text of the manifest at `path` and checks its version and its digest.
+    /// Reads the text of the manifest at `path` and checks its version, its digest, its key and that
+    /// it makes sense.
     pub(crate) fn from_text(text: &str, path: &Path) -> Result<Manifest, Error> {
-        #[derive(Deserialize)]
-        struct Version {
-            format_version: u64,
-        }
         let syntax = |source| Error::ManifestSyntax { path: path.to_path_buf(), source };
-        // The version first: a newer format may have fields that this program does not know.
-        let Version { format_version } = serde_json::from_str(text).map_err(syntax)?;
-        if format_version > u64::from(FORMAT_VERSION) {
-            return Err(Error::NewerFormat {
-                path: path.to_path_buf(),
-                found: format_version,
-                supported: FORMAT_VERSION,
-            });
+        // The version first: another major may have anything else in it.
+        let Versioned { format } = serde_json::from_str(text).map_err(syntax)?;
+        if !format.is_readable_by(FORMAT) {
+            let (path, supported) = (path.to_path_buf(), FORMAT);
+            return Err(Error::UnsupportedFormat { path, found: format, supported });
         }
-        let manifest: Manifest = serde_json::from_str(text).map_err(syntax)?;
-        // Comparing texts, not values, also finds a change that JSON would not show.
-        if manifest.to_text() != text || manifest.key != manifest.inputs.key() {
+        // The digest next: it covers fields that this version does not know.
+        let Signed { digest } = serde_json::from_str(text).map_err(syntax)?;
+        if digest_without(text, digest) != digest {
             return Err(Error::ManifestChanged { path: path.to_path_buf() });
         }
-        match manifest.contradiction() {
+        let manifest: Manifest = serde_json::from_str(text).map_err(syntax)?;
+        let Keyed { inputs } = serde_json::from_str(text).map_err(syntax)?;
+        match manifest.contradiction(inputs) {
             Some(found) => Err(Error::Inconsistent { path: path.to_path_buf(), found }),
             None => Ok(manifest),
         }
     }
 
-    /// What cannot be in it, whoever wrote it and however whole it is.
-    fn contradiction(&self) -> Option<String> {
+    /// A statement of it that cannot be true, whoever wrote it and however whole it is. `inputs` are
+    /// its own, fields that this version does not know among them.
+    fn contradiction(&self, inputs: Value) -> Option<String> {
+        let key = key_of(inputs);
+        if self.format.minor > 0 && self.key != key {
+            return Some(format!("its key is {:?}, but that of its inputs is {key}", self.key));
+        }
         let shape = self.feature_shape;
-        let numbers = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
-        let row_bytes = numbers.and_then(|numbers| numbers.checked_mul(self.inputs.dtype.bytes()));
-        let Some(row_bytes @ 1..=MAX_ROW_BYTES) = row_bytes else {
+        let Some(row_bytes) = row_bytes(shape, self.inputs.dtype) else {
             return Some(format!("features of shape {shape:?}"));
         };
         for (name, split) in &self.splits {
@@ -320,6 +339,55 @@ impl Manifest {
     }
 }
 
+/// Bytes of a row of features of this shape; `None` if there cannot be such a row.
+pub(crate) fn row_bytes(shape: [usize; 3], dtype: Dtype) -> Option<usize> {
+    let numbers = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+    let bytes = numbers.and_then(|numbers| numbers.checked_mul(dtype.bytes()));
+    bytes.filter(|bytes| (1..=MAX_ROW_BYTES).contains(bytes))
+}
+
+/// The part of a manifest that every major version has.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(alias = "format_version", deserialize_with = "read_format")]
+    format: Format,
+}
+
+/// A manifest's digest, as a part of its text.
+#[derive(Deserialize)]
+struct Signed<'text> {
+    digest: &'text str,
+}
+
+/// Everything that determines the features, as it stands in the file.
+#[derive(Deserialize)]
+struct Keyed {
+    inputs: Value,
+}
+
+/// Reads `{"major": 1, "minor": 1}`, or the `1` of `"format_version": 1`, which is 1.0.
+fn read_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a format version such as {\"major\": 1, \"minor\": 1}")]
+    enum Either {
+        Format(Format),
+        Major(u32),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Format(format) => format,
+        Either::Major(major) => Format { major, minor: 0 },
+    })
+}
+
+/// The digest of a manifest's text without the characters of `digest`, which are a part of it.
+fn digest_without(text: &str, digest: &str) -> String {
+    let start = digest.as_ptr().addr() - text.as_ptr().addr();
+    let (before, after) = (&text[..start], &text[start + digest.len()..]);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before.as_bytes()).update(after.as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
 fn to_json(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value)
         .expect("structs of strings and numbers with string keys always serialise");
@@ -327,126 +395,5 @@ fn to_json(value: &impl Serialize) -> String {
     text
 }
 
-fn digest_of_text(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex().to_string()
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn inputs() -> Inputs {
-        Inputs {
-            dataset: DatasetInputs {
-                name: "mnist".into(),
-                path: "data/mnist".into(),
-                digest: "d".into(),
-                val_fraction: 1.0 / 6.0,
-                limit: None,
-                seed: 0,
-            },
-            weights: WeightsInputs { digest: "w".into(), family: "caffe".into() },
-            backbone: "vgg16".into(),
-            cut: "features.29".into(),
-            height: 96,
-            width: 96,
-            resize: "bilinear".into(),
-            numerics: "torch".into(),
-            augmentation: None,
-            dtype: Dtype::F32,
-        }
-    }
-
-    #[test]
-    fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
-        let base = inputs();
-        let key = base.key();
-        let mut moved = base.clone();
-        moved.dataset.name = "digits".into();
-        moved.dataset.path = "elsewhere".into();
-        assert_eq!(moved.key(), key);
-        let changes: [fn(&mut Inputs); 13] = [
-            |i| i.dataset.digest = "e".into(),
-            |i| i.dataset.val_fraction = 0.2,
-            |i| i.dataset.limit = Some(10),
-            |i| i.dataset.seed = 1,
-            |i| i.weights.digest = "v".into(),
-            |i| i.weights.family = "torchvision".into(),
-            |i| i.backbone = "vgg19".into(),
-            |i| i.cut = "features.30".into(),
-            |i| i.height = 64,
-            |i| i.width = 64,
-            |i| i.resize = "nearest".into(),
-            |i| i.numerics = "winograd".into(),
-            |i| i.dtype = Dtype::F16,
-        ];
-        for change in changes {
-            let mut changed = base.clone();
-            change(&mut changed);
-            assert_ne!(changed.key(), key, "{changed:?}");
-        }
-    }
-
-    #[test]
-    fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
-        let part = |first_row, rows| Part {
-            file: "train/features.npy".into(),
-            first_row,
-            rows,
-            bytes: 0,
-            digest: String::new(),
-        };
-        let entry = FileEntry { file: "train/ids.txt".into(), bytes: 0, digest: String::new() };
-        let split =
-            Split { rows: 6, features: vec![part(0, 4), part(4, 2)], labels: None, ids: entry };
-        let whole = Manifest {
-            format_version: FORMAT_VERSION,
-            program: String::new(),
-            key: inputs().key(),
-            inputs: inputs(),
-            class_names: Vec::new(),
-            feature_shape: [2, 3, 3],
-            splits: [(SplitName::Train, split)].into(),
-            digest: String::new(),
-        };
-        let read = |manifest: &Manifest| {
-            Manifest::from_text(&manifest.to_text(), Path::new("manifest.json")).map(drop)
-        };
-        assert!(read(&whole).is_ok());
-        type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 6] = [
-            (|m| m.feature_shape = [512, usize::MAX, 6], "features of shape"),
-            (|m| m.feature_shape = [512, 0, 6], "features of shape [512, 0, 6]"),
-            (|m| train(m).rows = 7, "has 7 rows, its files have 6"),
-            (|m| train(m).features[1].first_row = 5, "begins with row 5"),
-            (|m| train(m).features[1].rows = usize::MAX, "its files have"),
-            (
-                |m| {
-                    train(m).rows = usize::MAX;
-                    train(m).features[1].rows = usize::MAX - 4;
-                },
-                "rows of 72 bytes",
-            ),
-        ];
-        fn train(manifest: &mut Manifest) -> &mut Split {
-            manifest.splits.get_mut(&SplitName::Train).unwrap()
-        }
-        for (change, says) in changes {
-            let mut changed = whole.clone();
-            change(&mut changed);
-            let error = read(&changed).unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
-        }
-    }
-
-    #[test]
-    fn folder_names_never_leave_the_folder() {
-        let mut inputs = inputs();
-        inputs.dataset.name = "../../etc/pass wd\n".into();
-        inputs.width = 128;
-        let name = inputs.folder_name();
-        assert!(name.starts_with("etc-pass-wd--96x128px-"), "{name}");
-        assert!(is_folder_name(&name));
-        assert!(!is_folder_name("src") && !is_folder_name("photos-96px-holiday"));
-    }
-}
+mod tests;

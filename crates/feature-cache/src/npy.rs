@@ -19,7 +19,7 @@ use py_literal::Value as PyValue;
 
 use crate::{Dtype, Error};
 
-/// How much of a file is hashed at a time when its writing is resumed.
+/// Bytes of a file that are hashed at a time when its writing is resumed.
 const HASH_CHUNK: usize = 4 << 20;
 
 /// A `.npy` array of shape `[rows, …row_shape]` that is written from its first row to its last,
@@ -59,13 +59,13 @@ impl ArrayWriter {
             error => std::io::Error::other(error),
         })
         .map_err(durable::Error::at("make", path))?;
-        // The rows that are going to be recorded are no use without the name to find them by.
+        // Rows that are recorded later are lost if the file's name is.
         durable::sync_folder(path.parent().expect("a file lies in a folder"))?;
         ArrayWriter::attach(path, file, rows, row_shape, dtype)
     }
 
     /// Opens a file that [`ArrayWriter::create`] made and of which `rows_done` rows are on disk;
-    /// `digest` is what [`ArrayWriter::checkpoint`] returned for them. Nothing if the file does
+    /// `digest` is what [`ArrayWriter::checkpoint`] returned for them. `None` if the file does
     /// not hold those rows.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl ArrayWriter {
         Ok(matches.then_some(writer))
     }
 
-    /// Takes over a file of full size, positioned behind its header.
+    /// Takes over a file of full size, positioned after its header.
     fn attach(
         path: &Path,
         mut file: File,
@@ -134,7 +134,7 @@ impl ArrayWriter {
     /// [`ArrayWriter::resume`].
     ///
     /// # Panics
-    /// If `values` is no whole number of rows, or more than are missing.
+    /// If `values` is not a whole number of rows, or has more rows than are missing.
     pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
         assert_eq!(values.len() % self.row_len.max(1), 0, "whole rows only");
         let rows = values.len() / self.row_len.max(1);
@@ -288,7 +288,7 @@ pub(crate) fn check_header(
 
 /// Longest header that is looked at: NumPy's of a plain array has some 100 bytes.
 const MAX_HEADER: usize = 1 << 10;
-/// Most brackets in it: a dictionary with one tuple has two opening ones.
+/// Most opening brackets in it: a dictionary with one tuple has two.
 const MAX_BRACKETS: usize = 2;
 
 /// Checks that a `.npy` file begins with a header of a plain array's size and depth, and returns
@@ -302,7 +302,7 @@ pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
         [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
             (u32::from_le_bytes([a, b, c, d]), 12)
         }
-        _ => return Err("no .npy file of version 1 to 3".into()),
+        _ => return Err("no .npy header of version 1, 2 or 3".into()),
     };
     if len as usize > MAX_HEADER {
         return Err(format!("a header of {len} bytes"));

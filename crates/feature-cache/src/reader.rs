@@ -12,6 +12,7 @@ use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 
 use crate::npy::{check_form, check_header, map};
+use crate::spec::check_labels;
 use crate::{Dtype, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, SplitName, files};
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
@@ -22,7 +23,7 @@ pub struct Cache {
     manifest: Manifest,
 }
 
-/// What [`Cache::verify`] looked at.
+/// The extent of what [`Cache::verify`] checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Verification {
     /// Files whose digests were computed.
@@ -67,14 +68,20 @@ impl Cache {
     /// The finished cache of these inputs under `root`, if there is one.
     ///
     /// # Errors
-    /// If there is one and it cannot be opened.
+    /// If the cache in its folder cannot be opened, or is one of other inputs.
     pub fn find(root: &Path, inputs: &Inputs) -> Result<Option<Cache>, Error> {
-        match Cache::open(&root.join(inputs.folder_name())) {
-            // The folder's name has only the key's beginning.
-            Ok(cache) if cache.manifest.key == inputs.key() => Ok(Some(cache)),
-            Ok(_) | Err(Error::NoManifest { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let folder = root.join(inputs.folder_name());
+        let cache = match Cache::open(&folder) {
+            Ok(cache) => cache,
+            Err(Error::NoManifest { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // The folder's name has only the key's beginning, and whoever has the folder can rename it.
+        let (found, expected) = (&cache.manifest.key, inputs.key());
+        if *found != expected {
+            return Err(Error::OtherInputs { path: folder, found: found.clone(), expected });
         }
+        Ok(Some(cache))
     }
 
     /// The folder.
@@ -82,7 +89,7 @@ impl Cache {
         &self.folder
     }
 
-    /// A file of what training makes of the features, checked to be inside the cache's folder.
+    /// The path of a file of `pooled/`, checked to be inside the cache's folder.
     ///
     /// # Errors
     /// If a link leads out of it.
@@ -193,12 +200,12 @@ impl Cache {
     }
 }
 
-/// A file and what the manifest records of it.
+/// A file, with its size and digest by the manifest.
 struct ListedFile<'a> {
     path: PathBuf,
     bytes: u64,
     digest: &'a str,
-    /// Nothing if it does not hold features.
+    /// `None` if it does not hold features.
     part: Option<&'a Part>,
 }
 
@@ -318,7 +325,8 @@ impl SplitReader<'_> {
         }
     }
 
-    /// The labels, checked against their digest and the class list; nothing for an unlabelled split.
+    /// The labels, checked against their digest and the class list; `None` for an
+    /// unlabelled split.
     ///
     /// # Errors
     /// If the file cannot be read, has another form, or a label is not an index into the classes.
@@ -338,12 +346,8 @@ impl SplitReader<'_> {
             return Err(wrong(format!("shape {:?}", view.shape())));
         }
         let labels = view.to_vec();
-        let classes = self.cache.manifest.class_names.len();
-        let bad = labels.iter().position(|&label| label < 0 || label >= classes as i64);
-        match bad {
-            Some(row) => Err(Error::LabelOutOfRange { path, row, label: labels[row], classes }),
-            None => Ok(Some(labels)),
-        }
+        check_labels(&labels, self.cache.manifest.class_names.len(), || path.clone())?;
+        Ok(Some(labels))
     }
 
     /// The labels of a split that must have some.

@@ -1,10 +1,12 @@
-//! What a cache is going to hold, known before the first feature is computed.
+//! The content of a cache as far as it is known before the first feature is computed.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crate::{Ids, Inputs, SplitName};
+use crate::manifest::row_bytes;
+use crate::{Error, Ids, Inputs, SplitName, files};
 
-/// What a cache is going to hold.
+/// The content of a cache but for its features.
 #[derive(Debug, Clone)]
 pub struct CacheSpec {
     /// Everything that determines the features.
@@ -17,17 +19,17 @@ pub struct CacheSpec {
     pub splits: BTreeMap<SplitName, SplitSpec>,
 }
 
-/// What a split is going to hold.
+/// The content of a split but for its features.
 #[derive(Debug, Clone)]
 pub struct SplitSpec {
-    /// One id a row.
+    /// One id per row.
     pub ids: Ids,
-    /// One label a row; nothing for an unlabelled split.
+    /// One label per row; `None` for an unlabelled split.
     pub labels: Option<Vec<i64>>,
 }
 
 impl CacheSpec {
-    /// The size of the features on disk in bytes; labels, ids and headers come to little beside it.
+    /// Bytes of the features on disk; labels, ids and headers add little to them.
     pub fn feature_bytes(&self) -> u64 {
         let rows: usize = self.splits.values().map(|split| split.ids.len()).sum();
         rows as u64 * self.row_bytes()
@@ -37,14 +39,36 @@ impl CacheSpec {
         (self.feature_shape.iter().product::<usize>() * self.inputs.dtype.bytes()) as u64
     }
 
+    /// Checks what is known before the first feature is computed: no cache may be finished that a
+    /// reader then refuses. `folder` is the cache's.
+    ///
+    /// # Errors
+    /// If a label is not an index into the classes.
+    ///
     /// # Panics
-    /// If a split has another number of labels than ids.
-    pub(crate) fn check(&self) {
-        for SplitSpec { ids, labels } in self.splits.values() {
-            assert!(
-                labels.as_ref().is_none_or(|labels| labels.len() == ids.len()),
-                "one label a row"
-            );
+    /// If a split has another number of labels than ids, or there can be no row of that shape.
+    pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
+        let shape = self.feature_shape;
+        assert!(row_bytes(shape, self.inputs.dtype).is_some(), "no row has the shape {shape:?}");
+        for (&split, SplitSpec { ids, labels }) in &self.splits {
+            let Some(labels) = labels else { continue };
+            assert_eq!(labels.len(), ids.len(), "one label per row");
+            check_labels(labels, self.class_names.len(), || folder.join(files::labels(split)))?;
         }
+        Ok(())
+    }
+}
+
+/// Checks that every label is an index into so many classes; `path` is asked for the file that the
+/// labels belong to.
+pub(crate) fn check_labels(
+    labels: &[i64],
+    classes: usize,
+    path: impl FnOnce() -> PathBuf,
+) -> Result<(), Error> {
+    let bad = labels.iter().position(|&label| label < 0 || label >= classes as i64);
+    match bad {
+        Some(row) => Err(Error::LabelOutOfRange { path: path(), row, label: labels[row], classes }),
+        None => Ok(()),
     }
 }

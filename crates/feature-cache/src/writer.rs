@@ -9,15 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use durable::{Lock, Locked};
+use durable::{Format, Lock, Locked};
 use ndarray::aview1;
 use ndarray_npy::WriteNpyExt;
 use serde::{Deserialize, Serialize};
 
 use crate::npy::ArrayWriter;
-use crate::{
-    Cache, CacheSpec, Error, FORMAT_VERSION, FileEntry, Manifest, Part, Split, SplitName, files,
-};
+use crate::{Cache, CacheSpec, Error, FORMAT, FileEntry, Manifest, Part, Split, SplitName, files};
 
 /// Longest time between two flushes of what was computed: the most that a power cut can cost.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
@@ -31,7 +29,7 @@ pub struct CacheWriter {
     _lock: Lock,
 }
 
-/// What [`CacheWriter::start`] found.
+/// The state in which [`CacheWriter::start`] found a cache.
 #[derive(Debug)]
 pub enum Started {
     /// The cache is complete already.
@@ -40,9 +38,12 @@ pub enum Started {
     Unfinished(Box<CacheWriter>),
 }
 
-/// `progress.json`: what is known to be on disk.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// `progress.json`: the rows that are known to be on disk.
+#[derive(Debug, Serialize, Deserialize)]
 struct ProgressRecord {
+    format: Format,
+    /// Key of the cache whose rows these are.
+    key: String,
     rows_total: usize,
     splits: BTreeMap<SplitName, SplitProgress>,
 }
@@ -58,13 +59,14 @@ impl CacheWriter {
     /// Starts or resumes the cache that `spec` describes in its folder under `root`.
     ///
     /// # Errors
-    /// If another process is writing it, or the folder cannot be written.
+    /// If a label is not an index into the classes, the folder holds another cache or cannot be
+    /// written, or another process is writing it.
     ///
     /// # Panics
-    /// If a split has another number of labels than ids.
+    /// If a split has another number of labels than ids, or there can be no row of that shape.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
-        spec.check();
         let folder = root.join(spec.inputs.folder_name());
+        spec.check(&folder)?;
         durable::make_folder(&folder)?;
         let lock = match Lock::acquire(&folder.join(files::LOCK))? {
             Locked::Ours(lock) => lock,
@@ -76,7 +78,7 @@ impl CacheWriter {
         }
         durable::remove_leftovers(&folder)?;
         let progress = ProgressRecord::read(&folder).filter(|found| found.is_of(&spec));
-        let progress = progress.unwrap_or_default();
+        let progress = progress.unwrap_or_else(|| ProgressRecord::new(&spec));
         Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
     }
 
@@ -162,7 +164,7 @@ impl CacheWriter {
             splits.insert(split, Split { rows: done.rows, features: vec![part], labels, ids });
         }
         let manifest = Manifest {
-            format_version: FORMAT_VERSION,
+            format: FORMAT,
             program: format!("vgg-extract {}", env!("CARGO_PKG_VERSION")),
             key: self.spec.inputs.key(),
             inputs: self.spec.inputs,
@@ -208,13 +210,30 @@ impl SplitWriter<'_> {
     /// added is made to survive a power cut.
     ///
     /// # Errors
-    /// If they cannot be written; rows recorded earlier are kept.
+    /// If they cannot be written; rows recorded earlier are kept. If a row has a value that the
+    /// element type cannot hold as a finite number; the rows before it are recorded, and neither it
+    /// nor a later one is written.
     pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
+        let spec = &self.cache.spec;
+        let (dtype, row_len) = (spec.inputs.dtype, spec.feature_shape.iter().product::<usize>());
+        if let Some(bad) = dtype.first_beyond(values) {
+            self.array.append(&values[..bad - bad % row_len])?;
+            self.checkpoint()?;
+            return Err(self.beyond(values[bad]));
+        }
         self.array.append(values)?;
         if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// The error of a value that the next row cannot have.
+    fn beyond(&self, value: f32) -> Error {
+        let (row, spec) = (self.rows_done(), &self.cache.spec);
+        let id = spec.splits[&self.split].ids.iter().nth(row).unwrap_or_default().to_owned();
+        let (split, weights) = (self.split, spec.inputs.weights.clone());
+        Error::FeatureBeyond { split, row, id, value, dtype: spec.inputs.dtype, weights }
     }
 
     /// Makes every row so far survive a power cut, and records it.
@@ -225,7 +244,6 @@ impl SplitWriter<'_> {
         let digest = self.array.checkpoint()?;
         let progress = SplitProgress { rows: self.array.rows_done(), digest };
         let cache = &mut *self.cache;
-        cache.progress.rows_total = cache.spec.splits.values().map(|split| split.ids.len()).sum();
         cache.progress.splits.insert(self.split, progress);
         let text = serde_json::to_vec(&cache.progress).expect("numbers and strings serialise");
         durable::replace(&cache.folder.join(files::PROGRESS), &text)?;
@@ -243,18 +261,27 @@ impl SplitWriter<'_> {
 }
 
 impl ProgressRecord {
-    /// The record in `folder`; nothing if there is none or it cannot be read, which costs time
-    /// but no correctness.
-    fn read(folder: &Path) -> Option<ProgressRecord> {
-        let text = fs::read(folder.join(files::PROGRESS)).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// The record of a cache of which no row is on disk yet.
+    fn new(spec: &CacheSpec) -> ProgressRecord {
+        let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
+        let splits = BTreeMap::new();
+        ProgressRecord { format: FORMAT, key: spec.inputs.key(), rows_total, splits }
     }
 
-    /// Whether it can be a record of this cache.
+    /// The record in `folder`; `None` if there is none that this version can read, as that of
+    /// another format. Then every row is computed again, which costs time but no correctness.
+    fn read(folder: &Path) -> Option<ProgressRecord> {
+        let text = fs::read(folder.join(files::PROGRESS)).ok()?;
+        let record: ProgressRecord = serde_json::from_slice(&text).ok()?;
+        record.format.is_readable_by(FORMAT).then_some(record)
+    }
+
+    /// Whether it is a record of this cache.
     fn is_of(&self, spec: &CacheSpec) -> bool {
-        self.splits.iter().all(|(split, done)| {
-            spec.splits.get(split).is_some_and(|split| done.rows <= split.ids.len())
-        })
+        self.key == spec.inputs.key()
+            && self.splits.iter().all(|(split, done)| {
+                spec.splits.get(split).is_some_and(|split| done.rows <= split.ids.len())
+            })
     }
 
     fn rows_done(&self) -> usize {
@@ -267,7 +294,7 @@ impl ProgressRecord {
 pub struct Unfinished {
     /// Rows known to be on disk.
     pub rows_done: usize,
-    /// Rows the cache will have; 0 if nothing was recorded yet.
+    /// Rows that the cache will have; 0 if that is not known.
     pub rows_total: usize,
 }
 
@@ -281,6 +308,8 @@ impl Unfinished {
 
 /// How far the cache in a folder without a manifest has come.
 pub fn unfinished(folder: &Path) -> Unfinished {
-    let progress = ProgressRecord::read(folder).unwrap_or_default();
-    Unfinished { rows_done: progress.rows_done(), rows_total: progress.rows_total }
+    match ProgressRecord::read(folder) {
+        Some(record) => Unfinished { rows_done: record.rows_done(), rows_total: record.rows_total },
+        None => Unfinished { rows_done: 0, rows_total: 0 },
+    }
 }

@@ -70,7 +70,7 @@ fn whatever_fails_a_cache_is_whole_or_continued() {
             }
             strikes += 1;
             match written {
-                // The progress record is of no more use then; failing to remove it is no failure.
+                // The manifest supersedes the progress record, which may stay.
                 Ok(cache) => assert!(
                     fault.is_harmless() || cache.folder().join("progress.json").exists(),
                     "{fault:?} {index}"

@@ -10,7 +10,7 @@ use feature_cache::{
 };
 
 const ROWS: usize = 10_000_000;
-/// Rows a call.
+/// Rows per call.
 const CHUNK: usize = 100_000;
 
 #[test]
@@ -57,7 +57,7 @@ fn ten_million_rows_are_written_and_read() {
     }
 }
 
-/// Most memory that this process took so far; nothing where the system does not say.
+/// Most memory that this process took so far; `None` where the system does not say.
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

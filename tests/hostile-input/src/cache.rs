@@ -1,7 +1,7 @@
 //! Feature caches: the manifest, the arrays, the ids, and the record of unfinished work.
 //!
 //! Digests guard a cache against damage, not against malice: who makes a hostile one writes the
-//! right digests. So do these functions, or nothing behind the digests would ever be reached.
+//! right digests. So do these functions, or nothing after the digests would ever be reached.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, Ids, Inputs, Manifest, SplitName, SplitSpec, Started, unfinished,
 };
+use serde::Deserialize;
 
 use crate::write;
 
@@ -20,9 +21,13 @@ pub(crate) fn manifest(folder: &Path, bytes: &[u8]) -> bool {
     copy_of_small(folder);
     write(folder, MANIFEST, bytes);
     let accepted = read_all(folder);
+    if let Some(text) = signed(bytes) {
+        write(folder, MANIFEST, text.as_bytes());
+        read_all(folder);
+    }
     if let Ok(mut manifest) = serde_json::from_slice::<Manifest>(bytes) {
         manifest.key = manifest.inputs.key();
-        write(folder, MANIFEST, signed(manifest).as_bytes());
+        write_manifest(folder, &manifest);
         read_all(folder);
     }
     accepted
@@ -40,11 +45,13 @@ pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
     with_file(folder, "train/ids.txt", bytes)
 }
 
-/// `progress.json`, and the rest as the features that it is to describe.
+/// `progress.json`, in which `SMALL_KEY` stands for the small cache's key, and the rest as the features
+/// that it is to describe.
 pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
+    let record = with_small_key(record);
     let cache = folder.join(spec().inputs.folder_name());
-    write(&cache, "progress.json", record);
+    write(&cache, "progress.json", &record);
     if !features.is_empty() {
         write(&cache, "train/features.npy", features);
     }
@@ -74,18 +81,28 @@ fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
             (file.bytes, file.digest) = (bytes.len() as u64, digest.clone());
         }
     }
-    write(folder, MANIFEST, signed(manifest).as_bytes());
+    write_manifest(folder, &manifest);
     read_all(folder)
 }
 
-/// The manifest's text with the digest that belongs to it.
-fn signed(mut manifest: Manifest) -> String {
-    let text = |manifest: &Manifest| {
-        serde_json::to_string_pretty(manifest).expect("a manifest serialises") + "\n"
-    };
-    manifest.digest.clear();
-    manifest.digest = blake3::hash(text(&manifest).as_bytes()).to_hex().to_string();
-    text(&manifest)
+fn write_manifest(folder: &Path, manifest: &Manifest) {
+    let text = serde_json::to_vec(manifest).expect("a manifest serialises");
+    let signed = signed(&text).expect("a manifest has a digest");
+    write(folder, MANIFEST, signed.as_bytes());
+}
+
+/// A manifest's text with the digest that belongs to it; `None` if there is no place for one.
+fn signed(text: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Signed<'text> {
+        digest: &'text str,
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let Signed { digest } = serde_json::from_str(text).ok()?;
+    let start = digest.as_ptr().addr() - text.as_ptr().addr();
+    let (before, after) = (&text[..start], &text[start + digest.len()..]);
+    let digest = blake3::hash([before, after].concat().as_bytes());
+    Some(format!("{before}{}{after}", digest.to_hex()))
 }
 
 /// Opens a cache and reads everything in it; whether it is whole.
@@ -101,6 +118,14 @@ fn read_all(folder: &Path) -> bool {
         split.release_before(split.rows());
     }
     whole
+}
+
+/// A text with the small cache's key in the place of `SMALL_KEY`.
+fn with_small_key(text: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.replace("SMALL_KEY", &small().manifest().key).into_bytes(),
+        Err(_) => text.to_vec(),
+    }
 }
 
 /// A finished cache of four rows of `[2, 2, 2]` in each split and two classes, made once and kept

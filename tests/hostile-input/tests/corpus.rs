@@ -143,6 +143,12 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
             check(Parser::named(parser), "brackets", nested(&fill(bracket)));
         }
     }
+    let manifest = fs::read_to_string(fuzz().join("corpus/manifest/whole.json")).unwrap();
+    for unit in ["0,", "[],", "\"\",", "{},"] {
+        let unknown = format!("\"inputs\": {{\"x\": [{}0],", unit.repeat((1 << 20) / unit.len()));
+        let manifest = manifest.replace("\"inputs\": {", &unknown).into_bytes();
+        check(Parser::named("manifest"), unit, manifest);
+    }
     for parser in ["manifest", "progress", "run", "sweep"] {
         for bracket in [b"[".as_slice(), b"{\"a\":"] {
             check(Parser::named(parser), "nested JSON", fill(bracket));
