@@ -11,6 +11,8 @@ use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
 };
 use prost::Message;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 fn refused(workplace: &Workplace, dataset: &str, says: &[&str]) {
     assert_refused(workplace.run(dataset, &[]), BAD_INPUT, says);
@@ -176,66 +178,153 @@ fn broken_weights() {
         &workplace.write("half.onnx", &onnx[..1 << 20]),
         &["half.onnx", "not a whole ONNX file"],
     );
-    import(&workplace.write("12.onnx", &tiny_onnx(12, 3)), &["12.onnx", "12 convolutions", "13"]);
-    import(
-        &workplace.write("shape.onnx", &tiny_onnx(13, 5)),
-        &["shape.onnx", "shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"],
+    let refused = |name: &str, onnx: &Graph, says: &[&str]| {
+        import(&workplace.write(name, &onnx.file()), &[&[name], says].concat());
+    };
+    let onnx = Graph::vgg16();
+    let of_five = Graph { weight_shape: vec![64, 3, 5, 5], ..onnx.clone() };
+    refused("shape.onnx", &of_five, &["shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"]);
+    refused("nan.onnx", &Graph { weight: f32::NAN, ..onnx.clone() }, &["'w0' has the value NaN"]);
+    let shorter = Graph { nodes: onnx.nodes[..28].to_vec(), ..onnx.clone() };
+    refused("12.onnx", &shorter, &["12 convolutions", "expected VGG16's 13"]);
+    for (index, operator) in [(1, "BatchNormalization"), (1, "LeakyRelu"), (4, "AveragePool")] {
+        let mut other = onnx.clone();
+        other.nodes[index].op_type = operator.to_owned();
+        let says = [&*format!("node 'n{index}' ({operator})"), "stands where VGG16 has the "];
+        refused("other.onnx", &other, &says);
+    }
+    let without = |change: &dyn Fn(&mut Node), says: &str| {
+        let mut other = onnx.clone();
+        change(&mut other.nodes[0]);
+        let (name, op_type) = ("dequantise".into(), "DequantizeLinear".into());
+        let (input, output) = (vec!["w0".into()], vec!["computed".into()]);
+        other.nodes.insert(0, Node { name, op_type, input, output, attribute: Vec::new() });
+        refused("numbers.onnx", &other, &[says, "expected an initializer or a Constant node"]);
+    };
+    without(&|node| node.input.truncate(2), "the bias of node 'n0' (Conv) is missing");
+    without(
+        &|node| node.input[1] = "elsewhere".into(),
+        "the weight of node 'n0' (Conv) is 'elsewhere', which is not in the file",
+    );
+    without(
+        &|node| node.input[1] = "computed".into(),
+        "the weight of node 'n0' (Conv) is computed by node 'dequantise' (DequantizeLinear)",
     );
     let shape = vec![64, 3, 5, 5];
     let bytes = vec![0; 4 * 64 * 75];
-    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &bytes);
+    let view = TensorView::new(Dtype::F32, shape, &bytes);
     let file = safetensors::serialize([("features.0.weight", view.unwrap())], None).unwrap();
     import(
         &workplace.write("shape.safetensors", &file),
         &["features.0.weight", "shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"],
     );
     run_with(&workplace.path("shape.safetensors"), &["--family"]);
+    for (more, named) in [
+        (&["features.0.bias", "features.30.weight"][..], "features.30.weight"),
+        (&["features.1.bias", "features.1.running_mean"], "features.1.running_mean"),
+        (&["features.28.weight_scale"], "features.28.weight_scale"),
+    ] {
+        let tensors = more.iter().map(|name| {
+            let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]);
+            (*name, view.unwrap())
+        });
+        let file =
+            workplace.write("more.safetensors", &safetensors::serialize(tensors, None).unwrap());
+        import(&file, &[&format!("has the tensor '{named}', which VGG16 does not have")]);
+    }
 }
 
-/// An ONNX file of `count` convolutions of 64×3×side×side.
-fn tiny_onnx(count: usize, side: i64) -> Vec<u8> {
-    #[derive(Clone, PartialEq, Message)]
-    struct Model {
-        #[prost(message, optional, tag = "7")]
-        graph: Option<Graph>,
+/// The nodes of an ONNX graph, with tensors for its first convolution alone.
+#[derive(Clone)]
+struct Graph {
+    nodes: Vec<Node>,
+    weight_shape: Vec<i64>,
+    weight: f32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(string, repeated, tag = "1")]
+    input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    output: Vec<String>,
+    #[prost(string, tag = "3")]
+    name: String,
+    #[prost(string, tag = "4")]
+    op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<Attribute>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attribute {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int64, repeated, tag = "8")]
+    ints: Vec<i64>,
+}
+
+impl Graph {
+    /// VGG16's, each node named `n` and its index, its output `v` and its index.
+    fn vgg16() -> Graph {
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut add = |op_type: &str, tensors: &[String], attributes: &[(&str, &[i64])]| {
+            let index = nodes.len();
+            let before = index.checked_sub(1).map_or("image".into(), |index| format!("v{index}"));
+            nodes.push(Node {
+                input: [&[before], tensors].concat(),
+                output: vec![format!("v{index}")],
+                name: format!("n{index}"),
+                op_type: op_type.to_owned(),
+                attribute: attributes
+                    .iter()
+                    .map(|(name, ints)| Attribute { name: (*name).into(), ints: ints.to_vec() })
+                    .collect(),
+            });
+        };
+        for index in 0..13 {
+            add("Conv", &[format!("w{index}"), format!("b{index}")], &[("pads", &[1; 4])]);
+            add("Relu", &[], &[]);
+            if [1, 3, 6, 9].contains(&index) {
+                add("MaxPool", &[], &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])]);
+            }
+        }
+        Graph { nodes, weight_shape: vec![64, 3, 3, 3], weight: 0.0 }
     }
-    #[derive(Clone, PartialEq, Message)]
-    struct Graph {
-        #[prost(message, repeated, tag = "1")]
-        node: Vec<Node>,
-        #[prost(message, repeated, tag = "5")]
-        initializer: Vec<Tensor>,
+
+    fn file(&self) -> Vec<u8> {
+        #[derive(Clone, PartialEq, Message)]
+        struct Model {
+            #[prost(message, optional, tag = "7")]
+            graph: Option<Contents>,
+        }
+        #[derive(Clone, PartialEq, Message)]
+        struct Contents {
+            #[prost(message, repeated, tag = "1")]
+            node: Vec<Node>,
+            #[prost(message, repeated, tag = "5")]
+            initializer: Vec<Tensor>,
+        }
+        #[derive(Clone, PartialEq, Message)]
+        struct Tensor {
+            #[prost(int64, repeated, tag = "1")]
+            dims: Vec<i64>,
+            #[prost(int32, tag = "2")]
+            data_type: i32,
+            #[prost(string, tag = "8")]
+            name: String,
+            #[prost(bytes = "vec", tag = "9")]
+            raw_data: Vec<u8>,
+        }
+        let tensor = |name: &str, dims: &[i64]| {
+            let numbers: i64 = dims.iter().product();
+            let raw_data = self.weight.to_le_bytes().repeat(numbers as usize);
+            Tensor { dims: dims.to_vec(), data_type: 1, name: name.to_owned(), raw_data }
+        };
+        let initializer = vec![tensor("w0", &self.weight_shape), tensor("b0", &[64])];
+        let graph = Contents { node: self.nodes.clone(), initializer };
+        Model { graph: Some(graph) }.encode_to_vec()
     }
-    #[derive(Clone, PartialEq, Message)]
-    struct Node {
-        #[prost(string, repeated, tag = "1")]
-        input: Vec<String>,
-        #[prost(string, tag = "4")]
-        op_type: String,
-    }
-    #[derive(Clone, PartialEq, Message)]
-    struct Tensor {
-        #[prost(int64, repeated, tag = "1")]
-        dims: Vec<i64>,
-        #[prost(int32, tag = "2")]
-        data_type: i32,
-        #[prost(string, tag = "8")]
-        name: String,
-        #[prost(bytes = "vec", tag = "9")]
-        raw_data: Vec<u8>,
-    }
-    let tensor = |name: String, dims: Vec<i64>| {
-        let numbers: i64 = dims.iter().product();
-        Tensor { dims, data_type: 1, name, raw_data: vec![0; 4 * numbers as usize] }
-    };
-    let mut graph = Graph::default();
-    for index in 0..count {
-        let input = vec!["x".into(), format!("w{index}"), format!("b{index}")];
-        graph.node.push(Node { input, op_type: "Conv".into() });
-        graph.initializer.push(tensor(format!("w{index}"), vec![64, 3, side, side]));
-        graph.initializer.push(tensor(format!("b{index}"), vec![64]));
-    }
-    Model { graph: Some(graph) }.encode_to_vec()
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn features_equal_pytorchs() {
         let flags: Vec<&str> = flags.iter().copied().chain([size_flag.as_str()]).collect();
         let cache = path_from(workplace.run("digits", &flags));
         let found: Array4<f32> = read_npy(cache.join("test/features.npy")).unwrap();
-        let golden = root().join(format!("tests/fixtures/features-caffe-mnist-{size}.npy"));
+        let golden = root().join(format!("tests/fixtures/features-digits-caffe-{size}.npy"));
         let golden: Array4<f32> = read_npy(golden).unwrap();
         assert_eq!(found.shape(), golden.shape());
         let numbers = |array: &Array4<f32>| array.iter().copied().collect::<Vec<f32>>();

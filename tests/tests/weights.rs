@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::path::Path;
 
-use end_to_end::{Workplace, needed, path_from, vgg_extract, weights};
+use assert_cmd::Command;
+use end_to_end::{
+    BAD_INPUT, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
+};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -34,40 +39,221 @@ fn imported_onnx_weights_are_the_original_ones() {
     assert_eq!(numbers(&file, "features.0.bias")[1..3], [0.093_403_675, 0.067_756_74]);
 }
 
-/// torchvision's own file has a classifier as well; it is left alone. The family is the caller's.
+/// The metadata of the default file: version of its format, family, digest of the numbers.
+const OXFORD: &str = "1.1 caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
+
+fn metadata(file: &[u8]) -> HashMap<String, String> {
+    SafeTensors::read_metadata(file).unwrap().1.metadata().clone().unwrap()
+}
+
+/// Name, shape and bytes of each tensor.
+type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
+
+/// A safetensors file of a canonical file's tensors, `change`d, with this entry as metadata.
+fn rewritten(canonical: &[u8], change: impl FnOnce(&mut Tensors), entry: Option<&str>) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(canonical).unwrap();
+    let mut tensors: Tensors = tensors
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view.shape().to_vec(), view.data().to_vec()))
+        .collect();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    let metadata = entry.map(|entry| HashMap::from([("vgg16".to_owned(), entry.to_owned())]));
+    safetensors::serialize(views, metadata).unwrap()
+}
+
+fn import(file: &Path, family: &str, out: &Path) -> Command {
+    let mut command = vgg_extract(["import-weights", "--family", family]);
+    command.arg(file).arg("--out").arg(out);
+    command
+}
+
+/// torchvision's own file has a classifier as well; it is left alone.
 #[test]
 fn a_safetensors_file_may_hold_more_than_is_needed() {
     let workplace = Workplace::empty();
-    let canonical = fs::read(weights()).unwrap();
-    let tensors = SafeTensors::deserialize(&canonical).unwrap();
-    let extra = vec![0; 4 * 8];
-    let classifier = TensorView::new(Dtype::F32, vec![2, 4], &extra).unwrap();
-    let all = tensors.tensors().into_iter().chain([("classifier.0.weight".into(), classifier)]);
-    let bytes = safetensors::serialize(all, None).unwrap();
-    let file = workplace.write("torchvision.safetensors", &bytes);
-    let import = |family: &str| {
-        let mut command = vgg_extract(["import-weights", "--family", family]);
-        command.arg("--out").arg(workplace.path(family)).arg(&file);
-        fs::read(path_from(command)).unwrap()
+    let onnx = needed("artifacts/weights/vgg16-caffe.onnx");
+    let out = workplace.path("from-onnx.safetensors");
+    let canonical = fs::read(path_from(import(&onnx, "caffe", &out))).unwrap();
+    assert_eq!(metadata(&canonical), HashMap::from([("vgg16".into(), OXFORD.into())]));
+    let with_classifier = |tensors: &mut Tensors| {
+        tensors.push(("classifier.0.weight".into(), vec![2, 4], vec![0; 4 * 8]));
     };
-    assert!(import("caffe") == canonical, "the same numbers and family are the same file");
-    let torchvision = import("torchvision");
-    assert!(torchvision != canonical);
-    assert_eq!(
-        numbers(&torchvision, "features.28.weight"),
-        numbers(&canonical, "features.28.weight")
-    );
-    assert!(SafeTensors::deserialize(&torchvision).unwrap().tensor("classifier.0.weight").is_err());
+    let file = rewritten(&canonical, with_classifier, None);
+    let file = workplace.write("torchvision.safetensors", &file);
+    let out = workplace.path("again.safetensors");
+    let again = fs::read(path_from(import(&file, "caffe", &out))).unwrap();
+    assert!(again == canonical, "the same numbers and family are the same file");
+}
+
+/// Oxford's weights are known: under another family every feature would be wrong.
+#[test]
+fn well_known_weights_are_refused_under_another_family() {
+    let workplace = Workplace::empty();
+    let canonical = fs::read(weights()).unwrap();
+    let no_change = |_: &mut Tensors| {};
+    let foreign = workplace.write("foreign.safetensors", &rewritten(&canonical, no_change, None));
+    let out = workplace.path("out.safetensors");
+    let what = "the first convolution of the original Oxford weights (input channels B, G, R)";
+    for file in [&foreign, &needed("artifacts/weights/vgg16-caffe.onnx")] {
+        for family in ["caffe-rgb", "torchvision"] {
+            let not = format!("their family is caffe, not {family}");
+            let says = [what, &not, "--family caffe'"];
+            assert_refused(import(file, family, &out), BAD_INPUT, &says);
+        }
+    }
+    assert!(!out.exists());
+    // The same in a canonical file, whatever wrote it.
+    let entry = OXFORD.replace("caffe", "torchvision");
+    let file = rewritten(&canonical, no_change, Some(&entry));
+    assert_refused(extract_with(&workplace, &file), BAD_INPUT, &[what, "not torchvision"]);
+    // With its input channels reversed it is another family's.
+    let reverse = |tensors: &mut Tensors| {
+        let (_, _, bytes) =
+            tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
+        for filter in bytes.chunks_mut(4 * 27) {
+            let (first, rest) = filter.split_at_mut(4 * 9);
+            first.swap_with_slice(&mut rest[4 * 9..]);
+        }
+    };
+    let reversed = workplace.write("rgb.safetensors", &rewritten(&canonical, reverse, None));
+    for family in ["caffe", "torchvision"] {
+        let says = [
+            "Oxford weights (input channels R, G, B)",
+            "their family is caffe-rgb",
+            "--family caffe-rgb'",
+        ];
+        assert_refused(import(&reversed, family, &out), BAD_INPUT, &says);
+    }
+    let imported = fs::read(path_from(import(&reversed, "caffe-rgb", &out))).unwrap();
+    assert!(metadata(&imported)["vgg16"].starts_with("1.1 caffe-rgb "));
+}
+
+/// The first numbers of torchvision's published weights are enough to recognise them.
+#[test]
+fn torchvisions_weights_are_recognised() {
+    let workplace = Workplace::empty();
+    let canonical = fs::read(weights()).unwrap();
+    let filter = [
+        [-0.5537f32, 0.1427, 0.5290, -0.5831, 0.3566, 0.7657, -0.6902, -0.0480, 0.4841],
+        [0.1755, 0.0099, -0.0814, 0.0441, -0.0703, -0.2604, 0.1324, -0.1728, -0.1323],
+        [0.3130, -0.1659, -0.4275, 0.4752, -0.0827, -0.4870, 0.6320, 0.0193, -0.2775],
+    ];
+    let biases = [0.4034f32, 0.3778, 0.4644, -0.3228, 0.3940, -0.3953, 0.3951, -0.5496];
+    let put = |tensors: &mut Tensors| {
+        for (name, numbers) in
+            [("features.0.weight", filter.as_flattened()), ("features.0.bias", &biases)]
+        {
+            let (_, _, bytes) = tensors.iter_mut().find(|(other, ..)| other == name).unwrap();
+            for (bytes, number) in bytes.chunks_mut(4).zip(numbers) {
+                bytes.copy_from_slice(&number.to_le_bytes());
+            }
+        }
+    };
+    let file = workplace.write("torchvision.safetensors", &rewritten(&canonical, put, None));
+    let out = workplace.path("out.safetensors");
+    for family in ["caffe", "caffe-rgb"] {
+        let says = ["torchvision's IMAGENET1K_V1 weights", "their family is torchvision, not"];
+        assert_refused(import(&file, family, &out), BAD_INPUT, &says);
+    }
+    path_from(import(&file, "torchvision", &out));
+}
+
+fn extract_with(workplace: &Workplace, file: &[u8]) -> Command {
+    let mut command = vgg_extract(["run", "--size=32", "--limit=1"]);
+    command.arg("--dataset").arg(needed("data/mnist"));
+    command.arg("--weights").arg(workplace.write("used.safetensors", file));
+    command.arg("--out").arg(workplace.path("features"));
+    command
+}
+
+/// Files of the first version are read, and brought up to date by an import; further words of a
+/// later one are left alone; another major is refused.
+#[test]
+fn canonical_files_of_all_versions_are_read_or_refused() {
+    let workplace = Workplace::new();
+    let canonical = fs::read(weights()).unwrap();
+    let version = |entry: &str| rewritten(&canonical, |_| {}, Some(entry));
+    let first = OXFORD.strip_prefix("1.1 ").unwrap();
+    let later = format!("{} further words", OXFORD.replace("1.1", "1.7"));
+    let flag =
+        |file: &[u8]| format!("--weights={}", workplace.write("used.safetensors", file).display());
+    let caches = [first, OXFORD, &later]
+        .map(|entry| path_from(workplace.run("digits", &["--limit=8", &flag(&version(entry))])));
+    assert_eq!(caches[0], caches[1]);
+    assert_eq!(caches[0], caches[2]);
+
+    let file = workplace.write("old.safetensors", &version(first));
+    let onnx = needed("artifacts/weights/vgg16-caffe.onnx");
+    path_from(import(&onnx, "caffe", &file));
+    let written = fs::read(&file).unwrap();
+    assert_eq!(metadata(&written)["vgg16"], OXFORD);
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    let again = finish(import(&onnx, "caffe", &file));
+    assert!(again.stderr.contains("nothing to do"), "{again:?}");
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), modified);
+
+    let newer = version(&OXFORD.replace("1.1", "2.0"));
+    let says = ["weights file of version 2.0, expected 1.x", "import the original weights again"];
+    assert_refused(extract_with(&workplace, &newer), BAD_INPUT, &says);
+    for entry in ["", "1.1", "1.1 caffe", "caffe", "1.1 keras 00", "1.x caffe 00"] {
+        let file = version(entry);
+        let says = ["does not say which preprocessing", "caffe, caffe-rgb, torchvision"];
+        assert_refused(extract_with(&workplace, &file), BAD_INPUT, &says);
+    }
+    let says = ["used.safetensors is damaged", "58ed00b1a64b7e9e"];
+    assert_refused(extract_with(&workplace, &version("1.1 caffe 00")), BAD_INPUT, &says);
 }
 
 /// Equal numbers under another family are other features, and so another cache.
 #[test]
 fn the_family_is_part_of_the_caches_key() {
     let workplace = Workplace::new();
-    let caffe = workplace.extract();
-    let mut import = vgg_extract(["import-weights", "--family=torchvision"]);
-    import.arg("--out").arg(workplace.path("other.safetensors"));
-    import.arg(needed("artifacts/weights/vgg16-caffe.onnx"));
-    let other = format!("--weights={}", path_from(import).display());
-    assert_ne!(path_from(workplace.run("digits", &[&other])), caffe);
+    // Numbers that nobody published may be of any family.
+    let negate = |tensors: &mut Tensors| {
+        let (_, _, bytes) =
+            tensors.iter_mut().find(|(name, ..)| name == "features.0.bias").unwrap();
+        bytes[3] ^= 0x80;
+    };
+    let own = rewritten(&fs::read(weights()).unwrap(), negate, None);
+    let own = workplace.write("own.safetensors", &own);
+    let caches: HashSet<_> = ["caffe", "caffe-rgb", "torchvision"]
+        .map(|family| {
+            let out = workplace.path(family);
+            let flag = format!("--weights={}", path_from(import(&own, family, &out)).display());
+            path_from(workplace.run("digits", &["--limit=8", &flag]))
+        })
+        .into();
+    assert_eq!(caches.len(), 3);
+}
+
+/// What computed the features is in the manifest: libtorch with the version that is loaded, whatever
+/// the program was built with. So another libtorch makes another cache.
+#[test]
+#[cfg(target_os = "linux")]
+fn manifests_name_the_libtorch_that_is_loaded() {
+    let workplace = Workplace::new();
+    let numerics = |command: Command| -> String {
+        let manifest = fs::read(path_from(command).join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        manifest["inputs"]["numerics"].as_str().unwrap().to_owned()
+    };
+    let run = || workplace.run("digits", &["--limit=8", "--backend=torch"]);
+    // tch 0.26 is for libtorch 2.13.
+    assert_eq!(numerics(run()), "torch-2.13-cpu");
+    // A library that is loaded before libtorch and says that it is another version.
+    let version = "unsigned long long aoti_torch_abi_version(void) { return 0x0263010000000000; }";
+    let source = workplace.write("version.c", version.as_bytes());
+    let library = workplace.path("version.so");
+    let compiled = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .expect("a C compiler called 'cc' must be installed, as Rust itself needs one to link");
+    assert!(compiled.success());
+    let mut other = run();
+    other.env("LD_PRELOAD", &library);
+    assert_eq!(numerics(other), "torch-2.99-cpu");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{
@@ -12,7 +13,7 @@ use feature_cache::{
 use terminal::{
     HumanBytes, JsonPath, Progress, Table, positive, print, print_path, println, say, up_to,
 };
-use vgg16::{Accuracy, Backend, Device, Family, InputSize, Weights};
+use vgg16::{Accuracy, Backend, Device, Family, InputSize};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
@@ -116,13 +117,19 @@ enum BackendName {
 struct ImportArgs {
     /// An .onnx file, or a .safetensors file with torchvision's names
     file: PathBuf,
-    /// Where the weights come from, which fixes the preprocessing: caffe (Oxford's, Keras, fast.ai)
-    /// or torchvision (IMAGENET1K_V1, timm)
-    #[arg(long)]
+    /// Where the weights come from, which fixes how images are prepared for them
+    #[arg(long, value_parser = families())]
     family: Family,
     /// The file to write [default: artifacts/weights/vgg16-FAMILY.safetensors]
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+/// The names of the families, with their descriptions for the help.
+fn families() -> impl TypedValueParser<Value = Family> {
+    let names =
+        Family::ALL.map(|family| PossibleValue::new(family.name()).help(family.description()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Family>())
 }
 
 #[derive(Debug, Args)]
@@ -258,11 +265,10 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
         Path::new("artifacts/weights").join(format!("vgg16-{}.safetensors", args.family))
     });
     let weights = vgg16::import_weights(&args.file, args.family)?;
-    if Weights::read(&out).is_ok_and(|there| there == weights) {
-        say("nothing to do: these weights are imported already");
-    } else {
-        weights.write(&out)?;
+    if weights.write(&out)? {
         say(format!("family {}, digest {}", args.family, weights.digest()));
+    } else {
+        say("nothing to do: these weights are imported already");
     }
     print_path(&out);
     Ok(())

@@ -42,7 +42,7 @@ pub const LAYERS: [Convolution; 13] = [
     convolution("features.28", 512, 512, false),
 ];
 
-/// The last layer that is run: the ReLU behind conv5_3, before the last max pool.
+/// The last layer that is run: the ReLU after conv5_3, before the last max pool.
 pub const CUT: &str = "features.29";
 
 /// Channels of the features.
@@ -60,7 +60,7 @@ pub struct InputSize {
     pub width: usize,
 }
 
-/// The largest side: beyond it, a batch of one no longer fits in a laptop's memory.
+/// The largest side: with more, a batch of one no longer fits in a laptop's memory.
 const MAX_SIZE: usize = 4096;
 
 impl InputSize {
@@ -77,7 +77,9 @@ impl FromStr for InputSize {
     fn from_str(text: &str) -> Result<InputSize, String> {
         let side = |text: &str| {
             let side = text.parse().ok().filter(|&side: &usize| side > 0);
-            side.ok_or_else(|| format!("'{text}' is no number of pixels; expected 96, or 96x128"))
+            side.ok_or_else(|| {
+                format!("'{text}' is not a number of pixels; expected 96, or 96x128")
+            })
         };
         let (height, width) = match text.split_once('x') {
             Some((height, width)) => (side(height)?, side(width)?),
@@ -86,13 +88,13 @@ impl FromStr for InputSize {
         if height.min(width) < MIN_SIZE {
             return Err(format!(
                 "VGG16 halves an image five times, so {height}x{width} pixels leave nothing: \
-                 {MIN_SIZE} is the least a side. Small images are enlarged to the size given here \
+                 {MIN_SIZE} is the smallest side. Small images are enlarged to the size given here \
                  (MNIST's 28x28 digits too): take size=48 or more; larger is slower and better, \
                  size=96 is a good start"
             ));
         }
         if height.max(width) > MAX_SIZE {
-            return Err(format!("{height}x{width} pixels; {MAX_SIZE} is the most a side"));
+            return Err(format!("{height}x{width} pixels; {MAX_SIZE} is the largest side"));
         }
         Ok(InputSize { height, width })
     }

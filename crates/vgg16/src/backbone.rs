@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 pub use ::winograd::Accuracy;
 
-use crate::torch::TorchBackbone;
+use crate::torch::{self, TorchBackbone};
 use crate::winograd::WinogradBackbone;
 use crate::{Error, FEATURE_CHANNELS, InputSize, Weights};
 
@@ -75,11 +75,11 @@ impl BackboneConfig {
         FEATURE_CHANNELS * height * width
     }
 
-    /// What the features' last digits depend on, for the cache's key.
+    /// What the features' last digits depend on, for the cache's key: equal numerics, equal features.
     pub fn numerics(&self) -> String {
         match self.backend {
             Backend::Winograd(accuracy) => accuracy.numerics(),
-            Backend::Torch => "torch".to_owned(),
+            Backend::Torch => torch::numerics(self.device),
         }
     }
 

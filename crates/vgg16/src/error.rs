@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::WireError;
+use durable::Format;
+
+use crate::{Family, WireError};
 
 /// Weights that cannot be used, or a forward pass that failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no valid safetensors file.
+    /// The file is not a valid safetensors file.
     #[error(
         "{} is not a whole safetensors file: was it truncated? Fetch or import it again",
         path.display()
@@ -37,7 +39,7 @@ pub enum Error {
         /// What is wrong with it.
         source: safetensors::SafeTensorError,
     },
-    /// The file is no valid ONNX file.
+    /// The file is not a valid ONNX file.
     #[error("{} is not a whole ONNX file: was it truncated? Fetch it again", path.display())]
     Onnx {
         /// The file.
@@ -45,36 +47,110 @@ pub enum Error {
         /// What is wrong with it.
         source: WireError,
     },
-    /// There are far more tensors or convolutions than VGG16 has.
+    /// There is far more in an ONNX file than VGG16 has.
     #[error(
-        "{} has more than {most} tensors or convolutions, expected VGG16's 32 and 13: \
-         is it another network?",
+        "{} has more than {most} nodes, tensors, attributes and names of values; VGG16 has a few \
+         hundred: is it another network?",
         path.display()
     )]
-    TooManyTensors {
+    TooManyParts {
         /// The file.
         path: PathBuf,
         /// As many as are looked at.
         most: usize,
     },
-    /// There are fewer convolutions than VGG16 has.
+    /// An ONNX graph has more or fewer convolutions than VGG16.
     #[error(
-        "{} has {found} convolutions with weights, expected VGG16's 13: is it another network?",
+        "{} has {found} convolutions, expected VGG16's 13: is it another network?",
         path.display()
     )]
-    TooFewConvolutions {
+    ConvolutionCount {
         /// The file.
         path: PathBuf,
         /// How many it has.
         found: usize,
     },
-    /// A tensor that VGG16 has is not there.
+    /// The convolutions of an ONNX graph do not follow one another.
+    #[error(
+        "{}: only {found} of its 13 convolutions lie on the way from its input to the last one, \
+         expected all of them one after another: is it another network?",
+        path.display()
+    )]
+    ConvolutionsApart {
+        /// The file.
+        path: PathBuf,
+        /// How many lie on the way.
+        found: usize,
+    },
+    /// A node of an ONNX graph stands where VGG16 has another.
+    #[error(
+        "{}: node '{node}' ({operator}) stands where VGG16 has {expected}; {hint}",
+        path.display()
+    )]
+    UnexpectedNode {
+        /// The file.
+        path: PathBuf,
+        /// The node's name, or its output's if it has none.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What VGG16 has there.
+        expected: String,
+        /// What it may mean, or what to do.
+        hint: &'static str,
+    },
+    /// A node of an ONNX graph does what VGG16 has there in another way.
+    #[error(
+        "{}: node '{node}' ({operator}) has {found}, expected {expected}: is it another network?",
+        path.display()
+    )]
+    WrongNode {
+        /// The file.
+        path: PathBuf,
+        /// The node's name, or its output's if it has none.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// An attribute and its value.
+        found: String,
+        /// VGG16's.
+        expected: String,
+    },
+    /// The weight or the bias of a convolution of an ONNX graph is not in the file.
+    #[error(
+        "{}: the {operand} of node '{node}' (Conv) {found}, expected an initializer or a Constant \
+         node with its numbers",
+        path.display()
+    )]
+    NoNumbers {
+        /// The file.
+        path: PathBuf,
+        /// The convolution.
+        node: String,
+        /// Weight or bias.
+        operand: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A safetensors file lacks a tensor that VGG16 has.
     #[error(
         "{} has no tensor '{tensor}'; expected torchvision's names, \
          features.0.weight to features.28.bias",
         path.display()
     )]
     MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+    },
+    /// A safetensors file has a tensor among its features that VGG16 does not have.
+    #[error(
+        "{} has the tensor '{tensor}', which VGG16 does not have: \
+         is it VGG16 with BatchNorm, or another network?",
+        path.display()
+    )]
+    UnexpectedTensor {
         /// The file.
         path: PathBuf,
         /// Its name.
@@ -125,12 +201,44 @@ pub enum Error {
     /// A safetensors file that does not say which family it is of.
     #[error(
         "{} does not say which preprocessing it needs; import it once with \
-         'vgg-extract import-weights {} --family caffe|torchvision'",
-        path.display(), path.display()
+         'vgg-extract import-weights {} --family FAMILY', where FAMILY is {}",
+        path.display(), path.display(), Family::names()
     )]
     NoFamily {
         /// The file.
         path: PathBuf,
+    },
+    /// Well-known weights under a family whose preprocessing is not theirs.
+    #[error(
+        "{} has the first convolution of {found}: their family is {expected}, not {given}; import \
+         them with \
+         'vgg-extract import-weights {} --family {expected}'",
+        path.display(), path.display()
+    )]
+    WrongFamily {
+        /// The file.
+        path: PathBuf,
+        /// Whose first convolution it is.
+        found: &'static str,
+        /// Their family.
+        expected: Family,
+        /// The family given, or recorded in the file.
+        given: Family,
+    },
+    /// A canonical file of a version that this program does not read.
+    #[error(
+        "{} is a weights file of version {found}, expected {}.x: another version of vgg-extract \
+         wrote it; use that one, or import the original weights again with \
+         'vgg-extract import-weights FILE --family FAMILY'",
+        path.display(), expected.major
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: Format,
+        /// This program's.
+        expected: Format,
     },
     /// A canonical file whose numbers do not have the digest it records.
     #[error(

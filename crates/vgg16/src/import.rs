@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
+use crate::graph;
 use crate::onnx::Model;
-use crate::weights::{parse, read_file, weight_shape};
-use crate::{ConvolutionWeights, Error, Family, LAYERS, Weights};
+use crate::weights::{check_finite, parse, read_file, weight_shape};
+use crate::{ConvolutionWeights, Error, Family, Weights};
 
-/// Reads the 13 convolutions of an ONNX file (by their order in the graph, whatever their names) or
-/// of a safetensors file (torchvision's names; a classifier and other tensors are left alone).
+/// Reads the 13 convolutions of an ONNX file, found by following its graph, or of a safetensors file
+/// with torchvision's names, whose other tensors, such as a classifier's, are left alone.
 ///
 /// `family` is what the file cannot say: which preprocessing the weights were trained with.
 ///
 /// # Errors
-/// If the file is missing or damaged, or does not hold VGG16's convolutions in float32.
+/// If the file is missing or damaged, does not hold VGG16's convolutions in float32, holds another
+/// network, or well-known weights of another family.
 pub fn import_weights(path: &Path, family: Family) -> Result<Weights, Error> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
@@ -27,33 +29,37 @@ pub fn import_weights(path: &Path, family: Family) -> Result<Weights, Error> {
 
 fn from_onnx(path: &Path, bytes: &[u8], family: Family) -> Result<Weights, Error> {
     let model = Model::parse(path, bytes)?;
-    let convolutions = model.convolutions();
-    if convolutions.len() < LAYERS.len() {
-        let path = path.to_path_buf();
-        return Err(Error::TooFewConvolutions { path, found: convolutions.len() });
-    }
+    let convolutions = graph::convolutions(path, &model)?;
     Weights::collect(path, family, |index, layer| {
-        let convolution = &convolutions[index];
-        let find = |tensor: &str, expected: Vec<usize>| {
-            let tensor = tensor.to_owned();
-            let path = path.to_path_buf();
-            let Some(found) = model.initializer(&tensor) else {
-                return Err(Error::MissingTensor { path, tensor });
+        let convolution = convolutions[index];
+        let find = |input: usize, operand: &'static str, expected: Vec<usize>| {
+            let name = convolution.inputs.get(input).copied().unwrap_or_default();
+            let Some(tensor) = model.tensor(name) else {
+                let found = match model.producer(name) {
+                    _ if name.is_empty() => "is missing".to_owned(),
+                    Some(node) => {
+                        let operator = node.full_operator();
+                        format!("is computed by node '{}' ({operator})", node.label())
+                    }
+                    None => format!("is '{name}', which is not in the file"),
+                };
+                let (path, node) = (path.to_path_buf(), convolution.label().to_owned());
+                return Err(Error::NoNumbers { path, node, operand, found });
             };
-            let shape = found.dims();
-            if shape != expected {
-                return Err(Error::WrongShape { path, tensor, expected, found: shape });
+            let found = tensor.dims();
+            if found != expected {
+                let (path, tensor) = (path.to_path_buf(), name.to_owned());
+                return Err(Error::WrongShape { path, tensor, expected, found });
             }
-            let numbers = found.numbers(expected.iter().product());
-            numbers.map_err(|found| Error::WrongType { path, tensor, found })
-        };
-        let Some(bias) = convolution.bias else {
-            let (path, tensor) = (path.to_path_buf(), format!("bias of {}", convolution.weight));
-            return Err(Error::MissingTensor { path, tensor });
+            let numbers = tensor.numbers(expected.iter().product()).map_err(|found| {
+                Error::WrongType { path: path.to_path_buf(), tensor: name.to_owned(), found }
+            })?;
+            check_finite(path, name, &numbers)?;
+            Ok(numbers)
         };
         Ok(ConvolutionWeights {
-            weight: find(convolution.weight, weight_shape(layer))?,
-            bias: find(bias, vec![layer.out_channels])?,
+            weight: find(1, "weight", weight_shape(layer))?,
+            bias: find(2, "bias", vec![layer.out_channels])?,
         })
     })
 }

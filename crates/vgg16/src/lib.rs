@@ -7,7 +7,9 @@
 mod architecture;
 mod backbone;
 mod error;
+mod graph;
 mod import;
+mod known;
 mod onnx;
 mod preprocess;
 mod torch;

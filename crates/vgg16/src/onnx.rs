@@ -1,4 +1,4 @@
-//! The few parts of ONNX that weights are read from, read in place.
+//! The parts of ONNX that a network and its weights are read from, read in place.
 //!
 //! Field numbers are those of `onnx.proto3` (onnx/onnx on GitHub); other fields are skipped.
 
@@ -10,17 +10,41 @@ use crate::weights::from_bytes;
 use crate::wire::{Field, Value, WireError, fields, varints};
 
 /// `TensorProto.DataType.FLOAT`.
-const FLOAT: u64 = 1;
+pub(crate) const FLOAT: u64 = 1;
+/// `TensorProto.DataType.INT64`.
+const INT64: u64 = 7;
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: u64 = 1;
-/// Most tensors, and most convolutions, that are looked at; VGG16 has 32, and 13.
-const MAX_TENSORS: usize = 1 << 10;
+/// Most nodes, tensors, inputs, outputs and attributes that are looked at, counted together; VGG16
+/// has a few hundred.
+const MAX_PARTS: usize = 1 << 13;
+/// Most integers of an attribute or a tensor that are read; a padding of four axes has eight.
+const MAX_INTEGERS: usize = 9;
 
-/// `ModelProto`: what its graph has of convolutions and tensors.
-#[derive(Debug)]
+/// `ModelProto`: the nodes, tensors and inputs of its graph.
+#[derive(Debug, Default)]
 pub(crate) struct Model<'a> {
-    convolutions: Vec<ConvolutionNode<'a>>,
-    initializers: HashMap<&'a str, Tensor<'a>>,
+    /// In the order of the file, which ONNX wants to be topological.
+    pub(crate) nodes: Vec<Node<'a>>,
+    /// Indices of the nodes that compute these values.
+    producers: HashMap<&'a str, usize>,
+    /// The initializers, and the values of Constant nodes.
+    tensors: HashMap<&'a str, Tensor<'a>>,
+    /// `ValueInfoProto`.
+    inputs: Vec<&'a [u8]>,
+}
+
+/// `NodeProto`.
+#[derive(Debug, Default)]
+pub(crate) struct Node<'a> {
+    name: &'a str,
+    operator: &'a str,
+    domain: &'a str,
+    /// Names of values; an optional one that is not given is empty.
+    pub(crate) inputs: Vec<&'a str>,
+    pub(crate) outputs: Vec<&'a str>,
+    /// `AttributeProto`.
+    attributes: Vec<&'a [u8]>,
 }
 
 /// `TensorProto`.
@@ -29,78 +53,169 @@ pub(crate) struct Tensor<'a> {
     message: &'a [u8],
 }
 
-/// `NodeProto` of a convolution: the names of its tensors.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ConvolutionNode<'a> {
-    pub(crate) weight: &'a str,
-    pub(crate) bias: Option<&'a str>,
-}
-
 impl<'a> Model<'a> {
     /// Reads the file at `path`, whose bytes these are.
     pub(crate) fn parse(path: &Path, bytes: &'a [u8]) -> Result<Model<'a>, Error> {
         let damaged = |source| Error::Onnx { path: path.to_path_buf(), source };
-        let too_many = || Error::TooManyTensors { path: path.to_path_buf(), most: MAX_TENSORS };
-        let mut model = Model { convolutions: Vec::new(), initializers: HashMap::new() };
+        let (mut model, mut parts) = (Model::default(), 0);
         for field in fields(bytes) {
             let Field { number: 7, value: Value::Bytes(graph) } = field.map_err(damaged)? else {
                 continue;
             };
             for field in fields(graph) {
                 match field.map_err(damaged)? {
-                    Field { number: 1, value: Value::Bytes(node) } => {
-                        let convolution = ConvolutionNode::read(node).map_err(damaged)?;
-                        model.convolutions.extend(convolution);
+                    Field { number: 1, value: Value::Bytes(message) } => {
+                        let node = Node::read(message).map_err(damaged)?;
+                        parts += 1 + node.inputs.len() + node.outputs.len() + node.attributes.len();
+                        for output in &node.outputs {
+                            model.producers.entry(output).or_insert(model.nodes.len());
+                        }
+                        model.nodes.push(node);
                     }
                     Field { number: 5, value: Value::Bytes(message) } => {
                         let tensor = Tensor { message };
+                        parts += 1;
                         // Of several with one name, the first.
                         let name = tensor.name().map_err(damaged)?;
-                        model.initializers.entry(name).or_insert(tensor);
+                        model.tensors.entry(name).or_insert(tensor);
+                    }
+                    Field { number: 11, value: Value::Bytes(input) } => {
+                        parts += 1;
+                        model.inputs.push(input);
                     }
                     _ => {}
                 }
-                if model.convolutions.len().max(model.initializers.len()) > MAX_TENSORS {
-                    return Err(too_many());
+                if parts > MAX_PARTS {
+                    return Err(Error::TooManyParts { path: path.to_path_buf(), most: MAX_PARTS });
                 }
             }
+        }
+        let constants = model.nodes.iter().filter(|node| node.operator() == "Constant");
+        for (node, tensor) in constants.filter_map(|node| Some((node, node.tensor("value")?))) {
+            let name = node.outputs.first().copied().unwrap_or_default();
+            model.tensors.entry(name).or_insert(tensor);
         }
         Ok(model)
     }
 
-    /// The convolutions with weights in the file, in the order of the graph.
-    pub(crate) fn convolutions(&self) -> Vec<ConvolutionNode<'a>> {
-        let with_weights =
-            |node: &&ConvolutionNode<'_>| self.initializers.contains_key(node.weight);
-        self.convolutions.iter().filter(with_weights).copied().collect()
+    /// The numbers in the file under this name.
+    pub(crate) fn tensor(&self, name: &str) -> Option<Tensor<'a>> {
+        self.tensors.get(name).copied()
     }
 
-    pub(crate) fn initializer(&self, name: &str) -> Option<Tensor<'a>> {
-        self.initializers.get(name).copied()
+    /// The node that computes this value; `None` if it is the graph's input.
+    pub(crate) fn producer(&self, value: &str) -> Option<&Node<'a>> {
+        self.producers.get(value).map(|&index| &self.nodes[index])
+    }
+
+    /// The sides of an input of the graph, as far as the file fixes them: 0 for those it leaves open.
+    pub(crate) fn input_shape(&self, name: &str) -> Option<Vec<u64>> {
+        let named = |input: &&&[u8]| {
+            bytes_of(input, 1).next().is_some_and(|found| found == name.as_bytes())
+        };
+        let input = self.inputs.iter().find(named)?;
+        // TypeProto, its Tensor, TensorShapeProto.
+        let shape =
+            [2, 1, 2].into_iter().try_fold(*input, |at, number| bytes_of(at, number).next());
+        let side = |dimension| {
+            let value = fields(dimension).flatten().find_map(|field| match field {
+                Field { number: 1, value: Value::Varint(side) } => Some(side),
+                _ => None,
+            });
+            value.unwrap_or(0)
+        };
+        Some(bytes_of(shape?, 1).map(side).take(MAX_INTEGERS).collect())
     }
 }
 
-impl<'a> ConvolutionNode<'a> {
-    /// Reads a node; nothing if it is no convolution with weights.
-    fn read(node: &'a [u8]) -> Result<Option<ConvolutionNode<'a>>, WireError> {
-        let (mut is_convolution, mut inputs, mut names) = (false, 0, [""; 3]);
-        for field in fields(node) {
+impl<'a> Node<'a> {
+    /// Reads a node; of one with too many parts, one more than are looked at.
+    fn read(message: &'a [u8]) -> Result<Node<'a>, WireError> {
+        let mut node = Node::default();
+        for field in fields(message) {
             match field? {
-                Field { number: 1, value: Value::Bytes(name) } => {
-                    if let Some(place) = names.get_mut(inputs) {
-                        *place = text(name);
-                    }
-                    inputs += 1;
+                Field { number: 1, value: Value::Bytes(name) } => node.inputs.push(text(name)),
+                Field { number: 2, value: Value::Bytes(name) } => node.outputs.push(text(name)),
+                Field { number: 3, value: Value::Bytes(name) } => node.name = text(name),
+                Field { number: 4, value: Value::Bytes(name) } => node.operator = text(name),
+                Field { number: 5, value: Value::Bytes(attribute) } => {
+                    // Or a damaged attribute would be taken for an absent one.
+                    fields(attribute).try_for_each(|field| field.map(drop))?;
+                    node.attributes.push(attribute);
                 }
-                Field { number: 4, value: Value::Bytes(op_type) } => {
-                    is_convolution = op_type == b"Conv";
-                }
+                Field { number: 7, value: Value::Bytes(name) } => node.domain = text(name),
                 _ => {}
             }
+            if node.inputs.len() + node.outputs.len() + node.attributes.len() > MAX_PARTS {
+                break;
+            }
         }
-        let [_, weight, bias] = names;
-        let bias = Some(bias).filter(|name| !name.is_empty());
-        Ok((is_convolution && inputs > 1).then_some(ConvolutionNode { weight, bias }))
+        Ok(node)
+    }
+
+    /// The operator; empty if it is not one of ONNX's own.
+    pub(crate) fn operator(&self) -> &'a str {
+        if ["", "ai.onnx"].contains(&self.domain) { self.operator } else { "" }
+    }
+
+    /// The operator, with its domain if it is not one of ONNX's own.
+    pub(crate) fn full_operator(&self) -> String {
+        match self.domain {
+            "" | "ai.onnx" => self.operator.to_owned(),
+            domain => format!("{domain}.{}", self.operator),
+        }
+    }
+
+    /// Its name, or its output's if it has none.
+    pub(crate) fn label(&self) -> &'a str {
+        let names = [self.name].into_iter().chain(self.outputs.iter().copied());
+        names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    }
+
+    /// The fields of an attribute; none if it is not there.
+    fn attribute(&self, name: &str) -> impl Iterator<Item = Field<'a>> {
+        let named = |attribute: &&&[u8]| bytes_of(attribute, 1).next() == Some(name.as_bytes());
+        let attribute = self.attributes.iter().find(named).copied().unwrap_or_default();
+        fields(attribute).flatten()
+    }
+
+    /// An attribute that is a list of integers; `None` if it is not there.
+    pub(crate) fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        self.attribute(name).next()?;
+        let numbers = self.attribute(name).filter(|field| field.number == 8);
+        Some(numbers.flat_map(|field| integers(field.value)).take(MAX_INTEGERS).collect())
+    }
+
+    /// An attribute that is an integer; `None` if it is not there.
+    pub(crate) fn integer(&self, name: &str) -> Option<u64> {
+        self.attribute(name).find_map(|field| match field {
+            Field { number: 3, value: Value::Varint(number) } => Some(number),
+            _ => None,
+        })
+    }
+
+    /// An attribute that is a number; `None` if it is not there.
+    pub(crate) fn float(&self, name: &str) -> Option<f32> {
+        self.attribute(name).find_map(|field| match field {
+            Field { number: 2, value: Value::Fixed32(bytes) } => Some(f32::from_le_bytes(bytes)),
+            _ => None,
+        })
+    }
+
+    /// An attribute that is a text; empty if it is not there.
+    pub(crate) fn text(&self, name: &str) -> &'a str {
+        let text = self.attribute(name).find_map(|field| match field {
+            Field { number: 4, value: Value::Bytes(bytes) } => Some(text(bytes)),
+            _ => None,
+        });
+        text.unwrap_or_default()
+    }
+
+    fn tensor(&self, name: &str) -> Option<Tensor<'a>> {
+        self.attribute(name).find_map(|field| match field {
+            Field { number: 5, value: Value::Bytes(message) } => Some(Tensor { message }),
+            _ => None,
+        })
     }
 }
 
@@ -117,11 +232,28 @@ impl<'a> Tensor<'a> {
 
     /// The dimensions, as many as a convolution's tensor can have and one more; a negative one is 0.
     pub(crate) fn dims(self) -> Vec<usize> {
-        let of_dims = |field: &Field<'_>| field.number == 1;
-        let dims = fields(self.message).flatten().filter(of_dims);
-        let dims = dims.flat_map(|field| varints(field.value)).flatten();
-        // int64 in two's complement.
-        dims.map(|side| usize::try_from(side as i64).unwrap_or(0)).take(5).collect()
+        let dims = fields(self.message).flatten().filter(|field| field.number == 1);
+        let dims = dims.flat_map(|field| integers(field.value));
+        dims.map(|side| usize::try_from(side).unwrap_or(0)).take(5).collect()
+    }
+
+    /// The numbers of a list of 64-bit integers; empty if it is not one.
+    pub(crate) fn integers(self) -> Vec<i64> {
+        let (mut data_type, mut raw_data, mut int64_data) = (0, &[][..], Vec::new());
+        for Field { number, value } in fields(self.message).flatten() {
+            match (number, value) {
+                (2, Value::Varint(value)) => data_type = value,
+                (9, Value::Bytes(bytes)) => raw_data = bytes,
+                (7, value) => int64_data.extend(integers(value).take(MAX_INTEGERS)),
+                _ => {}
+            }
+            int64_data.truncate(MAX_INTEGERS);
+        }
+        if data_type != INT64 {
+            return Vec::new();
+        }
+        let raw_data = raw_data.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+        int64_data.into_iter().chain(raw_data).take(MAX_INTEGERS).collect()
     }
 
     /// The numbers in C order, which must be `wanted`.
@@ -169,7 +301,20 @@ impl<'a> Tensor<'a> {
     }
 }
 
-/// A name; one that is no UTF-8 is no name that anything else has.
+/// The texts, bytes or messages in a message's fields of this number.
+fn bytes_of(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
+    fields(message).flatten().filter_map(move |field| match field.value {
+        Value::Bytes(bytes) if field.number == number => Some(bytes),
+        _ => None,
+    })
+}
+
+/// `int64` is written in two's complement.
+fn integers(value: Value<'_>) -> impl Iterator<Item = i64> {
+    varints(value).flatten().map(|number| number as i64)
+}
+
+/// Decodes a name. Invalid UTF-8 becomes the empty name, which matches no tensor.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -17,6 +17,9 @@ pub const RESIZE_FILTER: &str = "bilinear";
 
 /// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
+/// Means of R, G and B, as torchvision has them for the same weights with input channels reversed:
+/// 255 times (0.48235, 0.45882, 0.40784).
+const CAFFE_MEAN_RGB: [f32; 3] = [122.99925, 116.9991, 103.9992];
 /// Means of R, G and B over ImageNet scaled to 0..1 (torchvision's reference transforms).
 const TORCHVISION_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Their standard deviations.
@@ -55,6 +58,12 @@ impl Preprocessor {
                 order: [2, 1, 0],
                 scale: [1.0; 3],
                 shift: CAFFE_MEAN_BGR.map(|mean| -mean),
+            },
+            Family::CaffeRgb => Preprocessor {
+                size,
+                order: [0, 1, 2],
+                scale: [1.0; 3],
+                shift: CAFFE_MEAN_RGB.map(|mean| -mean),
             },
             Family::Torchvision => Preprocessor {
                 size,
@@ -185,6 +194,8 @@ mod tests {
         };
         let close = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(close(first(Family::Caffe), [51.0 - 103.939, -116.779, 255.0 - 123.68]));
+        let caffe_rgb = [255.0 - 122.99925, -116.9991, 51.0 - 103.9992];
+        assert!(close(first(Family::CaffeRgb), caffe_rgb));
         let torchvision = [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225];
         assert!(close(first(Family::Torchvision), torchvision));
     }

@@ -66,7 +66,45 @@ impl Backbone for TorchBackbone {
     }
 }
 
+/// Names the libtorch that is loaded, which need not be the one that this program was built with, and
+/// the precision of its convolutions.
+///
+/// On CUDA they are cuDNN's, which rounds its operands to TF32, 10 bits of mantissa, on all processors
+/// that have it: PyTorch's `torch.backends.cudnn.allow_tf32` is true unless a program says otherwise
+/// ("TensorFloat-32 on Ampere and later devices" in PyTorch's CUDA semantics; `allow_tf32_cudnn` in
+/// libtorch's `ATen/Context.h`).
+pub(crate) fn numerics(device: Device) -> String {
+    let [major, minor, ..] = loaded_version().to_be_bytes();
+    match device {
+        Device::Cpu => format!("torch-{major}.{minor}-cpu"),
+        Device::Cuda => format!("torch-{major}.{minor}-cuda-tf32"),
+    }
+}
+
+/// libtorch's `TORCH_ABI_VERSION`: major, minor and patch version in the three highest bytes.
+#[allow(unsafe_code)] // tch does not tell the version; libtorch's C interface does.
+fn loaded_version() -> u64 {
+    // SAFETY: the declaration is that of libtorch's header; the function only returns a constant.
+    unsafe extern "C" {
+        /// Declared in libtorch's `torch/csrc/inductor/aoti_torch/c/shim.h`.
+        safe fn aoti_torch_abi_version() -> u64;
+    }
+    aoti_torch_abi_version()
+}
+
 /// The same numbers, of the same shape `[N, C, H, W]`, laid out in memory as `[N, H, W, C]`.
 fn channels_last(tensor: &Tensor) -> Result<Tensor, tch::TchError> {
     tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// tch 0.26 is for libtorch 2.13.
+    #[test]
+    fn numerics_have_version_and_precision() {
+        assert_eq!(numerics(Device::Cpu), "torch-2.13-cpu");
+        assert_eq!(numerics(Device::Cuda), "torch-2.13-cuda-tf32");
+    }
 }

@@ -6,30 +6,66 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
+use durable::Format;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Convolution, Error, LAYERS};
+use crate::{Convolution, Error, LAYERS, known};
 
-/// The one entry of the file's metadata, `<family> <digest>`: of several, safetensors would write
-/// the order at random, and equal weights would not make equal files.
+/// The name of the one entry of the file's metadata, `<format> <family> <digest>`: with several,
+/// safetensors would write them in random order, and equal weights would not make equal files.
 const METADATA: &str = "vgg16";
+
+/// The version of the canonical file that is written.
+///
+/// - 1.0: `<family> <digest>`, without a version.
+/// - 1.1: `<format> <family> <digest>`; readers leave further words alone.
+const FORMAT: Format = Format { major: 1, minor: 1 };
 
 /// Where weights come from, which fixes how images must be prepared for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// The original Oxford weights: Keras `VGG16`, fast.ai v1, torchvision `IMAGENET1K_FEATURES`.
+    /// BGR, means subtracted from 0..255.
     Caffe,
-    /// torchvision `IMAGENET1K_V1`, timm `vgg16.tv_in1k`.
+    /// The same with the input channels of the first convolution reversed: RGB.
+    CaffeRgb,
+    /// RGB, scaled to zero mean and unit variance.
     Torchvision,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Family; 3] = [Family::Caffe, Family::CaffeRgb, Family::Torchvision];
+
+    /// The name, as flags and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Caffe => "caffe",
+            Family::CaffeRgb => "caffe-rgb",
+            Family::Torchvision => "torchvision",
+        }
+    }
+
+    /// Well-known weights of the family and the images that they expect.
+    pub fn description(self) -> &'static str {
+        match self {
+            Family::Caffe => "the original Oxford weights, Keras, fast.ai: BGR, not scaled",
+            Family::CaffeRgb => {
+                "the same for RGB: torchvision's IMAGENET1K_FEATURES, SSD300's backbone"
+            }
+            Family::Torchvision => "torchvision's IMAGENET1K_V1, timm: RGB, scaled",
+        }
+    }
+
+    /// All names, for messages.
+    pub(crate) fn names() -> String {
+        Family::ALL.map(Family::name).join(", ")
+    }
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Caffe => "caffe",
-            Family::Torchvision => "torchvision",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -37,11 +73,8 @@ impl FromStr for Family {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Family, String> {
-        match name {
-            "caffe" => Ok(Family::Caffe),
-            "torchvision" => Ok(Family::Torchvision),
-            _ => Err(format!("there is no family '{name}'; expected caffe or torchvision")),
-        }
+        let found = Family::ALL.into_iter().find(|family| family.name() == name);
+        found.ok_or_else(|| format!("there is no family '{name}'; expected {}", Family::names()))
     }
 }
 
@@ -63,7 +96,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Weights from the numbers that `find` returns for each layer's `…weight` and `…bias`.
+    /// Weights from the finite numbers that `find` returns for each layer.
     pub(crate) fn collect(
         path: &Path,
         family: Family,
@@ -71,11 +104,9 @@ impl Weights {
     ) -> Result<Weights, Error> {
         let mut convolutions = Vec::with_capacity(LAYERS.len());
         for (index, layer) in LAYERS.iter().enumerate() {
-            let found = find(index, layer)?;
-            check_finite(path, &format!("{}.weight", layer.name), &found.weight)?;
-            check_finite(path, &format!("{}.bias", layer.name), &found.bias)?;
-            convolutions.push(found);
+            convolutions.push(find(index, layer)?);
         }
+        known::check(path, family, &convolutions[0])?;
         Ok(Weights { family, convolutions })
     }
 
@@ -99,11 +130,12 @@ impl Weights {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// Writes the canonical file: safetensors with torchvision's names, the family and the digest.
+    /// Writes the canonical file: safetensors with torchvision's names, the format's version, the
+    /// family and the digest. Returns whether it was written: one with the same bytes is left alone.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
+    pub fn write(&self, path: &Path) -> Result<bool, Error> {
         let mut tensors = Vec::new();
         for (layer, numbers) in LAYERS.iter().zip(&self.convolutions) {
             let shape = weight_shape(layer);
@@ -119,25 +151,27 @@ impl Weights {
                 (name.as_str(), view)
             })
             .collect();
-        let metadata = format!("{} {}", self.family, self.digest());
+        let metadata = format!("{FORMAT} {} {}", self.family, self.digest());
         let metadata = HashMap::from([(METADATA.to_owned(), metadata)]);
         let bytes = safetensors::serialize(views, Some(metadata))
             .map_err(|source| Error::Safetensors { path: path.to_path_buf(), source })?;
-        Ok(durable::replace(path, &bytes)?)
+        if fs::read(path).is_ok_and(|there| there == bytes) {
+            return Ok(false);
+        }
+        durable::replace(path, &bytes)?;
+        Ok(true)
     }
 
     /// Reads a canonical file and checks its digest.
     ///
     /// # Errors
-    /// If the file is missing, damaged, or does not say its family.
+    /// If the file is missing, damaged, of another version, or does not say its own family.
     pub fn read(path: &Path) -> Result<Weights, Error> {
         let bytes = read_file(path)?;
         let tensors = parse(path, &bytes)?;
         let metadata = metadata(path, &bytes)?;
-        let no_family = || Error::NoFamily { path: path.to_path_buf() };
-        let entry = metadata.get(METADATA).and_then(|entry| entry.split_once(' '));
-        let (family, expected) = entry.ok_or_else(no_family)?;
-        let family = family.parse().map_err(|_| no_family())?;
+        let entry = metadata.get(METADATA).map(String::as_str).unwrap_or_default();
+        let (family, expected) = parse_entry(path, entry)?;
         let weights = Weights::from_safetensors(path, &tensors, family)?;
         // The numbers are there twice by now.
         drop(bytes);
@@ -149,12 +183,16 @@ impl Weights {
         Ok(weights)
     }
 
-    /// Reads safetensors with torchvision's names; other tensors are left alone.
+    /// Reads safetensors with torchvision's names; other tensors, but for features, are left alone.
     pub(crate) fn from_safetensors(
         path: &Path,
         tensors: &SafeTensors<'_>,
         family: Family,
     ) -> Result<Weights, Error> {
+        if let Some(tensor) = foreign_feature(tensors.names()) {
+            let (path, tensor) = (path.to_path_buf(), tensor.to_owned());
+            return Err(Error::UnexpectedTensor { path, tensor });
+        }
         let find = |tensor: String, expected: Vec<usize>| {
             let path = path.to_path_buf();
             let view = match tensors.tensor(&tensor) {
@@ -169,7 +207,9 @@ impl Weights {
                 let found = view.shape().to_vec();
                 return Err(Error::WrongShape { path, tensor, expected, found });
             }
-            Ok(from_bytes(view.data()))
+            let numbers = from_bytes(view.data());
+            check_finite(&path, &tensor, &numbers)?;
+            Ok(numbers)
         };
         Weights::collect(path, family, |_, layer| {
             Ok(ConvolutionWeights {
@@ -178,6 +218,30 @@ impl Weights {
             })
         })
     }
+}
+
+/// The family and the digest that a canonical file records.
+fn parse_entry<'a>(path: &Path, entry: &'a str) -> Result<(Family, &'a str), Error> {
+    let mut words = entry.split(' ').peekable();
+    let version = words.next_if_map(|word| word.parse::<Format>().map_err(|_| word));
+    if let Some(found) = version.filter(|version| !version.is_readable_by(FORMAT)) {
+        return Err(Error::OtherFormat { path: path.to_path_buf(), found, expected: FORMAT });
+    }
+    let family = words.next().and_then(|family| family.parse().ok());
+    family.zip(words.next()).ok_or_else(|| Error::NoFamily { path: path.to_path_buf() })
+}
+
+/// The name of a tensor among the features that VGG16 does not have up to its last convolution, which
+/// is its last one; rather a BatchNorm's, which says most.
+fn foreign_feature<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let is_own = |name: &str| {
+        LAYERS.iter().any(|layer| {
+            let part = name.strip_prefix(layer.name).unwrap_or_default();
+            [".weight", ".bias"].contains(&part)
+        })
+    };
+    let foreign = names.into_iter().filter(|name| name.starts_with("features.") && !is_own(name));
+    foreign.min_by_key(|name| (!name.ends_with(".running_mean"), *name))
 }
 
 /// `[out, in, 3, 3]`.
@@ -214,7 +278,7 @@ fn to_bytes(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-fn check_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<(), Error> {
+pub(crate) fn check_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<(), Error> {
     match numbers.iter().position(|number| !number.is_finite()) {
         None => Ok(()),
         Some(index) => Err(Error::NotFinite {
@@ -223,5 +287,62 @@ fn check_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<(), Error>
             index,
             value: numbers[index],
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_all_versions_are_read_or_refused() {
+        let parse = |entry| parse_entry(Path::new("w"), entry);
+        for (entry, family) in [
+            ("caffe 00ff", Family::Caffe),
+            ("1.0 caffe 00ff", Family::Caffe),
+            ("1.1 caffe-rgb 00ff", Family::CaffeRgb),
+            ("1.9 torchvision 00ff and more", Family::Torchvision),
+        ] {
+            assert_eq!(parse(entry).unwrap(), (family, "00ff"), "{entry}");
+        }
+        for (entry, version) in [("2.0 caffe 00ff", "2.0"), ("0.9", "0.9"), ("3.1 x", "3.1")] {
+            match parse(entry) {
+                Err(Error::OtherFormat { found, .. }) => assert_eq!(found.to_string(), version),
+                other => panic!("{entry}: {other:?}"),
+            }
+        }
+        for entry in ["", " ", "1.1", "1.1 caffe", "caffe", "1.1 keras 00", "1 caffe 00", "1.1  00"]
+        {
+            assert!(matches!(parse(entry), Err(Error::NoFamily { .. })), "{entry}");
+        }
+    }
+
+    #[test]
+    fn families_are_found_by_their_names() {
+        for family in Family::ALL {
+            assert_eq!(family.to_string().parse(), Ok(family));
+        }
+        let expected = "there is no family 'keras'; expected caffe, caffe-rgb, torchvision";
+        assert_eq!("keras".parse::<Family>(), Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn features_that_vgg16_does_not_have_are_found() {
+        let own = LAYERS
+            .iter()
+            .flat_map(|layer| ["weight", "bias"].map(|part| format!("{}.{part}", layer.name)));
+        let own: Vec<String> = own.collect();
+        let with = |more: &[&'static str]| {
+            let names = own.iter().map(String::as_str).chain(more.iter().copied());
+            foreign_feature(names).map(ToOwned::to_owned)
+        };
+        assert_eq!(with(&["classifier.0.weight", "classifier.6.running_mean"]), None);
+        for foreign in
+            ["features.30.weight", "features.1.bias", "features.0.weight_g", "features.2"]
+        {
+            assert_eq!(with(&[foreign]).as_deref(), Some(foreign));
+        }
+        let norm = ["features.1.bias", "features.4.running_mean", "features.1.running_mean"];
+        assert_eq!(with(&norm).as_deref(), Some("features.1.running_mean"));
     }
 }

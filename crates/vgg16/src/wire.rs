@@ -20,11 +20,11 @@ pub(crate) enum Value<'a> {
     Fixed32([u8; 4]),
 }
 
-/// What is no protobuf message.
+/// A malformed Protocol Buffers message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// A field announces more than there is.
-    #[error("a field ends behind the end of what it is in")]
+    /// A field announces more bytes than its message has.
+    #[error("a field extends past the end of its message")]
     Truncated,
     /// A number of more than 64 bits.
     #[error("a number of more than 64 bits")]
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_ends_with_an_error() {
+    fn malformed_messages_end_with_an_error() {
         let first_error = |bytes: &[u8]| fields(bytes).find_map(Result::err);
         assert_eq!(first_error(&[0x12, 5, b'a']), Some(WireError::Truncated));
         assert_eq!(first_error(&[0x08]), Some(WireError::Truncated));

@@ -104,10 +104,31 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
         [bytes, content.to_vec()].concat()
     };
     let onnx = |graph: &[u8]| message(7, graph);
+    // Identity nodes from an input to 13 convolutions and on, with names of this length.
+    let identities = |count: usize, len: usize| {
+        let name = |index: usize| format!("{}{index:04}", "v".repeat(len));
+        let node = |operator: &[u8], input: usize| {
+            let (input, output) = (name(input), name(input + 1));
+            let names = [message(1, input.as_bytes()), message(2, output.as_bytes())].concat();
+            message(1, &[names, message(4, operator)].concat())
+        };
+        let middle = count / 2;
+        let operator = |index| {
+            let is_convolution = (middle..middle + 13).contains(&index);
+            if is_convolution { &b"Conv"[..] } else { b"Identity" }
+        };
+        (0..count).flat_map(|index| node(operator(index), index)).collect::<Vec<u8>>()
+    };
     let onnx_cases = [
         ("empty tensors", onnx(&fill(&message(5, b"")))),
         ("empty nodes", onnx(&fill(&message(1, b"")))),
         ("convolutions", onnx(&fill(&message(1, b"\x0a\x00\x0a\x00\x22\x04Conv")))),
+        ("inputs of a node", onnx(&message(1, &fill(&message(1, b"v"))))),
+        ("outputs of a node", onnx(&message(1, &fill(&message(2, b"v"))))),
+        ("attributes", onnx(&message(1, &fill(&message(5, b""))))),
+        ("inputs of the graph", onnx(&fill(&message(11, b"")))),
+        ("identities", onnx(&identities(2_700, 380))),
+        ("longer identities", onnx(&identities(1_000, 500))),
         ("dimensions", onnx(&message(5, &message(1, &fill(b"\x01"))))),
         ("graphs", fill(&onnx(b""))),
     ];
