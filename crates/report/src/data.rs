@@ -27,7 +27,7 @@ pub struct Epoch {
     pub train_loss: f64,
     /// Fraction of training rows that were right, likewise.
     pub train_top1: f64,
-    /// Mean cross-entropy in nats after the epoch; nothing without a validation split.
+    /// Mean cross-entropy in nats after the epoch; `None` without a validation split.
     pub val_loss: Option<f64>,
     /// Fraction of validation rows that were right, likewise.
     pub val_top1: Option<f64>,
@@ -40,7 +40,7 @@ pub struct ResultRow {
     pub setting: Setting,
     /// Its seed.
     pub seed: u64,
-    /// A row an epoch, in order. The last one's metrics are the head's.
+    /// In order. The last one's metrics are the head's.
     pub epochs: Vec<Epoch>,
     /// Name or path of its run.
     pub run: String,
@@ -57,7 +57,7 @@ impl ResultRow {
 pub struct Sweep {
     /// In any order.
     pub rows: Vec<ResultRow>,
-    /// Nothing if nothing was chosen, for example without a validation split.
+    /// `None` if nothing was chosen, for example without a validation split.
     pub chosen: Option<Chosen>,
 }
 
@@ -68,7 +68,7 @@ pub struct Chosen {
     pub setting: Setting,
     /// Validation top-1 (fraction) over seeds: what it was chosen by.
     pub val_top1: MeanSd,
-    /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; nothing
+    /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; `None`
     /// without a labelled test split.
     pub test_top1: Option<MeanSd>,
 }
