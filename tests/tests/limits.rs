@@ -222,7 +222,8 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     fs::write(&pooled, b"").unwrap();
     let without = peaks("none");
     let pairs = || without.iter().zip(&with_views);
-    assert!(pairs().all(|(without, with)| *without < with + 16.0), "{without:?} {with_views:?}");
+    // Half of what all pooled rows would take.
+    assert!(pairs().all(|(without, with)| *without < with + 32.0), "{without:?} {with_views:?}");
     // Where all rows fit, they are kept.
     let in_memory = finish(train("1GiB", "memory"));
     assert!(!in_memory.stderr.contains("streamed"), "{}", in_memory.stderr);

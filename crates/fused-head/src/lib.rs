@@ -56,11 +56,12 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
-/// Version of the training arithmetic. Whoever records it beside rows, seed and configuration can tell
-/// which heads are the same to the last bit: it is raised by every change after which the same rows in
-/// the same order, seed and configuration give other bits.
-pub const NUMERICS: &str = "fused1";
-
 pub use error::Error;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
 pub use trainer::{StepResult, Trainer};
+
+/// Version of the training arithmetic on this machine: with equal versions, the same rows in the same
+/// order, seed and configuration give the same head, to the last bit.
+pub fn numerics() -> &'static str {
+    isa::Isa::detect().numerics()
+}

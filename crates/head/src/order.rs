@@ -8,7 +8,7 @@
 //! blocks of consecutive rows in random order, and the rows within a window of as many blocks as fit.
 //! Disk is then read a block at a time, not a row at a time.
 //!
-//! Another order makes other heads: whoever changes it raises [`fused_head::NUMERICS`].
+//! Another order makes other heads: whoever changes it raises [`fused_head::numerics`].
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

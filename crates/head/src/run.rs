@@ -40,7 +40,7 @@ pub struct RunConfig {
     pub features: PathBuf,
     /// Key of the features.
     pub features_key: String,
-    /// Version of the training arithmetic, [`fused_head::NUMERICS`]; `None` in format 1.0, which did
+    /// Version of the training arithmetic, [`fused_head::numerics`]; `None` in format 1.0, which did
     /// not record it.
     #[serde(default)]
     pub numerics: Option<String>,
@@ -259,5 +259,43 @@ fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>, Error> {
             Err(Error::NotARun { path: folder.to_path_buf(), file })
         }
         Err(error) => Err(durable::Error::at("read", &path)(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Schedule};
+
+    #[test]
+    fn an_id_has_all_that_determines_a_head_and_nothing_else() {
+        let train = TrainConfig {
+            arch: Arch::Fastai,
+            hidden: 8,
+            p: 0.2,
+            epochs: 1,
+            batch_size: 4,
+            learning_rate: 0.001,
+            schedule: Schedule::Constant,
+            seed: 0,
+        };
+        let config = RunConfig {
+            features: PathBuf::from("here"),
+            features_key: "4f35".into(),
+            numerics: Some("fused1".into()),
+            shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
+            train: train.clone(),
+        };
+        assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());
+        let shape = HeadShape { classes: 3, ..config.shape };
+        let others = [
+            RunConfig { features_key: "d57c".into(), ..config.clone() },
+            RunConfig { numerics: Some("fused2".into()), ..config.clone() },
+            RunConfig { shape, ..config.clone() },
+            RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },
+        ];
+        for other in others {
+            assert_ne!(other.id(), config.id(), "{other:?}");
+        }
     }
 }

@@ -123,7 +123,7 @@ pub fn sweep(
     let config = SweepConfig {
         features: features.unwrap_or_else(|_| cache.folder().to_path_buf()),
         features_key: cache.manifest().key.clone(),
-        numerics: Some(fused_head::NUMERICS.to_owned()),
+        numerics: Some(fused_head::numerics().to_owned()),
         heads: grid.configs(),
     };
     let folder = root.join(config.id());

@@ -96,7 +96,7 @@ impl<'a> Splits<'a> {
         RunConfig {
             features: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
             features_key: self.cache.manifest().key.clone(),
-            numerics: Some(fused_head::NUMERICS.to_owned()),
+            numerics: Some(fused_head::numerics().to_owned()),
             shape: HeadShape {
                 inputs: self.training.features.row_len(),
                 hidden: config.hidden,
