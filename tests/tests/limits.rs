@@ -241,6 +241,58 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     assert!(head("views in memory") == head("memory"));
 }
 
+/// `command` where the control groups' limit is `bytes`, by files in place of the kernel's; `None` where
+/// these cannot be put there.
+#[cfg(target_os = "linux")]
+fn with_group_limit(command: &Command, bytes: u64) -> Option<Command> {
+    let limited = |script: &str| {
+        let mut limited = Command::new("unshare");
+        limited.args(["--map-root-user", "--mount", "sh", "-c", script]);
+        limited
+    };
+    // A limit on the group at the top of each hierarchy, which holds for all.
+    let put = format!(
+        "set -e
+        groups=$(awk '/ - cgroup2? / {{ print $5 }}' /proc/self/mountinfo | grep ^/sys/fs/cgroup)
+        mount -t tmpfs none /sys/fs/cgroup
+        for group in $groups; do
+            mkdir -p $group
+            echo {bytes} | tee $group/memory.max > $group/memory.limit_in_bytes
+        done"
+    );
+    finish(limited(&put)).code.filter(|&code| code == 0)?;
+    let mut limited = limited(&format!("{put}\nexec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    Some(limited)
+}
+
+/// The memory that training takes unless it is told is half of what a container leaves.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_limit_of_a_control_group_is_heeded() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    let rows = 300;
+    let labels = (0..rows).map(|row| row % 2).collect();
+    let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
+    let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
+    let needed = rows as u64 * 3 * 4 + 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
+    for (limit, streamed) in [(2 * needed, false), (2 * needed - 2, true)] {
+        let out = format!("--out={}", workplace.path(&limit.to_string()).display());
+        let train = workplace.train(&cache, &["--hidden=8", &out]);
+        let Some(train) = with_group_limit(&train, limit) else {
+            eprintln!(
+                "the_limit_of_a_control_group_is_heeded: not run, since 'unshare --map-root-user \
+                 --mount' is not allowed here or there are no control groups"
+            );
+            return;
+        };
+        let trained = finish(train);
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+        assert_eq!(trained.stderr.contains("streamed"), streamed, "{limit}: {}", trained.stderr);
+    }
+}
+
 /// A path of everything that a file name may hold.
 fn odd(workplace: &Workplace, name: &str) -> PathBuf {
     let bytes = b"a b\"c\"'d'\\e\nf\xe9g%20$HOME;*".to_vec();
