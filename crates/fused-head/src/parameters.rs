@@ -20,7 +20,7 @@ impl HeadShape {
     }
 }
 
-/// What differs between heads that are trained together.
+/// The configuration of one of the heads that are trained together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadConfig {
     /// The fractions dropped before each of the three dense layers, in `[0, 1)`.

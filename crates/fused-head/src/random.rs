@@ -16,7 +16,7 @@ pub(crate) fn split_mix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What one layer drops in one step.
+/// The elements that one layer drops in one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     key: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Dropout {
     pub(crate) scale: f32,
 }
 
-/// What one layer drops in one row of one step.
+/// The elements that one layer drops in one row of one step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RowDropout {
     pub(crate) keys: [u32; 2],

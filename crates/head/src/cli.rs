@@ -21,7 +21,7 @@ const RUNS: &str = "artifacts/runs";
 /// Where sweeps are made unless `--out` says otherwise.
 const SWEEPS: &str = "artifacts/sweeps";
 
-/// What a table shows in place of a number that does not exist.
+/// Text in place of a number that does not exist.
 const NONE: &str = "–";
 
 /// Most seeds that a number asks for.
@@ -71,7 +71,7 @@ enum Command {
     },
 }
 
-/// What `train` and `sweep` have in common.
+/// Flags that `train` and `sweep` have in common.
 #[derive(Debug, Args)]
 struct CommonArgs {
     /// The cache with the features [default: the newest in artifacts/features]

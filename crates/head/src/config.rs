@@ -29,7 +29,7 @@ pub struct TrainConfig {
     pub seed: u64,
 }
 
-/// What training may take of the machine. No bit of a head depends on the threads, and on the
+/// The part of the machine that training may take. No bit of a head depends on the threads, and on the
 /// memory only where it is too small for the features: rows that are streamed are shuffled within
 /// windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

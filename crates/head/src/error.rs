@@ -195,7 +195,7 @@ pub enum Error {
     DamagedHead {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         found: String,
     },
     /// The cache is not the one that the head was trained on.

@@ -110,7 +110,7 @@ impl Run {
         &self.folder
     }
 
-    /// What determines the head.
+    /// The configuration.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }

@@ -27,7 +27,7 @@ const RESULTS: &str = "results.csv";
 const RUNS: &str = "runs";
 const SUMMARY: &str = "summary.json";
 
-/// What heads must share to be compared: everything but the seed.
+/// The configuration that heads must share to be compared: everything except the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// The architecture.
@@ -201,7 +201,7 @@ impl Sweep {
         &self.results
     }
 
-    /// What was chosen.
+    /// The setting that was chosen.
     pub fn summary(&self) -> &SweepSummary {
         &self.summary
     }
@@ -239,7 +239,7 @@ impl Sweep {
 }
 
 impl SweepResult {
-    /// What it shares with the heads it is compared with, seeds aside.
+    /// Its configuration, except for the seed.
     pub fn setting(&self) -> Setting {
         let SweepResult { arch, hidden, p, learning_rate, .. } = *self;
         Setting { arch, hidden, p, learning_rate }

@@ -42,7 +42,7 @@ struct LabelledSplit<'a> {
     fits: bool,
 }
 
-/// What heads share that are trained in one pass.
+/// The configuration that heads share that are trained in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Pass {
     hidden: usize,

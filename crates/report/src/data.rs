@@ -1,11 +1,11 @@
-//! What a report is made of, and how the heads of a sweep are grouped and ordered.
+//! The contents of a report, and how the heads of a sweep are grouped and ordered.
 
 use std::cmp::Ordering;
 
 use crate::MeanSd;
 use crate::numbers::short;
 
-/// What a head was trained with, but for its seed.
+/// The configuration of a head, except for its seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// Name of the architecture.
@@ -36,7 +36,7 @@ pub struct Epoch {
 /// One trained head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
-    /// What it was trained with.
+    /// Its configuration.
     pub setting: Setting,
     /// Its seed.
     pub seed: u64,
@@ -104,7 +104,7 @@ pub struct Thumbnail {
     pub label: String,
     /// Name of the class that the head took it for.
     pub predicted: String,
-    /// What the head gave to that class, 0 to 1.
+    /// The probability that the head gave to that class, 0 to 1.
     pub probability: f64,
 }
 

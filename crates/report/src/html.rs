@@ -87,7 +87,7 @@ pub fn report_html(report: &Report) -> String {
     page.into_string()
 }
 
-/// What came of it, in one or two sentences.
+/// The outcome in one or two sentences.
 fn summary(sweep: &Sweep) -> String {
     let heads = counted(sweep.rows.len(), "head");
     let settings = counted(sweep.groups().len(), "setting");

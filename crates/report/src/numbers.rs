@@ -2,8 +2,7 @@
 
 use crate::MeanSd;
 
-/// What stands in place of the metrics of a head that has none, because its loss grew beyond all
-/// numbers.
+/// Text in place of the metrics of a head that diverged, and so has none.
 const DIVERGED: &str = "diverged";
 
 /// A fraction as percent with two decimals and no sign: one image in 10,000 shows.

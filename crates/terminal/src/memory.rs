@@ -27,7 +27,7 @@ struct Version {
     /// The controller that a hierarchy's line in `/proc/self/cgroup` and its mount must name; empty
     /// for the hierarchy that has all of them.
     controller: &'static str,
-    /// Files with a limit in bytes; other text, such as `max`, is no limit.
+    /// Files with a limit in bytes; other text, such as `max`, means that there is no limit.
     limits: &'static [&'static str],
     /// The file with the bytes in use, pages of files included.
     usage: &'static str,
@@ -55,7 +55,7 @@ const VERSIONS: [Version; 2] = [
 ];
 
 /// Bytes that the limits of a process's control groups and of all their parents leave it; `None` if
-/// there is no limit. What cannot be read or understood is no limit.
+/// there is no limit. A file that cannot be read or understood sets no limit.
 ///
 /// `cgroup` and `mountinfo` are the process's files in `/proc`, as cgroups(7) and
 /// proc_pid_mountinfo(5) describe them. The mount points are looked for under `root`.
@@ -88,7 +88,8 @@ impl Version {
         controllers.split(',').any(|controller| controller == self.controller).then_some(path)
     }
 
-    /// What a mount shows and where, if this line of `/proc/self/mountinfo` is of this version:
+    /// The group that a mount shows and its mount point, if this line of `/proc/self/mountinfo` is of
+    /// this version:
     /// `35 32 0:32 /shown /at rw shared:1 - cgroup cgroup rw,memory`.
     fn mount(&self, line: &str) -> Option<(PathBuf, PathBuf)> {
         let (mount, file_system) = line.split_once(" - ")?;
@@ -130,7 +131,7 @@ mod tests {
     const V2: &str =
         "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate";
     const V2_UNIFIED: &str = "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
-    /// What version 1 says where there is no limit.
+    /// The limit of version 1 where there is none.
     const NO_LIMIT: &str = "9223372036854771712";
 
     /// A made-up machine: lines of the two files in `/proc`, and files of groups by their path.

@@ -3,7 +3,7 @@
 /// Reads a positive integer.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// If it is not one; the message says what was expected.
 pub fn positive(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number: &usize| number > 0);
     number.ok_or_else(|| format!("expected a positive integer, got '{text}'"))
