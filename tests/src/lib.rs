@@ -78,7 +78,7 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
 /// A program's output, with its exit code and both streams as text.
 #[derive(Debug)]
 pub struct Finished {
-    /// The exit code; nothing if a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -265,7 +265,20 @@ impl Workplace {
         seed: u64,
         splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
     ) -> PathBuf {
-        let feature_shape = [3, 2, 2];
+        self.write_cache_of([3, 2, 2], class_names, seed, splits)
+    }
+
+    /// Likewise, of rows of another shape.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_cache_of<const N: usize>(
+        &self,
+        feature_shape: [usize; 3],
+        class_names: &[String],
+        seed: u64,
+        splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
+    ) -> PathBuf {
         let row_len: usize = feature_shape.iter().product();
         let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
             let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));

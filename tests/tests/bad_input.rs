@@ -408,7 +408,11 @@ fn runs_that_are_none() {
     let workplace = Workplace::new();
     let run = format!("--run={}", workplace.path("nothing").display());
     for command in ["evaluate", "predict"] {
-        assert_refused(vgg_head([command, &run]), BAD_INPUT, &["nothing is no run", "config.json"]);
+        assert_refused(
+            vgg_head([command, &run]),
+            BAD_INPUT,
+            &["nothing is not a run folder", "config.json is missing"],
+        );
     }
     let cache = workplace.extract();
     let run = path_from(workplace.train(&cache, &[]));

@@ -218,7 +218,7 @@ fn heads_on_a_full_disk_are_trained_when_there_is_room() {
     let limited = |workplace: &Workplace| {
         let cache = workplace.extract();
         let (runs, sweeps) = (workplace.path("runs"), workplace.path("sweeps"));
-        // So small a file that the pooled features are kept in memory.
+        // So small a file that the features are pooled in memory.
         assert_refused(with_file_limit(&train(workplace, &cache, &runs), 64 << 10), 1, &says);
         assert_refused(with_file_limit(&sweep(&cache, &sweeps), 64 << 10), 1, &says);
         path_from(train(workplace, &cache, &runs));
@@ -244,12 +244,12 @@ fn heads_on_a_full_disk_are_trained_when_there_is_room() {
     assert_eq!(results(&swept), results(&elsewhere));
 }
 
-/// The features lie on a full disk: their pooled view is kept in memory, and nothing is left over.
+/// The features lie on a full disk: they are pooled in memory, and nothing is left over.
 #[test]
 fn features_on_a_full_disk_are_pooled_in_memory() {
     let in_memory = |trained: &Finished| {
         assert_eq!(trained.code, Some(0), "{trained:?}");
-        assert!(trained.stderr.contains("are kept in memory instead"), "{}", trained.stderr);
+        assert!(trained.stderr.contains("are pooled in memory instead"), "{}", trained.stderr);
     };
     let limited = |workplace: &Workplace| {
         let cache = workplace.extract();
@@ -272,6 +272,6 @@ fn features_on_a_full_disk_are_pooled_in_memory() {
     assert_eq!(digests(&cache), before);
     fs::remove_file(ballast).unwrap();
     let trained = finish(workplace.train(&cache, &["--p=0.6"]));
-    assert!(!trained.stderr.contains("kept in memory"), "{}", trained.stderr);
+    assert!(!trained.stderr.contains("in memory"), "{}", trained.stderr);
     assert!(cache.join("pooled/train.npy").exists());
 }

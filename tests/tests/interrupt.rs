@@ -1,4 +1,5 @@
-//! Ctrl-C: what was done is kept, the message says how to go on, and the exit code is 130.
+//! Ctrl-C: what was done is kept, the message says what that is and what the same command does, and
+//! the exit code is 130.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]
@@ -127,11 +128,47 @@ fn an_interrupted_training_keeps_its_epochs() {
         training.signal(signal);
         let (code, said) = training.end();
         assert_eq!(code, Some(130), "{signal}: {said}");
-        assert!(said.contains("of 1000000 epochs are kept in"), "{signal}: {said}");
         let run = only_folder(&runs).unwrap();
+        let kept = format!("of 1000000 epochs is kept in {} and can be evaluated", run.display());
+        assert!(said.contains(&kept), "{signal}: {said}");
         let evaluated = finish(vgg_head(["evaluate", &format!("--run={}", run.display())]));
         assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
     }
+    // The same command starts again, as it says: the first epoch takes another time.
+    let (runs, run) = (workplace.path("INT"), only_folder(&workplace.path("INT")).unwrap());
+    let first_epoch = || {
+        let metrics = fs::read_to_string(run.join("metrics.csv")).ok()?;
+        Some(metrics.lines().nth(1)?.to_owned())
+    };
+    let before = first_epoch().unwrap();
+    assert!(before.starts_with("1,"), "{before}");
+    let out = format!("--out={}", runs.display());
+    let training = Running::start(workplace.train(&cache, &["--epochs=1000000", &out]));
+    wait_for(|| !run.join("summary.json").exists());
+    wait_for(|| first_epoch().is_some());
+    training.signal("INT");
+    let (code, said) = training.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("the same command starts again from the first epoch"), "{said}");
+    let again = first_epoch().unwrap();
+    assert!(again.starts_with("1,") && again != before, "{again}");
+}
+
+#[test]
+fn a_training_interrupted_in_its_first_epoch_keeps_nothing() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    // So wide that its initial weights are still being made when the signal comes.
+    let training = Running::start(workplace.train(&cache, &["--hidden=3000", "--batch-size=1"]));
+    let runs = workplace.path("runs");
+    wait_for(|| only_folder(&runs).is_some_and(|run| run.join("config.json").exists()));
+    training.signal("INT");
+    let (code, said) = training.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("nothing is kept") && said.contains("starts again"), "{said}");
+    let run = format!("--run={}", only_folder(&runs).unwrap().display());
+    let says = ["did not end: summary.json is missing", "command again"];
+    end_to_end::assert_refused(vgg_head(["evaluate", &run]), end_to_end::BAD_INPUT, &says);
 }
 
 #[test]
@@ -161,7 +198,10 @@ fn an_interrupted_sweep_keeps_its_heads() {
         interrupted.signal(signal);
         let (code, said) = interrupted.end();
         assert_eq!(code, Some(130), "{signal}: {said}");
-        assert!(said.contains("give the same command again"), "{signal}: {said}");
+        let folder = only_folder(&workplace.path("sweeps")).unwrap();
+        let kept = format!("2 of 4 heads are finished and kept in {}", folder.display());
+        assert!(said.contains(&kept), "{signal}: {said}");
+        assert!(said.contains("the others, each from its first epoch"), "{signal}: {said}");
     }
     let continued = finish(sweep("sweeps"));
     assert!(continued.stderr.contains(continues), "{continued:?}");

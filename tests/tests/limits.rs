@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::{process::Stdio, time::Duration};
 
 use assert_cmd::Command;
 use end_to_end::{
@@ -53,7 +55,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
 fn two_hundred_thousand_classes() {
     let workplace = Workplace::empty();
     let cache = many_classes(&workplace, 200_000);
-    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "memory=64.00 MiB"];
+    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00 MiB"];
     assert_refused(workplace.train(&cache, &["--memory=64MiB"]), USAGE, &says);
     let run = path_from(workplace.train(&cache, &["--hidden=4", "--batch-size=4"]));
     let evaluation = json_from(on_run("evaluate", &run, &["--json"]));
@@ -238,6 +240,133 @@ fn rows_that_no_batch_divides() {
             assert!((hits - hits.round()).abs() < 1e-9, "{batch}: {hits} of {rows}");
         }
         assert!(json["summary"]["last"]["train_loss"].as_f64().unwrap().is_finite(), "{batch}");
+    }
+}
+
+/// The most memory that a program ever has resident, in bytes, by the kernel's count.
+#[cfg(target_os = "linux")]
+fn peak_of(command: &Command) -> f64 {
+    let mut program = std::process::Command::new(command.get_program());
+    program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = program.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            peak = 1024.0 * line.trim().trim_end_matches(" kB").parse::<f64>().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+/// With a cache that cannot be written, what pooling makes stays within the memory allowed, and the
+/// head is the same to the last bit.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_cache_that_cannot_be_written_takes_no_more_memory() {
+    const MEBIBYTE: f64 = (1 << 20) as f64;
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    // 256 MiB for training, 64 MiB after pooling; most numbers are 0, as after a ReLU.
+    let split = |(split, rows, seed): (SplitName, usize, usize)| {
+        let labels = (0..rows as i64).map(|row| row % 2).collect();
+        let number = |i: usize| if i % 7 == seed { (i as f32).sin().abs() } else { 0.0 };
+        (split, Some(labels), (0..rows * 256 * 64).map(number).collect())
+    };
+    let splits = [(SplitName::Train, 4096, 1), (SplitName::Val, 512, 2)].map(split);
+    let cache = workplace.write_cache_of([256, 8, 8], &names, 0, splits);
+    let train = |memory: &str, out: &str| {
+        let out = format!("--out={}", workplace.path(out).display());
+        let memory = format!("--memory={memory}");
+        workplace.train(&cache, &["--hidden=16", "--epochs=2", &memory, &out])
+    };
+    let run =
+        |out: &str| fs::read_dir(workplace.path(out)).unwrap().next().unwrap().unwrap().path();
+    let peaks = |out: &str| {
+        let train = peak_of(&train("12MiB", out));
+        let run = run(out);
+        let [evaluate, predict] = ["evaluate", "predict"]
+            .map(|command| peak_of(&on_run(command, &run, &["--split=train"])));
+        [train, evaluate, predict].map(|bytes| bytes / MEBIBYTE)
+    };
+    let pooled = cache.join("pooled");
+    let with_views = peaks("views");
+    fs::remove_dir_all(&pooled).unwrap();
+    // Whoever runs the test may write everywhere; but no folder can be made where a file is.
+    fs::write(&pooled, b"").unwrap();
+    let without = peaks("none");
+    let pairs = || without.iter().zip(&with_views);
+    // Half of what all pooled rows would take.
+    assert!(pairs().all(|(without, with)| *without < with + 32.0), "{without:?} {with_views:?}");
+    // Where all rows fit, they are kept.
+    let in_memory = finish(train("1GiB", "memory"));
+    assert!(!in_memory.stderr.contains("streamed"), "{}", in_memory.stderr);
+    assert!(peak_of(&train("1GiB", "peak")) / MEBIBYTE > without[0] + 48.0);
+
+    let head = |out: &str| fs::read(run(out).join("head.safetensors")).unwrap();
+    assert!(head("views") == head("none"));
+    let metrics = |out: &str| {
+        let text = fs::read_to_string(run(out).join("metrics.csv")).unwrap();
+        text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(metrics("views"), metrics("none"));
+    fs::remove_file(&pooled).unwrap();
+    finish(train("1GiB", "views in memory"));
+    assert!(head("views in memory") == head("memory"));
+}
+
+/// `command` where the control groups' limit is `bytes`, by files in place of the kernel's; `None` where
+/// these cannot be put there.
+#[cfg(target_os = "linux")]
+fn with_group_limit(command: &Command, bytes: u64) -> Option<Command> {
+    let limited = |script: &str| {
+        let mut limited = Command::new("unshare");
+        limited.args(["--map-root-user", "--mount", "sh", "-c", script]);
+        limited
+    };
+    // A limit on the group at the top of each hierarchy, which holds for all.
+    let put = format!(
+        "set -e
+        groups=$(awk '/ - cgroup2? / {{ print $5 }}' /proc/self/mountinfo | grep ^/sys/fs/cgroup)
+        mount -t tmpfs none /sys/fs/cgroup
+        for group in $groups; do
+            mkdir -p $group
+            echo {bytes} | tee $group/memory.max > $group/memory.limit_in_bytes
+        done"
+    );
+    finish(limited(&put)).code.filter(|&code| code == 0)?;
+    let mut limited = limited(&format!("{put}\nexec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    Some(limited)
+}
+
+/// The memory that training takes unless it is told is half of what a container leaves.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_limit_of_a_control_group_is_heeded() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    let rows = 300;
+    let labels = (0..rows).map(|row| row % 2).collect();
+    let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
+    let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
+    let needed = rows as u64 * 3 * 4 + 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
+    for (limit, streamed) in [(2 * needed, false), (2 * needed - 2, true)] {
+        let out = format!("--out={}", workplace.path(&limit.to_string()).display());
+        let train = workplace.train(&cache, &["--hidden=8", &out]);
+        let Some(train) = with_group_limit(&train, limit) else {
+            eprintln!(
+                "the_limit_of_a_control_group_is_heeded: not run, since 'unshare --map-root-user \
+                 --mount' is not allowed here or there are no control groups"
+            );
+            return;
+        };
+        let trained = finish(train);
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+        assert_eq!(trained.stderr.contains("streamed"), streamed, "{limit}: {}", trained.stderr);
     }
 }
 

@@ -10,6 +10,7 @@ use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, least_time, path_from, root,
     vgg_head,
 };
+use feature_cache::SplitName;
 
 struct SweepPlace {
     workplace: Workplace,
@@ -60,6 +61,8 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     let again = finish(place.sweep(&flags));
     let time = least_time(|| drop(finish(place.sweep(&flags))));
     assert!(time.as_secs_f64() < 1.0, "{time:?}");
+    let other_threads = [&flags[..], &["--threads=1"]].concat();
+    assert_eq!(finish(place.sweep(&other_threads)).stdout, again.stdout);
     let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(json["results"].as_array().unwrap().len(), 8);
     let chosen = json["summary"]["val"]["mean"].as_f64().unwrap();
@@ -115,7 +118,11 @@ fn a_head_that_diverges_leaves_the_others_alone() {
 
     let finished = finish(place.sweep(&["--p=0.5", "--lr=1e38", "--seeds=1", "--epochs=3"]));
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("every setting diverged"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("every setting has a head that diverged"),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -157,8 +164,32 @@ fn features_beyond_the_memory_allowed_are_streamed() {
     let (whole, whole_log) = top1("--memory=1GiB", "a");
     let (streamed, streamed_log) = top1("--memory=1500KiB", "b");
     assert!(!whole_log.contains("streamed"), "{whole_log}");
-    assert!(streamed_log.contains("streamed 128 rows at a time"), "{streamed_log}");
+    let says = "the features do not fit into --memory=1.46 MiB: streamed 128 rows at a time";
+    assert!(streamed_log.contains(says), "{streamed_log}");
     assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
+}
+
+/// To the byte: what the features and the heads take together is enough.
+#[test]
+fn features_that_just_fit_are_not_streamed() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    let rows = 300;
+    let labels = (0..rows).map(|row| row % 2).collect();
+    let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
+    let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
+    // Three numbers per pooled row; weights with two moments, and a batch's logits with gradients.
+    let features = rows as u64 * 3 * 4;
+    let heads = 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
+    for (memory, streamed) in [(features + heads, false), (features + heads - 1, true)] {
+        let out = format!("--out={}", workplace.path(&memory.to_string()).display());
+        let memory = format!("--memory={memory}");
+        let trained = finish(workplace.train(&cache, &["--hidden=8", &memory, &out]));
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+        let says = "do not fit into --memory=5.73 KiB: streamed 128 rows at a time";
+        assert_eq!(trained.stderr.contains(says), streamed, "{memory}: {}", trained.stderr);
+        assert_eq!(trained.stderr.contains("streamed"), streamed, "{memory}: {}", trained.stderr);
+    }
 }
 
 #[test]
@@ -183,8 +214,8 @@ fn the_example_script_runs() {
 fn grids_that_cannot_be_trained() {
     let place = SweepPlace::new();
     let refuse = |flag: &str, says: &[&str]| assert_refused(place.sweep(&[flag]), USAGE, says);
-    refuse("--p=", &["--p", "empty list"]);
-    refuse("--p=0.5,1", &["--p", "'1'", "from 0 up to, but without, 1"]);
+    refuse("--p=", &["--p", "the list is empty"]);
+    refuse("--p=0.5,1", &["--p", "'1'", "expected 0 <= p < 1"]);
     refuse("--p=-0.1", &["--p", "'-0.1'"]);
     refuse("--p=0.5,0.2,0.50", &["--p", "0.5 is in the list twice"]);
     refuse("--seeds=0", &["--seeds", "no seeds"]);
@@ -195,7 +226,7 @@ fn grids_that_cannot_be_trained() {
     assert_refused(
         place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=2MiB"]),
         USAGE,
-        &["4 heads", "memory=2.00 MiB has room for 2", "split the grid"],
+        &["4 heads", "--memory=2.00 MiB has room for 2", "split the grid"],
     );
     let flags = ["--val-fraction=0"];
     let without_validation = path_from(place.workplace.run("digits", &flags));
@@ -205,6 +236,6 @@ fn grids_that_cannot_be_trained() {
     assert_refused(
         vgg_head(["report", "--sweep=/nowhere"]),
         BAD_INPUT,
-        &["/nowhere", "config.json"],
+        &["/nowhere is not the folder of a finished sweep", "config.json is missing"],
     );
 }

@@ -35,6 +35,6 @@ pub use manifest::{
     WeightsInputs,
 };
 pub use npy::{ArrayWriter, map_f32};
-pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest};
+pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest, release};
 pub use spec::{CacheSpec, SplitSpec};
 pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, unfinished};

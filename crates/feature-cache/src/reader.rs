@@ -289,14 +289,16 @@ impl SplitReader<'_> {
         Ok(())
     }
 
-    /// Tells the operating system that the rows before `row` are not needed for now, so that they
-    /// no longer count as this program's memory. They can be read again.
-    pub fn release_before(&self, row: usize) {
-        for part in &self.parts {
-            let row_bytes = self.row_len() * self.cache.manifest.inputs.dtype.bytes();
-            let rows = row.saturating_sub(part.first_row).min(part.rows);
-            release(&part.map, 0, part.offset + rows * row_bytes);
-        }
+    /// Tells the operating system that a row is not needed for now, so that it no longer counts as
+    /// this program's memory. It can be read again.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn release_row(&self, row: usize) {
+        let part = self.parts.partition_point(|part| part.first_row + part.rows <= row);
+        let part = &self.parts[part];
+        let row_bytes = self.row_len() * self.cache.manifest.inputs.dtype.bytes();
+        release(&part.map, part.offset + (row - part.first_row) * row_bytes, row_bytes);
     }
 
     /// Copies row `row` into `values`, `[C, H, W]` in C order.
@@ -375,10 +377,18 @@ impl SplitReader<'_> {
     }
 }
 
-fn release(map: &Mmap, start: usize, len: usize) {
+/// Tells the operating system that bytes of a read-only map of a file are not needed for now, so that
+/// they no longer count as this program's memory. They can be read again.
+pub fn release(map: &Mmap, start: usize, len: usize) {
+    // Where a page is touched, Linux maps those around it, too: all of a large folio, of up to 2 MiB.
+    const BLOCK: usize = 2 << 20;
+    let base = map.as_ptr().addr();
+    let end = ((base + start + len).next_multiple_of(BLOCK) - base).min(map.len());
+    let start = ((base + start) / BLOCK * BLOCK).max(base) - base;
     #[allow(unsafe_code)]
     // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
-    let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+    let advised =
+        unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
     // Advice: without it, the pages stay until memory is short.
     let _ = advised;
 }

@@ -19,7 +19,7 @@ const EPS: f64 = 1e-7;
 /// difference to a weight is less than its rounding by far.
 const LEAST: f32 = 7.888_609e-31;
 
-/// What is the same for all parameters in one step.
+/// Numbers that are the same for all parameters in one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Adam {
     /// Learning rate over the first moment's bias.

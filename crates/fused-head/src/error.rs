@@ -1,4 +1,4 @@
-//! What can be wrong with a trainer's configuration or with a call. Everything is checked before any
+//! The errors of a trainer's configuration and of its calls. Everything is checked before any
 //! work starts, so the kernels never see a length that does not fit.
 
 /// Why a trainer could not be made, or a call not be carried out.
@@ -38,7 +38,7 @@ pub enum Error {
         /// The fraction.
         fraction: f32,
     },
-    /// Rows are numbered in 16 bits.
+    /// Rows, and their elements within a block of inputs, are numbered in 32 bits.
     #[error("a batch of {batch_size} rows is too large, at most {limit} are possible")]
     BatchSize {
         /// The batch size configured.

@@ -8,7 +8,7 @@
 use crate::{
     layout::Layout,
     phase::{Context, Phase, run_item},
-    simd::Portable,
+    simd::{PORTABLE_FUSES, Portable},
     sparse::gather,
     workspace::RowLists,
 };
@@ -48,6 +48,15 @@ impl Isa {
             Isa::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "avx2",
+        }
+    }
+
+    /// See [`crate::numerics`]. Both numbers are raised by every change after which some head has
+    /// other bits; a test holds the bits.
+    pub(crate) fn numerics(self) -> &'static str {
+        match self {
+            Isa::Portable if !PORTABLE_FUSES => "fused1-no-fma",
+            _ => "fused1",
         }
     }
 

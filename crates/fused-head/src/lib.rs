@@ -1,9 +1,9 @@
 //! Trains many small classification heads together in one pass over their inputs, on the CPU.
 //!
 //! A head is Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm → Dropout →
-//! Dense → softmax, trained on cross-entropy by Adam, with Keras' constants. Rows of features go
-//! in, at best with many zeros, as after a ReLU: the first layer costs what the others cost. The
-//! crate's README has the algorithm, the memory layout and the measurements.
+//! Dense → softmax, trained on cross-entropy by Adam, with Keras' constants. Rows of features should
+//! be sparse, as after a ReLU: zeros are skipped, which makes the wide first layer about as cheap as
+//! the others. The crate's README has the algorithm, the memory layout and the measurements.
 //!
 //! ```
 //! use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
@@ -59,3 +59,9 @@ mod tests;
 pub use error::Error;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
 pub use trainer::{StepResult, Trainer};
+
+/// Version of the training arithmetic on this machine: with equal versions, the same rows in the same
+/// order, seed and configuration give the same head, to the last bit.
+pub fn numerics() -> &'static str {
+    isa::Isa::detect().numerics()
+}

@@ -20,7 +20,7 @@ impl HeadShape {
     }
 }
 
-/// What differs between heads that are trained together.
+/// The configuration of one of the heads that are trained together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadConfig {
     /// The fractions dropped before each of the three dense layers, in `[0, 1)`.
@@ -91,13 +91,13 @@ impl Parameters {
             .map(move |(&name, values)| (name, dimensions(shape, name), values.as_slice()))
     }
 
-    /// The values of a tensor; none if there is no such name.
+    /// The values of a tensor; `None` if there is no such name.
     pub fn tensor(&self, name: &str) -> Option<&[f32]> {
         let index = NAMES.iter().position(|&known| known == name)?;
         Some(&self.tensors[index])
     }
 
-    /// The values of a tensor, to set them; none if there is no such name.
+    /// The values of a tensor, to set them; `None` if there is no such name.
     pub fn tensor_mut(&mut self, name: &str) -> Option<&mut [f32]> {
         let index = NAMES.iter().position(|&known| known == name)?;
         Some(&mut self.tensors[index])

@@ -63,7 +63,7 @@ pub(crate) const TRAINING: [Phase; 9] = [
 pub(crate) const INFERENCE: [Phase; 4] =
     [Phase::Dense1, Phase::Norm1, Phase::Layer2, Phase::Output];
 
-/// What a phase works on.
+/// The data that a phase works on.
 pub(crate) struct Context<'a> {
     pub(crate) head: &'a Head,
     pub(crate) workspace: &'a Workspace,
@@ -72,11 +72,11 @@ pub(crate) struct Context<'a> {
     pub(crate) rows: usize,
     /// Empty if there is no loss to compute.
     pub(crate) labels: &'a [i64],
-    /// None for inference.
+    /// `None` for inference.
     pub(crate) update: Option<Update>,
 }
 
-/// What a training step needs besides.
+/// Further data of a training step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Update {
     pub(crate) adam: Adam,

@@ -16,7 +16,7 @@ pub(crate) fn split_mix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What one layer drops in one step.
+/// The elements that one layer drops in one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     key: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Dropout {
     pub(crate) scale: f32,
 }
 
-/// What one layer drops in one row of one step.
+/// The elements that one layer drops in one row of one step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RowDropout {
     pub(crate) keys: [u32; 2],
@@ -38,7 +38,7 @@ pub(crate) struct RowDropout {
 pub(crate) const MULTIPLIERS: [u32; 2] = [0x7feb_352d, 0x846c_a68b];
 
 impl Dropout {
-    /// `fraction` in `[0, 1)`; `step` counts the steps, `layer` is the dense layer behind.
+    /// `fraction` in `[0, 1)`; `step` counts the steps, `layer` is the dense layer that follows.
     pub(crate) fn new(fraction: f32, seed: u64, step: u64, layer: usize) -> Dropout {
         let key = split_mix(split_mix(seed).wrapping_add(step)).wrapping_add(layer as u64);
         // The largest f32 below 1 gives 2^32 - 256, so that the number fits.

@@ -83,14 +83,13 @@ pub(crate) trait Simd: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; LANES]);
 
-/// `a * b + c`, fused only where the target does that in hardware.
+/// Whether [`Portable`] multiplies and adds with a single rounding: only where the target does that in
+/// hardware.
+pub(crate) const PORTABLE_FUSES: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
 #[inline(always)]
 fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
-    }
+    if PORTABLE_FUSES { a.mul_add(b, c) } else { a * b + c }
 }
 
 impl Portable {

@@ -1,7 +1,7 @@
 //! The first layer, whose inputs are mostly zeros: features after a ReLU, with dropout. Each product
 //! costs what the elements that are not 0 cost, at the rate of a dense product on them.
 //!
-//! Rows become lists of their elements once a batch ([`gather`]); each head drops some of them
+//! Rows become lists of their elements once per batch ([`gather`]); each head drops some of them
 //! ([`drop_inputs`]) and sorts the rest by column ([`sort_columns`]). Forwards, a row's units are a
 //! register-held sum over its list ([`forward`]); back, an input's gradient is one over its column,
 //! which goes right into Adam ([`update`]), so that it never reaches memory.
@@ -76,7 +76,7 @@ pub(crate) unsafe fn drop_inputs<S: Simd>(
     to: &RowLists,
 ) {
     let dropout = dropout.row(row);
-    // SAFETY: lists have a vector's room behind their last element.
+    // SAFETY: lists have a vector's room after their last element.
     unsafe {
         let starts = from.starts.pointer().add(row * (layout.blocks + 1));
         let to_starts = to.starts.pointer().add(row * (layout.blocks + 1));

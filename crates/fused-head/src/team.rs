@@ -16,13 +16,13 @@ use std::{
 };
 
 /// Turns of a spin loop before the thread offers its core to others: some 2 µs. Where two threads
-/// share a core, longer turns at ten barriers a step are most of its time.
+/// share a core, longer turns at ten barriers per step are most of its time.
 const SPINS: u32 = 1 << 6;
 
 /// Turns in which a thread without a job offers its core to others, before it sleeps.
 const YIELDS: u32 = 1 << 8;
 
-/// What the threads share. Alone on its cache lines.
+/// State that the threads share. Alone on its cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Counter(AtomicUsize);

@@ -19,13 +19,13 @@ use crate::{
     workspace::{RowLists, Workspace},
 };
 
-/// Rows of a forward pass when nothing is learned, at least.
+/// Least rows per forward pass when nothing is learned.
 const EVALUATION_ROWS: usize = 64;
 
-/// Rows of a call are numbered in 32 bits, and their elements within a block, too.
+/// Rows of a call, and their elements within a block of inputs, are numbered in 32 bits.
 const BATCH_LIMIT: usize = 1 << 20;
 
-/// How a batch went for one head.
+/// Loss and hits of one head on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepResult {
     /// Cross-entropy, mean over the rows. NaN or infinite if the head has diverged.
@@ -47,7 +47,7 @@ pub struct Trainer {
     pool: Pool,
     /// The rows of a call.
     gathered: RowLists,
-    /// One a thread, or one for all if there are fewer heads.
+    /// One per thread, or one for all if there are fewer heads than threads.
     workspaces: Vec<Workspace>,
     /// Steps done.
     steps: u64,

@@ -1,4 +1,4 @@
-//! What a head's step needs beside the head: its sparse inputs and its activations. Heads share a
+//! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads share a
 //! workspace one after the other.
 
 use crate::{
@@ -44,7 +44,7 @@ pub(crate) struct Workspace {
     pub(crate) column_ends: Buffer<u32>,
     /// The two layers' units after ReLU, slab matrices.
     pub(crate) units: [Buffer; 2],
-    /// What goes into the second and the third dense layer, `[rows][hidden]`.
+    /// The inputs of the second and the third dense layer, `[rows][hidden]`.
     pub(crate) activations: [Buffer; 2],
     /// The batch's means and reciprocal standard deviations of the units, `[hidden]`.
     pub(crate) means: [Buffer; 2],

@@ -8,8 +8,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Evaluation, Grid, List, Run, Schedule, Sweep, TrainConfig, evaluate, newest_run,
-    newest_sweep, predict, submission, sweep, train, write_learning_curve, write_report,
+    Arch, Error, Evaluation, Grid, List, Resources, Run, Schedule, Sweep, TrainConfig, evaluate,
+    newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
+    write_report,
 };
 use terminal::{JsonPath, Table, print, print_path, println, say, up_to};
 
@@ -19,6 +20,9 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Where sweeps are made unless `--out` says otherwise.
 const SWEEPS: &str = "artifacts/sweeps";
+
+/// Text in place of a number that does not exist.
+const NONE: &str = "–";
 
 /// Most seeds that a number asks for.
 const MAX_SEEDS: u64 = 10_000;
@@ -67,7 +71,7 @@ enum Command {
     },
 }
 
-/// What `train` and `sweep` have in common.
+/// Flags that `train` and `sweep` have in common.
 #[derive(Debug, Args)]
 struct CommonArgs {
     /// The cache with the features [default: the newest in artifacts/features]
@@ -76,7 +80,7 @@ struct CommonArgs {
     /// Passes over the training rows
     #[arg(long, default_value = "1", value_parser = up_to(1_000_000))]
     epochs: usize,
-    /// Rows a step
+    /// Rows per step
     #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
     /// How the learning rate changes: constant, or cosine down to 0
@@ -85,8 +89,8 @@ struct CommonArgs {
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
-    /// Memory that features and heads may take, such as 4GiB; features beyond it are streamed from
-    /// the disk [default: half of what is free]
+    /// Memory that features and heads may take, such as 4GiB; features that do not fit are streamed
+    /// from the disk [default: half of what is free, the limits of control groups considered]
     #[arg(long)]
     memory: Option<ByteSize>,
     /// Print the result as JSON
@@ -102,7 +106,7 @@ struct TrainArgs {
     /// Width of the two hidden layers [default: the architecture's]
     #[arg(long, value_parser = up_to(65_536))]
     hidden: Option<usize>,
-    /// Dropout: the fraction dropped, from 0 up to, but without, 1
+    /// Dropout: the fraction dropped, 0 <= p < 1
     #[arg(long, default_value = "0.8", value_parser = dropout)]
     p: f64,
     /// Adam's learning rate
@@ -126,7 +130,7 @@ struct SweepArgs {
     /// Widths of the two hidden layers, a list [default: each architecture's]
     #[arg(long, value_parser = list(up_to(65_536)))]
     hidden: Option<List<usize>>,
-    /// Dropout fractions, a list
+    /// Dropout fractions, 0 <= p < 1, a list
     #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
     p: List<f64>,
     /// Adam's learning rates, a list
@@ -211,13 +215,14 @@ impl CommonArgs {
         Ok(Cache::open(&features)?)
     }
 
-    fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or(cores)
-    }
-
-    fn memory(&self) -> u64 {
-        self.memory.map_or_else(terminal::half_of_free_memory, |memory| memory.as_u64())
+    fn resources(&self) -> Resources {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Resources {
+            threads: self.threads.unwrap_or_else(cores),
+            memory: self
+                .memory
+                .map_or_else(terminal::half_of_free_memory, |memory| memory.as_u64()),
+        }
     }
 }
 
@@ -233,9 +238,8 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         learning_rate: args.lr,
         schedule: args.common.schedule,
         seed: args.seed,
-        threads: args.common.threads(),
     };
-    let run = train(&cache, &config, args.common.memory(), &args.out)?;
+    let run = train(&cache, &config, args.common.resources(), &args.out)?;
     write_learning_curve(&run)?;
     let summary = run.summary()?;
     if args.common.json {
@@ -253,7 +257,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         table.row(["val".to_owned(), format!("{loss:.4}"), percent(top1)]);
     }
     println!(
-        "{}, p = {}, {} epochs, {:.2} s an epoch, on {}\n",
+        "{}, p = {}, {} epochs, {:.2} s per epoch, on {}\n",
         config.arch,
         config.p,
         last.epoch,
@@ -277,9 +281,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         epochs: args.common.epochs,
         batch_size: args.common.batch_size,
         schedule: args.common.schedule,
-        threads: args.common.threads(),
     };
-    let sweep = sweep(&cache, &grid, args.common.memory(), &args.out)?;
+    let sweep = sweep(&cache, &grid, args.common.resources(), &args.out)?;
     let report = write_report(&sweep)?;
     if args.common.json {
         print_json(&serde_json::json!({
@@ -299,7 +302,7 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
             setting.learning_rate.to_string(),
             setting.p.to_string(),
             if val.mean.is_nan() { "diverged".to_owned() } else { percent(val.mean) },
-            if val.mean.is_nan() || val.seeds == 1 { "–".to_owned() } else { percent(val.sd) },
+            spread(val.sd),
             val.seeds.to_string(),
         ]);
     }
@@ -307,15 +310,11 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let summary = sweep.summary();
     let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
     match &summary.test {
-        Some(test) if test.seeds == 1 => println!(
-            "chosen by validation: {chosen}; test top-1 {} with one seed",
-            percent(test.mean)
-        ),
         Some(test) => println!(
-            "chosen by validation: {chosen}; test top-1 {} ± {} over {} seeds",
+            "chosen by validation: {chosen}; test top-1 {} ± {} over {}",
             percent(test.mean),
-            percent(test.sd),
-            test.seeds
+            spread(test.sd),
+            if test.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", test.seeds) }
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
@@ -340,7 +339,7 @@ fn print_evaluation(run: &Run, evaluation: &Evaluation) {
     header.extend(["recall".to_owned(), "precision".to_owned()]);
     let mut table = Table::new(header);
     for (label, class) in evaluation.classes.iter().enumerate() {
-        let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
+        let share = |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), percent);
         let counts = evaluation.confusion.as_ref().map_or(&[][..], |matrix| &matrix[label]);
         let mut row = vec![class.name.clone()];
         row.extend(counts.iter().map(|&count| match count {
@@ -362,6 +361,11 @@ fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
+/// A standard deviation; that of one seed or of heads of which one diverged is none.
+fn spread(sd: Option<f64>) -> String {
+    sd.filter(|sd| sd.is_finite()).map_or_else(|| NONE.to_owned(), percent)
+}
+
 /// A parser of lists whose values `parse` reads.
 fn list<T: FromStr + Display>(
     parse: impl Fn(&str) -> Result<T, String> + Clone,
@@ -372,12 +376,12 @@ fn list<T: FromStr + Display>(
 /// A number of seeds, counted from 0, or a list of them.
 fn seeds(text: &str) -> Result<List<u64>, String> {
     let seed = |text: &str| {
-        text.parse::<u64>().map_err(|_| format!("'{text}' is no whole number from 0 up"))
+        text.parse::<u64>().map_err(|_| format!("expected a whole number, 0 or more, got '{text}'"))
     };
     match List::parse(text, seed)?.0.as_slice() {
         [0] => Err("no seeds; expected how many, or a list such as 0,7,42".to_owned()),
         [count] if *count > MAX_SEEDS => {
-            Err(format!("{count} seeds are too many; {MAX_SEEDS} are the most"))
+            Err(format!("expected at most {MAX_SEEDS} seeds, got {count}"))
         }
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
@@ -386,10 +390,10 @@ fn seeds(text: &str) -> Result<List<u64>, String> {
 
 fn dropout(text: &str) -> Result<f64, String> {
     let fraction = text.parse().ok().filter(|fraction: &f64| (0.0..1.0).contains(fraction));
-    fraction.ok_or_else(|| format!("'{text}' is no fraction from 0 up to, but without, 1"))
+    fraction.ok_or_else(|| format!("expected 0 <= p < 1, got '{text}'"))
 }
 
 fn learning_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| format!("'{text}' is no number above 0, such as 0.001"))
+    rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))
 }

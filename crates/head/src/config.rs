@@ -1,4 +1,4 @@
-//! How a head is trained.
+//! How a head is trained, and with what.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Arch;
 
-/// How a head is trained.
+/// How a head is trained: with the features, all that determines it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
@@ -18,16 +18,26 @@ pub struct TrainConfig {
     pub p: f64,
     /// Passes over the training rows.
     pub epochs: usize,
-    /// Rows a step; the last, smaller batch of an epoch is a step too.
+    /// Rows per step; the last, smaller batch of an epoch is a step too.
     pub batch_size: usize,
     /// Adam's learning rate, before the schedule.
     pub learning_rate: f64,
     /// How the learning rate changes.
     pub schedule: Schedule,
-    /// Seed of the initial weights, of the order of rows and of what is dropped.
+    /// Seed of the initial weights and of what is dropped. The order of rows has no seed: it is the
+    /// same for every head.
     pub seed: u64,
+}
+
+/// The part of the machine that training may take. No bit of a head depends on the threads, and on the
+/// memory only where it is too small for the features: rows that are streamed are shuffled within
+/// windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
     /// Threads that compute.
     pub threads: usize,
+    /// Bytes that features and heads may take; features beyond it are streamed from the disk.
+    pub memory: u64,
 }
 
 /// How the learning rate changes from step to step.

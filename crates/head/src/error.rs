@@ -1,7 +1,8 @@
-//! What can stop training or the use of a trained head.
+//! The errors of training and of using a trained head.
 
 use std::path::PathBuf;
 
+use durable::Format;
 use feature_cache::SplitName;
 use terminal::{Failure, HumanBytes};
 
@@ -17,7 +18,7 @@ pub enum Error {
     /// The features are too small to be pooled.
     #[error(
         "{}: features of {height}x{width} are too small for the head's 2x2 max pool; \
-         extract again with size=32 or more",
+         extract again with --size=32 or more",
         path.display()
     )]
     TooSmallToPool {
@@ -56,12 +57,48 @@ pub enum Error {
         class: String,
     },
     /// The run is not there.
-    #[error("{} is no run: it has no {file}; train one with 'vgg-head train'", path.display())]
+    #[error(
+        "{} is not a run folder: {file} is missing; train one with 'vgg-head train'",
+        path.display()
+    )]
     NotARun {
         /// The folder.
         path: PathBuf,
         /// The missing file.
         file: &'static str,
+    },
+    /// The run was stopped before anything was kept, or killed.
+    #[error(
+        "the run {} did not end: summary.json is missing; give its 'vgg-head' command again",
+        path.display()
+    )]
+    UnfinishedRun {
+        /// The run.
+        path: PathBuf,
+    },
+    /// The sweep is not there.
+    #[error(
+        "{} is not the folder of a finished sweep: {file} is missing; make one with 'vgg-head \
+         sweep', or give its command again if it was stopped",
+        path.display()
+    )]
+    NotASweep {
+        /// The folder.
+        path: PathBuf,
+        /// The missing file.
+        file: &'static str,
+    },
+    /// A file of a run or a sweep is of another major version.
+    #[error(
+        "{} has format {found}, but this version of vgg-head reads {}.x; use the version that wrote \
+         it, or train again into another folder, --out=FOLDER",
+        path.display(), crate::run::FORMAT.major
+    )]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: Format,
     },
     /// There is no run to take the newest of.
     #[error("no run in {}; train one with 'vgg-head train'", root.display())]
@@ -71,7 +108,7 @@ pub enum Error {
     },
     /// There is nothing to choose by.
     #[error(
-        "{} has no validation split, by which a sweep chooses; extract again with val-fraction=1/6",
+        "{} has no validation split, by which a sweep chooses; extract again with --val-fraction=1/6",
         path.display()
     )]
     NoValidation {
@@ -81,8 +118,8 @@ pub enum Error {
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
         "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
-         trained in one pass, but memory={memory} has room for {fit}; allow more memory, take a \
-         smaller hidden=, or split the grid",
+         trained in one pass, but --memory={memory} has room for {fit}; allow more memory, take a \
+         smaller --hidden, or split the grid",
         memory = HumanBytes(*memory)
     )]
     TooManyHeads {
@@ -105,8 +142,8 @@ pub enum Error {
         /// The folder under which sweeps are made.
         root: PathBuf,
     },
-    /// A file of a run is not of the expected form.
-    #[error("{} is not a file of this program's; train again", path.display())]
+    /// A JSON file of a run or a sweep is not of the expected form.
+    #[error("{} is damaged or was not written by vgg-head; train again", path.display())]
     RunSyntax {
         /// The file.
         path: PathBuf,
@@ -114,7 +151,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A table of a run or a sweep is not of the expected form.
-    #[error("{} is not a file of this program's; train again", path.display())]
+    #[error("{} is damaged or was not written by vgg-head; train again", path.display())]
     TableSyntax {
         /// The file.
         path: PathBuf,
@@ -158,13 +195,13 @@ pub enum Error {
     DamagedHead {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         found: String,
     },
     /// The cache is not the one that the head was trained on.
     #[error(
         "the run {} was trained on the features {expected}, but {} holds {found}; \
-         name the right ones with features=FOLDER",
+         name the right ones with --features=FOLDER",
         run.display(), cache.display()
     )]
     OtherFeatures {
@@ -191,10 +228,10 @@ pub enum Error {
     /// libtorch failed.
     #[error("libtorch failed")]
     Torch(#[from] tch::TchError),
-    /// The loss is no number any more.
+    /// The loss grew beyond all numbers.
     #[error(
-        "the loss was no finite number any more in epoch {epoch}; take a smaller lr= (it was \
-         {learning_rate})"
+        "training diverged: the loss became NaN or infinite in epoch {epoch}; try a smaller --lr \
+         (it was {learning_rate})"
     )]
     Diverged {
         /// The epoch, counted from 1.
@@ -204,13 +241,16 @@ pub enum Error {
     },
     /// There is nothing to choose from.
     #[error(
-        "a head of every setting diverged: its loss was no finite number any more; take a smaller lr="
+        "every setting has a head that diverged: its loss became NaN or infinite; try a smaller --lr"
     )]
     EverySettingDiverged,
+    /// The user pressed Ctrl-C in the first epoch.
+    #[error("nothing is kept, since the first epoch had not ended; the same command starts again")]
+    InterruptedInFirstEpoch,
     /// The user pressed Ctrl-C.
     #[error(
-        "{epochs_done} of {epochs} epochs are kept in {}; \
-         give the same command again to train to the end",
+        "the head after {epochs_done} of {epochs} epochs is kept in {} and can be evaluated; \
+         the same command starts again from the first epoch",
         path.display()
     )]
     Interrupted {
@@ -221,13 +261,29 @@ pub enum Error {
         /// Epochs asked for.
         epochs: usize,
     },
+    /// The user pressed Ctrl-C while a sweep was trained.
+    #[error(
+        "{finished} of {heads} heads are finished and kept in {}; the same command trains the \
+         others, each from its first epoch",
+        path.display()
+    )]
+    SweepInterrupted {
+        /// The sweep.
+        path: PathBuf,
+        /// Heads trained to their end.
+        finished: usize,
+        /// Heads asked for.
+        heads: usize,
+    },
 }
 
 impl Error {
-    /// Whose fault it is.
+    /// Who is to blame, which decides the exit code.
     pub fn failure(&self) -> Failure {
         match self {
-            Error::Interrupted { .. } => Failure::Interrupted,
+            Error::InterruptedInFirstEpoch
+            | Error::Interrupted { .. }
+            | Error::SweepInterrupted { .. } => Failure::Interrupted,
             Error::TooManyHeads { .. } => Failure::Usage,
             Error::File(_)
             | Error::Csv { .. }

@@ -24,9 +24,9 @@ pub struct Evaluation {
     pub top1: f64,
     /// Class names, in the order of the matrix.
     pub class_names: Vec<String>,
-    /// `confusion[label][predicted]`: number of rows; nothing for more than 1,000 classes.
+    /// `confusion[label][predicted]`: number of rows; `None` for more than 1,000 classes.
     pub confusion: Option<Vec<Vec<usize>>>,
-    /// One entry a class.
+    /// One entry per class.
     pub classes: Vec<ClassMetrics>,
 }
 
@@ -37,9 +37,9 @@ pub struct ClassMetrics {
     pub name: String,
     /// Rows with this label.
     pub rows: usize,
-    /// Right among those predicted so; nothing if none was.
+    /// The fraction of the rows predicted so that are right; `None` if there are none.
     pub precision: Option<f64>,
-    /// Right among those labelled so; nothing if none is.
+    /// The fraction of the rows labelled so that are right; `None` if there are none.
     pub recall: Option<f64>,
 }
 

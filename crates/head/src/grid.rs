@@ -21,12 +21,10 @@ pub struct Grid {
     pub seeds: Vec<u64>,
     /// Passes over the training rows.
     pub epochs: usize,
-    /// Rows a step.
+    /// Rows per step.
     pub batch_size: usize,
     /// How the learning rate changes.
     pub schedule: Schedule,
-    /// Threads that compute.
-    pub threads: usize,
 }
 
 impl Grid {
@@ -48,7 +46,6 @@ impl Grid {
                             learning_rate,
                             schedule: self.schedule,
                             seed,
-                            threads: self.threads,
                         }));
                     }
                 }
@@ -66,10 +63,10 @@ impl<T: FromStr + fmt::Display> List<T> {
     /// Reads a list, each value by `parse`.
     ///
     /// # Errors
-    /// If it is empty, a value is not to be read, or one is there twice.
+    /// If it is empty, a value cannot be read, or one is there twice.
     pub fn parse(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<List<T>, String> {
         if text.trim().is_empty() {
-            return Err("an empty list; expected values with commas between".to_owned());
+            return Err("the list is empty; expected values with commas between them".to_owned());
         }
         let values = text.split(',').map(|value| parse(value.trim()));
         let values = values.collect::<Result<Vec<T>, String>>()?;
@@ -86,7 +83,7 @@ mod tests {
     use super::*;
 
     fn number(text: &str) -> Result<f64, String> {
-        text.parse().map_err(|_| format!("'{text}' is no number"))
+        text.parse().map_err(|_| format!("expected a number, got '{text}'"))
     }
 
     #[test]
@@ -108,7 +105,6 @@ mod tests {
             epochs: 1,
             batch_size: 64,
             schedule: Schedule::Constant,
-            threads: 1,
         };
         let configs = grid.configs();
         assert_eq!(configs.len(), 12);

@@ -1,4 +1,4 @@
-//! How well a head does on a split.
+//! Loss and accuracy of a head on a split.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Likewise.
     pub train_top1: f64,
-    /// After the epoch, without dropout; empty if there is no validation split.
+    /// After the epoch, without dropout; `None` if there is no validation split.
     pub val_loss: Option<f64>,
     /// Likewise.
     pub val_top1: Option<f64>,
@@ -31,7 +31,7 @@ pub struct EpochMetrics {
 }
 
 impl EpochMetrics {
-    /// Whether a loss of this epoch was no finite number: then none of its metrics is one.
+    /// Whether a loss of this epoch was NaN or infinite: then all of its metrics are NaN.
     pub fn has_diverged(&self) -> bool {
         self.train_loss.is_nan()
     }

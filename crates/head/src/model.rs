@@ -67,7 +67,7 @@ impl Head {
     /// Logits `[N, classes]` of pooled features `[N, inputs]`.
     ///
     /// `dropout`: the fractions dropped before each dense layer while training, and BatchNorm with
-    /// the batch's statistics; nothing for inference.
+    /// the batch's statistics; `None` for inference.
     pub(crate) fn forward(
         &self,
         features: &Tensor,
@@ -234,7 +234,7 @@ mod tests {
         let mut optimizer = optimizer(&head, 0.01);
         for step in 0..5 {
             // Of both signs, so that no hidden unit is active in every row: the gradient of such a
-            // unit's bias is 0 behind BatchNorm, and Adam makes a full step of its rounding error.
+            // unit's bias is 0 after BatchNorm, and Adam makes a full step of its rounding error.
             let numbers: Vec<f32> = (0..64 * 50)
                 .map(|i: u32| (i * 7919 + step * 101) % 1009)
                 .map(|n| n as f32 / 504.5 - 1.0)

@@ -7,11 +7,13 @@
 //! Rows that fit into the memory allowed are shuffled as a whole. Others are shuffled in two levels:
 //! blocks of consecutive rows in random order, and the rows within a window of as many blocks as fit.
 //! Disk is then read a block at a time, not a row at a time.
+//!
+//! Another order makes other heads: whoever changes it raises [`fused_head::numerics`].
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Rows that lie together and stay together when not all rows fit into memory.
+/// Consecutive rows that stay together when not all rows fit into memory.
 const BLOCK_ROWS: usize = 64;
 
 /// The order of the rows, epoch by epoch.
@@ -26,7 +28,8 @@ pub(crate) struct RowOrder {
 impl RowOrder {
     /// The order of `rows` rows of which `fitting` fit into the memory allowed.
     pub(crate) fn new(rows: usize, fitting: usize) -> RowOrder {
-        let blocks = (fitting / BLOCK_ROWS).max(2);
+        // Two windows are in memory: the one being trained on and the one being fetched.
+        let blocks = (fitting / 2 / BLOCK_ROWS).max(2);
         let window = if fitting >= rows { rows } else { blocks * BLOCK_ROWS };
         RowOrder { rows: (0..rows).collect(), window, rng: ChaCha8Rng::seed_from_u64(0) }
     }
@@ -68,7 +71,9 @@ mod tests {
 
     #[test]
     fn every_row_comes_once_an_epoch() {
-        for (rows, fitting) in [(1, 1), (1000, 1000), (1000, 300), (1000, 1), (130, 129)] {
+        for (rows, fitting) in
+            [(1, 1), (1000, 1000), (1000, 999), (1000, 300), (1000, 1), (130, 129)]
+        {
             let mut order = RowOrder::new(rows, fitting);
             let first = order.next_epoch().concat();
             let second = order.next_epoch().concat();
@@ -81,8 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_just_fit_are_shuffled_as_a_whole() {
+        assert_eq!(RowOrder::new(1000, 1000).window(), 1000);
+        // Half of what fits, in whole blocks.
+        assert_eq!(RowOrder::new(1000, 999).window(), 448);
+    }
+
+    #[test]
     fn a_window_holds_whole_blocks() {
-        let mut order = RowOrder::new(1000, 300);
+        let mut order = RowOrder::new(1000, 600);
         assert_eq!(order.window(), 256);
         let first = order.next_epoch()[0].to_vec();
         let mut blocks: Vec<usize> = first.iter().map(|row| row / BLOCK_ROWS).collect();

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! It is read through a memory map, so it may be larger than memory. Where the cache's folder
-//! cannot be written, the view is kept in memory instead.
+//! cannot be written, rows are pooled whenever they are read, or kept in memory if they fit.
 //!
 //! The view's digest is computed while it is written and checked once for each [`Stamp`] that the
 //! file comes to have: training on an unchanged view starts at once. What no stamp shows, a bit that
@@ -19,8 +19,8 @@ use std::fs;
 use std::path::Path;
 
 use durable::{Lock, Temporary};
-use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32};
-use memmap2::{Advice, Mmap, UncheckedAdvice};
+use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32, release};
+use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -30,18 +30,22 @@ use crate::stamp::Stamp;
 /// Rows pooled at a time.
 const CHUNK_ROWS: usize = 256;
 
-/// The pooled features of a split, `[rows, row_len]`, and its labels where it has some.
+/// The pooled features of a split, `[rows, row_len]`.
 #[derive(Debug)]
-pub(crate) struct PooledSplit {
+pub(crate) struct PooledSplit<'a> {
     rows: usize,
     row_len: usize,
-    storage: Storage,
+    storage: Storage<'a>,
 }
 
 #[derive(Debug)]
-enum Storage {
+enum Storage<'a> {
+    /// In the view's file.
     Mapped { map: Mmap, offset: usize },
+    /// In memory.
     Memory(Vec<f32>),
+    /// Nowhere: made of these features whenever they are read.
+    OnTheWay(&'a Cache, SplitReader<'a>),
 }
 
 /// `<split>.json`.
@@ -53,9 +57,9 @@ struct Record {
     stamp: Option<Stamp>,
 }
 
-impl PooledSplit {
+impl<'a> PooledSplit<'a> {
     /// Opens the view of a split, making it first if it is not there or not whole.
-    pub(crate) fn open(cache: &Cache, name: SplitName) -> Result<PooledSplit, Error> {
+    pub(crate) fn open(cache: &'a Cache, name: SplitName) -> Result<PooledSplit<'a>, Error> {
         let split = cache.split(name)?;
         let [_, height, width] = cache.manifest().feature_shape;
         if height < 2 || width < 2 {
@@ -72,16 +76,26 @@ impl PooledSplit {
             let Error::Cache(feature_cache::Error::File(error)) = error else { return Err(error) };
             // If it is the features that cannot be read, this says so.
             split.verify_features()?;
-            terminal::say(format!("{error}; the pooled features are kept in memory instead"));
-            let mut numbers = Vec::new();
-            for_each_chunk(cache, &split, row_len, |chunk| {
-                numbers.extend_from_slice(chunk);
-                Ok(())
-            })?;
-            return Ok(PooledSplit { rows, row_len, storage: Storage::Memory(numbers) });
+            terminal::say(format!(
+                "{error}; the {name} features are pooled in memory instead, again by every command"
+            ));
+            return Ok(PooledSplit { rows, row_len, storage: Storage::OnTheWay(cache, split) });
         }
         let (map, offset) = map_f32(&array, rows, row_len)?;
         Ok(PooledSplit { rows, row_len, storage: Storage::Mapped { map, offset } })
+    }
+
+    /// Keeps the rows in memory if they have no file and all fit into `room` bytes. Returns what they
+    /// leave of it; `None` if they do not fit.
+    pub(crate) fn fit_into(&mut self, room: u64) -> Result<Option<u64>, Error> {
+        let bytes = (self.rows * self.row_bytes()) as u64;
+        let Some(left) = room.checked_sub(bytes) else { return Ok(None) };
+        if let Storage::OnTheWay(cache, split) = &self.storage {
+            let mut numbers = vec![0.0; self.rows * self.row_len];
+            pool(cache, split, 0..self.rows, &mut numbers)?;
+            self.storage = Storage::Memory(numbers);
+        }
+        Ok(Some(left))
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -92,19 +106,39 @@ impl PooledSplit {
         self.row_len
     }
 
-    /// The numbers of a row.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.row_len * size_of::<f32>()
+    }
+
+    /// The numbers of rows, a slice each. Those that are nowhere yet are put into `buffer`.
+    ///
+    /// # Errors
+    /// If a feature is NaN or infinite.
     ///
     /// # Panics
     /// If there is no such row.
-    pub(crate) fn row(&self, row: usize) -> &[f32] {
-        match &self.storage {
-            Storage::Memory(all) => &all[row * self.row_len..][..self.row_len],
+    pub(crate) fn read<'b>(
+        &'b self,
+        rows: &[usize],
+        buffer: &'b mut Vec<f32>,
+    ) -> Result<Vec<&'b [f32]>, Error> {
+        let row_len = self.row_len;
+        Ok(match &self.storage {
             Storage::Mapped { map, offset } => {
-                let bytes = &map[offset + row * self.row_len * 4..][..self.row_len * 4];
                 // Aligned: the map begins at a page and `.npy` headers are padded to 64 bytes.
-                bytemuck::cast_slice(bytes)
+                let all: &[f32] =
+                    bytemuck::cast_slice(&map[*offset..][..self.rows * self.row_bytes()]);
+                rows.iter().map(|&row| &all[row * row_len..][..row_len]).collect()
             }
-        }
+            Storage::Memory(all) => {
+                rows.iter().map(|&row| &all[row * row_len..][..row_len]).collect()
+            }
+            Storage::OnTheWay(cache, split) => {
+                buffer.resize(rows.len() * row_len, 0.0);
+                pool(cache, split, rows.to_vec(), buffer)?;
+                buffer.chunks_exact(row_len).collect()
+            }
+        })
     }
 
     /// Tells the operating system that these rows are read soon, so that it fetches them meanwhile.
@@ -118,22 +152,17 @@ impl PooledSplit {
     /// Tells the operating system that these rows are not needed for now, so that they no longer
     /// count as this program's memory.
     pub(crate) fn read_done(&self, rows: &[usize]) {
-        self.for_each_run(rows, |map, start, len| {
-            #[allow(unsafe_code)]
-            // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
-            let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
-        });
+        self.for_each_run(rows, release);
     }
 
-    /// Calls `advise` with the place in the map of each run of consecutive rows among `rows`.
+    /// Calls `advise` with the map and the start and length in it of each run of consecutive rows among `rows`.
     fn for_each_run(&self, rows: &[usize], advise: impl Fn(&Mmap, usize, usize)) {
         let Storage::Mapped { map, offset } = &self.storage else { return };
         let mut rows = rows.to_vec();
         rows.sort_unstable();
         for run in rows.chunk_by(|a, b| a + 1 == *b) {
-            let row_bytes = self.row_len * size_of::<f32>();
-            let start = offset + run[0] * row_bytes;
-            advise(map, start, run.len() * row_bytes);
+            let start = offset + run[0] * self.row_bytes();
+            advise(map, start, run.len() * self.row_bytes());
         }
     }
 }
@@ -190,48 +219,48 @@ fn make(
     terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
     let temporary = Temporary::beside(array);
     let mut writer = ArrayWriter::create(temporary.path(), split.rows(), &[row_len], Dtype::F32)?;
-    for_each_chunk(cache, split, row_len, |chunk| Ok(writer.append(chunk)?))?;
+    let mut pooled = vec![0.0; CHUNK_ROWS.min(split.rows()) * row_len];
+    for start in (0..split.rows()).step_by(CHUNK_ROWS) {
+        let rows = start..split.rows().min(start + CHUNK_ROWS);
+        let pooled = &mut pooled[..rows.len() * row_len];
+        pool(cache, split, rows, pooled)?;
+        writer.append(pooled)?;
+    }
     let (_, digest) = writer.finish()?;
     temporary.put_in_place().map_err(file)?;
     let features_digest = split.features_digest();
     Record { features_digest, digest, stamp: Stamp::of(array) }.write(record).map_err(file)
 }
 
-/// Pools the split chunk by chunk, in row order.
-fn for_each_chunk(
+/// Pools rows of a split into `pooled`, `[rows, row_len]`. The features read on the way are given back
+/// to the operating system row by row.
+fn pool(
     cache: &Cache,
     split: &SplitReader<'_>,
-    row_len: usize,
-    mut take: impl FnMut(&[f32]) -> Result<(), Error>,
+    rows: impl IntoParallelIterator<Item = usize, Iter: IndexedParallelIterator>,
+    pooled: &mut [f32],
 ) -> Result<(), Error> {
     let shape = cache.manifest().feature_shape;
-    let mut pooled = vec![0.0; CHUNK_ROWS.min(split.rows()) * row_len];
-    for start in (0..split.rows()).step_by(CHUNK_ROWS) {
-        let rows = CHUNK_ROWS.min(split.rows() - start);
-        let chunk = &mut pooled[..rows * row_len];
-        chunk.par_chunks_mut(row_len).enumerate().try_for_each_init(
-            || vec![0.0; split.row_len()],
-            |features, (index, pooled)| {
-                let row = start + index;
-                split.read_row(row, features);
-                match features.iter().find(|value| !value.is_finite()) {
-                    Some(&value) => Err(Error::NotFinite {
-                        path: cache.folder().to_path_buf(),
-                        split: split.name(),
-                        row,
-                        value,
-                    }),
-                    None => {
-                        max_pool(features, shape, pooled);
-                        Ok(())
-                    }
+    let pooled = pooled.par_chunks_exact_mut(pooled_len(shape));
+    pooled.zip(rows).try_for_each_init(
+        || vec![0.0; split.row_len()],
+        |features, (pooled, row)| {
+            split.read_row(row, features);
+            split.release_row(row);
+            match features.iter().find(|value| !value.is_finite()) {
+                Some(&value) => Err(Error::NotFinite {
+                    path: cache.folder().to_path_buf(),
+                    split: split.name(),
+                    row,
+                    value,
+                }),
+                None => {
+                    max_pool(features, shape, pooled);
+                    Ok(())
                 }
-            },
-        )?;
-        take(chunk)?;
-        split.release_before(start + rows);
-    }
-    Ok(())
+            }
+        },
+    )
 }
 
 /// 2×2 max pool of stride 2, the last odd row and column left out, as Keras and PyTorch have it.

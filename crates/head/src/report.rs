@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use dataset::{Source, SplitConfig};
 use feature_cache::{Cache, DatasetInputs, SplitName};
 use report::{
-    Chosen, Confusion, Curve, Epoch, MeanSd, Misclassified, Report, ResultRow, Thumbnail,
+    Chosen, Confusion, Curve, Epoch, Misclassified, Report, ResultRow, Thumbnail,
     accuracy_vs_dropout_svg, encode_png, learning_curves_svg, report_html,
 };
 
-use crate::sweep::MeanAndSpread;
 use crate::{EpochMetrics, Error, Prediction, Run, Setting, Sweep, TrainConfig, evaluate, predict};
 
 /// Misclassified images shown.
 const THUMBNAILS: usize = 24;
-/// Longest side of an image shown, in pixels: twice that of its place on the page.
+/// Longest side of an image shown, in pixels: twice its size on the page, for dense screens.
 const THUMBNAIL_SIDE: usize = 192;
 
 /// Writes a finished sweep's plots and its report into its folder and returns the report's path.
@@ -27,8 +26,8 @@ pub fn write_report(sweep: &Sweep) -> Result<PathBuf, Error> {
     let cache = Cache::open(sweep.features())?;
     let drawn = drawn_sweep(sweep)?;
     let best = sweep.best_run()?;
-    let labelled = cache.manifest().splits.get(&SplitName::Test);
-    let split = match labelled {
+    let test = cache.manifest().splits.get(&SplitName::Test);
+    let split = match test {
         Some(split) if split.labels.is_some() => SplitName::Test,
         _ => SplitName::Val,
     };
@@ -92,14 +91,10 @@ fn drawn_sweep(sweep: &Sweep) -> Result<report::Sweep, Error> {
         });
     }
     let summary = sweep.summary();
-    let drawn = |spread: MeanAndSpread| {
-        let MeanAndSpread { mean, sd, seeds } = spread;
-        MeanSd { mean, sd: (seeds > 1).then_some(sd), count: seeds }
-    };
     let chosen = Chosen {
         setting: drawn_setting(summary.setting),
-        val_top1: drawn(summary.val),
-        test_top1: summary.test.map(drawn),
+        val_top1: summary.val,
+        test_top1: summary.test,
     };
     Ok(report::Sweep { rows, chosen: Some(chosen) })
 }
@@ -210,7 +205,6 @@ fn command(sweep: &Sweep) -> String {
         words.push(format!("--epochs={}", head.epochs));
         words.push(format!("--batch-size={}", head.batch_size));
         words.push(format!("--schedule={}", head.schedule));
-        words.push(format!("--threads={}", head.threads));
     }
     words.join(" ")
 }

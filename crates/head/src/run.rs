@@ -2,27 +2,37 @@
 //!
 //! ```text
 //! <id>/
-//!   config.json        everything that determines the head; the id is its digest
-//!   metrics.csv        a row an epoch
+//!   config.json        what determines the head; the id is its digest
+//!   metrics.csv        a row per epoch
 //!   head.safetensors   the head after the last epoch done
 //!   summary.json       written last
 //! ```
+//!
+//! The JSON files of runs and sweeps carry the version of their [`FORMAT`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use durable::Format;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Head;
 use crate::{EpochMetrics, Error, HeadShape, TrainConfig};
 
+/// The version of the files of runs and sweeps.
+///
+/// - 1.0: not written into the files, which are recognised by that. Configurations had `threads`,
+///   which determine nothing, and no `numerics`; summaries had a spread of 0 for a single seed.
+/// - 1.1: `format`, `numerics`; the spread of a single seed is null.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 1 };
+
 const CONFIG: &str = "config.json";
 const METRICS: &str = "metrics.csv";
 const HEAD: &str = "head.safetensors";
 const SUMMARY: &str = "summary.json";
 
-/// `config.json`: everything that determines the head.
+/// `config.json`: what determines the head, and where the features were.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// Where the features were.
@@ -30,6 +40,10 @@ pub struct RunConfig {
     pub features: PathBuf,
     /// Key of the features.
     pub features_key: String,
+    /// Version of the training arithmetic, [`fused_head::numerics`]; `None` in format 1.0, which did
+    /// not record it.
+    #[serde(default)]
+    pub numerics: Option<String>,
     /// Sizes of the head's layers.
     pub shape: HeadShape,
     /// How it is trained.
@@ -43,7 +57,7 @@ pub struct Summary {
     pub last: EpochMetrics,
     /// Whether the user stopped it before the last epoch.
     pub interrupted: bool,
-    /// Mean time an epoch took.
+    /// Mean time per epoch.
     pub seconds_an_epoch: f64,
     /// BLAKE3 digest of `head.safetensors`.
     pub head_digest: String,
@@ -57,20 +71,24 @@ pub struct Run {
 }
 
 impl RunConfig {
-    /// The name of the run's folder: the architecture and a digest of everything that determines
-    /// the head. Where the features lie does not.
+    /// The name of the run's folder: the architecture and a digest of all that determines the head.
+    /// Where the features lie does not.
     pub fn id(&self) -> String {
-        let mut anywhere = self.clone();
-        anywhere.features = PathBuf::new();
-        let json = serde_json::to_vec(&anywhere).expect("numbers and strings serialise");
-        format!("{}-{}", self.train.arch, &blake3::hash(&json).to_hex()[..12])
+        let RunConfig { features: _, features_key, numerics, shape, train } = self;
+        format!("{}-{}", train.arch, short_digest(&(features_key, numerics, shape, train)))
     }
 }
 
 impl Run {
     /// Begins a run in its folder under `root`; what an unfinished one left there is replaced.
+    ///
+    /// # Errors
+    /// If another version of this program left it, or the folder cannot be written.
     pub(crate) fn begin(root: &Path, config: RunConfig) -> Result<Run, Error> {
         let folder = root.join(config.id());
+        for file in [CONFIG, SUMMARY] {
+            refuse_other_format(&folder, file)?;
+        }
         for file in [SUMMARY, METRICS, HEAD] {
             durable::remove(&folder.join(file))?;
         }
@@ -81,7 +99,7 @@ impl Run {
     /// Opens the run in `folder`, finished or not.
     ///
     /// # Errors
-    /// If there is no run in it.
+    /// If there is no run in it, or one of another format.
     pub fn open(folder: &Path) -> Result<Run, Error> {
         let config = read_json(folder, CONFIG)?;
         Ok(Run { folder: folder.to_path_buf(), config })
@@ -92,7 +110,7 @@ impl Run {
         &self.folder
     }
 
-    /// Everything that determines the head.
+    /// The configuration.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }
@@ -108,9 +126,12 @@ impl Run {
     /// How training ended.
     ///
     /// # Errors
-    /// If it did not.
+    /// If it did not end, or the file is not of the expected form.
     pub fn summary(&self) -> Result<Summary, Error> {
-        read_json(&self.folder, SUMMARY)
+        read_json(&self.folder, SUMMARY).map_err(|error| match error {
+            Error::NotARun { path, .. } => Error::UnfinishedRun { path },
+            error => error,
+        })
     }
 
     /// Records the epochs done and the head after them.
@@ -160,18 +181,62 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
     newest.map(|(_, path)| path).ok_or_else(|| Error::NoRuns { root: root.to_path_buf() })
 }
 
+/// The first digits of a digest of what makes a run or a sweep this one and no other.
+pub(crate) fn short_digest(identity: &impl Serialize) -> String {
+    let json = serde_json::to_vec(identity).expect("numbers and strings serialise");
+    blake3::hash(&json).to_hex()[..12].to_string()
+}
+
+/// Writes a JSON file in [`FORMAT`].
 pub(crate) fn write_json(path: &Path, content: &impl Serialize) -> Result<(), Error> {
-    let mut json = serde_json::to_vec_pretty(content).expect("numbers and strings serialise");
+    #[derive(Serialize)]
+    struct Versioned<'a, T> {
+        format: Format,
+        #[serde(flatten)]
+        content: &'a T,
+    }
+    let versioned = Versioned { format: FORMAT, content };
+    let mut json = serde_json::to_vec_pretty(&versioned).expect("numbers and strings serialise");
     json.push(b'\n');
     Ok(durable::replace(path, &json)?)
 }
 
+/// Reads a JSON file of this or an earlier format; fields that only a later minor version knows are
+/// ignored.
+///
+/// # Errors
+/// If it is missing, of another major version, or not of the expected form.
 pub(crate) fn read_json<T: DeserializeOwned>(
     folder: &Path,
     file: &'static str,
 ) -> Result<T, Error> {
     let path = folder.join(file);
-    serde_json::from_slice(&read(folder, file)?).map_err(|source| Error::RunSyntax { path, source })
+    let bytes = read(folder, file)?;
+    let syntax = |source| Error::RunSyntax { path: path.clone(), source };
+    let found = format_of(&bytes).map_err(syntax)?;
+    if !found.is_readable_by(FORMAT) {
+        return Err(Error::OtherFormat { path, found });
+    }
+    serde_json::from_slice(&bytes).map_err(syntax)
+}
+
+/// The version that a JSON file says it has; 1.0 if it does not say.
+fn format_of(bytes: &[u8]) -> serde_json::Result<Format> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format: Option<Format>,
+    }
+    let versioned: Versioned = serde_json::from_slice(bytes)?;
+    Ok(versioned.format.unwrap_or(Format { major: 1, minor: 0 }))
+}
+
+/// Checks that a file that is to be replaced is not of another major version, whose program can still
+/// read it. One that is missing or damaged may be replaced.
+pub(crate) fn refuse_other_format(folder: &Path, file: &'static str) -> Result<(), Error> {
+    match read_json::<serde::de::IgnoredAny>(folder, file) {
+        Err(error @ Error::OtherFormat { .. }) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The rows of a table.
@@ -194,5 +259,43 @@ fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>, Error> {
             Err(Error::NotARun { path: folder.to_path_buf(), file })
         }
         Err(error) => Err(durable::Error::at("read", &path)(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Schedule};
+
+    #[test]
+    fn an_id_has_all_that_determines_a_head_and_nothing_else() {
+        let train = TrainConfig {
+            arch: Arch::Fastai,
+            hidden: 8,
+            p: 0.2,
+            epochs: 1,
+            batch_size: 4,
+            learning_rate: 0.001,
+            schedule: Schedule::Constant,
+            seed: 0,
+        };
+        let config = RunConfig {
+            features: PathBuf::from("here"),
+            features_key: "4f35".into(),
+            numerics: Some("fused1".into()),
+            shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
+            train: train.clone(),
+        };
+        assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());
+        let shape = HeadShape { classes: 3, ..config.shape };
+        let others = [
+            RunConfig { features_key: "d57c".into(), ..config.clone() },
+            RunConfig { numerics: Some("fused2".into()), ..config.clone() },
+            RunConfig { shape, ..config.clone() },
+            RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },
+        ];
+        for other in others {
+            assert_ne!(other.id(), config.id(), "{other:?}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! By what a file is recognised as unchanged without reading it.
+//! A cheap fingerprint of a file (size, times, inode), used to skip hashing it again when it hasn't
+//! changed.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file; nothing if it cannot be had, and the file must be read.
+    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
     #[cfg(unix)]
     pub(crate) fn of(path: &Path) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
@@ -34,7 +35,7 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a file; nothing if it cannot be had, and the file must be read.
+    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
     #[cfg(not(unix))]
     pub(crate) fn of(_: &Path) -> Option<Stamp> {
         None

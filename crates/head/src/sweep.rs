@@ -3,14 +3,14 @@
 //! ```text
 //! <id>/
 //!   config.json        the grid's heads and the features; the id is its digest
-//!   results.csv        a row a head, written as soon as it is trained
+//!   results.csv        a row per head, written as soon as it is trained
 //!   runs/<id>/         each head's run
 //!   summary.json       the chosen setting and its test accuracy; written last
 //!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
 //! ```
 //!
 //! Settings are compared by their validation accuracy, averaged over seeds. The test split is read
-//! once, for the heads of the chosen setting.
+//! only after that, for the heads of the chosen setting.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ use report::MeanSd;
 use serde::{Deserialize, Serialize};
 
 use crate::train::{Splits, train_together};
-use crate::{Arch, EpochMetrics, Error, Grid, Run, TrainConfig, evaluate};
+use crate::{Arch, EpochMetrics, Error, Grid, Resources, Run, TrainConfig, evaluate};
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
 const RUNS: &str = "runs";
 const SUMMARY: &str = "summary.json";
 
-/// What heads must share to be compared: everything but the seed.
+/// The configuration that heads must share to be compared: everything except the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// The architecture.
@@ -73,22 +73,11 @@ pub struct SweepSummary {
     /// The setting with the best mean validation accuracy; of equals, the one with the least loss.
     pub setting: Setting,
     /// Validation top-1 of its heads.
-    pub val: MeanAndSpread,
-    /// Test top-1 of its heads; nothing if the test split has no labels or there is none.
-    pub test: Option<MeanAndSpread>,
+    pub val: MeanSd,
+    /// Test top-1 of its heads; `None` without a labelled test split.
+    pub test: Option<MeanSd>,
     /// The folder of the run with the best validation accuracy among its heads.
     pub best_run: String,
-}
-
-/// Mean and sample standard deviation over seeds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct MeanAndSpread {
-    /// The mean.
-    pub mean: f64,
-    /// The standard deviation with n − 1 in the denominator; 0 for one seed.
-    pub sd: f64,
-    /// How many seeds.
-    pub seeds: usize,
 }
 
 /// A sweep that was trained to its end.
@@ -106,30 +95,35 @@ struct SweepConfig {
     #[serde(with = "terminal::json_path")]
     features: PathBuf,
     features_key: String,
+    /// See [`crate::RunConfig::numerics`].
+    #[serde(default)]
+    numerics: Option<String>,
     heads: Vec<TrainConfig>,
 }
 
 impl SweepConfig {
     fn id(&self) -> String {
-        let mut anywhere = self.clone();
-        anywhere.features = PathBuf::new();
-        let json = serde_json::to_vec(&anywhere).expect("numbers and strings serialise");
-        blake3::hash(&json).to_hex()[..12].to_string()
+        let SweepConfig { features: _, features_key, numerics, heads } = self;
+        crate::run::short_digest(&(features_key, numerics, heads))
     }
 }
 
 /// Trains the grid's heads on `cache`, those that an earlier call did not, and chooses a setting.
 ///
-/// `memory`: bytes that features and heads in training may take.
-///
 /// # Errors
 /// If the cache has no validation split or cannot be used, not one head fits into memory, a head of
 /// every setting diverges, or the user interrupts; heads done are kept, and the same call continues.
-pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Sweep, Error> {
+pub fn sweep(
+    cache: &Cache,
+    grid: &Grid,
+    resources: Resources,
+    root: &Path,
+) -> Result<Sweep, Error> {
     let features = std::path::absolute(cache.folder());
     let config = SweepConfig {
         features: features.unwrap_or_else(|_| cache.folder().to_path_buf()),
         features_key: cache.manifest().key.clone(),
+        numerics: Some(fused_head::numerics().to_owned()),
         heads: grid.configs(),
     };
     let folder = root.join(config.id());
@@ -139,12 +133,13 @@ pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Swe
     if !cache.manifest().splits.contains_key(&SplitName::Val) {
         return Err(Error::NoValidation { path: cache.folder().to_path_buf() });
     }
+    crate::run::refuse_other_format(&folder, CONFIG)?;
     crate::run::write_json(&folder.join(CONFIG), &config)?;
-    let splits = Splits::open(cache)?;
+    let mut splits = Splits::open(cache)?;
     let runs = folder.join(RUNS);
     let heads = config.heads.len();
     let mut results: Vec<SweepResult> = Vec::new();
-    train_together(&splits, &config.heads, memory, &runs, |run, epochs| {
+    let trained = train_together(&mut splits, &config.heads, resources, &runs, |run, epochs| {
         results.push(result_of(run, epochs)?);
         // In the grid's order, whatever the order of training.
         let place = |result: &SweepResult| {
@@ -152,6 +147,12 @@ pub fn sweep(cache: &Cache, grid: &Grid, memory: u64, root: &Path) -> Result<Swe
         };
         results.sort_by_key(place);
         write_results(&folder.join(RESULTS), &results)
+    });
+    trained.map_err(|error| match error {
+        Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
+            Error::SweepInterrupted { path: folder.clone(), finished: results.len(), heads }
+        }
+        error => error,
     })?;
     let summary = choose(cache, &folder, &results)?;
     crate::run::write_json(&folder.join(SUMMARY), &summary)?;
@@ -164,10 +165,20 @@ impl Sweep {
     /// # Errors
     /// If there is none in `folder`, or a file is not of the expected form.
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
-        let config = crate::run::read_json(folder, CONFIG)?;
-        let summary = crate::run::read_json(folder, SUMMARY)?;
-        let results = crate::run::read_csv(folder, RESULTS)?;
-        Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
+        let read = || -> Result<Sweep, Error> {
+            let config = crate::run::read_json(folder, CONFIG)?;
+            let mut summary: SweepSummary = crate::run::read_json(folder, SUMMARY)?;
+            for top1 in [Some(&mut summary.val), summary.test.as_mut()].into_iter().flatten() {
+                // Format 1.0 recorded a spread of 0 for a single seed.
+                top1.sd = top1.sd.filter(|_| top1.seeds > 1);
+            }
+            let results = crate::run::read_csv(folder, RESULTS)?;
+            Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
+        };
+        read().map_err(|error| match error {
+            Error::NotARun { path, file } => Error::NotASweep { path, file },
+            error => error,
+        })
     }
 
     /// The folder.
@@ -185,12 +196,12 @@ impl Sweep {
         &self.config.heads
     }
 
-    /// A row a head, in the grid's order.
+    /// A row per head, in the grid's order.
     pub fn results(&self) -> &[SweepResult] {
         &self.results
     }
 
-    /// What was chosen.
+    /// The setting that was chosen.
     pub fn summary(&self) -> &SweepSummary {
         &self.summary
     }
@@ -222,28 +233,21 @@ impl Sweep {
 
     /// The settings, best first, each with the validation top-1 of its heads: NaN, and last, where
     /// one diverged.
-    pub fn ranking(&self) -> Vec<(Setting, MeanAndSpread)> {
+    pub fn ranking(&self) -> Vec<(Setting, MeanSd)> {
         ranking(&self.results).into_iter().map(|ranked| (ranked.setting, ranked.val)).collect()
     }
 }
 
 impl SweepResult {
-    /// What it shares with the heads it is compared with, seeds aside.
+    /// Its configuration, except for the seed.
     pub fn setting(&self) -> Setting {
         let SweepResult { arch, hidden, p, learning_rate, .. } = *self;
         Setting { arch, hidden, p, learning_rate }
     }
 
-    /// Whether its loss was no finite number in its last epoch.
+    /// Whether its loss was NaN or infinite in its last epoch.
     pub fn has_diverged(&self) -> bool {
         self.train_loss.is_nan()
-    }
-}
-
-impl MeanAndSpread {
-    fn of(values: &[f64]) -> MeanAndSpread {
-        let of = MeanSd::of(values).expect("a setting has at least one head");
-        MeanAndSpread { mean: of.mean, sd: of.sd.unwrap_or(0.0), seeds: of.count }
     }
 }
 
@@ -284,8 +288,12 @@ fn write_results(path: &Path, results: &[SweepResult]) -> Result<(), Error> {
 struct Ranked<'a> {
     setting: Setting,
     heads: Vec<&'a SweepResult>,
-    val: MeanAndSpread,
+    val: MeanSd,
     val_loss: f64,
+}
+
+fn over_seeds(values: &[f64]) -> MeanSd {
+    MeanSd::of(values).expect("a setting has at least one head")
 }
 
 fn ranking(results: &[SweepResult]) -> Vec<Ranked<'_>> {
@@ -300,7 +308,7 @@ fn ranking(results: &[SweepResult]) -> Vec<Ranked<'_>> {
         .into_iter()
         .map(|(setting, heads)| {
             let of = |value: fn(&SweepResult) -> f64| {
-                MeanAndSpread::of(&heads.iter().map(|head| value(head)).collect::<Vec<_>>())
+                over_seeds(&heads.iter().map(|head| value(head)).collect::<Vec<_>>())
             };
             let (val, val_loss) = (of(|head| head.val_top1), of(|head| head.val_loss).mean);
             Ranked { setting, heads, val, val_loss }
@@ -325,7 +333,7 @@ fn best(results: &[SweepResult]) -> Result<Ranked<'_>, Error> {
     Ok(best)
 }
 
-/// Chooses by validation, then reads the test split: once, for the chosen heads.
+/// Chooses by validation, then reads the test split for the chosen heads.
 fn choose(cache: &Cache, folder: &Path, results: &[SweepResult]) -> Result<SweepSummary, Error> {
     let best = best(results)?;
     let best_head = best.heads.iter().max_by(|a, b| a.val_top1.total_cmp(&b.val_top1));
@@ -338,7 +346,7 @@ fn choose(cache: &Cache, folder: &Path, results: &[SweepResult]) -> Result<Sweep
             let run = Run::open(&folder.join(&head.run))?;
             top1.push(evaluate(&run, cache, SplitName::Test)?.top1);
         }
-        Some(MeanAndSpread::of(&top1))
+        Some(over_seeds(&top1))
     } else {
         None
     };
@@ -401,12 +409,5 @@ mod tests {
         assert_eq!(order, [0.5, 0.8]);
         assert_eq!(best(&results).unwrap().setting.p, 0.5);
         assert!(matches!(best(&results[..2]), Err(Error::EverySettingDiverged)));
-    }
-
-    #[test]
-    fn the_spread_is_the_sample_standard_deviation() {
-        let spread = MeanAndSpread::of(&[1.0, 2.0, 3.0]);
-        assert_eq!((spread.mean, spread.sd), (2.0, 1.0));
-        assert_eq!(MeanAndSpread::of(&[0.7]).sd, 0.0);
     }
 }

@@ -7,58 +7,63 @@ use std::time::{Duration, Instant};
 use feature_cache::{Cache, SplitName};
 use fused_head::{HeadConfig, Parameters, Trainer};
 use safetensors::tensor::TensorView;
-use terminal::{Progress, interrupted, say};
+use terminal::{HumanBytes, Progress, interrupted, say};
 
 use crate::metrics::Tally;
 use crate::order::RowOrder;
 use crate::pooled::PooledSplit;
 use crate::{
-    EpochMetrics, Error, HeadShape, Run, RunConfig, Schedule, SplitMetrics, Summary, TrainConfig,
+    EpochMetrics, Error, HeadShape, Resources, Run, RunConfig, Schedule, SplitMetrics, Summary,
+    TrainConfig,
 };
 
-/// Rows of a batch when nothing is learned from it.
-const EVALUATION_BATCH: usize = 1024;
+/// Rows per batch when nothing is learned from it.
+const EVALUATION_BATCH: usize = 256;
 /// Shortest time between two recordings of the epochs done: an epoch can take less than a flush of
 /// the disk.
 const RECORD_EVERY: Duration = Duration::from_secs(2);
-/// Most heads of one pass: more gain no speed, take memory, and an interruption costs the whole pass.
+/// Most heads per pass: more gain no speed, take memory, and an interruption costs the whole pass.
 const MAX_HEADS: usize = 8;
 
 /// The splits that training reads.
 #[derive(Debug)]
 pub(crate) struct Splits<'a> {
     cache: &'a Cache,
-    training: LabelledSplit,
-    validation: Option<LabelledSplit>,
+    training: LabelledSplit<'a>,
+    validation: Option<LabelledSplit<'a>>,
 }
 
 /// A split with labels, ready for batches.
 #[derive(Debug)]
-struct LabelledSplit {
-    features: PooledSplit,
+struct LabelledSplit<'a> {
+    features: PooledSplit<'a>,
     labels: Vec<i64>,
+    /// Whether all features may be in memory at once.
+    fits: bool,
 }
 
-/// What heads share that are trained in one pass.
+/// The configuration that heads share that are trained in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Pass {
     hidden: usize,
     epochs: usize,
     batch_size: usize,
-    threads: usize,
 }
 
 /// Trains a head on the training split of `cache`, validates it after each epoch, and keeps it as a
 /// run under `root`. A run that was finished before is returned as it is.
 ///
-/// `memory`: bytes that features and head may take; features beyond it are streamed from the disk.
-///
 /// # Errors
 /// If the cache cannot be used, training diverges, or the user interrupts; epochs done are kept.
-pub fn train(cache: &Cache, config: &TrainConfig, memory: u64, root: &Path) -> Result<Run, Error> {
-    let splits = Splits::open(cache)?;
+pub fn train(
+    cache: &Cache,
+    config: &TrainConfig,
+    resources: Resources,
+    root: &Path,
+) -> Result<Run, Error> {
+    let mut splits = Splits::open(cache)?;
     let mut trained = None;
-    train_together(&splits, std::slice::from_ref(config), memory, root, |run, last| {
+    train_together(&mut splits, std::slice::from_ref(config), resources, root, |run, last| {
         if last.has_diverged() {
             return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
         }
@@ -91,6 +96,7 @@ impl<'a> Splits<'a> {
         RunConfig {
             features: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
             features_key: self.cache.manifest().key.clone(),
+            numerics: Some(fused_head::numerics().to_owned()),
             shape: HeadShape {
                 inputs: self.training.features.row_len(),
                 hidden: config.hidden,
@@ -98,6 +104,15 @@ impl<'a> Splits<'a> {
             },
             train: config.clone(),
         }
+    }
+
+    /// Decides which splits are in memory as a whole, where heads leave `room` bytes for them.
+    fn fit_into(&mut self, room: u64) -> Result<(), Error> {
+        let left = self.training.fit_into(room)?;
+        if let Some(validation) = &mut self.validation {
+            validation.fit_into(left)?;
+        }
+        Ok(())
     }
 }
 
@@ -107,11 +122,11 @@ impl<'a> Splits<'a> {
 /// epoch is the one in which it [diverged](EpochMetrics::has_diverged).
 ///
 /// # Errors
-/// As [`train`], divergence aside, and if the heads of a pass do not fit into `memory`.
+/// As [`train`], divergence aside, and if the heads of a pass do not fit into memory.
 pub(crate) fn train_together(
-    splits: &Splits<'_>,
+    splits: &mut Splits<'_>,
     configs: &[TrainConfig],
-    memory: u64,
+    resources: Resources,
     root: &Path,
     mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -128,8 +143,8 @@ pub(crate) fn train_together(
             finished(&run, &summary.last)?;
             continue;
         }
-        let TrainConfig { hidden, epochs, batch_size, threads, .. } = *config;
-        let pass = Pass { hidden, epochs, batch_size, threads };
+        let TrainConfig { hidden, epochs, batch_size, .. } = *config;
+        let pass = Pass { hidden, epochs, batch_size };
         passes.entry(pass).or_default().push(run_config);
         waiting += 1;
         rows_x_heads += splits.training.labels.len() * epochs;
@@ -144,14 +159,21 @@ pub(crate) fn train_together(
             configs.len()
         ));
     }
-    let mut meter = Meter::new(rows_x_heads, best);
-    for (pass, run_configs) in passes {
+    let mut passes_in_order = Vec::new();
+    for (pass, run_configs) in &passes {
         for run_configs in run_configs.chunks(MAX_HEADS) {
-            let runs = run_configs.iter().map(|config| Run::begin(root, config.clone()));
-            let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
-            for (run, last) in run_pass(splits, pass, &runs, memory, &mut meter)? {
-                finished(run, &last)?;
-            }
+            let room = room_beside(run_configs[0].shape, *pass, run_configs.len(), resources)?;
+            passes_in_order.push((*pass, run_configs, room));
+        }
+    }
+    let least_room = passes_in_order.iter().map(|(_, _, room)| *room).min();
+    splits.fit_into(least_room.expect("a head waits, so there is a pass"))?;
+    let mut meter = Meter::new(rows_x_heads, best);
+    for (pass, run_configs, room) in passes_in_order {
+        let runs = run_configs.iter().map(|config| Run::begin(root, config.clone()));
+        let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+        for (run, last) in run_pass(splits, pass, &runs, resources, room, &mut meter)? {
+            finished(run, &last)?;
         }
     }
     meter.finish();
@@ -175,7 +197,7 @@ impl Meter {
         Meter { progress, total, ended: 0, best, note: String::new() }
     }
 
-    /// Reports that so many rows of each of a pass's heads are done.
+    /// Reports that `rows` rows of each of a pass's heads are done.
     fn update(&mut self, rows: usize, epoch: usize, pass: Pass, heads: usize) {
         self.note = format!("epoch {epoch}/{}", pass.epochs);
         if heads > 1 {
@@ -187,7 +209,7 @@ impl Meter {
         self.progress.update((self.ended + rows * heads) as u64, &self.note);
     }
 
-    /// Reports that a pass of so many rows × heads has ended.
+    /// Reports that a pass over `rows` rows per epoch has ended.
     fn end_pass(&mut self, rows: usize, pass: Pass, heads: usize) {
         self.update(rows * pass.epochs, pass.epochs, pass, heads);
         self.ended += rows * pass.epochs * heads;
@@ -208,25 +230,29 @@ struct HeadInTraining<'r> {
     file: Vec<u8>,
 }
 
-/// Trains the heads of a pass to their last epoch.
+/// Trains the heads of a pass, which leave `room` bytes for features, to their last epoch.
 fn run_pass<'r>(
     splits: &Splits<'_>,
     pass: Pass,
     runs: &'r [Run],
-    memory: u64,
+    resources: Resources,
+    room: u64,
     meter: &mut Meter,
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let training = &splits.training;
-    let shape = runs[0].config().shape;
-    let heads_bytes = check_memory(shape, pass, runs.len(), memory)?;
-    let mut trainer = new_trainer(shape, runs, pass)?;
+    let mut trainer = new_trainer(runs, pass, resources.threads)?;
     let rows = training.labels.len();
-    let fitting = (memory - heads_bytes) / (training.features.row_len() * size_of::<f32>()) as u64;
-    let mut order = RowOrder::new(rows, usize::try_from(fitting).unwrap_or(usize::MAX) / 2);
+    let fitting = room / training.features.row_bytes() as u64;
+    let mut order = RowOrder::new(rows, usize::try_from(fitting).unwrap_or(usize::MAX));
     let streaming = order.window() < rows;
     if streaming {
-        say(format!("the features exceed memory=: streamed {} rows at a time", order.window()));
+        say(format!(
+            "the features do not fit into --memory={}: streamed {} rows at a time",
+            HumanBytes(resources.memory),
+            order.window()
+        ));
     }
+    let mut buffer = Vec::new();
     let steps_an_epoch = rows.div_ceil(pass.batch_size);
     let mut heads: Vec<HeadInTraining<'_>> = runs.iter().map(HeadInTraining::new).collect();
     let mut recorded = Instant::now();
@@ -246,7 +272,7 @@ fn run_pass<'r>(
                 for (rate, head) in rates.iter_mut().zip(&heads) {
                     *rate = head.learning_rate(step, steps_an_epoch * pass.epochs);
                 }
-                let (features, labels) = training.batch(batch);
+                let (features, labels) = training.batch(batch, &mut buffer)?;
                 let results = trainer.step(&features, &labels, &rates)?;
                 for (head, result) in heads.iter_mut().zip(results) {
                     head.tally.add(f64::from(result.loss), result.hits as usize, batch.len());
@@ -298,8 +324,8 @@ fn run_pass<'r>(
     Ok(ended)
 }
 
-fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Error> {
-    let shape = shape.into();
+fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Error> {
+    let shape = runs[0].config().shape.into();
     let configs: Vec<HeadConfig> = runs
         .iter()
         .map(|run| {
@@ -309,12 +335,17 @@ fn new_trainer(shape: HeadShape, runs: &[Run], pass: Pass) -> Result<Trainer, Er
         .collect();
     let initial: Vec<Parameters> =
         configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
-    Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, pass.threads)?)
+    Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
 }
 
-/// Bytes that the heads take in training: each number with Adam's two moments, and the logits of a
-/// batch, which count where there are many classes, with their gradients.
-fn check_memory(shape: HeadShape, pass: Pass, heads: usize, memory: u64) -> Result<u64, Error> {
+/// Bytes that the heads of a pass leave for features. They take each number with Adam's two moments,
+/// and the logits of a batch, which count where there are many classes, with their gradients.
+fn room_beside(
+    shape: HeadShape,
+    pass: Pass,
+    heads: usize,
+    Resources { memory, .. }: Resources,
+) -> Result<u64, Error> {
     let HeadShape { inputs, hidden, classes } = shape;
     let numbers = hidden * (inputs + hidden + classes);
     let one = (3 * numbers * size_of::<f32>()) as u64;
@@ -324,7 +355,7 @@ fn check_memory(shape: HeadShape, pass: Pass, heads: usize, memory: u64) -> Resu
         let fit = (memory.saturating_sub(logits) / one) as usize;
         return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
     }
-    Ok(needed)
+    Ok(memory - needed)
 }
 
 /// Those that have not diverged.
@@ -336,13 +367,12 @@ fn in_training<'h, 'r>(
 
 /// Keeps the epochs done, and returns the error that says so.
 fn interrupt(heads: &[HeadInTraining<'_>], epochs: usize) -> Result<Error, Error> {
-    let done = in_training(heads).next().map_or(0, |head| head.epochs.len());
-    if done > 0 {
-        in_training(heads).try_for_each(|head| head.finish(true))?;
-    }
-    let run = heads[0].run.folder();
-    let path = if heads.len() == 1 { run } else { run.parent().unwrap_or(run) };
-    Ok(Error::Interrupted { path: path.to_path_buf(), epochs_done: done, epochs })
+    let Some(first) = in_training(heads).next().filter(|head| !head.epochs.is_empty()) else {
+        return Ok(Error::InterruptedInFirstEpoch);
+    };
+    in_training(heads).try_for_each(|head| head.finish(true))?;
+    let path = first.run.folder().to_path_buf();
+    Ok(Error::Interrupted { path, epochs_done: first.epochs.len(), epochs })
 }
 
 impl<'r> HeadInTraining<'r> {
@@ -402,28 +432,43 @@ impl<'r> HeadInTraining<'r> {
     }
 }
 
-impl LabelledSplit {
-    fn open(cache: &Cache, split: SplitName) -> Result<LabelledSplit, Error> {
+impl<'a> LabelledSplit<'a> {
+    fn open(cache: &'a Cache, split: SplitName) -> Result<LabelledSplit<'a>, Error> {
         let labels = cache.split(split)?.labels_required()?;
         let features = PooledSplit::open(cache, split)?;
-        Ok(LabelledSplit { features, labels })
+        Ok(LabelledSplit { features, labels, fits: false })
     }
 
-    /// Features, a row each, and labels of these rows.
-    fn batch(&self, rows: &[usize]) -> (Vec<&[f32]>, Vec<i64>) {
-        let features = rows.iter().map(|&row| self.features.row(row)).collect();
-        (features, rows.iter().map(|&row| self.labels[row]).collect())
+    /// Decides whether all features are in memory, and returns what they leave of `room`.
+    fn fit_into(&mut self, room: u64) -> Result<u64, Error> {
+        let left = self.features.fit_into(room)?;
+        self.fits = left.is_some();
+        Ok(left.unwrap_or(0))
+    }
+
+    /// Features, a row each, and labels of these rows; `buffer` as in [`PooledSplit::read`].
+    fn batch<'b>(
+        &'b self,
+        rows: &[usize],
+        buffer: &'b mut Vec<f32>,
+    ) -> Result<(Vec<&'b [f32]>, Vec<i64>), Error> {
+        let features = self.features.read(rows, buffer)?;
+        Ok((features, rows.iter().map(|&row| self.labels[row]).collect()))
     }
 
     /// Loss and accuracy of each head.
     fn evaluate(&self, trainer: &mut Trainer) -> Result<Vec<SplitMetrics>, Error> {
         let mut tallies = vec![Tally::default(); trainer.heads()];
         let all: Vec<usize> = (0..self.labels.len()).collect();
+        let mut buffer = Vec::new();
         for rows in all.chunks(EVALUATION_BATCH) {
-            let (features, labels) = self.batch(rows);
+            let (features, labels) = self.batch(rows, &mut buffer)?;
             let results = trainer.evaluate(&features, &labels)?;
             for (tally, result) in tallies.iter_mut().zip(results) {
                 tally.add(f64::from(result.loss), result.hits as usize, rows.len());
+            }
+            if !self.fits {
+                self.features.read_done(rows);
             }
         }
         Ok(tallies.iter().map(Tally::metrics).collect())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{Digits, Workplace};
 use feature_cache::{Cache, SplitName};
-use head::{Arch, Schedule, TrainConfig, evaluate, train};
+use head::{Arch, Resources, Schedule, TrainConfig, evaluate, train};
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const EPOCHS: usize = 10;
@@ -63,10 +63,9 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
         learning_rate: 0.001,
         schedule: Schedule::Cosine,
         seed,
-        threads: 1,
     };
     let cache = Cache::open(cache).unwrap();
-    let run = train(&cache, &config, 1 << 30, runs).unwrap();
+    let run = train(&cache, &config, Resources { threads: 1, memory: 1 << 30 }, runs).unwrap();
     evaluate(&run, &cache, SplitName::Test).unwrap();
     fs::remove_dir_all(run.folder()).unwrap();
 }
@@ -74,8 +73,8 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
 #[test]
 fn training_again_and_again_does_not_take_more_and_more_memory() {
     let seconds: f64 = std::env::var("SOAK").map_or(5.0, |seconds| seconds.parse().unwrap());
-    // In seconds the allocator has not met every order of sizes yet; one head left behind by
-    // each training would be far more.
+    // In seconds the allocator has not met every order of sizes yet; one head that each
+    // training leaked would be far more.
     let tolerance = if seconds < 600.0 { 0.1 } else { 0.01 };
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 100));

@@ -175,7 +175,7 @@ fn entries(lines: &[Line], beside: bool, tested: bool) -> Vec<(Sample, String)> 
     if lines.len() > coloured {
         entries.push((Sample::Others, counted(lines.len() - coloured, "other line")));
     }
-    if lines.iter().any(|line| line.points.iter().any(|point| point.top1.count > 1)) {
+    if lines.iter().any(|line| line.points.iter().any(|point| point.top1.seeds > 1)) {
         entries.push((Sample::Band, "mean ± standard deviation".into()));
         entries.push((Sample::Seed, "one seed".into()));
     }
@@ -203,7 +203,7 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
                     }
                 }
                 @for (point, (seed, top1)) in line.points.iter().flat_map(|point| {
-                    point.seeds.iter().filter(|_| point.top1.count > 1).map(move |seed| (point, seed))
+                    point.seeds.iter().filter(|_| point.top1.seeds > 1).map(move |seed| (point, seed))
                 }) {
                     @let (x, y) = at(point.p, *top1);
                     circle.seed cx=(Px(x)) cy=(Px(y)) r="2.5" {
@@ -216,7 +216,7 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
                 @for point in &line.points {
                     @let (x, y) = at(point.p, point.top1.mean);
                     g {
-                        title { (line.name) ", p " (short(point.p)) ": " (percent_with_spread(&point.top1)) " % (" (counted(point.top1.count, "seed")) ")" }
+                        title { (line.name) ", p " (short(point.p)) ": " (percent_with_spread(&point.top1)) " % (" (counted(point.top1.seeds, "seed")) ")" }
                         (mark(rank, x, y))
                     }
                 }
@@ -241,7 +241,7 @@ fn tested(
     let centre = x.min(form.width() - half - 4.0).max(half + 4.0);
     html! {
         g.test {
-            title { (text) " (" (counted(top1.count, "seed")) ")" }
+            title { (text) " (" (counted(top1.seeds, "seed")) ")" }
             line.guide x1=(Px(x)) x2=(Px(x)) y1=(Px(panel.top - 10.0)) y2=(Px(y)) {}
             @if top1.sd.is_some() {
                 line x1=(Px(x)) x2=(Px(x)) y1=(Px(low)) y2=(Px(high)) {}

@@ -9,10 +9,10 @@ use crate::plot::{Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, path};
 use crate::scale::{Scale, extent};
 use crate::{Epoch, MeanSd, Sweep, plot};
 
-/// What is one line in each panel: a setting's heads, or a single head.
+/// A line in each panel: the heads of a setting, or a single head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// What it is called in the key.
+    /// Its name in the key.
     pub label: String,
     /// The epochs of each seed, in order.
     pub seeds: Vec<Vec<Epoch>>,
@@ -173,7 +173,7 @@ fn panel(curves: &[&Curve], quantity: &Quantity, panel: Panel) -> Markup {
     }
 }
 
-/// What is drawn of a curve in one panel: (epoch, metric) of each point.
+/// The points of a curve in one panel: (epoch, metric) of each.
 struct Lines {
     train: Vec<(f64, f64)>,
     val: Vec<(f64, f64)>,

@@ -1,11 +1,11 @@
-//! What a report is made of, and how the heads of a sweep are grouped and ordered.
+//! The contents of a report, and how the heads of a sweep are grouped and ordered.
 
 use std::cmp::Ordering;
 
 use crate::MeanSd;
 use crate::numbers::short;
 
-/// What a head was trained with, but for its seed.
+/// The configuration of a head, except for its seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// Name of the architecture.
@@ -27,7 +27,7 @@ pub struct Epoch {
     pub train_loss: f64,
     /// Fraction of training rows that were right, likewise.
     pub train_top1: f64,
-    /// Mean cross-entropy in nats after the epoch; nothing without a validation split.
+    /// Mean cross-entropy in nats after the epoch; `None` without a validation split.
     pub val_loss: Option<f64>,
     /// Fraction of validation rows that were right, likewise.
     pub val_top1: Option<f64>,
@@ -36,11 +36,11 @@ pub struct Epoch {
 /// One trained head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
-    /// What it was trained with.
+    /// Its configuration.
     pub setting: Setting,
     /// Its seed.
     pub seed: u64,
-    /// A row an epoch, in order. The last one's metrics are the head's.
+    /// In order. The last one's metrics are the head's.
     pub epochs: Vec<Epoch>,
     /// Name or path of its run.
     pub run: String,
@@ -57,7 +57,7 @@ impl ResultRow {
 pub struct Sweep {
     /// In any order.
     pub rows: Vec<ResultRow>,
-    /// Nothing if nothing was chosen, for example without a validation split.
+    /// `None` if nothing was chosen, for example without a validation split.
     pub chosen: Option<Chosen>,
 }
 
@@ -68,7 +68,7 @@ pub struct Chosen {
     pub setting: Setting,
     /// Validation top-1 (fraction) over seeds: what it was chosen by.
     pub val_top1: MeanSd,
-    /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; nothing
+    /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; `None`
     /// without a labelled test split.
     pub test_top1: Option<MeanSd>,
 }
@@ -104,7 +104,7 @@ pub struct Thumbnail {
     pub label: String,
     /// Name of the class that the head took it for.
     pub predicted: String,
-    /// What the head gave to that class, 0 to 1.
+    /// The probability that the head gave to that class, 0 to 1.
     pub probability: f64,
 }
 

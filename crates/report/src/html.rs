@@ -87,7 +87,7 @@ pub fn report_html(report: &Report) -> String {
     page.into_string()
 }
 
-/// What came of it, in one or two sentences.
+/// The outcome in one or two sentences.
 fn summary(sweep: &Sweep) -> String {
     let heads = counted(sweep.rows.len(), "head");
     let settings = counted(sweep.groups().len(), "setting");
@@ -95,7 +95,7 @@ fn summary(sweep: &Sweep) -> String {
         return format!("{heads} of {settings}; no setting was chosen.");
     };
     let name = Naming::of(sweep).full(&chosen.setting);
-    let seeds = counted(chosen.val_top1.count, "seed");
+    let seeds = counted(chosen.val_top1.seeds, "seed");
     let validation = percent_with_spread(&chosen.val_top1);
     let test = match &chosen.test_top1 {
         Some(top1) => format!(

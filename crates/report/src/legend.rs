@@ -7,7 +7,7 @@ use crate::plot::{Px, diamond, mark};
 const LINE_HEIGHT: f64 = 21.0;
 const GAP: f64 = 18.0;
 
-/// What stands before an entry of the key.
+/// The mark before an entry of the key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sample {
     /// The line of this rank, with its mark.

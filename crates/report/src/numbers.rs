@@ -2,8 +2,7 @@
 
 use crate::MeanSd;
 
-/// What stands in place of the metrics of a head that has none, because its loss grew beyond all
-/// numbers.
+/// Text in place of the metrics of a head that diverged, and so has none.
 const DIVERGED: &str = "diverged";
 
 /// A fraction as percent with two decimals and no sign: one image in 10,000 shows.
@@ -60,10 +59,10 @@ mod tests {
         assert_eq!(short(100.0), "100");
         assert_eq!(percent(0.98125), "98.12");
         assert_eq!((percent(f64::NAN), loss(f64::NAN)), ("diverged".into(), "diverged".into()));
-        let spread = MeanSd { mean: 0.5, sd: Some(0.001), count: 3 };
+        let spread = MeanSd { mean: 0.5, sd: Some(0.001), seeds: 3 };
         assert_eq!(percent_with_spread(&spread), "50.00 ± 0.10");
         assert_eq!(loss_with_spread(&spread), "0.5000 ± 0.0010");
-        let diverged = MeanSd { mean: f64::NAN, sd: Some(f64::NAN), count: 3 };
+        let diverged = MeanSd { mean: f64::NAN, sd: Some(f64::NAN), seeds: 3 };
         assert_eq!(loss_with_spread(&diverged), "diverged");
         assert_eq!((counted(1, "seed"), counted(2, "seed")), ("1 seed".into(), "2 seeds".into()));
     }

@@ -1,4 +1,4 @@
-//! What both plots are drawn with: a canvas, axes, lines and marks, as SVG.
+//! The elements of both plots: a canvas, axes, lines and marks, as SVG.
 //!
 //! Written by hand rather than with plotters, whose SVG backend (0.3) puts every colour as a fixed
 //! hex value on every element, at whole pixels, without groups, classes or titles: its drawings
@@ -23,7 +23,7 @@ pub(crate) fn class(rank: usize) -> &'static str {
     ["s0", "s1", "s2", "s3", "s4"].get(rank).copied().unwrap_or("other")
 }
 
-/// What the plot is drawn for: its text keeps its size on a phone only if the drawing is another.
+/// The screen that a plot is drawn for: its text keeps its size on a phone only if the drawing is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A page or a screen.

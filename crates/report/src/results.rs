@@ -1,4 +1,4 @@
-//! The tables of results: a row a setting, and a row a head.
+//! The tables of results: a row per setting, and a row per head.
 
 use maud::{Markup, html};
 
@@ -22,7 +22,7 @@ struct Column {
 
 struct Cell {
     text: String,
-    /// What it is sorted by; nothing is last either way.
+    /// The number it is sorted by; cells with `None` are last either way.
     key: Option<f64>,
 }
 
@@ -45,7 +45,7 @@ const REST: [Column; 2] = [column("Hidden", Kind::Number), column("Learning rate
 /// Where the table's order comes from.
 const SORTED_BY: &str = METRICS[0].title;
 
-/// A row a setting, means over its seeds with standard deviations, best first.
+/// A row per setting, means over its seeds with standard deviations, best first.
 pub(crate) fn settings(sweep: &Sweep) -> Markup {
     let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEEDS]);
     let row = |group: &Group| {
@@ -69,7 +69,7 @@ pub(crate) fn settings(sweep: &Sweep) -> Markup {
     table(&caption, &columns.collect::<Vec<_>>(), &rows)
 }
 
-/// A row a head, best first.
+/// A row per head, best first.
 pub(crate) fn heads(sweep: &Sweep) -> Markup {
     const SEED: Column = column("Seed", Kind::Number);
     const EPOCHS: Column = column("Epochs", Kind::Number);

@@ -137,8 +137,8 @@ fn sample() -> Report {
     rows[9].setting.learning_rate = 10.0;
     let chosen = Chosen {
         setting: rows[4].setting.clone(),
-        val_top1: MeanSd { mean: 0.99, sd: Some(0.0014), count: 2 },
-        test_top1: Some(MeanSd { mean: 0.987, sd: Some(0.002), count: 2 }),
+        val_top1: MeanSd { mean: 0.99, sd: Some(0.0014), seeds: 2 },
+        test_top1: Some(MeanSd { mean: 0.987, sd: Some(0.002), seeds: 2 }),
     };
     let thumbnail = |png: Vec<u8>| Thumbnail {
         png,

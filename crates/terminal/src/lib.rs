@@ -1,8 +1,9 @@
-//! What both programs share in how they speak to a person.
+//! How both programs speak to a person: exit codes, progress, interruption, tables and flag values.
 //!
-//! Results go to standard output; everything in here goes to standard error. The invariant: an
-//! error says its whole chain of causes in one message, the exit code tells scripts whose fault it
-//! was, and nothing that came out of a file reaches a terminal as a control character.
+//! Results go to standard output ([`print!`], [`println!`], [`print_path`]); progress, log lines and
+//! errors go to standard error. The invariants: an error says its whole chain of causes in one
+//! message, the exit code tells scripts whose fault it was, and nothing that came out of a file
+//! reaches a terminal as a control character.
 
 mod exit;
 mod interrupt;

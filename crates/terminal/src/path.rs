@@ -1,4 +1,4 @@
-//! Paths as programs print and record them, those included that are no text.
+//! Paths as programs print and record them, including those that are not UTF-8.
 
 use std::io::IsTerminal;
 use std::path::Path;

@@ -115,7 +115,7 @@ fn read_all(folder: &Path) -> bool {
         for row in 0..split.rows() {
             split.read_row(row, &mut vec![0.0; split.row_len()]);
         }
-        split.release_before(split.rows());
+        (0..split.rows()).for_each(|row| split.release_row(row));
     }
     whole
 }

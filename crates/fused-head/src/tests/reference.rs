@@ -119,7 +119,7 @@ impl Reference {
             let scale: f64 = grad.iter().zip(normal).map(|(g, x)| g[unit] * x[unit]).sum();
             let factor = self.tensor(&format!("bn{layer}.weight"))[unit] * inverses[unit];
             let terms: f64 = grad.iter().map(|row| row[unit].abs()).sum();
-            // Roundings of the layer behind come through its weights, which are less than 1.
+            // Roundings of the layer before come through its weights, which are less than 1.
             let behind = if layer == 1 { self.sizes[1] } else { 0.0 };
             let size = factor.abs() * (terms + behind);
             self.sizes[layer - 1] = self.sizes[layer - 1].max(size);

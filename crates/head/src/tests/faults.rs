@@ -8,7 +8,7 @@ use durable::faults::{Fault, inject};
 
 use end_to_end::files_in;
 
-use super::{Fixture, MEMORY, config};
+use super::{Fixture, RESOURCES, config};
 use crate::{Arch, Error, Grid, Run, Schedule, sweep, train};
 
 /// Asserts that a failure is the file system's, that it names a file under `root`, and how much room
@@ -58,10 +58,11 @@ fn head_of(run: &Path) -> Vec<u8> {
 #[test]
 fn whatever_fails_a_run_is_whole_or_trained_again() {
     let fixture = Fixture::new();
-    let reference = train(&fixture.cache, &config(), MEMORY, &fixture.path("reference")).unwrap();
+    let reference =
+        train(&fixture.cache, &config(), RESOURCES, &fixture.path("reference")).unwrap();
     let reference = head_of(reference.folder());
     let root = fixture.path("runs");
-    let train = || train(&fixture.cache, &config(), MEMORY, &root);
+    let train = || train(&fixture.cache, &config(), RESOURCES, &root);
     for fault in Fault::ALL {
         let mut refused = 0;
         for index in 0.. {
@@ -87,7 +88,7 @@ fn whatever_fails_a_run_is_whole_or_trained_again() {
             }
         }
         // A full disk lets nobody train, a device's one error only while the run is written: the
-        // pooled features are kept in memory instead.
+        // pooled features are made in memory instead.
         assert!(fault.is_harmless() || refused > 20, "{fault:?}: {refused} refused");
     }
 }
@@ -104,9 +105,8 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
         epochs: 1,
         batch_size: 4,
         schedule: Schedule::Constant,
-        threads: 1,
     };
-    let sweep = |root: &PathBuf| sweep(&fixture.cache, &grid, MEMORY, root);
+    let sweep = |root: &PathBuf| sweep(&fixture.cache, &grid, RESOURCES, root);
     let results = |folder: &Path| fs::read_to_string(folder.join("results.csv")).unwrap();
     let reference = sweep(&fixture.path("reference")).unwrap();
     let head = head_of(reference.best_run().unwrap().folder());

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Inputs, SplitName, SplitSpec, Started};
 use tempfile::TempDir;
 
-use crate::{Arch, Schedule, TrainConfig};
+use crate::{Arch, Resources, Schedule, TrainConfig};
 
-/// Bytes that training may take: plenty.
-const MEMORY: u64 = 1 << 30;
+/// One thread, and plenty of memory.
+const RESOURCES: Resources = Resources { threads: 1, memory: 1 << 30 };
 
 /// A folder of its own with a small cache: 12 rows for training, 6 for validation, 4 for test, of
 /// two classes.
@@ -72,6 +72,5 @@ fn config() -> TrainConfig {
         learning_rate: 0.001,
         schedule: Schedule::Constant,
         seed: 0,
-        threads: 1,
     }
 }

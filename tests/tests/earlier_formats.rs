@@ -1,0 +1,169 @@
+//! Runs and sweeps of every format that was ever written are read or refused with what to do.
+//!
+//! `fixtures/formats/1.0` holds a run and a sweep as version 1.0 wrote them, where the features lay
+//! aside.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use end_to_end::{
+    BAD_INPUT, Workplace, assert_refused, files_in, finish, path_from, root, vgg_head,
+};
+use feature_cache::{Cache, SplitName};
+use serde_json::{Value, json};
+
+/// The features that the fixtures were trained on.
+fn cache(workplace: &Workplace) -> PathBuf {
+    let names = ["cat", "dog"].map(str::to_owned);
+    let rows = 24;
+    let split = |(split, seed): (SplitName, f32)| {
+        let labels = (0..rows).map(|row| row % 2).collect();
+        // Of three channels of 2x2, the one of the row's label is the largest more often than not.
+        let number = |i: i64| {
+            let of_label = i / 4 % 3 == i / 12 % 2;
+            (i as f32 * seed).sin().abs() + if of_label { 0.25 } else { 0.0 }
+        };
+        (split, Some(labels), (0..rows * 12).map(number).collect())
+    };
+    let splits = [(SplitName::Train, 1.0), (SplitName::Val, 2.0), (SplitName::Test, 3.0)];
+    workplace.write_cache(&names, 0, splits.map(split))
+}
+
+/// A fixture in the workplace, its features in `cache`.
+fn fixture(workplace: &Workplace, cache: &Path, name: &str) -> PathBuf {
+    let fixtures = root().join("tests/fixtures/formats");
+    let key = Cache::open(cache).unwrap().manifest().key.clone();
+    for file in files_in(&fixtures.join(name)) {
+        let mut bytes = fs::read(&file).unwrap();
+        if file.ends_with("config.json") {
+            let mut config: Value = serde_json::from_slice(&bytes).unwrap();
+            config["features"] = json!(cache);
+            config["features_key"] = json!(key);
+            bytes = serde_json::to_vec_pretty(&config).unwrap();
+        }
+        let file = file.strip_prefix(&fixtures).unwrap();
+        workplace.write(file.to_str().unwrap(), &bytes);
+    }
+    workplace.path(name)
+}
+
+fn on(command: &str, flag: &str, folder: &Path, more: &[&str]) -> Command {
+    let mut command = vgg_head([command]);
+    command.arg(flag).arg(folder).args(more);
+    command
+}
+
+fn top1(run: &Path, split: &str) -> f64 {
+    let flags = [&format!("--split={split}"), "--json"];
+    let finished = finish(on("evaluate", "--run", run, &flags));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    serde_json::from_str::<Value>(&finished.stdout).unwrap()["top1"].as_f64().unwrap()
+}
+
+fn json_in(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut json = json_in(path);
+    change(&mut json);
+    fs::write(path, serde_json::to_vec_pretty(&json).unwrap()).unwrap();
+}
+
+#[test]
+fn a_run_of_format_1_0_is_evaluated() {
+    let workplace = Workplace::empty();
+    let run = fixture(&workplace, &cache(&workplace), "1.0/run");
+    assert!(json_in(&run.join("config.json")).get("format").is_none());
+    // What the program that trained it said of it.
+    assert_eq!(top1(&run, "val"), 1.0);
+    assert_eq!(top1(&run, "test"), 20.0 / 24.0);
+    let submission = path_from(on("predict", "--run", &run, &[]));
+    assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 1 + 24);
+}
+
+#[test]
+fn a_report_of_a_sweep_of_format_1_0_is_made() {
+    let workplace = Workplace::empty();
+    let sweep = fixture(&workplace, &cache(&workplace), "1.0/sweep");
+    assert_eq!(json_in(&sweep.join("summary.json"))["test"]["sd"], 0.0, "of a single seed");
+    let report = path_from(on("report", "--sweep", &sweep, &[]));
+    let html = fs::read_to_string(report).unwrap();
+    assert!(html.contains("79.17") && !html.contains("± 0.00"), "{html}");
+    let best = sweep.join(json_in(&sweep.join("summary.json"))["best_run"].as_str().unwrap());
+    assert_eq!(top1(&best, "test"), 19.0 / 24.0);
+}
+
+#[test]
+fn the_format_and_the_arithmetic_are_recorded() {
+    let workplace = Workplace::empty();
+    let cache = cache(&workplace);
+    let run = path_from(workplace.train(&cache, &[]));
+    let mut sweep = vgg_head(["sweep", "--p=0.5", "--seeds=1"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    let sweep = path_from(sweep);
+    for folder in [&run, &sweep] {
+        let config = json_in(&folder.join("config.json"));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 1 }));
+        assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
+        let summary = json_in(&folder.join("summary.json"));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 1 }));
+    }
+    assert!(json_in(&sweep.join("summary.json"))["val"]["sd"].is_null(), "of a single seed");
+}
+
+#[test]
+fn a_later_minor_version_is_read_and_another_major_one_refused() {
+    let workplace = Workplace::empty();
+    let cache = cache(&workplace);
+    let train = || workplace.train(&cache, &["--p=0.5"]);
+    let sweep = || {
+        let mut sweep = vgg_head(["sweep", "--p=0.5", "--seeds=1"]);
+        sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+        sweep
+    };
+    let (run, swept) = (path_from(train()), path_from(sweep()));
+    let files = || {
+        [&run, &swept]
+            .into_iter()
+            .flat_map(|folder| ["config.json", "summary.json"].map(|file| folder.join(file)))
+    };
+    for file in files() {
+        change(&file, |json| {
+            json["format"]["minor"] = json!(9);
+            json["of_the_future"] = json!({ "nested": [1, 2] });
+        });
+    }
+    top1(&run, "test");
+    path_from(on("report", "--sweep", &swept, &[]));
+    assert_eq!((path_from(train()), path_from(sweep())), (run.clone(), swept.clone()));
+
+    for file in files() {
+        let before = fs::read(&file).unwrap();
+        // Nothing else of it need be as it is here.
+        let newer = br#"{ "format": { "major": 2, "minor": 0 } }"#;
+        fs::write(&file, newer).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let says = [name, "has format 2.0", "reads 1.x", "--out=FOLDER"];
+        if file.starts_with(&run) {
+            assert_refused(on("evaluate", "--run", &run, &[]), BAD_INPUT, &says);
+        } else {
+            assert_refused(on("report", "--sweep", &swept, &[]), BAD_INPUT, &says);
+        }
+        // Nor is it replaced by a run or a sweep of this format, ended or not.
+        let again = || if file.starts_with(&run) { train() } else { sweep() };
+        assert_refused(again(), BAD_INPUT, &says);
+        if name == "config.json" {
+            let summary = file.with_file_name("summary.json");
+            let kept = fs::read(&summary).unwrap();
+            fs::remove_file(&summary).unwrap();
+            assert_refused(again(), BAD_INPUT, &says);
+            fs::write(summary, kept).unwrap();
+        }
+        assert_eq!(fs::read(&file).unwrap(), newer);
+        fs::write(&file, before).unwrap();
+    }
+}
