@@ -157,7 +157,7 @@ fn images_of(inputs: &DatasetInputs, split: SplitName) -> Result<dataset::Split,
     let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
     if source.digest().map_err(not_shown)? != inputs.digest {
         return Err(not_shown(format!(
-            "the files in {} are no longer those that the features were made from",
+            "the files in {} are not those that the features were made from, or are read differently now",
             inputs.path
         )));
     }
