@@ -181,7 +181,7 @@ fn canonical_files_of_all_versions_are_read_or_refused() {
     let flag =
         |file: &[u8]| format!("--weights={}", workplace.write("used.safetensors", file).display());
     let caches = [first, OXFORD, &later]
-        .map(|entry| path_from(workplace.run("digits", &["--limit=8", &flag(&version(entry))])));
+        .map(|entry| path_from(workplace.run("digits", &["--limit=10", &flag(&version(entry))])));
     assert_eq!(caches[0], caches[1]);
     assert_eq!(caches[0], caches[2]);
 
@@ -223,7 +223,7 @@ fn the_family_is_part_of_the_caches_key() {
         .map(|family| {
             let out = workplace.path(family);
             let flag = format!("--weights={}", path_from(import(&own, family, &out)).display());
-            path_from(workplace.run("digits", &["--limit=8", &flag]))
+            path_from(workplace.run("digits", &["--limit=10", &flag]))
         })
         .into();
     assert_eq!(caches.len(), 3);
@@ -240,7 +240,7 @@ fn manifests_name_the_libtorch_that_is_loaded() {
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
         manifest["inputs"]["numerics"].as_str().unwrap().to_owned()
     };
-    let run = || workplace.run("digits", &["--limit=8", "--backend=torch"]);
+    let run = || workplace.run("digits", &["--limit=10", "--backend=torch"]);
     // tch 0.26 is for libtorch 2.13.
     assert_eq!(numerics(run()), "torch-2.13-cpu");
     // A library that is loaded before libtorch and says that it is another version.

@@ -87,8 +87,9 @@ fn signed(text: &str) -> String {
 }
 
 /// A manifest of 1.0, as the program of that time wrote it.
-const MANIFEST_1_0: &str =
-    include_str!("../../../../tests/fixtures/caches/1.0/mnist-32px-a32179d383c0/manifest.json");
+const MANIFEST_1_0: &str = include_str!(
+    "../../../../tests/fixtures/formats/caches/1.0/mnist-32px-a32179d383c0/manifest.json"
+);
 
 /// The manifest of a program that is newer by a minor version, as another JSON printer writes it: on
 /// one line, the digest first, and members unknown here in every object. With its key.

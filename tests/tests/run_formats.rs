@@ -1,6 +1,6 @@
 //! Runs and sweeps of every format that was ever written are read or refused with what to do.
 //!
-//! `fixtures/formats/1.0` holds a run and a sweep as version 1.0 wrote them, where the features lay
+//! `fixtures/formats/runs/1.0` holds a run and a sweep as version 1.0 wrote them, where the features lay
 //! aside.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
@@ -34,7 +34,7 @@ fn cache(workplace: &Workplace) -> PathBuf {
 
 /// A fixture in the workplace, its features in `cache`.
 fn fixture(workplace: &Workplace, cache: &Path, name: &str) -> PathBuf {
-    let fixtures = root().join("tests/fixtures/formats");
+    let fixtures = root().join("tests/fixtures/formats/runs");
     let key = Cache::open(cache).unwrap().manifest().key.clone();
     for file in files_in(&fixtures.join(name)) {
         let mut bytes = fs::read(&file).unwrap();

@@ -1,6 +1,6 @@
 //! Caches of every version of the format that was ever written: each is read, checked and trained on.
 //!
-//! `fixtures/caches/VERSION/` is what `vgg-extract` of that version made with
+//! `fixtures/formats/caches/VERSION/` is what `vgg-extract` of that version made with
 //! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
@@ -39,7 +39,7 @@ fn copy(workplace: &Workplace, version: &Path) -> PathBuf {
 
 #[test]
 fn caches_of_every_version_are_of_use() {
-    let entries = fs::read_dir(root().join("tests/fixtures/caches")).unwrap();
+    let entries = fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap();
     let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     versions.sort();
     let names = versions.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
