@@ -10,7 +10,7 @@ pub enum Error {
     /// The folder is not there.
     #[error(
         "there is no dataset folder {}; 'just setup' puts MNIST into data/mnist, or give your own \
-         with dataset=FOLDER",
+         with --dataset=FOLDER",
         path.display()
     )]
     MissingFolder {
@@ -39,6 +39,17 @@ pub enum Error {
         path: PathBuf,
         /// What it holds, for example `IDX files`.
         both: [String; 2],
+    },
+    /// There is a folder of validation or test images, but none of training images.
+    #[error(
+        "{} is missing; {} is taken as a split and needs it. If '{}' is a class, rename it",
+        train.display(), beside.display(), beside.file_name().unwrap_or_default().display()
+    )]
+    MissingTrain {
+        /// The missing folder.
+        train: PathBuf,
+        /// The folder that is there.
+        beside: PathBuf,
     },
     /// A file that belongs to the others is missing.
     #[error("{} is missing; {beside} is there and needs it", path.display())]
@@ -141,8 +152,8 @@ pub enum Error {
     },
     /// Images lie directly in the folder of the training images, which may be meant as a class.
     #[error(
-        "{} is read as the training images, but {} lies in no class folder within it; if '{}' is a \
-         class like {} beside it, rename it; else move its images into class folders",
+        "{} is taken as the training split, but {} lies in no class folder within it; if '{}' is a \
+         class like {} beside it, rename it; if it is the split, move its images into class folders",
         train.display(), image.display(), train.file_name().unwrap_or_default().display(),
         Names(beside)
     )]
@@ -157,8 +168,8 @@ pub enum Error {
     /// The only class folder holds folders of images, which may be the classes.
     #[error(
         "the only class is {}, and all its images lie in the folders {}: is --dataset {} meant? \
-         If it is one class, move its images directly into {}",
-        class.display(), Names(inner), meant.display(), class.display()
+         (A head needs two classes or more.)",
+        class.display(), Names(inner), meant.display()
     )]
     OneLevelTooHigh {
         /// The class folder.
@@ -217,8 +228,8 @@ pub enum Error {
     },
     /// An image has no pixels, or too many.
     #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 a side, and at most 512 MiB of them \
-         (64 MiB and 3000 bytes for each of the file's, if that is less): replace, shrink or remove it",
+        "{} has {width}x{height} pixels; expected 1 to 65535 a side, and at most 512 MiB decoded; of a \
+         small file at most 64 MiB and 3000 times its size: replace, shrink or remove it",
         path.display()
     )]
     ImageSize {

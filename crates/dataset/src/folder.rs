@@ -55,10 +55,9 @@ impl ImageFolder {
         let splits = entries.splits(root)?;
         match (splits.train, splits.val.or(splits.test)) {
             (Some(train), _) => ImageFolder::of_splits(root, entries, train, splits).map(Some),
-            (None, Some(beside)) => Err(Error::MissingFile {
-                path: root.join("train"),
-                beside: root.join(beside).display().to_string(),
-            }),
+            (None, Some(beside)) => {
+                Err(Error::MissingTrain { train: root.join("train"), beside: root.join(beside) })
+            }
             (None, None) => ImageFolder::of_classes(root, entries),
         }
     }

@@ -1,6 +1,7 @@
 //! Signs that a dataset's folder is one level too high: what is taken for classes may hold them.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::name::escape;
@@ -20,22 +21,36 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Optio
             Some((meant, inner)) => {
                 Err(Error::OneLevelTooHigh { class, inner: names(&inner), meant: root.join(meant) })
             }
-            None => Ok(None),
+            None => Ok(nearly_branching(paths, depth + 1)
+                .map(|inner| Notice::NestedClass { class, inner: names(&inner) })),
         };
     }
     let same_class =
         |a: &PathBuf, b: &PathBuf| a.components().nth(depth) == b.components().nth(depth);
-    let mut inner = paths.chunk_by(same_class).map(|class| folders_at(class, depth + 1));
-    let Some(Some(first)) =
-        inner.next().filter(|first| first.as_ref().is_some_and(|f| f.len() > 1))
-    else {
-        return Ok(None);
-    };
-    let are_same = inner.all(|other| other.as_ref() == Some(&first));
-    Ok(are_same.then(|| Notice::SameFolders {
-        folder: root.join(part),
-        classes: names(&classes),
-        inner: names(&first),
+    // Of each class without images of its own, the folders in it.
+    let nested: Vec<(&OsStr, Vec<&OsStr>)> = paths
+        .chunk_by(same_class)
+        .zip(&classes)
+        .filter_map(|(class, name)| Some((*name, folders_at(class, depth + 1)?)))
+        .collect();
+    let mut counts: BTreeMap<OsString, usize> = BTreeMap::new();
+    for folder in nested.iter().flat_map(|(_, inner)| inner) {
+        *counts.entry(folder.to_ascii_lowercase()).or_default() += 1;
+    }
+    let is_shared = |folder: &&OsStr| counts[&folder.to_ascii_lowercase()] > 1;
+    // As many names in common as tell classes apart.
+    let sharing: Vec<&(&OsStr, Vec<&OsStr>)> = nested
+        .iter()
+        .filter(|(_, inner)| inner.iter().filter(|f| is_shared(f)).count() > 1)
+        .collect();
+    let [(_, first), _, ..] = sharing[..] else { return Ok(None) };
+    let inner: Vec<&OsStr> = first.iter().copied().filter(|folder| is_shared(&folder)).collect();
+    let sharing: Vec<&OsStr> = sharing.iter().map(|(class, _)| *class).collect();
+    Ok(Some(Notice::SameFolders {
+        // Without a separator at the end, where the part is empty.
+        folder: root.join(part).components().collect(),
+        classes: names(&sharing),
+        inner: names(&inner),
     }))
 }
 
@@ -50,6 +65,19 @@ fn branching(paths: &[PathBuf], depth: usize) -> Option<(PathBuf, Vec<&OsStr>)> 
         }
         depth += 1;
     }
+}
+
+/// The folders at this depth of the paths, if there are two or more and nine of ten images lie in
+/// them; the paths are all in one folder of this depth.
+fn nearly_branching(paths: &[PathBuf], depth: usize) -> Option<Vec<&OsStr>> {
+    let in_folders: Vec<&PathBuf> =
+        paths.iter().filter(|path| path.components().nth(depth + 1).is_some()).collect();
+    let mut folders: Vec<&OsStr> = in_folders
+        .iter()
+        .filter_map(|path| Some(path.components().nth(depth)?.as_os_str()))
+        .collect();
+    folders.dedup();
+    (folders.len() > 1 && 10 * in_folders.len() >= 9 * paths.len()).then_some(folders)
 }
 
 /// The different folders that stand at this depth of the paths, which are in the order of their bytes

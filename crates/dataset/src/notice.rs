@@ -32,13 +32,20 @@ pub enum Notice {
         /// What lies beside it.
         names: Vec<String>,
     },
-    /// No class folder holds images of its own, and all hold the same folders.
+    /// Class folders without images of their own hold folders of the same names.
     SameFolders {
         /// The folder that the class folders lie in.
         folder: PathBuf,
         /// The class folders.
         classes: Vec<String>,
-        /// The folders in each of them.
+        /// The folders that more than one of them holds.
+        inner: Vec<String>,
+    },
+    /// Nearly all images of the only class lie in folders within it.
+    NestedClass {
+        /// The class folder.
+        class: PathBuf,
+        /// The folders in it.
         inner: Vec<String>,
     },
     /// All training images are of one class.
@@ -83,11 +90,19 @@ impl fmt::Display for Notice {
             }
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,
-                "warning: the classes of {} are {}, and all of them hold the same folders: {}; \
+                "warning: {} in {} are taken as classes, but hold folders of the same names: {}; \
                  if those are the classes, give --dataset a folder that they lie in directly",
-                folder.display(),
                 Names(classes),
+                folder.display(),
                 Names(inner)
+            ),
+            Notice::NestedClass { class, inner } => write!(
+                f,
+                "warning: nearly all images of the only class, {}, lie in the folders {}: is \
+                 --dataset {} meant?",
+                class.display(),
+                Names(inner),
+                class.display()
             ),
             Notice::OneClass { class } => write!(
                 f,

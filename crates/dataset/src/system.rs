@@ -79,7 +79,9 @@ impl SystemEntries {
 }
 
 fn is_made_by_system(name: &OsStr) -> bool {
-    NAMES.iter().any(|known| name == *known)
+    // With a sign in front, no spelling is a word that a class may be called.
+    let is_marked = name.as_encoded_bytes().first().is_some_and(|byte| b"#@~$".contains(byte));
+    NAMES.iter().any(|known| name == *known || (is_marked && name.eq_ignore_ascii_case(known)))
         || NAMES_IN_ANY_CASE.iter().any(|known| name.eq_ignore_ascii_case(known))
         || is_of_chkdsk(name)
 }
@@ -105,7 +107,14 @@ mod tests {
         for name in NAMES.into_iter().chain(["$Recycle.Bin", "$RECYCLE.BIN"]) {
             assert!(made_by_system(name), "{name}");
         }
-        for name in ["SYSTEM VOLUME INFORMATION", "found.000", "FOUND.012"] {
+        for name in [
+            "#Recycle",
+            "@recycle",
+            "@EADIR",
+            "SYSTEM VOLUME INFORMATION",
+            "found.000",
+            "FOUND.012",
+        ] {
             assert!(made_by_system(name), "{name}");
         }
         let classes = [

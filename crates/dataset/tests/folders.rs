@@ -153,8 +153,14 @@ fn what_does_not_fit_together_is_refused() {
     refused(&with(&["val/a/notes.txt"]), &["val holds no images"]);
     refused(&with(&["train.csv"]), &["both CSV files and a folder train/"]);
     refused(&["Training/a/1.png", "train.csv"], &["both CSV files and a folder Training/"]);
-    refused(&["a/1.png", "test/1.png"], &["train is missing", "test is there"]);
-    refused(&["a/1.png", "Validation/1.png"], &["train is missing", "Validation is there"]);
+    refused(
+        &["a/1.png", "test/1.png"],
+        &["train is missing", "test is taken as a split", "If 'test' is a class"],
+    );
+    refused(
+        &["a/1.png", "Validation/1.png"],
+        &["train is missing", "Validation is taken as a split"],
+    );
     refused(&["a/1.png", "b/notes.txt"], &["b holds no images"]);
     refused(&["1.png", "notes/a.txt"], &["no dataset of a known form", "train/cat/1.jpg"]);
 }
@@ -292,7 +298,7 @@ fn a_class_called_like_a_split_is_not_taken_for_one_in_silence() {
     let files = ["car/1.png", "bus/1.png", "train/1.png", "train/2.png"];
     refused(
         &files,
-        &["train is read as the training images", "train/1.png lies", "class like bus, car"],
+        &["train is taken as the training split", "train/1.png lies", "class like bus, car"],
     );
     let files = ["car/1.png", "train/steam/1.png", "train/electric/1.png"];
     assert_eq!(said(&folder_of(files), &ALL), ["passed over beside train/: car"]);
@@ -363,22 +369,54 @@ fn classes_that_hold_the_same_folders_are_said() {
     };
     let warned = |files: &[String]| -> Vec<String> {
         let said = said(&folder_of(files), &ALL);
-        said.into_iter().filter(|line| line.contains("the same folders")).collect()
+        said.into_iter().filter(|line| line.contains("folders of the same names")).collect()
     };
     for part in ["", "train/"] {
         let outer = [&format!("{part}Paris")[..], &format!("{part}Rome")];
         let said = warned(&files(&outer, &["cat", "dog", "yak"]));
         let [line] = &said[..] else { panic!("{said:?}") };
-        assert!(line.contains(" are Paris, Rome, and all"), "{line}");
-        assert!(line.contains("hold the same folders: cat, dog, yak;"), "{line}");
+        assert!(
+            line.contains("Paris, Rome in ") && line.contains("names: cat, dog, yak;"),
+            "{line}"
+        );
     }
     let same = files(&["Paris", "Rome"], &["cat", "dog"]);
     assert_eq!(warned(&same).len(), 1);
-    // Without two folders in each, all equal, and with an image beside them, they are classes.
+    // A folder that only one of them holds, in another case, or another class change nothing.
+    for more in ["Rome/yak/1.png", "Rome/YAK/1.png", "Oslo/1.png"] {
+        let said = warned(&[&same[..], &[more.to_owned()]].concat());
+        assert!(said.len() == 1 && said[0].contains("Paris, Rome in "), "{more}: {said:?}");
+    }
+    let unlike = [
+        "Training_Set/Cat/1.png",
+        "Training_Set/Dog/1.png",
+        "Training_Set/owl/1.png",
+        "Testing_Set/cat/1.png",
+        "Testing_Set/dog/1.png",
+    ];
+    let said = warned(&unlike.map(str::to_owned));
+    assert!(said.len() == 1 && said[0].contains("names: cat, dog;"), "{said:?}");
+    // With fewer than two folders in common, or with images of their own, they are classes.
     assert_eq!(warned(&files(&["Paris", "Rome"], &["cat"])), [""; 0]);
-    for more in ["Rome/yak/1.png", "Rome/1.png", "Oslo/1.png", "Paris/0.png"] {
+    for more in ["Rome/1.png", "Paris/0.png"] {
         assert_eq!(warned(&[&same[..], &[more.to_owned()]].concat()), [""; 0], "{more}");
     }
+}
+
+#[test]
+fn a_class_with_nearly_all_images_in_folders_is_said() {
+    let mut files: Vec<String> =
+        (0..9).map(|n| format!("Pets/{}/{n}.png", ["cat", "dog"][n % 2])).collect();
+    files.push("Pets/cover.png".to_owned());
+    let nested = |files: &[String]| {
+        said(&folder_of(files), &ALL).iter().any(|line| {
+            line.contains("nearly all images of the only class")
+                && line.contains("lie in the folders cat, dog: is --dataset")
+        })
+    };
+    assert!(nested(&files));
+    files.push("Pets/back.png".to_owned());
+    assert!(!nested(&files));
 }
 
 #[test]

@@ -48,7 +48,7 @@ enum Command {
     },
     /// List the caches, finished and unfinished
     Status(OutArgs),
-    /// Remove caches that are unfinished or that no run refers to, after showing them
+    /// Show caches that are unfinished or that no run and no sweep refers to; --yes removes them
     Gc(GcArgs),
 }
 

@@ -12,7 +12,9 @@ pub enum Error {
     #[error(transparent)]
     Dataset(#[from] dataset::Error),
     /// An image cannot be read.
-    #[error("row {row} of {split} stops the extraction; the rows before it are kept")]
+    #[error(
+        "row {row} of {split} stops the extraction; with any file replaced or removed, it begins again"
+    )]
     Image {
         /// The split.
         split: SplitName,
@@ -32,20 +34,20 @@ pub enum Error {
     File(#[from] durable::Error),
     /// The features would not fit on the disk.
     #[error(
-        "the features need {}, but {} has room for {}; free some, take a smaller size= or limit=, \
-         halve them with dtype=f16, or name another folder with out=FOLDER",
+        "the features need {}, but {} has room for {}; free some, take a smaller --size or --limit, \
+         halve them with --dtype=f16, or name another folder with --out=FOLDER",
         HumanBytes(*needed), path.display(), HumanBytes(*available)
     )]
     NoRoom {
         /// The folder under which caches are made.
         path: PathBuf,
-        /// Bytes missing.
+        /// Bytes that must be free: those of the features that are left, and 64 MiB.
         needed: u64,
         /// Bytes free.
         available: u64,
     },
     /// The threads that decode could not be started.
-    #[error("could not start {threads} threads; try a smaller threads=")]
+    #[error("could not start {threads} threads; try a smaller --threads")]
     Threads {
         /// Their number.
         threads: usize,

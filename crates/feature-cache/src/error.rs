@@ -209,8 +209,7 @@ pub enum Error {
     },
     /// A feature is too large for the element type, or is not a finite number at all.
     #[error(
-        "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; the rows before it \
-         are kept; {}",
+        "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; {}",
         beyond_what(*value, *dtype), beyond_remedy(*value, weights)
     )]
     FeatureBeyond {
@@ -229,9 +228,8 @@ pub enum Error {
     },
     /// The folder that the cache should have holds one of other inputs.
     #[error(
-        "{} holds the features of other inputs, with the key {found} instead of {expected}, as if it \
-         had been renamed; give it the name that it had, or remove it, and then give the same command \
-         again",
+        "{} holds another cache, with the key {found} instead of {expected}; rename it back or remove \
+         it, then give the same command again",
         path.display()
     )]
     OtherInputs {
@@ -245,7 +243,7 @@ pub enum Error {
     /// A run or sweep does not say what it was trained on.
     #[error(
         "{} does not say which features it refers to, so it is not known which are still needed; \
-         remove its folder, or clean up with only=unfinished",
+         remove its folder, or clean up with --only=unfinished",
         path.display()
     )]
     UnknownReference {

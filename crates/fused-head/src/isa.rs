@@ -51,8 +51,8 @@ impl Isa {
         }
     }
 
-    /// See [`crate::numerics`]. Both numbers are raised by every change after which some head has
-    /// other bits; a test holds the bits.
+    /// See [`crate::numerics`]. Every change after which some head has other bits raises the number in
+    /// both names; a test holds the bits.
     pub(crate) fn numerics(self) -> &'static str {
         match self {
             Isa::Portable if !PORTABLE_FUSES => "fused1-no-fma",

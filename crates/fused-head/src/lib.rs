@@ -61,7 +61,8 @@ pub use parameters::{HeadConfig, HeadShape, Parameters};
 pub use trainer::{StepResult, Trainer};
 
 /// Version of the training arithmetic on this machine: with equal versions, the same rows in the same
-/// order, seed and configuration give the same head, to the last bit.
+/// order, seed and configuration give the same head, to the last bit. (The exponential and the
+/// logarithm are the C library's.)
 pub fn numerics() -> &'static str {
     isa::Isa::detect().numerics()
 }

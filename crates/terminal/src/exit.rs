@@ -57,8 +57,7 @@ pub fn run<E: Error>(
         }
         say(format!(
             "{name}: internal error: {panic}\n\
-             This is a bug in {name} {}. Please report it with the command line and these lines; \
-             what was computed so far is kept.",
+             This is a bug in {name} {}. Please report it with the command line and these lines.",
             env!("CARGO_PKG_VERSION"),
         ));
     }));

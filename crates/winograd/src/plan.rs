@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Changes whenever the same network could give other bits: with the tile choice, the
-/// interpolation points or the order of additions. (Instruction sets differ in the last bits, too,
-/// as they do in every library.)
+/// interpolation points or the order of additions. (Of the instruction sets, only
+/// one without fused multiply-add differs in the last bits.)
 pub(crate) const NUMERICS_VERSION: u32 = 3;
 
 /// How a layer is computed.

@@ -33,6 +33,12 @@ pub(super) fn is_encoded(start: &[u8]) -> bool {
         && matches!(number(start, 30), Some(RLE_8 | RLE_4))
 }
 
+/// Whether the pixels of a file that begins so have 2 bits, which no other program reads alike.
+pub(super) fn has_two_bits(start: &[u8]) -> bool {
+    matches!(number(start, 14), Some(INFO_HEADER..))
+        && number(start, 26).is_some_and(|number| number >> 16 == 2)
+}
+
 /// Decodes a file of which [`is_encoded`] is true.
 pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {
     let header = Header::read(bytes).ok_or_else(|| Fault::damaged("its header is cut off"))??;

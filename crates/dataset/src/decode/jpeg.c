@@ -37,8 +37,8 @@ struct jpeg_header {
   uint32_t width;
   uint32_t height;
   uint32_t components;
-  /* Whether all coefficients are kept in memory until the last scan. */
-  uint32_t multiple_scans;
+  /* Whether a component has fewer numbers than pixels, as only YCbCr and its like have. */
+  uint32_t subsampled;
 };
 
 struct session {
@@ -131,10 +131,18 @@ static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint
     header->width = cinfo.image_width;
     header->height = cinfo.image_height;
     header->components = (uint32_t)cinfo.num_components;
-    header->multiple_scans = (uint32_t)jpeg_has_multiple_scans(&cinfo);
+    header->subsampled = cinfo.max_h_samp_factor * cinfo.max_v_samp_factor > 1;
   }
   if (pixels != NULL) {
     jpeg_start_decompress(&cinfo);
+    for (int index = 0; index < cinfo.num_components; index++) {
+      /* It is set by a component's first scan. */
+      if (cinfo.comp_info[index].quant_table == NULL) {
+        snprintf(message, JMSG_LENGTH_MAX, "there is no scan of component %d", index + 1);
+        session.errors.msg_code = JERR_BAD_PROGRESSION;
+        longjmp(session.failed, 1);
+      }
+    }
     size_t row_len = (size_t)cinfo.output_width * (size_t)cinfo.output_components;
     while (cinfo.output_scanline < cinfo.output_height) {
       JSAMPROW row = pixels + row_len * cinfo.output_scanline;

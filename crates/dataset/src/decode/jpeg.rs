@@ -1,10 +1,12 @@
-//! JPEG, by libjpeg-turbo's decoder: the pixels that PIL, browsers and cameras show, to the last bit.
+//! JPEG, by libjpeg-turbo's decoder, as it is in mozjpeg: PIL's pixels, to the last bit.
 //!
 //! libjpeg decides by its own rules which colours the numbers stand for: one component is gray;
 //! three are YCbCr if there is a JFIF segment, else what an Adobe segment says, else RGB if the
 //! components are called R, G and B, else YCbCr; four are CMYK or YCCK as an Adobe segment says,
-//! else CMYK. Where a file ends before its end-of-image marker, or entropy-coded data is bad,
-//! libjpeg would make up pixels and warn; here that is an error.
+//! else CMYK. Where a file ends before its end-of-image marker, lacks a component's scan, or has
+//! entropy-coded data that cannot be, libjpeg would make up pixels and warn; here that is an error.
+//! Damage that decodes to something is not seen, as it is not by PIL; nor are bytes after coded data,
+//! which sound files have, too.
 
 #![allow(unsafe_code)] // The decoder is written in C.
 
@@ -23,7 +25,7 @@ const MESSAGE_LEN: usize = 200;
 const DECODED: c_int = 1;
 const NOT_READ: c_int = 2;
 
-/// How the numbers of three components are understood.
+/// How the numbers of the components are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(super) enum Colours {
@@ -52,12 +54,19 @@ pub(super) struct Header {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) components: u32,
-    multiple_scans: u32,
+    subsampled: u32,
 }
 
 unsafe extern "C" {
     fn dataset_jpeg_header(file: *const File, header: *mut Header, message: *mut c_char) -> c_int;
     fn dataset_jpeg_pixels(file: *const File, pixels: *mut u8, message: *mut c_char) -> c_int;
+}
+
+impl Header {
+    /// Whether a component has fewer numbers than pixels.
+    pub(super) fn is_subsampled(self) -> bool {
+        self.subsampled != 0
+    }
 }
 
 /// A JPEG in memory.
@@ -105,9 +114,8 @@ impl Jpeg<'_> {
     pub(super) fn pixels(&self, header: Header, room: Room) -> Result<Vec<u8>, Fault> {
         let (height, width) = (header.height as usize, header.width as usize);
         let components = header.components as usize;
-        // Until the last scan is read, coefficients of 16 bits beside the pixels.
-        let bytes_per_number = if header.multiple_scans == 0 { 1 } else { 3 };
-        room.check(width, height, bytes_per_number * components)?;
+        // Of several scans, coefficients of 16 bits are there as well until the last one is read.
+        room.check(width, height, components)?;
         let mut pixels = vec![0; height * width * components];
         // SAFETY: as above; and libjpeg writes as many bytes as the header of the same file, read
         // by the same code, says.

@@ -1,11 +1,11 @@
 //! From an image file to pixels, 8 bits per channel, as PIL's `Image.open(path).convert("RGB")` has
 //! them: the content decides, not the name's ending; the first frame of several; alpha is dropped;
 //! the EXIF orientation is ignored, as PyTorch's `ImageFolder` and Keras ignore it, but a TIFF is
-//! turned as its own tag says. Gray stays gray; 16 bits are rounded to 8; CMYK becomes RGB without a
+//! turned as its own tag says. Gray stays gray; 16 bits are rounded to 8 (PIL cuts gray off at 255); CMYK becomes RGB without a
 //! colour profile.
 //!
-//! A file that is read is read as PIL reads it (`tests/corpus` compares some hundreds); what is not
-//! is refused by name. One file for each form that needs more than the `image` crate.
+//! A file that is read is read as PIL reads it, but for the exceptions that `tests/corpus.rs` lists;
+//! what is not is refused by name. One file for each form that needs more than the `image` crate.
 
 mod bmp;
 mod cmyk;
@@ -134,6 +134,7 @@ pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
             webp::decode(&whole()?, room)
         }
         [b'B', b'M', ..] if bmp::is_encoded(&start) => bmp::decode(&whole()?, room),
+        [b'B', b'M', ..] if bmp::has_two_bits(&start) => Err(Fault::form("a BMP of 2 bits")),
         [b'B', b'M', ..] => decode_by_image(file, ImageFormat::Bmp, room),
         [0x89, b'P', b'N', b'G', ..] => decode_by_image(file, ImageFormat::Png, room),
         [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),

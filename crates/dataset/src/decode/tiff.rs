@@ -7,7 +7,7 @@
 //! | colours | bits per sample |
 //! |---|---|
 //! | gray, either end black | 1, 2, 4, 8, 16 |
-//! | gray with alpha | 8 |
+//! | gray with alpha, black 0 | 8 |
 //! | palette | 1, 2, 4, 8 |
 //! | RGB, with or without alpha and other samples | 8, 16 |
 //! | CMYK | 8 |
@@ -140,6 +140,8 @@ impl Layout {
         let offsets = decoder.find_tag_unsigned_vec::<u64>(offsets)?.unwrap_or_default();
         let sizes = decoder.find_tag_unsigned_vec::<u64>(sizes)?.unwrap_or_default();
         let (chunk_width, chunk_height) = decoder.chunk_dimensions();
+        // Other compressions leave the tag aside, as libtiff does.
+        let has_predictor = matches!(compression, LZW | DEFLATE | OLD_DEFLATE);
         let layout = Layout {
             width: width as usize,
             height: height as usize,
@@ -149,7 +151,7 @@ impl Layout {
             extra,
             compression,
             lowest_bit_first: fill_order == 2,
-            differences: predictor == DIFFERENCES,
+            differences: predictor == DIFFERENCES && has_predictor,
             big_endian: decoder.byte_order() == ByteOrder::BigEndian,
             orientation,
             planes: planar == 2 && samples > 1,
@@ -173,7 +175,7 @@ impl Layout {
                 "a TIFF of {bits}-bit signed or floating-point numbers"
             )));
         }
-        if predictor > DIFFERENCES {
+        if has_predictor && predictor > DIFFERENCES {
             return Err(Fault::form(format!("a TIFF with predictor {predictor}")));
         }
         layout.check()?;
@@ -198,11 +200,17 @@ impl Layout {
             WHITE_IS_ZERO | BLACK_IS_ZERO if samples == 1 => matches!(bits, 1 | 2 | 4 | 8 | 16),
             BLACK_IS_ZERO => beside == 1 && bits == 8 && self.extra.len() == 1,
             PALETTE => samples == 1 && matches!(bits, 1 | 2 | 4 | 8),
-            RGB if samples >= 3 => bits == 8 || (bits == 16 && !(beside > 0 && associated)),
+            // A fourth sample needs no tag; further ones do.
+            RGB if samples == 3 + self.extra.len() || samples == 4 => {
+                bits == 8 || (bits == 16 && !associated)
+            }
             CMYK => samples == 4 && bits == 8,
             YCBCR => samples == 3 && bits == 8 && compression == JPEG,
             _ => false,
         };
+        if self.extra.iter().skip(1).any(|&kind| kind == ASSOCIATED_ALPHA) {
+            return Err(Fault::form("a TIFF whose alpha is not the first of its extra samples"));
+        }
         let compression = match compression {
             NO_COMPRESSION | LZW | DEFLATE | OLD_DEFLATE | PACK_BITS => None,
             GROUP_4 if bits == 1 && samples == 1 => None,
@@ -240,13 +248,16 @@ impl Layout {
         let across = self.width.div_ceil(chunk_width);
         let per_plane = across * self.height.div_ceil(chunk_height);
         let (planes, in_chunk) = if self.planes { (self.samples, 1) } else { (1, self.samples) };
-        if self.places.len() < per_plane * planes {
+        let Some(places) = self.places.get(..per_plane * planes) else { return Err(damaged()) };
+        // Strips that lie upon each other would be read and decoded again and again.
+        let stored: u128 = places.iter().map(|&(_, size)| u128::from(size)).sum();
+        if stored > u128::from(file.seek(SeekFrom::End(0))?) {
             return Err(damaged());
         }
         // A tile may be larger than the image; its numbers are there beside their bytes.
         room.check(chunk_width, chunk_height, 3 * in_chunk)?;
         let mut numbers = vec![0; self.height * self.width * self.samples];
-        for (index, &place) in self.places[..per_plane * planes].iter().enumerate() {
+        for (index, &place) in places.iter().enumerate() {
             let (plane, index) = (index / per_plane, index % per_plane);
             let (top, left) = (index / across * chunk_height, index % across * chunk_width);
             let rows = chunk_height.min(self.height - top);
@@ -286,10 +297,13 @@ impl Layout {
             let jpeg = Jpeg { bytes: &stored, tables: self.jpeg_tables.as_deref(), colours };
             let header = jpeg.header()?;
             let fits = header.width as usize == chunk_width
-                && header.height as usize >= rows
+                && (rows..=self.chunk[1]).contains(&(header.height as usize))
                 && header.components as usize == samples;
             if !fits {
                 return Err(Fault::damaged("a JPEG in it has another size than its strip or tile"));
+            }
+            if colours == Colours::AsStored && samples > 1 && header.is_subsampled() {
+                return Err(Fault::damaged("a JPEG in it has YCbCr colours, which its tags deny"));
             }
             return jpeg.pixels(header, room);
         }
@@ -299,8 +313,8 @@ impl Layout {
         let row_len = (chunk_width * samples * self.bits).div_ceil(8);
         let mut bytes = vec![0; rows * row_len];
         match self.compression {
-            NO_COMPRESSION => stored.as_slice().read_exact(&mut bytes)?,
-            DEFLATE | OLD_DEFLATE => ZlibDecoder::new(stored.as_slice()).read_exact(&mut bytes)?,
+            NO_COMPRESSION => read_exact(stored.as_slice(), &mut bytes)?,
+            DEFLATE | OLD_DEFLATE => read_exact(ZlibDecoder::new(stored.as_slice()), &mut bytes)?,
             LZW => decode_lzw(&stored, &mut bytes)?,
             PACK_BITS => decode_pack_bits(&stored, &mut bytes)?,
             GROUP_4 => decode_group_4(&stored, chunk_width, &mut bytes)?,
@@ -413,6 +427,11 @@ fn colours_only<const COLOURS: usize>(numbers: &[u8], samples: usize, associated
     colours
 }
 
+/// Reads from memory, where every error is one of the content.
+fn read_exact(mut stored: impl Read, bytes: &mut [u8]) -> Result<(), Fault> {
+    stored.read_exact(bytes).map_err(|error| Fault::Damaged(error.into()))
+}
+
 fn decode_lzw(stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
     let (mut read, mut written) = (0, 0);
@@ -433,20 +452,20 @@ fn decode_pack_bits(mut stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
     let mut written = 0;
     while written < bytes.len() {
         let mut header = [0];
-        stored.read_exact(&mut header)?;
+        read_exact(&mut stored, &mut header)?;
         let header = header[0] as i8;
         match header {
             -128 => {}
             0.. => {
                 let run = (header as usize + 1).min(bytes.len() - written);
-                stored.read_exact(&mut bytes[written..written + run])?;
+                read_exact(&mut stored, &mut bytes[written..written + run])?;
                 written += run;
             }
             _ => {
                 let run = (1 - isize::from(header)) as usize;
                 let run = run.min(bytes.len() - written);
                 let mut value = [0];
-                stored.read_exact(&mut value)?;
+                read_exact(&mut stored, &mut value)?;
                 bytes[written..written + run].fill(value[0]);
                 written += run;
             }
@@ -488,20 +507,17 @@ fn turned(
         return Image::new(height, width, channels, pixels);
     }
     let swapped = orientation >= 5;
+    let (bottom_up, right_to_left) = match orientation {
+        2 | 8 => (false, true),
+        3 | 7 => (true, true),
+        4 | 6 => (true, false),
+        _ => (false, false),
+    };
     let (rows, columns) = if swapped { (width, height) } else { (height, width) };
     let mut out = Vec::with_capacity(pixels.len());
     for row in 0..rows {
         for column in 0..columns {
             let (y, x) = if swapped { (column, row) } else { (row, column) };
-            let (bottom_up, right_to_left) = match orientation {
-                2 => (false, true),
-                3 => (true, true),
-                4 => (true, false),
-                5 => (false, false),
-                6 => (true, false),
-                7 => (true, true),
-                _ => (false, true),
-            };
             let y = if bottom_up { height - 1 - y } else { y };
             let x = if right_to_left { width - 1 - x } else { x };
             out.extend_from_slice(&pixels[(y * width + x) * channels..][..channels]);

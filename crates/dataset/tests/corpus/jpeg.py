@@ -164,6 +164,11 @@ def ending_early() -> dict[str, bytes]:
             data = cjpeg(picture(37, 44), sampling, script)
             assert frame_of(data).marker == 0xC2
             files[f"ending-early-{sampling}-{name}.jpg"] = data
+    # Chroma's scans are missing: it would be made up.
+    for name in ("own-scans", "progressive-own-scans"):
+        whole = parts(cjpeg(picture(37, 44), "2x2", SCRIPTS[name]))
+        first = next(at for at, (marker, _) in enumerate(whole) if marker == 0xDA)
+        files[f"without-chroma-{name}.jpg"] = jpeg_markers.join([*whole[: first + 1], whole[-1]])
     gray = "0: 0-0, 0, 1; 0: 1-5, 0, 2;"
     files["ending-early-gray.jpg"] = cjpeg(picture(37, 44), script=gray, options=("-grayscale",))
     return files

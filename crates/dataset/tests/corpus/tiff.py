@@ -51,6 +51,9 @@ REFUSED = {
     "palette-missing.tif": "has no palette",
     "rgb-bigtiff-mm.tif": "Pillow knows BigTIFF by its third byte, which is II's",
     "rgb-bigtiff-mm-lzw.tif": "Pillow knows BigTIFF by its third byte, which is II's",
+    "jpeg-ycbcr-2x2-marked-as-rgb.tif": "libtiff knows no RGB with subsampling",
+    "rgb-five-samples-alpha-second.tif": "alpha is not the first extra sample",
+    "rgb-five-samples-no-extra-tag.tif": "nothing says what the samples are",
     "rgb-webp.tif": "Pillow's libtiff is built without WebP",
     "ycbcr-2x1.tif": "Pillow does not know subsampling without a compression",
     "ycbcr-2x2.tif": "Pillow does not know subsampling without a compression",
@@ -293,8 +296,20 @@ def compressions() -> dict[str, bytes]:
             tile=(16, 16),
         )
     )
+    five = np.dstack([rgb, alpha_picture(*SIZE), alpha_picture(*SIZE)])
+    files["rgb-five-samples-alpha-second.tif"] = document(page(five, extra=[0, 1]))
+    files["rgb-five-samples-no-extra-tag.tif"] = document(page(five))
     files["rgb-lzw-predictor-2-planes.tif"] = document(
         page(rgb, compression=t.LZW, predictor=2, planar=2)
+    )
+    # A predictor's tag where the compression has none: it does not count.
+    for name, compression in {"uncompressed": t.NONE, "packbits": t.PACKBITS}.items():
+        for predictor in (2, 3):
+            files[f"rgb-{name}-predictor-{predictor}-tag.tif"] = document(
+                page(rgb, rows=6, compression=compression, t317=(SHORT, [predictor]))
+            )
+    files["gray-1-bit-predictor-2-tag.tif"] = document(
+        page((gray > 127).astype(np.uint8), 1, t.MIN_IS_BLACK, t317=(SHORT, [2]))
     )
     for order in "<>":
         name = {"<": "ii", ">": "mm"}[order]
@@ -438,6 +453,9 @@ def jpegs() -> dict[str, bytes]:
     files["jpeg-by-libtiff-cmyk.tif"] = encode(cmyk, "TIFF", compression="jpeg")
     files["jpeg-ycbcr-marked-as-rgb.tif"] = document(
         page(rgb, compression=t.JPEG, coder=lambda piece: t.jpeg_piece(piece, subsampling=0))
+    )
+    files["jpeg-ycbcr-2x2-marked-as-rgb.tif"] = document(
+        page(rgb, compression=t.JPEG, coder=lambda piece: t.jpeg_piece(piece, subsampling=2))
     )
     planes = page(rgb, compression=t.JPEG, planar=2, coder=t.jpeg_piece)
     files["jpeg-rgb-planes.tif"] = document(planes)
