@@ -88,9 +88,12 @@ ci: setup
     just fresh
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
 
-# That a second build compiles nothing, so that every recipe answers at once
+# That calling the programs a second time compiles nothing, so that every recipe answers at once
 [private]
 fresh:
+    @cargo run --quiet --bin vgg-extract -- --version
+    @cargo run --quiet --bin vgg-head -- --version
     @cargo build --workspace --quiet
-    @if cargo build --workspace --verbose 2>&1 | grep -E '^ *(Dirty|Compiling) '; then \
+    @if { cargo run --verbose --bin vgg-extract -- --version; cargo run --verbose --bin vgg-head -- --version; \
+        cargo build --workspace --verbose; } 2>&1 | grep -E '^ *(Dirty|Compiling) '; then \
         echo 'error: a second build compiled these again' >&2; exit 1; fi

@@ -32,7 +32,7 @@ fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
     moved.dataset.name = "digits".into();
     moved.dataset.path = "elsewhere".into();
     assert_eq!(moved.key(), key);
-    let changes: [fn(&mut Inputs); 13] = [
+    let changes: [fn(&mut Inputs); 14] = [
         |i| i.dataset.digest = "e".into(),
         |i| i.dataset.val_fraction = 0.2,
         |i| i.dataset.limit = Some(10),
@@ -46,6 +46,7 @@ fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
         |i| i.resize = "nearest".into(),
         |i| i.numerics = "winograd".into(),
         |i| i.dtype = Dtype::F16,
+        |i| i.augmentation = Some("flip".into()),
     ];
     for change in changes {
         let mut changed = base.clone();
