@@ -40,7 +40,7 @@ pub enum Error {
         source: safetensors::SafeTensorError,
     },
     /// The file is not a valid ONNX file.
-    #[error("{} is not a whole ONNX file: was it truncated? Fetch it again", path.display())]
+    #[error("{} is not a valid ONNX file: is it damaged or truncated? Fetch it again", path.display())]
     Onnx {
         /// The file.
         path: PathBuf,
@@ -60,6 +60,20 @@ pub enum Error {
         most: usize,
     },
     /// An ONNX graph has more or fewer convolutions than VGG16.
+    /// Two nodes or tensors of an ONNX file define one value.
+    #[error(
+        "{}: the value '{value}' is defined again by {again}, expected one definition of each value: \
+         is the file damaged? Export it again",
+        path.display()
+    )]
+    RepeatedValue {
+        /// The file.
+        path: PathBuf,
+        /// The value's name.
+        value: String,
+        /// The second node or tensor that defines it.
+        again: String,
+    },
     #[error(
         "{} has {found} convolutions, expected VGG16's 13: is it another network?",
         path.display()
