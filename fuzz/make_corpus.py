@@ -221,7 +221,6 @@ def weights() -> None:
     weight = message(1, b"\x40\x03\x03\x03") + b"\x10\x01" + message(8, b"w") + message(9, bytes(8))
     bias = b"\x08\x40\x10\x01" + message(8, b"b") + message(4, bytes(256))
     image = message(1, b"v") + message(2, message(1, message(2, message(1, b"\x08\xe0\x01") * 4)))
-    tensors = message(5, weight) + message(5, bias) + message(11, image)
 
     def node(operator: bytes, inputs: list[bytes], output: bytes, **attributes: bytes) -> bytes:
         names = b"".join(message(1, name) for name in inputs) + message(2, output)
@@ -230,7 +229,7 @@ def weights() -> None:
         ]
         return message(1, names + message(4, operator) + b"".join(values))
 
-    def chain(before: bytes = b"", after: bytes = b"") -> bytes:
+    def chain(before: bytes = b"", weight: bytes = message(5, weight)) -> bytes:
         """VGG16's nodes, each convolution with the same two tensors."""
         nodes, at = [before], b"v"
         for index in range(13):
@@ -242,7 +241,7 @@ def weights() -> None:
                 inputs = [at, b"w", b"b"] if operator == b"Conv" else [at]
                 at += b"v"
                 nodes.append(node(operator, inputs, at, **attributes))
-        return message(7, b"".join(nodes) + after + tensors)
+        return message(7, b"".join(nodes) + weight + message(5, bias) + message(11, image))
 
     write("onnx_import/vgg16", chain())
     write("onnx_import/negative-side", chain().replace(b"\x40\x03\x03\x03", b"\xff" * 3 + b"\x7f"))
@@ -258,11 +257,14 @@ def weights() -> None:
     write("onnx_import/far-axes", chain(before=node(b"Transpose", [b"u"], b"v", perm=far)))
     write("onnx_import/far-pads", chain(before=node(b"Pad", [b"u"], b"v", pads=far)))
     constant = node(b"Constant", [], b"w", value=message(5, b"\x08\x01\x10\x01"))
-    write("onnx_import/constant", chain(before=constant))
+    write("onnx_import/constant", chain(before=constant, weight=b""))
     external = (
         weight + b"\x70\x01" + message(13, message(1, b"location") + message(2, b"/etc/passwd"))
     )
-    write("onnx_import/external", chain(before=message(5, external)))
+    write("onnx_import/external", chain(weight=message(5, external)))
+    norm = node(b"BatchNormalization", [b"vv"], b"vv")
+    write("onnx_import/defined-again", chain(before=norm))
+    write("onnx_import/not-utf-8", chain().replace(b"Relu", b"\xffelu"))
     write("onnx_import/announces-everything", b"\x3a" + b"\xff" * 9 + b"\x01")
     write("onnx_import/truncated", chain()[:-1])
     write("onnx_import/group", b"\x3b" * 64)

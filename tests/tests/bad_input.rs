@@ -176,7 +176,7 @@ fn broken_weights() {
     let onnx = fs::read(end_to_end::needed("artifacts/weights/vgg16-caffe.onnx")).unwrap();
     import(
         &workplace.write("half.onnx", &onnx[..1 << 20]),
-        &["half.onnx", "not a whole ONNX file"],
+        &["half.onnx", "not a valid ONNX file"],
     );
     let refused = |name: &str, onnx: &Graph, says: &[&str]| {
         import(&workplace.write(name, &onnx.file()), &[&[name], says].concat());

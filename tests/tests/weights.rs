@@ -104,6 +104,14 @@ fn well_known_weights_are_refused_under_another_family() {
             assert_refused(import(file, family, &out), BAD_INPUT, &says);
         }
     }
+    // Biases that were fine-tuned do not hide them.
+    let tune = |tensors: &mut Tensors| {
+        let (_, _, bytes) =
+            tensors.iter_mut().find(|(name, ..)| name == "features.0.bias").unwrap();
+        bytes[3] ^= 0x80;
+    };
+    let tuned = workplace.write("tuned.safetensors", &rewritten(&canonical, tune, None));
+    assert_refused(import(&tuned, "torchvision", &out), BAD_INPUT, &[what, "not torchvision"]);
     assert!(!out.exists());
     // The same in a canonical file, whatever wrote it.
     let entry = OXFORD.replace("caffe", "torchvision");
@@ -131,7 +139,7 @@ fn well_known_weights_are_refused_under_another_family() {
     assert!(metadata(&imported)["vgg16"].starts_with("1.1 caffe-rgb "));
 }
 
-/// The first numbers of torchvision's published weights are enough to recognise them.
+/// The first filter of torchvision's published weights is enough to recognise them.
 #[test]
 fn torchvisions_weights_are_recognised() {
     let workplace = Workplace::empty();
@@ -141,15 +149,11 @@ fn torchvisions_weights_are_recognised() {
         [0.1755, 0.0099, -0.0814, 0.0441, -0.0703, -0.2604, 0.1324, -0.1728, -0.1323],
         [0.3130, -0.1659, -0.4275, 0.4752, -0.0827, -0.4870, 0.6320, 0.0193, -0.2775],
     ];
-    let biases = [0.4034f32, 0.3778, 0.4644, -0.3228, 0.3940, -0.3953, 0.3951, -0.5496];
     let put = |tensors: &mut Tensors| {
-        for (name, numbers) in
-            [("features.0.weight", filter.as_flattened()), ("features.0.bias", &biases)]
-        {
-            let (_, _, bytes) = tensors.iter_mut().find(|(other, ..)| other == name).unwrap();
-            for (bytes, number) in bytes.chunks_mut(4).zip(numbers) {
-                bytes.copy_from_slice(&number.to_le_bytes());
-            }
+        let (_, _, bytes) =
+            tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
+        for (bytes, number) in bytes.chunks_mut(4).zip(filter.as_flattened()) {
+            bytes.copy_from_slice(&number.to_le_bytes());
         }
     };
     let file = workplace.write("torchvision.safetensors", &rewritten(&canonical, put, None));
@@ -196,15 +200,84 @@ fn canonical_files_of_all_versions_are_read_or_refused() {
     assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), modified);
 
     let newer = version(&OXFORD.replace("1.1", "2.0"));
-    let says = ["weights file of version 2.0, expected 1.x", "import the original weights again"];
+    let says = ["weights file of version 2.0, expected 1.x", AGAIN];
     assert_refused(extract_with(&workplace, &newer), BAD_INPUT, &says);
     for entry in ["", "1.1", "1.1 caffe", "caffe", "1.1 keras 00", "1.x caffe 00"] {
         let file = version(entry);
-        let says = ["does not say which preprocessing", "caffe, caffe-rgb, torchvision"];
+        let entry = format!("its metadata entry 'vgg16' is '{entry}'");
+        let says = ["used.safetensors is damaged", &entry, "caffe, caffe-rgb, torchvision", AGAIN];
         assert_refused(extract_with(&workplace, &file), BAD_INPUT, &says);
     }
-    let says = ["used.safetensors is damaged", "58ed00b1a64b7e9e"];
+    let says = ["used.safetensors is damaged", "58ed00b1a64b7e9e", AGAIN];
     assert_refused(extract_with(&workplace, &version("1.1 caffe 00")), BAD_INPUT, &says);
+    let foreign = rewritten(&canonical, |_| {}, None);
+    let says = ["does not say which preprocessing", "caffe, caffe-rgb, torchvision"];
+    assert_refused(extract_with(&workplace, &foreign), BAD_INPUT, &says);
+}
+
+/// What to do about a canonical file that cannot be used.
+const AGAIN: &str = "import the original file again with 'vgg-extract import-weights ORIGINAL";
+
+/// Or it would get a fresh digest, and nothing would tell that its numbers are not the original ones.
+#[test]
+fn canonical_files_are_checked_when_they_are_imported() {
+    let workplace = Workplace::empty();
+    let canonical = fs::read(weights()).unwrap();
+    let out = workplace.path("out.safetensors");
+    let refuse = |file: &[u8], family: &str, says: &[&str]| {
+        let file = workplace.write("canonical.safetensors", file);
+        assert_refused(import(&file, family, &out), BAD_INPUT, says);
+        assert!(!out.exists());
+    };
+    let flip = |tensors: &mut Tensors| {
+        let (_, _, bytes) =
+            tensors.iter_mut().find(|(name, ..)| name == "features.28.weight").unwrap();
+        bytes[4000] ^= 0x15;
+    };
+    let first = OXFORD.strip_prefix("1.1 ").unwrap();
+    for entry in [OXFORD, first] {
+        let says = ["canonical.safetensors is damaged", "it records 58ed00b1a64b7e9e", AGAIN];
+        refuse(&rewritten(&canonical, flip, Some(entry)), "caffe", &says);
+    }
+    let version = |entry: &str| rewritten(&canonical, |_| {}, Some(entry));
+    let says = ["weights file of version 2.0, expected 1.x", AGAIN];
+    refuse(&version(&OXFORD.replace("1.1", "2.0")), "caffe", &says);
+    for entry in ["", "1.1 caffe", "1.1 keras 00"] {
+        refuse(&version(entry), "caffe", &["its metadata entry 'vgg16' is '", AGAIN]);
+    }
+    // Whole ones are imported, and those of an earlier version brought up to date.
+    for entry in [OXFORD, first] {
+        let file = workplace.write("canonical.safetensors", &version(entry));
+        let out = workplace.path(&format!("{}.safetensors", entry.len()));
+        let imported = fs::read(path_from(import(&file, "caffe", &out))).unwrap();
+        assert!(imported == canonical, "{entry}");
+    }
+}
+
+/// Numbers that nobody published may be of any family, so the record alone tells.
+#[test]
+fn canonical_files_keep_the_family_that_they_record() {
+    let workplace = Workplace::empty();
+    let own = rewritten(&fs::read(weights()).unwrap(), negate_first_weight, None);
+    let own = workplace.write("own.safetensors", &own);
+    let canonical = path_from(import(&own, "torchvision", &workplace.path("own-canonical")));
+    let canonical = workplace.write("canonical.safetensors", &fs::read(canonical).unwrap());
+    let out = workplace.path("out.safetensors");
+    for family in ["caffe", "caffe-rgb"] {
+        let records = format!("records the family torchvision, not {family}");
+        let original = format!("'vgg-extract import-weights ORIGINAL --family {family}'");
+        let says = ["canonical.safetensors", &records, "use --family torchvision", &original];
+        assert_refused(import(&canonical, family, &out), BAD_INPUT, &says);
+        assert!(!out.exists());
+    }
+    let again = fs::read(path_from(import(&canonical, "torchvision", &out))).unwrap();
+    assert!(again == fs::read(&canonical).unwrap());
+}
+
+/// Makes Oxford's first filter one that nobody published.
+fn negate_first_weight(tensors: &mut Tensors) {
+    let (_, _, bytes) = tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
+    bytes[3] ^= 0x80;
 }
 
 /// Equal numbers under another family are other features, and so another cache.
@@ -212,12 +285,7 @@ fn canonical_files_of_all_versions_are_read_or_refused() {
 fn the_family_is_part_of_the_caches_key() {
     let workplace = Workplace::new();
     // Numbers that nobody published may be of any family.
-    let negate = |tensors: &mut Tensors| {
-        let (_, _, bytes) =
-            tensors.iter_mut().find(|(name, ..)| name == "features.0.bias").unwrap();
-        bytes[3] ^= 0x80;
-    };
-    let own = rewritten(&fs::read(weights()).unwrap(), negate, None);
+    let own = rewritten(&fs::read(weights()).unwrap(), negate_first_weight, None);
     let own = workplace.write("own.safetensors", &own);
     let caches: HashSet<_> = ["caffe", "caffe-rgb", "torchvision"]
         .map(|family| {

@@ -30,7 +30,8 @@ pub enum Error {
     },
     /// The file is not a valid safetensors file.
     #[error(
-        "{} is not a whole safetensors file: was it truncated? Fetch or import it again",
+        "{} is not a whole safetensors file: was it truncated? Fetch it again, or import the \
+         original file again",
         path.display()
     )]
     Safetensors {
@@ -40,7 +41,7 @@ pub enum Error {
         source: safetensors::SafeTensorError,
     },
     /// The file is not a valid ONNX file.
-    #[error("{} is not a whole ONNX file: was it truncated? Fetch it again", path.display())]
+    #[error("{} is not a valid ONNX file: is it damaged or truncated? Fetch it again", path.display())]
     Onnx {
         /// The file.
         path: PathBuf,
@@ -58,6 +59,20 @@ pub enum Error {
         path: PathBuf,
         /// As many as are looked at.
         most: usize,
+    },
+    /// Two nodes or tensors of an ONNX file define one value.
+    #[error(
+        "{}: the value '{value}' is defined again by {again}, expected one definition of each value: \
+         is the file damaged? Export it again",
+        path.display()
+    )]
+    RepeatedValue {
+        /// The file.
+        path: PathBuf,
+        /// The value's name.
+        value: String,
+        /// The second node or tensor that defines it.
+        again: String,
     },
     /// An ONNX graph has more or fewer convolutions than VGG16.
     #[error(
@@ -198,7 +213,7 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// A safetensors file that does not say which family it is of.
+    /// A safetensors file of another program, which does not say which family it is of.
     #[error(
         "{} does not say which preprocessing it needs; import it once with \
          'vgg-extract import-weights {} --family FAMILY', where FAMILY is {}",
@@ -208,12 +223,40 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A canonical file whose metadata cannot be read.
+    #[error(
+        "{} is damaged: its metadata entry '{name}' is '{entry}', expected a version, a family ({}) and \
+         a digest; import the original file again with \
+         'vgg-extract import-weights ORIGINAL --family FAMILY'",
+        path.display(), Family::names()
+    )]
+    DamagedEntry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's name.
+        name: &'static str,
+        /// The entry.
+        entry: String,
+    },
+    /// A canonical file that is imported as of another family than it records.
+    #[error(
+        "{} records the family {recorded}, not {given}: use --family {recorded}, or import the \
+         original file with 'vgg-extract import-weights ORIGINAL --family {given}'",
+        path.display()
+    )]
+    OtherFamily {
+        /// The file.
+        path: PathBuf,
+        /// The family that it records.
+        recorded: Family,
+        /// The family given.
+        given: Family,
+    },
     /// Well-known weights under a family whose preprocessing is not theirs.
     #[error(
         "{} has the first convolution of {found}: their family is {expected}, not {given}; import \
-         them with \
-         'vgg-extract import-weights {} --family {expected}'",
-        path.display(), path.display()
+         the original file with 'vgg-extract import-weights ORIGINAL --family {expected}'",
+        path.display()
     )]
     WrongFamily {
         /// The file.
@@ -228,8 +271,8 @@ pub enum Error {
     /// A canonical file of a version that this program does not read.
     #[error(
         "{} is a weights file of version {found}, expected {}.x: another version of vgg-extract \
-         wrote it; use that one, or import the original weights again with \
-         'vgg-extract import-weights FILE --family FAMILY'",
+         wrote it; use that one, or import the original file again with \
+         'vgg-extract import-weights ORIGINAL --family FAMILY'",
         path.display(), expected.major
     )]
     OtherFormat {
@@ -243,7 +286,8 @@ pub enum Error {
     /// A canonical file whose numbers do not have the digest it records.
     #[error(
         "{} is damaged: its numbers have the digest {found}, it records {expected}; \
-         import the weights again",
+         import the original file again with \
+         'vgg-extract import-weights ORIGINAL --family FAMILY'",
         path.display()
     )]
     WrongDigest {

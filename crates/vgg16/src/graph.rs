@@ -22,6 +22,17 @@ enum Layer {
     MaxPool(usize),
 }
 
+/// ONNX's `auto_pad`.
+#[derive(Debug, Clone, Copy)]
+enum AutoPad {
+    /// The attribute `pads` says it.
+    NotSet,
+    /// As many outputs as inputs, divided by the stride and rounded up.
+    Same,
+    /// None.
+    Valid,
+}
+
 /// One axis of a value on the chain.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
@@ -143,7 +154,7 @@ impl<'m, 'a> Walk<'m, 'a> {
             Some(name) => self.model.tensor(name)?.numbers(1).ok()?[0],
             None => node.float("value").unwrap_or(0.0),
         };
-        let is_constant = ["", "constant"].contains(&node.text("mode")) && value == 0.0;
+        let is_constant = ["", "constant"].contains(&&*node.text("mode")) && value == 0.0;
         let is_small = pads.len() == 8 && pads.iter().all(|pad| (0..=1).contains(pad));
         (is_constant && is_small && input(3).is_none())
             .then(|| std::array::from_fn(|axis| [pads[axis], pads[axis + 4]]))
@@ -187,11 +198,11 @@ impl<'m, 'a> Walk<'m, 'a> {
         self.expect_integers(node, "strides", &[1, 1], &[1, 1])?;
         self.expect_integers(node, "dilations", &[1, 1], &[1, 1])?;
         self.expect(node, "group", &node.integer("group").unwrap_or(1), &1)?;
-        let own = match node.text("auto_pad") {
-            // Of a 3×3 kernel with stride 1 both are one row and column on each side.
-            "SAME_UPPER" | "SAME_LOWER" => vec![1; 4],
-            "VALID" => vec![0; 4],
-            _ => node.integers("pads").unwrap_or_else(|| vec![0; 4]),
+        let own = match self.auto_pad(node)? {
+            // Of a 3×3 kernel with stride 1 it is one row and column on each side.
+            AutoPad::Same => vec![1; 4],
+            AutoPad::Valid => vec![0; 4],
+            AutoPad::NotSet => node.integers("pads").unwrap_or_else(|| vec![0; 4]),
         };
         let pads: Vec<i64> =
             own.iter().zip(padding).map(|(own, pad)| own.saturating_add(pad)).collect();
@@ -206,10 +217,10 @@ impl<'m, 'a> Walk<'m, 'a> {
         self.expect(node, "padding before it", &padding, &[0; 4])?;
         let pads = node.integers("pads").unwrap_or_else(|| vec![0; 4]);
         let rounds_up = node.integer("ceil_mode").is_some_and(|mode| mode != 0);
-        let (rounds_up, pads) = match node.text("auto_pad") {
+        let (rounds_up, pads) = match self.auto_pad(node)? {
             _ if rounds_up => (Some("ceil_mode"), pads),
-            // Of a 2×2 kernel with stride 2 both add a row or a column where the side is odd.
-            "SAME_UPPER" | "SAME_LOWER" => (Some("auto_pad"), vec![0; 4]),
+            // Of a 2×2 kernel with stride 2 it adds a row or a column where the side is odd.
+            AutoPad::Same => (Some("auto_pad"), vec![0; 4]),
             _ if pads == [0, 0, 1, 1] => (Some("pads"), vec![0; 4]),
             _ => (None, pads),
         };
@@ -221,6 +232,19 @@ impl<'m, 'a> Walk<'m, 'a> {
                 Err(self.wrong(node, &found, expected))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What the node says of its own padding.
+    fn auto_pad(&self, node: &Node<'_>) -> Result<AutoPad, Error> {
+        match &*node.text("auto_pad") {
+            "" | "NOTSET" => Ok(AutoPad::NotSet),
+            "SAME_UPPER" | "SAME_LOWER" => Ok(AutoPad::Same),
+            "VALID" => Ok(AutoPad::Valid),
+            other => {
+                let found = format!("auto_pad '{other}'");
+                Err(self.wrong(node, &found, "NOTSET, SAME_UPPER, SAME_LOWER or VALID"))
+            }
         }
     }
 

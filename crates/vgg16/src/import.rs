@@ -4,25 +4,23 @@ use std::path::Path;
 
 use crate::graph;
 use crate::onnx::Model;
-use crate::weights::{check_finite, parse, read_file, weight_shape};
+use crate::weights::{check_finite, read_file, weight_shape};
 use crate::{ConvolutionWeights, Error, Family, Weights};
 
 /// Reads the 13 convolutions of an ONNX file, found by following its graph, or of a safetensors file
 /// with torchvision's names, whose other tensors, such as a classifier's, are left alone.
 ///
-/// `family` is what the file cannot say: which preprocessing the weights were trained with.
+/// `family` is what other programs' files do not say: which preprocessing the weights were trained
+/// with. A canonical file says it, and is checked as [`Weights::read`] does.
 ///
 /// # Errors
 /// If the file is missing or damaged, does not hold VGG16's convolutions in float32, holds another
-/// network, or well-known weights of another family.
+/// network, well-known weights of another family, or records another family or version.
 pub fn import_weights(path: &Path, family: Family) -> Result<Weights, Error> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("onnx") => from_onnx(path, &read_file(path)?, family),
-        Some("safetensors") => {
-            let bytes = read_file(path)?;
-            Weights::from_safetensors(path, &parse(path, &bytes)?, family)
-        }
+        Some("safetensors") => Weights::from_safetensors(path, Some(family)),
         _ => Err(Error::UnknownForm { path: path.to_path_buf() }),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Field numbers are those of `onnx.proto3` (onnx/onnx on GitHub); other fields are skipped.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -26,9 +27,9 @@ const MAX_INTEGERS: usize = 9;
 pub(crate) struct Model<'a> {
     /// In the order of the file, which ONNX wants to be topological.
     pub(crate) nodes: Vec<Node<'a>>,
-    /// Indices of the nodes that compute these values.
+    /// Indices of the nodes that compute these values; none has an empty name.
     producers: HashMap<&'a str, usize>,
-    /// The initializers, and the values of Constant nodes.
+    /// The initializers, and the values of Constant nodes; none has an empty name.
     tensors: HashMap<&'a str, Tensor<'a>>,
     /// `ValueInfoProto`.
     inputs: Vec<&'a [u8]>,
@@ -67,17 +68,22 @@ impl<'a> Model<'a> {
                     Field { number: 1, value: Value::Bytes(message) } => {
                         let node = Node::read(message).map_err(damaged)?;
                         parts += 1 + node.inputs.len() + node.outputs.len() + node.attributes.len();
-                        for output in &node.outputs {
-                            model.producers.entry(output).or_insert(model.nodes.len());
+                        for &output in node.outputs.iter().filter(|name| !name.is_empty()) {
+                            let again =
+                                || format!("node '{}' ({})", node.label(), node.full_operator());
+                            model.check_new(path, output, again)?;
+                            model.producers.insert(output, model.nodes.len());
                         }
                         model.nodes.push(node);
                     }
                     Field { number: 5, value: Value::Bytes(message) } => {
                         let tensor = Tensor { message };
                         parts += 1;
-                        // Of several with one name, the first.
                         let name = tensor.name().map_err(damaged)?;
-                        model.tensors.entry(name).or_insert(tensor);
+                        if !name.is_empty() {
+                            model.check_new(path, name, || "an initializer".to_owned())?;
+                            model.tensors.insert(name, tensor);
+                        }
                     }
                     Field { number: 11, value: Value::Bytes(input) } => {
                         parts += 1;
@@ -92,10 +98,25 @@ impl<'a> Model<'a> {
         }
         let constants = model.nodes.iter().filter(|node| node.operator() == "Constant");
         for (node, tensor) in constants.filter_map(|node| Some((node, node.tensor("value")?))) {
-            let name = node.outputs.first().copied().unwrap_or_default();
-            model.tensors.entry(name).or_insert(tensor);
+            if let Some(&name) = node.outputs.first().filter(|name| !name.is_empty()) {
+                model.tensors.insert(name, tensor);
+            }
         }
         Ok(model)
+    }
+
+    /// Checks that nothing so far defines this value: programs differ in which definition they take.
+    fn check_new(
+        &self,
+        path: &Path,
+        value: &str,
+        again: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        if self.producers.contains_key(value) || self.tensors.contains_key(value) {
+            let (path, value, again) = (path.to_path_buf(), value.to_owned(), again());
+            return Err(Error::RepeatedValue { path, value, again });
+        }
+        Ok(())
     }
 
     /// The numbers in the file under this name.
@@ -134,16 +155,16 @@ impl<'a> Node<'a> {
         let mut node = Node::default();
         for field in fields(message) {
             match field? {
-                Field { number: 1, value: Value::Bytes(name) } => node.inputs.push(text(name)),
-                Field { number: 2, value: Value::Bytes(name) } => node.outputs.push(text(name)),
-                Field { number: 3, value: Value::Bytes(name) } => node.name = text(name),
-                Field { number: 4, value: Value::Bytes(name) } => node.operator = text(name),
+                Field { number: 1, value: Value::Bytes(name) } => node.inputs.push(text(name)?),
+                Field { number: 2, value: Value::Bytes(name) } => node.outputs.push(text(name)?),
+                Field { number: 3, value: Value::Bytes(name) } => node.name = text(name)?,
+                Field { number: 4, value: Value::Bytes(name) } => node.operator = text(name)?,
                 Field { number: 5, value: Value::Bytes(attribute) } => {
                     // Or a damaged attribute would be taken for an absent one.
                     fields(attribute).try_for_each(|field| field.map(drop))?;
                     node.attributes.push(attribute);
                 }
-                Field { number: 7, value: Value::Bytes(name) } => node.domain = text(name),
+                Field { number: 7, value: Value::Bytes(name) } => node.domain = text(name)?,
                 _ => {}
             }
             if node.inputs.len() + node.outputs.len() + node.attributes.len() > MAX_PARTS {
@@ -202,10 +223,11 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// An attribute that is a text; empty if it is not there.
-    pub(crate) fn text(&self, name: &str) -> &'a str {
+    /// An attribute that is a text; empty if it is not there. ONNX has bytes there: what is not UTF-8
+    /// is replaced, so that it is not taken for a text that ONNX knows.
+    pub(crate) fn text(&self, name: &str) -> Cow<'a, str> {
         let text = self.attribute(name).find_map(|field| match field {
-            Field { number: 4, value: Value::Bytes(bytes) } => Some(text(bytes)),
+            Field { number: 4, value: Value::Bytes(bytes) } => Some(String::from_utf8_lossy(bytes)),
             _ => None,
         });
         text.unwrap_or_default()
@@ -224,7 +246,7 @@ impl<'a> Tensor<'a> {
         let mut found = "";
         for field in fields(self.message) {
             if let Field { number: 8, value: Value::Bytes(name) } = field? {
-                found = text(name);
+                found = text(name)?;
             }
         }
         Ok(found)
@@ -314,7 +336,7 @@ fn integers(value: Value<'_>) -> impl Iterator<Item = i64> {
     varints(value).flatten().map(|number| number as i64)
 }
 
-/// Decodes a name. Invalid UTF-8 becomes the empty name, which matches no tensor.
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
+/// A name or an operator.
+fn text(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|_| WireError::NotUtf8)
 }

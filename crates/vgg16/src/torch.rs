@@ -50,7 +50,11 @@ impl Backbone for TorchBackbone {
         }
         let mut x = channels_last(&input)?;
         for (layer, (weight, bias)) in LAYERS.iter().zip(&self.layers) {
-            x = x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?.f_relu_()?;
+            x = match self.device {
+                tch::Device::Cpu => x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?,
+                _ => convolve_without_tf32(&x, weight, bias)?,
+            };
+            x = x.f_relu_()?;
             if layer.max_pool {
                 x = x.f_max_pool2d(2, 2, 0, 1, false)?;
             }
@@ -66,18 +70,44 @@ impl Backbone for TorchBackbone {
     }
 }
 
-/// Names the libtorch that is loaded, which need not be the one that this program was built with, and
-/// the precision of its convolutions.
+/// A convolution of 3×3, stride 1 and padding 1 in float32 on every card.
 ///
-/// On CUDA they are cuDNN's, which rounds its operands to TF32, 10 bits of mantissa, on all processors
-/// that have it: PyTorch's `torch.backends.cudnn.allow_tf32` is true unless a program says otherwise
-/// ("TensorFloat-32 on Ampere and later devices" in PyTorch's CUDA semantics; `allow_tf32_cudnn` in
-/// libtorch's `ATen/Context.h`).
+/// `conv2d` lets cuDNN round its operands to TF32, 10 bits of mantissa, on cards that have it:
+/// PyTorch's `torch.backends.cudnn.allow_tf32` is true unless a program says otherwise
+/// ("TensorFloat-32 on Ampere and later devices" in PyTorch's CUDA semantics). What `conv2d` calls
+/// with that setting, `_convolution`, takes it as an argument; the other arguments are those of
+/// `conv2d`.
+fn convolve_without_tf32(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Tensor, tch::TchError> {
+    let (stride, padding, dilation, output_padding) = ([1, 1], [1, 1], [1, 1], [0, 0]);
+    let (transposed, groups) = (false, 1);
+    let (benchmark, deterministic, cudnn_enabled, allow_tf32) = (false, false, true, false);
+    x.f_internal_convolution(
+        weight,
+        Some(bias),
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
+        benchmark,
+        deterministic,
+        cudnn_enabled,
+        allow_tf32,
+    )
+}
+
+/// Names the libtorch that is loaded, which need not be the one that this program was built with, and
+/// the precision of its convolutions on CUDA.
 pub(crate) fn numerics(device: Device) -> String {
     let [major, minor, ..] = loaded_version().to_be_bytes();
     match device {
         Device::Cpu => format!("torch-{major}.{minor}-cpu"),
-        Device::Cuda => format!("torch-{major}.{minor}-cuda-tf32"),
+        Device::Cuda => format!("torch-{major}.{minor}-cuda-f32"),
     }
 }
 
@@ -105,6 +135,20 @@ mod tests {
     #[test]
     fn numerics_have_version_and_precision() {
         assert_eq!(numerics(Device::Cpu), "torch-2.13-cpu");
-        assert_eq!(numerics(Device::Cuda), "torch-2.13-cuda-tf32");
+        assert_eq!(numerics(Device::Cuda), "torch-2.13-cuda-f32");
+    }
+
+    /// What runs on CUDA, on the processor: it is the same convolution there, bit for bit.
+    #[test]
+    fn the_convolution_without_tf32_is_conv2d() -> Result<(), tch::TchError> {
+        tch::manual_seed(1);
+        let random = |shape: &[i64]| Tensor::f_randn(shape, (Kind::Float, tch::Device::Cpu));
+        let (x, weight) = (random(&[2, 16, 7, 5])?, random(&[32, 16, 3, 3])?);
+        let (x, weight, bias) = (channels_last(&x)?, channels_last(&weight)?, random(&[32])?);
+        let expected = x.f_conv2d(&weight, Some(&bias), 1, 1, 1, 1)?;
+        let found = convolve_without_tf32(&x, &weight, &bias)?;
+        assert_eq!(found.size(), [2, 32, 7, 5]);
+        assert!(found.f_equal(&expected)?);
+        Ok(())
     }
 }

@@ -167,24 +167,38 @@ impl Weights {
     /// # Errors
     /// If the file is missing, damaged, of another version, or does not say its own family.
     pub fn read(path: &Path) -> Result<Weights, Error> {
+        Weights::from_safetensors(path, None)
+    }
+
+    /// Reads a safetensors file with torchvision's names: of the family that it records, which must be
+    /// the one `given`, if one is; of that one if it records none. A digest that it records is checked.
+    pub(crate) fn from_safetensors(path: &Path, given: Option<Family>) -> Result<Weights, Error> {
         let bytes = read_file(path)?;
         let tensors = parse(path, &bytes)?;
         let metadata = metadata(path, &bytes)?;
-        let entry = metadata.get(METADATA).map(String::as_str).unwrap_or_default();
-        let (family, expected) = parse_entry(path, entry)?;
-        let weights = Weights::from_safetensors(path, &tensors, family)?;
+        let entry = metadata.get(METADATA).map(|entry| parse_entry(path, entry)).transpose()?;
+        let recorded = entry.map(|(family, _)| family);
+        let Some(family) = recorded.or(given) else {
+            return Err(Error::NoFamily { path: path.to_path_buf() });
+        };
+        if let Some(given) = given.filter(|given| *given != family) {
+            return Err(Error::OtherFamily { path: path.to_path_buf(), recorded: family, given });
+        }
+        let weights = Weights::from_tensors(path, &tensors, family)?;
         // The numbers are there twice by now.
         drop(bytes);
-        let found = weights.digest();
-        if found != expected {
-            let (path, expected) = (path.to_path_buf(), expected.to_owned());
-            return Err(Error::WrongDigest { path, expected, found });
+        if let Some((_, expected)) = entry {
+            let found = weights.digest();
+            if found != expected {
+                let (path, expected) = (path.to_path_buf(), expected.to_owned());
+                return Err(Error::WrongDigest { path, expected, found });
+            }
         }
         Ok(weights)
     }
 
-    /// Reads safetensors with torchvision's names; other tensors, but for features, are left alone.
-    pub(crate) fn from_safetensors(
+    /// Weights from tensors with torchvision's names; others, but for features, are left alone.
+    fn from_tensors(
         path: &Path,
         tensors: &SafeTensors<'_>,
         family: Family,
@@ -228,7 +242,11 @@ fn parse_entry<'a>(path: &Path, entry: &'a str) -> Result<(Family, &'a str), Err
         return Err(Error::OtherFormat { path: path.to_path_buf(), found, expected: FORMAT });
     }
     let family = words.next().and_then(|family| family.parse().ok());
-    family.zip(words.next()).ok_or_else(|| Error::NoFamily { path: path.to_path_buf() })
+    family.zip(words.next()).ok_or_else(|| Error::DamagedEntry {
+        path: path.to_path_buf(),
+        name: METADATA,
+        entry: entry.to_owned(),
+    })
 }
 
 /// The name of a tensor among the features that VGG16 does not have up to its last convolution, which
@@ -259,7 +277,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
     SafeTensors::deserialize(bytes)
         .map_err(|source| Error::Safetensors { path: path.to_path_buf(), source })
 }
@@ -313,7 +331,7 @@ mod tests {
         }
         for entry in ["", " ", "1.1", "1.1 caffe", "caffe", "1.1 keras 00", "1 caffe 00", "1.1  00"]
         {
-            assert!(matches!(parse(entry), Err(Error::NoFamily { .. })), "{entry}");
+            assert!(matches!(parse(entry), Err(Error::DamagedEntry { .. })), "{entry}");
         }
     }
 

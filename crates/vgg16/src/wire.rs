@@ -32,6 +32,9 @@ pub enum WireError {
     /// Not a type that ONNX uses.
     #[error("a field of wire type {0}")]
     Type(u8),
+    /// A text that is not UTF-8, as Protocol Buffers wants it.
+    #[error("a name or an operator that is not UTF-8")]
+    NotUtf8,
 }
 
 /// The fields of a message, in its order; ends after the first error.

@@ -156,8 +156,20 @@ impl Graph {
         self
     }
 
-    /// The names of the convolutions found, or the message.
-    fn convolutions(&self) -> Result<Vec<String>, String> {
+    /// What is found with other bytes in place of `old`, wherever these stand in the file.
+    fn with_bytes(&self, old: &[u8], new: &[u8]) -> Result<Vec<String>, String> {
+        assert_eq!(old.len(), new.len());
+        let mut file = self.file();
+        let places: Vec<_> =
+            (0..file.len()).filter(|&place| file[place..].starts_with(old)).collect();
+        assert!(!places.is_empty());
+        for place in places {
+            file[place..place + new.len()].copy_from_slice(new);
+        }
+        convolutions_of(&file)
+    }
+
+    fn file(&self) -> Vec<u8> {
         let mut graph = Vec::new();
         let mut input = "image".to_owned();
         for part in &self.chain {
@@ -165,11 +177,12 @@ impl Graph {
             input = format!("{}:0", part.name);
         }
         graph.extend_from_slice(&self.others);
-        let bytes = field(7, graph);
-        let path = Path::new("file.onnx");
-        let model = Model::parse(path, &bytes).unwrap();
-        let found = convolutions(path, &model).map_err(|error| error.to_string())?;
-        Ok(found.iter().map(|node| node.label().to_owned()).collect())
+        field(7, graph)
+    }
+
+    /// The names of the convolutions found, or the message.
+    fn convolutions(&self) -> Result<Vec<String>, String> {
+        convolutions_of(&self.file())
     }
 
     #[track_caller]
@@ -185,6 +198,17 @@ impl Graph {
             assert!(message.contains(text), "'{text}' is not in: {message}");
         }
     }
+}
+
+fn convolutions_of(file: &[u8]) -> Result<Vec<String>, String> {
+    let path = Path::new("file.onnx");
+    let message = |error: Error| match &error {
+        Error::Onnx { source, .. } => format!("{error}: {source}"),
+        _ => error.to_string(),
+    };
+    let model = Model::parse(path, file).map_err(message)?;
+    let found = convolutions(path, &model).map_err(message)?;
+    Ok(found.iter().map(|node| node.label().to_owned()).collect())
 }
 
 fn transpose(name: &str, order: [i64; 4]) -> Part {
@@ -211,7 +235,8 @@ fn vgg16_is_found_whatever_follows_it_and_stands_beside_it() {
     ]);
     classifier.is_vgg16();
     let beside = Part::new("beside", "Sigmoid");
-    Graph::vgg16().beside(&beside, "r5:0").beside(&beside, "c5:0").is_vgg16();
+    let other = Part::new("other", "Sigmoid");
+    Graph::vgg16().beside(&beside, "r5:0").beside(&other, "c5:0").is_vgg16();
     Graph::vgg16().beside(&Part::new("shape", "Shape"), "c13:0").is_vgg16();
 }
 
@@ -304,6 +329,7 @@ fn padding_may_stand_apart() {
     let says = ["'pad' (Pad) has other than constant zeros", "one row of zeros on each side"];
     for wrong in [
         attribute.clone().text("mode", "reflect"),
+        attribute.clone().with("mode", field(4, b"\xff")),
         attribute.clone().with("value", [vec![2 << 3 | 5], 1f32.to_le_bytes().to_vec()].concat()),
         attribute.clone().ints("pads", &[0, 0, 2, 2, 0, 0, 2, 2]),
         attribute.clone().ints("pads", &[0, 0, -1, 1, 0, 0, 1, 1]),
@@ -396,7 +422,7 @@ fn missing_and_further_layers_are_refused() {
 
 #[test]
 fn other_convolutions_and_pools_are_refused() {
-    let convolution: [(&str, Change); 8] = [
+    let convolution: [(&str, Change); 10] = [
         ("strides [2, 2], expected [1, 1]", |part| part.ints("strides", &[2, 2])),
         ("dilations [2, 2], expected [1, 1]", |part| part.ints("dilations", &[2, 2])),
         ("kernel_shape [5, 5], expected [3, 3]", |part| part.ints("kernel_shape", &[5, 5])),
@@ -405,6 +431,8 @@ fn other_convolutions_and_pools_are_refused() {
         ("pads [0, 1, 1, 1], expected [1, 1, 1, 1]", |part| part.ints("pads", &[0, 1, 1, 1])),
         ("pads [0, 0, 0, 0], expected", |part| part.text("auto_pad", "VALID")),
         ("pads [1, 1], expected", |part| part.ints("pads", &[1, 1])),
+        ("auto_pad 'SAME', expected NOTSET", |part| part.text("auto_pad", "SAME")),
+        ("auto_pad '\u{fffd}', expected NOTSET", |part| part.with("auto_pad", field(4, b"\xff"))),
     ];
     for (says, change) in convolution {
         for name in ["c1", "c8", "c13"] {
@@ -412,7 +440,7 @@ fn other_convolutions_and_pools_are_refused() {
             Graph::vgg16().change(name, change).is_refused(&[&says]);
         }
     }
-    let pool: [(&str, Change); 9] = [
+    let pool: [(&str, Change); 10] = [
         ("kernel_shape [3, 3], expected [2, 2]", |part| part.ints("kernel_shape", &[3, 3])),
         ("kernel_shape [], expected [2, 2]", |part| part.without("kernel_shape")),
         ("strides [1, 1], expected [2, 2]", |part| part.without("strides")),
@@ -422,6 +450,7 @@ fn other_convolutions_and_pools_are_refused() {
         ("sides rounded up by its auto_pad", |part| part.text("auto_pad", "SAME_UPPER")),
         ("sides rounded up by its auto_pad", |part| part.text("auto_pad", "SAME_LOWER")),
         ("sides rounded up by its pads", |part| part.ints("pads", &[0, 0, 1, 1])),
+        ("auto_pad 'SAME', expected NOTSET", |part| part.text("auto_pad", "SAME")),
     ];
     for (says, change) in pool {
         for name in ["p2", "p10"] {
@@ -498,12 +527,69 @@ fn cycles_and_further_outputs_are_refused() {
     }
     cycle.is_refused(&says);
     // Also after the last convolution.
-    let mut end = Graph::vgg16().beside(&Part::new("a", "Identity"), "c13:0");
-    end.others
-        .extend(field(1, [field(1, "c13:0"), field(2, "c13:0"), field(4, "Identity")].concat()));
-    end.is_vgg16();
+    let mut end = Part::new("a", "Identity");
+    end.further_inputs = vec!["b:0"];
+    Graph::vgg16().beside(&end, "c13:0").beside(&Part::new("b", "Identity"), "a:0").is_vgg16();
     let split = [field(1, "pixels"), field(2, "first"), field(2, "image")].concat();
     let mut graph = Graph::vgg16();
     graph.others = field(1, [split, field(3, "s"), field(4, "Split")].concat());
     graph.is_refused(&["node 's' (Split) has a further output that leads to the last convolution"]);
+}
+
+/// Programs differ in which of two definitions they take, and a node could hide behind the other.
+#[test]
+fn values_that_are_defined_twice_are_refused() {
+    // c5 -> c5:0, norm(c5:0) -> c5:0, r5(c5:0).
+    let norm = |inputs: &[u8]| {
+        let names = [inputs, &field(2, "c5:0"), &field(3, "norm")].concat();
+        field(1, [names, field(4, "BatchNormalization")].concat())
+    };
+    let mut graph = Graph::vgg16();
+    graph.others = norm(&field(1, "c5:0"));
+    let says = "the value 'c5:0' is defined again by node 'norm' (BatchNormalization)";
+    graph.is_refused(&[says, "expected one definition"]);
+    let tensor = Graph::vgg16().tensor("c5:0", 1, &[0; 4]);
+    tensor.is_refused(&["the value 'c5:0' is defined again by an initializer"]);
+    let twice = Graph::vgg16().tensor("weight", 1, &[0; 4]);
+    twice.clone().is_vgg16();
+    twice.tensor("weight", 1, &[0; 4]).is_refused(&["the value 'weight' is defined again by an"]);
+    let constant = Part::new("weight", "Constant").with("value", field(5, number(2, 1)));
+    let constant = Graph::vgg16().tensor("weight:0", 1, &[0; 4]).beside(&constant, "");
+    constant.is_refused(&["the value 'weight:0' is defined again by node 'weight' (Constant)"]);
+    let mut outputs = Graph::vgg16();
+    outputs.others = field(1, [field(2, "x"), field(2, "x"), field(3, "s")].concat());
+    outputs.is_refused(&["the value 'x' is defined again by node 's' ()"]);
+}
+
+/// An empty name stands for an output that is not wanted, and for no tensor.
+#[test]
+fn values_without_a_name_may_be_many() {
+    let mut graph = Graph::vgg16().tensor("", 1, &[0; 4]).tensor("", 1, &[0; 4]);
+    let constant = [field(2, ""), field(4, "Constant")].concat();
+    let value = field(5, [field(1, "value"), field(5, number(2, 1))].concat());
+    for _ in 0..2 {
+        graph.others.extend(field(1, [field(2, ""), field(2, ""), field(4, "Split")].concat()));
+        graph.others.extend(field(1, [constant.clone(), value.clone()].concat()));
+    }
+    graph.is_vgg16();
+    let bytes = graph.file();
+    let model = Model::parse(Path::new("file.onnx"), &bytes).unwrap();
+    assert!(model.tensor("").is_none());
+    assert!(model.producer("").is_none());
+}
+
+/// Or they would all be the same name, and an operator of another domain one of ONNX's own.
+#[test]
+fn names_that_are_not_utf8_are_refused() {
+    let graph = Graph::vgg16()
+        .before("r5", Part { domain: "domain", ..Part::new("norm", "BatchNormalization") })
+        .tensor("initial", 1, &[0; 4]);
+    for text in ["norm:0", "c5:0", "norm", "Relu", "MaxPool", "domain", "initial", "weight"] {
+        let mut damaged = text.as_bytes().to_vec();
+        damaged[0] = 0xff;
+        let message = graph.with_bytes(text.as_bytes(), &damaged).unwrap_err();
+        let says = "file.onnx is not a valid ONNX file: is it damaged or truncated? Fetch it again: \
+                    a name or an operator that is not UTF-8";
+        assert_eq!(message, says, "{text}");
+    }
 }
