@@ -64,10 +64,13 @@ const REFUSED: [(&str, &str); 38] = [
     ("webp/alpha-flag-without-alpha", "An expected chunk was missing"),
 ];
 
+/// Another file of the same picture, and the largest difference from it.
+type Twin = Option<(&'static str, u8)>;
+
 /// Files that PIL refuses and we read, by how their names begin; another file of the same picture
 /// that PIL reads, if there is one, and the largest difference from it, since fewer bits hold less;
 /// and the reason.
-const READ: [(&str, Option<(&str, u8)>, &str); 15] = [
+const READ: [(&str, Twin, &str); 15] = [
     ("bmp/16-bits-masks-444", Some(("bmp/24-bits.bmp", 17)), "PIL knows some masks, we all"),
     ("bmp/32-bits-masks-gbr", Some(("bmp/24-bits.bmp", 0)), "PIL knows some masks, we all"),
     ("bmp/32-bits-masks-of-10-bits", Some(("bmp/24-bits.bmp", 1)), "PIL knows some masks, we all"),
