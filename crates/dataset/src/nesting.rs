@@ -44,7 +44,7 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Optio
         .filter(|(_, inner)| inner.iter().filter(|f| is_shared(f)).count() > 1)
         .collect();
     let [(_, first), _, ..] = sharing[..] else { return Ok(None) };
-    let inner: Vec<&OsStr> = first.iter().copied().filter(|folder| is_shared(&folder)).collect();
+    let inner: Vec<&OsStr> = first.iter().copied().filter(|folder| is_shared(folder)).collect();
     let sharing: Vec<&OsStr> = sharing.iter().map(|(class, _)| *class).collect();
     Ok(Some(Notice::SameFolders {
         // Without a separator at the end, where the part is empty.
