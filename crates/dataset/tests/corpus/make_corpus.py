@@ -1,9 +1,9 @@
 """Makes small image files in every form that users have, and their pixels by Pillow.
 
-    python3 -m venv /tmp/corpus-venv
-    /tmp/corpus-venv/bin/pip install -r requirements.txt
+    python3 -m venv venv
+    venv/bin/pip install -r requirements.txt
     apt-get install -y libjpeg-turbo-progs webp      # cjpeg, jpegtran 2.1.5; cwebp 1.2.4
-    /tmp/corpus-venv/bin/python make_corpus.py
+    venv/bin/python make_corpus.py
 
 Beside each FILE that Pillow reads stands FILE.ppm: the pixels of `Image.open(FILE).convert("RGB")`.
 Of gray with 16 bits, which Pillow cuts off at 255, they are the numbers divided by 257 and

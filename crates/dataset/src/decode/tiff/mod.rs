@@ -16,30 +16,21 @@
 //! in strips or tiles, colours together or in planes, uncompressed, PackBits, LZW, Deflate, JPEG or
 //! CCITT Group 4, of unsigned numbers; anything else is refused by name.
 
+mod codec;
+
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
-use fax::decoder::{DecodeStatus, Group4Decoder, pels};
-use flate2::read::ZlibDecoder;
 use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{ByteOrder, Tag};
 use tiff::{TiffError, TiffFormatError};
-use weezl::BitOrder;
 
+use self::codec::{DEFLATE, GROUP_4, JPEG, LZW, NO_COMPRESSION, OLD_DEFLATE, PACK_BITS};
 use super::jpeg::{Colours, Jpeg};
 use super::{Fault, MAX_BYTES, Room, cmyk};
 use crate::Image;
 
 /// Most bytes of one tag's value: offsets and sizes of two million strips.
 const MAX_TAG_BYTES: usize = 16 << 20;
-
-/// The values of `Compression`.
-const NO_COMPRESSION: u16 = 1;
-const GROUP_4: u16 = 4;
-const LZW: u16 = 5;
-const JPEG: u16 = 7;
-const DEFLATE: u16 = 8;
-const PACK_BITS: u16 = 32_773;
-const OLD_DEFLATE: u16 = 32_946;
 
 /// The values of `PhotometricInterpretation`.
 const WHITE_IS_ZERO: u16 = 0;
@@ -79,7 +70,7 @@ struct Layout {
     /// Bits per number.
     bits: usize,
     photometric: u16,
-    /// What the samples beyond the colours are.
+    /// The kind of each sample beyond the colours.
     extra: Vec<u16>,
     compression: u16,
     /// Whether each byte's lowest bit comes first.
@@ -312,14 +303,7 @@ impl Layout {
         }
         let row_len = (chunk_width * samples * self.bits).div_ceil(8);
         let mut bytes = vec![0; rows * row_len];
-        match self.compression {
-            NO_COMPRESSION => read_exact(stored.as_slice(), &mut bytes)?,
-            DEFLATE | OLD_DEFLATE => read_exact(ZlibDecoder::new(stored.as_slice()), &mut bytes)?,
-            LZW => decode_lzw(&stored, &mut bytes)?,
-            PACK_BITS => decode_pack_bits(&stored, &mut bytes)?,
-            GROUP_4 => decode_group_4(&stored, chunk_width, &mut bytes)?,
-            other => unreachable!("compression {other} was refused"),
-        }
+        codec::decompress(self.compression, &stored, chunk_width, &mut bytes)?;
         Ok(bytes
             .chunks_exact(row_len)
             .flat_map(|row| self.row(row, chunk_width, samples))
@@ -425,73 +409,6 @@ fn colours_only<const COLOURS: usize>(numbers: &[u8], samples: usize, associated
         colours.extend(pixel[..COLOURS].iter().map(colour));
     }
     colours
-}
-
-/// Reads from memory, where every error is one of the content.
-fn read_exact(mut stored: impl Read, bytes: &mut [u8]) -> Result<(), Fault> {
-    stored.read_exact(bytes).map_err(|error| Fault::Damaged(error.into()))
-}
-
-fn decode_lzw(stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
-    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
-    let (mut read, mut written) = (0, 0);
-    while written < bytes.len() {
-        let result = decoder.decode_bytes(&stored[read..], &mut bytes[written..]);
-        result.status.map_err(|error| Fault::Damaged(error.into()))?;
-        if result.consumed_in == 0 && result.consumed_out == 0 {
-            return Err(Fault::damaged("LZW data ends too early"));
-        }
-        read += result.consumed_in;
-        written += result.consumed_out;
-    }
-    Ok(())
-}
-
-/// Runs of bytes: TIFF 6.0, section 9.
-fn decode_pack_bits(mut stored: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let mut header = [0];
-        read_exact(&mut stored, &mut header)?;
-        let header = header[0] as i8;
-        match header {
-            -128 => {}
-            0.. => {
-                let run = (header as usize + 1).min(bytes.len() - written);
-                read_exact(&mut stored, &mut bytes[written..written + run])?;
-                written += run;
-            }
-            _ => {
-                let run = (1 - isize::from(header)) as usize;
-                let run = run.min(bytes.len() - written);
-                let mut value = [0];
-                read_exact(&mut stored, &mut value)?;
-                bytes[written..written + run].fill(value[0]);
-                written += run;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// ITU-T T.6; black is 1.
-fn decode_group_4(stored: &[u8], width: usize, bytes: &mut [u8]) -> Result<(), Fault> {
-    let damaged = |error: &dyn std::fmt::Display| Fault::damaged(format!("CCITT data: {error}"));
-    let columns = u16::try_from(width).map_err(|error| damaged(&error))?;
-    let reader = stored.iter().map(|&byte| Ok::<u8, std::io::Error>(byte));
-    let mut decoder = Group4Decoder::new(reader, columns)?;
-    for row in bytes.chunks_exact_mut(width.div_ceil(8)) {
-        match decoder.advance().map_err(|error| damaged(&format!("{error:?}")))? {
-            DecodeStatus::Incomplete => {}
-            DecodeStatus::End => return Err(damaged(&"it ends too early")),
-        }
-        for (at, colour) in pels(decoder.transition(), columns).enumerate() {
-            if colour == fax::Color::Black {
-                row[at / 8] |= 0x80 >> (at % 8);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The image whose stored rows and columns lie as `orientation` says (tag 274: 1 to 8, anything
