@@ -143,7 +143,13 @@ fn an_interrupted_training_keeps_its_epochs() {
     let before = first_epoch().unwrap();
     assert!(before.starts_with("1,"), "{before}");
     let out = format!("--out={}", runs.display());
-    let training = Running::start(workplace.train(&cache, &["--epochs=1000000", &out]));
+    let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let (epochs, path) = (&summary["last"]["epoch"], run.display());
+    let s = if epochs == 1 { "" } else { "s" };
+    let says = format!("{path} was interrupted after {epochs} epoch{s} and starts again");
+    let mut training = Running::start(workplace.train(&cache, &["--epochs=1000000", &out]));
+    training.wait_until_it_says(&says);
     wait_for(|| !run.join("summary.json").exists());
     wait_for(|| first_epoch().is_some());
     training.signal("INT");
@@ -169,6 +175,11 @@ fn a_training_interrupted_in_its_first_epoch_keeps_nothing() {
     let run = format!("--run={}", only_folder(&runs).unwrap().display());
     let says = ["did not end: summary.json is missing", "command again"];
     end_to_end::assert_refused(vgg_head(["evaluate", &run]), end_to_end::BAD_INPUT, &says);
+    let mut again = Running::start(workplace.train(&cache, &["--hidden=3000", "--batch-size=1"]));
+    let path = only_folder(&runs).unwrap();
+    again.wait_until_it_says(&format!("{} did not end and starts again", path.display()));
+    again.signal("INT");
+    assert_eq!(again.end().0, Some(130));
 }
 
 #[test]
@@ -204,6 +215,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
         assert!(said.contains("the others, each from its first epoch"), "{signal}: {said}");
     }
     let continued = finish(sweep("sweeps"));
+    assert_eq!(continued.stderr.matches(" and starts again").count(), 2, "{continued:?}");
     assert!(continued.stderr.contains(continues), "{continued:?}");
     let uninterrupted = path_from(sweep("reference"));
     let interrupted = only_folder(&workplace.path("sweeps")).unwrap();
@@ -211,6 +223,28 @@ fn an_interrupted_sweep_keeps_its_heads() {
         let [found, expected] = [&interrupted, &uninterrupted].map(|sweep| sweep.join(file));
         assert_eq!(fs::read_to_string(found).unwrap(), fs::read_to_string(expected).unwrap());
     }
+}
+
+/// A head that diverged is not among those that are kept.
+#[test]
+fn an_interrupted_sweep_does_not_count_heads_that_diverged() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    // The narrow heads are trained first; the wide ones take so long that they are interrupted.
+    let mut sweep = vgg_head(["sweep", "--threads=2", "--p=0.5", "--hidden=8,512", "--seeds=1"]);
+    sweep.args(["--lr=1e38,0.001", "--epochs=200"]).arg("--features").arg(&cache);
+    sweep.arg("--out").arg(workplace.path("sweeps"));
+    let mut interrupted = Running::start(sweep);
+    interrupted.wait_until_it_says("lr 100000000000000000000000000000000000000, seed 0: diverged");
+    let results = || {
+        let folder = only_folder(&workplace.path("sweeps"))?;
+        fs::read_to_string(folder.join("results.csv")).ok()
+    };
+    wait_for(|| results().is_some_and(|results| results.lines().count() == 1 + 2));
+    interrupted.signal("INT");
+    let (code, said) = interrupted.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("1 of 4 heads are finished and kept in"), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs and sweeps of every format that was ever written are read or refused with what to do.
 //!
-//! `fixtures/formats/runs/1.0` holds a run and a sweep as version 1.0 wrote them, where the features lay
-//! aside.
+//! `fixtures/formats/runs/VERSION` holds a run and a sweep as that version wrote them, where the features
+//! lay aside.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -74,27 +74,34 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 #[test]
-fn a_run_of_format_1_0_is_evaluated() {
-    let workplace = Workplace::empty();
-    let run = fixture(&workplace, &cache(&workplace), "1.0/run");
-    assert!(json_in(&run.join("config.json")).get("format").is_none());
-    // What the program that trained it said of it.
-    assert_eq!(top1(&run, "val"), 1.0);
-    assert_eq!(top1(&run, "test"), 20.0 / 24.0);
-    let submission = path_from(on("predict", "--run", &run, &[]));
-    assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 1 + 24);
+fn a_run_of_an_earlier_format_is_evaluated() {
+    for (version, recorded) in [("1.0", None), ("1.1", Some(json!({ "major": 1, "minor": 1 })))] {
+        let workplace = Workplace::empty();
+        let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));
+        assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
+        assert!(json_in(&run.join("summary.json")).get("streamed_window").is_none(), "{version}");
+        // What the program that trained it said of it.
+        assert_eq!(top1(&run, "val"), 1.0, "{version}");
+        assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
+        let submission = path_from(on("predict", "--run", &run, &[]));
+        assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 1 + 24);
+    }
 }
 
 #[test]
-fn a_report_of_a_sweep_of_format_1_0_is_made() {
-    let workplace = Workplace::empty();
-    let sweep = fixture(&workplace, &cache(&workplace), "1.0/sweep");
-    assert_eq!(json_in(&sweep.join("summary.json"))["test"]["sd"], 0.0, "of a single seed");
-    let report = path_from(on("report", "--sweep", &sweep, &[]));
-    let html = fs::read_to_string(report).unwrap();
-    assert!(html.contains("79.17") && !html.contains("± 0.00"), "{html}");
-    let best = sweep.join(json_in(&sweep.join("summary.json"))["best_run"].as_str().unwrap());
-    assert_eq!(top1(&best, "test"), 19.0 / 24.0);
+fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
+    // Of a single seed.
+    for (version, spread) in [("1.0", json!(0.0)), ("1.1", Value::Null)] {
+        let workplace = Workplace::empty();
+        let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
+        let summary = json_in(&sweep.join("summary.json"));
+        assert_eq!(summary["test"]["sd"], spread, "{version}");
+        let report = path_from(on("report", "--sweep", &sweep, &[]));
+        let html = fs::read_to_string(report).unwrap();
+        assert!(html.contains("79.17") && !html.contains("± 0.00"), "{version}: {html}");
+        let best = sweep.join(summary["best_run"].as_str().unwrap());
+        assert_eq!(top1(&best, "test"), 19.0 / 24.0, "{version}");
+    }
 }
 
 #[test]
@@ -107,12 +114,14 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 1 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 2 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 1 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 2 }));
     }
     assert!(json_in(&sweep.join("summary.json"))["val"]["sd"].is_null(), "of a single seed");
+    let summary = json_in(&run.join("summary.json"));
+    assert!(summary["streamed_window"].is_null() && summary.get("streamed_window").is_some());
 }
 
 #[test]

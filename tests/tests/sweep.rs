@@ -164,7 +164,8 @@ fn features_beyond_the_memory_allowed_are_streamed() {
     let (whole, whole_log) = top1("--memory=1GiB", "a");
     let (streamed, streamed_log) = top1("--memory=1500KiB", "b");
     assert!(!whole_log.contains("streamed"), "{whole_log}");
-    let says = "the features do not fit into --memory=1.46 MiB: streamed 128 rows at a time";
+    let says = "features and heads do not fit together into --memory=1.46 MiB: rows are streamed, \
+                128 at a time";
     assert!(streamed_log.contains(says), "{streamed_log}");
     assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
 }
@@ -186,10 +187,208 @@ fn features_that_just_fit_are_not_streamed() {
         let memory = format!("--memory={memory}");
         let trained = finish(workplace.train(&cache, &["--hidden=8", &memory, &out]));
         assert_eq!(trained.code, Some(0), "{trained:?}");
-        let says = "do not fit into --memory=5.73 KiB: streamed 128 rows at a time";
+        let says = "do not fit together into --memory=5.73 KiB: rows are streamed, 128 at a time";
         assert_eq!(trained.stderr.contains(says), streamed, "{memory}: {}", trained.stderr);
         assert_eq!(trained.stderr.contains("streamed"), streamed, "{memory}: {}", trained.stderr);
     }
+}
+
+/// Rows × 3 numbers after pooling, of two classes.
+fn write_rows(workplace: &Workplace, rows: usize) -> PathBuf {
+    let names = ["cat", "dog"].map(str::to_owned);
+    let split = |(split, rows): (SplitName, usize)| {
+        let labels = (0..rows as i64).map(|row| row % 2).collect();
+        (split, Some(labels), (0..rows * 12).map(|i| (i as f32).sin()).collect())
+    };
+    workplace.write_cache(&names, 0, [(SplitName::Train, rows), (SplitName::Val, 40)].map(split))
+}
+
+/// Bytes of a head of 8 hidden units on such rows, and of a batch's logits, with what training adds.
+fn head_of_8(batch_size: usize) -> usize {
+    3 * 8 * (3 + 8 + 2) * 4 + 2 * batch_size * 2 * 4
+}
+
+/// A streamed epoch has the batches of one in memory: as many steps, with the same learning rates; and
+/// each row is seen once, so that accuracies are whole numbers of rows.
+#[test]
+fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
+    let workplace = Workplace::empty();
+    let rows = 1000;
+    let cache = write_rows(&workplace, rows);
+    for (batch, fitting, window) in [(100, 300, 128), (256, 400, 128), (256, 600, 256)] {
+        let metrics = |rows: usize, says: &str| {
+            let memory = format!("--memory={}", head_of_8(batch) + rows * 3 * 4);
+            let out = format!("--out={}", workplace.path(&memory[2..]).display());
+            let batch = format!("--batch-size={batch}");
+            let flags = ["--hidden=8", "--epochs=3", "--schedule=cosine", &batch, &memory, &out];
+            let trained = finish(workplace.train(&cache, &flags));
+            assert_eq!(trained.code, Some(0), "{trained:?}");
+            assert!(trained.stderr.contains(says), "{batch} {rows}: {}", trained.stderr);
+            let run = PathBuf::from(trained.stdout.lines().last().unwrap());
+            let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
+            let number = |line: &str, column: usize| -> f64 {
+                line.split(',').nth(column).unwrap().parse().unwrap()
+            };
+            assert!(
+                text.starts_with("epoch,train_loss,train_top1,val_loss,val_top1,learning_rate")
+            );
+            text.lines().skip(1).map(|line| [number(line, 2), number(line, 5)]).collect::<Vec<_>>()
+        };
+        let whole = metrics(rows, "");
+        let streamed = metrics(fitting, &format!("rows are streamed, {window} at a time"));
+        assert_eq!(whole.len(), 3);
+        for (epoch, ([_, rate], [top1, streamed_rate])) in whole.iter().zip(&streamed).enumerate() {
+            assert_eq!(rate, streamed_rate, "batch size {batch}");
+            // Of the epoch's last step.
+            let steps = rows.div_ceil(batch);
+            let at = ((epoch + 1) * steps - 1) as f64 / (3 * steps) as f64;
+            let expected = 0.001 * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
+            assert!((rate - expected).abs() < 1e-12, "{rate} {expected}");
+            let hits = top1 * rows as f64;
+            assert!((hits - hits.round()).abs() < 1e-9, "batch size {batch}: {hits} of {rows}");
+        }
+    }
+}
+
+/// Streaming keeps some rows in memory: where these do not fit, it says how much is needed, and that
+/// is enough.
+#[test]
+fn memory_without_room_for_windows_is_refused() {
+    let workplace = Workplace::empty();
+    let cache = write_rows(&workplace, 1000);
+    for (batch, rows) in [(64, 256), (128, 256), (200, 328)] {
+        let needed = head_of_8(batch) + rows * 3 * 4;
+        let train = |memory: usize| {
+            let flags = [format!("--batch-size={batch}"), format!("--memory={memory}")];
+            let out = format!("--out={}", workplace.path(&format!("{batch}-{memory}")).display());
+            workplace.train(&cache, &["--hidden=8", &flags[0], &flags[1], &out])
+        };
+        let no_room = format!("no room for {rows} rows of features beside the heads");
+        let says =
+            [&*no_room, &format!("--memory={needed}, or take a smaller --hidden or --batch")];
+        assert_refused(train(needed - 1), USAGE, &says);
+        assert!(!workplace.path(&format!("{batch}-{}", needed - 1)).exists(), "a run was begun");
+        let trained = finish(train(needed));
+        assert!(trained.stderr.contains("rows are streamed, 128 at a time"), "{trained:?}");
+        assert_eq!(trained.code, Some(0), "{trained:?}");
+    }
+    // Fewer rows than two windows: all of them.
+    let few = Workplace::empty();
+    let cache = write_rows(&few, 200);
+    let memory = |bytes: usize| format!("--memory={bytes}");
+    let needed = head_of_8(64) + 200 * 3 * 4;
+    let says = ["no room for 200 rows", &format!("{}, or", memory(needed))];
+    assert_refused(few.train(&cache, &["--hidden=8", &memory(needed - 1)]), USAGE, &says);
+    path_from(few.train(&cache, &["--hidden=8", &memory(needed)]));
+}
+
+/// The head depends on the window: the record has it, and a command that would give another one says
+/// so when it finds the head again.
+#[test]
+fn the_window_of_streamed_rows_is_recorded() {
+    let workplace = Workplace::empty();
+    let cache = write_rows(&workplace, 1000);
+    let window_of = |run: &Path| {
+        let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&summary).unwrap()["streamed_window"].clone()
+    };
+    let memory = |heads: usize, rows: usize| {
+        let one = head_of_8(0);
+        format!("--memory={}", heads * one + (head_of_8(64) - one) + rows * 3 * 4)
+    };
+    let train = |rows: usize| finish(workplace.train(&cache, &["--hidden=8", &memory(1, rows)]));
+    let path = |stdout: &str| PathBuf::from(stdout.lines().last().unwrap());
+    let trained = train(300);
+    let run = path(&trained.stdout);
+    assert_eq!(window_of(&run), 128);
+    let before = fs::read(run.join("head.safetensors")).unwrap();
+    let same_window = train(310);
+    assert!(!same_window.stderr.contains("was trained with"), "{}", same_window.stderr);
+    for (rows, now) in
+        [(1000, "all would be in memory"), (600, "they would be streamed in windows of 256")]
+    {
+        let again = train(rows);
+        let says = "the head was trained with rows streamed in windows of 128; with --memory=";
+        assert!(again.stderr.contains(says) && again.stderr.contains(now), "{}", again.stderr);
+        assert_eq!(path(&again.stdout), run);
+    }
+    assert_eq!(fs::read(run.join("head.safetensors")).unwrap(), before);
+
+    let sweep = |rows: usize| {
+        let mut sweep = vgg_head(["sweep", "--hidden=8", "--p=0,0.5", "--seeds=1", "--threads=2"]);
+        sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+        sweep.arg(memory(2, rows));
+        finish(sweep)
+    };
+    let swept = path(&sweep(1000).stdout);
+    for run in fs::read_dir(swept.join("runs")).unwrap() {
+        assert!(window_of(&run.unwrap().path()).is_null());
+    }
+    assert!(!sweep(2000).stderr.contains("trained with"));
+    let says = ["2 heads were trained with all rows in memory", "streamed in windows of 128"];
+    let again = sweep(300).stderr;
+    assert!(says.iter().all(|text| again.contains(text)), "{again}");
+}
+
+/// Whatever of a sweep or of a run is damaged, the same command mends it, and ends as before.
+#[test]
+fn a_damaged_sweep_is_mended_by_the_same_command() {
+    let place = SweepPlace::new();
+    let flags = ["--p=0,0.5", "--seeds=1", "--epochs=2", "--hidden=16"];
+    let swept = finish(place.sweep(&flags));
+    let sweep = PathBuf::from(swept.stdout.lines().last().unwrap());
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(sweep.join("summary.json")).unwrap()).unwrap();
+    let best = sweep.join(summary["best_run"].as_str().unwrap());
+    let truncate = |file: &Path| {
+        // Tables at the end of a line: what is left is a table, too.
+        let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        let is_table = file.extension().is_some_and(|extension| extension == "csv");
+        let kept = if is_table { text.trim_end().rfind('\n').unwrap() + 1 } else { 5 };
+        fs::File::options().write(true).open(file).unwrap().set_len(kept as u64).unwrap();
+    };
+    for (file, trained_again) in [
+        (sweep.join("summary.json"), false),
+        (sweep.join("results.csv"), false),
+        (sweep.join("config.json"), false),
+        (best.join("head.safetensors"), true),
+        (best.join("metrics.csv"), true),
+        (best.join("summary.json"), true),
+        (best.join("config.json"), true),
+    ] {
+        truncate(&file);
+        let again = finish(place.sweep(&flags));
+        assert_eq!(again.code, Some(0), "{}: {again:?}", file.display());
+        assert_eq!(again.stdout, swept.stdout, "{}", file.display());
+        let says = "the heads that are whole are kept, the others trained again";
+        assert!(again.stderr.contains(says), "{}: {}", file.display(), again.stderr);
+        assert!(again.stderr.contains(file.to_str().unwrap()), "{}", again.stderr);
+        let continues = "continuing: 1 of 2 heads are there already";
+        assert_eq!(again.stderr.contains(continues), trained_again, "{}", again.stderr);
+        let starts = format!("{} is damaged (", best.display());
+        assert_eq!(again.stderr.contains(&starts), trained_again, "{}", again.stderr);
+    }
+    // A run of its own, likewise.
+    let run = path_from(place.workplace.train(&place.cache, &[]));
+    let head = fs::read(run.join("head.safetensors")).unwrap();
+    truncate(&run.join("head.safetensors"));
+    let again = finish(place.workplace.train(&place.cache, &[]));
+    assert!(again.stderr.contains(&format!("{} is damaged (", run.display())), "{again:?}");
+    assert!(fs::read(run.join("head.safetensors")).unwrap() == head);
+}
+
+#[test]
+fn the_spread_of_one_seed_is_left_out() {
+    let place = SweepPlace::new();
+    let accuracy = |seeds: &str| {
+        let flags = ["--p=0.5", seeds];
+        let text = finish(place.sweep(&flags)).stdout;
+        text.lines().find(|line| line.starts_with("chosen by validation")).unwrap().to_owned()
+    };
+    let one = accuracy("--seeds=1");
+    assert!(one.ends_with(" % over 1 seed") && !one.contains('±'), "{one}");
+    let two = accuracy("--seeds=2");
+    assert!(two.ends_with(" % over 2 seeds") && two.contains(" % ± "), "{two}");
 }
 
 #[test]

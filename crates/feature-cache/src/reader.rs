@@ -254,7 +254,12 @@ struct MappedPart {
     offset: usize,
 }
 
-impl SplitReader<'_> {
+impl<'a> SplitReader<'a> {
+    /// The cache that it is a split of.
+    pub fn cache(&self) -> &'a Cache {
+        self.cache
+    }
+
     /// Its name.
     pub fn name(&self) -> SplitName {
         self.name

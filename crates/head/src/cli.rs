@@ -8,8 +8,8 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Evaluation, Grid, List, Resources, Run, Schedule, Sweep, TrainConfig, evaluate,
-    newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
+    Arch, Error, Evaluation, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
+    evaluate, newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
     write_report,
 };
 use terminal::{JsonPath, Table, print, print_path, println, say, up_to};
@@ -219,9 +219,10 @@ impl CommonArgs {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Resources {
             threads: self.threads.unwrap_or_else(cores),
-            memory: self
-                .memory
-                .map_or_else(terminal::half_of_free_memory, |memory| memory.as_u64()),
+            memory: match self.memory {
+                Some(memory) => Memory::Given(memory.as_u64()),
+                None => Memory::HalfOfFree(terminal::half_of_free_memory()),
+            },
         }
     }
 }
@@ -311,9 +312,9 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
     match &summary.test {
         Some(test) => println!(
-            "chosen by validation: {chosen}; test top-1 {} ± {} over {}",
+            "chosen by validation: {chosen}; test top-1 {}{} over {}",
             percent(test.mean),
-            spread(test.sd),
+            test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
             if test.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", test.seeds) }
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),

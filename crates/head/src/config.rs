@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use terminal::HumanBytes;
 
 use crate::Arch;
 
-/// How a head is trained: with the features, all that determines it.
+/// How a head is trained: with the features, all that determines it, unless rows are streamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
@@ -31,13 +32,42 @@ pub struct TrainConfig {
 
 /// The part of the machine that training may take. No bit of a head depends on the threads, and on the
 /// memory only where it is too small for the features: rows that are streamed are shuffled within
-/// windows.
+/// windows, whose size depends on the room that the heads of a pass leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resources {
     /// Threads that compute.
     pub threads: usize,
-    /// Bytes that features and heads may take; features beyond it are streamed from the disk.
-    pub memory: u64,
+    /// Memory that features and heads may take; features beyond it are streamed from the disk.
+    pub memory: Memory,
+}
+
+/// Memory that features and heads may take, in bytes, and who set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// The user.
+    Given(u64),
+    /// Nobody: it is half of what is free.
+    HalfOfFree(u64),
+}
+
+impl Memory {
+    /// The bytes.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Memory::Given(bytes) | Memory::HalfOfFree(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Memory::Given(bytes) => write!(f, "--memory={}", HumanBytes(bytes)),
+            Memory::HalfOfFree(bytes) => {
+                write!(f, "half of the memory that is free ({})", HumanBytes(bytes))
+            }
+        }
+    }
 }
 
 /// How the learning rate changes from step to step.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use durable::Format;
 use feature_cache::SplitName;
-use terminal::{Failure, HumanBytes};
+use terminal::Failure;
+
+use crate::Memory;
 
 /// Training, evaluation or prediction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -118,9 +120,8 @@ pub enum Error {
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
         "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
-         trained in one pass, but --memory={memory} has room for {fit}; allow more memory, take a \
-         smaller --hidden, or split the grid",
-        memory = HumanBytes(*memory)
+         trained in one pass, but {memory} has room for {fit}; allow more memory, take a \
+         smaller --hidden, or split the grid"
     )]
     TooManyHeads {
         /// Heads of one pass.
@@ -131,10 +132,24 @@ pub enum Error {
         hidden: usize,
         /// Number of classes.
         classes: usize,
-        /// Bytes allowed.
-        memory: u64,
+        /// The memory allowed.
+        memory: Memory,
         /// Heads that fit.
         fit: usize,
+    },
+    /// The rows that streaming keeps in memory do not fit beside the heads.
+    #[error(
+        "{memory} has no room for {rows} rows of features beside the heads that are trained in one \
+         pass, and streaming needs that many; allow more memory, --memory={needed}, or take a \
+         smaller --hidden or --batch-size"
+    )]
+    NoRoomForRows {
+        /// The memory allowed.
+        memory: Memory,
+        /// Rows that have to fit.
+        rows: usize,
+        /// Bytes of these rows and the heads.
+        needed: u64,
     },
     /// There is no sweep to take the newest of.
     #[error("no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
@@ -157,6 +172,16 @@ pub enum Error {
         path: PathBuf,
         /// Where and why parsing failed.
         source: csv::Error,
+    },
+    /// A table of a run or a sweep was cut off or added to.
+    #[error("{} is damaged: it has {found} rows, expected {expected}; train again", path.display())]
+    TableRows {
+        /// The file.
+        path: PathBuf,
+        /// Rows that it must have: one per epoch of a run or per head of a sweep.
+        expected: usize,
+        /// Rows that it has.
+        found: usize,
     },
     /// A sweep names a run that is not its own.
     #[error(
@@ -284,7 +309,7 @@ impl Error {
             Error::InterruptedInFirstEpoch
             | Error::Interrupted { .. }
             | Error::SweepInterrupted { .. } => Failure::Interrupted,
-            Error::TooManyHeads { .. } => Failure::Usage,
+            Error::TooManyHeads { .. } | Error::NoRoomForRows { .. } => Failure::Usage,
             Error::File(_)
             | Error::Csv { .. }
             | Error::Trainer(_)

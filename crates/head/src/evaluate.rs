@@ -51,13 +51,13 @@ pub fn evaluate(run: &Run, cache: &Cache, split: SplitName) -> Result<Evaluation
     check_features(run, cache)?;
     let head = run.head()?;
     let labels = cache.split(split)?.labels_required()?;
-    let features = PooledSplit::open(cache, split)?;
+    let mut features = PooledSplit::open(cache, split)?;
     let class_names = cache.manifest().class_names.clone();
     let mut counts = vec![ClassCounts::default(); class_names.len()];
     let mut confusion = (class_names.len() <= MATRIX_CLASSES)
         .then(|| vec![vec![0; class_names.len()]; class_names.len()]);
     let mut loss = 0.0;
-    for_each_batch(&features, &head, |start, logits| {
+    for_each_batch(&mut features, &head, |start, logits| {
         let predicted = Vec::<i64>::try_from(most_probable(logits)?)?;
         let labels = &labels[start..start + predicted.len()];
         let mean = cross_entropy(logits, &tch::Tensor::f_from_slice(labels)?)?;

@@ -17,17 +17,18 @@ const LOGITS: usize = 1 << 24;
 /// # Errors
 /// If a feature is NaN or infinite, libtorch fails, or `take` does.
 pub(crate) fn for_each_batch(
-    features: &PooledSplit<'_>,
+    features: &mut PooledSplit<'_>,
     head: &Head,
     mut take: impl FnMut(usize, &Tensor) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let _no_grad = tch::no_grad_guard();
+    // Each row is read once: nothing is gained by keeping them.
+    features.keep_in_memory(false)?;
     let batch_size = (LOGITS / head.classes()).clamp(1, BATCH).min(features.rows().max(1));
     let mut buffer = Vec::new();
     for first in (0..features.rows()).step_by(batch_size) {
         let rows: Vec<usize> = (first..features.rows().min(first + batch_size)).collect();
         let batch = features.read(&rows, &mut buffer)?.concat();
-        // Each row is read once: the whole split need not stay in memory.
         features.read_done(&rows);
         let size = [rows.len() as i64, features.row_len() as i64];
         let input = Tensor::f_from_slice(&batch)?.f_view(size)?;

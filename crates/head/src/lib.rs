@@ -26,7 +26,7 @@ mod tests;
 mod train;
 
 pub use arch::{Arch, HeadShape};
-pub use config::{Resources, Schedule, TrainConfig};
+pub use config::{Memory, Resources, Schedule, TrainConfig};
 pub use error::Error;
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use grid::{Grid, List};

@@ -8,8 +8,8 @@
 //! <cache>/pooled/<split>.json   digests of the features that it was made from, and of itself
 //! ```
 //!
-//! It is read through a memory map, so it may be larger than memory. Where the cache's folder
-//! cannot be written, rows are pooled whenever they are read, or kept in memory if they fit.
+//! It is read through a memory map, so it may be larger than memory. Where it cannot be written or
+//! read, rows are pooled whenever they are needed, or once into memory if they fit.
 //!
 //! The view's digest is computed while it is written and checked once for each [`Stamp`] that the
 //! file comes to have: training on an unchanged view starts at once. What no stamp shows, a bit that
@@ -23,6 +23,7 @@ use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32, 
 use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use terminal::with_causes;
 
 use crate::Error;
 use crate::stamp::Stamp;
@@ -42,10 +43,16 @@ pub(crate) struct PooledSplit<'a> {
 enum Storage<'a> {
     /// In the view's file.
     Mapped { map: Mmap, offset: usize },
-    /// In memory.
-    Memory(Vec<f32>),
-    /// Nowhere: made of these features whenever they are read.
-    OnTheWay(&'a Cache, SplitReader<'a>),
+    /// In no file that can be used.
+    NoFile {
+        split: SplitReader<'a>,
+        /// Why there is none.
+        cause: String,
+        /// All rows, if they are in memory; otherwise rows are pooled whenever they are read.
+        kept: Option<Vec<f32>>,
+        /// Where the user was told that rows are pooled; empty before that.
+        told: &'static str,
+    },
 }
 
 /// `<split>.json`.
@@ -70,32 +77,45 @@ impl<'a> PooledSplit<'a> {
         // Beside the features, not where a link in their folder leads.
         let array = cache.pooled_file(&format!("{name}.npy"))?;
         let record = cache.pooled_file(&format!("{name}.json"))?;
-        if !is_whole(&array, &record, &split)
-            && let Err(error) = make(cache, &split, row_len, &array, &record)
-        {
-            let Error::Cache(feature_cache::Error::File(error)) = error else { return Err(error) };
-            // If it is the features that cannot be read, this says so.
-            split.verify_features()?;
-            terminal::say(format!(
-                "{error}; the {name} features are pooled in memory instead, again by every command"
-            ));
-            return Ok(PooledSplit { rows, row_len, storage: Storage::OnTheWay(cache, split) });
-        }
-        let (map, offset) = map_f32(&array, rows, row_len)?;
-        Ok(PooledSplit { rows, row_len, storage: Storage::Mapped { map, offset } })
+        let view = || {
+            if !is_whole(&array, &record, &split) {
+                make(&split, row_len, &array, &record)?;
+            }
+            Ok(map_f32(&array, rows, row_len)?)
+        };
+        let storage = match view() {
+            Ok((map, offset)) => Storage::Mapped { map, offset },
+            Err(Error::Cache(feature_cache::Error::File(error))) => {
+                // If it is the features that cannot be read, this says so.
+                split.verify_features()?;
+                Storage::NoFile { split, cause: with_causes(&error), kept: None, told: "" }
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(PooledSplit { rows, row_len, storage })
     }
 
-    /// Keeps the rows in memory if they have no file and all fit into `room` bytes. Returns what they
-    /// leave of it; `None` if they do not fit.
-    pub(crate) fn fit_into(&mut self, room: u64) -> Result<Option<u64>, Error> {
-        let bytes = (self.rows * self.row_bytes()) as u64;
-        let Some(left) = room.checked_sub(bytes) else { return Ok(None) };
-        if let Storage::OnTheWay(cache, split) = &self.storage {
-            let mut numbers = vec![0.0; self.rows * self.row_len];
-            pool(cache, split, 0..self.rows, &mut numbers)?;
-            self.storage = Storage::Memory(numbers);
+    /// Of rows that have no file: pools all of them into memory if they fit there. Otherwise they are
+    /// pooled whenever they are read.
+    pub(crate) fn keep_in_memory(&mut self, fit: bool) -> Result<(), Error> {
+        let all = self.rows * self.row_len;
+        let Storage::NoFile { split, cause, kept, told } = &mut self.storage else { return Ok(()) };
+        let pooled = if fit { "in memory" } else { "whenever they are read" };
+        if *told != pooled {
+            terminal::say(format!(
+                "{cause}: the {} features are pooled {pooled}, again by every command",
+                split.name()
+            ));
+            *told = pooled;
         }
-        Ok(Some(left))
+        if !fit {
+            *kept = None;
+        } else if kept.is_none() {
+            let mut numbers = vec![0.0; all];
+            pool(split, 0..self.rows, &mut numbers)?;
+            *kept = Some(numbers);
+        }
+        Ok(())
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -130,12 +150,12 @@ impl<'a> PooledSplit<'a> {
                     bytemuck::cast_slice(&map[*offset..][..self.rows * self.row_bytes()]);
                 rows.iter().map(|&row| &all[row * row_len..][..row_len]).collect()
             }
-            Storage::Memory(all) => {
+            Storage::NoFile { kept: Some(all), .. } => {
                 rows.iter().map(|&row| &all[row * row_len..][..row_len]).collect()
             }
-            Storage::OnTheWay(cache, split) => {
+            Storage::NoFile { split, kept: None, .. } => {
                 buffer.resize(rows.len() * row_len, 0.0);
-                pool(cache, split, rows.to_vec(), buffer)?;
+                pool(split, rows.to_vec(), buffer)?;
                 buffer.chunks_exact(row_len).collect()
             }
         })
@@ -199,13 +219,7 @@ impl Record {
     }
 }
 
-fn make(
-    cache: &Cache,
-    split: &SplitReader<'_>,
-    row_len: usize,
-    array: &Path,
-    record: &Path,
-) -> Result<(), Error> {
+fn make(split: &SplitReader<'_>, row_len: usize, array: &Path, record: &Path) -> Result<(), Error> {
     let folder = array.parent().expect("the view lies in a folder of the cache");
     let file = |error: durable::Error| Error::Cache(error.into());
     durable::make_folder(folder).map_err(file)?;
@@ -223,7 +237,7 @@ fn make(
     for start in (0..split.rows()).step_by(CHUNK_ROWS) {
         let rows = start..split.rows().min(start + CHUNK_ROWS);
         let pooled = &mut pooled[..rows.len() * row_len];
-        pool(cache, split, rows, pooled)?;
+        pool(split, rows, pooled)?;
         writer.append(pooled)?;
     }
     let (_, digest) = writer.finish()?;
@@ -235,12 +249,11 @@ fn make(
 /// Pools rows of a split into `pooled`, `[rows, row_len]`. The features read on the way are given back
 /// to the operating system row by row.
 fn pool(
-    cache: &Cache,
     split: &SplitReader<'_>,
     rows: impl IntoParallelIterator<Item = usize, Iter: IndexedParallelIterator>,
     pooled: &mut [f32],
 ) -> Result<(), Error> {
-    let shape = cache.manifest().feature_shape;
+    let shape = split.cache().manifest().feature_shape;
     let pooled = pooled.par_chunks_exact_mut(pooled_len(shape));
     pooled.zip(rows).try_for_each_init(
         || vec![0.0; split.row_len()],
@@ -249,7 +262,7 @@ fn pool(
             split.release_row(row);
             match features.iter().find(|value| !value.is_finite()) {
                 Some(&value) => Err(Error::NotFinite {
-                    path: cache.folder().to_path_buf(),
+                    path: split.cache().folder().to_path_buf(),
                     split: split.name(),
                     row,
                     value,

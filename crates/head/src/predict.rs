@@ -31,10 +31,10 @@ pub fn predict(run: &Run, cache: &Cache, split: SplitName) -> Result<Vec<Predict
     let head = run.head()?;
     let ids = cache.split(split)?.ids()?;
     let mut ids = ids.iter();
-    let features = PooledSplit::open(cache, split)?;
+    let mut features = PooledSplit::open(cache, split)?;
     let class_names = &cache.manifest().class_names;
     let mut predictions = Vec::with_capacity(features.rows());
-    for_each_batch(&features, &head, |_, logits| {
+    for_each_batch(&mut features, &head, |_, logits| {
         let classes = Vec::<i64>::try_from(most_probable(logits)?)?;
         let probabilities = logits.f_softmax(-1, Kind::Double)?.f_amax(-1, false)?;
         let probabilities = Vec::<f64>::try_from(probabilities)?;

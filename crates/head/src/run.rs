@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use durable::Format;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use terminal::{say, with_causes};
 
 use crate::model::Head;
 use crate::{EpochMetrics, Error, HeadShape, TrainConfig};
@@ -25,14 +26,15 @@ use crate::{EpochMetrics, Error, HeadShape, TrainConfig};
 /// - 1.0: not written into the files, which are recognised by that. Configurations had `threads`,
 ///   which determine nothing, and no `numerics`; summaries had a spread of 0 for a single seed.
 /// - 1.1: `format`, `numerics`; the spread of a single seed is null.
-pub(crate) const FORMAT: Format = Format { major: 1, minor: 1 };
+/// - 1.2: `streamed_window`.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 2 };
 
 const CONFIG: &str = "config.json";
 const METRICS: &str = "metrics.csv";
 const HEAD: &str = "head.safetensors";
 const SUMMARY: &str = "summary.json";
 
-/// `config.json`: what determines the head, and where the features were.
+/// `config.json`: what determines the head, unless rows are streamed, and where the features were.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     /// Where the features were.
@@ -61,6 +63,10 @@ pub struct Summary {
     pub seconds_an_epoch: f64,
     /// BLAKE3 digest of `head.safetensors`.
     pub head_digest: String,
+    /// Rows per window if the training rows were streamed: the head depends on it. `None` if all of
+    /// them were in memory, and in formats before 1.2, which did not record it.
+    #[serde(default)]
+    pub streamed_window: Option<usize>,
 }
 
 /// A run's folder.
@@ -80,7 +86,8 @@ impl RunConfig {
 }
 
 impl Run {
-    /// Begins a run in its folder under `root`; what an unfinished one left there is replaced.
+    /// Begins a run in its folder under `root`; what an unfinished or damaged one left there is
+    /// replaced, which the user is told.
     ///
     /// # Errors
     /// If another version of this program left it, or the folder cannot be written.
@@ -88,6 +95,9 @@ impl Run {
         let folder = root.join(config.id());
         for file in [CONFIG, SUMMARY] {
             refuse_other_format(&folder, file)?;
+        }
+        if let Some(state) = unfinished(&folder) {
+            say(format!("{} {state} and starts again", folder.display()));
         }
         for file in [SUMMARY, METRICS, HEAD] {
             durable::remove(&folder.join(file))?;
@@ -134,6 +144,26 @@ impl Run {
         })
     }
 
+    /// How training ended, if it came to its last epoch and all that it left is whole.
+    pub(crate) fn finished(&self) -> Option<Summary> {
+        self.checked_summary().ok().filter(|summary| !summary.interrupted)
+    }
+
+    /// How training ended, after a check of what it left.
+    pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
+        let summary = self.summary_and_metrics()?;
+        let path = self.folder.join(HEAD);
+        check_digest(&path, &durable::digest_of_file(&path, |_| ())?, &summary)?;
+        Ok(summary)
+    }
+
+    /// How training ended, if there are metrics of every epoch.
+    pub(crate) fn summary_and_metrics(&self) -> Result<Summary, Error> {
+        let summary = self.summary()?;
+        check_rows(&self.folder.join(METRICS), summary.last.epoch, self.metrics()?.len())?;
+        Ok(summary)
+    }
+
     /// Records the epochs done and the head after them.
     pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &[u8]) -> Result<String, Error> {
         durable::replace(&self.folder.join(HEAD), head)?;
@@ -158,15 +188,41 @@ impl Run {
         let path = self.folder.join(HEAD);
         let summary = self.summary()?;
         let bytes = read(&self.folder, HEAD)?;
-        let digest = blake3::hash(&bytes).to_hex().to_string();
-        if digest != summary.head_digest {
-            let found = format!(
-                "damaged: its BLAKE3 digest is {digest}, summary.json records {}",
-                summary.head_digest
-            );
-            return Err(Error::DamagedHead { path, found });
-        }
+        check_digest(&path, &blake3::hash(&bytes).to_hex(), &summary)?;
         Head::read(self.config.shape, &bytes, &path)
+    }
+}
+
+/// Checks that the head's file has the digest that the summary records.
+fn check_digest(head: &Path, digest: &str, summary: &Summary) -> Result<(), Error> {
+    if digest == summary.head_digest {
+        return Ok(());
+    }
+    let recorded = &summary.head_digest;
+    let found = format!("damaged: its BLAKE3 digest is {digest}, summary.json records {recorded}");
+    Err(Error::DamagedHead { path: head.to_path_buf(), found })
+}
+
+/// Checks that a table has as many rows as it must have: one that was cut off may still be one.
+pub(crate) fn check_rows(table: &Path, expected: usize, found: usize) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::TableRows { path: table.to_path_buf(), expected, found })
+}
+
+/// What became of the run in a folder that is to be trained again, as it reads after its path; `None`
+/// if there is none.
+fn unfinished(folder: &Path) -> Option<String> {
+    match Run::open(folder).and_then(|run| run.checked_summary()) {
+        Ok(summary) => {
+            let epochs = summary.last.epoch;
+            let s = if epochs == 1 { "" } else { "s" };
+            Some(format!("was interrupted after {epochs} epoch{s}"))
+        }
+        Err(Error::NotARun { file: CONFIG, .. }) => None,
+        Err(Error::UnfinishedRun { .. }) => Some("did not end".to_owned()),
+        Err(error) => Some(format!("is damaged ({})", with_causes(&error))),
     }
 }
 

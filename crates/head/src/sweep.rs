@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use feature_cache::{Cache, SplitName};
 use report::MeanSd;
 use serde::{Deserialize, Serialize};
+use terminal::{say, with_causes};
 
-use crate::train::{Splits, train_together};
+use crate::train::{Splits, say_other_windows, train_together};
 use crate::{Arch, EpochMetrics, Error, Grid, Resources, Run, TrainConfig, evaluate};
 
 const CONFIG: &str = "config.json";
@@ -127,16 +128,28 @@ pub fn sweep(
         heads: grid.configs(),
     };
     let folder = root.join(config.id());
-    if folder.join(SUMMARY).exists() {
-        return Sweep::open(&folder);
+    for file in [CONFIG, SUMMARY] {
+        crate::run::refuse_other_format(&folder, file)?;
+    }
+    let runs = folder.join(RUNS);
+    match Sweep::open_whole(&folder) {
+        Ok(sweep) => {
+            say_other_windows(cache, &config.heads, resources, &runs);
+            return Ok(sweep);
+        }
+        // It was not finished.
+        Err(Error::NotASweep { .. }) => {}
+        Err(error) => say(format!(
+            "{}: the heads that are whole are kept, the others trained again",
+            with_causes(&error)
+        )),
     }
     if !cache.manifest().splits.contains_key(&SplitName::Val) {
         return Err(Error::NoValidation { path: cache.folder().to_path_buf() });
     }
-    crate::run::refuse_other_format(&folder, CONFIG)?;
+    durable::remove(&folder.join(SUMMARY))?;
     crate::run::write_json(&folder.join(CONFIG), &config)?;
     let mut splits = Splits::open(cache)?;
-    let runs = folder.join(RUNS);
     let heads = config.heads.len();
     let mut results: Vec<SweepResult> = Vec::new();
     let trained = train_together(&mut splits, &config.heads, resources, &runs, |run, epochs| {
@@ -150,7 +163,8 @@ pub fn sweep(
     });
     trained.map_err(|error| match error {
         Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
-            Error::SweepInterrupted { path: folder.clone(), finished: results.len(), heads }
+            let finished = results.iter().filter(|result| !result.has_diverged()).count();
+            Error::SweepInterrupted { path: folder.clone(), finished, heads }
         }
         error => error,
     })?;
@@ -166,19 +180,30 @@ impl Sweep {
     /// If there is none in `folder`, or a file is not of the expected form.
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
         let read = || -> Result<Sweep, Error> {
-            let config = crate::run::read_json(folder, CONFIG)?;
+            let config: SweepConfig = crate::run::read_json(folder, CONFIG)?;
             let mut summary: SweepSummary = crate::run::read_json(folder, SUMMARY)?;
             for top1 in [Some(&mut summary.val), summary.test.as_mut()].into_iter().flatten() {
                 // Format 1.0 recorded a spread of 0 for a single seed.
                 top1.sd = top1.sd.filter(|_| top1.seeds > 1);
             }
-            let results = crate::run::read_csv(folder, RESULTS)?;
+            let results: Vec<SweepResult> = crate::run::read_csv(folder, RESULTS)?;
+            crate::run::check_rows(&folder.join(RESULTS), config.heads.len(), results.len())?;
             Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
         };
         read().map_err(|error| match error {
             Error::NotARun { path, file } => Error::NotASweep { path, file },
             error => error,
         })
+    }
+
+    /// Opens a finished sweep of which all is whole that a report is made of.
+    fn open_whole(folder: &Path) -> Result<Sweep, Error> {
+        let sweep = Sweep::open(folder)?;
+        for result in sweep.results.iter().filter(|result| !result.has_diverged()) {
+            sweep.run(result)?.summary_and_metrics()?;
+        }
+        sweep.best_run()?.checked_summary()?;
+        Ok(sweep)
     }
 
     /// The folder.

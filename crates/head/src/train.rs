@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use feature_cache::{Cache, SplitName};
 use fused_head::{HeadConfig, Parameters, Trainer};
 use safetensors::tensor::TensorView;
-use terminal::{HumanBytes, Progress, interrupted, say};
+use terminal::{Progress, interrupted, say};
 
 use crate::metrics::Tally;
-use crate::order::RowOrder;
-use crate::pooled::PooledSplit;
+use crate::order::{RowOrder, Windows, largest_window, least_fitting};
+use crate::pooled::{PooledSplit, pooled_len};
 use crate::{
-    EpochMetrics, Error, HeadShape, Resources, Run, RunConfig, Schedule, SplitMetrics, Summary,
-    TrainConfig,
+    EpochMetrics, Error, HeadShape, Resources, Run, RunConfig, SplitMetrics, Summary, TrainConfig,
 };
 
 /// Rows per batch when nothing is learned from it.
@@ -38,8 +37,6 @@ pub(crate) struct Splits<'a> {
 struct LabelledSplit<'a> {
     features: PooledSplit<'a>,
     labels: Vec<i64>,
-    /// Whether all features may be in memory at once.
-    fits: bool,
 }
 
 /// The configuration that heads share that are trained in one pass.
@@ -48,6 +45,15 @@ struct Pass {
     hidden: usize,
     epochs: usize,
     batch_size: usize,
+}
+
+/// What of the features is in memory while a pass runs.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Rows per window if the training rows are streamed; `None` if all are in memory.
+    window: Option<usize>,
+    /// Whether all validation rows are in memory, too.
+    validation_fits: bool,
 }
 
 /// Trains a head on the training split of `cache`, validates it after each epoch, and keeps it as a
@@ -91,28 +97,86 @@ impl<'a> Splits<'a> {
         Ok(Splits { cache, training, validation })
     }
 
-    fn run_config(&self, config: &TrainConfig) -> RunConfig {
-        let folder = self.cache.folder();
-        RunConfig {
-            features: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
-            features_key: self.cache.manifest().key.clone(),
-            numerics: Some(fused_head::numerics().to_owned()),
-            shape: HeadShape {
-                inputs: self.training.features.row_len(),
-                hidden: config.hidden,
-                classes: self.cache.manifest().class_names.len(),
-            },
-            train: config.clone(),
-        }
-    }
-
-    /// Decides which splits are in memory as a whole, where heads leave `room` bytes for them.
-    fn fit_into(&mut self, room: u64) -> Result<(), Error> {
-        let left = self.training.fit_into(room)?;
+    /// Has in memory what a pass's plan says.
+    fn arrange(&mut self, plan: Plan) -> Result<(), Error> {
+        self.training.features.keep_in_memory(plan.window.is_none())?;
         if let Some(validation) = &mut self.validation {
-            validation.fit_into(left)?;
+            validation.features.keep_in_memory(plan.validation_fits)?;
         }
         Ok(())
+    }
+}
+
+fn run_config(cache: &Cache, config: &TrainConfig) -> RunConfig {
+    let folder = cache.folder();
+    RunConfig {
+        features: std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf()),
+        features_key: cache.manifest().key.clone(),
+        numerics: Some(fused_head::numerics().to_owned()),
+        shape: shape_on(cache, config.hidden),
+        train: config.clone(),
+    }
+}
+
+/// The shape of a head on a cache's features.
+fn shape_on(cache: &Cache, hidden: usize) -> HeadShape {
+    HeadShape {
+        inputs: pooled_len(cache.manifest().feature_shape),
+        hidden,
+        classes: cache.manifest().class_names.len(),
+    }
+}
+
+/// The passes in which heads are trained.
+fn in_passes(configs: impl IntoIterator<Item = RunConfig>) -> Vec<(Pass, Vec<RunConfig>)> {
+    let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
+    for config in configs {
+        let TrainConfig { hidden, epochs, batch_size, .. } = config.train;
+        passes.entry(Pass { hidden, epochs, batch_size }).or_default().push(config);
+    }
+    let chunks = |(pass, configs): (Pass, Vec<RunConfig>)| {
+        configs.chunks(MAX_HEADS).map(|chunk| (pass, chunk.to_vec())).collect::<Vec<_>>()
+    };
+    passes.into_iter().flat_map(chunks).collect()
+}
+
+/// Says which of the heads that are finished under `root` depend on other windows of streamed rows
+/// than these resources would give.
+pub(crate) fn say_other_windows(
+    cache: &Cache,
+    configs: &[TrainConfig],
+    resources: Resources,
+    root: &Path,
+) {
+    let mut others: BTreeMap<[Option<usize>; 2], usize> = BTreeMap::new();
+    for (pass, configs) in in_passes(configs.iter().map(|config| run_config(cache, config))) {
+        // Heads that are there need no room.
+        let Ok(Plan { window, .. }) = Plan::new(cache, pass, configs.len(), resources) else {
+            continue;
+        };
+        let runs = configs.iter().filter_map(|config| Run::open(&root.join(config.id())).ok());
+        for summary in runs.filter_map(|run| run.summary().ok()) {
+            if !summary.interrupted && summary.streamed_window != window {
+                *others.entry([summary.streamed_window, window]).or_default() += 1;
+            }
+        }
+    }
+    for ([trained, now], heads) in others {
+        let trained = match trained {
+            Some(rows) => format!("rows streamed in windows of {rows}"),
+            None => "all rows in memory, as far as is recorded".to_owned(),
+        };
+        let now = match now {
+            Some(rows) => format!("they would be streamed in windows of {rows}"),
+            None => "all would be in memory".to_owned(),
+        };
+        let heads =
+            if heads == 1 { "the head was".to_owned() } else { format!("{heads} heads were") };
+        say(format!(
+            "{heads} trained with {trained}; with {} {now}: for such heads, train into another \
+             folder, --out=FOLDER",
+            resources.memory
+        ));
     }
 }
 
@@ -130,49 +194,43 @@ pub(crate) fn train_together(
     root: &Path,
     mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
-    let (mut waiting, mut rows_x_heads, mut best) = (0, 0, 0.0f64);
+    say_other_windows(splits.cache, configs, resources, root);
+    let (mut waiting, mut rows_x_heads, mut best) = (Vec::new(), 0, 0.0f64);
     for config in configs {
-        let run_config = splits.run_config(config);
+        let run_config = run_config(splits.cache, config);
         let earlier = Run::open(&root.join(run_config.id()));
         if let Ok(run) = earlier
-            && let Ok(summary) = run.summary()
-            && !summary.interrupted
+            && let Some(summary) = run.finished()
         {
             best = best.max(summary.last.val_top1.unwrap_or(0.0));
             finished(&run, &summary.last)?;
             continue;
         }
-        let TrainConfig { hidden, epochs, batch_size, .. } = *config;
-        let pass = Pass { hidden, epochs, batch_size };
-        passes.entry(pass).or_default().push(run_config);
-        waiting += 1;
-        rows_x_heads += splits.training.labels.len() * epochs;
+        waiting.push(run_config);
+        rows_x_heads += splits.training.labels.len() * config.epochs;
     }
-    if waiting == 0 {
+    if waiting.is_empty() {
         return Ok(());
     }
-    if waiting < configs.len() {
+    if waiting.len() < configs.len() {
         say(format!(
             "continuing: {} of {} heads are there already",
-            configs.len() - waiting,
+            configs.len() - waiting.len(),
             configs.len()
         ));
     }
-    let mut passes_in_order = Vec::new();
-    for (pass, run_configs) in &passes {
-        for run_configs in run_configs.chunks(MAX_HEADS) {
-            let room = room_beside(run_configs[0].shape, *pass, run_configs.len(), resources)?;
-            passes_in_order.push((*pass, run_configs, room));
-        }
-    }
-    let least_room = passes_in_order.iter().map(|(_, _, room)| *room).min();
-    splits.fit_into(least_room.expect("a head waits, so there is a pass"))?;
+    // What does not fit is refused before anything is trained.
+    let plan = |(pass, configs): (Pass, Vec<RunConfig>)| {
+        let plan = Plan::new(splits.cache, pass, configs.len(), resources)?;
+        Ok((pass, configs, plan))
+    };
+    let passes: Vec<_> = in_passes(waiting).into_iter().map(plan).collect::<Result<_, Error>>()?;
     let mut meter = Meter::new(rows_x_heads, best);
-    for (pass, run_configs, room) in passes_in_order {
-        let runs = run_configs.iter().map(|config| Run::begin(root, config.clone()));
+    for (pass, configs, plan) in passes {
+        splits.arrange(plan)?;
+        let runs = configs.into_iter().map(|config| Run::begin(root, config));
         let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
-        for (run, last) in run_pass(splits, pass, &runs, resources, room, &mut meter)? {
+        for (run, last) in run_pass(splits, pass, plan, &runs, resources, &mut meter)? {
             finished(run, &last)?;
         }
     }
@@ -223,6 +281,7 @@ impl Meter {
 /// One head while its pass runs.
 struct HeadInTraining<'r> {
     run: &'r Run,
+    streamed_window: Option<usize>,
     /// After the epoch in which it diverged, there are no more.
     epochs: Vec<EpochMetrics>,
     tally: Tally,
@@ -230,63 +289,64 @@ struct HeadInTraining<'r> {
     file: Vec<u8>,
 }
 
-/// Trains the heads of a pass, which leave `room` bytes for features, to their last epoch.
+/// Trains the heads of a pass to their last epoch.
 fn run_pass<'r>(
     splits: &Splits<'_>,
     pass: Pass,
+    plan: Plan,
     runs: &'r [Run],
     resources: Resources,
-    room: u64,
     meter: &mut Meter,
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let training = &splits.training;
     let mut trainer = new_trainer(runs, pass, resources.threads)?;
     let rows = training.labels.len();
-    let fitting = room / training.features.row_bytes() as u64;
-    let mut order = RowOrder::new(rows, usize::try_from(fitting).unwrap_or(usize::MAX));
-    let streaming = order.window() < rows;
-    if streaming {
+    let mut order = RowOrder::new(rows, plan.window);
+    if let Some(window) = plan.window {
         say(format!(
-            "the features do not fit into --memory={}: streamed {} rows at a time",
-            HumanBytes(resources.memory),
-            order.window()
+            "features and heads do not fit together into {}: rows are streamed, {window} at a time",
+            resources.memory
         ));
     }
     let mut buffer = Vec::new();
     let steps_an_epoch = rows.div_ceil(pass.batch_size);
-    let mut heads: Vec<HeadInTraining<'_>> = runs.iter().map(HeadInTraining::new).collect();
+    let mut heads: Vec<HeadInTraining<'_>> =
+        runs.iter().map(|run| HeadInTraining::new(run, plan.window)).collect();
     let mut recorded = Instant::now();
     let mut rates = vec![0.0; heads.len()];
     for epoch in 1..=pass.epochs {
         let started = Instant::now();
         let order = order.next_epoch();
-        let mut step = (epoch - 1) * steps_an_epoch;
-        for (index, window) in order.iter().enumerate() {
-            if streaming && let Some(next) = order.get(index + 1) {
-                training.features.read_soon(next);
+        let mut windows = plan.window.map(|window| Windows::new(order, window));
+        if let Some(window) = windows.as_mut().and_then(Windows::fetch) {
+            training.features.read_soon(window);
+        }
+        let steps_before = (epoch - 1) * steps_an_epoch;
+        let mut done = 0;
+        for (step, batch) in (steps_before..).zip(order.chunks(pass.batch_size)) {
+            if interrupted() {
+                return Err(interrupt(&heads, pass.epochs)?);
             }
-            for batch in window.chunks(pass.batch_size) {
-                if interrupted() {
-                    return Err(interrupt(&heads, pass.epochs)?);
-                }
-                for (rate, head) in rates.iter_mut().zip(&heads) {
-                    *rate = head.learning_rate(step, steps_an_epoch * pass.epochs);
-                }
-                let (features, labels) = training.batch(batch, &mut buffer)?;
-                let results = trainer.step(&features, &labels, &rates)?;
-                for (head, result) in heads.iter_mut().zip(results) {
-                    head.tally.add(f64::from(result.loss), result.hits as usize, batch.len());
-                }
-                step += 1;
-                let done = (step - (epoch - 1) * steps_an_epoch) * pass.batch_size;
-                meter.update((epoch - 1) * rows + done.min(rows), epoch, pass, heads.len());
+            for (rate, head) in rates.iter_mut().zip(&heads) {
+                *rate = head.learning_rate(step, steps_an_epoch * pass.epochs);
             }
-            if streaming {
+            let (features, labels) = training.batch(batch, &mut buffer)?;
+            let results = trainer.step(&features, &labels, &rates)?;
+            for (head, result) in heads.iter_mut().zip(results) {
+                head.tally.add(f64::from(result.loss), result.hits as usize, batch.len());
+            }
+            done += batch.len();
+            meter.update((epoch - 1) * rows + done, epoch, pass, heads.len());
+            let Some(windows) = &mut windows else { continue };
+            while let Some(window) = windows.pass(done) {
                 training.features.read_done(window);
+                if let Some(next) = windows.fetch() {
+                    training.features.read_soon(next);
+                }
             }
         }
         let validated = match &splits.validation {
-            Some(split) => split.evaluate(&mut trainer)?.into_iter().map(Some).collect(),
+            Some(split) => split.evaluate(&mut trainer, plan)?.into_iter().map(Some).collect(),
             None => vec![None; heads.len()],
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -338,9 +398,39 @@ fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Erro
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
 }
 
-/// Bytes that the heads of a pass leave for features. They take each number with Adam's two moments,
-/// and the logits of a batch, which count where there are many classes, with their gradients.
-fn room_beside(
+impl Plan {
+    /// The plan of a pass of `heads` heads on a cache's features.
+    ///
+    /// # Errors
+    /// If the heads do not fit into memory, or not with the rows that streaming needs.
+    fn new(cache: &Cache, pass: Pass, heads: usize, resources: Resources) -> Result<Plan, Error> {
+        let shape = shape_on(cache, pass.hidden);
+        let taken = bytes_of_heads(shape, pass, heads, resources)?;
+        let memory = resources.memory;
+        let room = memory.bytes() - taken;
+        let rows_of = |split| cache.manifest().splits.get(&split).map_or(0, |split| split.rows);
+        let row_bytes = (shape.inputs * size_of::<f32>()) as u64;
+        let bytes_of = |rows: usize| rows as u64 * row_bytes;
+        let rows = rows_of(SplitName::Train);
+        if let Some(left) = room.checked_sub(bytes_of(rows)) {
+            let validation_fits = bytes_of(rows_of(SplitName::Val)) <= left;
+            return Ok(Plan { window: None, validation_fits });
+        }
+        // Fewer than there are rows.
+        let fitting = (room / row_bytes) as usize;
+        match largest_window(fitting, pass.batch_size) {
+            Some(window) => Ok(Plan { window: Some(window), validation_fits: false }),
+            None => {
+                let rows = least_fitting(pass.batch_size).min(rows);
+                Err(Error::NoRoomForRows { memory, rows, needed: taken + bytes_of(rows) })
+            }
+        }
+    }
+}
+
+/// Bytes that the heads of a pass take: each number with Adam's two moments, and the logits of a batch,
+/// which count where there are many classes, with their gradients.
+fn bytes_of_heads(
     shape: HeadShape,
     pass: Pass,
     heads: usize,
@@ -351,11 +441,11 @@ fn room_beside(
     let one = (3 * numbers * size_of::<f32>()) as u64;
     let logits = (2 * pass.batch_size * classes * size_of::<f32>()) as u64;
     let needed = one * heads as u64 + logits;
-    if needed > memory {
-        let fit = (memory.saturating_sub(logits) / one) as usize;
+    if needed > memory.bytes() {
+        let fit = (memory.bytes().saturating_sub(logits) / one) as usize;
         return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
     }
-    Ok(memory - needed)
+    Ok(needed)
 }
 
 /// Those that have not diverged.
@@ -376,13 +466,13 @@ fn interrupt(heads: &[HeadInTraining<'_>], epochs: usize) -> Result<Error, Error
 }
 
 impl<'r> HeadInTraining<'r> {
-    fn new(run: &'r Run) -> HeadInTraining<'r> {
-        HeadInTraining { run, epochs: Vec::new(), tally: Tally::default(), file: Vec::new() }
+    fn new(run: &'r Run, streamed_window: Option<usize>) -> HeadInTraining<'r> {
+        let (epochs, tally, file) = (Vec::new(), Tally::default(), Vec::new());
+        HeadInTraining { run, streamed_window, epochs, tally, file }
     }
 
     fn learning_rate(&self, step: usize, steps: usize) -> f64 {
         let TrainConfig { learning_rate, schedule, .. } = self.run.config().train;
-        let schedule: Schedule = schedule;
         learning_rate * schedule.factor(step, steps)
     }
 
@@ -428,6 +518,7 @@ impl<'r> HeadInTraining<'r> {
             interrupted,
             seconds_an_epoch: seconds / self.epochs.len() as f64,
             head_digest,
+            streamed_window: self.streamed_window,
         })
     }
 }
@@ -436,14 +527,7 @@ impl<'a> LabelledSplit<'a> {
     fn open(cache: &'a Cache, split: SplitName) -> Result<LabelledSplit<'a>, Error> {
         let labels = cache.split(split)?.labels_required()?;
         let features = PooledSplit::open(cache, split)?;
-        Ok(LabelledSplit { features, labels, fits: false })
-    }
-
-    /// Decides whether all features are in memory, and returns what they leave of `room`.
-    fn fit_into(&mut self, room: u64) -> Result<u64, Error> {
-        let left = self.features.fit_into(room)?;
-        self.fits = left.is_some();
-        Ok(left.unwrap_or(0))
+        Ok(LabelledSplit { features, labels })
     }
 
     /// Features, a row each, and labels of these rows; `buffer` as in [`PooledSplit::read`].
@@ -456,8 +540,8 @@ impl<'a> LabelledSplit<'a> {
         Ok((features, rows.iter().map(|&row| self.labels[row]).collect()))
     }
 
-    /// Loss and accuracy of each head.
-    fn evaluate(&self, trainer: &mut Trainer) -> Result<Vec<SplitMetrics>, Error> {
+    /// Loss and accuracy of each head on the validation split.
+    fn evaluate(&self, trainer: &mut Trainer, plan: Plan) -> Result<Vec<SplitMetrics>, Error> {
         let mut tallies = vec![Tally::default(); trainer.heads()];
         let all: Vec<usize> = (0..self.labels.len()).collect();
         let mut buffer = Vec::new();
@@ -467,7 +551,7 @@ impl<'a> LabelledSplit<'a> {
             for (tally, result) in tallies.iter_mut().zip(results) {
                 tally.add(f64::from(result.loss), result.hits as usize, rows.len());
             }
-            if !self.fits {
+            if !plan.validation_fits {
                 self.features.read_done(rows);
             }
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{Digits, Workplace};
 use feature_cache::{Cache, SplitName};
-use head::{Arch, Resources, Schedule, TrainConfig, evaluate, train};
+use head::{Arch, Memory, Resources, Schedule, TrainConfig, evaluate, train};
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const EPOCHS: usize = 10;
@@ -65,7 +65,8 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
         seed,
     };
     let cache = Cache::open(cache).unwrap();
-    let run = train(&cache, &config, Resources { threads: 1, memory: 1 << 30 }, runs).unwrap();
+    let resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
+    let run = train(&cache, &config, resources, runs).unwrap();
     evaluate(&run, &cache, SplitName::Test).unwrap();
     fs::remove_dir_all(run.folder()).unwrap();
 }

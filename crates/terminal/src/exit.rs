@@ -79,7 +79,7 @@ pub fn run<E: Error>(
 }
 
 /// An error's message followed by those of its causes, each once.
-fn with_causes(error: &dyn Error) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -16,7 +16,7 @@ mod table;
 mod values;
 
 use exit::INTERNAL;
-pub use exit::{Failure, USAGE, run};
+pub use exit::{Failure, USAGE, run, with_causes};
 pub use indicatif::{HumanBytes, HumanDuration};
 pub use interrupt::{catch_interrupts, interrupted};
 pub use memory::half_of_free_memory;

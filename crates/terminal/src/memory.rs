@@ -29,6 +29,9 @@ struct Version {
     controller: &'static str,
     /// Files with a limit in bytes; other text, such as `max`, means that there is no limit.
     limits: &'static [&'static str],
+    /// The field of `memory.stat` with the least limit of a group and all its parents, also of those that
+    /// no mount shows. Version 2 has none.
+    inherited_limit: Option<&'static str>,
     /// The file with the bytes in use, pages of files included.
     usage: &'static str,
     /// Fields of `memory.stat` with the bytes of files' pages, which the kernel takes back when
@@ -42,6 +45,7 @@ const VERSIONS: [Version; 2] = [
         controller: "",
         // Above memory.high, processes are slowed down until next to nothing moves.
         limits: &["memory.max", "memory.high"],
+        inherited_limit: None,
         usage: "memory.current",
         reclaimable: ["inactive_file", "active_file"],
     },
@@ -49,6 +53,7 @@ const VERSIONS: [Version; 2] = [
         file_system: "cgroup",
         controller: "memory",
         limits: &["memory.limit_in_bytes"],
+        inherited_limit: Some("hierarchical_memory_limit"),
         usage: "memory.usage_in_bytes",
         reclaimable: ["total_inactive_file", "total_active_file"],
     },
@@ -59,6 +64,10 @@ const VERSIONS: [Version; 2] = [
 ///
 /// `cgroup` and `mountinfo` are the process's files in `/proc`, as cgroups(7) and
 /// proc_pid_mountinfo(5) describe them. The mount points are looked for under `root`.
+///
+/// What cannot be seen: in version 2, the limits of parents above what is mounted; and where a mount
+/// shows a group outside of the process's control group namespace (its line then begins with `/..`),
+/// those of the process's own group, since its path below that mount is not told.
 fn left_by_cgroups(cgroup: &Path, mountinfo: &Path, root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(cgroup).ok()?;
     let mounts = fs::read_to_string(mountinfo).ok()?;
@@ -110,13 +119,15 @@ impl Version {
     fn left(&self, group: &Path) -> Option<u64> {
         let read = |file: &str| fs::read_to_string(group.join(file)).unwrap_or_default();
         let number = |file: &str| read(file).trim().parse::<u64>().ok();
-        let limit = self.limits.iter().filter_map(|file| number(file)).min()?;
         let stat = read("memory.stat");
-        let reclaimable = self.reclaimable.iter().filter_map(|field| {
+        let field = |field: &&str| {
             let mut values =
                 stat.lines().filter_map(|line| line.strip_prefix(field)?.strip_prefix(' '));
             values.next()?.trim().parse::<u64>().ok()
-        });
+        };
+        let limits = self.limits.iter().filter_map(|file| number(file));
+        let limit = limits.chain(self.inherited_limit.as_ref().and_then(field)).min()?;
+        let reclaimable = self.reclaimable.iter().filter_map(field);
         let used = number(self.usage).unwrap_or(0).saturating_sub(reclaimable.sum());
         Some(limit.saturating_sub(used))
     }
@@ -182,6 +193,20 @@ mod tests {
         ];
         let cgroup = ["5:cpu,cpuacct:/a", "4:hugetlb,memory:/a"];
         assert_eq!(left(&cgroup, &[V1_OTHER, V1], &files), Some(650));
+        // A parent that no mount shows allows less, or more.
+        let stat =
+            |limit: u64| format!("hierarchical_memory_limit {limit}\ntotal_active_file 350\n");
+        for (limit, expected) in [(600, 250), (5000, 650)] {
+            let stat = stat(limit);
+            let files = [files[0], files[1], ("/sys/fs/cgroup/memory/a/memory.stat", &*stat)];
+            assert_eq!(left(&cgroup, &[V1_OTHER, V1], &files), Some(expected), "{limit}");
+            // A container's group without a limit of its own.
+            let stat = ("/sys/fs/cgroup/memory/memory.stat", &*stat);
+            let no_limit = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", NO_LIMIT);
+            let mount = V1.replace(" / ", " /docker/4f35 ");
+            let found = left(&["4:memory:/docker/4f35"], &[&mount], &[no_limit, stat]);
+            assert_eq!(found, Some(limit), "{limit}");
+        }
         // Both versions, the controller being version 1's.
         let cgroup = ["4:memory:/a", "1:cpu:/", "0::/"];
         assert_eq!(left(&cgroup, &[V1_OTHER, V1, V2_UNIFIED], &files), Some(650));

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Inputs, SplitName, SplitSpec, Started};
 use tempfile::TempDir;
 
-use crate::{Arch, Resources, Schedule, TrainConfig};
+use crate::{Arch, Memory, Resources, Schedule, TrainConfig};
 
 /// One thread, and plenty of memory.
-const RESOURCES: Resources = Resources { threads: 1, memory: 1 << 30 };
+const RESOURCES: Resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
 
 /// A folder of its own with a small cache: 12 rows for training, 6 for validation, 4 for test, of
 /// two classes.

@@ -8,6 +8,7 @@ use feature_cache::SplitName;
 use super::Fixture;
 use crate::Error;
 use crate::pooled::PooledSplit;
+use crate::stamp::Stamp;
 
 /// Flips a bit of a file's last byte and sets the time of its change.
 fn damage(path: &std::path::Path, modified: SystemTime) {
@@ -75,5 +76,26 @@ fn damaged_features_are_never_pooled() {
         assert_eq!(struck, index < 3, "{index}");
         let Err(Error::Cache(error)) = opened else { panic!("it was pooled") };
         assert!(error.to_string().contains("train/features.npy is damaged"), "{error}");
+    }
+}
+
+/// A view that cannot be mapped is none: rows are pooled on the way, to the same numbers.
+#[test]
+fn a_view_that_cannot_be_mapped_is_done_without() {
+    let fixture = Fixture::new();
+    let open = || PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    let numbers = |split: &PooledSplit<'_>| split.read(&[3, 0], &mut Vec::new()).unwrap().concat();
+    let mapped = numbers(&open());
+    let (view, record) = (fixture.pooled().join("train.npy"), fixture.pooled().join("train.json"));
+    // No map can be made of a folder, and the record says that it is the whole view.
+    fs::remove_file(&view).unwrap();
+    fs::create_dir(&view).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    json["stamp"] = serde_json::to_value(Stamp::of(&view)).unwrap();
+    fs::write(&record, json.to_string()).unwrap();
+    let mut unmapped = open();
+    for fit in [false, true, false] {
+        unmapped.keep_in_memory(fit).unwrap();
+        assert_eq!(numbers(&unmapped), mapped, "{fit}");
     }
 }
