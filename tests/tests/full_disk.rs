@@ -249,7 +249,11 @@ fn heads_on_a_full_disk_are_trained_when_there_is_room() {
 fn features_on_a_full_disk_are_pooled_in_memory() {
     let in_memory = |trained: &Finished| {
         assert_eq!(trained.code, Some(0), "{trained:?}");
-        assert!(trained.stderr.contains("are pooled in memory instead"), "{}", trained.stderr);
+        assert!(
+            trained.stderr.contains("are pooled in memory, again by every command"),
+            "{}",
+            trained.stderr
+        );
     };
     let limited = |workplace: &Workplace| {
         let cache = workplace.extract();

@@ -299,7 +299,7 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     fs::write(&pooled, b"").unwrap();
     let without = peaks("none");
     let says =
-        "/pooled: File exists (os error 17): the train features are pooled whenever they are read";
+        "/pooled: File exists (os error 17); the train features are pooled whenever they are read";
     let streamed = finish(train("12MiB", "said"));
     assert!(streamed.stderr.contains(says), "{}", streamed.stderr);
     let pairs = || without.iter().zip(&with_views);

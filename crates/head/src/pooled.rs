@@ -103,7 +103,7 @@ impl<'a> PooledSplit<'a> {
         let pooled = if fit { "in memory" } else { "whenever they are read" };
         if *told != pooled {
             terminal::say(format!(
-                "{cause}: the {} features are pooled {pooled}, again by every command",
+                "{cause}; the {} features are pooled {pooled}, again by every command",
                 split.name()
             ));
             *told = pooled;
