@@ -1,101 +1,119 @@
-//! A file's BLAKE3 digest, computed by all cores while they read it.
+//! BLAKE3 digests as a type.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fmt;
+use std::str::FromStr;
 
-use blake3::Hasher;
-use blake3::hazmat::{
-    ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use crate::Error;
+use crate::canonical::encoding;
 
-/// Bytes that a core reads and hashes at a time: few enough that they stay in its cache in between.
-/// A power of two, as BLAKE3's subtrees are.
-const PIECE: u64 = 1 << 20;
+/// A BLAKE3 digest. It is written as 64 hexadecimal digits, in lower case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
 
-/// The BLAKE3 digest of a file's bytes, in hexadecimal. `progress` is told how many more bytes were
-/// read, by whichever thread read them.
-///
-/// BLAKE3 hashes a binary tree, so the cores share a single file too: each reads a piece and hashes
-/// it at once, and while some wait for the disk others compute. The file is read, not mapped, so
-/// that its size does not count as this program's memory.
-///
-/// # Errors
-/// If the file cannot be read.
-pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<String, Error> {
-    let len = File::open(path).and_then(|file| file.metadata()).map_err(Error::at("open", path))?;
-    let input = Input { path, progress };
-    Ok(input.digest(len.len()).map_err(Error::at("read", path))?.to_hex().to_string())
+impl Digest {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        blake3::hash(bytes).into()
+    }
+
+    /// The digest of a JSON value's canonical encoding: equal values have equal digests, whatever
+    /// program printed them and in whatever order. `canonical.rs` documents the encoding.
+    pub fn of_value(value: &Value) -> Digest {
+        Digest::of(&encoding(value))
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first `digits` hexadecimal digits, of which folder names are made.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn prefix(&self, digits: usize) -> String {
+        self.to_string()[..digits].to_owned()
+    }
 }
 
-struct Input<'a, P> {
-    path: &'a Path,
-    progress: P,
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Digest {
+        Digest(hash.into())
+    }
 }
 
-impl<P: Fn(u64) + Sync> Input<'_, P> {
-    fn digest(&self, len: u64) -> io::Result<blake3::Hash> {
-        if len <= PIECE {
-            return self.piece(0, len, |hasher| hasher.finalize());
-        }
-        let (left, right) = self.halves(0, len)?;
-        Ok(merge_subtrees_root(&left, &right, Mode::Hash))
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&blake3::Hash::from_bytes(self.0).to_hex())
     }
+}
 
-    fn subtree(&self, start: u64, len: u64) -> io::Result<ChainingValue> {
-        if len <= PIECE {
-            return self.piece(start, len, |hasher| hasher.finalize_non_root());
-        }
-        let (left, right) = self.halves(start, len)?;
-        Ok(merge_subtrees_non_root(&left, &right, Mode::Hash))
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
+}
 
-    fn halves(&self, start: u64, len: u64) -> io::Result<(ChainingValue, ChainingValue)> {
-        let left = left_subtree_len(len);
-        let halves =
-            rayon::join(|| self.subtree(start, left), || self.subtree(start + left, len - left));
-        Ok((halves.0?, halves.1?))
+impl FromStr for Digest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Digest, String> {
+        // BLAKE3's parser takes upper case as well, which no program of ours writes.
+        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let digest = blake3::Hash::from_hex(text).ok().filter(|_| lower);
+        digest.map(Digest::from).ok_or_else(|| {
+            format!("'{text}' is not a digest; expected 64 hexadecimal digits in lower case")
+        })
     }
+}
 
-    fn piece<T>(&self, start: u64, len: u64, finalize: impl FnOnce(&Hasher) -> T) -> io::Result<T> {
-        // A handle of its own, since a handle has one position.
-        let mut file = File::open(self.path)?;
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::with_capacity(len as usize);
-        file.take(len).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut hasher = Hasher::new();
-        hasher.set_input_offset(start).update(&bytes);
-        (self.progress)(len);
-        Ok(finalize(&hasher))
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
 
     #[test]
-    fn it_is_the_digest_of_the_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let piece = PIECE as usize;
-        for len in [0, 1, 1024, piece - 1, piece, piece + 1, 3 * piece, 5 * piece + 4711] {
-            let bytes: Vec<u8> = (0..len).map(|at| ((at * at) >> 3) as u8).collect();
-            std::fs::write(&path, &bytes).unwrap();
-            let read = AtomicU64::new(0);
-            let digest = digest_of_file(&path, |bytes| {
-                read.fetch_add(bytes, Ordering::Relaxed);
-            })
-            .unwrap();
-            assert_eq!(digest, blake3::hash(&bytes).to_hex().as_str(), "{len} bytes");
-            assert_eq!(read.into_inner(), len as u64);
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = Digest::of(b"");
+        let text = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(digest.prefix(12), text[..12]);
+        assert_eq!(text.parse(), Ok(digest));
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
+        for bad in ["", "d", &text[1..], &text.to_uppercase(), &format!("{text}0"), &"é".repeat(32)]
+        {
+            assert!(bad.parse::<Digest>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// Digests of values, computed by a second implementation of the encoding: none may ever change.
+    #[test]
+    fn digests_of_values_stay_as_they_are() {
+        for (json, digest) in [
+            ("{}", "8c7eff43cf3348b8203d74b08f1ffa90e8cdec66400a84e3fb7ad1441b3a1567"),
+            (
+                r#"{"dataset": 1, "name": "n", "path": "p"}"#,
+                "7ff3f8049103413d1171a348fc3f47ab68ad4ab0dadcca86307f27b1bb18c72b",
+            ),
+        ] {
+            let value = serde_json::from_str(json).unwrap();
+            assert_eq!(Digest::of_value(&value).to_string(), digest, "{json}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! concerned is reported as written; and nothing is written through a symbolic link that somebody
 //! left under a file's name.
 
+mod canonical;
 mod digest;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -13,6 +14,7 @@ pub mod faults;
 #[path = "no_faults.rs"]
 mod faults;
 mod file;
+mod file_digest;
 mod format;
 mod inside;
 mod lock;
@@ -24,8 +26,9 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
-pub use digest::digest_of_file;
+pub use digest::Digest;
 pub use file::File;
+pub use file_digest::digest_of_file;
 pub use format::Format;
 pub use inside::inside;
 pub use lock::{Lock, Locked};

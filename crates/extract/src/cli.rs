@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use backbone::{Accuracy, Backend, Device, InputSize};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::{Error, ExtractConfig, extract};
 use feature_cache::{
     Cache, Dtype, Found, Garbage, Verification, Why, find_garbage, keys_referred_to, unfinished,
 };
+use recipe::{Family, from_name};
+use strum::IntoEnumIterator;
 use terminal::{
     HumanBytes, JsonPath, Progress, Table, positive, print, print_path, println, say, up_to,
 };
-use vgg16::{Accuracy, Backend, Device, Family, InputSize};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
@@ -127,9 +129,9 @@ struct ImportArgs {
 
 /// The names of the families, with their descriptions for the help.
 fn families() -> impl TypedValueParser<Value = Family> {
-    let names =
-        Family::ALL.map(|family| PossibleValue::new(family.name()).help(family.description()));
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<Family>())
+    let names = Family::iter()
+        .map(|family| PossibleValue::new(family.to_string()).help(family.description()));
+    PossibleValuesParser::new(names).try_map(|name| from_name::<Family>("family", &name))
 }
 
 #[derive(Debug, Args)]
@@ -264,7 +266,7 @@ fn import_weights(args: ImportArgs) -> Result<(), Error> {
     let out = args.out.unwrap_or_else(|| {
         Path::new("artifacts/weights").join(format!("vgg16-{}.safetensors", args.family))
     });
-    let weights = vgg16::import_weights(&args.file, args.family)?;
+    let weights = backbone::import_weights(&args.file, args.family)?;
     if weights.write(&out)? {
         say(format!("family {}, digest {}", args.family, weights.digest()));
     } else {

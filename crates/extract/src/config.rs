@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use backbone::{BackboneConfig, Backend, Device, InputSize};
 use feature_cache::Dtype;
-use vgg16::{BackboneConfig, Backend, Device, InputSize};
 
 /// What to extract, from what, how and where to.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
-    Backbone(#[from] vgg16::Error),
+    Backbone(#[from] backbone::Error),
     /// The cache cannot be read or written.
     #[error(transparent)]
     Cache(#[from] feature_cache::Error),
@@ -83,9 +83,11 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Interrupted { .. } => Failure::Interrupted,
-            Error::Backbone(vgg16::Error::NoCuda | vgg16::Error::WinogradOnCuda) => Failure::Usage,
+            Error::Backbone(backbone::Error::NoCuda | backbone::Error::WinogradOnCuda) => {
+                Failure::Usage
+            }
             Error::Backbone(
-                vgg16::Error::File(_) | vgg16::Error::Torch(_) | vgg16::Error::Winograd(_),
+                backbone::Error::File(_) | backbone::Error::Torch(_) | backbone::Error::Winograd(_),
             )
             | Error::File(_)
             | Error::NoRoom { .. }

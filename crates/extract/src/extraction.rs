@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use backbone::{BackboneConfig, CUT, FEATURE_CHANNELS, Preprocessor, RESIZE_FILTER, Weights};
 use dataset::{Dataset, Notice, Source, SplitConfig, class_notices};
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
     WeightsInputs,
 };
 use terminal::{HumanBytes, say};
-use vgg16::{BackboneConfig, CUT, FEATURE_CHANNELS, Preprocessor, RESIZE_FILTER, Weights};
 
 use crate::pipeline::{Outcome, run_split};
 use crate::{Error, ExtractConfig};

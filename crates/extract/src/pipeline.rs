@@ -10,11 +10,11 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use backbone::{Backbone, BackboneConfig, Pixels, Preprocessor};
 use feature_cache::SplitWriter;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use terminal::{Progress, interrupted};
-use vgg16::{Backbone, BackboneConfig, Pixels, Preprocessor};
 
 use crate::Error;
 

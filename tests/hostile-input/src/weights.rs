@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use vgg16::{Family, Weights, import_weights};
+use backbone::{Weights, import_weights};
+use recipe::Family;
 
 use crate::write;
 

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use crate::{ConvolutionWeights, Error, Family};
+use recipe::Family;
+
+use crate::{ConvolutionWeights, Error};
 
 /// The first filter of a first convolution, 3×3 for each input channel.
 type Filter = [[f32; 9]; 3];

@@ -6,7 +6,9 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{F32, F32x3, InnerPixel};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
-use crate::{Family, InputSize};
+use recipe::Family;
+
+use crate::InputSize;
 
 /// The name of the resize filter, as caches record it.
 ///

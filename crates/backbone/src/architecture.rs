@@ -3,45 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One 3×3 convolution with padding 1, followed by a ReLU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Convolution {
-    /// torchvision's name of the layer.
-    pub name: &'static str,
-    /// Input channels.
-    pub in_channels: usize,
-    /// Output channels.
-    pub out_channels: usize,
-    /// Whether a 2×2 max pool of stride 2 follows the ReLU.
-    pub max_pool: bool,
-}
-
-const fn convolution(
-    name: &'static str,
-    in_channels: usize,
-    out_channels: usize,
-    max_pool: bool,
-) -> Convolution {
-    Convolution { name, in_channels, out_channels, max_pool }
-}
-
-/// The 13 convolutions and 4 max pools up to [`CUT`].
-pub const LAYERS: [Convolution; 13] = [
-    convolution("features.0", 3, 64, false),
-    convolution("features.2", 64, 64, true),
-    convolution("features.5", 64, 128, false),
-    convolution("features.7", 128, 128, true),
-    convolution("features.10", 128, 256, false),
-    convolution("features.12", 256, 256, false),
-    convolution("features.14", 256, 256, true),
-    convolution("features.17", 256, 512, false),
-    convolution("features.19", 512, 512, false),
-    convolution("features.21", 512, 512, true),
-    convolution("features.24", 512, 512, false),
-    convolution("features.26", 512, 512, false),
-    convolution("features.28", 512, 512, false),
-];
-
 /// The last layer that is run: the ReLU after conv5_3, before the last max pool.
 pub const CUT: &str = "features.29";
 

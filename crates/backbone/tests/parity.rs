@@ -6,14 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use backbone::{
+    Accuracy, BackboneConfig, Backend, ConvolutionWeights, Device, Error, InputSize, LAYERS,
+    Pixels, Preprocessor, Weights, import_weights,
+};
 use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use vgg16::{
-    Accuracy, BackboneConfig, Backend, ConvolutionWeights, Device, Error, Family, InputSize,
-    LAYERS, Pixels, Preprocessor, Weights, import_weights,
-};
 
 fn root() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).to_path_buf()
@@ -111,7 +111,7 @@ fn well_known_weights_keep_their_family() {
         };
         for first in [first, rounded] {
             convolutions[0] = first;
-            for family in Family::ALL {
+            for family in Family::iter() {
                 match import(&convolutions, family) {
                     Ok(weights) => assert_eq!(weights.family(), own),
                     Err(Error::WrongFamily { expected, given, .. }) => {
@@ -124,7 +124,7 @@ fn well_known_weights_keep_their_family() {
         }
         // Of another network, any family may be right.
         convolutions[0].weight.iter_mut().for_each(|number| *number *= 1.1);
-        for family in Family::ALL {
+        for family in Family::iter() {
             assert_eq!(import(&convolutions, family).unwrap().family(), family);
         }
     }

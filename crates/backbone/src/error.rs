@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use durable::Format;
 
-use crate::{Family, WireError};
+use recipe::Family;
+
+use crate::WireError;
 
 /// Weights that cannot be used, or a forward pass that failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use recipe::Family;
+
 use crate::graph;
 use crate::onnx::Model;
 use crate::weights::{check_finite, read_file, weight_shape};
-use crate::{ConvolutionWeights, Error, Family, Weights};
+use crate::{ConvolutionWeights, Error, Weights};
 
 /// Reads the 13 convolutions of an ONNX file, found by following its graph, or of a safetensors file
 /// with torchvision's names, whose other tensors, such as a classifier's, are left alone.

@@ -1,12 +1,11 @@
 //! The weights of the 13 convolutions, and the canonical file that holds them.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 
-use durable::Format;
+use durable::{Digest, Format};
+use recipe::Family;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -21,62 +20,6 @@ const METADATA: &str = "vgg16";
 /// - 1.0: `<family> <digest>`, without a version.
 /// - 1.1: `<format> <family> <digest>`; readers leave further words alone.
 const FORMAT: Format = Format { major: 1, minor: 1 };
-
-/// Where weights come from, which fixes how images must be prepared for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// BGR, means subtracted from 0..255.
-    Caffe,
-    /// The same with the input channels of the first convolution reversed: RGB.
-    CaffeRgb,
-    /// RGB, scaled to zero mean and unit variance.
-    Torchvision,
-}
-
-impl Family {
-    /// All of them.
-    pub const ALL: [Family; 3] = [Family::Caffe, Family::CaffeRgb, Family::Torchvision];
-
-    /// The name, as flags and files have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Family::Caffe => "caffe",
-            Family::CaffeRgb => "caffe-rgb",
-            Family::Torchvision => "torchvision",
-        }
-    }
-
-    /// Well-known weights of the family and the images that they expect.
-    pub fn description(self) -> &'static str {
-        match self {
-            Family::Caffe => "the original Oxford weights, Keras, fast.ai: BGR, not scaled",
-            Family::CaffeRgb => {
-                "the same for RGB: torchvision's IMAGENET1K_FEATURES, SSD300's backbone"
-            }
-            Family::Torchvision => "torchvision's IMAGENET1K_V1, timm: RGB, scaled",
-        }
-    }
-
-    /// All names, for messages.
-    pub(crate) fn names() -> String {
-        Family::ALL.map(Family::name).join(", ")
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Family {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Family, String> {
-        let found = Family::ALL.into_iter().find(|family| family.name() == name);
-        found.ok_or_else(|| format!("there is no family '{name}'; expected {}", Family::names()))
-    }
-}
 
 /// The numbers of one convolution.
 #[derive(Debug, Clone, PartialEq)]
@@ -333,15 +276,6 @@ mod tests {
         {
             assert!(matches!(parse(entry), Err(Error::DamagedEntry { .. })), "{entry}");
         }
-    }
-
-    #[test]
-    fn families_are_found_by_their_names() {
-        for family in Family::ALL {
-            assert_eq!(family.to_string().parse(), Ok(family));
-        }
-        let expected = "there is no family 'keras'; expected caffe, caffe-rgb, torchvision";
-        assert_eq!("keras".parse::<Family>(), Err(expected.to_owned()));
     }
 
     #[test]

@@ -1,0 +1,101 @@
+//! A file's BLAKE3 digest, computed by all cores while they read it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use blake3::Hasher;
+use blake3::hazmat::{
+    ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
+};
+
+use crate::{Digest, Error};
+
+/// Bytes that a core reads and hashes at a time: few enough that they stay in its cache in between.
+/// A power of two, as BLAKE3's subtrees are.
+const PIECE: u64 = 1 << 20;
+
+/// The digest of a file's bytes. `progress` is told how many more bytes were
+/// read, by whichever thread read them.
+///
+/// BLAKE3 hashes a binary tree, so the cores share a single file too: each reads a piece and hashes
+/// it at once, and while some wait for the disk others compute. The file is read, not mapped, so
+/// that its size does not count as this program's memory.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<Digest, Error> {
+    let len = File::open(path).and_then(|file| file.metadata()).map_err(Error::at("open", path))?;
+    let input = Input { path, progress };
+    Ok(input.digest(len.len()).map_err(Error::at("read", path))?.into())
+}
+
+struct Input<'a, P> {
+    path: &'a Path,
+    progress: P,
+}
+
+impl<P: Fn(u64) + Sync> Input<'_, P> {
+    fn digest(&self, len: u64) -> io::Result<blake3::Hash> {
+        if len <= PIECE {
+            return self.piece(0, len, |hasher| hasher.finalize());
+        }
+        let (left, right) = self.halves(0, len)?;
+        Ok(merge_subtrees_root(&left, &right, Mode::Hash))
+    }
+
+    fn subtree(&self, start: u64, len: u64) -> io::Result<ChainingValue> {
+        if len <= PIECE {
+            return self.piece(start, len, |hasher| hasher.finalize_non_root());
+        }
+        let (left, right) = self.halves(start, len)?;
+        Ok(merge_subtrees_non_root(&left, &right, Mode::Hash))
+    }
+
+    fn halves(&self, start: u64, len: u64) -> io::Result<(ChainingValue, ChainingValue)> {
+        let left = left_subtree_len(len);
+        let halves =
+            rayon::join(|| self.subtree(start, left), || self.subtree(start + left, len - left));
+        Ok((halves.0?, halves.1?))
+    }
+
+    fn piece<T>(&self, start: u64, len: u64, finalize: impl FnOnce(&Hasher) -> T) -> io::Result<T> {
+        // A handle of its own, since a handle has one position.
+        let mut file = File::open(self.path)?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::with_capacity(len as usize);
+        file.take(len).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut hasher = Hasher::new();
+        hasher.set_input_offset(start).update(&bytes);
+        (self.progress)(len);
+        Ok(finalize(&hasher))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn it_is_the_digest_of_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let piece = PIECE as usize;
+        for len in [0, 1, 1024, piece - 1, piece, piece + 1, 3 * piece, 5 * piece + 4711] {
+            let bytes: Vec<u8> = (0..len).map(|at| ((at * at) >> 3) as u8).collect();
+            std::fs::write(&path, &bytes).unwrap();
+            let read = AtomicU64::new(0);
+            let digest = digest_of_file(&path, |bytes| {
+                read.fetch_add(bytes, Ordering::Relaxed);
+            })
+            .unwrap();
+            assert_eq!(digest, Digest::of(&bytes), "{len} bytes");
+            assert_eq!(read.into_inner(), len as u64);
+        }
+    }
+}

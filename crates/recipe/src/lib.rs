@@ -1,0 +1,214 @@
+//! How an image becomes a row of features, as data.
+//!
+//! A [`Recipe`] is what the stages agree on: extraction builds its network from one, a cache, a run
+//! and a sweep record theirs, and whoever has a recipe, its weights and a head can classify an image.
+//! The invariant: equal recipes, equal features, to the last bit of what their numerics promise.
+//!
+//! Networks and numerics are names here. Which of them there are, and what they compute, is known to
+//! the crate that computes them: a cache of a network that this version does not know can still be
+//! read and trained on.
+
+mod names;
+mod tap;
+
+use durable::Digest;
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, EnumString, VariantNames};
+
+pub use names::from_name;
+pub use tap::{Pooling, Tap, TapShape};
+
+/// Everything that turns an image into features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The network, for example `vgg16`.
+    pub network: String,
+    /// The network's weights.
+    pub weights: WeightsId,
+    /// How an image becomes the network's input.
+    pub image: ImageForm,
+    /// The layers whose outputs are kept, each once, in the network's order.
+    pub taps: Vec<Tap>,
+    /// What computes the features, as far as it shows in their last digits: `winograd3-fast`,
+    /// `torch-2.13-cpu`, … Equal numerics, equal bits.
+    pub numerics: String,
+    /// Element type of the stored features.
+    pub dtype: Dtype,
+}
+
+impl Recipe {
+    /// The digest of the recipe's canonical encoding: see [`Digest::of_value`].
+    pub fn digest(&self) -> Digest {
+        Digest::of_value(
+            &serde_json::to_value(self).expect("structs of names and numbers serialise"),
+        )
+    }
+}
+
+/// The identity of a network's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsId {
+    /// Digest of the numbers.
+    pub digest: Digest,
+    /// Where they come from, which fixes the order and the scale of the colours.
+    pub family: Family,
+}
+
+/// How an image becomes the network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageForm {
+    /// Height of the network's input, in pixels.
+    pub height: usize,
+    /// Width of the network's input, in pixels.
+    pub width: usize,
+    /// How an image of other proportions is brought to that size.
+    pub fit: Fit,
+    /// The filter with which it is resized.
+    pub resize: ResizeFilter,
+    /// Whether the orientation that a camera recorded is applied.
+    pub orientation: Orientation,
+}
+
+/// Where weights come from, which fixes how images are prepared for them.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    EnumIter,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Family {
+    /// BGR, means subtracted from 0..255.
+    Caffe,
+    /// The same with the input channels of the first convolution reversed: RGB.
+    CaffeRgb,
+    /// RGB, scaled to zero mean and unit variance.
+    Torchvision,
+}
+
+impl Family {
+    /// All names, for messages.
+    pub fn names() -> String {
+        Family::VARIANTS.join(", ")
+    }
+
+    /// Well-known weights of the family and the images that they expect.
+    pub fn description(self) -> &'static str {
+        match self {
+            Family::Caffe => "the original Oxford weights, Keras, fast.ai: BGR, not scaled",
+            Family::CaffeRgb => {
+                "the same for RGB: torchvision's IMAGENET1K_FEATURES, SSD300's backbone"
+            }
+            Family::Torchvision => "torchvision's IMAGENET1K_V1, timm: RGB, scaled",
+        }
+    }
+}
+
+/// How an image of other proportions than the network's input is brought to its size.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    EnumIter,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Fit {
+    /// Height and width are scaled apart, as Keras's `target_size` does.
+    Stretch,
+}
+
+/// A filter for resizing.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    EnumIter,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum ResizeFilter {
+    /// Bilinear with half-pixel centres, in single precision: `align_corners=False` in PyTorch. When an
+    /// image is reduced, the filter widens so that every pixel counts, as in PIL and in PyTorch with
+    /// `antialias=True`.
+    Bilinear,
+}
+
+/// Whether the orientation that a camera recorded (EXIF) is applied.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    EnumIter,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Orientation {
+    /// Pixels are taken as they are stored, as PyTorch's `ImageFolder` and Keras take them.
+    Ignore,
+}
+
+/// Element type of stored features.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+pub enum Dtype {
+    /// IEEE single precision, 4 bytes.
+    #[default]
+    #[serde(rename = "float32")]
+    #[strum(to_string = "f32", serialize = "float32")]
+    F32,
+    /// IEEE half precision, 2 bytes.
+    #[serde(rename = "float16")]
+    #[strum(to_string = "f16", serialize = "float16")]
+    F16,
+}
+
+impl Dtype {
+    /// Bytes per element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 => 2,
+        }
+    }
+}

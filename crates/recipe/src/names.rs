@@ -1,0 +1,49 @@
+//! Values of enumerations by their names, as flags and files have them.
+
+use std::str::FromStr;
+
+use strum::VariantNames;
+
+/// The value of that name. `kind` says what it is a name of, for the message.
+///
+/// # Errors
+/// A message with all names, if there is no such value.
+pub fn from_name<T: FromStr + VariantNames>(kind: &str, name: &str) -> Result<T, String> {
+    let names = T::VARIANTS.join(", ");
+    name.parse().map_err(|_| format!("there is no {kind} '{name}'; expected {names}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator;
+
+    use super::*;
+    use crate::{Dtype, Family, Pooling};
+
+    #[test]
+    fn values_are_found_by_their_names() {
+        for family in Family::iter() {
+            assert_eq!(from_name("family", &family.to_string()), Ok(family));
+        }
+        let expected = "there is no family 'keras'; expected caffe, caffe-rgb, torchvision";
+        assert_eq!(from_name::<Family>("family", "keras"), Err(expected.to_owned()));
+        let expected = "there is no pooling ''; expected none, max, avg";
+        assert_eq!(from_name::<Pooling>("pooling", ""), Err(expected.to_owned()));
+        for name in ["f16", "float16"] {
+            assert_eq!(from_name("dtype", name), Ok(Dtype::F16));
+        }
+        let expected = "there is no dtype 'f64'; expected f32, f16";
+        assert_eq!(from_name::<Dtype>("dtype", "f64"), Err(expected.to_owned()));
+    }
+
+    /// Flags and files have the same names.
+    #[test]
+    fn names_are_those_of_serde() {
+        for family in Family::iter() {
+            assert_eq!(serde_json::to_value(family).unwrap(), family.to_string());
+        }
+        for pooling in Pooling::iter() {
+            assert_eq!(serde_json::to_value(pooling).unwrap(), pooling.to_string());
+        }
+    }
+}
