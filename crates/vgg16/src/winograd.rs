@@ -1,6 +1,6 @@
 //! The forward pass by the `winograd` crate.
 
-use winograd::{Accuracy, ConvLayer, Network, NetworkConfig};
+use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Tap};
 
 use crate::{Backbone, BackboneConfig, Error, LAYERS, Weights};
 
@@ -32,12 +32,12 @@ impl WinogradBackbone {
             threads: config.threads,
             accuracy,
         };
-        Ok(WinogradBackbone(Network::new(&layers, &config)?))
+        Ok(WinogradBackbone(Network::new(&layers, &[Tap::last(&layers)], &config)?))
     }
 }
 
 impl Backbone for WinogradBackbone {
     fn forward(&mut self, images: &[f32], features: &mut [f32]) -> Result<(), Error> {
-        Ok(self.0.forward(images, features)?)
+        Ok(self.0.forward(images, &mut [features])?)
     }
 }
