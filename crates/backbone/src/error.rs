@@ -343,7 +343,9 @@ pub enum Error {
     #[error("this libtorch sees no CUDA device; use --device=cpu")]
     NoCuda,
     /// The Winograd kernels are for the processor.
-    #[error("--backend=winograd runs on the processor only; use --backend=torch with --device=cuda")]
+    #[error(
+        "--backend=winograd runs on the processor only; use --backend=torch with --device=cuda"
+    )]
     WinogradOnCuda,
     /// The Winograd kernels refused the layers or the batch.
     #[error("the winograd kernels failed")]

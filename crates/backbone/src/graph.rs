@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+use crate::Error;
+use crate::network::LAYERS;
 use crate::onnx::{FLOAT, Model, Node};
-use crate::{Error, LAYERS};
 
 /// `TensorProto.DataType`: float32, float16, float64 and bfloat16.
 const FLOATS: [u64; 4] = [FLOAT, 10, 11, 16];

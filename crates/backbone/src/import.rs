@@ -18,7 +18,30 @@ use crate::{ConvolutionWeights, Error, Weights};
 /// # Errors
 /// If the file is missing or damaged, does not hold VGG16's convolutions in float32, holds another
 /// network, well-known weights of another family, or records another family or version.
-pub fn import_weights(path: &Path, family: Family) -> Result<Weights, Error> {
+pub fn import_weights(path: &Path, config: &ImportConfig) -> Result<Imported, Error> {
+    let weights = import_weights_of(path, config.family.expect("provisional"))?;
+    Ok(Imported { weights, report: String::new() })
+}
+
+/// Provisional.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportConfig {
+    /// Provisional.
+    pub family: Option<Family>,
+    /// Provisional.
+    pub network: Option<&'static crate::Network>,
+}
+
+/// Provisional.
+#[derive(Debug)]
+pub struct Imported {
+    /// Provisional.
+    pub weights: Weights,
+    /// Provisional.
+    pub report: String,
+}
+
+fn import_weights_of(path: &Path, family: Family) -> Result<Weights, Error> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("onnx") => from_onnx(path, &read_file(path)?, family),

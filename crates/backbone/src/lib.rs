@@ -24,7 +24,7 @@ pub use extractor::{
     Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, shapes,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
-pub use import::import_weights;
+pub use import::{ImportConfig, Imported, import_weights};
 pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use preprocess::{Pixels, Preprocessor};
 pub use weights::{ConvolutionWeights, Weights};

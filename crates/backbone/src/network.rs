@@ -200,6 +200,9 @@ impl Network {
     }
 }
 
+pub(crate) static LAYERS: std::sync::LazyLock<Vec<Convolution>> =
+    std::sync::LazyLock::new(|| Network::named("vgg16").expect("there").convolutions());
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,7 +123,8 @@ impl Preprocessor {
         let source = TypedImageRef::new(side(image.width), side(image.height), &pixels)
             .expect("the number of pixels was checked");
         let mut resized = TypedImage::new(side(self.image.width), side(self.image.height));
-        let ImageForm { fit: Fit::Stretch, resize, orientation: Orientation::Ignore, .. } = self.image;
+        let ImageForm { fit: Fit::Stretch, resize, orientation: Orientation::Ignore, .. } =
+            self.image;
         let filter = match resize {
             ResizeFilter::Bilinear => FilterType::Bilinear,
         };

@@ -4,12 +4,18 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use durable::{Digest, Format};
+use durable::Format;
 use recipe::Family;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::{Convolution, Error, LAYERS, known};
+use recipe::WeightsId;
+
+use crate::{Convolution, Error, Network, known};
+
+fn layers() -> Vec<Convolution> {
+    Network::named("vgg16").expect("it is in the table").convolutions()
+}
 
 /// The name of the one entry of the file's metadata, `<format> <family> <digest>`: with several,
 /// safetensors would write them in random order, and equal weights would not make equal files.
@@ -45,8 +51,8 @@ impl Weights {
         family: Family,
         mut find: impl FnMut(usize, &Convolution) -> Result<ConvolutionWeights, Error>,
     ) -> Result<Weights, Error> {
-        let mut convolutions = Vec::with_capacity(LAYERS.len());
-        for (index, layer) in LAYERS.iter().enumerate() {
+        let mut convolutions = Vec::with_capacity(layers().len());
+        for (index, layer) in layers().iter().enumerate() {
             convolutions.push(find(index, layer)?);
         }
         known::check(path, family, &convolutions[0])?;
@@ -61,6 +67,16 @@ impl Weights {
     /// The numbers, one entry for each of [`LAYERS`].
     pub fn convolutions(&self) -> &[ConvolutionWeights] {
         &self.convolutions
+    }
+
+    /// The network.
+    pub fn network(&self) -> &'static Network {
+        Network::named("vgg16").expect("it is in the table")
+    }
+
+    /// Digest and family.
+    pub fn id(&self) -> WeightsId {
+        WeightsId { digest: self.digest().parse().expect("it is one"), family: self.family }
     }
 
     /// The BLAKE3 digest of the numbers, in hexadecimal; the family is not part of it.
@@ -80,11 +96,19 @@ impl Weights {
     /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<bool, Error> {
         let mut tensors = Vec::new();
-        for (layer, numbers) in LAYERS.iter().zip(&self.convolutions) {
+        for (layer, numbers) in layers().iter().zip(&self.convolutions) {
             let shape = weight_shape(layer);
-            tensors.push((format!("{}.weight", layer.name), shape, to_bytes(&numbers.weight)));
+            tensors.push((
+                format!("{}.weight", layer.torchvision_name()),
+                shape,
+                to_bytes(&numbers.weight),
+            ));
             let shape = vec![layer.out_channels];
-            tensors.push((format!("{}.bias", layer.name), shape, to_bytes(&numbers.bias)));
+            tensors.push((
+                format!("{}.bias", layer.torchvision_name()),
+                shape,
+                to_bytes(&numbers.bias),
+            ));
         }
         let views: Vec<_> = tensors
             .iter()
@@ -170,8 +194,8 @@ impl Weights {
         };
         Weights::collect(path, family, |_, layer| {
             Ok(ConvolutionWeights {
-                weight: find(format!("{}.weight", layer.name), weight_shape(layer))?,
-                bias: find(format!("{}.bias", layer.name), vec![layer.out_channels])?,
+                weight: find(format!("{}.weight", layer.torchvision_name()), weight_shape(layer))?,
+                bias: find(format!("{}.bias", layer.torchvision_name()), vec![layer.out_channels])?,
             })
         })
     }
@@ -196,8 +220,8 @@ fn parse_entry<'a>(path: &Path, entry: &'a str) -> Result<(Family, &'a str), Err
 /// is its last one; rather a BatchNorm's, which says most.
 fn foreign_feature<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let is_own = |name: &str| {
-        LAYERS.iter().any(|layer| {
-            let part = name.strip_prefix(layer.name).unwrap_or_default();
+        layers().iter().any(|layer| {
+            let part = name.strip_prefix(layer.torchvision_name().as_str()).unwrap_or_default();
             [".weight", ".bias"].contains(&part)
         })
     };
@@ -280,9 +304,9 @@ mod tests {
 
     #[test]
     fn features_that_vgg16_does_not_have_are_found() {
-        let own = LAYERS
-            .iter()
-            .flat_map(|layer| ["weight", "bias"].map(|part| format!("{}.{part}", layer.name)));
+        let own = LAYERS.iter().flat_map(|layer| {
+            ["weight", "bias"].map(|part| format!("{}.{part}", layer.torchvision_name()))
+        });
         let own: Vec<String> = own.collect();
         let with = |more: &[&'static str]| {
             let names = own.iter().map(String::as_str).chain(more.iter().copied());

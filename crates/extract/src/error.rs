@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use feature_cache::SplitName;
 use bytesize::ByteSize;
+use feature_cache::SplitName;
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -154,11 +154,7 @@ fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset:
     splits.into_iter().filter(|(_, split)| !split.is_empty())
 }
 
-fn recipe_of(
-    config: &ExtractConfig,
-    numerics: String,
-    weights: &Weights,
-) -> Result<Recipe, Error> {
+fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Result<Recipe, Error> {
     let network = weights.network();
     let taps = if config.taps.is_empty() {
         vec![network.default_tap()]
@@ -181,7 +177,7 @@ fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Erro
     Ok(DatasetInputs {
         name: source.name(),
         path: folder.to_string_lossy().into_owned(),
-        digest: source.digest()?,
+        digest: source.digest()?.parse().expect("provisional"),
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,

@@ -83,7 +83,8 @@ impl Pipeline {
         let (features_in, features_out) = channel();
         let (free_features_in, free_features_out) = channel();
         for _ in 0..BUFFERS {
-            let arrays = |lens: &[usize]| lens.iter().map(|len| vec![0.0; batch_size * len]).collect();
+            let arrays =
+                |lens: &[usize]| lens.iter().map(|len| vec![0.0; batch_size * len]).collect();
             // The channels have room for all buffers and their other ends are in scope.
             let _ = free_images_in.send(Batch { rows: 0, arrays: arrays(&[preprocessor.len()]) });
             let _ = free_features_in.send(Batch { rows: 0, arrays: arrays(row_lens) });
@@ -93,7 +94,12 @@ impl Pipeline {
         let (preprocessor, row_lens, pool) = (&*preprocessor, &*row_lens, &*pool);
         let mut computed = |rows| {
             let rows_done = first + rows;
-            report(Event::Computed { split: name, rows_before: first, rows_done, rows_total: total });
+            report(Event::Computed {
+                split: name,
+                rows_before: first,
+                rows_done,
+                rows_total: total,
+            });
         };
         computed(0);
         let ended = std::thread::scope(|scope| {

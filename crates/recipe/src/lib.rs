@@ -13,7 +13,7 @@ mod tap;
 
 use durable::Digest;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter, EnumString, VariantNames};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 pub use names::from_name;
 pub use tap::{Pooling, Tap, TapShape};
@@ -112,6 +112,7 @@ pub struct ImageForm {
     Eq,
     Display,
     EnumString,
+    IntoStaticStr,
     EnumIter,
     VariantNames,
     Serialize,

@@ -216,9 +216,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Taps { .. }
-        | Error::Backbone(
-            Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda,
-        ) => Failure::Usage,
+        | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
+            Failure::Usage
+        }
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
@@ -243,7 +243,7 @@ where
 /// The names of the families, with their descriptions for the help.
 fn families() -> impl TypedValueParser<Value = Family> {
     let names = Family::iter()
-        .map(|family| PossibleValue::new(family.to_string()).help(family.description()));
+        .map(|family| PossibleValue::new(<&str>::from(family)).help(family.description()));
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Family>())
 }
 
