@@ -95,7 +95,7 @@ struct RunArgs {
     /// How exact winograd is: fast (features within 5e-5 of the largest) or exact (5e-6)
     #[arg(long, default_value = "fast")]
     accuracy: Accuracy,
-    /// Where it runs: cpu or cuda
+    /// Where it runs: cpu, or cuda for an NVIDIA card, by libtorch
     #[arg(long, default_value_t = Device::Cpu)]
     device: Device,
     #[command(flatten)]
@@ -109,7 +109,7 @@ struct RunArgs {
 enum BackendName {
     /// This project's kernels, on the processor
     Winograd,
-    /// libtorch
+    /// libtorch, on the processor or on CUDA; in programs that were built with the feature torch
     Torch,
 }
 

@@ -83,10 +83,12 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Error::Interrupted { .. } => Failure::Interrupted,
-            Error::Backbone(vgg16::Error::NoCuda | vgg16::Error::WinogradOnCuda) => Failure::Usage,
             Error::Backbone(
-                vgg16::Error::File(_) | vgg16::Error::Torch(_) | vgg16::Error::Winograd(_),
-            )
+                vgg16::Error::WithoutTorch | vgg16::Error::NoCuda | vgg16::Error::WinogradOnCuda,
+            ) => Failure::Usage,
+            #[cfg(feature = "torch")]
+            Error::Backbone(vgg16::Error::Torch(_)) => Failure::Internal,
+            Error::Backbone(vgg16::Error::File(_) | vgg16::Error::Winograd(_))
             | Error::File(_)
             | Error::NoRoom { .. }
             | Error::Threads { .. } => Failure::Internal,

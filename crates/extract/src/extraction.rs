@@ -35,6 +35,8 @@ pub struct Extraction {
 /// If an input cannot be used, the disk lacks the room, or the user interrupts; what was computed
 /// is kept and continued by the same call.
 pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
+    let backbone = config.backbone();
+    let numerics = backbone.numerics()?;
     let source = Source::find(&config.dataset)?;
     say_all(source.notices());
     let split_config = source.applicable(&SplitConfig {
@@ -43,8 +45,7 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
         seed: config.seed,
     });
     let weights = Weights::read(&config.weights)?;
-    let backbone = config.backbone();
-    let inputs = describe(config, &split_config, &backbone, &source, &weights)?;
+    let inputs = describe(config, &split_config, numerics, &source, &weights)?;
     if let Some(cache) = Cache::find(&config.out, &inputs)? {
         say_all(&notices_of(&cache)?);
         return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
@@ -140,7 +141,7 @@ fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset:
 fn describe(
     config: &ExtractConfig,
     split_config: &SplitConfig,
-    backbone: &BackboneConfig,
+    numerics: String,
     source: &Source,
     weights: &Weights,
 ) -> Result<Inputs, Error> {
@@ -161,7 +162,7 @@ fn describe(
         height: config.size.height,
         width: config.size.width,
         resize: RESIZE_FILTER.to_owned(),
-        numerics: backbone.numerics(),
+        numerics,
         augmentation: None,
         dtype: config.dtype,
     })

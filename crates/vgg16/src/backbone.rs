@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 pub use ::winograd::Accuracy;
 
+#[cfg(feature = "torch")]
 use crate::torch::{self, TorchBackbone};
 use crate::winograd::WinogradBackbone;
 use crate::{Error, FEATURE_CHANNELS, InputSize, Weights};
@@ -45,7 +46,7 @@ pub struct BackboneConfig {
 pub enum Backend {
     /// Winograd kernels on the processor: several times as fast as libtorch.
     Winograd(Accuracy),
-    /// libtorch, channels-last.
+    /// libtorch, channels-last; needs the cargo feature `torch`.
     Torch,
 }
 
@@ -76,24 +77,34 @@ impl BackboneConfig {
     }
 
     /// What the features' last digits depend on, for the cache's key: equal numerics, equal features.
-    pub fn numerics(&self) -> String {
+    ///
+    /// # Errors
+    /// If the implementation is libtorch, and this program was built without it.
+    pub fn numerics(&self) -> Result<String, Error> {
         match self.backend {
-            Backend::Winograd(accuracy) => accuracy.numerics(),
-            Backend::Torch => torch::numerics(self.device),
+            Backend::Winograd(accuracy) => Ok(accuracy.numerics()),
+            #[cfg(feature = "torch")]
+            Backend::Torch => Ok(torch::numerics(self.device)),
+            #[cfg(not(feature = "torch"))]
+            Backend::Torch => Err(Error::WithoutTorch),
         }
     }
 
     /// Builds the backbone.
     ///
     /// # Errors
-    /// If the device is not there or the implementation does not run on it, or libtorch fails.
+    /// If the device is not there or the implementation does not run on it, if libtorch fails, or if
+    /// this program was built without it.
     pub fn build(&self, weights: &Weights) -> Result<Box<dyn Backbone>, Error> {
         match (self.backend, self.device) {
             (Backend::Winograd(_), Device::Cuda) => Err(Error::WinogradOnCuda),
             (Backend::Winograd(accuracy), Device::Cpu) => {
                 Ok(Box::new(WinogradBackbone::new(weights, self, accuracy)?))
             }
+            #[cfg(feature = "torch")]
             (Backend::Torch, _) => Ok(Box::new(TorchBackbone::new(weights, self)?)),
+            #[cfg(not(feature = "torch"))]
+            (Backend::Torch, _) => Err(Error::WithoutTorch),
         }
     }
 }

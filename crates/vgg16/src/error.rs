@@ -298,16 +298,25 @@ pub enum Error {
         /// The digest of the numbers.
         found: String,
     },
+    /// libtorch was asked for, and the cargo feature `torch` was off when this program was built.
+    #[error(
+        "--backend=torch and --device=cuda need libtorch, and this program was built without it; 'just \
+         extract backend=torch' builds it with libtorch, as does 'cargo build --features torch'"
+    )]
+    WithoutTorch,
     /// The device was asked for and is not there.
-    #[error("this libtorch sees no CUDA device; use device=cpu")]
+    #[error("this libtorch sees no CUDA device; use --device=cpu")]
     NoCuda,
     /// The Winograd kernels are for the processor.
-    #[error("backend=winograd runs on the processor only; use backend=torch with device=cuda")]
+    #[error(
+        "--backend=winograd runs on the processor only; use --backend=torch with --device=cuda"
+    )]
     WinogradOnCuda,
     /// The Winograd kernels refused the layers or the batch.
     #[error("the winograd kernels failed")]
     Winograd(#[from] winograd::Error),
     /// libtorch failed.
+    #[cfg(feature = "torch")]
     #[error("libtorch failed in the forward pass")]
     Torch(#[from] tch::TchError),
 }

@@ -3,6 +3,8 @@
 //! In: weights of a family and images. Out: features `[N, 512, ⌊H/16⌋, ⌊W/16⌋]` float32, what
 //! torchvision calls the output of `features.29`. The invariant: preprocessing follows from the
 //! weights' family and cannot be chosen apart from it.
+//!
+//! The forward pass is that of the crate `winograd`; the cargo feature `torch` adds libtorch's.
 
 mod architecture;
 mod backbone;
@@ -12,6 +14,7 @@ mod import;
 mod known;
 mod onnx;
 mod preprocess;
+#[cfg(feature = "torch")]
 mod torch;
 mod weights;
 mod winograd;
