@@ -63,7 +63,7 @@ def bench(
 
     `start_bare(backend, size)` starts the bare loop that the command is compared with.
     """
-    executable = build("--bin", "vgg-extract")
+    executable = build("--bin", "vgg-extract", "--features", "torch")
     table = Table(
         *("size", "backend", "images", "seconds", "images/s", "bare", "ratio", "lowest"),
         *("highest", "peak MiB"),

@@ -66,6 +66,7 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
         }
         let built = std::process::Command::new(env!("CARGO"))
             .args(["build", "--workspace", "--bins", "--quiet"])
+            .args(cfg!(feature = "torch").then_some("--features=torch"))
             .current_dir(root())
             .status();
         assert!(built.is_ok_and(|status| status.success()), "the programs must build");

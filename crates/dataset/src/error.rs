@@ -303,7 +303,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What polars said.
-        source: polars::error::PolarsError,
+        source: polars_core::error::PolarsError,
     },
     /// The split takes nothing for validation.
     #[error(

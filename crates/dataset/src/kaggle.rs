@@ -8,9 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-use polars::prelude::{
-    Column, CsvReadOptions, DataFrame, DataType, Field, PolarsError, Schema, SerReader,
-};
+use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
+use polars_io::prelude::{CsvReadOptions, SerReader};
 
 use crate::{Error, GrayImages};
 
