@@ -1,29 +1,27 @@
-//! What can be wrong with a dataset, one variant for each thing a user can act on.
+//! The errors of reading a dataset, one variant for each that a user can act on.
 
 use std::path::PathBuf;
 
+use crate::form_descriptions;
 use crate::name::Names;
 
 /// A dataset that cannot be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder is not there.
+    /// There is neither a folder nor a file.
     #[error(
-        "there is no dataset folder {}; 'just setup' puts MNIST into data/mnist, or give your own \
-         with --dataset=FOLDER",
+        "there is no dataset folder or file {}; 'just setup' puts MNIST into data/mnist, or give your \
+         own with --dataset",
         path.display()
     )]
     MissingFolder {
-        /// The folder.
+        /// The path.
         path: PathBuf,
     },
-    /// The folder has none of the known forms.
+    /// The folder or file has none of the known forms.
     #[error(
-        "{} holds no dataset of a known form; expected MNIST's IDX files \
-         (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not), \
-         Kaggle's digits (train.csv, test.csv), or a folder of images for each class \
-         (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just cat/1.jpg)",
-        path.display()
+        "{} holds no dataset of a known form; expected {}",
+        path.display(), form_descriptions()
     )]
     UnknownForm {
         /// The folder.

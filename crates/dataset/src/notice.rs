@@ -1,4 +1,4 @@
-//! What a user should know about a dataset before hours are spent on it, though it can be used.
+//! Facts about a usable dataset that its user should know before hours are spent on it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -118,8 +118,8 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What is to be said about the classes of labelled splits: labels that are indices into
-/// `class_names`, of splits by their names (`train`, `val`, `test`). An empty split is not there.
+/// The notices on the classes of labelled splits. `splits` are pairs of a split's name (`train`, `val`,
+/// `test`) and its labels, which are indices into `class_names`; an empty split counts as absent.
 pub fn class_notices<'a>(
     class_names: &[String],
     splits: impl IntoIterator<Item = (&'static str, &'a [i64])>,
