@@ -38,6 +38,17 @@ pub enum Error {
         /// What it holds, for example `IDX files`.
         both: [String; 2],
     },
+    /// The folder has two lists of images.
+    #[error(
+        "{} holds two lists of images; give --dataset {} or {}",
+        path.display(), both[0].display(), both[1].display()
+    )]
+    TwoLists {
+        /// The folder.
+        path: PathBuf,
+        /// Two of the lists.
+        both: [PathBuf; 2],
+    },
     /// There is a folder of validation or test images, but none of training images.
     #[error(
         "{} is missing; {} is taken as a split and needs it. If '{}' is a class, rename it",
@@ -269,7 +280,7 @@ pub enum Error {
         /// The columns it should have.
         expected: String,
     },
-    /// A CSV field is not a number of the allowed range.
+    /// A CSV field has a value that is not allowed.
     #[error("{}: line {line}, column '{column}': found '{found}', expected {expected}", path.display())]
     Field {
         /// The file.
@@ -294,6 +305,33 @@ pub enum Error {
         found: usize,
         /// Number of columns.
         expected: usize,
+    },
+    /// A list of images names a file that is not there.
+    #[error(
+        "{}: line {line}: there is no file {}; expected the path of an image, relative to the folder of \
+         the list or absolute",
+        path.display(), file.display()
+    )]
+    MissingImage {
+        /// The list.
+        path: PathBuf,
+        /// Line, counted from 1, the header included.
+        line: usize,
+        /// The missing file.
+        file: PathBuf,
+    },
+    /// A list of images names a file twice.
+    #[error(
+        "{}: line {}: {} is listed already, in line {}; remove one of the two rows",
+        path.display(), lines[1], file.display(), lines[0]
+    )]
+    ListedTwice {
+        /// The list.
+        path: PathBuf,
+        /// The first line of the file and the second, counted from 1, the header included.
+        lines: [usize; 2],
+        /// The file, as it is written in the second line.
+        file: PathBuf,
     },
     /// polars found a fault that the line-by-line look did not.
     #[error("could not read {} as CSV", path.display())]

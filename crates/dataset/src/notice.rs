@@ -32,6 +32,13 @@ pub enum Notice {
         /// What lies beside it.
         names: Vec<String>,
     },
+    /// Images in the folders of listed images are not listed themselves and are passed over.
+    Unlisted {
+        /// The list.
+        list: PathBuf,
+        /// Number of images.
+        count: usize,
+    },
     /// Class folders without images of their own hold folders of the same names.
     SameFolders {
         /// The folder that the class folders lie in.
@@ -87,6 +94,14 @@ impl fmt::Display for Notice {
             }
             Notice::Beside { folder, train, names } => {
                 write!(f, "{}: passed over beside {train}: {}", folder.display(), Names(names))
+            }
+            Notice::Unlisted { list, count } => {
+                let files = if *count == 1 { "image" } else { "images" };
+                write!(
+                    f,
+                    "{}: passed over {count} {files} not listed there, in the folders of listed images",
+                    list.display()
+                )
             }
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,

@@ -60,3 +60,19 @@ fn class_folders_keep_their_digest() {
         ]
     );
 }
+
+#[test]
+fn image_lists_keep_their_digest() {
+    let images = [("a.png", &b"one"[..]), ("b.png", b"two"), ("c.png", b"three")];
+    let plain = ("list.csv", &b"path,label\na.png,x\nb.png,y\nc.png,x\n"[..]);
+    let split =
+        ("list.csv", &b"path,label,split\nc.png,10,train\na.png,9,train\nb.png,,test\n"[..]);
+    let digest = |list| digest_of(&[&images[..], &[list]].concat());
+    assert_eq!(
+        [digest(plain), digest(split)],
+        [
+            "973f2e1cebed2ed0096b29b39e9e5834f1743d8b2005ab42f9501f3b4e85aa46",
+            "dd99c9f3c4fbf4362601ba0597495d44424dc322c360359cdc15843525dd6920"
+        ]
+    );
+}

@@ -14,7 +14,7 @@ use polars::prelude::{
     Column, CsvReadOptions, DataFrame, DataType, Field, PolarsError, Schema, SerReader,
 };
 
-use super::Form;
+use super::{Form, image_list};
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
@@ -51,11 +51,11 @@ impl Form for KaggleCsvs {
     }
 
     fn mark(folder: &Folder) -> Result<Option<String>, Error> {
-        Ok(folder.file(TRAIN).map(|_| "CSV files".to_owned()))
+        Ok(train_in(folder)?.map(|_| "CSV files".to_owned()))
     }
 
     fn open(folder: &Folder) -> Result<Option<KaggleCsvs>, Error> {
-        let Some(train) = folder.file(TRAIN) else { return Ok(None) };
+        let Some(train) = train_in(folder)? else { return Ok(None) };
         let mut csvs = KaggleCsvs { train, test: folder.file(TEST), notices: Vec::new() };
         let used: HashSet<&OsStr> = csvs.paths().filter_map(Path::file_name).collect();
         csvs.notices = folder.notices(TRAIN.to_owned(), &used, is_data);
@@ -80,6 +80,14 @@ impl Form for KaggleCsvs {
 impl KaggleCsvs {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         [&self.train].into_iter().chain(&self.test).map(PathBuf::as_path)
+    }
+}
+
+/// The training file in a folder, unless a file of its name lists images.
+fn train_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
+    match folder.file(TRAIN) {
+        Some(path) if !image_list::is_list(&path)? => Ok(Some(path)),
+        _ => Ok(None),
     }
 }
 

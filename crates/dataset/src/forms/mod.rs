@@ -6,6 +6,7 @@
 
 mod class_folders;
 mod idx;
+mod image_list;
 mod kaggle;
 
 use std::fmt;
@@ -73,9 +74,10 @@ pub(crate) struct Entry {
 }
 
 /// All forms, in the order in which they are described and tried.
-pub(crate) const FORMS: [Entry; 3] = [
+pub(crate) const FORMS: [Entry; 4] = [
     entry::<idx::IdxFiles>(),
     entry::<kaggle::KaggleCsvs>(),
+    entry::<image_list::ImageList>(),
     entry::<class_folders::ClassFolders>(),
 ];
 
@@ -97,11 +99,11 @@ pub fn form_names() -> impl Iterator<Item = &'static str> {
     FORMS.iter().map(|form| (form.name)())
 }
 
-/// The forms of datasets that are read, as one noun phrase: `a folder …, MNIST's …, or …`.
+/// The forms of datasets that are read, as one noun phrase: `MNIST's …; Kaggle's …; or a folder …`.
 pub fn form_descriptions() -> String {
     let descriptions: Vec<&str> = FORMS.iter().map(|form| (form.description)()).collect();
     let (last, others) = descriptions.split_last().expect("there are forms");
-    format!("{}, or {last}", others.join(", "))
+    format!("{}; or {last}", others.join("; "))
 }
 
 #[cfg(test)]
