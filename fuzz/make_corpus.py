@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and what is known to be hostile.
+"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
@@ -101,7 +101,7 @@ def datasets() -> None:
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size; what its rows should be is `content`."""
+    """An RGB PNG of this size, with `content` in place of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))

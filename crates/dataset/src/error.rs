@@ -35,7 +35,7 @@ pub enum Error {
     Ambiguous {
         /// The folder.
         path: PathBuf,
-        /// What it holds, for example `IDX files`.
+        /// Their marks, for example `IDX files`.
         both: [String; 2],
     },
     /// The folder has two lists of images.
@@ -73,7 +73,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Its reason.
         source: std::io::Error,
     },
     /// An IDX file begins with something else.
@@ -87,7 +87,7 @@ pub enum Error {
         path: PathBuf,
         /// Its first four bytes, big-endian.
         found: u32,
-        /// What they should be.
+        /// The expected ones.
         expected: u32,
         /// `images` or `labels`.
         what: &'static str,
@@ -105,7 +105,7 @@ pub enum Error {
         found: u64,
         /// Bytes expected.
         expected: u64,
-        /// What the header announces, for example `60000 images of 28x28`.
+        /// The announcement of the header, for example `60000 images of 28x28`.
         what: String,
     },
     /// A compressed IDX file announces what no images compress to.
@@ -121,7 +121,7 @@ pub enum Error {
         size: u64,
         /// Bytes announced.
         expected: u64,
-        /// What the header announces, for example `60000 images of 28x28`.
+        /// The announcement of the header, for example `60000 images of 28x28`.
         what: String,
     },
     /// Images and labels do not belong together.
@@ -232,12 +232,12 @@ pub enum Error {
     DamagedImage {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An image has no pixels, or too many.
     #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 a side, and at most 512 MiB decoded; of a \
+        "{} has {width}x{height} pixels; expected 1 to 65535 pixels per side, and at most 512 MiB decoded; of a \
          small file at most 64 MiB and 3000 times its size: replace, shrink or remove it",
         path.display()
     )]
@@ -275,7 +275,7 @@ pub enum Error {
     Columns {
         /// The file.
         path: PathBuf,
-        /// What is wrong, for example `column 'pixel17' is missing`.
+        /// The fault, for example `column 'pixel17' is missing`.
         found: String,
         /// The columns it should have.
         expected: String,
@@ -338,7 +338,7 @@ pub enum Error {
     Csv {
         /// The file.
         path: PathBuf,
-        /// What polars said.
+        /// polars's reason.
         source: polars::error::PolarsError,
     },
     /// The split takes nothing for validation.

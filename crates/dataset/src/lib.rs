@@ -42,9 +42,9 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// For training.
     pub train: Split,
-    /// For choosing among what was trained; the source's own, or cut from the training images.
+    /// For choosing among trained heads; the source's own, or taken from the training images.
     pub val: Split,
-    /// For one last look; empty if the source has no test images.
+    /// For one last evaluation; empty if the source has no test images.
     pub test: Split,
 }
 

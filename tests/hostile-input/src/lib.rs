@@ -1,9 +1,8 @@
 //! Every parser of a file that we did not write, as a function of the file's bytes: for the fuzzer in
 //! `fuzz/`, and for the test that hands it every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
-//! In: bytes that may be anything. Out: whether they were accepted; a parser may refuse what it likes,
-//! but it may not panic, hang, or take more memory than the bytes and
-//! [`ALLOWANCE`] (an image a few times that).
+//! In: any bytes. Out: whether they were accepted. A parser may refuse whatever it likes, but it may not
+//! panic, hang, or take more memory than the bytes and [`ALLOWANCE`] (for an image, a few times that).
 
 mod allocations;
 mod cache;

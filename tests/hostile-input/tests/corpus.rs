@@ -22,7 +22,7 @@ fn fuzz() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz")).to_path_buf()
 }
 
-/// The names of what is in a folder; none if it is not there.
+/// The names of the entries of a folder; none if it is not there.
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -94,8 +94,8 @@ fn real_weights_take_no_more_than_is_allowed() {
     }
 }
 
-/// What the fuzzer, which prefers short inputs, does not try: a mebibyte of the smallest things that
-/// a format can announce.
+/// A mebibyte of the smallest things that a format can announce. The fuzzer, which prefers short inputs,
+/// does not try that.
 #[test]
 fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());

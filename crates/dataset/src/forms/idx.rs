@@ -1,6 +1,6 @@
 //! MNIST's IDX format: a big-endian magic number, the dimensions, then bytes.
 //!
-//! Memory is taken for what the header announces only where the file can hold it.
+//! Memory is taken for the header's announcement only if the file can hold that much.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

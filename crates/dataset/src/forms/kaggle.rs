@@ -1,7 +1,7 @@
 //! Kaggle's digit CSVs: `label,pixel0,…,pixel783` for training, the same without labels for test.
 //!
-//! polars reads them; where it refuses or finds a value out of range, a second, slow look finds the
-//! line and column to name. A file with quotes is looked at slowly first.
+//! polars reads them. If it refuses a file or finds a value out of range, the file is read again line by
+//! line, to name the line and column. A file with quotes is read line by line first.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
