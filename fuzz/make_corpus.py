@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and what is known to be hostile.
+"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
@@ -44,7 +44,7 @@ def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
 
 
 def datasets() -> None:
-    """Inputs of the parsers of IDX and CSV files."""
+    """Inputs of the parsers of datasets' files, except for images."""
     images = idx(0x803, [2, 2, 2], bytes(range(8)))
     labels = idx(0x801, [2], bytes([0, 1]))
     for name, whole in [("idx_images", images), ("idx_labels", labels)]:
@@ -74,10 +74,34 @@ def datasets() -> None:
     write("kaggle_csv/not-utf-8", header.encode() + b"3,0,\xff,2,3\n")
     write("kaggle_csv/large-label", header + "2147483647,0,1,2,3\n-1,4,5,6,7\n")
     write("kaggle_csv/no-rows", header)
+    header = "path,label,split\n"
+    whole = header + "a.png,cat,train\nb.png,dog,train\nc d.png,cat,val\nfolder/e.png,,test\n"
+    write("image_list/whole", whole)
+    write("image_list/whole-without-splits", "label,file\n2,a.png\n10,b.png\n2,folder/e.png\n")
+    windows = whole.replace("\n", "\r\n").replace("folder/e", ".\\folder\\e")
+    write("image_list/whole-from-windows", "\ufeff" + windows)
+    write("image_list/whole-quoted", header + '"a.png","cat, ""big""",train\n"b.png","d\nog",TRAIN\n')
+    write("image_list/twice", header + "a.png,cat,train\n./a.png,dog,train\n")
+    write("image_list/missing", header + "a.png,cat,train\n../../../etc/x.png,cat,train\n")
+    write("image_list/device", header + "/dev/zero,cat,train\n")
+    write("image_list/folder", header + "folder,cat,train\n")
+    write("image_list/nul", header + "a.png\0,cat,train\n")
+    write("image_list/unknown-class", header + "a.png,cat,train\nb.png,dog,val\n")
+    write("image_list/unknown-split", header + "a.png,cat,holdout\n")
+    write("image_list/no-label", header + "a.png,,train\n")
+    write("image_list/some-labels", header + "a.png,x,train\nb.png,,test\nc d.png,x,test\n")
+    write("image_list/ragged", header + "a.png,cat\n")
+    write("image_list/open-quote", header + 'a.png,"cat,train\nb.png,dog,train\n')
+    write("image_list/not-utf-8", header.encode() + b"a.png,\xff,train\n")
+    write("image_list/utf-16", whole.encode("utf-16"))
+    write("image_list/semicolons", whole.replace(",", ";"))
+    write("image_list/two-paths", "file,image,label\na.png,b.png,cat\n")
+    write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
+    write("image_list/no-rows", header)
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size; what its rows should be is `content`."""
+    """An RGB PNG of this size, with `content` in place of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))

@@ -77,7 +77,7 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     let report = path_from(vgg_head(["report", &format!("--sweep={}", folder.display())]));
     let html = fs::read_to_string(report).unwrap();
     assert!(!html.contains("data:image/png;base64,"));
-    assert!(html.contains("The images are not shown: there is no dataset folder"));
+    assert!(html.contains("The images are not shown: there is no dataset folder or file"));
 }
 
 /// To the last bit: the same file.

@@ -1,14 +1,14 @@
-//! Cutting the validation split and taking subsets, each class in proportion, from a seed.
+//! The validation split and subsets, taken from each class in proportion, by a seed.
 //!
-//! The random numbers are ChaCha8's and the shuffle is written out here, so that a later version of
-//! a library cannot change which rows a given seed takes: caches are looked up by the seed.
+//! Caches are looked up by the seed, so the rows that it takes must not change with a library's version:
+//! the random numbers are ChaCha8's, and the shuffle is written out here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// How a source is split.
+/// The rules by which a source is split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SplitConfig {
     /// Fraction of the training images that become the validation split, at least 0, less than 1.
@@ -72,7 +72,8 @@ pub(crate) fn stratified(
     (chosen, others)
 }
 
-/// How many rows of each class are chosen, from how many there are, for `count` rows in all.
+/// The number of rows to choose from each class, for `count` rows in all; `sizes` are the numbers of
+/// rows that the classes have.
 fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let mut shares = vec![1; sizes.len()];
     let mut count = count;
@@ -97,8 +98,8 @@ fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     }
 }
 
-/// Shares in whole numbers: `floor(size · count / all)` each, the rest to the largest remainders; but
-/// for validation at least one less than there are.
+/// Shares in whole numbers: `floor(size · count / all)` each, and the rest to the largest remainders.
+/// For validation, every class keeps at least one row.
 fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1) as u128;
     let exact = |class: usize| sizes[class] as u128 * count as u128;

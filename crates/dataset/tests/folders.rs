@@ -45,7 +45,7 @@ fn row(id: &str, label: i64) -> (String, i64) {
     (id.to_owned(), label)
 }
 
-/// What is said about a dataset, each in a line, without the dataset's folder.
+/// The notices on a dataset, without the path of its folder.
 fn said(folder: &TempDir, config: &SplitConfig) -> Vec<String> {
     let source = Source::find(folder.path()).unwrap();
     let of_classes = source.load(config).unwrap().notices();

@@ -1,29 +1,97 @@
 //! Kaggle's digit CSVs: `label,pixel0,…,pixel783` for training, the same without labels for test.
 //!
-//! polars reads them; where it refuses or finds a value out of range, a second, slow look finds the
-//! line and column to name. A file with quotes is looked at slowly first.
+//! polars reads them. If it refuses a file or finds a value out of range, the file is read again line by
+//! line, to name the line and column. A file with quotes is read line by line first.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
-use crate::{Error, GrayImages};
+use super::{Form, image_list};
+use crate::files::is_data;
+use crate::folder::Folder;
+use crate::gray::{self, GrayImages, GraySamples};
+use crate::table::Table;
+use crate::{Error, Notice, digest};
+
+const TRAIN: &str = "train.csv";
+const TEST: &str = "test.csv";
 
 const LABEL: &str = "label";
 const LABELS: &str = "a class number from 0 to 65535";
-/// Largest class number: every class up to the largest label gets a name, so that one absurd label
-/// would take all memory.
+/// Largest class number. Every class up to the largest label gets a name, so one absurd label would
+/// take all memory.
 const MAX_LABEL: i32 = 65_535;
 /// Largest side of an image: a column costs polars near a kilobyte, however few rows there are.
 const MAX_SIDE: usize = 256;
 const PIXELS: &str = "a whole number from 0 to 255";
 
+/// The files of a dataset.
+#[derive(Debug)]
+pub(crate) struct KaggleCsvs {
+    train: PathBuf,
+    test: Option<PathBuf>,
+    notices: Vec<Notice>,
+}
+
+impl Form for KaggleCsvs {
+    fn name() -> &'static str {
+        "kaggle"
+    }
+
+    fn description() -> &'static str {
+        "Kaggle's digits (train.csv, test.csv)"
+    }
+
+    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
+        Ok(train_in(folder)?.map(|_| "CSV files".to_owned()))
+    }
+
+    fn open(folder: &Folder) -> Result<Option<KaggleCsvs>, Error> {
+        let Some(train) = train_in(folder)? else { return Ok(None) };
+        let mut csvs = KaggleCsvs { train, test: folder.file(TEST), notices: Vec::new() };
+        let used: HashSet<&OsStr> = csvs.paths().filter_map(Path::file_name).collect();
+        csvs.notices = folder.notices(TRAIN.to_owned(), &used, is_data);
+        Ok(Some(csvs))
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
+        digest::add_files(digest, self.paths())
+    }
+
+    fn load(&self) -> Result<Table, Error> {
+        let train = read(&self.train, true)?;
+        let test = self.test.as_deref().map(|path| Ok((path, read(path, false)?)));
+        gray::table(train, test.transpose()?)
+    }
+}
+
+impl KaggleCsvs {
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.train].into_iter().chain(&self.test).map(PathBuf::as_path)
+    }
+}
+
+/// The training file in a folder, unless a file of its name lists images.
+fn train_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
+    match folder.file(TRAIN) {
+        Some(path) if !image_list::is_list(&path)? => Ok(Some(path)),
+        _ => Ok(None),
+    }
+}
+
 /// Reads a training or a test file; `labelled` says which.
-pub(crate) fn read(path: &Path, labelled: bool) -> Result<(GrayImages, Option<Vec<i64>>), Error> {
+fn read(path: &Path, labelled: bool) -> Result<GraySamples, Error> {
     let columns = read_header(path)?;
     let side = check_columns(path, &columns, labelled)?;
     // polars 0.55 panics at a field that is a single quote.
@@ -72,7 +140,7 @@ pub(crate) fn read(path: &Path, labelled: bool) -> Result<(GrayImages, Option<Ve
         let source = PolarsError::ComputeError("the file changed while it was read".into());
         return Err(Error::Csv { path: path.to_path_buf(), source });
     }
-    Ok((images, labels))
+    Ok(GraySamples { images, labels })
 }
 
 fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError> {
@@ -129,7 +197,7 @@ fn check_columns(path: &Path, columns: &[String], labelled: bool) -> Result<usiz
     let side = pixels.len().isqrt();
     if side == 0 || side * side != pixels.len() {
         return Err(wrong(format!(
-            "{} pixel columns, which is no square: 'pixel{}' and later may be missing",
+            "{} pixel columns, which is not a square number: 'pixel{}' and later may be missing",
             pixels.len(),
             pixels.len()
         )));

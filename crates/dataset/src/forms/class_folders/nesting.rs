@@ -1,4 +1,5 @@
-//! Signs that a dataset's folder is one level too high: what is taken for classes may hold them.
+//! Signs that a dataset's folder is one level too high: the folders that are taken for classes may hold
+//! the classes.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -38,7 +39,7 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Optio
         *counts.entry(folder.to_ascii_lowercase()).or_default() += 1;
     }
     let is_shared = |folder: &&OsStr| counts[&folder.to_ascii_lowercase()] > 1;
-    // As many names in common as tell classes apart.
+    // Classes that have at least two names of folders in common with others.
     let sharing: Vec<&(&OsStr, Vec<&OsStr>)> = nested
         .iter()
         .filter(|(_, inner)| inner.iter().filter(|f| is_shared(f)).count() > 1)
