@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use durable::Digest;
+
 use crate::folder::Folder;
 use crate::forms::{FORMS, Form};
 use crate::{Dataset, Error, Notice, SplitConfig, digest};
@@ -53,17 +55,17 @@ impl Source {
         SplitConfig { val_fraction, ..*config }
     }
 
-    /// The BLAKE3 digest, in hexadecimal, of everything but the [`SplitConfig`] that the result of
+    /// The BLAKE3 digest of everything but the [`SplitConfig`] that the result of
     /// [`Source::load`] depends on: the names and bytes of the files, and the way in which they are
     /// read. Images in files go by their splits and their paths within the dataset.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn digest(&self) -> Result<String, Error> {
+    pub fn digest(&self) -> Result<Digest, Error> {
         let mut digest = blake3::Hasher::new();
         digest.update(digest::READING);
         self.form.digest(&mut digest)?;
-        Ok(digest.finalize().to_hex().to_string())
+        Ok(digest.finalize().into())
     }
 
     /// Reads the files, except for images that have a file each, and splits the images.

@@ -14,7 +14,7 @@ fn digest_of(files: &[(&str, &[u8])]) -> String {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    Source::find(folder.path()).unwrap().digest().unwrap()
+    Source::find(folder.path()).unwrap().digest().unwrap().to_string()
 }
 
 #[test]

@@ -549,7 +549,7 @@ fn the_digest_of_every_form_begins_with_the_way_of_reading() {
     };
     let expected = |parts: &[Vec<u8>]| {
         let all = [b"dataset, reading 2".to_vec(), parts.concat()].concat();
-        blake3::hash(&all).to_hex().to_string()
+        blake3::hash(&all).into()
     };
 
     let csv = [("train.csv", &b"label,pixel0\n0,7\n"[..]), ("test.csv", b"pixel0\n7\n")];
