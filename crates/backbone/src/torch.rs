@@ -2,12 +2,13 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Backbone, BackboneConfig, Device, Error, FEATURE_CHANNELS, LAYERS, Weights};
+use crate::{Backbone, BackboneConfig, Device, Error, FEATURE_CHANNELS, Network, Weights};
 
 /// The forward pass by libtorch.
 #[derive(Debug)]
 pub(crate) struct TorchBackbone {
-    /// Weight and bias of each of [`LAYERS`].
+    network: &'static Network,
+    /// Weight and bias of each convolution.
     layers: Vec<(Tensor, Tensor)>,
     config: BackboneConfig,
     device: tch::Device,
@@ -22,14 +23,14 @@ impl TorchBackbone {
         };
         tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         let mut layers = Vec::new();
-        for (layer, numbers) in LAYERS.iter().zip(weights.convolutions()) {
+        for (layer, numbers) in weights.network().convolutions().iter().zip(weights.convolutions()) {
             let shape = [layer.out_channels as i64, layer.in_channels as i64, 3, 3];
             let weight = Tensor::f_from_slice(&numbers.weight)?.f_view(shape)?;
             let weight = channels_last(&weight)?;
             let bias = Tensor::f_from_slice(&numbers.bias)?;
             layers.push((weight.f_to_device(device)?, bias.f_to_device(device)?));
         }
-        Ok(TorchBackbone { layers, config: *config, device })
+        Ok(TorchBackbone { network: weights.network(), layers, config: *config, device })
     }
 }
 
@@ -49,13 +50,15 @@ impl Backbone for TorchBackbone {
             input = input.f_repeat([2, 1, 1, 1])?;
         }
         let mut x = channels_last(&input)?;
-        for (layer, (weight, bias)) in LAYERS.iter().zip(&self.layers) {
+        let convolutions = self.network.convolutions();
+        let last = convolutions.len() - 1;
+        for (index, (layer, (weight, bias))) in convolutions.iter().zip(&self.layers).enumerate() {
             x = match self.device {
                 tch::Device::Cpu => x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?,
                 _ => convolve_without_tf32(&x, weight, bias)?,
             };
             x = x.f_relu_()?;
-            if layer.max_pool {
+            if layer.max_pool && index < last {
                 x = x.f_max_pool2d(2, 2, 0, 1, false)?;
             }
         }

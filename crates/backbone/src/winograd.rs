@@ -2,7 +2,7 @@
 
 use winograd::{Accuracy, ConvLayer, Network, NetworkConfig};
 
-use crate::{Backbone, BackboneConfig, Error, LAYERS, Weights};
+use crate::{Backbone, BackboneConfig, Error, Weights};
 
 /// The forward pass by the `winograd` crate.
 pub(crate) struct WinogradBackbone(Network);
@@ -14,15 +14,18 @@ impl WinogradBackbone {
         config: &BackboneConfig,
         accuracy: Accuracy,
     ) -> Result<WinogradBackbone, Error> {
-        let layers: Vec<ConvLayer<'_>> = LAYERS
+        let convolutions = weights.network().convolutions();
+        let last = convolutions.len() - 1;
+        let layers: Vec<ConvLayer<'_>> = convolutions
             .iter()
             .zip(weights.convolutions())
-            .map(|(layer, numbers)| ConvLayer {
+            .enumerate()
+            .map(|(index, (layer, numbers))| ConvLayer {
                 in_channels: layer.in_channels,
                 out_channels: layer.out_channels,
                 weight: &numbers.weight,
                 bias: &numbers.bias,
-                max_pool: layer.max_pool,
+                max_pool: layer.max_pool && index < last,
             })
             .collect();
         let config = NetworkConfig {
