@@ -7,22 +7,17 @@
 mod architecture;
 mod backbone;
 mod error;
-mod graph;
-mod import;
-mod known;
 mod network;
-mod onnx;
 mod preprocess;
 mod torch;
 mod weights;
 mod winograd;
-mod wire;
 
-pub use architecture::{CUT, FEATURE_CHANNELS, InputSize, LAYERS, MIN_SIZE};
+pub use architecture::{CUT, FEATURE_CHANNELS, InputSize, MIN_SIZE};
 pub use backbone::{Accuracy, Backbone, BackboneConfig, Backend, Device};
 pub use error::Error;
-pub use import::import_weights;
 pub use network::{Convolution, NETWORKS, Network};
 pub use preprocess::{Pixels, Preprocessor, RESIZE_FILTER};
-pub use weights::{ConvolutionWeights, Weights};
-pub use wire::WireError;
+pub use weights::{
+    Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, import_weights,
+};

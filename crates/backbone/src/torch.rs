@@ -23,7 +23,8 @@ impl TorchBackbone {
         };
         tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
         let mut layers = Vec::new();
-        for (layer, numbers) in weights.network().convolutions().iter().zip(weights.convolutions()) {
+        for (layer, numbers) in weights.network().convolutions().iter().zip(weights.convolutions())
+        {
             let shape = [layer.out_channels as i64, layer.in_channels as i64, 3, 3];
             let weight = Tensor::f_from_slice(&numbers.weight)?.f_view(shape)?;
             let weight = channels_last(&weight)?;

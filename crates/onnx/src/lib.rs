@@ -5,6 +5,7 @@
 //! than the message has bytes. So a nested message that may be repeated stays encoded, as [`Bytes`]
 //! that share the file's memory, until somebody looks at it, and [`encode`] puts one together.
 
+pub mod build;
 mod decode;
 mod messages;
 
