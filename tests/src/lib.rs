@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use durable::Digest;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Manifest, SplitName, SplitSpec,
     Started,
 };
+use recipe::{Recipe, TapShape};
 use tempfile::TempDir;
 
 /// Exit code of bad input.
@@ -255,7 +257,7 @@ impl Workplace {
     }
 
     /// A cache that was written through the library: of each split the labels and the features, of
-    /// 3×2×2 numbers a row. Another seed, another cache.
+    /// 3×2×2 numbers per row. Another seed, another cache.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -265,32 +267,40 @@ impl Workplace {
         seed: u64,
         splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
     ) -> PathBuf {
-        self.write_cache_of([3, 2, 2], class_names, seed, splits)
+        self.write_cache_of(Recipe::example(), vec![vec![3, 2, 2]], class_names, seed, splits)
     }
 
-    /// Likewise, of rows of another shape.
+    /// Likewise, of any recipe, whose taps have rows of these shapes; the features are those of the taps
+    /// one after another, row by row.
     ///
     /// # Panics
     /// If it cannot be written.
     pub fn write_cache_of<const N: usize>(
         &self,
-        feature_shape: [usize; 3],
+        recipe: Recipe,
+        shapes: Vec<TapShape>,
         class_names: &[String],
         seed: u64,
         splits: [(SplitName, Option<Vec<i64>>, Vec<f32>); N],
     ) -> PathBuf {
-        let row_len: usize = feature_shape.iter().product();
+        let lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        let row_len: usize = lens.iter().sum();
         let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
             let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
             (*split, SplitSpec { ids: ids.expect("numbers are one line"), labels: labels.clone() })
         };
+        let dataset = DatasetInputs {
+            name: String::new(),
+            path: String::new(),
+            digest: Digest::of(b"a dataset"),
+            val_fraction: 0.0,
+            limit: None,
+            seed,
+        };
         let spec = CacheSpec {
-            inputs: Inputs {
-                dataset: DatasetInputs { seed, ..DatasetInputs::default() },
-                ..Inputs::default()
-            },
+            inputs: Inputs { recipe, dataset },
             class_names: class_names.to_vec(),
-            feature_shape,
+            shapes,
             splits: splits.iter().map(spec_of).collect(),
         };
         let started = CacheWriter::start(&self.path("features"), spec);
@@ -299,7 +309,14 @@ impl Workplace {
         };
         let mut write = |split, features: &[f32]| {
             let mut writer = writer.split(split)?;
-            writer.append(features)?;
+            for row in features.chunks_exact(row_len) {
+                let mut rest = row;
+                let mut rows = Vec::new();
+                for &len in &lens {
+                    rows.push(rest.split_off(..len).expect("a row has the numbers of all taps"));
+                }
+                writer.append(&rows)?;
+            }
             writer.finish()
         };
         for (split, _, features) in &splits {
@@ -352,10 +369,7 @@ pub fn forge_manifest(cache: &Path, change: impl FnOnce(&mut Manifest)) {
     let text = fs::read(&path).expect("the cache has a manifest");
     let mut manifest: Manifest = serde_json::from_slice(&text).expect("the manifest is whole");
     change(&mut manifest);
-    let text = |manifest: &Manifest| serde_json::to_vec(manifest).expect("a manifest serialises");
-    manifest.digest.clear();
-    manifest.digest = blake3::hash(&text(&manifest)).to_hex().to_string();
-    fs::write(path, text(&manifest)).expect("the test can write its own folder");
+    fs::write(path, manifest.to_text()).expect("the test can write its own folder");
 }
 
 /// Changes the features or labels of a cache, and gives it the digests that belong to them.
@@ -366,13 +380,14 @@ pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(cache.join(name)).expect("the cache has the file");
     change(&mut bytes);
     fs::write(cache.join(name), &bytes).expect("the test can write its own folder");
-    let digest = blake3::hash(&bytes).to_hex().to_string();
+    let digest = Digest::of(&bytes);
     forge_manifest(cache, |manifest| {
         for split in manifest.splits.values_mut() {
-            let parts = split.features.iter_mut().map(|part| (&part.file, &mut part.digest));
+            let parts = split.features.values_mut().flatten();
+            let parts = parts.map(|part| (&part.file, &mut part.digest));
             let labels = split.labels.iter_mut().map(|labels| (&labels.file, &mut labels.digest));
             for (_, recorded) in parts.chain(labels).filter(|(file, _)| *file == name) {
-                recorded.clone_from(&digest);
+                *recorded = digest;
             }
         }
     });

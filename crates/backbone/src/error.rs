@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use durable::{Digest, Format};
 
-use recipe::Family;
+use recipe::{Family, WeightsId};
 
 /// Weights that cannot be used, or a forward pass that failed.
 #[derive(Debug, thiserror::Error)]
@@ -358,16 +358,58 @@ pub enum Error {
         /// The digest of the numbers.
         found: Digest,
     },
+    /// The recipe names a network, or a layer of it, that does not exist.
+    #[error("{found}")]
+    NotInNetwork {
+        /// The name, and those that exist.
+        found: String,
+    },
+    /// The weights are not those of the recipe.
+    #[error(
+        "the weights are those of {found_network} with the digest {} ({}), expected those of \
+         {expected_network} with the digest {} ({}); name their file with --weights",
+        found.digest, found.family, expected.digest, expected.family
+    )]
+    OtherWeights {
+        /// The recipe's weights.
+        expected: WeightsId,
+        /// The recipe's network.
+        expected_network: &'static str,
+        /// Those that were given.
+        found: WeightsId,
+        /// Their network.
+        found_network: &'static str,
+    },
+    /// The recipe's features were computed by what this program does not have.
+    #[error(
+        "the features were computed by {found}, and this program has {known}; use the program or the \
+         libtorch that computed them, or extract them again"
+    )]
+    OtherNumerics {
+        /// The recipe's numerics.
+        found: String,
+        /// Those of this program.
+        known: String,
+    },
+    /// libtorch was asked for, and the cargo feature `torch` was off when this program was built.
+    #[error(
+        "--backend=torch and --device=cuda need libtorch, and this program was built without it; 'just \
+         extract backend=torch' builds it with libtorch, as does 'cargo build --features torch'"
+    )]
+    WithoutTorch,
     /// The device was asked for and is not there.
-    #[error("this libtorch sees no CUDA device; use device=cpu")]
+    #[error("this libtorch sees no CUDA device; use --device=cpu")]
     NoCuda,
     /// The Winograd kernels are for the processor.
-    #[error("backend=winograd runs on the processor only; use backend=torch with device=cuda")]
+    #[error(
+        "--backend=winograd runs on the processor only; use --backend=torch with --device=cuda"
+    )]
     WinogradOnCuda,
     /// The Winograd kernels refused the layers or the batch.
     #[error("the winograd kernels failed")]
     Winograd(#[from] winograd::Error),
     /// libtorch failed.
+    #[cfg(feature = "torch")]
     #[error("libtorch failed in the forward pass")]
     Torch(#[from] tch::TchError),
 }

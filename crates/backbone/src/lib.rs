@@ -1,23 +1,26 @@
-//! VGG16 (Simonyan & Zisserman 2014, configuration D) up to its last convolution and ReLU.
+//! Networks as tables, their weights, and what computes features with them.
 //!
-//! In: weights of a family and images. Out: features `[N, 512, ⌊H/16⌋, ⌊W/16⌋]` float32, what
-//! torchvision calls the output of `features.29`. The invariant: preprocessing follows from the
-//! weights' family and cannot be chosen apart from it.
+//! In: a [`Recipe`](recipe::Recipe), weights and images. Out: for each of the recipe's taps, features
+//! `[N, C, H, W]` or `[N, C]`, float32. The invariants: preprocessing follows from the weights' family
+//! and cannot be chosen apart from it; and what is built from a recipe computes its numerics or is
+//! refused.
+//!
+//! The forward pass is that of the crate `winograd`; the cargo feature `torch` adds libtorch's.
 
-mod architecture;
-mod backbone;
 mod error;
+mod extractor;
+mod image_size;
 mod network;
 mod preprocess;
-mod torch;
 mod weights;
-mod winograd;
 
-pub use architecture::{CUT, FEATURE_CHANNELS, InputSize, MIN_SIZE};
-pub use backbone::{Accuracy, Backbone, BackboneConfig, Backend, Device};
 pub use error::Error;
-pub use network::{Convolution, NETWORKS, Network};
-pub use preprocess::{Pixels, Preprocessor, RESIZE_FILTER};
+pub use extractor::{
+    Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, shapes,
+};
+pub use image_size::{ImageSize, MIN_SIZE};
+pub use network::{Convolution, Layer, NETWORKS, Network};
+pub use preprocess::{Pixels, Preprocessor};
 pub use weights::{
     Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, import_weights,
 };

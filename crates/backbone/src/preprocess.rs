@@ -6,16 +6,7 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{F32, F32x3, InnerPixel};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
-use recipe::Family;
-
-use crate::InputSize;
-
-/// The name of the resize filter, as caches record it.
-///
-/// Bilinear with half-pixel centres, in single precision: `align_corners=False` in PyTorch. When an
-/// image is reduced, the filter widens so that every pixel counts, as in PIL and in PyTorch with
-/// `antialias=True`.
-pub const RESIZE_FILTER: &str = "bilinear";
+use recipe::{Family, Fit, ImageForm, Orientation, ResizeFilter};
 
 /// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
@@ -43,7 +34,7 @@ pub struct Pixels<'a> {
 /// Turns images into the network's input.
 #[derive(Debug, Clone, Copy)]
 pub struct Preprocessor {
-    size: InputSize,
+    image: ImageForm,
     /// Which of R, G, B each channel of the network takes.
     order: [usize; 3],
     /// Input = pixel · scale + shift, by channel of the network.
@@ -52,23 +43,24 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// The preprocessing that weights of `family` need.
-    pub fn new(family: Family, size: InputSize) -> Preprocessor {
+    /// The preprocessing that brings images to the form `image`, in the colours that weights of `family`
+    /// need.
+    pub fn new(family: Family, image: ImageForm) -> Preprocessor {
         match family {
             Family::Caffe => Preprocessor {
-                size,
+                image,
                 order: [2, 1, 0],
                 scale: [1.0; 3],
                 shift: CAFFE_MEAN_BGR.map(|mean| -mean),
             },
             Family::CaffeRgb => Preprocessor {
-                size,
+                image,
                 order: [0, 1, 2],
                 scale: [1.0; 3],
                 shift: CAFFE_MEAN_RGB.map(|mean| -mean),
             },
             Family::Torchvision => Preprocessor {
-                size,
+                image,
                 order: [0, 1, 2],
                 scale: TORCHVISION_STD.map(|std| 1.0 / (255.0 * std)),
                 shift: std::array::from_fn(|c| -TORCHVISION_MEAN[c] / TORCHVISION_STD[c]),
@@ -78,7 +70,7 @@ impl Preprocessor {
 
     /// Numbers an image takes: height × width × 3.
     pub fn len(&self) -> usize {
-        self.size.height * self.size.width * 3
+        self.image.height * self.image.width * 3
     }
 
     /// Whether an image takes no numbers; never so.
@@ -130,9 +122,14 @@ impl Preprocessor {
         let side = |pixels: usize| u32::try_from(pixels).expect("sides are far below 2³²");
         let source = TypedImageRef::new(side(image.width), side(image.height), &pixels)
             .expect("the number of pixels was checked");
-        let mut resized = TypedImage::new(side(self.size.width), side(self.size.height));
-        let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
-        let options = ResizeOptions::new().resize_alg(bilinear).use_alpha(false);
+        let mut resized = TypedImage::new(side(self.image.width), side(self.image.height));
+        let ImageForm { fit: Fit::Stretch, resize, orientation: Orientation::Ignore, .. } =
+            self.image;
+        let filter = match resize {
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+        };
+        let algorithm = ResizeAlg::Convolution(filter);
+        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
         RESIZER.with_borrow_mut(|resizer| {
             resizer
                 .resize_typed(&source, &mut resized, &options)
@@ -146,8 +143,12 @@ impl Preprocessor {
 mod tests {
     use super::*;
 
+    fn form(height: usize, width: usize) -> ImageForm {
+        ImageForm { height, width, ..recipe::Recipe::example().image }
+    }
+
     /// Bilinear with half-pixel centres, by its definition, for enlarging.
-    fn bilinear(image: &[f32], height: usize, width: usize, size: InputSize) -> Vec<f32> {
+    fn bilinear(image: &[f32], height: usize, width: usize, size: ImageForm) -> Vec<f32> {
         let coordinate = |out: usize, n_in: usize, n_out: usize| {
             let x = (out as f32 + 0.5) * n_in as f32 / n_out as f32 - 0.5;
             let x = x.clamp(0.0, (n_in - 1) as f32);
@@ -171,7 +172,7 @@ mod tests {
     fn enlarging_is_bilinear_with_half_pixel_centres() {
         let bytes: Vec<u8> = (0..5 * 7).map(|i| (i * 37 % 256) as u8).collect();
         let image = Pixels { height: 5, width: 7, channels: 1, bytes: &bytes };
-        let size = InputSize { height: 32, width: 48 };
+        let size = form(32, 48);
         let preprocessor = Preprocessor::new(Family::Caffe, size);
         let mut input = vec![0.0; preprocessor.len()];
         preprocessor.apply(image, &mut input);
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn families_differ_in_order_and_scale() {
         let image = Pixels { height: 1, width: 1, channels: 3, bytes: &[255, 0, 51] };
-        let size = InputSize { height: 32, width: 32 };
+        let size = form(32, 32);
         let first = |family| {
             let preprocessor = Preprocessor::new(family, size);
             let mut input = vec![0.0; preprocessor.len()];

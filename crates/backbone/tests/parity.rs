@@ -8,14 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use backbone::{
-    Accuracy, BackboneConfig, Backend, ConvolutionWeights, Device, Error, ImportConfig, Imported,
-    InputSize, Network, Pixels, Preprocessor, Use, Weights, import_weights,
+    Accuracy, Backend, Compute, ConvolutionWeights, Device, Error, ExtractorConfig, ImageSize,
+    ImportConfig, Imported, Network, Pixels, Preprocessor, Use, Weights, build, import_weights,
 };
 use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
 use onnx::build::{Chain, float_tensor};
-use recipe::Family;
-use safetensors::Dtype;
+use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter};
 use safetensors::tensor::TensorView;
 use strum::IntoEnumIterator;
 
@@ -41,7 +40,7 @@ type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 fn write(file: &Path, tensors: &Tensors) {
     let views = tensors.iter().map(|(name, shape, numbers)| {
         let bytes = bytemuck::cast_slice(numbers);
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        (name, TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
     });
     fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
 }
@@ -70,7 +69,7 @@ fn reverse_input(convolutions: &mut [ConvolutionWeights]) {
 }
 
 /// Checks the features of the colour image against a golden file, with each implementation.
-fn check(golden: &str, weights: &Weights, family: Family, size: InputSize) {
+fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
     let fixtures = root().join("tests/fixtures");
     let image: Array3<u8> = read_npy(fixtures.join("colour.npy")).unwrap();
     let &[height, width, channels] = image.shape() else { unreachable!("it has three axes") };
@@ -80,16 +79,33 @@ fn check(golden: &str, weights: &Weights, family: Family, size: InputSize) {
     let golden_features: Array4<f32> = read_npy(golden_file).unwrap();
     assert_eq!(golden_features.shape(), [1, 512, size.height / 16, size.width / 16]);
     let largest = golden_features.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let preprocessor = Preprocessor::new(family, size);
+    let image = ImageForm {
+        height: size.height,
+        width: size.width,
+        fit: Fit::Stretch,
+        resize: ResizeFilter::Bilinear,
+        orientation: Orientation::Ignore,
+    };
+    let preprocessor = Preprocessor::new(family, image);
     let mut input = vec![0.0; preprocessor.len()];
     preprocessor.apply(pixels, &mut input);
     let (fast, exact) = (Backend::Winograd(Accuracy::Fast), Backend::Winograd(Accuracy::Exact));
     for (backend, tolerance) in [(Backend::Torch, 1e-5), (exact, 1e-5), (fast, 5e-5)] {
-        let config =
-            BackboneConfig { size, batch_size: 1, threads: 2, backend, device: Device::Cpu };
-        let mut backbone = config.build(weights).unwrap();
-        let mut features = vec![0.0; config.feature_len()];
-        backbone.forward(&input, &mut features).unwrap();
+        if backend == Backend::Torch && !cfg!(feature = "torch") {
+            continue;
+        }
+        let recipe = Recipe {
+            network: weights.network().name.to_owned(),
+            weights: weights.id(),
+            image,
+            taps: vec![weights.network().default_tap()],
+            numerics: Compute { backend, device: Device::Cpu }.numerics().unwrap(),
+            dtype: Dtype::F32,
+        };
+        let config = ExtractorConfig { batch_size: 1, threads: 2 };
+        let mut extractor = build(&recipe, weights, &config).unwrap();
+        let mut features = vec![0.0; golden_features.len()];
+        extractor.forward(&input, &mut [&mut features]).unwrap();
         let differences = features.iter().zip(&golden_features).map(|(a, b)| (a - b).abs());
         let worst = differences.fold(0.0f32, f32::max);
         assert!(worst <= tolerance * largest, "{golden} {backend}: {worst} of {largest}");
@@ -98,7 +114,7 @@ fn check(golden: &str, weights: &Weights, family: Family, size: InputSize) {
 
 #[test]
 fn a_colour_images_features_equal_pytorchs() {
-    let size = InputSize { height: 48, width: 64 };
+    let size = ImageSize { height: 48, width: 64 };
     let caffe = oxford();
     let mut reversed = caffe.convolutions().to_vec();
     reverse_input(&mut reversed);
@@ -153,7 +169,7 @@ fn filled(network: &str) -> Tensors {
     tensors.into_iter().map(&mut fill).collect()
 }
 
-const SIZE: InputSize = InputSize { height: 48, width: 40 };
+const SIZE: ImageSize = ImageSize { height: 48, width: 40 };
 
 #[test]
 fn features_of_every_network_equal_pytorchs() {

@@ -2,18 +2,26 @@
 
 use std::path::PathBuf;
 
-use backbone::{BackboneConfig, Backend, Device, InputSize};
-use feature_cache::Dtype;
+use backbone::{Compute, ExtractorConfig, ImageSize};
+use recipe::{Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 
-/// What to extract, from what, how and where to.
+/// An extraction: its inputs, its recipe but for what the weights decide, and its resources.
 #[derive(Debug, Clone)]
 pub struct ExtractConfig {
     /// The folder with the images.
     pub dataset: PathBuf,
-    /// The backbone's weights, a canonical file.
+    /// The network's weights, a canonical file.
     pub weights: PathBuf,
     /// The size that images are brought to.
-    pub size: InputSize,
+    pub size: ImageSize,
+    /// How images of other proportions are brought to it.
+    pub fit: Fit,
+    /// The filter with which they are resized.
+    pub resize: ResizeFilter,
+    /// Whether the orientation that a camera recorded is applied.
+    pub orientation: Orientation,
+    /// The layers whose outputs are kept; if there are none, the network's last convolution.
+    pub taps: Vec<Tap>,
     /// Element type of the features.
     pub dtype: Dtype,
     /// Most rows of each split.
@@ -22,29 +30,36 @@ pub struct ExtractConfig {
     pub val_fraction: f64,
     /// Seed of the split and of the subset that `limit` takes.
     pub seed: u64,
-    /// Images a forward pass; nothing for what suits the size.
+    /// Batch size; `None` for one that suits the size of the images.
     pub batch_size: Option<usize>,
     /// Threads that compute.
     pub threads: usize,
-    /// Implementation of the forward pass.
-    pub backend: Backend,
-    /// Where it runs.
-    pub device: Device,
+    /// Implementation of the forward pass, and where it runs.
+    pub compute: Compute,
     /// The folder under which caches are made.
     pub out: PathBuf,
 }
 
-/// Pixels a batch: enough that the last layers' small maps still fill the machine, and little
+/// Pixels per batch: enough that the last layers' small maps still fill the machine, and little
 /// enough that the first layers' large ones stay within some hundred megabytes.
-const PIXELS_A_BATCH: usize = 640 * 640;
+const PIXELS_PER_BATCH: usize = 640 * 640;
 
 impl ExtractConfig {
-    pub(crate) fn backbone(&self) -> BackboneConfig {
+    pub(crate) fn image(&self) -> ImageForm {
+        ImageForm {
+            height: self.size.height,
+            width: self.size.width,
+            fit: self.fit,
+            resize: self.resize,
+            orientation: self.orientation,
+        }
+    }
+
+    pub(crate) fn extractor(&self) -> ExtractorConfig {
         let pixels = self.size.height * self.size.width;
-        let fitting = (PIXELS_A_BATCH / pixels).clamp(1, 64);
+        let fitting = (PIXELS_PER_BATCH / pixels).clamp(1, 64);
         // A power of two: 64 at 48 and 64 px, 32 at 96, 16 at 128, 8 at 224.
         let batch_size = self.batch_size.unwrap_or(1 << fitting.ilog2());
-        let (size, threads) = (self.size, self.threads);
-        BackboneConfig { size, batch_size, threads, backend: self.backend, device: self.device }
+        ExtractorConfig { batch_size, threads: self.threads }
     }
 }

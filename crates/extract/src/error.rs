@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use feature_cache::SplitName;
-use terminal::{Failure, HumanBytes};
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,12 @@ pub enum Error {
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] backbone::Error),
+    /// The weights' network does not have the taps.
+    #[error("--taps: {problem}")]
+    Taps {
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
     /// The cache cannot be read or written.
     #[error(transparent)]
     Cache(#[from] feature_cache::Error),
@@ -36,7 +42,7 @@ pub enum Error {
     #[error(
         "the features need {}, but {} has room for {}; free some, take a smaller --size or --limit, \
          halve them with --dtype=f16, or name another folder with --out=FOLDER",
-        HumanBytes(*needed), path.display(), HumanBytes(*available)
+        ByteSize(*needed).display().iec(), path.display(), ByteSize(*available).display().iec()
     )]
     NoRoom {
         /// The folder under which caches are made.
@@ -54,7 +60,7 @@ pub enum Error {
         /// Why.
         source: rayon::ThreadPoolBuildError,
     },
-    /// The user pressed Ctrl-C.
+    /// A stop was asked for.
     #[error(
         "{rows_done} of {rows_total} images are cached in {}; \
          give the same command again to continue",
@@ -76,26 +82,6 @@ impl Error {
         match self {
             Error::Cache(error) => Error::Cache(error.needing(bytes)),
             other => other,
-        }
-    }
-
-    /// The kind of failure, from which the exit code follows.
-    pub fn failure(&self) -> Failure {
-        match self {
-            Error::Interrupted { .. } => Failure::Interrupted,
-            Error::Backbone(backbone::Error::NoCuda | backbone::Error::WinogradOnCuda) => {
-                Failure::Usage
-            }
-            Error::Backbone(
-                backbone::Error::File(_) | backbone::Error::Torch(_) | backbone::Error::Winograd(_),
-            )
-            | Error::File(_)
-            | Error::NoRoom { .. }
-            | Error::Threads { .. } => Failure::Internal,
-            Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-            Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
-                Failure::BadInput
-            }
         }
     }
 }

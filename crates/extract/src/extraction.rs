@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use backbone::{BackboneConfig, CUT, FEATURE_CHANNELS, Preprocessor, RESIZE_FILTER, Weights};
+use backbone::{ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, Notice, Source, SplitConfig, class_notices};
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
-    WeightsInputs,
 };
-use terminal::{HumanBytes, say};
+use recipe::Recipe;
 
-use crate::pipeline::{Outcome, run_split};
-use crate::{Error, ExtractConfig};
+use crate::pipeline::{Outcome, Pipeline};
+use crate::{Error, Event, ExtractConfig};
 
 /// Room on the disk beyond the features: labels, ids, manifest and the file system's own needs.
 const DISK_RESERVE: u64 = 64 << 20;
@@ -29,78 +29,81 @@ pub struct Extraction {
     pub elapsed: Duration,
 }
 
-/// Makes the cache that `config` describes, or finds it.
+/// Makes the cache that `config` describes, or finds it. `report` is told what happens; once `stop` is
+/// true, the extraction ends after the current batch.
 ///
 /// # Errors
-/// If an input cannot be used, the disk lacks the room, or the user interrupts; what was computed
+/// If an input cannot be used, the disk lacks the room, or a stop was asked for; what was computed
 /// is kept and continued by the same call.
-pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
+pub fn extract(
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Extraction, Error> {
+    // The cheapest check of the flags comes first.
+    let numerics = config.compute.numerics()?;
     let source = Source::find(&config.dataset)?;
-    say_all(source.notices());
+    report_notices(source.notices(), report);
+    let weights = Weights::read(&config.weights)?;
+    let recipe = recipe_of(config, numerics, &weights)?;
     let split_config = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,
     });
-    let weights = Weights::read(&config.weights)?;
-    let backbone = config.backbone();
-    let inputs = describe(config, &split_config, &backbone, &source, &weights)?;
+    let inputs = Inputs { recipe, dataset: describe(&source, &split_config)? };
     if let Some(cache) = Cache::find(&config.out, &inputs)? {
-        say_all(&notices_of(&cache)?);
-        return Ok(Extraction { cache, images: 0, elapsed: Duration::ZERO });
+        report_notices(&notices_of(&cache)?, report);
+        return Ok(Extraction::found(cache));
     }
     let dataset = source.load(&split_config)?;
-    say_all(&dataset.notices());
-    let spec = specify(inputs, &backbone, &dataset)?;
-    let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
+    report_notices(&dataset.notices(), report);
+    let spec = specify(inputs, &dataset)?;
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
-    let mut writer = match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
-        Started::Complete(cache) => {
-            return Ok(Extraction { cache: *cache, images: 0, elapsed: Duration::ZERO });
+    match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
+        Started::Complete(cache) => Ok(Extraction::found(*cache)),
+        Started::Unfinished(writer) => {
+            check_room(&config.out, room_needed(&writer))?;
+            fill(*writer, &dataset, weights, config, report, stop)
         }
-        Started::Unfinished(writer) => writer,
-    };
-    let rows_before = writer.rows_done();
-    check_room(&config.out, room_needed(&writer))?;
-    say(format!(
-        "{}: {rows_total} images at {} px, {} of features as {}",
-        writer.folder().display(),
-        config.size,
-        HumanBytes(bytes),
-        config.dtype,
-    ));
-    if rows_before > 0 {
-        say(format!("continuing: {rows_before} of {rows_total} images are there already"));
     }
+}
+
+impl Extraction {
+    /// A cache that was there.
+    fn found(cache: Cache) -> Extraction {
+        Extraction { cache, images: 0, elapsed: Duration::ZERO }
+    }
+}
+
+/// Computes the rows that `writer` lacks and finishes the cache.
+fn fill(
+    mut writer: CacheWriter,
+    dataset: &Dataset,
+    weights: Weights,
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Extraction, Error> {
+    let (rows_total, rows_before) = (writer.spec().rows(), writer.rows_done());
+    let (folder, feature_bytes) = (writer.folder().to_path_buf(), writer.spec().feature_bytes());
+    report(Event::Started { folder: &folder, rows_total, rows_before, feature_bytes });
+
     let started = Instant::now();
-    let mut network = backbone.build(&weights)?;
-    let preprocessor = Preprocessor::new(weights.family(), config.size);
-    // The network has what it needs of them.
-    drop(weights);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.threads)
-        .build()
-        .map_err(|source| Error::Threads { threads: config.threads, source })?;
-    say(format!(
-        "{} with {} threads, {} images a batch, ready after {:.1} s",
-        config.backend,
-        config.threads,
-        backbone.batch_size,
-        started.elapsed().as_secs_f64(),
-    ));
+    let mut pipeline = build(&writer.spec().inputs.recipe, weights, config)?;
+    let (batch_size, elapsed) = (pipeline.batch_size(), started.elapsed());
+    report(Event::Ready { batch_size, elapsed });
+
     let started = Instant::now();
-    for (name, split) in named_splits(&dataset) {
+    for (name, split) in named_splits(dataset) {
         let needed = room_needed(&writer);
         let rows = writer.split(name).map_err(|error| error.needing(needed))?;
-        let outcome = run_split(split, rows, &mut *network, &preprocessor, &backbone, &pool);
+        let outcome = pipeline.run(split, rows, report, stop);
         let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
         if outcome == Outcome::Interrupted {
-            return Err(Error::Interrupted {
-                path: writer.folder().to_path_buf(),
-                rows_done: writer.rows_done(),
-                rows_total,
-            });
+            let rows_done = writer.rows_done();
+            return Err(Error::Interrupted { path: folder, rows_done, rows_total });
         }
     }
     let elapsed = started.elapsed();
@@ -109,9 +112,23 @@ pub fn extract(config: &ExtractConfig) -> Result<Extraction, Error> {
     Ok(Extraction { cache, images: rows_total - rows_before, elapsed })
 }
 
-fn say_all(notices: &[Notice]) {
+fn build(recipe: &Recipe, weights: Weights, config: &ExtractConfig) -> Result<Pipeline, Error> {
+    let ExtractorConfig { batch_size, threads } = config.extractor();
+    let extractor = backbone::build(recipe, &weights, &config.extractor())?;
+    // The extractor has what it needs of them.
+    drop(weights);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|source| Error::Threads { threads, source })?;
+    let preprocessor = Preprocessor::new(recipe.weights.family, recipe.image);
+    let row_lens = backbone::shapes(recipe)?.iter().map(|shape| shape.iter().product()).collect();
+    Ok(Pipeline::new(extractor, preprocessor, row_lens, batch_size, pool))
+}
+
+fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {
     for notice in notices {
-        say(notice.to_string());
+        report(Event::Notice(notice));
     }
 }
 
@@ -137,53 +154,44 @@ fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset:
     splits.into_iter().filter(|(_, split)| !split.is_empty())
 }
 
-fn describe(
-    config: &ExtractConfig,
-    split_config: &SplitConfig,
-    backbone: &BackboneConfig,
-    source: &Source,
-    weights: &Weights,
-) -> Result<Inputs, Error> {
-    let folder = std::path::absolute(source.folder());
-    let folder = folder.unwrap_or_else(|_| source.folder().to_path_buf());
-    Ok(Inputs {
-        dataset: DatasetInputs {
-            name: source.name(),
-            path: folder.to_string_lossy().into_owned(),
-            digest: source.digest()?,
-            val_fraction: split_config.val_fraction,
-            limit: split_config.limit,
-            seed: split_config.seed,
-        },
-        weights: WeightsInputs { digest: weights.digest(), family: weights.family().to_string() },
-        backbone: "vgg16".to_owned(),
-        cut: CUT.to_owned(),
-        height: config.size.height,
-        width: config.size.width,
-        resize: RESIZE_FILTER.to_owned(),
-        numerics: backbone.numerics(),
-        augmentation: None,
+fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Result<Recipe, Error> {
+    let network = weights.network();
+    let taps = if config.taps.is_empty() {
+        vec![network.default_tap()]
+    } else {
+        network.taps(&config.taps).map_err(|problem| Error::Taps { problem })?
+    };
+    Ok(Recipe {
+        network: network.name.to_owned(),
+        weights: weights.id(),
+        image: config.image(),
+        taps,
+        numerics,
         dtype: config.dtype,
     })
 }
 
-fn specify(
-    inputs: Inputs,
-    backbone: &BackboneConfig,
-    dataset: &Dataset,
-) -> Result<CacheSpec, Error> {
-    let (height, width) = backbone.size.feature_size();
+fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Error> {
+    let folder = std::path::absolute(source.folder());
+    let folder = folder.unwrap_or_else(|_| source.folder().to_path_buf());
+    Ok(DatasetInputs {
+        name: source.name(),
+        path: folder.to_string_lossy().into_owned(),
+        digest: source.digest()?.parse().expect("provisional"),
+        val_fraction: config.val_fraction,
+        limit: config.limit,
+        seed: config.seed,
+    })
+}
+
+fn specify(inputs: Inputs, dataset: &Dataset) -> Result<CacheSpec, Error> {
     let mut splits = BTreeMap::new();
     for (name, split) in named_splits(dataset) {
         let labels = split.labels().map(<[i64]>::to_vec);
         splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
     }
-    Ok(CacheSpec {
-        inputs,
-        class_names: dataset.class_names.clone(),
-        feature_shape: [FEATURE_CHANNELS, height, width],
-        splits,
-    })
+    let shapes = backbone::shapes(&inputs.recipe)?;
+    Ok(CacheSpec { inputs, class_names: dataset.class_names.clone(), shapes, splits })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record

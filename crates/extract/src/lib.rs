@@ -1,14 +1,17 @@
-//! Stage 1: run the backbone once over every split and cache the features.
+//! Stage 1: run a backbone once over every split and cache the features.
 //!
 //! In: an [`ExtractConfig`]. Out: a finished cache. The invariants: memory is bounded by the batch,
 //! whatever the number of images; decoding, the forward pass and writing overlap; a cache that
-//! exists is never computed again, and one that was begun is continued.
+//! exists is never computed again, and one that was begun is continued. Nothing is printed: what
+//! happens is reported as [`Event`]s.
 
 mod config;
 mod error;
+mod event;
 mod extraction;
 mod pipeline;
 
 pub use config::ExtractConfig;
 pub use error::Error;
+pub use event::Event;
 pub use extraction::{Extraction, extract};

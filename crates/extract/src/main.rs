@@ -8,5 +8,5 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    terminal::run("vgg-extract", || cli.run(), extract::Error::failure)
+    terminal::run("vgg-extract", || cli.run(), cli::failure)
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use durable::Format;
+use durable::{Digest, Format};
+use recipe::{Dtype, Tap, WeightsId};
 
-use crate::{Dtype, SplitName, WeightsInputs};
+use crate::{CacheKey, SplitName};
 
 /// A cache that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub enum Error {
     },
     /// The cache has a format of another major version.
     #[error(
-        "{} has format version {found}, but this program reads only {}.x; use {} program, or \
+        "{} has format version {found}, but this program reads only 1.x and {}.x; use {} program, or \
          remove the cache's folder and extract again",
         path.display(), supported.major,
         if found.major > supported.major { "a newer" } else { "an older" }
@@ -119,9 +120,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Digest by the manifest.
-        expected: String,
+        expected: Digest,
         /// Digest of the bytes on disk.
-        found: String,
+        found: Digest,
     },
     /// More than one file is at fault.
     #[error(
@@ -183,6 +184,20 @@ pub enum Error {
         /// The splits it has.
         present: String,
     },
+    /// The cache does not have the tap.
+    #[error(
+        "{} has no features of {tap}; it has {present}: name one of these with --tap, or extract \
+         with --taps={present},{tap}",
+        path.display()
+    )]
+    NoTap {
+        /// The cache folder.
+        path: PathBuf,
+        /// The tap that was asked for.
+        tap: Tap,
+        /// The taps it has.
+        present: String,
+    },
     /// The split has no labels.
     #[error("the {split} split of {} has no labels, and they are needed here", path.display())]
     NoLabels {
@@ -224,7 +239,7 @@ pub enum Error {
         /// Element type of the features.
         dtype: Dtype,
         /// The weights that it was computed with.
-        weights: WeightsInputs,
+        weights: WeightsId,
     },
     /// The folder that the cache should have holds one of other inputs.
     #[error(
@@ -236,9 +251,9 @@ pub enum Error {
         /// The cache folder.
         path: PathBuf,
         /// Its key.
-        found: String,
+        found: CacheKey,
         /// The key that belongs to the folder's name.
-        expected: String,
+        expected: CacheKey,
     },
     /// A run or sweep does not say what it was trained on.
     #[error(
@@ -289,11 +304,11 @@ fn beyond_what(value: f32, dtype: Dtype) -> String {
     }
 }
 
-fn beyond_remedy(value: f32, weights: &WeightsInputs) -> String {
+fn beyond_remedy(value: f32, weights: &WeightsId) -> String {
     if value.is_finite() {
         return "extract with --dtype f32".into();
     }
-    let WeightsInputs { digest, family } = weights;
+    let WeightsId { digest, family } = weights;
     format!(
         "with the {family} weights of digest {digest}, features leave the range of float32; name \
          other weights with --weights"

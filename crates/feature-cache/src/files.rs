@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use recipe::{Pooling, Tap};
+
 use crate::{Error, SplitName};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -9,8 +11,13 @@ pub(crate) const PROGRESS: &str = "progress.json";
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const POOLED: &str = "pooled";
 
-pub(crate) fn features(split: SplitName) -> String {
-    format!("{split}/features.npy")
+/// The features of one of the `taps`: `features.npy` if it is the only one, otherwise with its name.
+pub(crate) fn features(split: SplitName, tap: &Tap, taps: &[Tap]) -> String {
+    match (taps, tap.pooling) {
+        ([_], _) => format!("{split}/features.npy"),
+        (_, Pooling::None) => format!("{split}/features-{}.npy", tap.layer),
+        (_, pooling) => format!("{split}/features-{}-{pooling}.npy", tap.layer),
+    }
 }
 
 pub(crate) fn labels(split: SplitName) -> String {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use durable::{Lock, Locked};
 use serde::Deserialize;
 
-use crate::manifest::is_folder_name;
-use crate::{Cache, Error, SplitName, files, folders, is_finished};
+use crate::key::is_folder_name;
+use crate::{Cache, CacheKey, Error, SplitName, files, folders, is_finished};
 
 /// Something to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Found {
 ///
 /// # Errors
 /// If a folder cannot be listed.
-pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<String>>) -> Result<Found, Error> {
+pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<CacheKey>>) -> Result<Found, Error> {
     let mut found = Found::default();
     for path in folders(root)? {
         if let Some(by) = holder(&path)? {
@@ -167,10 +167,10 @@ fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 ///
 /// # Errors
 /// If a folder cannot be listed or a `config.json` cannot be read: what it refers to is not known.
-pub fn keys_referred_to(root: &Path) -> Result<BTreeSet<String>, Error> {
+pub fn keys_referred_to(root: &Path) -> Result<BTreeSet<CacheKey>, Error> {
     #[derive(Deserialize)]
     struct Config {
-        features_key: String,
+        features_key: CacheKey,
     }
     let mut keys = BTreeSet::new();
     for folder in folders(root)? {

@@ -8,7 +8,8 @@
 //! ```text
 //! <dataset>-<size>px-<key>/
 //!   manifest.json          written last, by rename
-//!   train/features.npy     (N, C, H, W) float32 or float16, C order
+//!   train/features.npy     (N, C, H, W) or (N, C), float32 or float16, C order; of several taps
+//!                          features-<layer>.npy or features-<layer>-<pooling>.npy, one for each
 //!   train/labels.npy       (N,) int64; absent for unlabelled splits
 //!   train/ids.txt          one sample id per line, row order
 //!   val/…  test/…
@@ -18,6 +19,7 @@
 
 mod error;
 mod files;
+mod finite;
 mod garbage;
 mod ids;
 mod key;
@@ -30,10 +32,8 @@ mod writer;
 pub use error::Error;
 pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
 pub use ids::Ids;
-pub use manifest::{
-    DatasetInputs, Dtype, FORMAT, FileEntry, Inputs, Manifest, Part, Split, SplitName,
-    WeightsInputs,
-};
+pub use key::CacheKey;
+pub use manifest::{DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, Split, SplitName};
 pub use npy::{ArrayWriter, map_f32};
 pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest, release};
 pub use spec::{CacheSpec, SplitSpec};

@@ -1,19 +1,20 @@
 //! `manifest.json`: everything that determined the features, and a digest of every file.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path;
-use std::str::FromStr;
+mod v1;
 
-use durable::Format;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use durable::{Digest, Format};
+use recipe::{Dtype, Recipe, Tap, TapShape};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-use crate::Error;
-use crate::key::key_of;
+use crate::{CacheKey, Error};
 
-/// The version of the cache format that this program writes. It reads every minor version of this
-/// major one.
+/// The version of the cache format that this program writes. It reads this major version, whatever the
+/// minor one, and 1.x.
 ///
 /// - 1.0: the first version. The manifest records it as `"format_version": 1`. The key is a digest of
 ///   `inputs` as one JSON printer wrote them. A reader refuses fields that it does not know.
@@ -21,10 +22,12 @@ use crate::key::key_of;
 ///   of `inputs` that depends on no printer, and so differs from that of 1.0. A reader ignores fields
 ///   that it does not know; those in `inputs` are part of the key. Every feature is a finite number,
 ///   and every label an index into the classes. `progress.json` records format and key.
+/// - 2.0: `inputs` has a recipe, with any number of taps, in the place of the single fields of 1.1.
+///   Each split has an array per tap, and `shapes` has the shapes of their rows.
 ///
-/// A cache of 1.0 keeps the key that it records. Both versions compute the digest of the manifest in
+/// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 1, minor: 1 };
+pub const FORMAT: Format = Format { major: 2, minor: 0 };
 
 /// Largest row of features that is taken seriously: some thirty times that of a 4096 px image.
 const MAX_ROW_BYTES: usize = 4 << 30;
@@ -33,60 +36,39 @@ const MAX_ROW_BYTES: usize = 4 << 30;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`] of the program that wrote it.
-    #[serde(alias = "format_version", deserialize_with = "read_format")]
     pub format: Format,
     /// Name and version of the program that wrote it.
     pub program: String,
-    /// Digest of [`Manifest::inputs`], in hexadecimal; the folder's name ends with its beginning.
-    pub key: String,
+    /// Digest of [`Manifest::inputs`]; the folder's name ends with its beginning.
+    pub key: CacheKey,
     /// Everything that determines the features.
     pub inputs: Inputs,
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
-    /// Channels, height and width of one row of features.
-    pub feature_shape: [usize; 3],
+    /// The shape of a row of each tap: channels, height and width, or channels alone.
+    pub shapes: BTreeMap<Tap, TapShape>,
     /// The splits and their files.
     pub splits: BTreeMap<SplitName, Split>,
-    /// BLAKE3 digest of the file's bytes, whatever program printed them, without the characters of
-    /// this field's value.
-    pub digest: String,
 }
 
-/// Everything that determines the features' numbers: equal inputs, equal features. `Default` leaves
-/// every field empty, so that a writer can fill in only those it knows.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Everything that determines the features' numbers: equal inputs, equal features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
+    /// How an image becomes a row.
+    pub recipe: Recipe,
     /// The images and how they were split.
     pub dataset: DatasetInputs,
-    /// The backbone's weights.
-    pub weights: WeightsInputs,
-    /// The network, for example `vgg16`.
-    pub backbone: String,
-    /// The last layer that was run, for example `features.29`.
-    pub cut: String,
-    /// Height of the network's input, in pixels.
-    pub height: usize,
-    /// Width of the network's input, in pixels.
-    pub width: usize,
-    /// The resize filter, for example `bilinear`.
-    pub resize: String,
-    /// What computed the features, as far as it shows in their last digits, for example `torch`.
-    pub numerics: String,
-    /// How the images were distorted; `None` for plain ones.
-    pub augmentation: Option<String>,
-    /// Element type of the features.
-    pub dtype: Dtype,
 }
 
 /// The images and how they were split.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInputs {
     /// Its name; not part of the key.
     pub name: String,
     /// Where it was; not part of the key.
     pub path: String,
-    /// Digest of the bytes of its source files.
-    pub digest: String,
+    /// Digest of the names and bytes of its source files.
+    pub digest: Digest,
     /// Fraction of the training images that became the validation split.
     pub val_fraction: f64,
     /// Most rows taken from each split; `None` for all.
@@ -95,22 +77,13 @@ pub struct DatasetInputs {
     pub seed: u64,
 }
 
-/// The backbone's weights.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct WeightsInputs {
-    /// Digest of the numbers.
-    pub digest: String,
-    /// The family, which fixes the preprocessing.
-    pub family: String,
-}
-
 /// One split and its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Split {
     /// Number of rows.
     pub rows: usize,
-    /// The feature files, in row order.
-    pub features: Vec<Part>,
+    /// The feature files of each tap, in row order.
+    pub features: BTreeMap<Tap, Vec<Part>>,
     /// The labels; `None` for an unlabelled split.
     pub labels: Option<FileEntry>,
     /// The sample ids.
@@ -128,8 +101,8 @@ pub struct Part {
     pub rows: usize,
     /// Size in bytes.
     pub bytes: u64,
-    /// BLAKE3 digest, in hexadecimal.
-    pub digest: String,
+    /// Digest of the file's bytes.
+    pub digest: Digest,
 }
 
 /// One file.
@@ -139,13 +112,29 @@ pub struct FileEntry {
     pub file: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// BLAKE3 digest, in hexadecimal.
-    pub digest: String,
+    /// Digest of the file's bytes.
+    pub digest: Digest,
 }
 
 /// The name of a split. The order is the one in which splits are extracted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum SplitName {
     /// For training.
     Train,
@@ -161,144 +150,84 @@ impl SplitName {
 
     /// The name, which is also the folder's.
     pub fn as_str(self) -> &'static str {
-        match self {
-            SplitName::Train => "train",
-            SplitName::Val => "val",
-            SplitName::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for SplitName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for SplitName {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<SplitName, String> {
-        let found = SplitName::ALL.into_iter().find(|split| split.as_str() == name);
-        found.ok_or_else(|| format!("there is no split '{name}'; expected train, val or test"))
-    }
-}
-
-/// Element type of the features.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Dtype {
-    /// IEEE single precision, 4 bytes.
-    #[default]
-    #[serde(rename = "float32")]
-    F32,
-    /// IEEE half precision, 2 bytes.
-    #[serde(rename = "float16")]
-    F16,
-}
-
-impl Dtype {
-    /// Bytes per element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F16 => 2,
-        }
-    }
-
-    /// The position of the first value that this type cannot hold as a finite number.
-    pub(crate) fn first_beyond(self, values: &[f32]) -> Option<usize> {
-        // What float16 rounds to infinity begins halfway between its largest number, 65504, and 65536.
-        let first_infinite: f32 = match self {
-            Dtype::F32 => f32::INFINITY,
-            Dtype::F16 => 65520.0,
-        };
-        // A comparison with NaN is false.
-        let fits = |value: &f32| value.abs() < first_infinite;
-        // Whether all fit is found a vector of values at a time; the position of one is not.
-        if values.iter().fold(true, |all, value| all & fits(value)) {
-            return None;
-        }
-        values.iter().position(|value| !fits(value))
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::F32 => "f32",
-            Dtype::F16 => "f16",
-        })
-    }
-}
-
-impl FromStr for Dtype {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Dtype, String> {
-        match name {
-            "f32" | "float32" => Ok(Dtype::F32),
-            "f16" | "float16" => Ok(Dtype::F16),
-            _ => Err(format!("there is no dtype '{name}'; expected f32 or f16")),
-        }
+        self.into()
     }
 }
 
 impl Inputs {
-    /// The digest of everything that determines the features, in hexadecimal. The name of the
-    /// dataset and where it lies do not.
-    pub fn key(&self) -> String {
-        key_of(serde_json::to_value(self).expect("structs of strings and numbers serialise"))
+    /// The digest of everything that determines the features. The name of the dataset and where it lies
+    /// do not.
+    pub fn key(&self) -> CacheKey {
+        let inputs = serde_json::to_value(self);
+        CacheKey::of(inputs.expect("structs of strings and numbers serialise"))
+    }
+
+    /// The key of the cache of 1.1 that has the same features; `None` if that version had no such cache.
+    pub(crate) fn key_of_1_1(&self) -> Option<CacheKey> {
+        v1::key_of_1_1(self)
     }
 
     /// The name of the cache's folder: `<dataset>-<size>px-<key>`.
     pub fn folder_name(&self) -> String {
-        let size = if self.height == self.width {
-            self.height.to_string()
-        } else {
-            format!("{}x{}", self.height, self.width)
-        };
+        self.folder_name_with(self.key())
+    }
+
+    /// The name of the folder of a cache with that key.
+    pub(crate) fn folder_name_with(&self, key: CacheKey) -> String {
+        let (height, width) = (self.recipe.image.height, self.recipe.image.width);
+        let size = if height == width { height.to_string() } else { format!("{height}x{width}") };
         let safe = |c: char| if c.is_alphanumeric() || "._".contains(c) { c } else { '-' };
         let name: String = self.dataset.name.chars().map(safe).collect();
         let name = name.trim_start_matches(['.', '-']);
         let name = if name.is_empty() { "dataset" } else { name };
-        format!("{name}-{size}px-{}", &self.key()[..12])
+        format!("{name}-{size}px-{}", key.short())
     }
 }
 
-/// Whether a folder may have been named by [`Inputs::folder_name`].
-pub(crate) fn is_folder_name(name: &str) -> bool {
-    let key = name.rsplit_once("px-").map(|(_, key)| key);
-    key.is_some_and(|key| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 impl Manifest {
-    /// The file's text, with the digest filled in.
-    pub(crate) fn to_text(&self) -> String {
-        let mut manifest = self.clone();
-        manifest.digest.clear();
-        manifest.digest = blake3::hash(to_json(&manifest).as_bytes()).to_hex().to_string();
-        to_json(&manifest)
+    /// The file's text, signed with the digest of its bytes: `digest`, the last member, is the digest of
+    /// the text without the characters of its own value.
+    pub fn to_text(&self) -> String {
+        #[derive(Serialize)]
+        struct Signed<'a> {
+            #[serde(flatten)]
+            manifest: &'a Manifest,
+            digest: &'a str,
+        }
+        let text = |digest: &str| {
+            let mut text = serde_json::to_string_pretty(&Signed { manifest: self, digest })
+                .expect("structs of strings and numbers with string keys always serialise");
+            text.push('\n');
+            text
+        };
+        text(&Digest::of(text("").as_bytes()).to_string())
     }
 
     /// Reads the text of the manifest at `path` and checks its version, its digest, its key and that
     /// it makes sense.
     pub(crate) fn from_text(text: &str, path: &Path) -> Result<Manifest, Error> {
         let syntax = |source| Error::ManifestSyntax { path: path.to_path_buf(), source };
+        let inconsistent = |found| Error::Inconsistent { path: path.to_path_buf(), found };
         // The version first: another major may have anything else in it.
         let Versioned { format } = serde_json::from_str(text).map_err(syntax)?;
-        if !format.is_readable_by(FORMAT) {
+        if format.major != 1 && !format.is_readable_by(FORMAT) {
             let (path, supported) = (path.to_path_buf(), FORMAT);
             return Err(Error::UnsupportedFormat { path, found: format, supported });
         }
         // The digest next: it covers fields that this version does not know.
         let Signed { digest } = serde_json::from_str(text).map_err(syntax)?;
-        if digest_without(text, digest) != digest {
+        if digest_without(text, digest).to_string() != digest {
             return Err(Error::ManifestChanged { path: path.to_path_buf() });
         }
-        let manifest: Manifest = serde_json::from_str(text).map_err(syntax)?;
+        let manifest: Manifest = if format.major == 1 {
+            let read: v1::Manifest = serde_json::from_str(text).map_err(syntax)?;
+            read.upgrade().map_err(inconsistent)?
+        } else {
+            serde_json::from_str(text).map_err(syntax)?
+        };
         let Keyed { inputs } = serde_json::from_str(text).map_err(syntax)?;
         match manifest.contradiction(inputs) {
-            Some(found) => Err(Error::Inconsistent { path: path.to_path_buf(), found }),
+            Some(found) => Err(inconsistent(found)),
             None => Ok(manifest),
         }
     }
@@ -306,41 +235,90 @@ impl Manifest {
     /// A statement of it that cannot be true, whoever wrote it and however whole it is. `inputs` are
     /// its own, fields that this version does not know among them.
     fn contradiction(&self, inputs: Value) -> Option<String> {
-        let key = key_of(inputs);
-        if self.format.minor > 0 && self.key != key {
-            return Some(format!("its key is {:?}, but that of its inputs is {key}", self.key));
+        // That of 1.0 depends on the program that printed it.
+        let has_canonical_key = self.format != Format { major: 1, minor: 0 };
+        let key = CacheKey::of(inputs);
+        if has_canonical_key && self.key != key {
+            return Some(format!("its key is {}, but that of its inputs is {key}", self.key));
         }
-        let shape = self.feature_shape;
-        let Some(row_bytes) = row_bytes(shape, self.inputs.dtype) else {
-            return Some(format!("features of shape {shape:?}"));
-        };
+        let (taps, dtype) = (&self.inputs.recipe.taps, self.inputs.recipe.dtype);
+        if let Some(found) = self.tap_contradiction() {
+            return Some(found);
+        }
         for (name, split) in &self.splits {
-            let mut rows = 0usize;
-            for part in &split.features {
-                if part.first_row != rows {
-                    let Part { file, first_row, .. } = part;
-                    return Some(format!(
-                        "{file:?} begins with row {first_row} of the {name} split, where row {rows} is due"
-                    ));
+            for tap in taps {
+                let Some(row_bytes) = row_bytes(&self.shapes[tap], dtype) else {
+                    return Some(format!("features of shape {:?}", self.shapes[tap]));
+                };
+                let found = split.part_contradiction(*name, &split.features[tap], row_bytes);
+                if found.is_some() {
+                    return found;
                 }
-                rows = rows.saturating_add(part.rows);
             }
-            if rows != split.rows {
+        }
+        None
+    }
+
+    /// Likewise, about the taps that recipe, shapes and splits name: they must be the same.
+    fn tap_contradiction(&self) -> Option<String> {
+        let taps = &self.inputs.recipe.taps;
+        let join = |taps: &mut dyn Iterator<Item = &Tap>| {
+            taps.map(Tap::to_string).collect::<Vec<_>>().join(", ")
+        };
+        if taps.is_empty() || (1..taps.len()).any(|at| taps[..at].contains(&taps[at])) {
+            return Some(format!("the taps [{}]", join(&mut taps.iter())));
+        }
+        let differ = |what: &str, found: &mut dyn ExactSizeIterator<Item = &Tap>| {
+            let mut found: Vec<&Tap> = found.collect();
+            let mut expected: Vec<&Tap> = taps.iter().collect();
+            found.sort();
+            expected.sort();
+            (found != expected).then(|| {
+                let (found, expected) =
+                    (join(&mut found.into_iter()), join(&mut expected.into_iter()));
+                format!("{what} of the taps [{found}], where the recipe has [{expected}]")
+            })
+        };
+        let shapes = differ("it has shapes", &mut self.shapes.keys());
+        shapes.or_else(|| {
+            self.splits.iter().find_map(|(name, split)| {
+                differ(&format!("the {name} split has features"), &mut split.features.keys())
+            })
+        })
+    }
+}
+
+impl Split {
+    fn part_contradiction(
+        &self,
+        name: SplitName,
+        parts: &[Part],
+        row_bytes: usize,
+    ) -> Option<String> {
+        let mut rows = 0usize;
+        for Part { file, first_row, rows: rows_of_part, .. } in parts {
+            if *first_row != rows {
                 return Some(format!(
-                    "the {name} split has {} rows, its files have {rows}",
-                    split.rows
+                    "{file:?} begins with row {first_row} of the {name} split, where row {rows} is due"
                 ));
             }
-            if rows.checked_mul(row_bytes).is_none() {
-                return Some(format!("the {name} split has {rows} rows of {row_bytes} bytes"));
-            }
+            rows = rows.saturating_add(*rows_of_part);
+        }
+        if rows != self.rows {
+            return Some(format!("the {name} split has {} rows, its files have {rows}", self.rows));
+        }
+        if rows.checked_mul(row_bytes).is_none() {
+            return Some(format!("the {name} split has {rows} rows of {row_bytes} bytes"));
         }
         None
     }
 }
 
 /// Bytes of a row of features of this shape; `None` if there cannot be such a row.
-pub(crate) fn row_bytes(shape: [usize; 3], dtype: Dtype) -> Option<usize> {
+pub(crate) fn row_bytes(shape: &[usize], dtype: Dtype) -> Option<usize> {
+    if !matches!(shape.len(), 1 | 3) {
+        return None;
+    }
     let numbers = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
     let bytes = numbers.and_then(|numbers| numbers.checked_mul(dtype.bytes()));
     bytes.filter(|bytes| (1..=MAX_ROW_BYTES).contains(bytes))
@@ -365,10 +343,10 @@ struct Keyed {
     inputs: Value,
 }
 
-/// Reads `{"major": 1, "minor": 1}`, or the `1` of `"format_version": 1`, which is 1.0.
+/// Reads `{"major": 2, "minor": 0}`, or the `1` of `"format_version": 1`, which is 1.0.
 fn read_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a format version such as {\"major\": 1, \"minor\": 1}")]
+    #[serde(untagged, expecting = "a format version such as {\"major\": 2, \"minor\": 0}")]
     enum Either {
         Format(Format),
         Major(u32),
@@ -380,19 +358,12 @@ fn read_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::
 }
 
 /// The digest of a manifest's text without the characters of `digest`, which are a part of it.
-fn digest_without(text: &str, digest: &str) -> String {
+fn digest_without(text: &str, digest: &str) -> Digest {
     let start = digest.as_ptr().addr() - text.as_ptr().addr();
     let (before, after) = (&text[..start], &text[start + digest.len()..]);
     let mut hasher = blake3::Hasher::new();
     hasher.update(before.as_bytes()).update(after.as_bytes());
-    hasher.finalize().to_hex().to_string()
-}
-
-fn to_json(value: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value)
-        .expect("structs of strings and numbers with string keys always serialise");
-    text.push('\n');
-    text
+    hasher.finalize().into()
 }
 
 #[cfg(test)]

@@ -17,7 +17,10 @@ use ndarray_npy::{
 };
 use py_literal::Value as PyValue;
 
-use crate::{Dtype, Error};
+use durable::Digest;
+use recipe::Dtype;
+
+use crate::Error;
 
 /// Bytes of a file that are hashed at a time when its writing is resumed.
 const HASH_CHUNK: usize = 4 << 20;
@@ -76,7 +79,7 @@ impl ArrayWriter {
         row_shape: &[usize],
         dtype: Dtype,
         rows_done: usize,
-        digest: &str,
+        digest: Digest,
     ) -> Result<Option<ArrayWriter>, Error> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -163,7 +166,7 @@ impl ArrayWriter {
     ///
     /// # Errors
     /// If flushing fails, or an earlier call failed: the rows since the last flush may be lost.
-    pub fn checkpoint(&mut self) -> Result<String, Error> {
+    pub fn checkpoint(&mut self) -> Result<Digest, Error> {
         self.file.sync().map_err(durable::Error::at("flush", &self.path))?;
         Ok(self.digest())
     }
@@ -175,14 +178,14 @@ impl ArrayWriter {
     ///
     /// # Panics
     /// If rows are missing.
-    pub fn finish(mut self) -> Result<(u64, String), Error> {
+    pub fn finish(mut self) -> Result<(u64, Digest), Error> {
         assert_eq!(self.rows_done, self.rows, "rows are missing");
         let digest = self.checkpoint()?;
         Ok((self.bytes, digest))
     }
 
-    fn digest(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+    fn digest(&self) -> Digest {
+        self.hasher.finalize().into()
     }
 }
 

@@ -4,16 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use durable::Digest;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::{Mmap, UncheckedAdvice};
 use ndarray::ArrayView1;
 use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
+use recipe::{Dtype, Tap, TapShape};
 
 use crate::npy::{check_form, check_header, map};
 use crate::spec::check_labels;
-use crate::{Dtype, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, SplitName, files};
+use crate::{CacheKey, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, SplitName, files};
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
 /// size it records.
@@ -44,7 +46,7 @@ impl Cache {
             file.check_size()?;
         }
         for &split in cache.manifest.splits.keys() {
-            cache.split(split)?;
+            cache.split_at(split, cache.taps())?;
         }
         Ok(cache)
     }
@@ -65,21 +67,31 @@ impl Cache {
         Ok(Cache { folder: folder.to_path_buf(), manifest })
     }
 
-    /// The finished cache of these inputs under `root`, if there is one.
+    /// The finished cache of these inputs under `root`, if there is one; also one of format 1.1.
     ///
     /// # Errors
     /// If the cache in its folder cannot be opened, or is one of other inputs.
     pub fn find(root: &Path, inputs: &Inputs) -> Result<Option<Cache>, Error> {
-        let folder = root.join(inputs.folder_name());
-        let cache = match Cache::open(&folder) {
+        for key in [Some(inputs.key()), inputs.key_of_1_1()].into_iter().flatten() {
+            let found = Cache::find_with(&root.join(inputs.folder_name_with(key)), key)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The finished cache in `folder`, which must have this key.
+    fn find_with(folder: &Path, expected: CacheKey) -> Result<Option<Cache>, Error> {
+        let cache = match Cache::open(folder) {
             Ok(cache) => cache,
             Err(Error::NoManifest { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         // The folder's name has only the key's beginning, and whoever has the folder can rename it.
-        let (found, expected) = (&cache.manifest.key, inputs.key());
-        if *found != expected {
-            return Err(Error::OtherInputs { path: folder, found: found.clone(), expected });
+        let found = cache.manifest.key;
+        if found != expected {
+            return Err(Error::OtherInputs { path: folder.to_path_buf(), found, expected });
         }
         Ok(Some(cache))
     }
@@ -105,17 +117,48 @@ impl Cache {
     /// Bytes of all files that the manifest names.
     pub fn bytes(&self) -> u64 {
         let bytes = |split: &Split| {
-            let parts: u64 = split.features.iter().map(|part| part.bytes).sum();
+            let parts: u64 = split.features.values().flatten().map(|part| part.bytes).sum();
             parts + split.labels.as_ref().map_or(0, |labels| labels.bytes) + split.ids.bytes
         };
         self.manifest.splits.values().map(bytes).sum()
     }
 
-    /// Opens a split; its features are mapped, not read.
+    /// The taps whose features it has, in the network's order.
+    pub fn taps(&self) -> &[Tap] {
+        &self.manifest.inputs.recipe.taps
+    }
+
+    /// The tap that is meant where none is named: the last.
+    pub fn default_tap(&self) -> &Tap {
+        self.taps().last().expect("a manifest without taps is refused")
+    }
+
+    /// The shape of a row of a tap: channels, height and width, or channels alone.
     ///
     /// # Errors
-    /// If there is no such split, or a feature file's header disagrees with the manifest.
+    /// If the cache does not have the tap.
+    pub fn shape(&self, tap: &Tap) -> Result<&TapShape, Error> {
+        self.manifest.shapes.get(tap).ok_or_else(|| {
+            let present: Vec<String> = self.taps().iter().map(Tap::to_string).collect();
+            let (path, tap, present) = (self.folder.clone(), tap.clone(), present.join(","));
+            Error::NoTap { path, tap, present }
+        })
+    }
+
+    /// Opens a split with the features of the default tap, which are mapped, not read.
+    ///
+    /// # Errors
+    /// As [`Cache::split_at`].
     pub fn split(&self, name: SplitName) -> Result<SplitReader<'_>, Error> {
+        self.split_at(name, std::slice::from_ref(self.default_tap()))
+    }
+
+    /// Opens a split whose rows are those of `taps`, joined in that order. The features are mapped, not
+    /// read.
+    ///
+    /// # Errors
+    /// If there is no such split or tap, or a feature file's header disagrees with the manifest.
+    pub fn split_at(&self, name: SplitName, taps: &[Tap]) -> Result<SplitReader<'_>, Error> {
         let Some(split) = self.manifest.splits.get(&name) else {
             let present: Vec<_> = self.manifest.splits.keys().map(|split| split.as_str()).collect();
             return Err(Error::NoSplit {
@@ -124,20 +167,28 @@ impl Cache {
                 present: present.join(", "),
             });
         };
-        let mut parts = Vec::new();
-        for part in &split.features {
-            parts.push(self.map_part(part)?);
+        let mut arrays = Vec::new();
+        for tap in taps {
+            let shape = self.shape(tap)?;
+            let mut array = MappedArray { shape, parts: &split.features[tap], maps: Vec::new() };
+            for part in array.parts {
+                array.maps.push(self.map_part(part, shape)?);
+            }
+            arrays.push(array);
         }
-        Ok(SplitReader { cache: self, name, split, parts })
+        Ok(SplitReader { cache: self, name, split, arrays })
     }
 
-    fn map_part(&self, part: &Part) -> Result<MappedPart, Error> {
+    fn map_part(&self, part: &Part, shape: &[usize]) -> Result<MappedPart, Error> {
         let path = self.path(&part.file)?;
         let map = map(&path)?;
-        let [channels, height, width] = self.manifest.feature_shape;
-        let shape = [part.rows, channels, height, width];
-        let offset = check_header(&map, &path, &shape, self.manifest.inputs.dtype)?;
+        let shape: Vec<usize> = [part.rows].iter().chain(shape).copied().collect();
+        let offset = check_header(&map, &path, &shape, self.dtype())?;
         Ok(MappedPart { first_row: part.first_row, rows: part.rows, map, offset })
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.manifest.inputs.recipe.dtype
     }
 
     /// Reads every file of the cache in `folder` and checks its size, header and digest, with all
@@ -155,8 +206,8 @@ impl Cache {
         let progress = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
         let check = |file: &ListedFile<'_>| {
             file.check_size()?;
-            if let Some(part) = file.part {
-                cache.map_part(part)?;
+            if let Some((part, shape)) = file.part {
+                cache.map_part(part, shape)?;
             }
             file.check_digest(progress)
         };
@@ -182,14 +233,16 @@ impl Cache {
     fn files(&self) -> Result<Vec<ListedFile<'_>>, Error> {
         let mut files = Vec::new();
         for split in self.manifest.splits.values() {
-            for part in &split.features {
-                let Part { file, bytes, digest, .. } = part;
-                let path = self.path(file)?;
-                files.push(ListedFile { path, bytes: *bytes, digest, part: Some(part) });
+            for (tap, parts) in &split.features {
+                let shape = self.shape(tap)?;
+                for part in parts {
+                    let &Part { ref file, bytes, digest, .. } = part;
+                    let (path, part) = (self.path(file)?, Some((part, shape)));
+                    files.push(ListedFile { path, bytes, digest, part });
+                }
             }
-            for FileEntry { file, bytes, digest } in split.labels.iter().chain([&split.ids]) {
-                let path = self.path(file)?;
-                files.push(ListedFile { path, bytes: *bytes, digest, part: None });
+            for &FileEntry { ref file, bytes, digest } in split.labels.iter().chain([&split.ids]) {
+                files.push(ListedFile { path: self.path(file)?, bytes, digest, part: None });
             }
         }
         Ok(files)
@@ -204,9 +257,9 @@ impl Cache {
 struct ListedFile<'a> {
     path: PathBuf,
     bytes: u64,
-    digest: &'a str,
-    /// `None` if it does not hold features.
-    part: Option<&'a Part>,
+    digest: Digest,
+    /// What it holds of a tap's features, and the shape of a row; `None` if it does not hold features.
+    part: Option<(&'a Part, &'a TapShape)>,
 }
 
 impl ListedFile<'_> {
@@ -229,7 +282,7 @@ impl ListedFile<'_> {
     fn check_digest(&self, progress: impl Fn(u64) + Sync) -> Result<(), Error> {
         let found = durable::digest_of_file(&self.path, progress)?;
         if found != self.digest {
-            let (path, expected) = (self.path.clone(), self.digest.to_owned());
+            let (path, expected) = (self.path.clone(), self.digest);
             return Err(Error::WrongDigest { path, expected, found });
         }
         Ok(())
@@ -242,7 +295,17 @@ pub struct SplitReader<'a> {
     cache: &'a Cache,
     name: SplitName,
     split: &'a Split,
-    parts: Vec<MappedPart>,
+    /// Those whose rows are joined, in that order.
+    arrays: Vec<MappedArray<'a>>,
+}
+
+/// The features of one tap.
+#[derive(Debug)]
+struct MappedArray<'a> {
+    shape: &'a TapShape,
+    parts: &'a [Part],
+    /// One for each of the parts.
+    maps: Vec<MappedPart>,
 }
 
 #[derive(Debug)]
@@ -260,6 +323,11 @@ impl<'a> SplitReader<'a> {
         self.cache
     }
 
+    /// The shapes of the taps whose rows are joined.
+    pub fn shapes(&self) -> impl Iterator<Item = &TapShape> {
+        self.arrays.iter().map(|array| array.shape)
+    }
+
     /// Its name.
     pub fn name(&self) -> SplitName {
         self.name
@@ -270,26 +338,27 @@ impl<'a> SplitReader<'a> {
         self.split.rows
     }
 
-    /// Numbers in a row: channels × height × width.
+    /// Numbers in a row, of all taps together.
     pub fn row_len(&self) -> usize {
-        self.cache.manifest.feature_shape.iter().product()
+        self.arrays.iter().map(MappedArray::row_len).sum()
     }
 
-    /// One digest for all of the features, whatever parts they lie in.
-    pub fn features_digest(&self) -> String {
-        let digests = self.split.features.iter().map(|part| part.digest.as_str());
-        blake3::hash(digests.collect::<Vec<_>>().join(" ").as_bytes()).to_hex().to_string()
+    /// One digest for all of its features, whatever parts they lie in.
+    pub fn features_digest(&self) -> Digest {
+        let parts = self.arrays.iter().flat_map(|array| array.parts);
+        let digests: Vec<String> = parts.map(|part| part.digest.to_string()).collect();
+        Digest::of(digests.join(" ").as_bytes())
     }
 
-    /// Reads all features and checks their digests.
+    /// Reads all of its features and checks their digests.
     ///
     /// # Errors
     /// If a file is damaged.
     pub fn verify_features(&self) -> Result<(), Error> {
-        for part in &self.split.features {
-            let Part { file, bytes, digest, .. } = part;
-            let path = self.cache.path(file)?;
-            ListedFile { path, bytes: *bytes, digest, part: Some(part) }.check_digest(|_| ())?;
+        for part in self.arrays.iter().flat_map(|array| array.parts) {
+            let &Part { ref file, bytes, digest, .. } = part;
+            let file = ListedFile { path: self.cache.path(file)?, bytes, digest, part: None };
+            file.check_digest(|_| ())?;
         }
         Ok(())
     }
@@ -300,35 +369,23 @@ impl<'a> SplitReader<'a> {
     /// # Panics
     /// If there is no such row.
     pub fn release_row(&self, row: usize) {
-        let part = self.parts.partition_point(|part| part.first_row + part.rows <= row);
-        let part = &self.parts[part];
-        let row_bytes = self.row_len() * self.cache.manifest.inputs.dtype.bytes();
-        release(&part.map, part.offset + (row - part.first_row) * row_bytes, row_bytes);
+        for array in &self.arrays {
+            let (map, start, len) = array.locate(row, self.cache.dtype());
+            release(map, start, len);
+        }
     }
 
-    /// Copies row `row` into `values`, `[C, H, W]` in C order.
+    /// Copies row `row` into `values`: tap after tap, each `[C, H, W]` or `[C]` in C order.
     ///
     /// # Panics
     /// If there is no such row, or `values` does not have the row's length.
     pub fn read_row(&self, row: usize, values: &mut [f32]) {
         assert_eq!(values.len(), self.row_len());
-        let part = self.parts.partition_point(|part| part.first_row + part.rows <= row);
-        let part = &self.parts[part];
-        let dtype = self.cache.manifest.inputs.dtype;
-        let row_bytes = values.len() * dtype.bytes();
-        let start = part.offset + (row - part.first_row) * row_bytes;
-        let bytes = &part.map[start..start + row_bytes];
-        match dtype {
-            Dtype::F32 => {
-                for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-                    *value = f32::from_le_bytes(*bytes);
-                }
-            }
-            Dtype::F16 => {
-                let halves: Vec<f16> =
-                    bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
-                halves.convert_to_f32_slice(values);
-            }
+        let mut rest = values;
+        for array in &self.arrays {
+            let values;
+            (values, rest) = rest.split_at_mut(array.row_len());
+            array.read_row(row, self.cache.dtype(), values);
         }
     }
 
@@ -341,7 +398,7 @@ impl<'a> SplitReader<'a> {
         let Some(entry) = &self.split.labels else { return Ok(None) };
         let path = self.cache.path(&entry.file)?;
         let map = map(&path)?;
-        check_digest(path.clone(), &entry.digest, blake3::hash(&map))?;
+        check_digest(path.clone(), entry.digest, Digest::of(&map))?;
         let wrong = |found: String| Error::WrongHeader {
             path: path.clone(),
             expected: format!("shape [{}], dtype <i8", self.split.rows),
@@ -373,12 +430,43 @@ impl<'a> SplitReader<'a> {
     pub fn ids(&self) -> Result<Ids, Error> {
         let path = self.cache.path(&self.split.ids.file)?;
         let text = fs::read_to_string(&path).map_err(durable::Error::at("read", &path))?;
-        check_digest(path.clone(), &self.split.ids.digest, blake3::hash(text.as_bytes()))?;
+        check_digest(path.clone(), self.split.ids.digest, Digest::of(text.as_bytes()))?;
         let ids = Ids::from_text(text);
         if ids.len() != self.split.rows {
             return Err(Error::WrongIdCount { path, expected: self.split.rows, found: ids.len() });
         }
         Ok(ids)
+    }
+}
+
+impl MappedArray<'_> {
+    fn row_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The map that holds a row, and where in it the row begins and how long it is, in bytes.
+    fn locate(&self, row: usize, dtype: Dtype) -> (&Mmap, usize, usize) {
+        let part = self.maps.partition_point(|part| part.first_row + part.rows <= row);
+        let part = &self.maps[part];
+        let row_bytes = self.row_len() * dtype.bytes();
+        (&part.map, part.offset + (row - part.first_row) * row_bytes, row_bytes)
+    }
+
+    fn read_row(&self, row: usize, dtype: Dtype, values: &mut [f32]) {
+        let (map, start, len) = self.locate(row, dtype);
+        let bytes = &map[start..start + len];
+        match dtype {
+            Dtype::F32 => {
+                for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = f32::from_le_bytes(*bytes);
+                }
+            }
+            Dtype::F16 => {
+                let halves: Vec<f16> =
+                    bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
+                halves.convert_to_f32_slice(values);
+            }
+        }
     }
 }
 
@@ -398,12 +486,8 @@ pub fn release(map: &Mmap, start: usize, len: usize) {
     let _ = advised;
 }
 
-fn check_digest(path: PathBuf, expected: &str, found: blake3::Hash) -> Result<(), Error> {
-    let found = found.to_hex();
-    if found.as_str() == expected {
-        return Ok(());
-    }
-    Err(Error::WrongDigest { path, expected: expected.to_owned(), found: found.to_string() })
+fn check_digest(path: PathBuf, expected: Digest, found: Digest) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(Error::WrongDigest { path, expected, found }) }
 }
 
 /// The folder of the newest finished cache under `root`.

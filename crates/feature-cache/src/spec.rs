@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use recipe::{Tap, TapShape};
+
 use crate::manifest::row_bytes;
 use crate::{Error, Ids, Inputs, SplitName, files};
 
@@ -13,8 +15,9 @@ pub struct CacheSpec {
     pub inputs: Inputs,
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
-    /// Channels, height and width of one row of features.
-    pub feature_shape: [usize; 3],
+    /// The shape of a row of each of the recipe's taps, in their order: channels, height and width, or
+    /// channels alone.
+    pub shapes: Vec<TapShape>,
     /// The splits.
     pub splits: BTreeMap<SplitName, SplitSpec>,
 }
@@ -31,12 +34,23 @@ pub struct SplitSpec {
 impl CacheSpec {
     /// Bytes of the features on disk; labels, ids and headers add little to them.
     pub fn feature_bytes(&self) -> u64 {
-        let rows: usize = self.splits.values().map(|split| split.ids.len()).sum();
-        rows as u64 * self.row_bytes()
+        self.rows() as u64 * self.row_bytes()
     }
 
+    /// Rows of all splits.
+    pub fn rows(&self) -> usize {
+        self.splits.values().map(|split| split.ids.len()).sum()
+    }
+
+    /// Bytes of a row of all taps together.
     pub(crate) fn row_bytes(&self) -> u64 {
-        (self.feature_shape.iter().product::<usize>() * self.inputs.dtype.bytes()) as u64
+        let numbers: usize = self.shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+        (numbers * self.inputs.recipe.dtype.bytes()) as u64
+    }
+
+    /// The taps, each with the shape of its rows.
+    pub(crate) fn taps(&self) -> impl Iterator<Item = (&Tap, &TapShape)> {
+        self.inputs.recipe.taps.iter().zip(&self.shapes)
     }
 
     /// Checks what is known before the first feature is computed: no cache may be finished that a
@@ -46,10 +60,14 @@ impl CacheSpec {
     /// If a label is not an index into the classes.
     ///
     /// # Panics
-    /// If a split has another number of labels than ids, or there can be no row of that shape.
+    /// If a split has another number of labels than ids, there is not one shape per tap, or there can
+    /// be no row of a shape.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
-        let shape = self.feature_shape;
-        assert!(row_bytes(shape, self.inputs.dtype).is_some(), "no row has the shape {shape:?}");
+        let recipe = &self.inputs.recipe;
+        assert_eq!(self.shapes.len(), recipe.taps.len(), "one shape per tap");
+        for shape in &self.shapes {
+            assert!(row_bytes(shape, recipe.dtype).is_some(), "no row has the shape {shape:?}");
+        }
         for (&split, SplitSpec { ids, labels }) in &self.splits {
             let Some(labels) = labels else { continue };
             assert_eq!(labels.len(), ids.len(), "one label per row");

@@ -9,13 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use durable::{Format, Lock, Locked};
+use durable::{Digest, Format, Lock, Locked};
 use ndarray::aview1;
 use ndarray_npy::WriteNpyExt;
+use recipe::Tap;
 use serde::{Deserialize, Serialize};
 
+use crate::finite::first_beyond;
 use crate::npy::ArrayWriter;
-use crate::{Cache, CacheSpec, Error, FORMAT, FileEntry, Manifest, Part, Split, SplitName, files};
+use crate::{
+    Cache, CacheKey, CacheSpec, Error, FORMAT, FileEntry, Manifest, Part, Split, SplitName, files,
+};
 
 /// Longest time between two flushes of what was computed: the most that a power cut can cost.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
@@ -43,16 +47,16 @@ pub enum Started {
 struct ProgressRecord {
     format: Format,
     /// Key of the cache whose rows these are.
-    key: String,
+    key: CacheKey,
     rows_total: usize,
     splits: BTreeMap<SplitName, SplitProgress>,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct SplitProgress {
     rows: usize,
-    /// Digest of the file up to the last of those rows.
-    digest: String,
+    /// Digest of each tap's file up to the last of those rows.
+    digests: BTreeMap<Tap, Digest>,
 }
 
 impl CacheWriter {
@@ -63,7 +67,8 @@ impl CacheWriter {
     /// written, or another process is writing it.
     ///
     /// # Panics
-    /// If a split has another number of labels than ids, or there can be no row of that shape.
+    /// If a split has another number of labels than ids, there is not one shape per tap, or there can
+    /// be no row of a shape.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
         let folder = root.join(spec.inputs.folder_name());
         spec.check(&folder)?;
@@ -80,6 +85,11 @@ impl CacheWriter {
         let progress = ProgressRecord::read(&folder).filter(|found| found.is_of(&spec));
         let progress = progress.unwrap_or_else(|| ProgressRecord::new(&spec));
         Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
+    }
+
+    /// The content that the cache will have.
+    pub fn spec(&self) -> &CacheSpec {
+        &self.spec
     }
 
     /// The folder.
@@ -109,25 +119,48 @@ impl CacheWriter {
         let spec = &self.spec.splits[&split];
         let rows = spec.ids.len();
         // Made anew, so nothing of it may be a link to another's file.
-        let path = files::inside(&self.folder, &files::features(split))?;
         let folder = files::inside(&self.folder, split.as_str())?;
+        for tap in &self.spec.inputs.recipe.taps {
+            self.features_path(split, tap)?;
+        }
         durable::make_folder(&folder)?;
         durable::remove_leftovers(&folder)?;
-        let done = self.progress.splits.get(&split).cloned().unwrap_or_default();
-        let (shape, dtype) = (&self.spec.feature_shape, self.spec.inputs.dtype);
-        let resumed = if done.rows > 0 {
-            ArrayWriter::resume(&path, rows, shape, dtype, done.rows, &done.digest)?
-        } else {
-            None
-        };
-        let array = match resumed {
-            Some(array) => array,
+        let arrays = match self.resume(split, rows)? {
+            Some(arrays) => arrays,
             None => {
                 self.progress.splits.remove(&split);
-                ArrayWriter::create(&path, rows, shape, dtype)?
+                let dtype = self.spec.inputs.recipe.dtype;
+                let create = |(tap, shape): (&Tap, &Vec<usize>)| {
+                    ArrayWriter::create(&self.features_path(split, tap)?, rows, shape, dtype)
+                };
+                self.spec.taps().map(create).collect::<Result<_, Error>>()?
             }
         };
-        Ok(SplitWriter { cache: self, split, array, last_checkpoint: Instant::now() })
+        Ok(SplitWriter { cache: self, split, arrays, last_checkpoint: Instant::now() })
+    }
+
+    /// The split's arrays with the rows that are recorded; `None` if none are, or an array does not hold
+    /// them.
+    fn resume(&self, split: SplitName, rows: usize) -> Result<Option<Vec<ArrayWriter>>, Error> {
+        let Some(done) = self.progress.splits.get(&split).filter(|done| done.rows > 0) else {
+            return Ok(None);
+        };
+        let dtype = self.spec.inputs.recipe.dtype;
+        let mut arrays = Vec::new();
+        for (tap, shape) in self.spec.taps() {
+            let Some(&digest) = done.digests.get(tap) else { return Ok(None) };
+            let path = self.features_path(split, tap)?;
+            match ArrayWriter::resume(&path, rows, shape, dtype, done.rows, digest)? {
+                Some(array) => arrays.push(array),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(arrays))
+    }
+
+    fn features_path(&self, split: SplitName, tap: &Tap) -> Result<PathBuf, Error> {
+        let name = files::features(split, tap, &self.spec.inputs.recipe.taps);
+        files::inside(&self.folder, &name)
     }
 
     /// Writes ids, labels and the manifest of a cache whose splits are all finished.
@@ -142,9 +175,15 @@ impl CacheWriter {
         for (&split, spec) in &self.spec.splits {
             let done = &self.progress.splits[&split];
             assert_eq!(done.rows, spec.ids.len(), "every split must be finished");
-            let features = self.folder.join(files::features(split));
-            let bytes =
-                fs::metadata(&features).map_err(durable::Error::at("read", &features))?.len();
+            let mut features = BTreeMap::new();
+            for tap in &self.spec.inputs.recipe.taps {
+                let file = files::features(split, tap, &self.spec.inputs.recipe.taps);
+                let path = self.folder.join(&file);
+                let bytes = fs::metadata(&path).map_err(durable::Error::at("read", &path))?.len();
+                let (rows, digest) = (done.rows, done.digests[tap]);
+                features
+                    .insert(tap.clone(), vec![Part { file, first_row: 0, rows, bytes, digest }]);
+            }
             let ids = self.write(files::ids(split), spec.ids.as_text().as_bytes())?;
             let labels = match &spec.labels {
                 Some(labels) => {
@@ -154,24 +193,16 @@ impl CacheWriter {
                 }
                 None => None,
             };
-            let part = Part {
-                file: files::features(split),
-                first_row: 0,
-                rows: done.rows,
-                bytes,
-                digest: done.digest.clone(),
-            };
-            splits.insert(split, Split { rows: done.rows, features: vec![part], labels, ids });
+            splits.insert(split, Split { rows: done.rows, features, labels, ids });
         }
         let manifest = Manifest {
             format: FORMAT,
             program: format!("vgg-extract {}", env!("CARGO_PKG_VERSION")),
             key: self.spec.inputs.key(),
+            shapes: self.spec.taps().map(|(tap, shape)| (tap.clone(), shape.clone())).collect(),
             inputs: self.spec.inputs,
             class_names: self.spec.class_names,
-            feature_shape: self.spec.feature_shape,
             splits,
-            digest: String::new(),
         };
         durable::replace(&self.folder.join(files::MANIFEST), manifest.to_text().as_bytes())?;
         // The manifest supersedes it; a leftover is ignored.
@@ -181,8 +212,7 @@ impl CacheWriter {
 
     fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry, Error> {
         durable::replace(&self.folder.join(&file), bytes)?;
-        let digest = blake3::hash(bytes).to_hex().to_string();
-        Ok(FileEntry { file, bytes: bytes.len() as u64, digest })
+        Ok(FileEntry { file, bytes: bytes.len() as u64, digest: Digest::of(bytes) })
     }
 }
 
@@ -191,7 +221,8 @@ impl CacheWriter {
 pub struct SplitWriter<'a> {
     cache: &'a mut CacheWriter,
     split: SplitName,
-    array: ArrayWriter,
+    /// One for each tap, in the recipe's order; all have the same number of rows.
+    arrays: Vec<ArrayWriter>,
     last_checkpoint: Instant,
 }
 
@@ -203,25 +234,40 @@ impl SplitWriter<'_> {
 
     /// Rows written so far, those of earlier runs included: the next row's index.
     pub fn rows_done(&self) -> usize {
-        self.array.rows_done()
+        self.arrays[0].rows_done()
     }
 
-    /// Adds whole rows in row order: values `[n, C, H, W]` in C order. Every few seconds, what was
-    /// added is made to survive a power cut.
+    /// Adds whole rows in row order: for each tap, in the recipe's order, values `[n, C, H, W]` or
+    /// `[n, C]` in C order. Every few seconds, what was added is made to survive a power cut.
     ///
     /// # Errors
     /// If they cannot be written; rows recorded earlier are kept. If a row has a value that the
     /// element type cannot hold as a finite number; the rows before it are recorded, and neither it
     /// nor a later one is written.
-    pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
+    ///
+    /// # Panics
+    /// If there is not a slice for each tap, of the same number of rows.
+    pub fn append(&mut self, values: &[&[f32]]) -> Result<(), Error> {
         let spec = &self.cache.spec;
-        let (dtype, row_len) = (spec.inputs.dtype, spec.feature_shape.iter().product::<usize>());
-        if let Some(bad) = dtype.first_beyond(values) {
-            self.array.append(&values[..bad - bad % row_len])?;
-            self.checkpoint()?;
-            return Err(self.beyond(values[bad]));
+        let row_lens: Vec<usize> = spec.shapes.iter().map(|shape| shape.iter().product()).collect();
+        assert_eq!(values.len(), row_lens.len(), "a slice for each tap");
+        let rows = values[0].len() / row_lens[0];
+        for (values, row_len) in values.iter().zip(&row_lens) {
+            assert_eq!(values.len(), rows * row_len, "as many whole rows for each tap");
         }
-        self.array.append(values)?;
+        let dtype = spec.inputs.recipe.dtype;
+        let beyond = |(values, row_len): (&&[f32], &usize)| {
+            first_beyond(dtype, values).map(|at| (at / row_len, values[at]))
+        };
+        let bad = values.iter().zip(&row_lens).filter_map(beyond).min_by_key(|(row, _)| *row);
+        let sound = bad.map_or(rows, |(row, _)| row);
+        for ((array, values), row_len) in self.arrays.iter_mut().zip(values).zip(row_lens) {
+            array.append(&values[..sound * row_len])?;
+        }
+        if let Some((_, value)) = bad {
+            self.checkpoint()?;
+            return Err(self.beyond(value));
+        }
         if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
             self.checkpoint()?;
         }
@@ -232,8 +278,9 @@ impl SplitWriter<'_> {
     fn beyond(&self, value: f32) -> Error {
         let (row, spec) = (self.rows_done(), &self.cache.spec);
         let id = spec.splits[&self.split].ids.iter().nth(row).unwrap_or_default().to_owned();
-        let (split, weights) = (self.split, spec.inputs.weights.clone());
-        Error::FeatureBeyond { split, row, id, value, dtype: spec.inputs.dtype, weights }
+        let (split, recipe) = (self.split, &spec.inputs.recipe);
+        let (dtype, weights) = (recipe.dtype, recipe.weights);
+        Error::FeatureBeyond { split, row, id, value, dtype, weights }
     }
 
     /// Makes every row so far survive a power cut, and records it.
@@ -241,8 +288,11 @@ impl SplitWriter<'_> {
     /// # Errors
     /// If flushing or recording fails.
     pub fn checkpoint(&mut self) -> Result<(), Error> {
-        let digest = self.array.checkpoint()?;
-        let progress = SplitProgress { rows: self.array.rows_done(), digest };
+        let mut digests = BTreeMap::new();
+        for (tap, array) in self.cache.spec.inputs.recipe.taps.iter().zip(&mut self.arrays) {
+            digests.insert(tap.clone(), array.checkpoint()?);
+        }
+        let progress = SplitProgress { rows: self.rows_done(), digests };
         let cache = &mut *self.cache;
         cache.progress.splits.insert(self.split, progress);
         let text = serde_json::to_vec(&cache.progress).expect("numbers and strings serialise");
@@ -263,9 +313,8 @@ impl SplitWriter<'_> {
 impl ProgressRecord {
     /// The record of a cache of which no row is on disk yet.
     fn new(spec: &CacheSpec) -> ProgressRecord {
-        let rows_total = spec.splits.values().map(|split| split.ids.len()).sum();
-        let splits = BTreeMap::new();
-        ProgressRecord { format: FORMAT, key: spec.inputs.key(), rows_total, splits }
+        let (key, rows_total) = (spec.inputs.key(), spec.rows());
+        ProgressRecord { format: FORMAT, key, rows_total, splits: BTreeMap::new() }
     }
 
     /// The record in `folder`; `None` if there is none that this version can read, as that of

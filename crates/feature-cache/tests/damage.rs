@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{files, write_cache};
+use common::{files, spec_of_two_taps, write_cache, write_cache_of};
 use feature_cache::{Cache, Error};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -53,9 +53,31 @@ fn finished() -> (TempDir, PathBuf, BTreeMap<String, Vec<u8>>) {
     (root, folder, files)
 }
 
+/// Likewise one of two taps.
+fn finished_of_two_taps() -> (TempDir, PathBuf, BTreeMap<String, Vec<u8>>) {
+    let root = tempfile::tempdir().unwrap();
+    let cache = write_cache_of(root.path(), spec_of_two_taps()).unwrap();
+    let (folder, files) = (cache.folder().to_path_buf(), files(cache.folder()));
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "manifest.json",
+            "test/features-conv4_3-avg.npy",
+            "test/features-conv5_3.npy",
+            "test/ids.txt",
+            "train/features-conv4_3-avg.npy",
+            "train/features-conv5_3.npy",
+            "train/ids.txt",
+            "train/labels.npy",
+        ]
+    );
+    (root, folder, files)
+}
+
 #[test]
 fn any_change_to_any_file_is_found() {
-    let (_root, folder, files) = finished();
+    let (_root, folder, files) = finished_of_two_taps();
     let mut config = ProptestConfig::with_cases(2000);
     // The cache is the same for all cases.
     config.failure_persistence = None;

@@ -9,27 +9,34 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::{features, files, spec, write_cache};
+use common::{features, files, spec, spec_of_two_taps, write_cache, write_cache_of};
 use durable::faults::{Fault, inject};
-use feature_cache::{Cache, Error, SplitName, Why, find_garbage};
+use feature_cache::{Cache, CacheSpec, Error, SplitName, Why, find_garbage};
 use proptest::prelude::*;
 
 const FEATURES_HEADER: usize = 128;
-const ROW_BYTES: usize = 16;
 
 fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
     inject(Fault::ShortWrite, usize::MAX, action).0
 }
 
 fn reference() -> BTreeMap<String, Vec<u8>> {
+    reference_of(&spec())
+}
+
+fn reference_of(spec: &CacheSpec) -> BTreeMap<String, Vec<u8>> {
     let root = tempfile::tempdir().unwrap();
-    let cache = undisturbed(|| write_cache(root.path())).unwrap();
+    let cache = undisturbed(|| write_cache_of(root.path(), spec.clone())).unwrap();
     files(cache.folder())
 }
 
 /// What must hold of a cache folder at any moment.
 fn check(root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
-    let folder = root.join(spec().inputs.folder_name());
+    check_of(&spec(), root, reference);
+}
+
+fn check_of(spec: &CacheSpec, root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
+    let folder = root.join(spec.inputs.folder_name());
     match Cache::open(&folder) {
         Ok(_) => drop(Cache::verify(&folder, |_, _| ()).unwrap()),
         Err(Error::NoManifest { .. }) => {}
@@ -46,19 +53,32 @@ fn check(root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
     // Whatever is recorded as done is in the file.
     let Some(progress) = found.get("progress.json") else { return };
     let progress: serde_json::Value = serde_json::from_slice(progress).unwrap();
-    for split in [SplitName::Train, SplitName::Test] {
+    for (split, spec) in &spec.splits {
         let rows = progress["splits"][split.as_str()]["rows"].as_u64().unwrap_or(0) as usize;
-        let name = format!("{split}/features.npy");
-        if rows > 0 {
-            let recorded = ..FEATURES_HEADER + rows * ROW_BYTES;
-            assert_eq!(found[&name][recorded], reference[&name][recorded], "{name}");
+        let start = format!("{split}/features");
+        for (name, whole) in reference.iter().filter(|(name, _)| name.starts_with(&start)) {
+            if rows > 0 {
+                let row_bytes = (whole.len() - FEATURES_HEADER) / spec.ids.len();
+                let recorded = ..FEATURES_HEADER + rows * row_bytes;
+                assert_eq!(found[name][recorded], whole[recorded], "{name}");
+            }
         }
     }
 }
 
 #[test]
 fn whatever_fails_a_cache_is_whole_or_continued() {
-    let reference = reference();
+    whatever_fails_it_is_whole_or_continued(&spec());
+}
+
+#[test]
+fn whatever_fails_a_cache_of_two_taps_is_whole_or_continued() {
+    whatever_fails_it_is_whole_or_continued(&spec_of_two_taps());
+}
+
+fn whatever_fails_it_is_whole_or_continued(spec: &CacheSpec) {
+    let reference = reference_of(spec);
+    let write_cache = |root: &Path| write_cache_of(root, spec.clone());
     for fault in Fault::ALL {
         let mut strikes = 0;
         for index in 0.. {
@@ -83,7 +103,7 @@ fn whatever_fails_a_cache_is_whole_or_continued() {
                 }
                 Err(error) => panic!("{fault:?} {index}: {error}"),
             }
-            check(root.path(), &reference);
+            check_of(spec, root.path(), &reference);
             let cache = undisturbed(|| write_cache(root.path())).unwrap();
             let mut found = files(cache.folder());
             found.remove("progress.json");
@@ -106,14 +126,14 @@ fn after_a_failed_flush_nothing_more_is_recorded() {
             panic!("the folder is new")
         };
         let mut train = writer.split(SplitName::Train).unwrap();
-        train.append(&features(0)).unwrap();
+        train.append(&[&features(0)]).unwrap();
         train.checkpoint().unwrap();
-        train.append(&features(1)).unwrap();
+        train.append(&[&features(1)]).unwrap();
         let (flushed, struck) = inject(fault, 0, || train.checkpoint());
         assert!(struck);
         flushed.unwrap_err();
         train.checkpoint().unwrap_err();
-        train.append(&features(2)).unwrap_err();
+        train.append(&[&features(2)]).unwrap_err();
         train.finish().unwrap_err();
         assert_eq!(writer.rows_done(), 1);
         drop(writer);

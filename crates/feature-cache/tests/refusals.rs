@@ -9,13 +9,14 @@ use std::fs;
 use std::path::Path;
 
 use common::{features, files, spec, write_cache};
-use feature_cache::{Cache, CacheWriter, Dtype, Error, SplitName, Started, unfinished};
+use durable::Digest;
+use feature_cache::{Cache, CacheWriter, Error, SplitName, Started, unfinished};
+use recipe::Dtype;
 use serde_json::{Value, json};
 
 fn start(root: &Path, dtype: Dtype) -> CacheWriter {
     let mut spec = spec();
-    spec.inputs.dtype = dtype;
-    spec.inputs.weights.family = "caffe".into();
+    spec.inputs.recipe.dtype = dtype;
     match CacheWriter::start(root, spec).unwrap() {
         Started::Unfinished(writer) => *writer,
         Started::Complete(_) => panic!("the cache is not finished"),
@@ -43,12 +44,10 @@ fn a_row_that_the_element_type_cannot_hold_is_where_a_cache_ends() {
         let mut writer = start(root.path(), dtype);
         let folder = writer.folder().to_path_buf();
         let mut train = writer.split(SplitName::Train).unwrap();
-        let error = train.append(&rows(0, 5, value)).unwrap_err();
+        let error = train.append(&[&rows(0, 5, value)]).unwrap_err();
         assert!(error.is_bad_input());
-        let remedy = match value.is_finite() {
-            true => "--dtype f32",
-            false => "with the caffe weights of digest",
-        };
+        let remedy =
+            if value.is_finite() { "--dtype f32" } else { "with the caffe weights of digest" };
         let error = error.to_string();
         for text in ["row 3 of train (sample \"digit 3\")", says, remedy] {
             assert!(error.contains(text), "'{text}' is not in: {error}");
@@ -72,12 +71,12 @@ fn a_row_that_the_element_type_cannot_hold_is_where_a_cache_ends() {
         assert_eq!(writer.rows_done(), 3);
         let mut train = writer.split(SplitName::Train).unwrap();
         assert_eq!(train.rows_done(), 3);
-        train.append(&rows(3, 5, value)).unwrap_err();
+        train.append(&[&rows(3, 5, value)]).unwrap_err();
         assert_eq!(train.rows_done(), 3);
-        train.append(&rows(3, 5, 65504.0)).unwrap();
+        train.append(&[&rows(3, 5, 65504.0)]).unwrap();
         train.finish().unwrap();
         let mut test = writer.split(SplitName::Test).unwrap();
-        test.append(&features(0)).unwrap();
+        test.append(&[&features(0)]).unwrap();
         test.finish().unwrap();
         Cache::verify(writer.finish().unwrap().folder(), |_, _| ()).unwrap();
     }
@@ -104,13 +103,14 @@ fn work_of_other_inputs_is_not_continued() {
     let undisturbed = tempfile::tempdir().unwrap();
     let reference = files(write_cache(undisturbed.path()).unwrap().folder());
     type Change = fn(&mut Value);
-    let changes: [(Change, bool); 8] = [
+    let changes: [(Change, bool); 10] = [
         (|_| (), true),
         // A later minor version may add fields.
-        (|record| record["format"] = json!({"major": 1, "minor": 9}), true),
+        (|record| record["format"] = json!({"major": 2, "minor": 9}), true),
         (|record| record["machine"] = json!("a"), true),
-        (|record| record["format"] = json!({"major": 2, "minor": 0}), false),
-        (|record| record["key"] = json!("0"), false),
+        (|record| record["format"] = json!({"major": 3, "minor": 0}), false),
+        (|record| record["format"] = json!({"major": 1, "minor": 1}), false),
+        (|record| record["key"] = json!(Digest::of(b"")), false),
         // As 1.0 recorded it.
         (
             |record| {
@@ -120,7 +120,11 @@ fn work_of_other_inputs_is_not_continued() {
             },
             false,
         ),
-        (|record| record["splits"]["train"]["digest"] = json!(""), false),
+        (
+            |record| record["splits"]["train"]["digests"] = json!({"conv5_3": Digest::of(b"")}),
+            false,
+        ),
+        (|record| record["splits"]["train"]["digests"] = json!({}), false),
         (|record| record["splits"]["train"]["rows"] = json!(2), false),
     ];
     for (index, (change, continued)) in changes.into_iter().enumerate() {
@@ -131,7 +135,7 @@ fn work_of_other_inputs_is_not_continued() {
         };
         let folder = writer.folder().to_path_buf();
         let mut train = writer.split(SplitName::Train).unwrap();
-        train.append(&rows(0, 4, 1.0)).unwrap();
+        train.append(&[&rows(0, 4, 1.0)]).unwrap();
         train.checkpoint().unwrap();
         drop(writer);
         assert_eq!(unfinished(&folder).rows_done, 4);
@@ -169,7 +173,7 @@ fn a_finished_cache_of_other_inputs_is_not_overwritten() {
         CacheWriter::start(root.path(), other.clone()).unwrap_err(),
     ] {
         let Error::OtherInputs { path, found, expected } = &error else { panic!("{error}") };
-        assert_eq!((path, found), (&folder, &cache.manifest().key));
+        assert_eq!((path, *found), (&folder, cache.manifest().key));
         assert_eq!(*expected, other.inputs.key());
         assert!(error.is_bad_input());
     }

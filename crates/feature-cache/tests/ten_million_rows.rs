@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Dtype, Ids, Inputs, SplitName, SplitSpec, Started,
-};
+mod common;
+
+use common::spec;
+use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, SplitName, SplitSpec, Started};
 
 const ROWS: usize = 10_000_000;
 /// Rows per call.
@@ -20,9 +21,9 @@ fn ten_million_rows_are_written_and_read() {
     let ids = Ids::new((0..ROWS).map(|row| format!("{row:08}.png"))).unwrap();
     let labels = (0..ROWS).map(|row| (row % 7) as i64).collect();
     let spec = CacheSpec {
-        inputs: Inputs { dtype: Dtype::F16, ..Inputs::default() },
+        inputs: spec().inputs,
         class_names: (0..7).map(|class| class.to_string()).collect(),
-        feature_shape: [1, 1, 1],
+        shapes: vec![vec![1, 1, 1]],
         splits: [(SplitName::Train, SplitSpec { ids, labels: Some(labels) })].into(),
     };
     let Started::Unfinished(mut writer) = CacheWriter::start(folder.path(), spec).unwrap() else {
@@ -31,7 +32,7 @@ fn ten_million_rows_are_written_and_read() {
     let mut split = writer.split(SplitName::Train).unwrap();
     for start in (0..ROWS).step_by(CHUNK) {
         let values: Vec<f32> = (start..start + CHUNK).map(|row| (row % 2048) as f32).collect();
-        split.append(&values).unwrap();
+        split.append(&[&values]).unwrap();
     }
     split.finish().unwrap();
     let cache = writer.finish().unwrap();

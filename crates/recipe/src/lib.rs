@@ -13,7 +13,7 @@ mod tap;
 
 use durable::Digest;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter, EnumString, VariantNames};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 pub use names::from_name;
 pub use tap::{Pooling, Tap, TapShape};
@@ -43,6 +43,40 @@ impl Recipe {
             &serde_json::to_value(self).expect("structs of names and numbers serialise"),
         )
     }
+
+    /// The key of the row that this recipe makes of an image with these bytes.
+    pub fn row_key(&self, image: Digest) -> RowKey {
+        RowKey { recipe: self.digest(), image }
+    }
+
+    /// A recipe for documentation and tests: VGG16's last convolution for images of 96 px.
+    pub fn example() -> Recipe {
+        let digest = Digest::of(b"weights");
+        Recipe {
+            network: "vgg16".into(),
+            weights: WeightsId { digest, family: Family::Caffe },
+            image: ImageForm {
+                height: 96,
+                width: 96,
+                fit: Fit::Stretch,
+                resize: ResizeFilter::Bilinear,
+                orientation: Orientation::Ignore,
+            },
+            taps: vec![Tap { layer: "conv5_3".into(), pooling: Pooling::None }],
+            numerics: "winograd3-fast".into(),
+            dtype: Dtype::F32,
+        }
+    }
+}
+
+/// The identity of a row: features do not depend on batch, position, threads or instruction set, so a
+/// row is known by the recipe and the image, and rows of equal keys are equal to the last bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowKey {
+    /// Digest of the recipe.
+    pub recipe: Digest,
+    /// Digest of the bytes of the image's file.
+    pub image: Digest,
 }
 
 /// The identity of a network's weights.
@@ -78,6 +112,7 @@ pub struct ImageForm {
     Eq,
     Display,
     EnumString,
+    IntoStaticStr,
     EnumIter,
     VariantNames,
     Serialize,
@@ -210,5 +245,58 @@ impl Dtype {
             Dtype::F32 => 4,
             Dtype::F16 => 2,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest that a second implementation of the encoding, in Python, computed of this text: it
+    /// may never change.
+    #[test]
+    fn the_digest_of_a_recipe_stays_as_it_is() {
+        let text = r#"{
+            "network": "vgg16",
+            "weights": {
+                "digest": "WEIGHTS",
+                "family": "caffe"
+            },
+            "image": {"height": 96, "width": 96, "fit": "stretch", "resize": "bilinear",
+                      "orientation": "ignore"},
+            "taps": ["conv5_3"],
+            "numerics": "winograd3-fast",
+            "dtype": "float32"
+        }"#;
+        let text = text.replace("WEIGHTS", &Digest::of(b"weights").to_string());
+        let recipe: Recipe = serde_json::from_str(&text).unwrap();
+        assert_eq!(recipe, Recipe::example());
+        assert_eq!(
+            recipe.digest().to_string(),
+            "cefb2905c820807285685e455d35ea42197af5f31c8373dfa5bbb7578283609e"
+        );
+    }
+
+    #[test]
+    fn every_field_is_part_of_the_digest() {
+        let base = Recipe::example();
+        let changes: [fn(&mut Recipe); 8] = [
+            |recipe| recipe.network = "vgg19".into(),
+            |recipe| recipe.weights.digest = Digest::of(b"others"),
+            |recipe| recipe.weights.family = Family::CaffeRgb,
+            |recipe| recipe.image.height = 64,
+            |recipe| recipe.image.width = 64,
+            |recipe| recipe.taps[0].pooling = Pooling::Avg,
+            |recipe| recipe.numerics = "torch-2.13-cpu".into(),
+            |recipe| recipe.dtype = Dtype::F16,
+        ];
+        let image = Digest::of(b"image");
+        for change in changes {
+            let mut changed = base.clone();
+            change(&mut changed);
+            assert_ne!(changed.digest(), base.digest(), "{changed:?}");
+            assert_ne!(changed.row_key(image), base.row_key(image));
+        }
+        assert_ne!(base.row_key(image), base.row_key(Digest::of(b"another image")));
     }
 }

@@ -8,8 +8,9 @@ use strum::{Display, EnumIter, EnumString, VariantNames};
 
 use crate::from_name;
 
-/// A layer whose output is kept, and how it is pooled.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A layer whose output is kept, and how it is pooled. Files have it as text: `conv4_3:avg`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Tap {
     /// The layer, by the name that the paper gives it: `conv4_3` (after its ReLU) or `pool4`.
     pub layer: String,
@@ -45,6 +46,20 @@ pub enum Pooling {
     Max,
     /// The mean of each map, `[C]`.
     Avg,
+}
+
+impl From<Tap> for String {
+    fn from(tap: Tap) -> String {
+        tap.to_string()
+    }
+}
+
+impl TryFrom<String> for Tap {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Tap, String> {
+        text.parse()
+    }
 }
 
 /// The shape of a row: channels, height and width, or channels alone.

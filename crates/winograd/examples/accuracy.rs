@@ -15,7 +15,7 @@ use std::{error::Error, path::Path, thread};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use vgg16::{Vgg16, option};
-use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Plan};
+use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Plan, Tap};
 
 /// What the family `caffe` subtracts from blue, green and red.
 const MEAN: [f32; 3] = [103.939, 116.779, 123.68];
@@ -53,9 +53,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut tiles = Vec::new();
             for (accuracy, bound) in [(Accuracy::Exact, 5e-6), (Accuracy::Fast, 5e-5)] {
                 let config = NetworkConfig { height, width, batch_size: count, threads, accuracy };
-                let mut network = Network::new(&layers, &config)?;
+                let mut network = Network::new(&layers, &[Tap::last(&layers)], &config)?;
                 let mut features = vec![0.0; reference.len()];
-                network.forward(&images, &mut features)?;
+                network.forward(&images, &mut [&mut features])?;
                 let error = features
                     .iter()
                     .zip(&reference)

@@ -8,6 +8,9 @@
 //! standard input instead, each a number of seconds, and answers each with the images/s over that
 //! time, so that a script can measure several programs in turn.
 //!
+//! `--taps 3,6,12` takes several outputs, of the layers with these numbers, after their ReLU; with
+//! `--pooling avg` or `max` they are pooled globally. The default is the last layer.
+//!
 //! `--weights FILE` takes real weights; without it they are random, which is as fast. `--images
 //! FILE`, a float32 `.npy` array `[batch, 3, height, width]`, takes given images.
 
@@ -21,7 +24,7 @@ use std::{
 };
 
 use vgg16::{Vgg16, option};
-use winograd::{Accuracy, LayerTimes, Network, NetworkConfig};
+use winograd::{Accuracy, LayerTimes, Network, NetworkConfig, Pooling, Tap, TapPoint};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let size: usize = option("size", 96);
@@ -36,9 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vgg16 = if path.is_empty() { Vgg16::random(0) } else { Vgg16::open(path.as_ref())? };
 
     let start = Instant::now();
-    let mut network = Network::new(&vgg16.layers(), &config)?;
+    let mut network = Network::new(&vgg16.layers(), &taps()?, &config)?;
     let planned = start.elapsed();
-    let (channels, height, width) = network.output_shape();
     let path = option("images", String::new());
     let images: Vec<f32> = if path.is_empty() {
         let numbers = 0..config.batch_size * 3 * config.height * config.width;
@@ -46,7 +48,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         ndarray_npy::read_npy::<_, ndarray::Array4<f32>>(path)?.into_iter().collect()
     };
-    let mut features = vec![0.0; config.batch_size * channels * height * width];
+    let mut features: Vec<Vec<f32>> = network
+        .output_shapes()
+        .iter()
+        .map(|shape| vec![0.0; config.batch_size * shape.len()])
+        .collect();
+    let mut features: Vec<&mut [f32]> = features.iter_mut().map(Vec::as_mut_slice).collect();
 
     if option("serve", 0) != 0 {
         println!("ready");
@@ -168,6 +175,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     row("all", "", "", &all, direct, real);
     Ok(())
+}
+
+/// The outputs that the options ask for.
+fn taps() -> Result<Vec<Tap>, Box<dyn Error>> {
+    let pooling = match option("pooling", "none".to_owned()).as_str() {
+        "none" => Pooling::None,
+        "avg" => Pooling::Avg,
+        "max" => Pooling::Max,
+        other => return Err(format!("--pooling: expected none, avg or max, got {other:?}").into()),
+    };
+    let taps = option("taps", (vgg16::LAYERS.len() - 1).to_string());
+    let layers = taps.split(',').map(str::parse::<usize>);
+    layers.map(|layer| Ok(Tap { layer: layer?, at: TapPoint::AfterRelu, pooling })).collect()
 }
 
 /// The median time of a pass, of as many as fit into `seconds`, but at least three.

@@ -82,10 +82,41 @@ pub enum Error {
         /// The largest batch, from the configuration.
         batch_size: usize,
     },
-    /// The output slice does not fit the images.
-    #[error("the output needs {expected} values, the slice has {actual}")]
+    /// A network needs at least one output.
+    #[error("the network has no taps, it needs at least one")]
+    NoTaps,
+    /// A tap at a layer that the network does not have.
+    #[error("tap {tap} is at layer {layer}, the network has {layers} layers, counted from 0")]
+    TapLayer {
+        /// Index of the tap, from 0.
+        tap: usize,
+        /// The tap's layer.
+        layer: usize,
+        /// Layers of the network.
+        layers: usize,
+    },
+    /// A tap after the pool of a layer that has none.
+    #[error("tap {tap} is after the pool of layer {layer}, which has no pool")]
+    TapPool {
+        /// Index of the tap, from 0.
+        tap: usize,
+        /// The tap's layer.
+        layer: usize,
+    },
+    /// Not one slice per tap.
+    #[error("the network has {expected} outputs, {actual} slices were given")]
+    OutputCount {
+        /// Taps of the network.
+        expected: usize,
+        /// Slices in the call.
+        actual: usize,
+    },
+    /// An output slice does not fit the images.
+    #[error("output {output} needs {expected} values, the slice has {actual}")]
     OutputLength {
-        /// `n * channels * height * width` of the output.
+        /// Index of the output, from 0, in the order of the taps.
+        output: usize,
+        /// Images in the call times the values of the output for one image.
         expected: usize,
         /// Length of the slice.
         actual: usize,

@@ -1,11 +1,11 @@
 //! Networks of 3x3 convolutions, stride 1, such as VGG: several times as fast as direct
 //! convolution, because each costs a fraction of the multiplications.
 //!
-//! Weights and images go in, features come out; all in `f32`, all in C order. The crate's README
-//! has the mathematics, the memory layout and the measurements.
+//! Weights and images go in, the maps of the tapped layers come out; all in `f32`, all in C order. The
+//! crate's README has the mathematics, the memory layout and the measurements.
 //!
 //! ```
-//! use winograd::{Accuracy, ConvLayer, Network, NetworkConfig};
+//! use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Pooling, Tap, TapPoint};
 //!
 //! let (weight, bias) = (vec![0.1; 8 * 3 * 9], vec![0.0; 8]);
 //! let layers = [ConvLayer {
@@ -22,12 +22,15 @@
 //!     threads: 2,
 //!     accuracy: Accuracy::Fast,
 //! };
-//! let mut network = Network::new(&layers, &config)?;
-//! assert_eq!(network.output_shape(), (8, 16, 24));
+//! let pooled = Tap { layer: 0, at: TapPoint::AfterPool, pooling: Pooling::None };
+//! let mean = Tap { layer: 0, at: TapPoint::AfterRelu, pooling: Pooling::Avg };
+//! let mut network = Network::new(&layers, &[pooled, mean], &config)?;
+//! assert_eq!(network.output_shapes()[0].size, Some((16, 24)));
+//! assert_eq!(network.output_shapes()[1].size, None);
 //!
 //! let images = vec![1.0; 2 * 3 * 32 * 48];
-//! let mut features = vec![0.0; 2 * 8 * 16 * 24];
-//! network.forward(&images, &mut features)?;
+//! let (mut pooled, mut means) = (vec![0.0; 2 * 8 * 16 * 24], vec![0.0; 2 * 8]);
+//! network.forward(&images, &mut [&mut pooled, &mut means])?;
 //! # Ok::<(), winograd::Error>(())
 //! ```
 //!
@@ -46,6 +49,7 @@ mod accuracy;
 mod activation;
 mod buffer;
 mod clock;
+mod config;
 mod error;
 mod help;
 mod isa;
@@ -53,6 +57,7 @@ mod kind;
 mod layer;
 mod microkernel;
 mod network;
+mod output;
 mod plan;
 mod points;
 mod pool;
@@ -75,7 +80,8 @@ mod tests;
 
 pub use accuracy::{Accuracy, ParseAccuracyError};
 pub use clock::LayerTimes;
+pub use config::{ConvLayer, NetworkConfig, OutputShape, Pooling, Tap, TapPoint};
 pub use error::Error;
 pub use kind::TileKind;
-pub use network::{ConvLayer, Network, NetworkConfig, Profile};
+pub use network::{Network, Profile};
 pub use plan::{LayerPlan, Method, Plan};

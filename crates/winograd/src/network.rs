@@ -13,48 +13,18 @@ use std::{
 use bands::Bands;
 
 use crate::{
-    accuracy::Accuracy,
     activation::{Activation, CHANNEL_GROUP, MapLayout},
     buffer::Buffer,
     clock::{Clock, LayerTimes, Part},
+    config::{self, ConvLayer, IMAGE_CHANNELS, NetworkConfig, OutputShape, Pooling, Tap, TapPoint},
     error::Error,
     isa::Isa,
     layer::{Layer, Scratch, Workplace, between_layout, map_layout},
+    output::{self, OutputItem},
     plan::{Method, Plan},
-    rows::IMAGE_CHANNELS,
     schedule::{Room, Schedule, Stage},
     team::{Member, Team},
 };
-
-/// A convolution of 3x3 with stride 1 and a border of zeros, its bias, a ReLU, and perhaps a pool.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvLayer<'a> {
-    /// Channels of the input: 3 for the first layer, then those of the layer before.
-    pub in_channels: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-    /// `[out_channels, in_channels, 3, 3]`
-    pub weight: &'a [f32],
-    /// `[out_channels]`
-    pub bias: &'a [f32],
-    /// A max pool of 2x2 with stride 2 follows the ReLU; it drops an odd last row and column.
-    pub max_pool: bool,
-}
-
-/// What a network is planned for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NetworkConfig {
-    /// Height of the images.
-    pub height: usize,
-    /// Width of the images.
-    pub width: usize,
-    /// The most images in one call.
-    pub batch_size: usize,
-    /// Threads of a forward pass, the calling one among them.
-    pub threads: usize,
-    /// How exact the results must be.
-    pub accuracy: Accuracy,
-}
 
 /// Where the time of a forward pass went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,45 +39,51 @@ pub struct Profile {
 
 /// A planned network with its transformed weights and all the memory of a forward pass.
 ///
-/// A feature is the same to the last bit for any batch size, place in the batch and number of
-/// threads.
+/// A feature is the same to the last bit for any batch size, position in the batch and number of
+/// threads, and whatever else is tapped.
 pub struct Network {
     plan: Plan,
     config: NetworkConfig,
+    taps: Vec<Tap>,
+    /// One per tap.
+    shapes: Vec<OutputShape>,
     layers: Vec<Layer>,
     /// Layer `i` writes the maps `i`, unless the next one is in the same chain.
     maps: Vec<Activation>,
     /// The maps before the pool, for layers that pool in a pass of its own.
     unpooled: Vec<Option<Activation>>,
-    /// One a thread, for layers that begin a chain.
+    /// One per thread, for layers that begin a chain.
     between: Vec<Option<Activation>>,
-    /// One a thread.
+    /// One per thread.
     own: Vec<Buffer>,
     inputs: Buffer,
     products: Buffer,
-    out_channels: usize,
 }
 
 impl Network {
-    /// Plans a network and transforms its weights, on all of the configuration's threads.
+    /// Plans a network and transforms its weights, on all of the configuration's threads. Its outputs
+    /// are the taps, in their order; layers after the last tap are not run.
     ///
     /// # Errors
     /// If a layer does not fit the one before, a slice does not have the length that its channels
-    /// ask for, or nothing is left of the images after the pools.
-    pub fn new(layers: &[ConvLayer<'_>], config: &NetworkConfig) -> Result<Network, Error> {
-        check(layers, config)?;
-        Ok(Network::with_isa(layers, config, Isa::detect()))
+    /// ask for, there are no taps or one that the layers do not have, or nothing is left of the images
+    /// after the pools.
+    pub fn new(
+        layers: &[ConvLayer<'_>],
+        taps: &[Tap],
+        config: &NetworkConfig,
+    ) -> Result<Network, Error> {
+        config::check(layers, taps, config)?;
+        let isa = Isa::detect();
+        let plan = Plan::new(layers, taps, config, isa.name());
+        Ok(Network::with_plan(layers, taps, config, isa, plan))
     }
 
-    /// For layers and a configuration that were checked, and an instruction set that is present.
-    pub(crate) fn with_isa(layers: &[ConvLayer<'_>], config: &NetworkConfig, isa: Isa) -> Network {
-        let plan = Plan::new(layers, config, isa.name());
-        Network::with_plan(layers, config, isa, plan)
-    }
-
-    /// The same, with a plan of the caller's.
+    /// For layers, taps and a configuration that were checked, an instruction set that is present, and
+    /// a plan for them.
     pub(crate) fn with_plan(
         layers: &[ConvLayer<'_>],
+        taps: &[Tap],
         config: &NetworkConfig,
         isa: Isa,
         plan: Plan,
@@ -131,9 +107,13 @@ impl Network {
                 }
                 for stage in schedule.runs().flatten() {
                     let shared = team > 1 && !stage.apart;
-                    for chain in &stage.chains {
-                        let of = Layer::scratch(&built[chain.clone()], stage.images, shared);
-                        scratch = scratch.max(of);
+                    for group in &stage.groups {
+                        // Layers that take turns in bands run one by one.
+                        let together = if stage.banded { 1 } else { group.len() };
+                        for layers in built[group.clone()].chunks(together) {
+                            let of = Layer::scratch(layers, stage.images, shared);
+                            scratch = scratch.max(of);
+                        }
                     }
                 }
             }
@@ -157,10 +137,12 @@ impl Network {
                 _ => None,
             });
         }
-        let out_channels = plan.layers.last().map_or(0, |layer| layer.out_channels);
+        let shapes = taps.iter().map(|tap| shape(&plan, tap)).collect();
         Network {
             plan,
             config: *config,
+            taps: taps.to_vec(),
+            shapes,
             layers: built,
             maps,
             unpooled,
@@ -168,14 +150,12 @@ impl Network {
             own: (0..threads).map(|_| Buffer::new(scratch.own)).collect(),
             inputs: Buffer::new(scratch.inputs),
             products: Buffer::new(scratch.products),
-            out_channels,
         }
     }
 
-    /// Channels, height and width of the features of one image.
-    pub fn output_shape(&self) -> (usize, usize, usize) {
-        let layout = self.output().layout;
-        (self.out_channels, layout.height, layout.width)
+    /// The shapes of the outputs for one image, in the order of the taps.
+    pub fn output_shapes(&self) -> &[OutputShape] {
+        &self.shapes
     }
 
     /// What a forward pass does, layer by layer.
@@ -193,13 +173,14 @@ impl Network {
         layers + maps + others + own + self.inputs.bytes() + self.products.bytes()
     }
 
-    /// Computes the features `[n, channels, height, width]` of the images `[n, 3, height, width]`,
-    /// both in C order, for `n` from 1 to the configuration's batch size.
+    /// Computes the outputs of the images `[n, 3, height, width]`, for `n` from 1 to the
+    /// configuration's batch size. There is one slice per tap, `[n, channels, height, width]`, or
+    /// `[n, channels]` where it is pooled globally. Everything is in C order.
     ///
     /// # Errors
-    /// If the slices do not have the lengths of so many images and their features.
-    pub fn forward(&mut self, images: &[f32], output: &mut [f32]) -> Result<(), Error> {
-        self.run(images, output, false).map(|_| ())
+    /// If the slices do not have the lengths of so many images and their outputs.
+    pub fn forward(&mut self, images: &[f32], outputs: &mut [&mut [f32]]) -> Result<(), Error> {
+        self.run(images, outputs, false).map(|_| ())
     }
 
     /// [`forward`](Self::forward), and where its time went.
@@ -209,15 +190,15 @@ impl Network {
     pub fn forward_profiled(
         &mut self,
         images: &[f32],
-        output: &mut [f32],
+        outputs: &mut [&mut [f32]],
     ) -> Result<Profile, Error> {
-        self.run(images, output, true)
+        self.run(images, outputs, true)
     }
 
     fn run(
         &mut self,
         images: &[f32],
-        output: &mut [f32],
+        outputs: &mut [&mut [f32]],
         profiled: bool,
     ) -> Result<Profile, Error> {
         let start = Instant::now();
@@ -229,28 +210,32 @@ impl Network {
         if n > self.config.batch_size {
             return Err(Error::BatchTooLarge { images: n, batch_size: self.config.batch_size });
         }
-        let (channels, height, width) = self.output_shape();
-        let features = channels * height * width;
-        if output.len() != n * features {
-            return Err(Error::OutputLength { expected: n * features, actual: output.len() });
+        if outputs.len() != self.shapes.len() {
+            let (expected, actual) = (self.shapes.len(), outputs.len());
+            return Err(Error::OutputCount { expected, actual });
+        }
+        for (index, (output, shape)) in outputs.iter().zip(&self.shapes).enumerate() {
+            let (expected, actual) = (n * shape.len(), output.len());
+            if actual != expected {
+                return Err(Error::OutputLength { output: index, expected, actual });
+            }
         }
 
         let chunks = n.div_ceil(self.plan.chunk);
         let threads = self.config.threads;
         let network = &*self;
-        let pass = Pass { images: images.as_ptr(), output: output.as_mut_ptr() };
+        let outputs: Vec<*mut f32> = outputs.iter_mut().map(|output| output.as_mut_ptr()).collect();
+        let pass = Pass { images: images.as_ptr(), outputs: &outputs, first: 0 };
         let times = Mutex::new(vec![LayerTimes::default(); self.layers.len()]);
         Team::run(threads, |member| {
             let mut clock = Clock::new(network.layers.len(), profiled);
             for chunk in 0..chunks {
                 let range = chunk * n / chunks..(chunk + 1) * n / chunks;
-                // SAFETY: the image and feature slices hold `n` items and are borrowed for the
-                // whole call, the chunk has no more images than the maps, and `&mut self` keeps
-                // other calls out. Every member runs this with the same arguments.
-                unsafe {
-                    let pass = pass.skip(range.start, image, features);
-                    network.chunk(member, pass, range.len(), &mut clock);
-                }
+                let pass = pass.starting_at(range.start);
+                // SAFETY: the slices hold `n` images and outputs and are borrowed for the whole
+                // call, the chunk has no more images than the maps, and `&mut self` keeps other
+                // calls out. Every member runs this with the same arguments.
+                unsafe { network.chunk(member, pass, range.len(), &mut clock) }
             }
             clock.add_to(&mut times.lock().expect("no holder of the lock panics"));
         });
@@ -258,17 +243,12 @@ impl Network {
         Ok(Profile { elapsed: start.elapsed(), threads, layers })
     }
 
-    fn output(&self) -> crate::activation::Maps {
-        self.maps.last().expect("a network has a layer").maps(0..1)
-    }
-
     /// A forward pass of no more images than the maps have room for.
     ///
     /// # Safety
-    /// The slices of the pass hold so many images and features; all members of the team, and nobody
+    /// The slices of the pass hold so many images and outputs; all members of the team, and nobody
     /// else, run this network at the same time, with the same arguments.
-    unsafe fn chunk(&self, member: Member<'_>, pass: Pass, images: usize, clock: &mut Clock) {
-        let last = self.layers.len() - 1;
+    unsafe fn chunk(&self, member: Member<'_>, pass: Pass<'_>, images: usize, clock: &mut Clock) {
         let schedule = Schedule::new(&self.plan, images, member.team_size());
         let alone = Team::solo();
         let alone = member.alone(&alone);
@@ -305,11 +285,6 @@ impl Network {
             });
             clock.lap(end, Part::Wait);
         }
-        // SAFETY: the caller's promise.
-        unsafe { self.write_features(member, pass.output, images) }
-        clock.lap(last, Part::Output);
-        member.wait();
-        clock.lap(last, Part::Wait);
     }
 
     /// Takes images through some stages, of which the last leaves its maps from `to` on: a group of
@@ -325,7 +300,7 @@ impl Network {
         stages: &[Stage],
         images: Range<usize>,
         to: usize,
-        pass: Pass,
+        pass: Pass<'_>,
         clock: &mut Clock,
     ) {
         let Some((stage, before)) = stages.split_last() else { return };
@@ -337,17 +312,13 @@ impl Network {
             // `Activation::maps` checks it.
             unsafe {
                 self.through(crew, before, group.clone(), slot, pass, clock);
-                let image = pass.images.add(start * image);
+                let image = pass.image(image, start);
                 let last_to = to + start - images.start;
-                if stage.banded {
-                    Bands::new(self, crew, stage, image, last_to).run(clock);
-                    continue;
-                }
-                for chain in &stage.chains {
-                    let (first, last) = (chain.start, chain.end - 1);
+                for layers in &stage.groups {
+                    let (first, last) = (layers.start, layers.end - 1);
                     let enters = first == stage.layers.start && before.is_empty();
                     let from = if enters { start } else { slot };
-                    let to = if chain.end == stage.layers.end { last_to } else { slot };
+                    let to = if layers.end == stage.layers.end { last_to } else { slot };
                     let maps =
                         |all: &Activation, first: usize| all.maps(first..first + group.len());
                     let place = Workplace {
@@ -355,118 +326,119 @@ impl Network {
                         from: (first > 0).then(|| maps(&self.maps[first - 1], from)),
                         between: self.between[first]
                             .as_ref()
-                            .filter(|_| chain.len() > 1)
+                            .filter(|_| layers.len() > 1)
                             .map(|all| all.maps(crew.index..crew.index + 1)),
                         to: maps(&self.maps[last], to),
                         unpooled: self.unpooled[last].as_ref().map(|all| maps(all, slot)),
                         own: &self.own,
                         shared: (!stage.apart).then_some((&self.inputs, &self.products)),
                     };
-                    let rows = 0..self.plan.layers[last].height;
-                    let layers = &self.layers[chain.clone()];
-                    Layer::run(layers, crew, &place, group.len(), rows, clock);
-                    crew.wait();
-                    clock.lap(last, Part::Wait);
+                    if stage.banded {
+                        Bands::new(self, crew, stage, layers.clone(), image, to).run(clock);
+                    } else {
+                        let rows = 0..self.plan.layers[last].height;
+                        let layers = &self.layers[layers.clone()];
+                        Layer::run(layers, crew, &place, group.len(), rows, clock);
+                        crew.wait();
+                        clock.lap(last, Part::Wait);
+                    }
+                    self.write_outputs(crew, last, &place, group.clone(), pass, clock);
                 }
             }
         }
     }
 
-    /// Copies the last maps, channels last, into the output, channels first.
+    /// Writes the outputs that are taps of a layer, whose maps the crew has just computed for a group
+    /// of images, and meets if there are any.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk).
-    unsafe fn write_features(&self, member: Member<'_>, output: *mut f32, images: usize) {
-        let (channels, height, width) = self.output_shape();
-        let maps = self.output();
-        let map = height * width;
-        for image in member.items(images) {
-            for first in (0..channels).step_by(CHANNEL_GROUP) {
-                for pixel in 0..map {
-                    // SAFETY: the maps are complete, since the team has met, and no other member
-                    // takes this image.
-                    unsafe {
-                        let from = maps.pixel(image, pixel / width, pixel % width).add(first);
-                        let to = output.add((image * channels + first) * map + pixel);
-                        if first + CHANNEL_GROUP <= channels {
-                            for c in 0..CHANNEL_GROUP {
-                                *to.add(c * map) = *from.add(c);
-                            }
-                        } else {
-                            for c in 0..channels - first {
-                                *to.add(c * map) = *from.add(c);
-                            }
-                        }
-                    }
-                }
+    /// As [`chunk`](Self::chunk), for the members of the crew; the maps before and after the pool are
+    /// those of the group, which nobody writes.
+    unsafe fn write_outputs(
+        &self,
+        crew: Member<'_>,
+        layer: usize,
+        place: &Workplace<'_>,
+        group: Range<usize>,
+        pass: Pass<'_>,
+        clock: &mut Clock,
+    ) {
+        if !self.plan.layers[layer].tapped {
+            return;
+        }
+        let channels = self.plan.layers[layer].out_channels;
+        let groups = channels.div_ceil(CHANNEL_GROUP);
+        let outputs: Vec<usize> =
+            (0..self.taps.len()).filter(|&output| self.taps[output].layer == layer).collect();
+        // Groups of channels of an image are neighbours, so that threads share the fetched pixels.
+        for item in crew.items(group.len() * outputs.len() * groups) {
+            let (image, rest) = (item / groups / outputs.len(), item / groups % outputs.len());
+            let output = outputs[rest];
+            let Tap { at, pooling, .. } = self.taps[output];
+            let maps = match (at, place.unpooled) {
+                (TapPoint::AfterRelu, Some(unpooled)) => unpooled,
+                _ => place.to,
+            };
+            // SAFETY: the maps are complete, since the crew has met, the slice has room for the
+            // image, and no other member takes these channels of it.
+            unsafe {
+                let to = pass.output(output, self.shapes[output].len(), group.start + image);
+                let first = item % groups * CHANNEL_GROUP;
+                output::write(&OutputItem { maps, image, first, channels, pooling, to });
             }
         }
+        clock.lap(layer, Part::Output);
+        crew.wait();
+        clock.lap(layer, Part::Wait);
     }
 }
 
-/// The caller's slices, for all threads.
+/// The caller's slices, from an image on, for all threads.
 #[derive(Clone, Copy)]
-struct Pass {
+struct Pass<'a> {
     images: *const f32,
-    output: *mut f32,
+    outputs: &'a [*mut f32],
+    /// The first image.
+    first: usize,
 }
 
-// SAFETY: the images are only read; parts of the output are written by one thread each.
-unsafe impl Send for Pass {}
+// SAFETY: the images are only read; parts of the outputs are written by one thread each.
+unsafe impl Send for Pass<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Pass {}
+unsafe impl Sync for Pass<'_> {}
 
-impl Pass {
+impl Pass<'_> {
+    /// The same from another image on.
+    fn starting_at(self, first: usize) -> Self {
+        Pass { first, ..self }
+    }
+
+    /// An image, counted from the first, of `len` values.
+    ///
     /// # Safety
-    /// There are more than `images` images.
-    unsafe fn skip(self, images: usize, image: usize, features: usize) -> Pass {
-        // SAFETY: within the slices.
-        unsafe {
-            Pass {
-                images: self.images.add(images * image),
-                output: self.output.add(images * features),
-            }
-        }
+    /// There is such an image.
+    unsafe fn image(&self, len: usize, image: usize) -> *const f32 {
+        // SAFETY: within the slice.
+        unsafe { self.images.add((self.first + image) * len) }
+    }
+
+    /// An image's part, of `len` values, of an output.
+    ///
+    /// # Safety
+    /// There is such an image.
+    unsafe fn output(&self, output: usize, len: usize, image: usize) -> *mut f32 {
+        // SAFETY: within the slice.
+        unsafe { self.outputs[output].add((self.first + image) * len) }
     }
 }
 
-/// Everything that the layers and the configuration must fulfil.
-fn check(layers: &[ConvLayer<'_>], config: &NetworkConfig) -> Result<(), Error> {
-    for (field, value) in [("batch_size", config.batch_size), ("threads", config.threads)] {
-        if value == 0 {
-            return Err(Error::Zero { field });
-        }
-    }
-    let first = layers.first().ok_or(Error::NoLayers)?;
-    if first.in_channels != IMAGE_CHANNELS {
-        return Err(Error::ImageChannels { actual: first.in_channels });
-    }
-    let (mut height, mut width, mut channels) = (config.height, config.width, IMAGE_CHANNELS);
-    for (index, layer) in layers.iter().enumerate() {
-        if layer.in_channels != channels {
-            let actual = layer.in_channels;
-            return Err(Error::ChannelMismatch { layer: index, expected: channels, actual });
-        }
-        channels = layer.out_channels;
-        if channels == 0 {
-            return Err(Error::NoChannels { layer: index });
-        }
-        let expected = layer.out_channels * layer.in_channels * 9;
-        if layer.weight.len() != expected {
-            let actual = layer.weight.len();
-            return Err(Error::WeightLength { layer: index, expected, actual });
-        }
-        if layer.bias.len() != layer.out_channels {
-            let (expected, actual) = (layer.out_channels, layer.bias.len());
-            return Err(Error::BiasLength { layer: index, expected, actual });
-        }
-        if layer.max_pool {
-            (height, width) = (height / 2, width / 2);
-        }
-        if height == 0 || width == 0 {
-            let (height, width) = (config.height, config.width);
-            return Err(Error::EmptyMap { layer: index, height, width });
-        }
-    }
-    Ok(())
+/// The shape of a tap's output.
+fn shape(plan: &Plan, tap: &Tap) -> OutputShape {
+    let layer = &plan.layers[tap.layer];
+    let size = match tap.at {
+        TapPoint::AfterRelu => (layer.height, layer.width),
+        TapPoint::AfterPool => (layer.height / 2, layer.width / 2),
+    };
+    let size = (tap.pooling == Pooling::None).then_some(size);
+    OutputShape { channels: layer.out_channels, size }
 }

@@ -6,9 +6,8 @@ use std::fmt;
 use crate::{
     accuracy::Accuracy,
     activation::CHANNEL_GROUP,
+    config::{self, ConvLayer, NetworkConfig, Tap, TapPoint},
     kind::TileKind,
-    network::ConvLayer,
-    network::NetworkConfig,
     rows::{PRODUCTS, Row},
     tile::TileGrid,
     transform::Transform,
@@ -48,8 +47,12 @@ pub struct LayerPlan {
     pub height: usize,
     /// Width of the convolution, before the pool.
     pub width: usize,
-    /// A 2x2 max pool follows.
+    /// A 2x2 max pool follows, and its result is read.
     pub max_pool: bool,
+    /// The map, before or after the pool, is an output: chains and bands of layers end here.
+    pub tapped: bool,
+    /// The map before the pool is an output, so that the pool is a pass of its own.
+    pub tapped_before_pool: bool,
     /// How it is computed.
     pub method: Method,
     /// Pairs of an image's tiles are multiplied by Strassen's algorithm, in seven eighths of the
@@ -99,7 +102,7 @@ pub struct Plan {
     pub accuracy: Accuracy,
     /// The instruction set of the kernels.
     pub instructions: &'static str,
-    /// The layers, in order.
+    /// The layers in order, up to the last that is tapped.
     pub layers: Vec<LayerPlan>,
     /// Images that are computed at a time.
     pub chunk: usize,
@@ -107,39 +110,50 @@ pub struct Plan {
 
 impl Plan {
     /// Plans layers that are known to fit together.
+    ///
+    /// A pool after the network's last layer has no influence on the tile of that layer, so that an
+    /// output there does not depend on whether the pool is tapped as well.
     pub(crate) fn new(
         layers: &[ConvLayer<'_>],
+        taps: &[Tap],
         config: &NetworkConfig,
         instructions: &'static str,
     ) -> Plan {
         let (mut height, mut width) = (config.height, config.width);
-        let layers = layers
+        let planned = layers
             .iter()
             .enumerate()
+            .take(config::layer_count(taps))
             .map(|(index, layer)| {
+                let pool = layer.max_pool && index + 1 < layers.len();
                 let method = if index == 0 {
                     Method::Rows
                 } else {
-                    Method::Winograd(tile_kind((height, width), layer.max_pool, config.accuracy))
+                    Method::Winograd(tile_kind((height, width), pool, config.accuracy))
                 };
+                let [relu, pooled] = [TapPoint::AfterRelu, TapPoint::AfterPool]
+                    .map(|at| config::is_tapped(taps, index, at));
+                let max_pool = config::pools(layers, taps, index);
                 let mut plan = LayerPlan {
                     in_channels: layer.in_channels,
                     out_channels: layer.out_channels,
                     height,
                     width,
-                    max_pool: layer.max_pool,
+                    max_pool,
+                    tapped: relu || pooled,
+                    tapped_before_pool: relu && max_pool,
                     method,
                     strassen: false,
                 };
                 plan.strassen = strassen(&plan, config.accuracy);
-                if layer.max_pool {
+                if max_pool {
                     (height, width) = (height / 2, width / 2);
                 }
                 plan
             })
             .collect();
         let chunk = chunk(config.batch_size, config.height * config.width);
-        Plan { accuracy: config.accuracy, instructions, layers, chunk }
+        Plan { accuracy: config.accuracy, instructions, layers: planned, chunk }
     }
 
     /// Identifies the numbers that come out, for cache keys: the accuracy and the version of the

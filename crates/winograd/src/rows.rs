@@ -11,14 +11,13 @@ use std::ops::Range;
 
 use crate::{
     activation::Maps,
+    config::IMAGE_CHANNELS,
     microkernel::{PANEL, Panel},
     points::P4,
     simd::{Portable, Simd},
     transform::{MAX_SIDE, ToomCook, Transform},
 };
 
-/// Channels of an image.
-pub(crate) const IMAGE_CHANNELS: usize = 3;
 /// Rows that are copied, and computed, at a time.
 pub(crate) const STRIP: usize = 2;
 /// Multiplications for a tile of [`Row::M`] outputs in one channel.

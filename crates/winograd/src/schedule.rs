@@ -5,7 +5,7 @@
 //! grow, so that early stages take few images at a time, or bands of rows of one image, whose maps
 //! stay in a cache, and late ones many, so that the weights are read few times.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use crate::plan::{LayerPlan, Method, Plan};
 
@@ -38,8 +38,10 @@ pub(crate) struct Stage {
     pub(crate) apart: bool,
     /// The layers take turns, some rows at a time, instead of one after the other.
     pub(crate) banded: bool,
-    /// The layers in order, those together that a thread takes a block of images through.
-    pub(crate) chains: Vec<Range<usize>>,
+    /// The layers in order, in groups: no whole map lies between two layers of a group. In a banded
+    /// stage a group is run in bands of rows, else it is a chain that a thread takes a block of images
+    /// through. A group ends with a tapped layer, and with the stage.
+    pub(crate) groups: Vec<Range<usize>>,
 }
 
 impl Stage {
@@ -103,7 +105,7 @@ impl Schedule {
             stages.remove(1);
         }
         for stage in &mut stages {
-            stage.chains = chains(plan, stage);
+            stage.groups = groups(plan, stage);
         }
         Schedule { images, threads, stages }
     }
@@ -128,17 +130,16 @@ impl Schedule {
             for (index, stage) in run.iter().enumerate() {
                 let inside = crews * stage.images;
                 let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
-                for chain in &stage.chains {
-                    let ends = chain.end == stage.layers.end;
-                    room.extend(chain.clone().take(chain.len() - 1).map(|_| Room::default()));
-                    let (behind, windows) = match (ends, stage.banded) {
-                        (true, _) => (last, 0),
-                        (false, true) => (0, inside),
-                        (false, false) => (inside, 0),
+                for group in &stage.groups {
+                    let within = match stage.banded {
+                        true => Room { inside, windows: inside, ..Room::default() },
+                        false => Room::default(),
                     };
-                    room.push(Room { inside, behind, windows, between: 0 });
-                    if chain.len() > 1 {
-                        room[chain.start].between = crews;
+                    room.extend(iter::repeat_n(within, group.len() - 1));
+                    let behind = if group.end == stage.layers.end { last } else { inside };
+                    room.push(Room { inside, behind, ..Room::default() });
+                    if group.len() > 1 && !stage.banded {
+                        room[group.start].between = crews;
                     }
                 }
             }
@@ -166,27 +167,25 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
         (false, _) => share,
     };
     let banded = early && apart && map > CACHED_MAP;
-    Stage { layers, images: at_a_time, early, apart, banded, chains: Vec::new() }
+    Stage { layers, images: at_a_time, early, apart, banded, groups: Vec::new() }
 }
 
-/// A stage's layers, those together of which a thread that goes apart takes a block of images through
-/// one after the other: their tiles are the same, so that a layer's products make way for the inputs of
-/// the next.
-fn chains(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
-    let mut chains: Vec<Range<usize>> = Vec::new();
+/// The groups of a stage's layers: in a banded stage, the layers between two taps; where threads go
+/// apart, layers of the same tiles, of which a layer's products make way for the inputs of the next;
+/// else single layers.
+fn groups(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
     for layer in stage.layers.clone() {
-        match chains.last_mut() {
-            Some(chain)
-                if stage.apart
-                    && !stage.banded
-                    && follows(&plan.layers[layer], &plan.layers[layer - 1]) =>
-            {
-                chain.end = layer + 1;
-            }
-            _ => chains.push(layer..layer + 1),
+        let joins = |before: usize| {
+            let (layer, before) = (&plan.layers[layer], &plan.layers[before]);
+            !before.tapped && (stage.banded || stage.apart && follows(layer, before))
+        };
+        match groups.last_mut() {
+            Some(group) if joins(layer - 1) => group.end = layer + 1,
+            _ => groups.push(layer..layer + 1),
         }
     }
-    chains
+    groups
 }
 
 /// Whether a layer has the same tiles as the one before, and an image not many more of them than a

@@ -1,7 +1,7 @@
 //! A check of kernels that most machines cannot test: those for instructions that they do not have.
 
 use crate::{
-    Accuracy, ConvLayer, Network, NetworkConfig, TileKind,
+    Accuracy, ConvLayer, Network, NetworkConfig, Pooling, Tap, TapPoint, TileKind,
     isa::Isa,
     plan::{Method, Plan},
 };
@@ -68,21 +68,21 @@ fn features(
         .collect();
     let accuracy = Accuracy::Fast;
     let config = NetworkConfig { height: side, width: side, batch_size: 1, threads: 1, accuracy };
-    let mut plan = Plan::new(&layers, &config, isa.name());
+    let taps = [Tap { layer: 2, at: TapPoint::AfterPool, pooling: Pooling::None }];
+    let mut plan = Plan::new(&layers, &taps, &config, isa.name());
     for layer in &mut plan.layers[1..] {
         layer.method = Method::Winograd(kind);
         layer.strassen = strassen;
     }
-    let mut network = Network::with_plan(&layers, &config, isa, plan);
-    let (channels, height, width) = network.output_shape();
-    let mut features = vec![0.0; channels * height * width];
+    let mut network = Network::with_plan(&layers, &taps, &config, isa, plan);
+    let mut features = vec![0.0; network.output_shapes()[0].len()];
     let mut image: Vec<f32> = (0..3 * side * side).map(|i| value(i, 100.0)).collect();
     [false, true].map(|special| {
         if special {
             image[0] = f32::NAN;
             image[side * side - 1] = f32::INFINITY;
         }
-        network.forward(&image, &mut features).expect("slices of the right lengths");
+        network.forward(&image, &mut [&mut features]).expect("slices of the right lengths");
         let bits = |value: &f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
         features.iter().map(bits).collect()
     })

@@ -5,10 +5,10 @@
 use crate::{
     activation::CHANNEL_GROUP,
     buffer::Buffer,
+    config::{ConvLayer, IMAGE_CHANNELS},
     kind::TileKind,
     microkernel::PANEL,
-    network::ConvLayer,
-    rows::{IMAGE_CHANNELS, Row},
+    rows::Row,
     strassen,
     team::Team,
     transform::{MAX_SIDE, Transform},

@@ -8,9 +8,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Ids, Inputs, Manifest, SplitName, SplitSpec, Started, unfinished,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Manifest, SplitName, SplitSpec,
+    Started, unfinished,
 };
+use recipe::Recipe;
 use serde::Deserialize;
 
 use crate::write;
@@ -71,14 +74,14 @@ fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     copy_of_small(folder);
     write(folder, name, bytes);
     let mut manifest = small().manifest().clone();
-    let digest = blake3::hash(bytes).to_hex().to_string();
+    let digest = Digest::of(bytes);
     for split in manifest.splits.values_mut() {
-        for part in split.features.iter_mut().filter(|part| part.file == name) {
-            (part.bytes, part.digest) = (bytes.len() as u64, digest.clone());
+        for part in split.features.values_mut().flatten().filter(|part| part.file == name) {
+            (part.bytes, part.digest) = (bytes.len() as u64, digest);
         }
         for file in split.labels.iter_mut().chain([&mut split.ids]).filter(|file| file.file == name)
         {
-            (file.bytes, file.digest) = (bytes.len() as u64, digest.clone());
+            (file.bytes, file.digest) = (bytes.len() as u64, digest);
         }
     }
     write_manifest(folder, &manifest);
@@ -86,9 +89,7 @@ fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
 }
 
 fn write_manifest(folder: &Path, manifest: &Manifest) {
-    let text = serde_json::to_vec(manifest).expect("a manifest serialises");
-    let signed = signed(&text).expect("a manifest has a digest");
-    write(folder, MANIFEST, signed.as_bytes());
+    write(folder, MANIFEST, manifest.to_text().as_bytes());
 }
 
 /// A manifest's text with the digest that belongs to it; `None` if there is no place for one.
@@ -101,8 +102,8 @@ fn signed(text: &[u8]) -> Option<String> {
     let Signed { digest } = serde_json::from_str(text).ok()?;
     let start = digest.as_ptr().addr() - text.as_ptr().addr();
     let (before, after) = (&text[..start], &text[start + digest.len()..]);
-    let digest = blake3::hash([before, after].concat().as_bytes());
-    Some(format!("{before}{}{after}", digest.to_hex()))
+    let digest = Digest::of([before, after].concat().as_bytes());
+    Some(format!("{before}{digest}{after}"))
 }
 
 /// Opens a cache and reads everything in it; whether it is whole.
@@ -110,7 +111,7 @@ fn read_all(folder: &Path) -> bool {
     let Ok(cache) = Cache::open(folder) else { return false };
     let whole = Cache::verify(folder, |_, _| ()).is_ok();
     for &name in cache.manifest().splits.keys() {
-        let Ok(split) = cache.split(name) else { continue };
+        let Ok(split) = cache.split_at(name, cache.taps()) else { continue };
         let _ = (split.ids(), split.labels(), split.verify_features(), split.features_digest());
         for row in 0..split.rows() {
             split.read_row(row, &mut vec![0.0; split.row_len()]);
@@ -123,7 +124,7 @@ fn read_all(folder: &Path) -> bool {
 /// A text with the small cache's key in the place of `SMALL_KEY`.
 fn with_small_key(text: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(text) {
-        Ok(text) => text.replace("SMALL_KEY", &small().manifest().key).into_bytes(),
+        Ok(text) => text.replace("SMALL_KEY", &small().manifest().key.to_string()).into_bytes(),
         Err(_) => text.to_vec(),
     }
 }
@@ -141,7 +142,7 @@ pub(crate) fn small() -> &'static Cache {
                     for name in SplitName::ALL {
                         let mut split = writer.split(name).expect("the folder can be written");
                         let missing = 4 - split.rows_done();
-                        split.append(&[0.5; 8].repeat(missing)).expect("the disk has room");
+                        split.append(&[&[0.5; 8].repeat(missing)]).expect("the disk has room");
                         split.finish().expect("the disk has room");
                     }
                     return writer.finish().expect("the disk has room");
@@ -161,9 +162,19 @@ fn spec() -> CacheSpec {
         labels: labelled.then(|| vec![0, 1, 0, 1]),
     };
     CacheSpec {
-        inputs: Inputs::default(),
+        inputs: Inputs {
+            recipe: Recipe::example(),
+            dataset: DatasetInputs {
+                name: String::new(),
+                path: String::new(),
+                digest: Digest::of(b"a dataset"),
+                val_fraction: 0.0,
+                limit: None,
+                seed: 0,
+            },
+        },
         class_names: vec!["cat".into(), "dog".into()],
-        feature_shape: [2, 2, 2],
+        shapes: vec![vec![2, 2, 2]],
         splits: SplitName::ALL.map(|name| (name, split(true))).into(),
     }
 }

@@ -1,26 +1,19 @@
 use serde_json::json;
 
 use super::*;
+use crate::key::is_folder_name;
 
 fn inputs() -> Inputs {
     Inputs {
+        recipe: Recipe::example(),
         dataset: DatasetInputs {
             name: "mnist".into(),
             path: "data/mnist".into(),
-            digest: "d".into(),
+            digest: Digest::of(b"mnist"),
             val_fraction: 1.0 / 6.0,
             limit: None,
             seed: 0,
         },
-        weights: WeightsInputs { digest: "w".into(), family: "caffe".into() },
-        backbone: "vgg16".into(),
-        cut: "features.29".into(),
-        height: 96,
-        width: 96,
-        resize: "bilinear".into(),
-        numerics: "torch".into(),
-        augmentation: None,
-        dtype: Dtype::F32,
     }
 }
 
@@ -32,21 +25,14 @@ fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
     moved.dataset.name = "digits".into();
     moved.dataset.path = "elsewhere".into();
     assert_eq!(moved.key(), key);
-    let changes: [fn(&mut Inputs); 14] = [
-        |i| i.dataset.digest = "e".into(),
+    let changes: [fn(&mut Inputs); 7] = [
+        |i| i.dataset.digest = Digest::of(b""),
         |i| i.dataset.val_fraction = 0.2,
         |i| i.dataset.limit = Some(10),
         |i| i.dataset.seed = 1,
-        |i| i.weights.digest = "v".into(),
-        |i| i.weights.family = "torchvision".into(),
-        |i| i.backbone = "vgg19".into(),
-        |i| i.cut = "features.30".into(),
-        |i| i.height = 64,
-        |i| i.width = 64,
-        |i| i.resize = "nearest".into(),
-        |i| i.numerics = "winograd".into(),
-        |i| i.dtype = Dtype::F16,
-        |i| i.augmentation = Some("flip".into()),
+        |i| i.recipe.network = "vgg19".into(),
+        |i| i.recipe.taps.push("pool5".parse().unwrap()),
+        |i| i.recipe.dtype = Dtype::F16,
     ];
     for change in changes {
         let mut changed = base.clone();
@@ -55,25 +41,49 @@ fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
     }
 }
 
+/// The key that 1.1 gave to the cache in the fixtures, of the same inputs in the terms of today.
+#[test]
+fn the_key_of_1_1_is_found_again() {
+    let read = from_text(MANIFEST_1_1).unwrap();
+    assert_eq!(read.format, Format { major: 1, minor: 1 });
+    assert_eq!(read.inputs.key_of_1_1(), Some(read.key));
+    assert_ne!(read.inputs.key(), read.key);
+    let changes: [fn(&mut Recipe); 3] = [
+        |recipe| recipe.network = "vgg19".into(),
+        |recipe| recipe.taps = vec!["pool5".parse().unwrap()],
+        |recipe| recipe.taps.insert(0, "pool4".parse().unwrap()),
+    ];
+    for change in changes {
+        let mut inputs = read.inputs.clone();
+        change(&mut inputs.recipe);
+        assert_eq!(inputs.key_of_1_1(), None, "{inputs:?}");
+    }
+}
+
 fn manifest() -> Manifest {
+    let digest = Digest::of(b"");
     let part = |first_row, rows| Part {
         file: "train/features.npy".into(),
         first_row,
         rows,
         bytes: 0,
-        digest: String::new(),
+        digest,
     };
-    let entry = FileEntry { file: "train/ids.txt".into(), bytes: 0, digest: String::new() };
-    let split = Split { rows: 6, features: vec![part(0, 4), part(4, 2)], labels: None, ids: entry };
+    let tap = inputs().recipe.taps[0].clone();
+    let split = Split {
+        rows: 6,
+        features: [(tap.clone(), vec![part(0, 4), part(4, 2)])].into(),
+        labels: None,
+        ids: FileEntry { file: "train/ids.txt".into(), bytes: 0, digest },
+    };
     Manifest {
         format: FORMAT,
         program: "vgg-extract".into(),
         key: inputs().key(),
         inputs: inputs(),
         class_names: vec!["cat".into(), "dog \u{e9}\n\"".into()],
-        feature_shape: [2, 3, 3],
+        shapes: [(tap, vec![2, 3, 3])].into(),
         splits: [(SplitName::Train, split)].into(),
-        digest: String::new(),
     }
 }
 
@@ -87,27 +97,37 @@ fn signed(text: &str) -> String {
     text.replace("DIGEST", digest.to_hex().as_str())
 }
 
+/// The digest that a manifest's text records.
+fn digest_in(text: &str) -> String {
+    let Signed { digest } = serde_json::from_str(text).unwrap();
+    digest.to_owned()
+}
+
 /// A manifest of 1.0, as the program of that time wrote it.
 const MANIFEST_1_0: &str = include_str!(
     "../../../../tests/fixtures/formats/caches/1.0/mnist-32px-a32179d383c0/manifest.json"
 );
 
+/// A manifest of 1.1, likewise.
+const MANIFEST_1_1: &str = include_str!(
+    "../../../../tests/fixtures/formats/caches/1.1/mnist-32px-cc12748d8de8/manifest.json"
+);
+
 /// The manifest of a program that is newer by a minor version, as another JSON printer writes it: on
 /// one line, the digest first, and members unknown here in every object. With its key.
-fn newer() -> (String, String) {
+fn newer() -> (String, CacheKey) {
     let mut value = serde_json::to_value(manifest()).unwrap();
-    value["format"] = json!({"major": 1, "minor": 7, "name": "x"});
+    value["format"] = json!({"major": 2, "minor": 7, "name": "x"});
     value["inputs"]["rotation"] = 8.5.into();
-    value["inputs"]["dataset"]["orientation"] = "exif".into();
-    value["inputs"]["weights"]["epoch"] = 3.into();
+    value["inputs"]["dataset"]["depth"] = "16".into();
+    value["inputs"]["recipe"]["weights"]["epoch"] = 3.into();
     let train = &mut value["splits"]["train"];
     train["layout"] = json!({"digest": "", "csr": [null, true]});
     train["ids"]["encoding"] = "utf-8".into();
-    train["features"][0]["machine"] = json!({"digest": "\"digest\": \"\""});
-    let key = key_of(value["inputs"].clone());
-    value["key"] = key.as_str().into();
+    train["features"]["conv5_3"][0]["machine"] = json!({"digest": "\"digest\": \"\""});
+    let key = CacheKey::of(value["inputs"].clone());
+    value["key"] = key.to_string().into();
     let members = value.as_object_mut().unwrap();
-    members.remove("digest");
     let members: Vec<String> =
         members.iter().rev().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     (signed(&format!(r#"{{"digest":"DIGEST","views":[1,2],{}}}"#, members.join(","))), key)
@@ -117,13 +137,13 @@ fn newer() -> (String, String) {
 fn a_manifest_of_any_minor_version_and_printer_is_read() {
     let written = manifest().to_text();
     let read = from_text(&written).unwrap();
-    assert_eq!(Manifest { digest: String::new(), ..read.clone() }, manifest());
-    let compact = json!({"format": {"major": 1, "minor": 1}}).to_string();
+    assert_eq!(read, manifest());
+    let compact = json!({"format": {"major": 2, "minor": 0}}).to_string();
     assert!(written.replace([' ', '\n'], "").starts_with(&compact[..compact.len() - 1]));
 
     let (text, key) = newer();
     let newer = from_text(&text).unwrap();
-    assert_eq!((newer.format, &newer.key), (Format { major: 1, minor: 7 }, &key));
+    assert_eq!((newer.format, newer.key), (Format { major: 2, minor: 7 }, key));
     assert_ne!(key, newer.inputs.key(), "an unknown input is part of the key");
     assert_eq!((newer.inputs, newer.splits), (read.inputs, read.splits));
 }
@@ -132,8 +152,8 @@ fn a_manifest_of_any_minor_version_and_printer_is_read() {
 fn a_manifest_of_1_0_keeps_the_key_that_it_records() {
     let read = from_text(MANIFEST_1_0).unwrap();
     assert_eq!(read.format, Format { major: 1, minor: 0 });
-    assert!(read.key.starts_with("a32179d383c0"));
-    assert_ne!(read.key, read.inputs.key());
+    assert!(read.key.to_string().starts_with("a32179d383c0"));
+    assert_ne!(Some(read.key), read.inputs.key_of_1_1());
     assert_eq!((read.splits.len(), read.splits[&SplitName::Val].rows), (3, 6));
 }
 
@@ -141,18 +161,19 @@ fn a_manifest_of_1_0_keeps_the_key_that_it_records() {
 fn a_manifest_of_another_major_version_is_refused() {
     for (format, says) in [
         (
-            r#""format": {"major": 2, "minor": 0}"#,
-            "format version 2.0, but this program reads only 1.x; use a newer program",
+            r#""format": {"major": 3, "minor": 0}"#,
+            "format version 3.0, but this program reads only 1.x and 2.x; use a newer program",
         ),
-        (r#""format": {"major": 2, "minor": 0}, "inputs": 3"#, "use a newer program, or remove"),
-        (r#""format_version": 2"#, "format version 2.0"),
+        (r#""format": {"major": 3, "minor": 0}, "inputs": 3"#, "use a newer program, or remove"),
+        (r#""format_version": 3"#, "format version 3.0"),
         (
             r#""format_version": 0"#,
-            "format version 0.0, but this program reads only 1.x; use an older program",
+            "format version 0.0, but this program reads only 1.x and 2.x; use an older program",
         ),
         (r#""format": {"minor": 1}"#, "not the manifest of a feature cache"),
         (r#""format": 1.5"#, "not the manifest of a feature cache"),
         (r#""format_version": 1, "format": {"major": 1, "minor": 1}"#, "not the manifest"),
+        (r#""format_version": 2"#, "not the manifest of a feature cache"),
         (r#""inputs": 3"#, "not the manifest of a feature cache"),
     ] {
         let text = signed(&format!(r#"{{{format}, "digest": "DIGEST"}}"#));
@@ -164,7 +185,8 @@ fn a_manifest_of_another_major_version_is_refused() {
 /// Whichever bit flips and wherever the text ends, whoever printed it.
 #[test]
 fn every_change_of_a_byte_is_found() {
-    for text in [manifest().to_text(), MANIFEST_1_0.to_owned(), newer().0] {
+    for text in [manifest().to_text(), MANIFEST_1_0.to_owned(), MANIFEST_1_1.to_owned(), newer().0]
+    {
         from_text(&text).unwrap();
         let refused =
             |bytes: &[u8]| str::from_utf8(bytes).map_or(true, |text| from_text(text).is_err());
@@ -187,7 +209,7 @@ fn every_change_of_a_byte_is_found() {
 #[test]
 fn a_digest_is_one_member_of_the_outermost_object() {
     let whole = manifest().to_text();
-    let digest = from_text(&whole).unwrap().digest;
+    let digest = digest_in(&whole);
     let blank = whole.replace(&digest, "DIGEST");
     from_text(&signed(&blank)).unwrap();
     let member = "\"digest\": \"DIGEST\"";
@@ -209,10 +231,10 @@ fn a_digest_is_one_member_of_the_outermost_object() {
 #[test]
 fn a_key_that_is_not_that_of_the_inputs_is_refused() {
     let (text, key) = newer();
-    let digest = from_text(&text).unwrap().digest;
+    let digest = digest_in(&text);
     let other = text.replace(&digest, "DIGEST").replace("\"rotation\":8.5", "\"rotation\":9");
     let error = from_text(&signed(&other)).unwrap_err().to_string();
-    assert!(error.contains(&format!("its key is {key:?}, but that of its inputs is")), "{error}");
+    assert!(error.contains(&format!("its key is {key}, but that of its inputs is")), "{error}");
 }
 
 #[test]
@@ -221,22 +243,42 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
     let read = |manifest: &Manifest| from_text(&manifest.to_text()).map(drop);
     assert!(read(&whole).is_ok());
     type Change = fn(&mut Manifest);
-    let changes: [(Change, &str); 6] = [
-        (|m| m.feature_shape = [512, usize::MAX, 6], "features of shape"),
-        (|m| m.feature_shape = [512, 0, 6], "features of shape [512, 0, 6]"),
+    let changes: [(Change, &str); 11] = [
+        (|m| *shape(m) = vec![512, usize::MAX, 6], "features of shape"),
+        (|m| *shape(m) = vec![512, 0, 6], "features of shape [512, 0, 6]"),
+        (|m| *shape(m) = vec![512, 6], "features of shape [512, 6]"),
         (|m| train(m).rows = 7, "has 7 rows, its files have 6"),
-        (|m| train(m).features[1].first_row = 5, "begins with row 5"),
-        (|m| train(m).features[1].rows = usize::MAX, "its files have"),
+        (|m| parts(m)[1].first_row = 5, "begins with row 5"),
+        (|m| parts(m)[1].rows = usize::MAX, "its files have"),
         (
             |m| {
                 train(m).rows = usize::MAX;
-                train(m).features[1].rows = usize::MAX - 4;
+                parts(m)[1].rows = usize::MAX - 4;
             },
             "rows of 72 bytes",
+        ),
+        (|m| m.shapes.clear(), "it has shapes of the taps [], where the recipe has [conv5_3]"),
+        (
+            |m| drop(m.shapes.insert("pool4".parse().unwrap(), vec![2])),
+            "it has shapes of the taps [conv5_3, pool4]",
+        ),
+        (|m| train(m).features.clear(), "the train split has features of the taps []"),
+        (
+            |m| {
+                m.inputs.recipe.taps.push("conv5_3".parse().unwrap());
+                m.key = m.inputs.key();
+            },
+            "the taps [conv5_3, conv5_3]",
         ),
     ];
     fn train(manifest: &mut Manifest) -> &mut Split {
         manifest.splits.get_mut(&SplitName::Train).unwrap()
+    }
+    fn parts(manifest: &mut Manifest) -> &mut Vec<Part> {
+        train(manifest).features.values_mut().next().unwrap()
+    }
+    fn shape(manifest: &mut Manifest) -> &mut TapShape {
+        manifest.shapes.values_mut().next().unwrap()
     }
     for (change, says) in changes {
         let mut changed = whole.clone();
@@ -250,43 +292,9 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
 fn folder_names_never_leave_the_folder() {
     let mut inputs = inputs();
     inputs.dataset.name = "../../etc/pass wd\n".into();
-    inputs.width = 128;
+    inputs.recipe.image.width = 128;
     let name = inputs.folder_name();
     assert!(name.starts_with("etc-pass-wd--96x128px-"), "{name}");
     assert!(is_folder_name(&name));
     assert!(!is_folder_name("src") && !is_folder_name("photos-96px-holiday"));
-}
-
-#[test]
-fn a_value_that_the_element_type_cannot_hold_is_found() {
-    let largest_half = f32::from_bits(65520.0f32.to_bits() - 1);
-    for (dtype, value, fits) in [
-        (Dtype::F16, 65504.0, true),
-        (Dtype::F16, largest_half, true),
-        (Dtype::F16, 65520.0, false),
-        (Dtype::F16, f32::MAX, false),
-        (Dtype::F16, f32::INFINITY, false),
-        (Dtype::F16, f32::NAN, false),
-        (Dtype::F16, 1e-30, true),
-        (Dtype::F32, f32::MAX, true),
-        (Dtype::F32, f32::INFINITY, false),
-        (Dtype::F32, f32::NAN, false),
-        (Dtype::F32, f32::from_bits(0x7f80_0001), false),
-    ] {
-        for value in [value, -value] {
-            if dtype == Dtype::F16 {
-                assert_eq!(half::f16::from_f32(value).is_finite(), fits, "{value}");
-            }
-            for at in [0, 1, 30, 99] {
-                let mut values = [1.0; 100];
-                values[at] = value;
-                let found = if fits { None } else { Some(at) };
-                assert_eq!(dtype.first_beyond(&values), found, "{dtype} {value}");
-                // The first of several.
-                values[99] = f32::NAN;
-                assert_eq!(dtype.first_beyond(&values), found.or(Some(99)), "{dtype} {value}");
-            }
-        }
-    }
-    assert_eq!(Dtype::F16.first_beyond(&[]), None);
 }

@@ -1,26 +1,40 @@
 //! A small cache, and what can be said of its folder.
 
+#![allow(dead_code)] // Not every test file needs all of it.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Dtype, Error, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, SplitName, SplitSpec, Started,
 };
+use recipe::{Dtype, Pooling, Recipe, Tap};
 use walkdir::{DirEntry, WalkDir};
 
 /// Rows after which a split is flushed and its rows are recorded.
-const ROWS_A_CHECKPOINT: usize = 2;
+const ROWS_PER_CHECKPOINT: usize = 2;
 /// Channels, height and width.
 const FEATURE_SHAPE: [usize; 3] = [2, 2, 2];
 
-/// What the small cache holds: five labelled training rows and an unlabelled test row.
+/// The small cache: five labelled training rows and an unlabelled test row of one tap.
 pub(crate) fn spec() -> CacheSpec {
     let ids = |rows: usize| Ids::new((0..rows).map(|row| format!("digit {row}"))).unwrap();
     CacheSpec {
-        inputs: Inputs { dtype: Dtype::F16, ..Inputs::default() },
+        inputs: Inputs {
+            recipe: Recipe { dtype: Dtype::F16, ..Recipe::example() },
+            dataset: DatasetInputs {
+                name: "animals".into(),
+                path: "data/animals".into(),
+                digest: Digest::of(b"animals"),
+                val_fraction: 0.0,
+                limit: None,
+                seed: 0,
+            },
+        },
         class_names: vec!["cat".into(), "dog".into()],
-        feature_shape: FEATURE_SHAPE,
+        shapes: vec![FEATURE_SHAPE.into()],
         splits: BTreeMap::from([
             (SplitName::Train, SplitSpec { ids: ids(5), labels: Some(vec![0, 1, 1, 0, 1]) }),
             (SplitName::Test, SplitSpec { ids: ids(1), labels: None }),
@@ -33,17 +47,35 @@ pub(crate) fn features(row: usize) -> Vec<f32> {
     (0..FEATURE_SHAPE.iter().product()).map(|index| (10 * row + index) as f32 + 0.5).collect()
 }
 
+/// The small cache with a pooled tap before the other one.
+pub(crate) fn spec_of_two_taps() -> CacheSpec {
+    let mut spec = spec();
+    let pooled = Tap { layer: "conv4_3".into(), pooling: Pooling::Avg };
+    spec.inputs.recipe.taps.insert(0, pooled);
+    spec.shapes.insert(0, vec![3]);
+    spec
+}
+
 /// Writes the small cache under `root`, or what is missing of it, as an extraction does.
 pub(crate) fn write_cache(root: &Path) -> Result<Cache, Error> {
-    let mut writer = match CacheWriter::start(root, spec())? {
+    write_cache_of(root, spec())
+}
+
+/// Likewise the cache that `spec` describes: of each tap as many of the row's numbers as fit.
+pub(crate) fn write_cache_of(root: &Path, spec: CacheSpec) -> Result<Cache, Error> {
+    let (splits, shapes) = (spec.splits.clone(), spec.shapes.clone());
+    let mut writer = match CacheWriter::start(root, spec)? {
         Started::Complete(cache) => return Ok(*cache),
         Started::Unfinished(writer) => writer,
     };
-    for (name, split) in spec().splits {
+    for (name, split) in splits {
         let mut writer = writer.split(name)?;
         for row in writer.rows_done()..split.ids.len() {
-            writer.append(&features(row))?;
-            if row % ROWS_A_CHECKPOINT == 1 {
+            let features = features(row);
+            let lens = shapes.iter().map(|shape| shape.iter().product::<usize>());
+            let rows: Vec<&[f32]> = lens.map(|len| &features[..len]).collect();
+            writer.append(&rows)?;
+            if row % ROWS_PER_CHECKPOINT == 1 {
                 writer.checkpoint()?;
             }
         }

@@ -8,10 +8,10 @@ use std::ops::Range;
 use crate::{
     activation::Maps,
     buffer::Buffer,
+    config::ConvLayer,
     isa::{Isa, Kernels, TileKernels},
     kind::TileKind,
     microkernel::PANEL,
-    network::ConvLayer,
     plan::LayerPlan,
     product::ProductJob,
     schedule::own_tiles,
@@ -54,7 +54,9 @@ impl Winograd {
             product: if plan.strassen { strassen } else { product },
             grid,
             pairing: Pairing { per_image: grid.per_image(), paired: plan.strassen },
-            fused_pool: plan.max_pool && kind.outputs().is_multiple_of(2),
+            fused_pool: plan.max_pool
+                && !plan.tapped_before_pool
+                && kind.outputs().is_multiple_of(2),
             in_channels: layer.in_channels.next_multiple_of(PANEL),
             out_channels: layer.out_channels.next_multiple_of(PANEL),
             weights: transform(layer, kind, threads),

@@ -32,9 +32,9 @@ pub(super) struct Bands<'a> {
     crew: Member<'a>,
     layers: Range<usize>,
     image: *const f32,
-    /// Where the last layer's map lies among those of its layer.
+    /// Index of the last layer's map among those of its layer.
     to: usize,
-    /// Where the maps before a separate pool do.
+    /// Index of the maps before the first layer and before a separate pool.
     slot: usize,
     /// Onto the maps of all layers but the last.
     windows: Vec<Window>,
@@ -43,20 +43,22 @@ pub(super) struct Bands<'a> {
 }
 
 impl<'a> Bands<'a> {
-    /// For an image whose features go to place `to` of the last layer's maps.
+    /// For an image whose map goes to index `to` of the last layer's maps. The first layer reads the
+    /// image, or the map of the layer before it that belongs to the crew.
     ///
     /// # Safety
-    /// As [`Network::through`], for a crew of one and the network's first stage.
+    /// As [`Network::through`], for a crew of one and a group of layers of the network's first stage.
     pub(super) unsafe fn new(
         network: &'a Network,
         crew: Member<'a>,
         stage: &Stage,
+        layers: Range<usize>,
         image: *const f32,
         to: usize,
     ) -> Bands<'a> {
-        let layers = stage.layers.clone();
-        let windows = layers.clone().zip(network.layers.windows(2)).take(layers.len() - 1);
-        let windows = windows
+        let windows = layers
+            .clone()
+            .zip(network.layers[layers.clone()].windows(2))
             .map(|(layer, pair)| {
                 let rows = window_rows(&pair[0], &pair[1]);
                 let mut window = network.maps[layer].window(crew.index, rows);
@@ -88,32 +90,36 @@ impl<'a> Bands<'a> {
         let network = self.network;
         let of = &network.layers[layer];
         let height = network.plan.layers[layer].height;
-        while self.done[layer] < until {
-            let rows = self.done[layer]..height.min(self.done[layer] + of.band());
+        // Of the layer among those of the bands.
+        let index = layer - self.layers.start;
+        let slot = self.slot..self.slot + 1;
+        while self.done[index] < until {
+            let rows = self.done[index]..height.min(self.done[index] + of.band());
             // SAFETY: passed on. The band's tiles read the window's rows that the layer before has
             // computed up to now, and the border, which is cleared once all are.
             unsafe {
-                if layer > 0 {
+                if index > 0 {
                     self.read_up_to(layer, rows.clone(), clock);
                 }
                 let place = Workplace {
                     images: self.image,
-                    from: layer.checked_sub(1).map(|before| self.windows[before].maps()),
-                    to: match self.windows.get(layer) {
+                    from: layer.checked_sub(1).map(|before| match index.checked_sub(1) {
+                        Some(index) => self.windows[index].maps(),
+                        None => network.maps[before].maps(slot.clone()),
+                    }),
+                    to: match self.windows.get(index) {
                         Some(window) => window.maps(),
                         None => network.maps[layer].maps(self.to..self.to + 1),
                     },
                     between: None,
-                    unpooled: network.unpooled[layer]
-                        .as_ref()
-                        .map(|maps| maps.maps(self.slot..self.slot + 1)),
+                    unpooled: network.unpooled[layer].as_ref().map(|maps| maps.maps(slot.clone())),
                     own: &network.own,
                     shared: None,
                 };
                 Layer::run(slice::from_ref(of), self.crew, &place, 1, rows.clone(), clock);
             }
             self.crew.wait();
-            self.done[layer] = rows.end;
+            self.done[index] = rows.end;
         }
     }
 
@@ -122,20 +128,20 @@ impl<'a> Bands<'a> {
     /// # Safety
     /// As [`new`](Self::new).
     unsafe fn read_up_to(&mut self, layer: usize, band: Range<usize>, clock: &mut Clock) {
-        let before = layer - 1;
+        let (before, index) = (layer - 1, layer - 1 - self.layers.start);
         let source = &self.network.plan.layers[before];
         let pool = if source.max_pool { 2 } else { 1 };
         let end =
             band.start + window_rows(&self.network.layers[before], &self.network.layers[layer]);
         // Row `y` of a map is row `y + 1` of its frame, and the first that the band reads is that
         // above its own.
-        let written = self.done[before] / pool + 1;
+        let written = self.done[index] / pool + 1;
         // SAFETY: passed on; nobody else has this window.
         unsafe {
-            self.windows[before].slide(band.start, written, end);
+            self.windows[index].slide(band.start, written, end);
             self.up_to(before, source.height.min((band.end + 1) * pool), clock);
-            if self.done[before] == source.height {
-                self.windows[before].clear(source.height / pool + 1..end);
+            if self.done[index] == source.height {
+                self.windows[index].clear(source.height / pool + 1..end);
             }
         }
     }

@@ -11,9 +11,13 @@ fn layer(in_channels: usize, out_channels: usize) -> OwnedLayer {
     OwnedLayer { in_channels, out_channels, weight, bias: vec![0.0; out_channels], max_pool: true }
 }
 
+fn tap(layer: usize, at: TapPoint) -> Tap {
+    Tap { layer, at, pooling: Pooling::None }
+}
+
 fn new(layers: &[OwnedLayer], config: &NetworkConfig) -> Result<Network, Error> {
     let layers: Vec<_> = layers.iter().map(OwnedLayer::borrow).collect();
-    Network::new(&layers, config)
+    Network::new(&layers, &[tap(0, TapPoint::AfterRelu)], config)
 }
 
 #[track_caller]
@@ -60,7 +64,13 @@ fn missing_biases() {
 fn images_that_vanish() {
     let config = NetworkConfig { height: 3, ..CONFIG };
     let expected = Error::EmptyMap { layer: 1, height: 3, width: 32 };
-    fails(&[layer(3, 8), layer(8, 8)], config, expected);
+    let layers = [layer(3, 8), layer(8, 8)];
+    let layers = layers.each_ref().map(OwnedLayer::borrow);
+    let new = |taps: &[Tap]| Network::new(&layers, taps, &config).err();
+    assert_eq!(new(&[tap(1, TapPoint::AfterPool)]), Some(expected));
+    // A pool that is not run leaves the map as it is.
+    assert_eq!(new(&[tap(1, TapPoint::AfterRelu)]), None);
+    assert_eq!(new(&[tap(0, TapPoint::AfterPool)]), None);
 }
 
 #[test]
@@ -73,17 +83,39 @@ fn no_batch_and_no_threads() {
 
 #[test]
 fn wrong_lengths_in_a_call() {
-    let mut network = new(&[layer(3, 8)], &CONFIG).unwrap();
+    let layer = layer(3, 8);
+    let taps = [tap(0, TapPoint::AfterPool)];
+    let mut network = Network::new(&[layer.borrow()], &taps, &CONFIG).unwrap();
     let (image, features) = (3 * 32 * 32, 8 * 16 * 16);
     let mut forward = |input: usize, output: usize| {
-        network.forward(&vec![0.0; input], &mut vec![0.0; output]).err()
+        network.forward(&vec![0.0; input], &mut [&mut vec![0.0; output]]).err()
     };
     let input = |actual| Some(Error::InputLength { image, actual });
     assert_eq!(forward(0, 0), input(0));
     assert_eq!(forward(image + 1, features), input(image + 1));
     let too_large = Some(Error::BatchTooLarge { images: 3, batch_size: 2 });
     assert_eq!(forward(3 * image, 3 * features), too_large);
-    let output = Some(Error::OutputLength { expected: 2 * features, actual: features });
+    let output = Some(Error::OutputLength { output: 0, expected: 2 * features, actual: features });
     assert_eq!(forward(2 * image, features), output);
     assert_eq!(forward(2 * image, 2 * features), None);
+    let images = vec![0.0; image];
+    let (mut map, mut other) = (vec![0.0; features], vec![0.0; features]);
+    let count = |actual| Some(Error::OutputCount { expected: 1, actual });
+    assert_eq!(network.forward(&images, &mut []).err(), count(0));
+    assert_eq!(network.forward(&images, &mut [&mut map, &mut other]).err(), count(2));
+}
+
+#[test]
+fn taps_that_do_not_exist() {
+    let without_pool = OwnedLayer { max_pool: false, ..layer(8, 8) };
+    let layers = [layer(3, 8), without_pool];
+    let layers = layers.each_ref().map(OwnedLayer::borrow);
+    let new = |taps: &[Tap]| Network::new(&layers, taps, &CONFIG).err();
+    let good = Tap::last(&layers);
+    assert_eq!(new(&[]), Some(Error::NoTaps));
+    let beyond = Error::TapLayer { tap: 1, layer: 2, layers: 2 };
+    assert_eq!(new(&[good, tap(2, TapPoint::AfterRelu)]), Some(beyond));
+    let no_pool = Error::TapPool { tap: 0, layer: 1 };
+    assert_eq!(new(&[tap(1, TapPoint::AfterPool), good]), Some(no_pool));
+    assert_eq!(new(&[good, good]), None);
 }

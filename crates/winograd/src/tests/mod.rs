@@ -10,12 +10,13 @@ mod layers;
 mod matrices;
 mod plans;
 mod special;
+mod taps;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Accuracy, ConvLayer, Method, Network, NetworkConfig, TileKind, buffer::Buffer, isa::Isa,
-    plan::Plan,
+    Accuracy, ConvLayer, Method, Network, NetworkConfig, Pooling, Tap, TapPoint, TileKind,
+    buffer::Buffer, isa::Isa, plan::Plan,
 };
 
 /// Instruction sets of this machine.
@@ -108,7 +109,16 @@ impl Case {
         3 * self.height * self.width
     }
 
-    /// A network for this case. With a `kind`, all layers but the first use it.
+    /// The last layer, after its pool if it has one.
+    fn last(&self) -> Tap {
+        let layer = self.layers.len() - 1;
+        let pool = self.layers[layer].max_pool;
+        let at = if pool { TapPoint::AfterPool } else { TapPoint::AfterRelu };
+        Tap { layer, at, pooling: Pooling::None }
+    }
+
+    /// A network for this case, whose only output is that of the last layer. With a `kind`, all layers
+    /// but the first use it.
     fn network(
         &self,
         isa: Isa,
@@ -117,10 +127,22 @@ impl Case {
         batch_size: usize,
         threads: usize,
     ) -> Network {
+        self.tapped(&[self.last()], isa, accuracy, kind, (batch_size, threads))
+    }
+
+    /// The same with these outputs.
+    fn tapped(
+        &self,
+        taps: &[Tap],
+        isa: Isa,
+        accuracy: Accuracy,
+        kind: Option<TileKind>,
+        (batch_size, threads): (usize, usize),
+    ) -> Network {
         let layers: Vec<_> = self.layers.iter().map(OwnedLayer::borrow).collect();
         let (height, width) = (self.height, self.width);
         let config = NetworkConfig { height, width, batch_size, threads, accuracy };
-        let mut plan = Plan::new(&layers, &config, isa.name());
+        let mut plan = Plan::new(&layers, taps, &config, isa.name());
         if let Some(kind) = kind {
             for layer in &mut plan.layers[1..] {
                 layer.method = Method::Winograd(kind);
@@ -128,28 +150,34 @@ impl Case {
                     && [layer.in_channels, layer.out_channels].iter().all(|c| c % 32 == 0);
             }
         }
-        Network::with_plan(&layers, &config, isa, plan)
+        Network::with_plan(&layers, taps, &config, isa, plan)
     }
 
-    /// The features of these images.
+    /// The features of these images: the only output of the network.
     fn forward(&self, network: &mut Network, images: &[f32]) -> Vec<f32> {
-        let (channels, height, width) = network.output_shape();
+        let mut outputs = self.outputs(network, images);
+        assert_eq!(outputs.len(), 1);
+        outputs.remove(0)
+    }
+
+    /// All outputs of the network for these images.
+    fn outputs(&self, network: &mut Network, images: &[f32]) -> Vec<Vec<f32>> {
         let n = images.len() / self.image();
         let input = Buffer::padded(images, images.len());
-        let output = Buffer::new(n * channels * height * width);
-        // SAFETY: two buffers of these lengths that nobody else uses.
-        let (input, output) = unsafe {
-            (
-                std::slice::from_raw_parts(input.pointer(), input.len()),
-                std::slice::from_raw_parts_mut(output.pointer(), output.len()),
-            )
+        let buffers: Vec<Buffer> =
+            network.output_shapes().iter().map(|shape| Buffer::new(n * shape.len())).collect();
+        // SAFETY: buffers of these lengths that nobody else uses.
+        let (input, mut outputs) = unsafe {
+            let input = std::slice::from_raw_parts(input.pointer(), input.len());
+            let output = |b: &Buffer| std::slice::from_raw_parts_mut(b.pointer(), b.len());
+            (input, buffers.iter().map(output).collect::<Vec<_>>())
         };
-        network.forward(input, output).unwrap();
-        output.to_vec()
+        network.forward(input, &mut outputs).unwrap();
+        outputs.into_iter().map(|output| output.to_vec()).collect()
     }
 
-    /// The same in float64, by the definition. The sums skip nothing, so that NaN and infinity
-    /// reach what they should.
+    /// [`forward`](Self::forward) in float64, by the definition. The sums skip nothing, so that NaN
+    /// and infinity reach what they should.
     fn reference(&self, images: &[f32]) -> Vec<f64> {
         let mut all = Vec::new();
         for image in images.chunks_exact(self.image()) {

@@ -1,7 +1,7 @@
 //! What the planner chooses, and that it depends on nothing else.
 
 use super::*;
-use crate::{plan::tile_kind, schedule::Portions};
+use crate::{OutputShape, plan::tile_kind, schedule::Portions};
 
 #[test]
 fn exact_uses_small_tiles_only() {
@@ -59,7 +59,7 @@ fn a_plan_names_its_numerics() {
     let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
     assert_eq!(network.plan().numerics(), "winograd3-exact");
-    assert_eq!(network.output_shape(), (20, 16, 24));
+    assert_eq!(network.output_shapes(), [OutputShape { channels: 20, size: Some((16, 24)) }]);
     assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:F4 rows 16-20@16x24:F6");
 }
 

@@ -1,47 +1,82 @@
 //! The forward pass by libtorch, its tensors in channels-last memory order.
 
+use recipe::{ImageForm, Pooling, Recipe};
 use tch::{Kind, Tensor};
 
-use crate::{Backbone, BackboneConfig, Device, Error, FEATURE_CHANNELS, Network, Weights};
+use super::{Device, Extractor, ExtractorConfig, ResolvedTap};
+use crate::{Convolution, Error, Weights};
 
 /// The forward pass by libtorch.
 #[derive(Debug)]
-pub(crate) struct TorchBackbone {
-    network: &'static Network,
-    /// Weight and bias of each convolution.
-    layers: Vec<(Tensor, Tensor)>,
-    config: BackboneConfig,
+pub(super) struct Torch {
+    /// The convolutions up to the last tap, with their weights and biases.
+    layers: Vec<(Convolution, Tensor, Tensor)>,
+    taps: Vec<ResolvedTap>,
+    image: ImageForm,
     device: tch::Device,
 }
 
-impl TorchBackbone {
-    pub(crate) fn new(weights: &Weights, config: &BackboneConfig) -> Result<TorchBackbone, Error> {
-        let device = match config.device {
+impl Torch {
+    pub(super) fn new(
+        recipe: &Recipe,
+        weights: &Weights,
+        taps: Vec<ResolvedTap>,
+        config: &ExtractorConfig,
+        device: Device,
+    ) -> Result<Torch, Error> {
+        let device = match device {
             Device::Cpu => tch::Device::Cpu,
             Device::Cuda if tch::Cuda::is_available() => tch::Device::Cuda(0),
             Device::Cuda => return Err(Error::NoCuda),
         };
         tch::set_num_threads(i32::try_from(config.threads).unwrap_or(i32::MAX));
+        let count = taps.iter().map(|tap| tap.layer.convolution + 1).max().unwrap_or(0);
+        let convolutions = weights.network().convolutions();
         let mut layers = Vec::new();
-        for (layer, numbers) in weights.network().convolutions().iter().zip(weights.convolutions())
-        {
+        for (layer, numbers) in convolutions.into_iter().zip(weights.convolutions()).take(count) {
             let shape = [layer.out_channels as i64, layer.in_channels as i64, 3, 3];
             let weight = Tensor::f_from_slice(&numbers.weight)?.f_view(shape)?;
-            let weight = channels_last(&weight)?;
-            let bias = Tensor::f_from_slice(&numbers.bias)?;
-            layers.push((weight.f_to_device(device)?, bias.f_to_device(device)?));
+            let weight = channels_last(&weight)?.f_to_device(device)?;
+            let bias = Tensor::f_from_slice(&numbers.bias)?.f_to_device(device)?;
+            layers.push((layer, weight, bias));
         }
-        Ok(TorchBackbone { network: weights.network(), layers, config: *config, device })
+        Ok(Torch { layers, taps, image: recipe.image, device })
+    }
+
+    /// Writes the features of the taps at one layer, of which `maps` are the maps `[n, C, H, W]`; only
+    /// those of the first `batch` images.
+    fn write(
+        &self,
+        maps: &Tensor,
+        (convolution, max_pool): (usize, bool),
+        batch: usize,
+        features: &mut [&mut [f32]],
+    ) -> Result<(), Error> {
+        for (tap, features) in self.taps.iter().zip(features) {
+            if (tap.layer.convolution, tap.layer.max_pool) != (convolution, max_pool) {
+                continue;
+            }
+            let maps = maps.f_narrow(0, 0, batch as i64)?;
+            let pooled = match tap.pooling {
+                Pooling::None => maps,
+                Pooling::Max => maps.f_amax([2, 3], false)?,
+                Pooling::Avg => maps.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?,
+            };
+            let output = pooled.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+            assert_eq!(output.numel(), features.len(), "room for every feature");
+            output.f_to_kind(Kind::Float)?.f_copy_data(features, features.len())?;
+        }
+        Ok(())
     }
 }
 
-impl Backbone for TorchBackbone {
-    fn forward(&mut self, images: &[f32], features: &mut [f32]) -> Result<(), Error> {
-        let (height, width) = (self.config.size.height, self.config.size.width);
+impl Extractor for Torch {
+    fn forward(&mut self, images: &[f32], features: &mut [&mut [f32]]) -> Result<(), Error> {
+        let (height, width) = (self.image.height, self.image.width);
         let image_len = height * width * 3;
         let batch = images.len() / image_len;
         assert_eq!(images.len(), batch * image_len, "whole images only");
-        assert_eq!(features.len(), batch * self.config.feature_len(), "room for every feature");
+        assert_eq!(features.len(), self.taps.len(), "an array for each tap");
         let _no_grad = tch::no_grad_guard();
         let shape = [batch as i64, 3, height as i64, width as i64];
         let mut input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
@@ -51,25 +86,20 @@ impl Backbone for TorchBackbone {
             input = input.f_repeat([2, 1, 1, 1])?;
         }
         let mut x = channels_last(&input)?;
-        let convolutions = self.network.convolutions();
-        let last = convolutions.len() - 1;
-        for (index, (layer, (weight, bias))) in convolutions.iter().zip(&self.layers).enumerate() {
+        for (index, (layer, weight, bias)) in self.layers.iter().enumerate() {
             x = match self.device {
                 tch::Device::Cpu => x.f_conv2d(weight, Some(bias), 1, 1, 1, 1)?,
                 _ => convolve_without_tf32(&x, weight, bias)?,
             };
             x = x.f_relu_()?;
-            if layer.max_pool && index < last {
+            self.write(&x, (index, false), batch, features)?;
+            let is_read = |tap: &ResolvedTap| tap.layer.convolution == index && tap.layer.max_pool;
+            let is_last = index + 1 == self.layers.len();
+            if layer.max_pool && (!is_last || self.taps.iter().any(is_read)) {
                 x = x.f_max_pool2d(2, 2, 0, 1, false)?;
+                self.write(&x, (index, true), batch, features)?;
             }
         }
-        debug_assert_eq!(x.size()[1], FEATURE_CHANNELS as i64);
-        let output = x
-            .f_narrow(0, 0, batch as i64)?
-            .f_to_device(tch::Device::Cpu)?
-            .f_contiguous()?
-            .f_to_kind(Kind::Float)?;
-        output.f_copy_data(features, features.len())?;
         Ok(())
     }
 }
@@ -107,7 +137,7 @@ fn convolve_without_tf32(
 
 /// Names the libtorch that is loaded, which need not be the one that this program was built with, and
 /// the precision of its convolutions on CUDA.
-pub(crate) fn numerics(device: Device) -> String {
+pub(super) fn numerics(device: Device) -> String {
     let [major, minor, ..] = loaded_version().to_be_bytes();
     match device {
         Device::Cpu => format!("torch-{major}.{minor}-cpu"),

@@ -1,20 +1,14 @@
-//! The layers, and the sizes that an image may have.
+//! The sizes that an image may have.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The last layer that is run: the ReLU after conv5_3, before the last max pool.
-pub const CUT: &str = "features.29";
-
-/// Channels of the features.
-pub const FEATURE_CHANNELS: usize = 512;
-
-/// The smallest side of an image: the whole network halves it five times.
+/// The smallest side of an image: every network halves it five times.
 pub const MIN_SIZE: usize = 32;
 
-/// Height and width of the network's input, each at least [`MIN_SIZE`].
+/// Height and width of a network's input, each at least [`MIN_SIZE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputSize {
+pub struct ImageSize {
     /// In pixels.
     pub height: usize,
     /// In pixels.
@@ -24,18 +18,11 @@ pub struct InputSize {
 /// The largest side: with more, a batch of one no longer fits in a laptop's memory.
 const MAX_SIZE: usize = 4096;
 
-impl InputSize {
-    /// Height and width of the features: halved four times, rounding down.
-    pub fn feature_size(self) -> (usize, usize) {
-        (self.height / 16, self.width / 16)
-    }
-}
-
-impl FromStr for InputSize {
+impl FromStr for ImageSize {
     type Err = String;
 
     /// Reads one side, or height and width as `HxW`.
-    fn from_str(text: &str) -> Result<InputSize, String> {
+    fn from_str(text: &str) -> Result<ImageSize, String> {
         let side = |text: &str| {
             let side = text.parse().ok().filter(|&side: &usize| side > 0);
             side.ok_or_else(|| {
@@ -48,20 +35,20 @@ impl FromStr for InputSize {
         };
         if height.min(width) < MIN_SIZE {
             return Err(format!(
-                "VGG16 halves an image five times, so {height}x{width} pixels leave nothing: \
+                "a VGG network halves an image five times, so {height}x{width} pixels leave nothing: \
                  {MIN_SIZE} is the smallest side. Small images are enlarged to the size given here \
-                 (MNIST's 28x28 digits too): take size=48 or more; larger is slower and better, \
-                 size=96 is a good start"
+                 (MNIST's 28x28 digits too): take --size=48 or more; larger is slower and better, \
+                 --size=96 is a good start"
             ));
         }
         if height.max(width) > MAX_SIZE {
             return Err(format!("{height}x{width} pixels; {MAX_SIZE} is the largest side"));
         }
-        Ok(InputSize { height, width })
+        Ok(ImageSize { height, width })
     }
 }
 
-impl fmt::Display for InputSize {
+impl fmt::Display for ImageSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.height, self.width)
     }
@@ -73,10 +60,10 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_checked() {
-        assert_eq!("96".parse(), Ok(InputSize { height: 96, width: 96 }));
-        assert_eq!("48x64".parse(), Ok(InputSize { height: 48, width: 64 }));
+        assert_eq!("96".parse(), Ok(ImageSize { height: 96, width: 96 }));
+        assert_eq!("48x64".parse(), Ok(ImageSize { height: 48, width: 64 }));
         for bad in ["28", "31x64", "0", "", "x", "96x", "-1", "9999", "96 "] {
-            assert!(bad.parse::<InputSize>().is_err(), "{bad:?}");
+            assert!(bad.parse::<ImageSize>().is_err(), "{bad:?}");
         }
     }
 }

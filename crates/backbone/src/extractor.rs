@@ -1,0 +1,111 @@
+//! From a recipe to features: the forward pass, as one trait for all implementations.
+
+mod compute;
+#[cfg(feature = "torch")]
+mod torch;
+mod winograd;
+
+use recipe::{Pooling, Recipe, Tap, TapShape};
+
+pub use compute::{Accuracy, Backend, Compute, Device};
+
+use crate::{Error, Layer, Network, Weights};
+
+/// A forward pass up to the last tap of a recipe.
+pub trait Extractor {
+    /// Computes the features of a batch.
+    ///
+    /// `images`: `[n, 3, height, width]` in C order, preprocessed, n from 1 to the batch size that the
+    /// extractor was built for. `features`: for each of the recipe's taps, in their order, an array of
+    /// n rows of its shape ([`shapes`]) in C order; every number is written.
+    ///
+    /// # Errors
+    /// If the implementation fails, as libtorch may when memory is short.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    fn forward(&mut self, images: &[f32], features: &mut [&mut [f32]]) -> Result<(), Error>;
+}
+
+/// What does not show in the features.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtractorConfig {
+    /// Most images in a batch.
+    pub batch_size: usize,
+    /// Number of threads that compute.
+    pub threads: usize,
+}
+
+/// Builds what computes the features of `recipe`.
+///
+/// # Errors
+/// If there is no such network or tap, the weights are not those of the recipe, its numerics are not
+/// those of this program on this machine, the device is not there, or libtorch fails.
+pub fn build(
+    recipe: &Recipe,
+    weights: &Weights,
+    config: &ExtractorConfig,
+) -> Result<Box<dyn Extractor>, Error> {
+    let network = network_of(recipe)?;
+    let taps = resolve(network, &recipe.taps)?;
+    let compute = Compute::with_numerics(&recipe.numerics)?;
+    if weights.network() != network || weights.id() != recipe.weights {
+        return Err(Error::OtherWeights {
+            expected: recipe.weights,
+            expected_network: network.name,
+            found: weights.id(),
+            found_network: weights.network().name,
+        });
+    }
+    match compute.backend {
+        Backend::Winograd(accuracy) => {
+            Ok(Box::new(winograd::Winograd::new(recipe, weights, &taps, config, accuracy)?))
+        }
+        #[cfg(feature = "torch")]
+        Backend::Torch => {
+            Ok(Box::new(torch::Torch::new(recipe, weights, taps, config, compute.device)?))
+        }
+        #[cfg(not(feature = "torch"))]
+        Backend::Torch => Err(Error::WithoutTorch),
+    }
+}
+
+/// The shape of a row of each tap of `recipe`, in their order: `[C, H, W]`, or `[C]` if it is pooled.
+///
+/// # Errors
+/// If there is no such network or tap.
+pub fn shapes(recipe: &Recipe) -> Result<Vec<TapShape>, Error> {
+    let network = network_of(recipe)?;
+    let taps = resolve(network, &recipe.taps)?;
+    Ok(taps.into_iter().map(|tap| tap.shape(network, recipe)).collect())
+}
+
+/// A tap of a network whose layer was found.
+#[derive(Debug, Clone, Copy)]
+struct ResolvedTap {
+    layer: Layer,
+    pooling: Pooling,
+}
+
+impl ResolvedTap {
+    fn shape(self, network: &Network, recipe: &Recipe) -> TapShape {
+        let [channels, height, width] =
+            network.layer_shape(self.layer, recipe.image.height, recipe.image.width);
+        match self.pooling {
+            Pooling::None => vec![channels, height, width],
+            Pooling::Max | Pooling::Avg => vec![channels],
+        }
+    }
+}
+
+fn network_of(recipe: &Recipe) -> Result<&'static Network, Error> {
+    Network::named(&recipe.network).map_err(|found| Error::NotInNetwork { found })
+}
+
+fn resolve(network: &Network, taps: &[Tap]) -> Result<Vec<ResolvedTap>, Error> {
+    let resolve = |tap: &Tap| {
+        let layer = network.layer(&tap.layer).map_err(|found| Error::NotInNetwork { found })?;
+        Ok(ResolvedTap { layer, pooling: tap.pooling })
+    };
+    taps.iter().map(resolve).collect()
+}

@@ -1,0 +1,265 @@
+//! The command line: its flags, and a file for each kind of command.
+
+mod caches;
+mod gc;
+mod import;
+mod run;
+mod size;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use backbone::{Accuracy, Device, ImageSize, Network};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use extract::Error;
+use feature_cache::Cache;
+use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap};
+use strum::{IntoEnumIterator, VariantNames};
+use terminal::{Failure, positive, up_to};
+
+/// Where caches are made unless `--out` says otherwise.
+const FEATURES: &str = "artifacts/features";
+/// Where `vgg-head` makes runs.
+const RUNS: &str = "artifacts/runs";
+/// Where `vgg-head` makes sweeps.
+const SWEEPS: &str = "artifacts/sweeps";
+
+/// Runs VGG16's convolutions once over a dataset and caches the features.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_override_self = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Extract the features of every split; prints the cache's folder
+    Run(RunArgs),
+    /// Make a weights file from another program's
+    ImportWeights(ImportArgs),
+    /// Check the digest of every file of a cache
+    Verify(CacheArgs),
+    /// Show what a cache holds and what it was made from
+    Inspect {
+        #[command(flatten)]
+        cache: CacheArgs,
+        /// Print the manifest as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the caches, finished and unfinished
+    Status(OutArgs),
+    /// Show caches that are unfinished or that no run and no sweep refers to; --yes removes them
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Folder with the images: a folder for each class (train/CLASS, and val/CLASS and test/CLASS if
+    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv. Also
+    /// recognised, in any case: training for train, valid and validation for val, testing for test.
+    /// Hidden files and what systems make (@eaDir, #recycle, lost+found, __MACOSX, …) are passed over
+    #[arg(long, default_value = "data/mnist")]
+    dataset: PathBuf,
+    /// Weights, as import-weights makes them
+    #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
+    weights: PathBuf,
+    /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
+    #[arg(long, default_value = "96")]
+    size: ImageSize,
+    /// How images of other proportions are brought to that size: stretch scales height and width apart
+    #[arg(long, default_value = "stretch", value_parser = named::<Fit>())]
+    fit: Fit,
+    /// Resize filter: bilinear with half-pixel centres
+    #[arg(long, default_value = "bilinear", value_parser = named::<ResizeFilter>())]
+    resize: ResizeFilter,
+    /// Whether the orientation that a camera recorded (EXIF) is applied
+    #[arg(long, default_value = "ignore", value_parser = named::<Orientation>())]
+    orientation: Orientation,
+    /// Layers whose outputs are kept, separated by commas: the paper's names (conv4_3, pool4) or
+    /// torchvision's (features.22). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
+    /// one number per channel [default: the last convolution, conv5_3 of VGG16]
+    #[arg(long, value_delimiter = ',')]
+    taps: Vec<Tap>,
+    /// Element type of the features: f32, or f16 for half the size
+    #[arg(long, default_value = "f32", value_parser = named::<Dtype>())]
+    dtype: Dtype,
+    /// Most images of each split, taken from all classes in proportion; for training, at least one of
+    /// every class
+    #[arg(long, value_parser = positive)]
+    limit: Option<usize>,
+    /// Fraction of the training images that become the validation split, but never a class's last
+    /// one; where the dataset has a folder val/, that is the validation split, and this is 0
+    #[arg(long, default_value = "1/6", value_parser = fraction)]
+    val_fraction: f64,
+    /// Seed of the validation split and of the subset that --limit takes
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Batch size: images per forward pass [default: one that suits --size]
+    #[arg(long, value_parser = up_to(4096))]
+    batch_size: Option<usize>,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_parser = up_to(1024))]
+    threads: Option<usize>,
+    /// Implementation of the forward pass [default: the fastest on the device]
+    #[arg(long)]
+    backend: Option<BackendName>,
+    /// How exact winograd is: fast (features within 5e-5 of the largest) or exact (5e-6)
+    #[arg(long, default_value = "fast")]
+    accuracy: Accuracy,
+    /// Where it runs: cpu, or cuda for an NVIDIA card, by libtorch
+    #[arg(long, default_value = "cpu", value_parser = named::<Device>())]
+    device: Device,
+    #[command(flatten)]
+    out: OutArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BackendName {
+    /// This project's kernels, on the processor
+    Winograd,
+    /// libtorch, on the processor or on CUDA; in programs that were built with the feature torch
+    Torch,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// An .onnx file, or a .safetensors file with torchvision's names, under any prefix
+    file: PathBuf,
+    /// Where the weights come from, which fixes how images are prepared for them
+    #[arg(long, value_parser = families())]
+    family: Family,
+    /// The network, with or without BatchNorm [default: recognised from the file]
+    #[arg(long, value_parser = networks())]
+    network: Option<&'static Network>,
+    /// The file to write [default: artifacts/weights/NETWORK-FAMILY.safetensors]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CacheArgs {
+    /// The cache's folder [default: the newest one]
+    #[arg(long)]
+    features: Option<PathBuf>,
+    #[command(flatten)]
+    out: OutArgs,
+}
+
+#[derive(Debug, Args)]
+struct GcArgs {
+    #[command(flatten)]
+    out: OutArgs,
+    /// Folder whose runs refer to caches
+    #[arg(long, default_value = RUNS)]
+    runs: PathBuf,
+    /// Folder whose sweeps refer to caches
+    #[arg(long, default_value = SWEEPS)]
+    sweeps: PathBuf,
+    /// Keep to caches of one kind
+    #[arg(long)]
+    only: Option<Only>,
+    /// Remove them; without this flag they are only shown
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Without a manifest; and what killed programs left in finished ones
+    Unfinished,
+    /// Finished, but no run and no sweep refers to them
+    Unreferenced,
+}
+
+#[derive(Debug, Args)]
+struct OutArgs {
+    /// Folder under which caches are made
+    #[arg(long, default_value = FEATURES)]
+    out: PathBuf,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::ImportWeights(args) => import::import_weights(args),
+            Command::Verify(args) => caches::verify(&args.folder()?),
+            Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
+            Command::Status(args) => caches::status(&args.out),
+            Command::Gc(args) => gc::gc(&args),
+        }
+    }
+}
+
+impl CacheArgs {
+    fn folder(&self) -> Result<PathBuf, Error> {
+        match &self.features {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(feature_cache::newest(&self.out.out)?),
+        }
+    }
+
+    fn open(&self) -> Result<Cache, Error> {
+        Ok(Cache::open(&self.folder()?)?)
+    }
+}
+
+/// The kind of failure, from which the exit code follows.
+pub(crate) fn failure(error: &Error) -> Failure {
+    use backbone::Error as Backbone;
+    match error {
+        Error::Interrupted { .. } => Failure::Interrupted,
+        Error::Taps { .. }
+        | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
+            Failure::Usage
+        }
+        #[cfg(feature = "torch")]
+        Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
+        Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
+        | Error::File(_)
+        | Error::NoRoom { .. }
+        | Error::Threads { .. } => Failure::Internal,
+        Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
+        Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
+            Failure::BadInput
+        }
+    }
+}
+
+/// The values of an enumeration, by their names.
+fn named<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = strum::ParseError> + VariantNames + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(T::VARIANTS).try_map(|name| name.parse::<T>())
+}
+
+/// The names of the families, with their descriptions for the help.
+fn families() -> impl TypedValueParser<Value = Family> {
+    let names = Family::iter()
+        .map(|family| PossibleValue::new(<&str>::from(family)).help(family.description()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Family>())
+}
+
+/// The names of the networks.
+fn networks() -> impl TypedValueParser<Value = &'static Network> {
+    let names = backbone::NETWORKS.each_ref().map(|network| network.name);
+    PossibleValuesParser::new(names).try_map(|name| Network::named(&name))
+}
+
+/// A fraction, 0 ≤ x < 1: `0.2` or `1/6`.
+fn fraction(text: &str) -> Result<f64, String> {
+    let number = match text.split_once('/') {
+        Some((above, below)) => above.parse::<f64>().ok().zip(below.parse::<f64>().ok()),
+        None => text.parse().ok().map(|number| (number, 1.0)),
+    };
+    let fraction = number.map(|(above, below)| above / below);
+    let fraction = fraction.filter(|fraction| (0.0..1.0).contains(fraction));
+    fraction.ok_or_else(|| format!("'{text}' is not a fraction; expected a number from 0 up to, but not including, 1, such as 0.2 or 1/6"))
+}

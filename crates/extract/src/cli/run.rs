@@ -1,0 +1,112 @@
+//! `run`: an extraction, shown while it goes on.
+
+use backbone::{Backend, Compute};
+use extract::{Error, Event, ExtractConfig, extract};
+use terminal::{HumanBytes, JsonPath, Progress, print_path, println, say};
+
+use super::{BackendName, RunArgs};
+
+pub(super) fn run(args: RunArgs) -> Result<(), Error> {
+    let stop = terminal::catch_interrupts();
+    let json = args.json;
+    let config = config(args);
+    let mut shown = Shown { config: &config, progress: None };
+    let extraction = extract(&config, &mut |event| shown.show(event), stop)?;
+    let folder = extraction.cache.folder();
+    let seconds = extraction.elapsed.as_secs_f64();
+    let images_per_s = (extraction.images > 0).then(|| extraction.images as f64 / seconds);
+    match images_per_s {
+        Some(rate) => say(format!("{} images in {seconds:.1} s: {rate:.1}/s", extraction.images)),
+        None => say("nothing to do: these features are cached already"),
+    }
+    if json {
+        let json = serde_json::json!({
+            "features": JsonPath(folder),
+            "key": extraction.cache.manifest().key,
+            "images": extraction.images,
+            "seconds": seconds,
+            "images_per_s": images_per_s,
+        });
+        println!("{json:#}");
+    } else {
+        print_path(folder);
+    }
+    Ok(())
+}
+
+fn config(args: RunArgs) -> ExtractConfig {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let backend = match args.backend {
+        Some(BackendName::Winograd) => Backend::Winograd(args.accuracy),
+        Some(BackendName::Torch) => Backend::Torch,
+        None => match args.device.fastest_backend() {
+            Backend::Winograd(_) => Backend::Winograd(args.accuracy),
+            Backend::Torch => Backend::Torch,
+        },
+    };
+    ExtractConfig {
+        dataset: args.dataset,
+        weights: args.weights,
+        size: args.size,
+        fit: args.fit,
+        resize: args.resize,
+        orientation: args.orientation,
+        taps: args.taps,
+        dtype: args.dtype,
+        limit: args.limit,
+        val_fraction: args.val_fraction,
+        seed: args.seed,
+        batch_size: args.batch_size,
+        threads: args.threads.unwrap_or(cores),
+        compute: Compute { backend, device: args.device },
+        out: args.out.out,
+    }
+}
+
+/// What was shown of an extraction.
+struct Shown<'a> {
+    config: &'a ExtractConfig,
+    /// That of the split whose features are being computed.
+    progress: Option<Progress>,
+}
+
+impl Shown<'_> {
+    fn show(&mut self, event: Event<'_>) {
+        let config = self.config;
+        match event {
+            Event::Notice(notice) => say(notice.to_string()),
+            Event::Started { folder, rows_total, rows_before, feature_bytes } => {
+                say(format!(
+                    "{}: {rows_total} images at {} px, {} of features as {}",
+                    folder.display(),
+                    config.size,
+                    HumanBytes(feature_bytes),
+                    config.dtype,
+                ));
+                if rows_before > 0 {
+                    say(format!(
+                        "continuing: {rows_before} of {rows_total} images are there already"
+                    ));
+                }
+            }
+            Event::Ready { batch_size, elapsed } => say(format!(
+                "{} with {} threads, batch size {batch_size}, ready after {:.1} s",
+                config.compute.backend,
+                config.threads,
+                elapsed.as_secs_f64(),
+            )),
+            Event::Computed { split, rows_before, rows_done, rows_total } => {
+                let progress = self.progress.get_or_insert_with(|| {
+                    let (total, before) = (rows_total as u64, rows_before as u64);
+                    Progress::new(&split.to_string(), "images", total, before)
+                });
+                progress.update(rows_done as u64, "");
+            }
+            Event::SplitEnded { rows_done } => {
+                if let Some(progress) = self.progress.take() {
+                    progress.finish(rows_done as u64, "");
+                }
+            }
+        }
+    }
+}

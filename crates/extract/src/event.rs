@@ -1,0 +1,48 @@
+//! Events of an extraction, for whoever wants to show them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dataset::Notice;
+use feature_cache::SplitName;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Something about the dataset that the user should know.
+    Notice(&'a Notice),
+    /// A cache is begun, or continued.
+    Started {
+        /// Its folder.
+        folder: &'a Path,
+        /// Rows that it will have.
+        rows_total: usize,
+        /// Rows that an earlier extraction computed.
+        rows_before: usize,
+        /// Bytes of its features.
+        feature_bytes: u64,
+    },
+    /// The network is ready to compute.
+    Ready {
+        /// Most images in a batch.
+        batch_size: usize,
+        /// The time that it took to plan it and to transform the weights.
+        elapsed: Duration,
+    },
+    /// So many rows of a split are computed.
+    Computed {
+        /// The split.
+        split: SplitName,
+        /// Rows that an earlier extraction computed; `rows_done` has them too.
+        rows_before: usize,
+        /// Rows done.
+        rows_done: usize,
+        /// Rows that the split will have.
+        rows_total: usize,
+    },
+    /// No more rows of this split are computed: all are written, or the user asked for a stop.
+    SplitEnded {
+        /// Its rows on disk.
+        rows_done: usize,
+    },
+}
