@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use durable::Format;
+use durable::{Digest, Format};
 
 use recipe::{Family, WeightsId};
-
-use crate::WireError;
 
 /// Weights that cannot be used, or a forward pass that failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +22,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file's name says neither ONNX nor safetensors.
-    #[error("{}: expected a file that ends with .onnx or .safetensors", path.display())]
+    /// The file's name has an ending that stands for no form of weights.
+    #[error("{}: expected a file that ends with {endings}", path.display())]
     UnknownForm {
         /// The file.
         path: PathBuf,
+        /// The endings of the forms that are read.
+        endings: String,
     },
     /// The file is not a valid safetensors file.
     #[error(
@@ -48,12 +48,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: WireError,
+        source: onnx::DecodeError,
     },
-    /// There is far more in an ONNX file than VGG16 has.
+    /// There is far more in an ONNX file than a VGG network has.
     #[error(
-        "{} has more than {most} nodes, tensors, attributes and names of values; VGG16 has a few \
-         hundred: is it another network?",
+        "{} has more than {most} nodes, tensors, attributes and names of values, or one of them is far \
+         too long; VGG networks have a few hundred: is it another network?",
         path.display()
     )]
     TooManyParts {
@@ -76,20 +76,19 @@ pub enum Error {
         /// The second node or tensor that defines it.
         again: String,
     },
-    /// An ONNX graph has more or fewer convolutions than VGG16.
-    #[error(
-        "{} has {found} convolutions, expected VGG16's 13: is it another network?",
-        path.display()
-    )]
+    /// An ONNX graph does not have as many convolutions as a network.
+    #[error("{} has {found} convolutions, expected {expected}: is it another network?", path.display())]
     ConvolutionCount {
         /// The file.
         path: PathBuf,
         /// How many it has.
         found: usize,
+        /// The networks and how many they have.
+        expected: String,
     },
     /// The convolutions of an ONNX graph do not follow one another.
     #[error(
-        "{}: only {found} of its 13 convolutions lie on the way from its input to the last one, \
+        "{}: only {found} of its {of} convolutions lie on the way from its input to the last one, \
          expected all of them one after another: is it another network?",
         path.display()
     )]
@@ -98,25 +97,29 @@ pub enum Error {
         path: PathBuf,
         /// How many lie on the way.
         found: usize,
+        /// How many it has.
+        of: usize,
     },
-    /// A node of an ONNX graph stands where VGG16 has another.
+    /// A node of an ONNX graph stands where the network has another.
     #[error(
-        "{}: node '{node}' ({operator}) stands where VGG16 has {expected}; {hint}",
+        "{}: node '{node}' ({operator}) stands where {network} has {expected}; {hint}",
         path.display()
     )]
     UnexpectedNode {
         /// The file.
         path: PathBuf,
+        /// The network, by the number of convolutions.
+        network: String,
         /// The node's name, or its output's if it has none.
         node: String,
         /// Its operator.
         operator: String,
-        /// What VGG16 has there.
+        /// What the network has there.
         expected: String,
         /// What it may mean, or what to do.
         hint: &'static str,
     },
-    /// A node of an ONNX graph does what VGG16 has there in another way.
+    /// A node of an ONNX graph does what the network has there in another way.
     #[error(
         "{}: node '{node}' ({operator}) has {found}, expected {expected}: is it another network?",
         path.display()
@@ -130,29 +133,31 @@ pub enum Error {
         operator: String,
         /// An attribute and its value.
         found: String,
-        /// VGG16's.
+        /// The network's.
         expected: String,
     },
-    /// The weight or the bias of a convolution of an ONNX graph is not in the file.
+    /// A tensor of a convolution of an ONNX graph, or of its BatchNormalization, is not in the file.
     #[error(
-        "{}: the {operand} of node '{node}' (Conv) {found}, expected an initializer or a Constant \
-         node with its numbers",
+        "{}: the {operand} of node '{node}' ({operator}) {found}, expected an initializer or a \
+         Constant node with its numbers",
         path.display()
     )]
     NoNumbers {
         /// The file.
         path: PathBuf,
-        /// The convolution.
+        /// The node.
         node: String,
-        /// Weight or bias.
+        /// Its operator.
+        operator: String,
+        /// Which of the node's tensors it is, such as the weight.
         operand: &'static str,
         /// What was found.
         found: String,
     },
-    /// A safetensors file lacks a tensor that VGG16 has.
+    /// A file lacks a tensor that the network has.
     #[error(
-        "{} has no tensor '{tensor}'; expected torchvision's names, \
-         features.0.weight to features.28.bias",
+        "{} has no tensor '{tensor}'; expected {origin} of {network}, {first} to {last}, all of them, \
+         perhaps after one prefix, such as 'module.'",
         path.display()
     )]
     MissingTensor {
@@ -160,11 +165,19 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
+        /// The names that the file's tensors come nearest to.
+        origin: &'static str,
+        /// The network that they come nearest to.
+        network: String,
+        /// Its first tensor.
+        first: String,
+        /// Its last tensor.
+        last: String,
     },
-    /// A safetensors file has a tensor among its features that VGG16 does not have.
+    /// A file has a tensor among its features that the network does not have.
     #[error(
-        "{} has the tensor '{tensor}', which VGG16 does not have: \
-         is it VGG16 with BatchNorm, or another network?",
+        "{} has the tensor '{tensor}', which {network} does not have: is it another network, or \
+         quantised?",
         path.display()
     )]
     UnexpectedTensor {
@@ -172,8 +185,53 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
+        /// The network that the file's tensors come nearest to.
+        network: String,
     },
-    /// A tensor has another shape than VGG16's.
+    /// A file has another network than the given one.
+    #[error(
+        "{} has {found}, not {given}: leave --network out, or give the network that the file has",
+        path.display()
+    )]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The network that it has, and where.
+        found: String,
+        /// The name of the given one.
+        given: &'static str,
+    },
+    /// A file has more than one network.
+    #[error(
+        "{} has {first} and {second}: which one is meant? Write it alone into a file, or, if the \
+         networks differ, name it with --network",
+        path.display()
+    )]
+    AmbiguousNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The one, and where.
+        first: String,
+        /// The other, and where.
+        second: String,
+    },
+    /// A variance of a BatchNorm by which nothing can be divided.
+    #[error(
+        "{}: tensor '{tensor}' has the value {value} at index {index}, expected variances, which are \
+         positive; the file is damaged or its tensors are in another order",
+        path.display()
+    )]
+    NotAVariance {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+        /// Index of the channel.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A tensor has another shape than the network's.
     #[error(
         "{}: tensor '{tensor}' has shape {found:?}, expected {expected:?}: \
          is it another network, or in another order?",
@@ -184,7 +242,7 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// VGG16's shape.
+        /// The network's shape.
         expected: Vec<usize>,
         /// The shape found.
         found: Vec<usize>,
@@ -215,7 +273,7 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// A safetensors file of another program, which does not say which family it is of.
+    /// A file of another program, which does not say which family it is of.
     #[error(
         "{} does not say which preprocessing it needs; import it once with \
          'vgg-extract import-weights {} --family FAMILY', where FAMILY is {}",
@@ -295,10 +353,10 @@ pub enum Error {
     WrongDigest {
         /// The file.
         path: PathBuf,
-        /// The digest recorded.
+        /// The digest recorded, as it stands there.
         expected: String,
         /// The digest of the numbers.
-        found: String,
+        found: Digest,
     },
     /// The recipe names a network, or a layer of it, that does not exist.
     #[error("{found}")]

@@ -9,23 +9,18 @@
 
 mod error;
 mod extractor;
-mod graph;
 mod image_size;
-mod import;
-mod known;
 mod network;
-mod onnx;
 mod preprocess;
 mod weights;
-mod wire;
 
 pub use error::Error;
 pub use extractor::{
     Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, shapes,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
-pub use import::{ImportConfig, Imported, import_weights};
 pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use preprocess::{Pixels, Preprocessor};
-pub use weights::{ConvolutionWeights, Weights};
-pub use wire::WireError;
+pub use weights::{
+    Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, import_weights,
+};

@@ -48,6 +48,11 @@ impl Convolution {
     pub fn torchvision_name(&self) -> String {
         format!("features.{}", self.torchvision)
     }
+
+    /// `[out, in, 3, 3]`.
+    pub fn weight_shape(&self) -> [usize; 4] {
+        [self.out_channels, self.in_channels, 3, 3]
+    }
 }
 
 impl fmt::Display for Convolution {
@@ -76,6 +81,11 @@ impl Network {
             let names = NETWORKS.each_ref().map(|network| network.name).join(", ");
             format!("there is no network '{name}'; expected {names}")
         })
+    }
+
+    /// The name as it is written in text: `VGG16`.
+    pub fn title(&self) -> String {
+        self.name.to_uppercase()
     }
 
     /// Its convolutions, from the image on.
@@ -199,9 +209,6 @@ impl Network {
         format!("features.{}", convolution.torchvision + 1 + usize::from(layer.max_pool))
     }
 }
-
-pub(crate) static LAYERS: std::sync::LazyLock<Vec<Convolution>> =
-    std::sync::LazyLock::new(|| Network::named("vgg16").expect("there").convolutions());
 
 #[cfg(test)]
 mod tests {

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use recipe::Family;
 
-use crate::{ConvolutionWeights, Error};
+use crate::{ConvolutionWeights, Error, Network};
 
 /// The first filter of a first convolution, 3×3 for each input channel.
 type Filter = [[f32; 9]; 3];
 
 /// Published weights.
-struct Known {
-    name: &'static str,
-    family: Family,
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) name: &'static str,
+    pub(super) family: Family,
+    network: &'static str,
     filter: Filter,
 }
 
@@ -38,31 +40,40 @@ const TORCHVISION: Filter = [
     [0.3130, -0.1659, -0.4275, 0.4752, -0.0827, -0.4870, 0.6320, 0.0193, -0.2775],
 ];
 
+/// Of other networks none are known; theirs have other first filters.
 const KNOWN: [Known; 3] = [
     Known {
         name: "the original Oxford weights (input channels B, G, R)",
         family: Family::Caffe,
+        network: "vgg16",
         filter: OXFORD,
     },
     Known {
         name: "the original Oxford weights (input channels R, G, B)",
         family: Family::CaffeRgb,
+        network: "vgg16",
         filter: [OXFORD[2], OXFORD[1], OXFORD[0]],
     },
     Known {
         name: "torchvision's IMAGENET1K_V1 weights",
         family: Family::Torchvision,
+        network: "vgg16",
         filter: TORCHVISION,
     },
 ];
 
-/// Checks that weights whose first filter is well known, as it still is in copies that were fine-tuned
-/// with it frozen, are given as of their own family.
-pub(crate) fn check(path: &Path, given: Family, first: &ConvolutionWeights) -> Result<(), Error> {
-    let known = KNOWN.iter().find(|known| {
+/// The published weights that have this first convolution; so do copies that were fine-tuned with it
+/// frozen. `None` if it is none of those that are known.
+pub(super) fn find(network: &Network, first: &ConvolutionWeights) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| {
         let pairs = first.weight.iter().zip(known.filter.as_flattened());
-        pairs.into_iter().all(|(found, expected)| (found - expected).abs() <= TOLERANCE)
-    });
+        let differences = pairs.map(|(found, expected)| (found - expected).abs());
+        known.network == network.name && differences.into_iter().all(|one| one <= TOLERANCE)
+    })
+}
+
+/// Checks that well-known weights are given as of their own family.
+pub(super) fn check(path: &Path, known: Option<&Known>, given: Family) -> Result<(), Error> {
     match known {
         Some(known) if known.family != given => Err(Error::WrongFamily {
             path: path.to_path_buf(),

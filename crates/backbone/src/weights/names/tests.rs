@@ -1,0 +1,266 @@
+//! Names that are a network's, and those that are not.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+
+/// Tensors without numbers.
+#[derive(Clone, Default)]
+struct Shapes(BTreeMap<String, Vec<usize>>);
+
+impl TensorSource for Shapes {
+    fn path(&self) -> &Path {
+        Path::new("file")
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.get(name).cloned()
+    }
+
+    fn numbers(&self, _name: &str, _count: usize) -> Result<Vec<f32>, String> {
+        unreachable!("names are found without numbers")
+    }
+}
+
+impl Shapes {
+    /// torchvision's `features` of a network, without a classifier, after this.
+    fn torchvision(before: &str, network: &str, norm: bool) -> Shapes {
+        let mut shapes = Shapes::default();
+        let layers = Network::named(network).unwrap().convolutions();
+        for (index, layer) in layers.into_iter().enumerate() {
+            let number = layer.torchvision + if norm { index } else { 0 };
+            let mut add = |number: usize, part: &str, shape: &[usize]| {
+                shapes.0.insert(format!("{before}{number}.{part}"), shape.to_vec());
+            };
+            add(number, "weight", &layer.weight_shape());
+            add(number, "bias", &[layer.out_channels]);
+            if norm {
+                for part in ["weight", "bias", "running_mean", "running_var"] {
+                    add(number + 1, part, &[layer.out_channels]);
+                }
+                add(number + 1, "num_batches_tracked", &[]);
+            }
+        }
+        shapes
+    }
+
+    fn with(mut self, name: &str, shape: &[usize]) -> Shapes {
+        self.0.insert(name.to_owned(), shape.to_vec());
+        self
+    }
+
+    fn without(mut self, name: &str) -> Shapes {
+        self.0.remove(name).unwrap();
+        self
+    }
+
+    fn and(mut self, mut other: Shapes) -> Shapes {
+        self.0.append(&mut other.0);
+        self
+    }
+
+    /// Network, whether it has BatchNorm, prefix.
+    fn found(&self, given: Option<&str>) -> Result<(&'static str, bool, String), String> {
+        let given = given.map(|given| Network::named(given).unwrap());
+        let located = self.locate(given).map_err(|error| error.to_string())?;
+        Ok((located.network.name, located.layers[0].norm.is_some(), located.prefix))
+    }
+}
+
+const ALL: [&str; 4] = ["vgg11", "vgg13", "vgg16", "vgg19"];
+
+/// Numbers of the modules in torchvision's `vgg16_bn().features`.
+#[test]
+fn batch_norm_is_counted_as_torchvision_does() {
+    let layers = numbered("features.", Network::named("vgg16").unwrap(), true);
+    let numbers = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40];
+    for (layer, number) in layers.iter().zip(numbers) {
+        assert_eq!(layer.weight, format!("features.{number}.weight"));
+        let mean = format!("features.{}.running_mean", number + 1);
+        assert_eq!(layer.norm.as_ref().unwrap().mean, mean);
+    }
+    assert_eq!(layers.len(), numbers.len());
+}
+
+#[test]
+fn networks_are_found_under_any_prefix() {
+    for network in ALL {
+        for norm in [false, true] {
+            for prefix in ["", "module.", "backbone.", "model.", "model.backbone.", "a.0.features."]
+            {
+                let expected = Ok((network, norm, prefix.to_owned()));
+                let outside = prefix.trim_end_matches("features.");
+                for module in ["features.", ""] {
+                    let shapes = Shapes::torchvision(&format!("{prefix}{module}"), network, norm)
+                        .with(&format!("{outside}classifier.0.weight"), &[4096, 25088])
+                        .with("head.0.weight", &[10, 512]);
+                    // torchvision's names are the better explanation of the last one.
+                    let expected = match (module, prefix) {
+                        ("", "a.0.features.") => Ok((network, norm, "a.0.".to_owned())),
+                        _ => expected.clone(),
+                    };
+                    assert_eq!(shapes.found(None), expected, "{module}");
+                    assert_eq!(shapes.found(Some(network)), expected, "{module}");
+                    for other in ALL.into_iter().filter(|other| *other != network) {
+                        let message = shapes.found(Some(other)).unwrap_err();
+                        let says = format!("file has {}", network.to_uppercase());
+                        assert!(message.starts_with(&says), "{message}");
+                        assert!(message.contains(&format!("not {other}: leave --network out")));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_networks_are_refused_unless_one_is_named() {
+    let student = Shapes::torchvision("student.features.", "vgg11", false);
+    let both = student.clone().and(Shapes::torchvision("teacher.features.", "vgg19", true));
+    let message = both.found(None).unwrap_err();
+    let says = "file has VGG11 after the prefix 'student.' and VGG19 after the prefix 'teacher.': which \
+                one is meant? Write it alone into a file, or, if the networks differ, name it with \
+                --network";
+    assert_eq!(message, says);
+    assert_eq!(both.found(Some("vgg11")), Ok(("vgg11", false, "student.".to_owned())));
+    assert_eq!(both.found(Some("vgg19")), Ok(("vgg19", true, "teacher.".to_owned())));
+    let message = both.found(Some("vgg16")).unwrap_err();
+    assert!(
+        message.starts_with("file has VGG11 after the prefix 'student.', not vgg16"),
+        "{message}"
+    );
+
+    let same = student.clone().and(Shapes::torchvision("features.", "vgg11", false));
+    for given in [None, Some("vgg11")] {
+        let message = same.found(given).unwrap_err();
+        assert!(message.contains("VGG11 without a prefix and VGG11 after the prefix 'student.'"));
+    }
+    // By the names of two origins, too.
+    let same = student.clone().and(Shapes::torchvision("teacher.0.", "vgg11", false));
+    let message = same.found(None).unwrap_err();
+    assert!(
+        message.contains("the prefix 'student.' and VGG11 after the prefix 'teacher.0.'"),
+        "{message}"
+    );
+    // Half a network is none.
+    let half = Shapes::torchvision("teacher.features.", "vgg11", false);
+    let half = half.without("teacher.features.8.weight");
+    assert_eq!(student.and(half).found(None), Ok(("vgg11", false, "student.".to_owned())));
+}
+
+#[test]
+fn missing_tensors_are_explained_by_their_own_origin() {
+    for (before, network, norm, missing, expected) in [
+        (
+            "features.",
+            "vgg19",
+            false,
+            "features.34.bias",
+            "torchvision's names of VGG19, features.0.weight to features.34.bias, all of them",
+        ),
+        (
+            "features.",
+            "vgg16",
+            true,
+            "features.3.weight",
+            "torchvision's names of VGG16 with BatchNorm, features.0.weight to \
+             features.41.running_var, all of them",
+        ),
+        (
+            "module.features.",
+            "vgg13",
+            false,
+            "module.features.0.weight",
+            "torchvision's names of VGG13, module.features.0.weight to module.features.22.bias",
+        ),
+        (
+            "backbone.",
+            "vgg11",
+            false,
+            "backbone.18.weight",
+            "the numbers of torchvision's features of VGG11, backbone.0.weight to backbone.18.bias",
+        ),
+    ] {
+        let shapes = Shapes::torchvision(before, network, norm).without(missing);
+        let says = format!("file has no tensor '{missing}'; expected {expected}");
+        for given in [None, Some(network)] {
+            let message = shapes.found(given).unwrap_err();
+            assert!(message.starts_with(&says), "{message}");
+        }
+    }
+    // Of a file that has nothing of a VGG network.
+    let other = Shapes::default().with("layer1.0.downsample.0.weight", &[256, 64, 1, 1]);
+    let says = "file has no tensor 'features.0.weight'; expected torchvision's names of VGG16, \
+                features.0.weight to features.28.bias, all of them, perhaps after one prefix, such as \
+                'module.'";
+    assert_eq!(other.found(None), Err(says.to_owned()));
+    assert_eq!(Shapes::default().found(None), Err(says.to_owned()));
+    let message = other.found(Some("vgg11")).unwrap_err();
+    assert!(message.contains("of VGG11, features.0.weight to features.18.bias"), "{message}");
+}
+
+#[test]
+fn further_features_are_refused() {
+    for before in ["features.", "", "model.", "model.features."] {
+        let vgg16 = Shapes::torchvision(before, "vgg16", false);
+        for foreign in ["30.weight", "1.bias", "0.weight_g", "2"] {
+            let name = format!("{before}{foreign}");
+            let message = vgg16.clone().with(&name, &[64]).found(None).unwrap_err();
+            let says = format!("file has the tensor '{name}', which VGG16 does not have: ");
+            assert!(message.starts_with(&says), "{message}");
+        }
+    }
+    let vgg16 = Shapes::torchvision("features.", "vgg16", false);
+    let norm = vgg16.clone().with("features.4.running_mean", &[64]).with("features.1.bias", &[64]);
+    let message = norm.with("features.1.running_mean", &[64]).found(None).unwrap_err();
+    assert!(message.starts_with("file has the tensor 'features.1.running_mean'"), "{message}");
+    // What BatchNorm counts in training is none without BatchNorm.
+    let counted = vgg16.with("features.1.num_batches_tracked", &[]);
+    assert!(counted.found(None).is_err());
+}
+
+#[test]
+fn other_shapes_are_refused() {
+    for (norm, name, found) in [
+        (false, "features.0.weight", &[64, 3, 5, 5][..]),
+        (false, "features.28.bias", &[256]),
+        (true, "features.1.running_var", &[1]),
+        (true, "features.41.weight", &[512, 512, 3, 3]),
+    ] {
+        let shapes = Shapes::torchvision("features.", "vgg16", norm).with(name, found);
+        let message = shapes.found(None).unwrap_err();
+        let says = format!("file: tensor '{name}' has shape {found:?}, expected [");
+        assert!(message.starts_with(&says), "{message}");
+    }
+    // It says more than what is missing.
+    let alone = Shapes::default().with("features.0.weight", &[64, 3, 5, 5]);
+    assert!(alone.found(None).unwrap_err().contains("shape [64, 3, 5, 5], expected [64, 3, 3, 3]"));
+}
+
+/// A canonical file has no prefix, and no BatchNorm.
+#[test]
+fn canonical_names_are_exact() {
+    let locate = |shapes: &Shapes, network: &str| {
+        let located = canonical(shapes, Network::named(network).unwrap());
+        located.map_err(|error| error.to_string())
+    };
+    for network in ALL {
+        let shapes = Shapes::torchvision("features.", network, false);
+        assert_eq!(locate(&shapes, network).unwrap().network.name, network);
+        let classifier = shapes.with("classifier.0.weight", &[1]);
+        assert!(locate(&classifier, network).is_ok());
+        for other in ALL.into_iter().filter(|other| *other != network) {
+            assert!(locate(&classifier, other).is_err());
+        }
+        let norm = Shapes::torchvision("features.", network, true);
+        let message = locate(&norm, network).unwrap_err();
+        assert!(message.contains("has the tensor 'features.1.running_mean'"), "{message}");
+        let prefix = Shapes::torchvision("module.features.", network, false);
+        assert!(locate(&prefix, network).unwrap_err().contains("no tensor 'features.0.weight'"));
+    }
+}

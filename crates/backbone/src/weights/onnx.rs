@@ -1,0 +1,337 @@
+//! ONNX files.
+//!
+//! In: a file's bytes. Out: its nodes, the tensors among them and what a network's convolutions take.
+//! The invariant: memory stays near what the file has in names, whatever it announces.
+
+mod graph;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use onnx::{Attribute, DataLocation, DataType, Part, Tensor, TensorHead, ValueInfo, decode};
+
+use super::source::{LayerTensors, Located, NormTensors, TensorSource};
+use crate::{Error, Network};
+
+/// Most nodes, tensors, inputs, outputs, attributes and integers of these that are looked at, counted
+/// together; VGG19 has a few hundred.
+const MAX_PARTS: usize = 1 << 13;
+/// Most numbers of a list or a shape that are looked at; a padding of four axes has eight.
+const MAX_INTEGERS: usize = 9;
+
+/// An ONNX file.
+#[derive(Debug)]
+pub(super) struct OnnxFile {
+    path: PathBuf,
+    /// In the order of the file, which ONNX wants to be topological.
+    nodes: Vec<Node>,
+    /// The initializers and the values of Constant nodes, by their names; none is empty.
+    tensors: HashMap<String, NamedTensor>,
+    /// The shapes of the graph's inputs, by their names.
+    inputs: Vec<(String, Vec<i64>)>,
+}
+
+/// A node with its attributes.
+#[derive(Debug)]
+struct Node {
+    message: onnx::Node,
+    attributes: Vec<Attribute>,
+}
+
+/// A tensor whose numbers are not read yet.
+#[derive(Debug)]
+struct NamedTensor {
+    shape: Vec<usize>,
+    message: Bytes,
+    is_initializer: bool,
+}
+
+impl OnnxFile {
+    /// Reads the graph of the file at `path`, whose bytes these are.
+    ///
+    /// # Errors
+    /// If it is damaged, has far more in it than a VGG network, or two tensors of one name.
+    pub(super) fn open(path: &Path, bytes: Bytes) -> Result<OnnxFile, Error> {
+        let (nodes, tensors, inputs) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut file = OnnxFile { path: path.to_path_buf(), nodes, tensors, inputs };
+        let mut parts = Parts { path, left: MAX_PARTS };
+        let model: onnx::Model = parts.decode(&bytes)?;
+        for graph in &model.graph {
+            file.add(&parts.decode(graph)?, &mut parts)?;
+        }
+        Ok(file)
+    }
+
+    /// Adds what is in a piece of the graph.
+    fn add(&mut self, graph: &onnx::Graph, parts: &mut Parts<'_>) -> Result<(), Error> {
+        parts.count(graph.node.len() + graph.initializer.len() + graph.input.len())?;
+        for message in &graph.initializer {
+            let head: TensorHead = parts.decode(message)?;
+            parts.count(head.dims.len())?;
+            self.add_tensor(head.name, &head.dims, message, None)?;
+        }
+        for message in &graph.node {
+            let node = Node::read(message, parts)?;
+            if let Some(message) = node.constant() {
+                let head: TensorHead = parts.decode(message)?;
+                self.add_tensor(node.output().to_owned(), &head.dims, message, Some(&node))?;
+            }
+            self.nodes.push(node);
+        }
+        for message in &graph.input {
+            let ValueInfo { name, r#type } = parts.decode(message)?;
+            let shape = r#type.and_then(|value| value.tensor_type?.shape);
+            let sides = shape.into_iter().flat_map(|shape| shape.dim).take(MAX_INTEGERS);
+            self.inputs.push((name, sides.map(|side| side.dim_value.unwrap_or(0)).collect()));
+        }
+        Ok(())
+    }
+
+    /// Adds a tensor unless it has no name: such a one is no value's. `constant`: the node that it is the
+    /// value of, if it is not an initializer.
+    fn add_tensor(
+        &mut self,
+        name: String,
+        dims: &[i64],
+        message: &Bytes,
+        constant: Option<&Node>,
+    ) -> Result<(), Error> {
+        let is_initializer = constant.is_none();
+        let before = self.tensors.get(&name);
+        if before.is_some_and(|before| is_initializer || before.is_initializer) {
+            let again = constant.map_or_else(|| "an initializer".to_owned(), Node::describe);
+            return Err(Error::RepeatedValue { path: self.path.clone(), value: name, again });
+        }
+        if !name.is_empty() {
+            // A convolution has no negative side.
+            let sides = dims.iter().map(|&side| usize::try_from(side).unwrap_or(0));
+            let shape = sides.take(MAX_INTEGERS).collect();
+            let message = message.clone();
+            self.tensors.insert(name, NamedTensor { shape, message, is_initializer });
+        }
+        Ok(())
+    }
+
+    /// The sides of an input of the graph, as far as the file fixes them: 0 for those it leaves open.
+    fn input_shape(&self, name: &str) -> Option<&[i64]> {
+        let input = self.inputs.iter().find(|(found, _)| found == name);
+        input.map(|(_, shape)| shape.as_slice())
+    }
+
+    /// The whole tensor of this name; `None` if it is not there or cannot be read.
+    fn tensor(&self, name: &str) -> Option<Tensor> {
+        decode(&self.tensors.get(name)?.message).ok()
+    }
+
+    /// The first few of a tensor's 64-bit integers; `None` if it has other numbers or is not there.
+    fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        let tensor = self.tensor(name)?;
+        if tensor.data_type != DataType::Int64 as i32 {
+            return None;
+        }
+        let raw = tensor.raw_data.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+        Some(tensor.int64_data.into_iter().chain(raw).take(MAX_INTEGERS).collect())
+    }
+
+    /// The names of the tensors that a convolution and its BatchNorm take.
+    fn layer(
+        &self,
+        found: &graph::Layer<'_>,
+        graph: &graph::Graph<'_>,
+    ) -> Result<LayerTensors, Error> {
+        let operand = |node: &Node, index: usize, operand: &'static str| {
+            let name = node.input(index);
+            if self.tensors.contains_key(name) {
+                return Ok(name.to_owned());
+            }
+            let found = match graph.producer(name) {
+                _ if name.is_empty() => "is missing".to_owned(),
+                Some(producer) => format!("is computed by {}", producer.describe()),
+                None => format!("is '{name}', which is not in the file"),
+            };
+            let (path, node, operator) =
+                (self.path.clone(), node.label().to_owned(), node.full_operator());
+            Err(Error::NoNumbers { path, node, operator, operand, found })
+        };
+        let convolution = found.convolution;
+        let weight = operand(convolution, 1, "weight")?;
+        let bias = match (found.norm, convolution.input(2)) {
+            // The BatchNorm's shift does what a bias would do.
+            (Some(_), "") => None,
+            _ => Some(operand(convolution, 2, "bias")?),
+        };
+        let norm = found.norm.map(|node| {
+            Ok::<_, Error>(NormTensors {
+                scale: operand(node, 1, "scale")?,
+                shift: operand(node, 2, "shift")?,
+                mean: operand(node, 3, "mean")?,
+                variance: operand(node, 4, "variance")?,
+                // ONNX's default.
+                epsilon: node.float("epsilon").unwrap_or(1e-5).into(),
+            })
+        });
+        Ok(LayerTensors { weight, bias, norm: norm.transpose()? })
+    }
+}
+
+impl TensorSource for OnnxFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tensors.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        Some(self.tensors.get(name)?.shape.clone())
+    }
+
+    fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String> {
+        let named = self.tensors.get(name).ok_or("is not there")?;
+        let tensor: Tensor =
+            decode(&named.message).map_err(|error| format!("cannot be read ({error})"))?;
+        if tensor.data_location == DataLocation::External as i32 {
+            return Err("is stored in another file".into());
+        }
+        if tensor.data_type != DataType::Float as i32 {
+            return Err(format!("has ONNX data type {}", tensor.data_type));
+        }
+        if !tensor.raw_data.len().is_multiple_of(4) {
+            return Err(format!("has {} bytes, not a multiple of 4", tensor.raw_data.len()));
+        }
+        let numbers = match tensor.raw_data.is_empty() {
+            true => tensor.float_data,
+            false => bytemuck::pod_collect_to_vec(&tensor.raw_data),
+        };
+        if numbers.len() != count {
+            return Err(format!("has {} numbers instead of {count}", numbers.len()));
+        }
+        Ok(numbers)
+    }
+
+    /// The tensors that the graph's convolutions take: see [`graph`].
+    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
+        let graph = graph::Graph::new(self)?;
+        let (network, layers) = graph.convolutions(network)?;
+        let layers: Result<_, Error> =
+            layers.iter().map(|layer| self.layer(layer, &graph)).collect();
+        let (origin, prefix) = ("the nodes of its graph", String::new());
+        Ok(Located { network, origin, prefix, layers: layers? })
+    }
+}
+
+/// A count of what was found in the file at a path.
+struct Parts<'p> {
+    path: &'p Path,
+    /// How many more are looked at.
+    left: usize,
+}
+
+impl Parts<'_> {
+    /// Counts more parts.
+    fn count(&mut self, parts: usize) -> Result<(), Error> {
+        let left = self.left.checked_sub(parts).ok_or_else(|| self.too_many())?;
+        self.left = left;
+        Ok(())
+    }
+
+    /// Decodes a part.
+    fn decode<T: Part>(&self, message: &Bytes) -> Result<T, Error> {
+        decode(message).map_err(|error| match error {
+            onnx::Error::Malformed(source) => Error::Onnx { path: self.path.to_path_buf(), source },
+            onnx::Error::TooLarge => self.too_many(),
+        })
+    }
+
+    fn too_many(&self) -> Error {
+        Error::TooManyParts { path: self.path.to_path_buf(), most: MAX_PARTS }
+    }
+}
+
+impl Node {
+    fn read(message: &Bytes, parts: &mut Parts<'_>) -> Result<Node, Error> {
+        let mut message: onnx::Node = parts.decode(message)?;
+        parts.count(message.input.len() + message.output.len() + message.attribute.len())?;
+        let mut attributes = Vec::with_capacity(message.attribute.len());
+        for attribute in std::mem::take(&mut message.attribute) {
+            let attribute: Attribute = parts.decode(&attribute)?;
+            parts.count(attribute.ints.len())?;
+            attributes.push(attribute);
+        }
+        Ok(Node { message, attributes })
+    }
+
+    /// The operator; empty if it is not one of ONNX's own.
+    fn operator(&self) -> &str {
+        if ["", "ai.onnx"].contains(&&*self.message.domain) { &self.message.op_type } else { "" }
+    }
+
+    /// The operator, with its domain if it is not one of ONNX's own.
+    fn full_operator(&self) -> String {
+        match &*self.message.domain {
+            "" | "ai.onnx" => self.message.op_type.clone(),
+            domain => format!("{domain}.{}", self.message.op_type),
+        }
+    }
+
+    /// The node's label and operator, for messages.
+    fn describe(&self) -> String {
+        format!("node '{}' ({})", self.label(), self.full_operator())
+    }
+
+    /// Its name, or its output's if it has none.
+    fn label(&self) -> &str {
+        let mut names = [&self.message.name].into_iter().chain(&self.message.output);
+        names.find(|name| !name.is_empty()).map_or("", String::as_str)
+    }
+
+    /// The name of an input; empty if it is not given.
+    fn input(&self, index: usize) -> &str {
+        self.message.input.get(index).map_or("", String::as_str)
+    }
+
+    /// The name of the first output; empty if it has none.
+    fn output(&self) -> &str {
+        self.message.output.first().map_or("", String::as_str)
+    }
+
+    /// The tensor that a Constant node is; `None` for other nodes, and constants of other types.
+    fn constant(&self) -> Option<&Bytes> {
+        (self.operator() == "Constant").then(|| self.attribute("value")?.t.as_ref()).flatten()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// An attribute that is a list of integers; `None` if it is not there.
+    fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        let integers = &self.attribute(name)?.ints;
+        Some(integers[..integers.len().min(MAX_INTEGERS)].to_vec())
+    }
+
+    /// An attribute that is an integer; `None` if it is not there.
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.attribute(name)?.i
+    }
+
+    /// An attribute that is a number; `None` if it is not there.
+    fn float(&self, name: &str) -> Option<f32> {
+        self.attribute(name)?.f
+    }
+
+    /// An attribute that is a text; empty if it is not there. ONNX has bytes there: those that are not
+    /// UTF-8 are replaced, so that they are not taken for a text that ONNX knows.
+    fn text(&self, name: &str) -> Cow<'_, str> {
+        let text = self.attribute(name).and_then(|attribute| attribute.s.as_deref());
+        String::from_utf8_lossy(text.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Tensors in ONNX files: those that are read, and those that are not.
+
+use onnx::build::{Chain, Part, float_tensor};
+use onnx::encode;
+
+use super::*;
+
+const VGG11: [usize; 5] = [1, 1, 2, 2, 2];
+
+fn open(chain: &Chain) -> Result<OnnxFile, Error> {
+    OnnxFile::open(Path::new("file.onnx"), chain.file())
+}
+
+/// A network with tensors that have no numbers.
+fn with_tensors(norm: bool) -> Chain {
+    let mut chain = Chain::vgg(&VGG11, norm);
+    let names: Vec<String> =
+        chain.parts.iter().flat_map(|part| part.further_inputs.clone()).collect();
+    chain.tensors.extend(names.iter().map(|name| float_tensor(name, &[0], &[])));
+    chain
+}
+
+#[test]
+fn numbers_are_read_from_each_field() {
+    let numbers = [0.5, -2.0, f32::MIN_POSITIVE];
+    let raw = float_tensor("raw", &[3], &numbers);
+    let float_data = numbers.to_vec();
+    let packed =
+        Tensor { name: "list".to_owned(), raw_data: Bytes::new(), float_data, ..raw.clone() };
+    let constant = Part::new("constant", "Constant").tensor("value", &raw);
+    let chain = Chain::default().tensor(raw).tensor(packed).beside(&constant, "");
+    let file = open(&chain).unwrap();
+    assert_eq!(file.names(), ["constant:0", "list", "raw"]);
+    for name in file.names() {
+        assert_eq!(file.shape(&name), Some(vec![3]), "{name}");
+        assert_eq!(file.numbers(&name, 3), Ok(numbers.to_vec()), "{name}");
+        let says = "has 3 numbers instead of 4";
+        assert_eq!(file.numbers(&name, 4), Err(says.to_owned()));
+    }
+    assert_eq!(file.shape("other"), None);
+}
+
+#[test]
+fn other_numbers_are_refused() {
+    let whole = float_tensor("w", &[1], &[0.0]);
+    let refused = |tensor: Tensor| {
+        let file = open(&Chain::default().tensor(tensor)).unwrap();
+        file.numbers("w", 1).unwrap_err()
+    };
+    let external = DataLocation::External as i32;
+    let external = Tensor { data_location: external, raw_data: Bytes::new(), ..whole.clone() };
+    assert_eq!(refused(external), "is stored in another file");
+    let double = Tensor { data_type: DataType::Double as i32, ..whole.clone() };
+    assert_eq!(refused(double), "has ONNX data type 11");
+    let odd = Tensor { raw_data: vec![0; 6].into(), ..whole.clone() };
+    assert_eq!(refused(odd), "has 6 bytes, not a multiple of 4");
+    // float_data as numbers of 64 bits.
+    let mut damaged = encode(&whole).to_vec();
+    damaged.extend([0x21, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let graph = onnx::Graph { initializer: vec![damaged.into()], ..onnx::Graph::default() };
+    let file = encode(&onnx::Model { graph: vec![encode(&graph)] });
+    let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
+    let message = file.numbers("w", 1).unwrap_err();
+    assert!(message.starts_with("cannot be read (failed to decode"), "{message}");
+    // A side that no tensor has is no side of a convolution's.
+    let negative = Tensor { dims: vec![-64, 3, i64::MIN, 3], ..whole };
+    let file = open(&Chain::default().tensor(negative)).unwrap();
+    assert_eq!(file.shape("w"), Some(vec![0, 3, 0, 3]));
+}
+
+#[test]
+fn the_tensors_of_each_convolution_are_found() {
+    let located = open(&with_tensors(false)).unwrap().locate(None).unwrap();
+    assert_eq!(located.network.name, "vgg11");
+    let last = located.layers.last().unwrap();
+    let (weight, bias) = ("w8".to_owned(), Some("b8".to_owned()));
+    assert_eq!(*last, LayerTensors { weight, bias, norm: None });
+
+    let change = |part: Part| part.float("epsilon", 0.25);
+    let chain = with_tensors(true).change("n8", change);
+    let located = open(&chain).unwrap().locate(None).unwrap();
+    let norm = located.layers[7].norm.as_ref().unwrap();
+    assert_eq!(norm.names().collect::<Vec<_>>(), ["scale8", "shift8", "mean8", "variance8"]);
+    assert_eq!(norm.epsilon, 0.25);
+    let chain = with_tensors(true).change("n1", |part| part.without("epsilon"));
+    let located = open(&chain).unwrap().locate(None).unwrap();
+    assert_eq!(located.layers[0].norm.as_ref().unwrap().epsilon, f64::from(1e-5f32));
+    // A convolution without a bias, which its BatchNorm makes up for.
+    for inputs in [&["w3"][..], &["w3", ""]] {
+        let chain = with_tensors(true).change("c3", |part| part.inputs(inputs));
+        assert_eq!(open(&chain).unwrap().locate(None).unwrap().layers[2].bias, None);
+    }
+}
+
+#[test]
+fn tensors_that_are_not_in_the_file_are_named() {
+    let message = |chain: &Chain| open(chain).unwrap().locate(None).unwrap_err().to_string();
+    let expected = "expected an initializer or a Constant node with its numbers";
+    let chain = with_tensors(false).change("c2", |part| part.inputs(&["w2"]));
+    let says = format!("file.onnx: the bias of node 'c2' (Conv) is missing, {expected}");
+    assert_eq!(message(&chain), says);
+    for (index, operand) in ["scale", "shift", "mean", "variance"].iter().enumerate() {
+        let mut chain = with_tensors(true);
+        let at = chain.at("n5");
+        chain.parts[at].further_inputs[index] = "elsewhere".to_owned();
+        let says = format!(
+            "file.onnx: the {operand} of node 'n5' (BatchNormalization) is 'elsewhere', which is not \
+             in the file, {expected}"
+        );
+        assert_eq!(message(&chain), says);
+        chain.parts[at].further_inputs[index] = "x:0".to_owned();
+        let chain = chain.beside(&Part::new("x", "Sqrt"), "variance5");
+        let says = format!(
+            "the {operand} of node 'n5' (BatchNormalization) is computed by node 'x' (Sqrt)"
+        );
+        assert!(message(&chain).contains(&says), "{}", message(&chain));
+    }
+}
+
+/// Whether a file stops being read because there is too much in it.
+fn is_too_much(graph: onnx::Graph) -> bool {
+    let file = encode(&onnx::Model { graph: vec![encode(&graph)] });
+    match OnnxFile::open(Path::new("file.onnx"), file) {
+        Ok(_) => false,
+        Err(Error::TooManyParts { .. }) => true,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn parts_are_counted() {
+    let most = MAX_PARTS;
+    let node =
+        |node: onnx::Node| onnx::Graph { node: vec![encode(&node)], ..onnx::Graph::default() };
+    let none = Bytes::new;
+    for (count, too_much) in [(most - 1, false), (most + 1, true)] {
+        let names = vec![String::new(); count];
+        let parts = vec![none(); count];
+        let graphs = [
+            onnx::Graph { node: parts.clone(), ..onnx::Graph::default() },
+            onnx::Graph { initializer: parts.clone(), ..onnx::Graph::default() },
+            onnx::Graph { input: parts.clone(), ..onnx::Graph::default() },
+            node(onnx::Node { input: names.clone(), ..onnx::Node::default() }),
+            node(onnx::Node { output: names, ..onnx::Node::default() }),
+            node(onnx::Node { attribute: parts, ..onnx::Node::default() }),
+        ];
+        for (index, graph) in graphs.into_iter().enumerate() {
+            assert_eq!(is_too_much(graph), too_much, "{index}");
+        }
+        let ints = vec![1; count - 2];
+        let attribute = encode(&Attribute { ints, ..Attribute::default() });
+        let attribute = vec![attribute];
+        assert_eq!(is_too_much(node(onnx::Node { attribute, ..onnx::Node::default() })), too_much);
+        let tensor = encode(&Tensor { dims: vec![1; count], ..Tensor::default() });
+        let graph = onnx::Graph { initializer: vec![tensor], ..onnx::Graph::default() };
+        assert_eq!(is_too_much(graph), count >= most);
+    }
+    // Together they are too many, in several pieces of the graph as well.
+    let half = onnx::Graph { node: vec![none(); most / 2 + 1], ..onnx::Graph::default() };
+    let file = encode(&onnx::Model { graph: vec![encode(&half), encode(&half)] });
+    let error = OnnxFile::open(Path::new("file.onnx"), file).unwrap_err();
+    assert!(matches!(error, Error::TooManyParts { .. }), "{error}");
+}
+
+/// Protocol Buffers merge a message that a file has in pieces.
+#[test]
+fn a_graph_in_pieces_is_one_graph() {
+    let chain = with_tensors(false);
+    let graph = |chain: Chain| {
+        let model: onnx::Model = decode(&chain.file()).unwrap();
+        model.graph[0].clone()
+    };
+    let tensors = Chain { parts: Vec::new(), ..chain.clone() };
+    let nodes = Chain { tensors: Vec::new(), ..chain };
+    let file = encode(&onnx::Model { graph: vec![graph(tensors), graph(nodes)] });
+    let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
+    assert_eq!(file.locate(None).unwrap().network.name, "vgg11");
+}

@@ -1,0 +1,63 @@
+//! safetensors files.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensors};
+
+use super::source::TensorSource;
+use crate::Error;
+
+/// Bytes before the header, which say how long it is.
+const LENGTH: usize = 8;
+
+/// A safetensors file.
+#[derive(Debug)]
+pub(super) struct SafetensorsFile {
+    path: PathBuf,
+    header: Metadata,
+    /// The tensors' bytes.
+    data: Bytes,
+}
+
+impl SafetensorsFile {
+    /// Reads the header of the file at `path`, whose bytes these are.
+    ///
+    /// # Errors
+    /// If it is not a whole safetensors file.
+    pub(super) fn open(path: &Path, bytes: Bytes) -> Result<SafetensorsFile, Error> {
+        let (length, header) = SafeTensors::read_metadata(&bytes)
+            .map_err(|source| Error::Safetensors { path: path.to_path_buf(), source })?;
+        let data = bytes.slice(LENGTH + length..);
+        Ok(SafetensorsFile { path: path.to_path_buf(), header, data })
+    }
+}
+
+impl TensorSource for SafetensorsFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.header.offset_keys()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        Some(self.header.info(name)?.shape.clone())
+    }
+
+    fn numbers(&self, name: &str, _count: usize) -> Result<Vec<f32>, String> {
+        let Some(info) = self.header.info(name) else { return Err("is not there".to_owned()) };
+        if info.dtype != Dtype::F32 {
+            return Err(format!("has dtype {}", info.dtype));
+        }
+        // The header was checked: the bytes are there, and as many as the shape has numbers.
+        let (start, end) = info.data_offsets;
+        Ok(bytemuck::pod_collect_to_vec(&self.data[start..end]))
+    }
+
+    fn metadata(&self, name: &str) -> Option<&str> {
+        self.header.metadata().as_ref()?.get(name).map(String::as_str)
+    }
+}

@@ -1,0 +1,217 @@
+//! Files of weights as named tensors.
+//!
+//! A form of file is one file of this folder, which implements [`TensorSource`], and a line of
+//! [`FORMS`].
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use super::names;
+use super::{onnx, safetensors};
+use crate::{ConvolutionWeights, Error, Network};
+
+/// Named tensors in a file.
+pub(super) trait TensorSource {
+    /// The file.
+    fn path(&self) -> &Path;
+
+    /// The names of all tensors, in the file's order where it has one.
+    fn names(&self) -> Vec<String>;
+
+    /// The shape of a tensor; `None` if there is no such tensor.
+    fn shape(&self, name: &str) -> Option<Vec<usize>>;
+
+    /// The numbers of a tensor, whose shape says that there are `count`, in C order.
+    ///
+    /// # Errors
+    /// What it has instead of so many numbers in single precision, as it reads after its name.
+    fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String>;
+
+    /// The text that the file records under this name beside its tensors.
+    fn metadata(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
+    /// The tensors of a network's convolutions: of the one that is given, or of the one that is found.
+    /// A form that says how the tensors hang together has its own way; others go by the names.
+    ///
+    /// # Errors
+    /// If they are not those of one network, of the given one if one is.
+    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
+        names::locate(self, network)
+    }
+}
+
+/// A form of file.
+struct Form {
+    /// The ending of its files' names, in lower case.
+    ending: &'static str,
+    /// Opens the file at the path, whose bytes these are.
+    open: fn(&Path, Bytes) -> Result<Box<dyn TensorSource>, Error>,
+}
+
+/// All forms.
+const FORMS: [Form; 2] = [
+    Form { ending: "onnx", open: |path, bytes| Ok(Box::new(onnx::OnnxFile::open(path, bytes)?)) },
+    Form {
+        ending: "safetensors",
+        open: |path, bytes| Ok(Box::new(safetensors::SafetensorsFile::open(path, bytes)?)),
+    },
+];
+
+/// The tensors of a network's convolutions in a file.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub(super) network: &'static Network,
+    /// How they were found, as it reads after "by": `torchvision's names`.
+    pub(super) origin: &'static str,
+    /// What stands before the names that the origin has; empty, or it ends with a full stop.
+    pub(super) prefix: String,
+    /// Those of each convolution. All of them are in the file.
+    pub(super) layers: Vec<LayerTensors>,
+}
+
+/// The names of the tensors that a convolution is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LayerTensors {
+    /// `[out, in, 3, 3]`.
+    pub(super) weight: String,
+    /// `[out]`; `None` if the convolution has none, which is zeros.
+    pub(super) bias: Option<String>,
+    /// The BatchNorm between the convolution and its ReLU.
+    pub(super) norm: Option<NormTensors>,
+}
+
+/// The names of a BatchNorm's tensors, each `[out]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NormTensors {
+    pub(super) scale: String,
+    pub(super) shift: String,
+    pub(super) mean: String,
+    pub(super) variance: String,
+    /// What is added to the variances.
+    pub(super) epsilon: f64,
+}
+
+impl LayerTensors {
+    /// All of them: weight, bias and the BatchNorm's.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let norm = self.norm.iter().flat_map(NormTensors::names);
+        [&self.weight].into_iter().chain(&self.bias).map(String::as_str).chain(norm)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn names_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let norm = self.norm.iter_mut().flat_map(|norm| {
+            [&mut norm.scale, &mut norm.shift, &mut norm.mean, &mut norm.variance]
+        });
+        [&mut self.weight].into_iter().chain(&mut self.bias).chain(norm)
+    }
+}
+
+impl NormTensors {
+    /// All of them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.scale, &self.shift, &self.mean, &self.variance].into_iter().map(String::as_str)
+    }
+}
+
+/// Opens a file in the form that its name's ending says.
+///
+/// # Errors
+/// If it is missing or damaged, or its name has another ending.
+pub(super) fn open(path: &Path) -> Result<Box<dyn TensorSource>, Error> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    let form = FORMS.iter().find(|form| ending.as_deref() == Some(form.ending));
+    let Some(form) = form else {
+        let endings = FORMS.each_ref().map(|form| format!(".{}", form.ending)).join(" or ");
+        return Err(Error::UnknownForm { path: path.to_path_buf(), endings });
+    };
+    (form.open)(path, map(path)?)
+}
+
+/// The bytes of a file, of which only those are read that are looked at: a classifier, which is nine
+/// tenths of torchvision's files, takes neither time nor memory.
+pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Error::MissingWeights { path: path.to_path_buf() },
+        _ => durable::Error::at("read", path)(error).into(),
+    };
+    let file = File::open(path).map_err(failed)?;
+    #[allow(unsafe_code)]
+    // SAFETY: weights files are replaced as wholes, by renaming, so that the one that is mapped stays
+    // as it is. A program that writes into it nevertheless changes numbers that are copied out of it;
+    // nothing is read from it twice and taken to be the same.
+    let map = unsafe { Mmap::map(&file) };
+    Ok(Bytes::from_owner(map.map_err(failed)?))
+}
+
+/// The numbers of the located convolutions, BatchNorm folded into them.
+pub(super) fn load<S: TensorSource + ?Sized>(
+    source: &S,
+    located: &Located,
+) -> Result<Vec<ConvolutionWeights>, Error> {
+    let convolutions = located.network.convolutions();
+    let layers = convolutions.iter().zip(&located.layers);
+    let numbers = layers.map(|(layer, tensors)| {
+        let channels = [layer.out_channels];
+        let weight = read(source, &tensors.weight, &layer.weight_shape())?;
+        let bias = match &tensors.bias {
+            Some(name) => read(source, name, &channels)?,
+            None => vec![0.0; layer.out_channels],
+        };
+        let mut numbers = ConvolutionWeights { weight, bias };
+        if let Some(norm) = &tensors.norm {
+            super::batch_norm::fold(source, &tensors.weight, norm, &mut numbers)?;
+        }
+        Ok(numbers)
+    });
+    numbers.collect()
+}
+
+/// The finite numbers of a tensor of this shape.
+pub(super) fn read<S: TensorSource + ?Sized>(
+    source: &S,
+    name: &str,
+    shape: &[usize],
+) -> Result<Vec<f32>, Error> {
+    check_shape(source, name, shape)?;
+    let numbers = source.numbers(name, shape.iter().product()).map_err(|found| {
+        Error::WrongType { path: source.path().to_path_buf(), tensor: name.to_owned(), found }
+    })?;
+    check_finite(source.path(), name, &numbers)?;
+    Ok(numbers)
+}
+
+/// Checks that a tensor, if it is there, has this shape.
+pub(super) fn check_shape<S: TensorSource + ?Sized>(
+    source: &S,
+    name: &str,
+    expected: &[usize],
+) -> Result<(), Error> {
+    match source.shape(name) {
+        Some(found) if found != expected => Err(Error::WrongShape {
+            path: source.path().to_path_buf(),
+            tensor: name.to_owned(),
+            expected: expected.to_vec(),
+            found,
+        }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<(), Error> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::NotFinite {
+            path: path.to_path_buf(),
+            tensor: tensor.to_owned(),
+            index,
+            value: numbers[index],
+        }),
+    }
+}
