@@ -1,7 +1,7 @@
-//! The errors of a trainer's configuration and of its calls. Everything is checked before any
-//! work starts, so the kernels never see a length that does not fit.
+//! The errors of training and inference. Everything is checked before any work starts, so the kernels
+//! never see a length that does not fit.
 
-/// Why a trainer could not be made, or a call not be carried out.
+/// A trainer that could not be made, or a call that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,8 +11,8 @@ pub enum Error {
         /// Which number.
         field: &'static str,
     },
-    /// A trainer trains at least one head.
-    #[error("there is no head to train")]
+    /// There must be at least one head.
+    #[error("there is no head")]
     NoHeads,
     /// Every head needs its initial parameters.
     #[error("{heads} heads were given {initial} sets of initial parameters")]
@@ -22,9 +22,9 @@ pub enum Error {
         /// Sets of parameters given.
         initial: usize,
     },
-    /// The initial parameters are those of a head of another shape.
-    #[error("the initial parameters of head {head} have another shape than the trainer")]
-    InitialShape {
+    /// All heads have the same shape.
+    #[error("the parameters of head {head} have another shape than the others")]
+    OtherShape {
         /// Index of the head, from 0.
         head: usize,
     },
@@ -66,6 +66,36 @@ pub enum Error {
         expected: usize,
         /// Length of the slice.
         actual: usize,
+    },
+    /// A sparse row needs a value for each column.
+    #[error("row {row} has {columns} columns but {values} values")]
+    SparseLength {
+        /// Position of the row in the call.
+        row: usize,
+        /// Columns given.
+        columns: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// The columns of a sparse row ascend.
+    #[error("row {row} has column {column} after column {before}, but columns must ascend")]
+    ColumnOrder {
+        /// Position of the row in the call.
+        row: usize,
+        /// The column.
+        column: u32,
+        /// The one before it.
+        before: u32,
+    },
+    /// A column is not one of the inputs.
+    #[error("row {row} has column {column}, expected 0 to {}", .inputs - 1)]
+    Column {
+        /// Position of the row in the call.
+        row: usize,
+        /// The column.
+        column: u32,
+        /// The head's inputs.
+        inputs: usize,
     },
     /// Every row needs a label.
     #[error("{rows} rows have {labels} labels")]

@@ -46,6 +46,23 @@ pub(crate) enum Phase {
     Update,
 }
 
+impl Phase {
+    /// The name in a profile.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Drop => "drop inputs",
+            Phase::Sort => "sort columns",
+            Phase::Dense1 => "fc1, bn1",
+            Phase::Norm1 => "bn1 by itself",
+            Phase::Layer2 => "fc2, bn2",
+            Phase::Output => "fc3, loss",
+            Phase::Back2 => "back to fc2",
+            Phase::Back1 => "back to fc1, update fc2, fc3",
+            Phase::Update => "update fc1",
+        }
+    }
+}
+
 /// All of a training step.
 pub(crate) const TRAINING: [Phase; 9] = [
     Phase::Drop,

@@ -63,7 +63,43 @@ pub(crate) unsafe fn gather<S: Simd>(
     }
 }
 
-/// Makes the list of a row after dropout, of the list before.
+/// Makes the list of a row of which columns and values are given, as [`gather`] would of the whole
+/// row.
+///
+/// # Safety
+/// The columns ascend and are inputs, there is a value for each, `row` is one of `lists`, and nobody
+/// else uses it.
+pub(crate) unsafe fn copy_list(
+    layout: &Layout,
+    columns: &[u32],
+    values: &[f32],
+    row: usize,
+    lists: &RowLists,
+) {
+    // SAFETY: a row's list has room for all inputs; blocks are those of the columns.
+    unsafe {
+        let list = lists.values.pointer().add(row * lists.stride);
+        let indices = lists.indices.pointer().add(row * lists.stride);
+        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
+        let (mut count, mut block) = (0, 0);
+        *starts = 0;
+        for (&column, &value) in columns.iter().zip(values) {
+            while block < column as usize / BLOCK {
+                block += 1;
+                *starts.add(block) = count as u32;
+            }
+            *list.add(count) = value;
+            *indices.add(count) = column;
+            count += usize::from(value != 0.0);
+        }
+        while block < layout.blocks {
+            block += 1;
+            *starts.add(block) = count as u32;
+        }
+    }
+}
+
+/// Makes the list of a row after dropout from the list before it.
 ///
 /// # Safety
 /// As for [`gather`]; `from` has the row's list.
