@@ -8,7 +8,7 @@ pub enum Error {
     /// Sizes, the batch size and the number of threads must be at least 1.
     #[error("{field} must be at least 1")]
     Zero {
-        /// Which number.
+        /// Name of the number.
         field: &'static str,
     },
     /// There must be at least one head.
@@ -54,7 +54,7 @@ pub enum Error {
         /// The largest batch, from the configuration.
         batch_size: usize,
     },
-    /// There is nothing to evaluate.
+    /// A call has at least one row.
     #[error("there are no rows to evaluate")]
     NoRows,
     /// A row does not have the head's number of inputs.

@@ -10,6 +10,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Most logits in memory at a time, where there are many classes.
+const LOGITS: usize = 1 << 24;
+
 /// Trained heads of one shape, with their threads.
 ///
 /// The arithmetic is that of [`Trainer::evaluate`](crate::Trainer::evaluate): dropout is left out and
@@ -32,7 +35,7 @@ impl std::fmt::Debug for Inference {
 
 impl Inference {
     /// Heads with these parameters, on this many threads. They take the memory of the parameters and
-    /// that of the activations of 64 rows.
+    /// that of the activations of up to 64 rows.
     ///
     /// # Errors
     /// If there is no head, the heads differ in shape, or a size or the number of threads is 0.
@@ -54,8 +57,8 @@ impl Inference {
             return Err(Error::OtherShape { head });
         }
         let (layout, count) = (Layout::new(shape), heads.len());
-        let make = Workspace::for_logits;
-        let engine = Engine::new(layout, count, EVALUATION_ROWS, threads, isa, make);
+        let rows = (LOGITS / layout.outputs).clamp(1, EVALUATION_ROWS);
+        let engine = Engine::new(layout, count, rows, threads, isa, Workspace::for_logits);
         Ok(Inference { shape, heads: heads.iter().map(Head::for_inference).collect(), engine })
     }
 

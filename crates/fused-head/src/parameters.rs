@@ -1,4 +1,4 @@
-//! A head's parameters as they are kept in files.
+//! A head's sizes, and its parameters in PyTorch's layout, as files keep them.
 
 use crate::{Error, random::Uniform};
 

@@ -102,8 +102,7 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// Into how many items a phase is divided, for a team of this size. Phases without any are
-    /// skipped.
+    /// The number of items of a phase, for a team of this size. Phases without items are skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
         match phase {
@@ -121,7 +120,7 @@ impl Context<'_> {
         self.update.is_none_or(|update| update.dropout[0].keeps_all())
     }
 
-    /// The lists that go into the first layer.
+    /// The inputs of the first layer as lists.
     #[inline(always)]
     fn inputs(&self) -> &RowLists {
         if self.keeps_inputs() { self.gathered } else { &self.workspace.inputs }

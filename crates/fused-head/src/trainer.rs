@@ -129,8 +129,8 @@ impl Trainer {
     /// One step of every head on the same rows, each `[inputs]` long; a label and a row have the
     /// same position. `learning_rates` has one for each head.
     ///
-    /// Of a single row there is no variance: its units normalise to 0, no gradient passes the
-    /// normalisation, and the running variances stay as they are.
+    /// A single row has no variance: its units normalise to 0, no gradient passes the normalisation, and
+    /// the running variances stay as they are.
     ///
     /// # Errors
     /// If there is no row or more than a batch, or lengths or labels do not fit.
@@ -214,8 +214,8 @@ impl Trainer {
         self.engine.last_logits(self.last_rows)
     }
 
-    /// Where the time went since the last call: each part's name and the thread time spent in it
-    /// (with waiting for the other threads at its end), over all threads.
+    /// Thread time since the last call, by the names of the phases, over all threads; waiting for other
+    /// threads at the end of a phase included.
     pub fn profile(&mut self) -> Vec<(&'static str, Duration)> {
         self.engine.profile()
     }

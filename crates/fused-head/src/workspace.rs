@@ -1,5 +1,5 @@
-//! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads share a
-//! workspace one after the other.
+//! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads use
+//! a workspace one after the other.
 
 use crate::{
     buffer::{Buffer, Entry},
@@ -33,7 +33,7 @@ impl RowLists {
 
 /// See [`crate::layout`] for slab matrices.
 pub(crate) struct Workspace {
-    /// Rows that there is room for.
+    /// Capacity in rows.
     pub(crate) rows: usize,
     /// The rows after dropout.
     pub(crate) inputs: RowLists,

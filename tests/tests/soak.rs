@@ -66,8 +66,9 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
     };
     let cache = Cache::open(cache).unwrap();
     let resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
-    let run = train(&cache, &config, resources, runs).unwrap();
-    evaluate(&run, &cache, SplitName::Test).unwrap();
+    let run =
+        train(&cache, &config, resources, runs, &mut |_| (), &AtomicBool::new(false)).unwrap();
+    evaluate(&run, &cache, SplitName::Test, 1, &mut |_| ()).unwrap();
     fs::remove_dir_all(run.folder()).unwrap();
 }
 

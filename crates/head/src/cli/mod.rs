@@ -1,31 +1,33 @@
-//! The command line: its flags, and what each command prints.
+//! The command line: its flags and its commands.
 
-use std::fmt::Display;
+mod events;
+mod failure;
+mod results;
+mod values;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Evaluation, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
-    evaluate, newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
+    Arch, Error, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig, evaluate,
+    newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
     write_report,
 };
-use terminal::{JsonPath, Table, print, print_path, println, say, up_to};
+use terminal::{print_path, say, up_to};
 
-/// Where caches are looked for when none is named.
+use crate::cli::events::Teller;
+pub(crate) use crate::cli::failure::failure;
+use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
+use crate::cli::values::{dropout, learning_rate, list, seeds};
+
+/// Default folder of the caches.
 const FEATURES: &str = "artifacts/features";
-/// Where runs are made unless `--out` says otherwise.
+/// Default folder under which runs are made.
 const RUNS: &str = "artifacts/runs";
-/// Where sweeps are made unless `--out` says otherwise.
+/// Default folder under which sweeps are made.
 const SWEEPS: &str = "artifacts/sweeps";
-
-/// Text in place of a number that does not exist.
-const NONE: &str = "–";
-
-/// Most seeds that a number asks for.
-const MAX_SEEDS: u64 = 10_000;
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
@@ -166,12 +168,14 @@ impl Cli {
                     Some(folder) => folder,
                     None => newest_sweep(SWEEPS.as_ref())?,
                 };
-                print_path(&write_report(&Sweep::open(&folder)?)?);
+                let sweep = Sweep::open(&folder)?;
+                print_path(&write_report(&sweep, cores(), &mut Teller::new().listener())?);
                 Ok(())
             }
             Command::Evaluate { run, split, json } => {
                 let (run, cache) = run.open()?;
-                let evaluation = evaluate(&run, &cache, split)?;
+                let evaluation =
+                    evaluate(&run, &cache, split, cores(), &mut Teller::new().listener())?;
                 if json {
                     print_json(&evaluation);
                 } else {
@@ -181,7 +185,8 @@ impl Cli {
             }
             Command::Predict { run, split, out } => {
                 let (run, cache) = run.open()?;
-                let predictions = predict(&run, &cache, split)?;
+                let predictions =
+                    predict(&run, &cache, split, cores(), &mut Teller::new().listener())?;
                 let out = out.unwrap_or_else(|| run.folder().join("submission.csv"));
                 let csv = submission(&predictions)
                     .map_err(|source| Error::Csv { path: out.clone(), source })?;
@@ -216,19 +221,23 @@ impl CommonArgs {
     }
 
     fn resources(&self) -> Resources {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Resources {
             threads: self.threads.unwrap_or_else(cores),
             memory: match self.memory {
                 Some(memory) => Memory::Given(memory.as_u64()),
-                None => Memory::HalfOfFree(terminal::half_of_free_memory()),
+                None => Memory::half_of_free(),
             },
         }
     }
 }
 
+/// Number of threads if no flag gives it.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn train_one(args: TrainArgs) -> Result<(), Error> {
-    terminal::catch_interrupts();
+    let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
     let config = TrainConfig {
         arch: args.arch,
@@ -240,38 +249,15 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         schedule: args.common.schedule,
         seed: args.seed,
     };
-    let run = train(&cache, &config, args.common.resources(), &args.out)?;
+    let resources = args.common.resources();
+    let mut teller = Teller::new();
+    let run = train(&cache, &config, resources, &args.out, &mut teller.listener(), stop)?;
     write_learning_curve(&run)?;
-    let summary = run.summary()?;
-    if args.common.json {
-        print_json(&serde_json::json!({
-            "run": JsonPath(run.folder()),
-            "config": run.config(),
-            "summary": summary,
-        }));
-        return Ok(());
-    }
-    let last = summary.last;
-    let mut table = Table::new(["", "loss", "top-1"]);
-    table.row(["train".to_owned(), format!("{:.4}", last.train_loss), percent(last.train_top1)]);
-    if let (Some(loss), Some(top1)) = (last.val_loss, last.val_top1) {
-        table.row(["val".to_owned(), format!("{loss:.4}"), percent(top1)]);
-    }
-    println!(
-        "{}, p = {}, {} epochs, {:.2} s per epoch, on {}\n",
-        config.arch,
-        config.p,
-        last.epoch,
-        summary.seconds_an_epoch,
-        cache.folder().display()
-    );
-    println!("{table}");
-    print_path(run.folder());
-    Ok(())
+    print_run(&run, cache.folder(), args.common.json)
 }
 
 fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
-    terminal::catch_interrupts();
+    let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
     let grid = Grid {
         archs: args.arch.0,
@@ -283,118 +269,10 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         batch_size: args.common.batch_size,
         schedule: args.common.schedule,
     };
-    let sweep = sweep(&cache, &grid, args.common.resources(), &args.out)?;
-    let report = write_report(&sweep)?;
-    if args.common.json {
-        print_json(&serde_json::json!({
-            "sweep": JsonPath(sweep.folder()),
-            "features": JsonPath(sweep.features()),
-            "summary": sweep.summary(),
-            "results": sweep.results(),
-            "report": JsonPath(&report),
-        }));
-        return Ok(());
-    }
-    let mut table = Table::new(["arch", "hidden", "lr", "p", "val top-1", "± sd", "seeds"]);
-    for (setting, val) in sweep.ranking() {
-        table.row([
-            setting.arch.to_string(),
-            setting.hidden.to_string(),
-            setting.learning_rate.to_string(),
-            setting.p.to_string(),
-            if val.mean.is_nan() { "diverged".to_owned() } else { percent(val.mean) },
-            spread(val.sd),
-            val.seeds.to_string(),
-        ]);
-    }
-    println!("{table}");
-    let summary = sweep.summary();
-    let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
-    match &summary.test {
-        Some(test) => println!(
-            "chosen by validation: {chosen}; test top-1 {}{} over {}",
-            percent(test.mean),
-            test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
-            if test.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", test.seeds) }
-        ),
-        None => println!("chosen by validation: {chosen}; the test split has no labels"),
-    }
-    println!("report: {}\n", report.display());
-    print_path(sweep.folder());
+    let resources = args.common.resources();
+    let mut teller = Teller::new();
+    let sweep = sweep(&cache, &grid, resources, &args.out, &mut teller.listener(), stop)?;
+    let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
+    print_sweep(&sweep, &report, args.common.json);
     Ok(())
-}
-
-fn print_evaluation(run: &Run, evaluation: &Evaluation) {
-    println!(
-        "{}: {} top-1 {} on {} rows, loss {:.4}\n",
-        run.folder().display(),
-        evaluation.split,
-        percent(evaluation.top1),
-        evaluation.rows,
-        evaluation.loss
-    );
-    let mut header = vec!["label \\ predicted".to_owned()];
-    if evaluation.confusion.is_some() {
-        header.extend(evaluation.class_names.iter().cloned());
-    }
-    header.extend(["recall".to_owned(), "precision".to_owned()]);
-    let mut table = Table::new(header);
-    for (label, class) in evaluation.classes.iter().enumerate() {
-        let share = |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), percent);
-        let counts = evaluation.confusion.as_ref().map_or(&[][..], |matrix| &matrix[label]);
-        let mut row = vec![class.name.clone()];
-        row.extend(counts.iter().map(|&count| match count {
-            0 => "·".to_owned(),
-            count => count.to_string(),
-        }));
-        row.extend([share(class.recall), share(class.precision)]);
-        table.row(row);
-    }
-    print!("{table}");
-}
-
-fn print_json(value: &impl serde::Serialize) {
-    let json = serde_json::to_string_pretty(value).expect("numbers and strings serialise");
-    println!("{json}");
-}
-
-fn percent(fraction: f64) -> String {
-    format!("{:.2} %", 100.0 * fraction)
-}
-
-/// A standard deviation; that of one seed or of heads of which one diverged is none.
-fn spread(sd: Option<f64>) -> String {
-    sd.filter(|sd| sd.is_finite()).map_or_else(|| NONE.to_owned(), percent)
-}
-
-/// A parser of lists whose values `parse` reads.
-fn list<T: FromStr + Display>(
-    parse: impl Fn(&str) -> Result<T, String> + Clone,
-) -> impl Fn(&str) -> Result<List<T>, String> + Clone {
-    move |text| List::parse(text, &parse)
-}
-
-/// A number of seeds, counted from 0, or a list of them.
-fn seeds(text: &str) -> Result<List<u64>, String> {
-    let seed = |text: &str| {
-        text.parse::<u64>().map_err(|_| format!("expected a whole number, 0 or more, got '{text}'"))
-    };
-    match List::parse(text, seed)?.0.as_slice() {
-        [0] => Err("no seeds; expected how many, or a list such as 0,7,42".to_owned()),
-        [count] if *count > MAX_SEEDS => {
-            Err(format!("expected at most {MAX_SEEDS} seeds, got {count}"))
-        }
-        [count] => Ok(List((0..*count).collect())),
-        several => Ok(List(several.to_vec())),
-    }
-}
-
-fn dropout(text: &str) -> Result<f64, String> {
-    let fraction = text.parse().ok().filter(|fraction: &f64| (0.0..1.0).contains(fraction));
-    fraction.ok_or_else(|| format!("expected 0 <= p < 1, got '{text}'"))
-}
-
-fn learning_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))
 }

@@ -1,4 +1,4 @@
-//! How much memory a program may take when nobody says so.
+//! The default of the memory that training may take.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use sysinfo::System;
 ///
 /// Free is the smaller of what the host has and what the limits of this process's control groups
 /// leave, as a container, a batch system or `systemd-run` sets them.
-pub fn half_of_free_memory() -> u64 {
+pub(crate) fn half_of_free_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
     let left = left_by_cgroups(
@@ -65,9 +65,9 @@ const VERSIONS: [Version; 2] = [
 /// `cgroup` and `mountinfo` are the process's files in `/proc`, as cgroups(7) and
 /// proc_pid_mountinfo(5) describe them. The mount points are looked for under `root`.
 ///
-/// What cannot be seen: in version 2, the limits of parents above what is mounted; and where a mount
-/// shows a group outside of the process's control group namespace (its line then begins with `/..`),
-/// those of the process's own group, since its path below that mount is not told.
+/// Some limits cannot be seen. In version 2, these are the limits of parents above what is mounted.
+/// Where a mount shows a group outside of the process's control group namespace (its line then begins
+/// with `/..`), they are those of the process's own group, since its path below that mount is unknown.
 fn left_by_cgroups(cgroup: &Path, mountinfo: &Path, root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(cgroup).ok()?;
     let mounts = fs::read_to_string(mountinfo).ok()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Arch, Schedule, TrainConfig};
+use crate::config::{Arch, Schedule, TrainConfig};
 
 /// The lists whose combinations a sweep trains.
 #[derive(Debug, Clone, PartialEq)]

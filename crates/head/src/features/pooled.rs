@@ -19,16 +19,18 @@ use std::fs;
 use std::path::Path;
 
 use durable::{Lock, Temporary};
-use feature_cache::{ArrayWriter, Cache, Dtype, SplitName, SplitReader, map_f32, release};
+use feature_cache::{ArrayWriter, Dtype, SplitName, SplitReader, map_f32, release};
 use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use terminal::with_causes;
 
-use crate::Error;
-use crate::stamp::Stamp;
+use crate::error::Error;
+use crate::event::{Event, Pooled};
+use crate::features::cache::Features;
+use crate::features::max_pool::{max_pool, pooled_len};
+use crate::features::stamp::Stamp;
 
-/// Rows pooled at a time.
+/// Rows pooled together.
 const CHUNK_ROWS: usize = 256;
 
 /// The pooled features of a split, `[rows, row_len]`.
@@ -46,12 +48,12 @@ enum Storage<'a> {
     /// In no file that can be used.
     NoFile {
         split: SplitReader<'a>,
-        /// Why there is none.
-        cause: String,
+        /// The reason.
+        cause: durable::Error,
         /// All rows, if they are in memory; otherwise rows are pooled whenever they are read.
         kept: Option<Vec<f32>>,
-        /// Where the user was told that rows are pooled; empty before that.
-        told: &'static str,
+        /// What was last reported; `None` before that.
+        reported: Option<Pooled>,
     },
 }
 
@@ -66,7 +68,12 @@ struct Record {
 
 impl<'a> PooledSplit<'a> {
     /// Opens the view of a split, making it first if it is not there or not whole.
-    pub(crate) fn open(cache: &'a Cache, name: SplitName) -> Result<PooledSplit<'a>, Error> {
+    pub(crate) fn open(
+        features: Features<'a>,
+        name: SplitName,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<PooledSplit<'a>, Error> {
+        let cache = features.cache;
         let split = cache.split(name)?;
         let [_, height, width] = cache.manifest().feature_shape;
         if height < 2 || width < 2 {
@@ -74,39 +81,43 @@ impl<'a> PooledSplit<'a> {
         }
         let row_len = pooled_len(cache.manifest().feature_shape);
         let rows = split.rows();
+        report(Event::ReadSplit { split: name, rows });
         // Beside the features, not where a link in their folder leads.
         let array = cache.pooled_file(&format!("{name}.npy"))?;
         let record = cache.pooled_file(&format!("{name}.json"))?;
-        let view = || {
+        let mut view = || {
             if !is_whole(&array, &record, &split) {
-                make(&split, row_len, &array, &record)?;
+                make(&split, row_len, &array, &record, report)?;
             }
             Ok(map_f32(&array, rows, row_len)?)
         };
         let storage = match view() {
             Ok((map, offset)) => Storage::Mapped { map, offset },
-            Err(Error::Cache(feature_cache::Error::File(error))) => {
+            Err(Error::Cache(feature_cache::Error::File(cause))) => {
                 // If it is the features that cannot be read, this says so.
                 split.verify_features()?;
-                Storage::NoFile { split, cause: with_causes(&error), kept: None, told: "" }
+                Storage::NoFile { split, cause, kept: None, reported: None }
             }
             Err(error) => return Err(error),
         };
         Ok(PooledSplit { rows, row_len, storage })
     }
 
-    /// Of rows that have no file: pools all of them into memory if they fit there. Otherwise they are
-    /// pooled whenever they are read.
-    pub(crate) fn keep_in_memory(&mut self, fit: bool) -> Result<(), Error> {
+    /// Pools all rows into memory if they have no file and `fit` there. Rows without a file that do not
+    /// fit are pooled whenever they are read.
+    pub(crate) fn keep_in_memory(
+        &mut self,
+        fit: bool,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Error> {
         let all = self.rows * self.row_len;
-        let Storage::NoFile { split, cause, kept, told } = &mut self.storage else { return Ok(()) };
-        let pooled = if fit { "in memory" } else { "whenever they are read" };
-        if *told != pooled {
-            terminal::say(format!(
-                "{cause}; the {} features are pooled {pooled}, again by every command",
-                split.name()
-            ));
-            *told = pooled;
+        let Storage::NoFile { split, cause, kept, reported } = &mut self.storage else {
+            return Ok(());
+        };
+        let pooled = if fit { Pooled::InMemory } else { Pooled::WheneverRead };
+        if *reported != Some(pooled) {
+            report(Event::PooledWithoutFile { split: split.name(), pooled, cause });
+            *reported = Some(pooled);
         }
         if !fit {
             *kept = None;
@@ -122,15 +133,12 @@ impl<'a> PooledSplit<'a> {
         self.rows
     }
 
-    pub(crate) fn row_len(&self) -> usize {
-        self.row_len
-    }
-
     pub(crate) fn row_bytes(&self) -> usize {
         self.row_len * size_of::<f32>()
     }
 
-    /// The numbers of rows, a slice each. Those that are nowhere yet are put into `buffer`.
+    /// The numbers of rows, one slice per row. Rows that are in no file and not in memory are pooled
+    /// into `buffer`.
     ///
     /// # Errors
     /// If a feature is NaN or infinite.
@@ -175,7 +183,8 @@ impl<'a> PooledSplit<'a> {
         self.for_each_run(rows, release);
     }
 
-    /// Calls `advise` with the map and the start and length in it of each run of consecutive rows among `rows`.
+    /// Calls `advise` for each run of consecutive rows among `rows`, with the map and the run's start and
+    /// length in it.
     fn for_each_run(&self, rows: &[usize], advise: impl Fn(&Mmap, usize, usize)) {
         let Storage::Mapped { map, offset } = &self.storage else { return };
         let mut rows = rows.to_vec();
@@ -187,11 +196,6 @@ impl<'a> PooledSplit<'a> {
     }
 }
 
-/// Numbers in a row after pooling features of shape `[C, H, W]`.
-pub(crate) fn pooled_len([channels, height, width]: [usize; 3]) -> usize {
-    channels * (height / 2) * (width / 2)
-}
-
 /// Whether the view on disk was made from these very features and is undamaged.
 fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> bool {
     let Ok(text) = fs::read(record) else { return false };
@@ -199,7 +203,7 @@ fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> bool {
     if found.features_digest != split.features_digest() || !array.exists() {
         return false;
     }
-    // Before the bytes are read: of what changes them later, the stamp must know nothing.
+    // Taken before the bytes are read, so that a later change gives another stamp.
     let stamp = Stamp::of(array);
     if stamp.is_some() && stamp == found.stamp {
         return true;
@@ -219,18 +223,24 @@ impl Record {
     }
 }
 
-fn make(split: &SplitReader<'_>, row_len: usize, array: &Path, record: &Path) -> Result<(), Error> {
+fn make(
+    split: &SplitReader<'_>,
+    row_len: usize,
+    array: &Path,
+    record: &Path,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Error> {
     let folder = array.parent().expect("the view lies in a folder of the cache");
     let file = |error: durable::Error| Error::Cache(error.into());
     durable::make_folder(folder).map_err(file)?;
-    // Another process may be making it just now.
+    // Another process may be making the view now.
     let _lock = Lock::wait(&folder.join(".lock")).map_err(file)?;
     durable::remove_leftovers(folder).map_err(file)?;
     if is_whole(array, record, split) {
         return Ok(());
     }
     split.verify_features()?;
-    terminal::say(format!("pooling the {} features once, into {}", split.name(), array.display()));
+    report(Event::Pooling { split: split.name(), file: array });
     let temporary = Temporary::beside(array);
     let mut writer = ArrayWriter::create(temporary.path(), split.rows(), &[row_len], Dtype::F32)?;
     let mut pooled = vec![0.0; CHUNK_ROWS.min(split.rows()) * row_len];
@@ -246,8 +256,8 @@ fn make(split: &SplitReader<'_>, row_len: usize, array: &Path, record: &Path) ->
     Record { features_digest, digest, stamp: Stamp::of(array) }.write(record).map_err(file)
 }
 
-/// Pools rows of a split into `pooled`, `[rows, row_len]`. The features read on the way are given back
-/// to the operating system row by row.
+/// Pools rows of a split into `pooled`, `[rows, row_len]`. The pages of each row's features are given back
+/// to the operating system as soon as the row is pooled.
 fn pool(
     split: &SplitReader<'_>,
     rows: impl IntoParallelIterator<Item = usize, Iter: IndexedParallelIterator>,
@@ -274,35 +284,4 @@ fn pool(
             }
         },
     )
-}
-
-/// 2×2 max pool of stride 2, the last odd row and column left out, as Keras and PyTorch have it.
-/// `features`: `[C, H, W]`; `pooled`: `[C, ⌊H/2⌋, ⌊W/2⌋]`.
-fn max_pool(features: &[f32], [_, height, width]: [usize; 3], pooled: &mut [f32]) {
-    let (out_height, out_width) = (height / 2, width / 2);
-    let maps = features.chunks_exact(height * width);
-    for (map, out) in maps.zip(pooled.chunks_exact_mut(out_height * out_width)) {
-        for y in 0..out_height {
-            for x in 0..out_width {
-                let at = |dy: usize, dx: usize| map[(2 * y + dy) * width + 2 * x + dx];
-                out[y * out_width + x] = at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn odd_maps_lose_their_last_row_and_column() {
-        #[rustfmt::skip]
-        let map = [1.0, 2.0, 9.0,
-                   4.0, 3.0, 9.0,
-                   9.0, 9.0, 9.0];
-        let mut pooled = [0.0];
-        max_pool(&map, [1, 3, 3], &mut pooled);
-        assert_eq!(pooled, [4.0]);
-    }
 }

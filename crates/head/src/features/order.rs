@@ -6,7 +6,7 @@
 //!
 //! Rows that fit into the memory allowed are shuffled as a whole. Others are streamed and shuffled in
 //! two levels: blocks of consecutive rows in random order, and the rows within a window of as many
-//! blocks as fit. Disk is then read a block at a time, not a row at a time. Batches are cut from the
+//! blocks as fit. The disk is then read block by block, not row by row. Batches are cut from the
 //! order of the whole epoch: one may begin in a window and end in the next.
 //!
 //! Another order makes other heads: whoever changes it raises [`fused_head::numerics`].
@@ -14,12 +14,11 @@
 use std::iter::{Peekable, Skip};
 use std::slice::Chunks;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use shuffle::Shuffler;
 
 /// Consecutive rows that stay together when not all rows fit into memory.
 const BLOCK_ROWS: usize = 64;
-/// Least rows in a window: fewer are hardly shuffled.
+/// Fewest rows in a window: fewer would hardly be shuffled.
 const LEAST_WINDOW: usize = 2 * BLOCK_ROWS;
 
 /// The most rows per window where `fitting` rows fit into memory; `None` if no window is small enough.
@@ -32,7 +31,7 @@ pub(crate) fn largest_window(fitting: usize, batch_size: usize) -> Option<usize>
     (window >= LEAST_WINDOW).then_some(window)
 }
 
-/// The least rows that must fit into memory for [`largest_window`] to find a window.
+/// The number of rows that must fit into memory for [`largest_window`] to find a window.
 pub(crate) fn least_fitting(batch_size: usize) -> usize {
     LEAST_WINDOW + batch_size.max(LEAST_WINDOW)
 }
@@ -43,13 +42,13 @@ pub(crate) struct RowOrder {
     rows: Vec<usize>,
     /// Rows per window; `None` if all rows are shuffled as a whole.
     window: Option<usize>,
-    rng: ChaCha8Rng,
+    shuffler: Shuffler,
 }
 
 impl RowOrder {
     /// The order of `rows` rows, in windows if they are streamed.
     pub(crate) fn new(rows: usize, window: Option<usize>) -> RowOrder {
-        RowOrder { rows: (0..rows).collect(), window, rng: ChaCha8Rng::seed_from_u64(0) }
+        RowOrder { rows: (0..rows).collect(), window, shuffler: Shuffler::new(0, 0) }
     }
 
     /// The order of the next epoch.
@@ -57,25 +56,25 @@ impl RowOrder {
         let rows = self.rows.len();
         if self.window.is_some() {
             let mut blocks: Vec<usize> = (0..rows.div_ceil(BLOCK_ROWS)).collect();
-            shuffle(&mut blocks, &mut self.rng);
+            self.shuffler.shuffle(&mut blocks);
             let of_block = |block: usize| block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(rows);
             self.rows = blocks.into_iter().flat_map(of_block).collect();
         }
         for window in self.rows.chunks_mut(self.window.unwrap_or(rows).max(1)) {
-            shuffle(window, &mut self.rng);
+            self.shuffler.shuffle(window);
         }
         &self.rows
     }
 }
 
-/// The windows of an epoch whose rows are streamed: which to fetch and which to give back.
+/// The windows of an epoch whose rows are streamed, to be fetched and given back one after the other.
 #[derive(Debug)]
 pub(crate) struct Windows<'o> {
-    /// Those that were not passed.
+    /// The windows that were not passed yet.
     held: Peekable<Chunks<'o, usize>>,
-    /// Those that were not fetched.
+    /// The windows that were not fetched yet.
     next: Skip<Chunks<'o, usize>>,
-    /// Rows of those that were passed.
+    /// Rows of the windows that were passed.
     passed: usize,
 }
 
@@ -99,21 +98,12 @@ impl<'o> Windows<'o> {
     }
 }
 
-/// Fisher–Yates.
-fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
-    for last in (1..items.len()).rev() {
-        // Multiply-shift: uniform to within 2⁻⁶⁴ · items.
-        let other = (u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64;
-        items.swap(last, other as usize);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_row_comes_once_an_epoch() {
+    fn every_row_comes_once_per_epoch() {
         for (rows, window) in
             [(1, None), (1000, None), (1000, Some(448)), (1000, Some(128)), (130, Some(128))]
         {
