@@ -13,10 +13,12 @@ pub mod faults;
 #[path = "no_faults.rs"]
 mod faults;
 mod file;
+mod folders;
 mod format;
 mod inside;
 mod lock;
 mod operation;
+mod path;
 mod replace;
 
 use std::io;
@@ -26,9 +28,11 @@ use bytesize::ByteSize;
 
 pub use digest::digest_of_file;
 pub use file::File;
+pub use folders::{folders, newest};
 pub use format::Format;
 pub use inside::inside;
 pub use lock::{Lock, Locked};
+pub use path::{JsonPath, json_path};
 pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
 };

@@ -1,12 +1,12 @@
-//! Ctrl-C as a flag that loops look at between two steps, so that work done is kept.
+//! Ctrl-C as a flag that loops check between two steps, so that finished work is kept.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C (and SIGTERM, SIGHUP) asks for a stop at the next safe point; pressed a
-/// second time it ends the program at once.
-pub fn catch_interrupts() {
+/// From now on Ctrl-C (and SIGTERM, SIGHUP) asks for a stop at the next safe point, which it does by
+/// setting the flag that is returned; pressed a second time it ends the program at once.
+pub fn catch_interrupts() -> &'static AtomicBool {
     let set = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
@@ -16,6 +16,7 @@ pub fn catch_interrupts() {
     if let Err(error) = set {
         crate::say(format!("Ctrl-C will stop the program at once: {error}"));
     }
+    &INTERRUPTED
 }
 
 /// Whether the user asked for a stop.

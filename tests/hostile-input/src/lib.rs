@@ -36,7 +36,7 @@ const fn parser(name: &'static str, read: fn(&Path, &[u8]) -> bool) -> Parser {
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All of them.
-pub const PARSERS: [Parser; 14] = [
+pub const PARSERS: [Parser; 15] = [
     parser("idx_images", datasets::idx_images),
     parser("idx_labels", datasets::idx_labels),
     parser("kaggle_csv", datasets::kaggle_csv),
@@ -51,6 +51,7 @@ pub const PARSERS: [Parser; 14] = [
     parser("onnx_import", weights::onnx),
     parser("run", runs::run),
     parser("sweep", runs::sweep),
+    parser("evaluation", runs::evaluation),
 ];
 
 impl Parser {
