@@ -345,7 +345,8 @@ def runs() -> None:
         }  # fmt: skip
         spread = {"mean": 0.5, "sd": 0.1, "seeds": 1}
         summary = {"setting": setting, "val": spread, "test": spread, "best_run": run_name}
-        config = {"features": "SMALL", "features_key": "SMALL_KEY", "heads": [train]}
+        heads = [train | {"p": p}]
+        config = {"features": "SMALL", "features_key": "SMALL_KEY", "heads": heads}
         table = ",".join(result) + "\n" + ",".join(str(value) for value in result.values()) + "\n"
         parts = [json.dumps(config), table, json.dumps(summary)]
         return RECORD_SEPARATOR.join(part.encode() for part in parts) + RECORD_SEPARATOR + whole
@@ -362,6 +363,28 @@ def runs() -> None:
     parts = sweep("runs/a").split(RECORD_SEPARATOR)
     table = parts[1].split(b"\n")[0] + b"\n"
     write("sweep/no-results", RECORD_SEPARATOR.join([parts[0], table, *parts[2:]]))
+
+    mistake = {"row": 3, "id": "3", "label": "a", "predicted": "b", "probability": 0.75}
+    dataset = {
+        "name": "digits", "path": "/nowhere", "digest": "", "val_fraction": 0.0, "limit": None,
+        "seed": 0,
+    }  # fmt: skip
+    evaluation = {
+        "format": {"major": 1, "minor": 3}, "split": "test", "rows": 4, "class_names": ["a", "b"],
+        "confusion": [[1, 1], [0, 2]], "mistakes": [mistake],
+        "manifest": json.dumps({"inputs": {"dataset": dataset}}),
+    }  # fmt: skip
+    for name, change in [
+        ("whole", {}),
+        ("whole-without-confusion", {"confusion": None}),
+        ("not-square", {"confusion": [[4], []]}),
+        ("huge-counts", {"confusion": [[2**64 - 1, 1], [0, 4]]}),
+        ("row-outside", {"mistakes": [mistake | {"row": 2**64 - 1}]}),
+        ("huge-rows", {"rows": 2**64 - 1, "confusion": None}),
+        ("no-manifest", {"manifest": "\u0000<script>"}),
+        ("many-mistakes", {"mistakes": [mistake] * 1000}),
+    ]:
+        write(f"evaluation/{name}", json.dumps(evaluation | change).encode())
 
 
 datasets()

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use durable::Digest;
@@ -392,16 +391,6 @@ pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
             }
         }
     });
-}
-
-/// The least time that `action` takes in a few tries: what it takes when nothing else is going on.
-pub fn least_time(mut action: impl FnMut()) -> Duration {
-    let times = (0..5).map(|_| {
-        let started = Instant::now();
-        action();
-        started.elapsed()
-    });
-    times.min().unwrap_or_default()
 }
 
 /// Every file in a folder and the folders within it; none if it is not there.

@@ -1,12 +1,10 @@
 //! The validation split and subsets, taken from each class in proportion, by a seed.
 //!
-//! Caches are looked up by the seed, so the rows that it takes must not change with a library's version:
-//! the random numbers are ChaCha8's, and the shuffle is written out here.
+//! Caches are looked up by the seed, so a seed must take the same rows for ever; [`shuffle`] sees to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use shuffle::Shuffler;
 
 /// The rules by which a source is split.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,8 +51,7 @@ pub(crate) fn stratified(
     seed: u64,
     purpose: Purpose,
 ) -> (Vec<usize>, Vec<usize>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(purpose as u64);
+    let mut shuffler = Shuffler::new(seed, purpose as u64);
     let mut classes: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for &row in rows {
         classes.entry(class_of(row, labels)).or_default().push(row);
@@ -63,7 +60,7 @@ pub(crate) fn stratified(
     let shares = shares(&sizes, count.min(rows.len()), purpose);
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for (mut class, share) in classes.into_values().zip(shares) {
-        shuffle(&mut class, &mut rng);
+        shuffler.shuffle(&mut class);
         chosen.extend_from_slice(&class[..share]);
         others.extend_from_slice(&class[share..]);
     }
@@ -115,15 +112,6 @@ fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
         shares[class] += 1;
     }
     shares
-}
-
-/// Fisher–Yates.
-fn shuffle(rows: &mut [usize], rng: &mut ChaCha8Rng) {
-    for last in (1..rows.len()).rev() {
-        // Multiply-shift: uniform to within 2⁻⁶⁴ · rows.
-        let other = (u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64;
-        rows.swap(last, other as usize);
-    }
 }
 
 #[cfg(test)]

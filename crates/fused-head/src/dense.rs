@@ -10,8 +10,8 @@ use crate::simd::{LANES, Simd};
 /// of the 16 vector registers.
 const ROWS: usize = 6;
 
-/// `c = a b (+ bias)`. The order of the additions within an element is that of the depth, whatever
-/// the other sizes.
+/// `c = a b (+ bias)`. The additions within an element are in the order of the depth, for any number of
+/// rows and columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) rows: usize,

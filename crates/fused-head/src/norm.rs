@@ -19,7 +19,7 @@ pub(crate) const MOMENTUM: f32 = 0.01;
 /// Some units of a layer, in a batch.
 pub(crate) struct Units<'a> {
     pub(crate) rows: usize,
-    /// The first, and how many: multiples of eight.
+    /// The first unit and the number of units: multiples of eight.
     pub(crate) start: usize,
     pub(crate) width: usize,
     /// `[rows][width]`: sums before ReLU, which [`forward`] replaces by those after it.
@@ -31,7 +31,7 @@ pub(crate) struct Units<'a> {
     /// `[rows]`, `out_stride` apart, from unit `start` on: outputs or gradients of the sums.
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
-    /// Of the next layer's inputs; none for inference, which takes the running averages.
+    /// Dropout of the next layer's inputs; `None` for inference, which takes the running averages.
     pub(crate) dropout: Option<Dropout>,
 }
 

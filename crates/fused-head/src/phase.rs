@@ -46,6 +46,23 @@ pub(crate) enum Phase {
     Update,
 }
 
+impl Phase {
+    /// The name in a profile.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Drop => "drop inputs",
+            Phase::Sort => "sort columns",
+            Phase::Dense1 => "fc1, bn1",
+            Phase::Norm1 => "bn1 by itself",
+            Phase::Layer2 => "fc2, bn2",
+            Phase::Output => "fc3, loss",
+            Phase::Back2 => "back to fc2",
+            Phase::Back1 => "back to fc1, update fc2, fc3",
+            Phase::Update => "update fc1",
+        }
+    }
+}
+
 /// All of a training step.
 pub(crate) const TRAINING: [Phase; 9] = [
     Phase::Drop,
@@ -85,8 +102,7 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// Into how many items a phase is divided, for a team of this size. Phases without any are
-    /// skipped.
+    /// The number of items of a phase, for a team of this size. Phases without items are skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
         match phase {
@@ -104,7 +120,7 @@ impl Context<'_> {
         self.update.is_none_or(|update| update.dropout[0].keeps_all())
     }
 
-    /// The lists that go into the first layer.
+    /// The inputs of the first layer as lists.
     #[inline(always)]
     fn inputs(&self) -> &RowLists {
         if self.keeps_inputs() { self.gathered } else { &self.workspace.inputs }

@@ -1,7 +1,7 @@
 //! An allocator that counts, so that a parser can be held to a limit.
 //!
 //! Memory that C and C++ take is not counted. A head's file is therefore checked against its
-//! configuration before libtorch makes room for it, and a JPEG's size before libjpeg does.
+//! configuration before its parameters take memory, and a JPEG's size before libjpeg takes any.
 
 #![allow(unsafe_code)] // An allocator cannot be written without.
 

@@ -42,7 +42,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All of them. Every form of dataset has one.
-pub const PARSERS: [Parser; 15] = [
+pub const PARSERS: [Parser; 16] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -58,6 +58,7 @@ pub const PARSERS: [Parser; 15] = [
     parser("onnx_import", weights::onnx),
     parser("run", runs::run),
     parser("sweep", runs::sweep),
+    parser("evaluation", runs::evaluation),
 ];
 
 impl Parser {

@@ -15,24 +15,36 @@ pub(crate) fn run(folder: &Path, bytes: &[u8]) -> bool {
     write_run(folder, parts(bytes));
     let Ok(run) = Run::open(folder) else { return false };
     let _ = (run.summary(), run.metrics(), write_learning_curve(&run));
-    let evaluated = evaluate(&run, small(), SplitName::Test).is_ok();
-    let predictions = predict(&run, small(), SplitName::Test);
+    let evaluated = evaluate(&run, small(), SplitName::Test, 1, &mut |_| ()).is_ok();
+    let predictions = predict(&run, small(), SplitName::Test, 1, &mut |_| ());
     evaluated && predictions.is_ok_and(|predictions| submission(&predictions).is_ok())
 }
 
 /// A sweep's `config.json`, `results.csv` and `summary.json`, and the files of its run `runs/a`.
 pub(crate) fn sweep(folder: &Path, bytes: &[u8]) -> bool {
-    let [config, results, summary, run] = parts(bytes);
-    write(folder, "config.json", &with_small_cache(config));
-    write(folder, "results.csv", results);
-    write(folder, "summary.json", summary);
-    write_run(&folder.join("runs/a"), parts(run));
+    write_sweep(folder, bytes);
     let Ok(sweep) = Sweep::open(folder) else { return false };
     let _ = (sweep.ranking(), sweep.best_run());
     for result in sweep.results() {
         let _ = sweep.run(result);
     }
-    write_report(&sweep).is_ok()
+    write_report(&sweep, 1, &mut |_| ()).is_ok()
+}
+
+/// A sweep's `evaluation.json`; its other files are whole.
+pub(crate) fn evaluation(folder: &Path, bytes: &[u8]) -> bool {
+    write_sweep(folder, include_bytes!("../../../fuzz/corpus/sweep/whole"));
+    write(folder, "evaluation.json", bytes);
+    let sweep = Sweep::open(folder).expect("the sweep is whole");
+    write_report(&sweep, 1, &mut |_| ()).is_ok()
+}
+
+fn write_sweep(folder: &Path, bytes: &[u8]) {
+    let [config, results, summary, run] = parts(bytes);
+    write(folder, "config.json", &with_small_cache(config));
+    write(folder, "results.csv", results);
+    write(folder, "summary.json", summary);
+    write_run(&folder.join("runs/a"), parts(run));
 }
 
 fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {

@@ -1,5 +1,6 @@
-//! Training on a small cache whose disk fails.
+//! Training on a small cache: what is read, and what holds when the disk fails.
 
+mod events;
 mod faults;
 mod pooled_view;
 
@@ -9,7 +10,15 @@ use std::path::PathBuf;
 use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Inputs, SplitName, SplitSpec, Started};
 use tempfile::TempDir;
 
-use crate::{Arch, Memory, Resources, Schedule, TrainConfig};
+use crate::config::{Arch, Schedule, TrainConfig};
+use crate::event::Event;
+use crate::resources::{Memory, Resources};
+
+/// Never set.
+static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// A listener that does not care.
+fn unheard(_: Event<'_>) {}
 
 /// One thread, and plenty of memory.
 const RESOURCES: Resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };

@@ -1,0 +1,12 @@
+//! The version of the files of runs and sweeps.
+
+use durable::Format;
+
+/// The version of the files of runs and sweeps.
+///
+/// - 1.0: not written into the files, which are recognised by that. Configurations had `threads`,
+///   which determine nothing, and no `numerics`; summaries had a spread of 0 for a single seed.
+/// - 1.1: `format`, `numerics`; the spread of a single seed is null.
+/// - 1.2: `streamed_window`.
+/// - 1.3: a sweep's `evaluation.json`.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 3 };
