@@ -4,7 +4,7 @@
 
 use crate::{
     head::Trained,
-    simd::{LANES, Simd},
+    simd::{LANES, Vector},
 };
 
 /// Decay of the first moment (Keras' and PyTorch's default).
@@ -51,7 +51,7 @@ pub(crate) struct AdamVectors<S> {
     least: S,
 }
 
-impl<S: Simd> AdamVectors<S> {
+impl<S: Vector> AdamVectors<S> {
     /// # Safety
     /// The instruction set of `S` is present.
     #[inline(always)]

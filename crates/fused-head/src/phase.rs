@@ -13,7 +13,7 @@ use crate::{
     norm::{self, Units},
     output,
     random::Dropout,
-    simd::{LANES, Simd},
+    simd::{LANES, Vector},
     sparse,
     workspace::{RowLists, Workspace},
 };
@@ -179,7 +179,7 @@ macro_rules! with_vectors {
 /// its layout, the batch fits the workspace, labels are classes. The phases before are done; each
 /// item is done once, and nobody else uses the head or the workspace.
 #[inline(always)]
-pub(crate) unsafe fn run_item<S: Simd>(
+pub(crate) unsafe fn run_item<S: Vector>(
     context: &Context<'_>,
     phase: Phase,
     item: usize,
@@ -228,7 +228,7 @@ pub(crate) unsafe fn run_item<S: Simd>(
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn norm1<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn norm1<S: Vector>(context: &Context<'_>, slab: Slab) {
     // SAFETY: all rows' sums of this slab are there, and the slab is this item's own.
     unsafe {
         let units = context.units(0, slab, context.workspace.activations[0].pointer());
@@ -239,7 +239,7 @@ unsafe fn norm1<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn layer2<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn layer2<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let hidden = head.layout.hidden;
     // SAFETY: the sums of this slab's units are this item's own.
@@ -265,7 +265,7 @@ unsafe fn layer2<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn outputs<S: Simd>(context: &Context<'_>, item: usize) {
+unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
     let Context { head, workspace, rows: all_rows, labels, .. } = *context;
     let Layout { hidden, outputs, classes, .. } = head.layout;
     let rows = context.rows_of(item);
@@ -297,7 +297,7 @@ unsafe fn outputs<S: Simd>(context: &Context<'_>, item: usize) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn back2<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn back2<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let Layout { hidden, outputs, .. } = head.layout;
     let Some(update) = &context.update else { return };
@@ -325,7 +325,7 @@ unsafe fn back2<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn back1<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn back1<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let Layout { hidden, outputs, .. } = head.layout;
     let Some(update) = &context.update else { return };

@@ -13,12 +13,11 @@ use std::ops::Range;
 
 use crate::{
     adam::{Adam, AdamVectors},
-    buffer::Entry,
     head::Head,
     layout::{BLOCK, Layout, Slab},
     random::Dropout,
-    simd::{LANES, Simd},
-    workspace::{RowLists, Workspace},
+    simd::{LANES, Vector},
+    workspace::{Entry, RowLists, Workspace},
 };
 
 /// Distance of the prefetch within a row, in floats.
@@ -30,7 +29,7 @@ const AHEAD: usize = 512;
 /// The instruction set of `S` is present, `values` are a row's inputs, `row` is one of `lists`, and
 /// nobody else uses it.
 #[inline(always)]
-pub(crate) unsafe fn gather<S: Simd>(
+pub(crate) unsafe fn gather<S: Vector>(
     layout: &Layout,
     values: &[f32],
     row: usize,
@@ -106,7 +105,7 @@ pub(crate) unsafe fn copy_list(
 /// # Safety
 /// As for [`gather`]; `from` has the row's list.
 #[inline(always)]
-pub(crate) unsafe fn drop_inputs<S: Simd>(
+pub(crate) unsafe fn drop_inputs<S: Vector>(
     layout: &Layout,
     row: usize,
     dropout: &Dropout,
@@ -195,7 +194,7 @@ pub(crate) unsafe fn sort_columns(
 /// The instruction set of `S` is present, `lists` has these rows, the slab has `8 V` units, and
 /// nobody else uses these rows of it.
 #[inline(always)]
-pub(crate) unsafe fn forward<S: Simd, const V: usize>(
+pub(crate) unsafe fn forward<S: Vector, const V: usize>(
     head: &Head,
     slab: Slab,
     rows: Range<usize>,
@@ -241,7 +240,7 @@ pub(crate) unsafe fn forward<S: Simd, const V: usize>(
 /// As for [`forward`]; the gradients of the slab's sums are there, and nobody else uses these
 /// weights.
 #[inline(always)]
-pub(crate) unsafe fn update<S: Simd, const V: usize>(
+pub(crate) unsafe fn update<S: Vector, const V: usize>(
     head: &Head,
     slab: Slab,
     block: usize,

@@ -1,8 +1,12 @@
 //! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads use
 //! a workspace one after the other.
 
+#![allow(unsafe_code)] // Says of a struct that all bits zero is a value.
+
+use kernel_support::buffer::Zeroable;
+
 use crate::{
-    buffer::{Buffer, Entry},
+    buffer::Buffer,
     layout::{BLOCK, Layout},
     simd::LANES,
 };
@@ -30,6 +34,17 @@ impl RowLists {
         }
     }
 }
+
+/// An element of a sparse column: the row and the value.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) row: u32,
+    pub(crate) value: f32,
+}
+
+// SAFETY: two numbers.
+unsafe impl Zeroable for Entry {}
 
 /// See [`crate::layout`] for slab matrices.
 pub(crate) struct Workspace {
