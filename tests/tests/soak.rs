@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{Digits, Workplace};
 use feature_cache::{Cache, SplitName};
-use head::{Arch, Memory, Resources, Schedule, TrainConfig, evaluate, train};
+use head::{Arch, Features, Memory, Resources, Schedule, TrainConfig, evaluate, train};
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const EPOCHS: usize = 10;
@@ -66,8 +66,15 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
     };
     let cache = Cache::open(cache).unwrap();
     let resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
-    let run =
-        train(&cache, &config, resources, runs, &mut |_| (), &AtomicBool::new(false)).unwrap();
+    let run = train(
+        Features::new(&cache),
+        &config,
+        resources,
+        runs,
+        &mut |_| (),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
     evaluate(&run, &cache, SplitName::Test, 1, &mut |_| ()).unwrap();
     fs::remove_dir_all(run.folder()).unwrap();
 }

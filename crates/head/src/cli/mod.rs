@@ -11,16 +11,17 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig, evaluate,
-    newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
+    Arch, Error, Features, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
+    evaluate, newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
     write_report,
 };
+use recipe::Tap;
 use terminal::{print_path, say, up_to};
 
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
-use crate::cli::values::{dropout, learning_rate, list, seeds};
+use crate::cli::values::{dropout, learning_rate, list, seeds, split};
 
 /// Default folder of the caches.
 const FEATURES: &str = "artifacts/features";
@@ -54,7 +55,7 @@ enum Command {
         #[command(flatten)]
         run: RunArgs,
         /// Split to evaluate on
-        #[arg(long, default_value = "test")]
+        #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
         /// Print the result as JSON
         #[arg(long)]
@@ -65,7 +66,7 @@ enum Command {
         #[command(flatten)]
         run: RunArgs,
         /// Split to predict
-        #[arg(long, default_value = "test")]
+        #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
         /// The file to write [default: submission.csv in the run's folder]
         #[arg(long)]
@@ -79,6 +80,10 @@ struct CommonArgs {
     /// The cache with the features [default: the newest in artifacts/features]
     #[arg(long)]
     features: Option<PathBuf>,
+    /// The cache's taps on which heads are trained, joined if there are several, separated by commas
+    /// [default: the last one]
+    #[arg(long, value_delimiter = ',')]
+    tap: Vec<Tap>,
     /// Passes over the training rows
     #[arg(long, default_value = "1", value_parser = up_to(1_000_000))]
     epochs: usize,
@@ -249,9 +254,10 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         schedule: args.common.schedule,
         seed: args.seed,
     };
+    let features = Features::at(&cache, &args.common.tap)?;
     let resources = args.common.resources();
     let mut teller = Teller::new();
-    let run = train(&cache, &config, resources, &args.out, &mut teller.listener(), stop)?;
+    let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
     write_learning_curve(&run)?;
     print_run(&run, cache.folder(), args.common.json)
 }
@@ -269,9 +275,10 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         batch_size: args.common.batch_size,
         schedule: args.common.schedule,
     };
+    let features = Features::at(&cache, &args.common.tap)?;
     let resources = args.common.resources();
     let mut teller = Teller::new();
-    let sweep = sweep(&cache, &grid, resources, &args.out, &mut teller.listener(), stop)?;
+    let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;
     let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
     print_sweep(&sweep, &report, args.common.json);
     Ok(())

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use feature_cache::SplitName;
 use head::List;
+use recipe::from_name;
 
 /// Most seeds that a number asks for.
 const MAX_SEEDS: u64 = 10_000;
@@ -28,6 +30,11 @@ pub(super) fn seeds(text: &str) -> Result<List<u64>, String> {
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
     }
+}
+
+/// The name of a split.
+pub(super) fn split(text: &str) -> Result<SplitName, String> {
+    from_name("split", text)
 }
 
 /// A fraction dropped.

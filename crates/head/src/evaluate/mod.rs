@@ -65,7 +65,7 @@ pub fn evaluate(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Evaluation, Error> {
     let runs = std::slice::from_ref(run);
-    let features = Features::new(cache);
+    let features = Features::at(cache, &run.config().taps)?;
     let heads = evaluate_together(runs, 0, features, split, threads, report)?;
     let EvaluatedHeads { loss, top1, rows, best, .. } = heads;
     let class_names = features.class_names().to_vec();
@@ -192,13 +192,13 @@ struct ClassCounts {
 /// Checks that the cache holds the features that the head was trained on, and that the head has
 /// their sizes.
 fn check_features(run: &Run, features: Features<'_>) -> Result<(), Error> {
-    let (expected, found) = (run.config().features_key.as_str(), features.key());
+    let (expected, found) = (run.config().features_key, features.key());
     if expected != found {
         return Err(Error::OtherFeatures {
             run: run.folder().to_path_buf(),
             cache: features.folder().to_path_buf(),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
+            expected,
+            found,
         });
     }
     let HeadShape { inputs, hidden, classes } = run.config().shape;

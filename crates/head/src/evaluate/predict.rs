@@ -38,7 +38,7 @@ pub fn predict(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Prediction>, Error> {
-    let features = Features::new(cache);
+    let features = Features::at(cache, &run.config().taps)?;
     check_features(run, features)?;
     let mut head = Inference::new(&[run.parameters()?], threads)?;
     let ids = features.ids(split)?;

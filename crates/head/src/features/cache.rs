@@ -2,22 +2,39 @@
 
 use std::path::{Path, PathBuf};
 
-use feature_cache::{Cache, DatasetInputs, Ids, SplitName};
+use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SplitName};
 use fused_head::HeadShape;
+use recipe::{Recipe, Tap};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::features::max_pool::pooled_len;
+use crate::features::row::TapRows;
 
-/// The features that heads are trained and evaluated on.
+/// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Features<'a> {
+pub struct Features<'a> {
     pub(super) cache: &'a Cache,
+    pub(super) taps: &'a [Tap],
 }
 
 impl<'a> Features<'a> {
-    pub(crate) fn new(cache: &'a Cache) -> Features<'a> {
-        Features { cache }
+    /// The features of the cache's last tap.
+    pub fn new(cache: &'a Cache) -> Features<'a> {
+        Features { cache, taps: std::slice::from_ref(cache.default_tap()) }
+    }
+
+    /// The features of `taps`, joined in that order; if there are none, those of the last tap.
+    ///
+    /// # Errors
+    /// If the cache does not have a tap.
+    pub fn at(cache: &'a Cache, taps: &'a [Tap]) -> Result<Features<'a>, Error> {
+        if taps.is_empty() {
+            return Ok(Features::new(cache));
+        }
+        for tap in taps {
+            cache.shape(tap)?;
+        }
+        Ok(Features { cache, taps })
     }
 
     /// The cache's folder.
@@ -30,9 +47,41 @@ impl<'a> Features<'a> {
         std::path::absolute(self.folder()).unwrap_or_else(|_| self.folder().to_path_buf())
     }
 
-    /// The key, equal for equal features.
-    pub(crate) fn key(self) -> &'a str {
-        &self.cache.manifest().key
+    /// The key of the cache.
+    pub(crate) fn key(self) -> CacheKey {
+        self.cache.manifest().key
+    }
+
+    /// How an image becomes a row of the cache.
+    pub(crate) fn recipe(self) -> &'a Recipe {
+        &self.cache.manifest().inputs.recipe
+    }
+
+    /// The taps whose rows are joined.
+    pub(crate) fn taps(self) -> &'a [Tap] {
+        self.taps
+    }
+
+    /// The taps with the shapes of their rows.
+    pub(super) fn tap_rows(self) -> Vec<TapRows<'a>> {
+        let shapes = &self.cache.manifest().shapes;
+        self.taps.iter().map(|tap| TapRows { tap, shape: &shapes[tap] }).collect()
+    }
+
+    /// Numbers in a row as heads take it.
+    pub(crate) fn row_len(self) -> usize {
+        self.tap_rows().into_iter().map(TapRows::pooled_len).sum()
+    }
+
+    /// The name of a file of the pooled view of a split, but for its ending: of the cache's last tap the
+    /// split's, of others with their names.
+    pub(super) fn view_name(self, split: SplitName) -> String {
+        if self.taps == std::slice::from_ref(self.cache.default_tap()) {
+            return split.to_string();
+        }
+        let taps: Vec<String> =
+            self.taps.iter().map(|tap| tap.to_string().replace(':', "-")).collect();
+        format!("{split}-{}", taps.join("+"))
     }
 
     /// The names of the classes; a label is an index into them.
@@ -42,11 +91,7 @@ impl<'a> Features<'a> {
 
     /// The shape of a head of this width on these features.
     pub(crate) fn head_shape(self, hidden: usize) -> HeadShape {
-        HeadShape {
-            inputs: pooled_len(self.cache.manifest().feature_shape),
-            hidden,
-            classes: self.class_names().len(),
-        }
+        HeadShape { inputs: self.row_len(), hidden, classes: self.class_names().len() }
     }
 
     /// Rows of a split; `None` if there is no such split.
@@ -72,7 +117,7 @@ impl<'a> Features<'a> {
 
     /// The cache's manifest, to be shown.
     pub(crate) fn manifest_json(self) -> String {
-        serde_json::to_string_pretty(self.cache.manifest()).expect("it was read from JSON")
+        self.cache.manifest().to_text()
     }
 }
 

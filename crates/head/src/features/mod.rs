@@ -4,7 +4,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod labelled;
-mod max_pool;
 pub(crate) mod order;
 pub(crate) mod pooled;
+mod row;
 pub(crate) mod stamp;

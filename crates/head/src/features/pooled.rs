@@ -1,12 +1,14 @@
-//! The training-ready view of a split: its features after the head's parameter-free first layer.
+//! The training-ready view of a split: its features after the head's parameter-free beginning.
 //!
-//! The 2×2 max pool is the same in every epoch of every run, so it is done once and its result kept
-//! beside the features:
+//! The 2×2 max pool of a convolution's maps, and the joining of several taps, are the same in every epoch
+//! of every run, so they are done once and their result is kept beside the features:
 //!
 //! ```text
-//! <cache>/pooled/<split>.npy    (N, C · ⌊H/2⌋ · ⌊W/2⌋) float32
+//! <cache>/pooled/<split>.npy    (N, row_len) float32: of conv5_3, C · ⌊H/2⌋ · ⌊W/2⌋ numbers per row
 //! <cache>/pooled/<split>.json   digests of the features that it was made from, and of itself
 //! ```
+//!
+//! Of other taps than the cache's last one the names are `<split>-<taps>`.
 //!
 //! It is read through a memory map, so it may be larger than memory. Where it cannot be written or
 //! read, rows are pooled whenever they are needed, or once into memory if they fit.
@@ -18,16 +20,17 @@
 use std::fs;
 use std::path::Path;
 
-use durable::{Lock, Temporary};
-use feature_cache::{ArrayWriter, Dtype, SplitName, SplitReader, map_f32, release};
+use durable::{Digest, Lock, Temporary};
+use feature_cache::{ArrayWriter, SplitName, SplitReader, map_f32, release};
 use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
+use recipe::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
-use crate::features::max_pool::{max_pool, pooled_len};
+use crate::features::row::{TapRows, pool_row};
 use crate::features::stamp::Stamp;
 
 /// Rows pooled together.
@@ -47,7 +50,7 @@ enum Storage<'a> {
     Mapped { map: Mmap, offset: usize },
     /// In no file that can be used.
     NoFile {
-        split: SplitReader<'a>,
+        source: Source<'a>,
         /// The reason.
         cause: durable::Error,
         /// All rows, if they are in memory; otherwise rows are pooled whenever they are read.
@@ -57,11 +60,20 @@ enum Storage<'a> {
     },
 }
 
+/// The features that a view is made from.
+#[derive(Debug)]
+struct Source<'a> {
+    split: SplitReader<'a>,
+    taps: Vec<TapRows<'a>>,
+    /// Numbers in a row of the view.
+    row_len: usize,
+}
+
 /// `<split>.json`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Record {
-    features_digest: String,
-    digest: String,
+    features_digest: Digest,
+    digest: Digest,
     /// The array's when its digest was last found right.
     stamp: Option<Stamp>,
 }
@@ -74,20 +86,24 @@ impl<'a> PooledSplit<'a> {
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<PooledSplit<'a>, Error> {
         let cache = features.cache;
-        let split = cache.split(name)?;
-        let [_, height, width] = cache.manifest().feature_shape;
-        if height < 2 || width < 2 {
-            return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
+        let (taps, row_len) = (features.tap_rows(), features.row_len());
+        for tap in &taps {
+            if let Some((height, width)) = tap.pooled_size()
+                && height.min(width) < 2
+            {
+                return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
+            }
         }
-        let row_len = pooled_len(cache.manifest().feature_shape);
-        let rows = split.rows();
+        let source = Source { split: cache.split_at(name, features.taps)?, taps, row_len };
+        let rows = source.split.rows();
         report(Event::ReadSplit { split: name, rows });
         // Beside the features, not where a link in their folder leads.
-        let array = cache.pooled_file(&format!("{name}.npy"))?;
-        let record = cache.pooled_file(&format!("{name}.json"))?;
+        let view_name = features.view_name(name);
+        let array = cache.pooled_file(&format!("{view_name}.npy"))?;
+        let record = cache.pooled_file(&format!("{view_name}.json"))?;
         let mut view = || {
-            if !is_whole(&array, &record, &split) {
-                make(&split, row_len, &array, &record, report)?;
+            if !is_whole(&array, &record, &source.split) {
+                source.make(&array, &record, report)?;
             }
             Ok(map_f32(&array, rows, row_len)?)
         };
@@ -95,8 +111,8 @@ impl<'a> PooledSplit<'a> {
             Ok((map, offset)) => Storage::Mapped { map, offset },
             Err(Error::Cache(feature_cache::Error::File(cause))) => {
                 // If it is the features that cannot be read, this says so.
-                split.verify_features()?;
-                Storage::NoFile { split, cause, kept: None, reported: None }
+                source.split.verify_features()?;
+                Storage::NoFile { source, cause, kept: None, reported: None }
             }
             Err(error) => return Err(error),
         };
@@ -111,19 +127,19 @@ impl<'a> PooledSplit<'a> {
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Error> {
         let all = self.rows * self.row_len;
-        let Storage::NoFile { split, cause, kept, reported } = &mut self.storage else {
+        let Storage::NoFile { source, cause, kept, reported } = &mut self.storage else {
             return Ok(());
         };
         let pooled = if fit { Pooled::InMemory } else { Pooled::WheneverRead };
         if *reported != Some(pooled) {
-            report(Event::PooledWithoutFile { split: split.name(), pooled, cause });
+            report(Event::PooledWithoutFile { split: source.split.name(), pooled, cause });
             *reported = Some(pooled);
         }
         if !fit {
             *kept = None;
         } else if kept.is_none() {
             let mut numbers = vec![0.0; all];
-            pool(split, 0..self.rows, &mut numbers)?;
+            source.pool(0..self.rows, &mut numbers)?;
             *kept = Some(numbers);
         }
         Ok(())
@@ -161,9 +177,9 @@ impl<'a> PooledSplit<'a> {
             Storage::NoFile { kept: Some(all), .. } => {
                 rows.iter().map(|&row| &all[row * row_len..][..row_len]).collect()
             }
-            Storage::NoFile { split, kept: None, .. } => {
+            Storage::NoFile { source, kept: None, .. } => {
                 buffer.resize(rows.len() * row_len, 0.0);
-                pool(split, rows.to_vec(), buffer)?;
+                source.pool(rows.to_vec(), buffer)?;
                 buffer.chunks_exact(row_len).collect()
             }
         })
@@ -209,7 +225,7 @@ fn is_whole(array: &Path, record: &Path, split: &SplitReader<'_>) -> bool {
         return true;
     }
     // A view that cannot be read is made again, like a damaged one.
-    if durable::digest_of_file(array, |_| ()).ok().as_ref() != Some(&found.digest) {
+    if durable::digest_of_file(array, |_| ()).ok() != Some(found.digest) {
         return false;
     }
     // Where it cannot be recorded, the next opening checks the bytes again.
@@ -223,65 +239,61 @@ impl Record {
     }
 }
 
-fn make(
-    split: &SplitReader<'_>,
-    row_len: usize,
-    array: &Path,
-    record: &Path,
-    report: &mut dyn FnMut(Event<'_>),
-) -> Result<(), Error> {
-    let folder = array.parent().expect("the view lies in a folder of the cache");
-    let file = |error: durable::Error| Error::Cache(error.into());
-    durable::make_folder(folder).map_err(file)?;
-    // Another process may be making the view now.
-    let _lock = Lock::wait(&folder.join(".lock")).map_err(file)?;
-    durable::remove_leftovers(folder).map_err(file)?;
-    if is_whole(array, record, split) {
-        return Ok(());
+impl Source<'_> {
+    fn make(
+        &self,
+        array: &Path,
+        record: &Path,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), Error> {
+        let Source { split, row_len, .. } = self;
+        let folder = array.parent().expect("the view lies in a folder of the cache");
+        let file = |error: durable::Error| Error::Cache(error.into());
+        durable::make_folder(folder).map_err(file)?;
+        // Another process may be making the view now.
+        let _lock = Lock::wait(&folder.join(".lock")).map_err(file)?;
+        durable::remove_leftovers(folder).map_err(file)?;
+        if is_whole(array, record, split) {
+            return Ok(());
+        }
+        split.verify_features()?;
+        report(Event::Pooling { split: split.name(), file: array });
+        let temporary = Temporary::beside(array);
+        let (rows, shape) = (split.rows(), [*row_len]);
+        let mut writer = ArrayWriter::create(temporary.path(), rows, &shape, Dtype::F32)?;
+        let mut pooled = vec![0.0; CHUNK_ROWS.min(rows) * row_len];
+        for start in (0..rows).step_by(CHUNK_ROWS) {
+            let chunk = start..rows.min(start + CHUNK_ROWS);
+            let pooled = &mut pooled[..chunk.len() * row_len];
+            self.pool(chunk, pooled)?;
+            writer.append(pooled)?;
+        }
+        let (_, digest) = writer.finish()?;
+        temporary.put_in_place().map_err(file)?;
+        let features_digest = split.features_digest();
+        Record { features_digest, digest, stamp: Stamp::of(array) }.write(record).map_err(file)
     }
-    split.verify_features()?;
-    report(Event::Pooling { split: split.name(), file: array });
-    let temporary = Temporary::beside(array);
-    let mut writer = ArrayWriter::create(temporary.path(), split.rows(), &[row_len], Dtype::F32)?;
-    let mut pooled = vec![0.0; CHUNK_ROWS.min(split.rows()) * row_len];
-    for start in (0..split.rows()).step_by(CHUNK_ROWS) {
-        let rows = start..split.rows().min(start + CHUNK_ROWS);
-        let pooled = &mut pooled[..rows.len() * row_len];
-        pool(split, rows, pooled)?;
-        writer.append(pooled)?;
-    }
-    let (_, digest) = writer.finish()?;
-    temporary.put_in_place().map_err(file)?;
-    let features_digest = split.features_digest();
-    Record { features_digest, digest, stamp: Stamp::of(array) }.write(record).map_err(file)
-}
 
-/// Pools rows of a split into `pooled`, `[rows, row_len]`. The pages of each row's features are given back
-/// to the operating system as soon as the row is pooled.
-fn pool(
-    split: &SplitReader<'_>,
-    rows: impl IntoParallelIterator<Item = usize, Iter: IndexedParallelIterator>,
-    pooled: &mut [f32],
-) -> Result<(), Error> {
-    let shape = split.cache().manifest().feature_shape;
-    let pooled = pooled.par_chunks_exact_mut(pooled_len(shape));
-    pooled.zip(rows).try_for_each_init(
-        || vec![0.0; split.row_len()],
-        |features, (pooled, row)| {
-            split.read_row(row, features);
-            split.release_row(row);
-            match features.iter().find(|value| !value.is_finite()) {
-                Some(&value) => Err(Error::NotFinite {
-                    path: split.cache().folder().to_path_buf(),
-                    split: split.name(),
-                    row,
-                    value,
-                }),
-                None => {
-                    max_pool(features, shape, pooled);
-                    Ok(())
+    /// Pools rows into `pooled`, `[rows, row_len]`. The pages of each row's features are given back to the
+    /// operating system as soon as the row is pooled.
+    fn pool(
+        &self,
+        rows: impl IntoParallelIterator<Item = usize, Iter: IndexedParallelIterator>,
+        pooled: &mut [f32],
+    ) -> Result<(), Error> {
+        let Source { split, taps, row_len } = self;
+        pooled.par_chunks_exact_mut(*row_len).zip(rows).try_for_each_init(
+            || vec![0.0; split.row_len()],
+            |features, (pooled, row)| {
+                split.read_row(row, features);
+                split.release_row(row);
+                if let Some(&value) = features.iter().find(|value| !value.is_finite()) {
+                    let path = split.cache().folder().to_path_buf();
+                    return Err(Error::NotFinite { path, split: split.name(), row, value });
                 }
-            }
-        },
-    )
+                pool_row(taps, features, pooled);
+                Ok(())
+            },
+        )
+    }
 }

@@ -9,4 +9,6 @@ use durable::Format;
 /// - 1.1: `format`, `numerics`; the spread of a single seed is null.
 /// - 1.2: `streamed_window`.
 /// - 1.3: a sweep's `evaluation.json`.
-pub(crate) const FORMAT: Format = Format { major: 1, minor: 3 };
+/// - 1.4: `recipe` and `taps` of the features. Ids are digests of an encoding that depends on no JSON
+///   printer, and so differ from those of 1.3.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 4 };

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Serialize;
+use durable::Digest;
+use serde_json::Value;
 
 /// The name of a run's folder: the architecture, and the first 12 hexadecimal digits of a digest of all
 /// that determines the head.
@@ -16,20 +17,20 @@ pub struct RunId(String);
 pub struct SweepId(String);
 
 impl RunId {
-    pub(crate) fn new(arch: &impl fmt::Display, identity: &impl Serialize) -> RunId {
+    pub(crate) fn new(arch: &impl fmt::Display, identity: &Value) -> RunId {
         RunId(format!("{arch}-{}", short_digest(identity)))
     }
 }
 
 impl SweepId {
-    pub(crate) fn new(identity: &impl Serialize) -> SweepId {
+    pub(crate) fn new(identity: &Value) -> SweepId {
         SweepId(short_digest(identity))
     }
 }
 
-fn short_digest(identity: &impl Serialize) -> String {
-    let json = serde_json::to_vec(identity).expect("numbers and strings serialise");
-    blake3::hash(&json).to_hex()[..12].to_string()
+/// The beginning of the digest of the canonical encoding, which depends on no JSON printer.
+fn short_digest(identity: &Value) -> String {
+    Digest::of_value(identity).prefix(12)
 }
 
 impl fmt::Display for RunId {

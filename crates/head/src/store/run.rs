@@ -13,9 +13,13 @@
 
 use std::path::{Path, PathBuf};
 
+use durable::Digest;
+use feature_cache::CacheKey;
 use fused_head::{HeadShape, Parameters};
+use recipe::{Recipe, Tap};
 use report::EpochMetrics;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -39,7 +43,13 @@ pub struct RunConfig {
     #[serde(with = "durable::json_path")]
     pub features: PathBuf,
     /// Key of the features.
-    pub features_key: String,
+    pub features_key: CacheKey,
+    /// How an image becomes a row of the features; `None` in formats before 1.4.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
+    /// The taps whose rows are joined; none in formats before 1.4, where it is the cache's only one.
+    #[serde(default)]
+    pub taps: Vec<Tap>,
     /// Version of the training arithmetic, [`fused_head::numerics`]; `None` in format 1.0, which did
     /// not record it.
     #[serde(default)]
@@ -59,8 +69,8 @@ pub struct Summary {
     pub interrupted: bool,
     /// Mean time per epoch.
     pub seconds_an_epoch: f64,
-    /// BLAKE3 digest of `head.safetensors`.
-    pub head_digest: String,
+    /// Digest of the bytes of `head.safetensors`.
+    pub head_digest: Digest,
     /// Rows per window if the training rows were streamed: the head depends on it. `None` if all of
     /// them were in memory, and in formats before 1.2, which did not record it.
     #[serde(default)]
@@ -77,8 +87,12 @@ pub struct Run {
 impl RunConfig {
     /// The name of the run's folder. It does not depend on the folder in which the features lie.
     pub fn id(&self) -> RunId {
-        let RunConfig { features: _, features_key, numerics, shape, train } = self;
-        RunId::new(&train.arch, &(features_key, numerics, shape, train))
+        let RunConfig { features: _, features_key, recipe: _, taps, numerics, shape, train } = self;
+        let identity = json!({
+            "features_key": features_key, "taps": taps, "numerics": numerics, "shape": shape,
+            "train": train,
+        });
+        RunId::new(&train.arch, &identity)
     }
 }
 
@@ -154,7 +168,7 @@ impl Run {
     pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
         let summary = self.summary_and_metrics()?;
         let path = self.folder.join(HEAD);
-        check_digest(&path, &durable::digest_of_file(&path, |_| ())?, &summary)?;
+        check_digest(&path, durable::digest_of_file(&path, |_| ())?, &summary)?;
         Ok(summary)
     }
 
@@ -166,10 +180,10 @@ impl Run {
     }
 
     /// Records the epochs done and the head after them.
-    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &[u8]) -> Result<String, Error> {
+    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &[u8]) -> Result<Digest, Error> {
         durable::replace(&self.folder.join(HEAD), head)?;
         write_csv(&self.folder.join(METRICS), epochs)?;
-        Ok(blake3::hash(head).to_hex().to_string())
+        Ok(Digest::of(head))
     }
 
     /// Marks the run as ended.
@@ -185,13 +199,13 @@ impl Run {
         let path = self.folder.join(HEAD);
         let summary = self.summary()?;
         let bytes = read(&self.folder, HEAD)?;
-        check_digest(&path, &blake3::hash(&bytes).to_hex(), &summary)?;
+        check_digest(&path, Digest::of(&bytes), &summary)?;
         read_parameters(self.config.shape, &bytes, &path)
     }
 }
 
 /// Checks that the head's file has the digest that the summary records.
-fn check_digest(head: &Path, digest: &str, summary: &Summary) -> Result<(), Error> {
+fn check_digest(head: &Path, digest: Digest, summary: &Summary) -> Result<(), Error> {
     if digest == summary.head_digest {
         return Ok(());
     }
@@ -223,6 +237,10 @@ mod tests {
     use super::*;
     use crate::config::{Arch, Schedule};
 
+    fn key(start: &str) -> CacheKey {
+        format!("{start:0<64}").parse().unwrap()
+    }
+
     #[test]
     fn an_id_has_all_that_determines_a_head_and_nothing_else() {
         let train = TrainConfig {
@@ -237,7 +255,9 @@ mod tests {
         };
         let config = RunConfig {
             features: PathBuf::from("here"),
-            features_key: "4f35".into(),
+            features_key: key("4f35"),
+            recipe: Some(Recipe::example()),
+            taps: Recipe::example().taps,
             numerics: Some("fused1".into()),
             shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
             train: train.clone(),
@@ -245,7 +265,8 @@ mod tests {
         assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());
         let shape = HeadShape { classes: 3, ..config.shape };
         let others = [
-            RunConfig { features_key: "d57c".into(), ..config.clone() },
+            RunConfig { features_key: key("d57c"), ..config.clone() },
+            RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
             RunConfig { numerics: Some("fused2".into()), ..config.clone() },
             RunConfig { shape, ..config.clone() },
             RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },

@@ -12,8 +12,11 @@
 
 use std::path::{Path, PathBuf};
 
+use feature_cache::CacheKey;
+use recipe::{Recipe, Tap};
 use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting, ranking};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -43,7 +46,13 @@ pub struct Sweep {
 pub(crate) struct SweepConfig {
     #[serde(with = "durable::json_path")]
     pub(crate) features: PathBuf,
-    pub(crate) features_key: String,
+    pub(crate) features_key: CacheKey,
+    /// See [`RunConfig::recipe`](crate::store::run::RunConfig::recipe).
+    #[serde(default)]
+    pub(crate) recipe: Option<Recipe>,
+    /// See [`RunConfig::taps`](crate::store::run::RunConfig::taps).
+    #[serde(default)]
+    pub(crate) taps: Vec<Tap>,
     /// See [`RunConfig::numerics`](crate::store::run::RunConfig::numerics).
     #[serde(default)]
     pub(crate) numerics: Option<String>,
@@ -61,8 +70,10 @@ pub(crate) struct UnfinishedSweep {
 impl SweepConfig {
     /// The name of the sweep's folder. It does not depend on the folder in which the features lie.
     pub(crate) fn id(&self) -> SweepId {
-        let SweepConfig { features: _, features_key, numerics, heads } = self;
-        SweepId::new(&(features_key, numerics, heads))
+        let SweepConfig { features: _, features_key, recipe: _, taps, numerics, heads } = self;
+        SweepId::new(&json!({
+            "features_key": features_key, "taps": taps, "numerics": numerics, "heads": heads,
+        }))
     }
 }
 
@@ -170,6 +181,11 @@ impl Sweep {
     /// The folder in which the features were.
     pub fn features(&self) -> &Path {
         &self.config.features
+    }
+
+    /// The taps whose rows its heads take; none in formats before 1.4.
+    pub(crate) fn taps(&self) -> &[Tap] {
+        &self.config.taps
     }
 
     /// The configuration of each of its heads, in the grid's order.

@@ -12,7 +12,7 @@ mod thumbnails;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use feature_cache::{Cache, SplitName};
+use feature_cache::SplitName;
 
 use crate::error::Error;
 use crate::event::Event;
@@ -25,24 +25,25 @@ use crate::sweep::grid::Grid;
 use crate::train::train_together;
 use crate::train::windows::report_other_windows;
 
-/// Trains the grid's heads on `cache`, those that an earlier call did not, and chooses a setting.
+/// Trains the grid's heads on `features`, those that an earlier call did not, and chooses a setting.
 /// Setting `stop` ends training after the current step.
 ///
 /// # Errors
-/// If the cache has no validation split or cannot be used, not one head fits into memory, a head of
+/// If there is no validation split or the cache cannot be used, not one head fits into memory, a head of
 /// every setting diverges, or it is stopped; heads done are kept, and the same call continues.
 pub fn sweep(
-    cache: &Cache,
+    features: Features<'_>,
     grid: &Grid,
     resources: Resources,
     root: &Path,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Sweep, Error> {
-    let features = Features::new(cache);
     let config = SweepConfig {
         features: features.absolute_folder(),
-        features_key: features.key().to_owned(),
+        features_key: features.key(),
+        recipe: Some(features.recipe().clone()),
+        taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
         heads: grid.configs(),
     };

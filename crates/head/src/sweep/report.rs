@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use feature_cache::Cache;
+use recipe::Tap;
 use report::{
     Confusion, EpochMetrics, Report, TrainedHead, accuracy_vs_dropout_svg, learning_curves_svg,
     report_html,
@@ -71,10 +72,12 @@ fn evaluate_again(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<TestEvaluation, Error> {
     let cache = Cache::open(sweep.features())?;
-    let features = Features::new(&cache);
+    let best = sweep.best_run()?;
+    let features = Features::at(&cache, &best.config().taps)?;
     let split = split_of_mistakes(features);
     report(Event::EvaluatingAgain { sweep: sweep.folder(), split });
-    let evaluated = evaluate_together(&[sweep.best_run()?], 0, features, split, threads, report)?;
+    let evaluated =
+        evaluate_together(std::slice::from_ref(&best), 0, features, split, threads, report)?;
     let evaluation = evaluation_of(evaluated, features, split);
     evaluation.write(sweep.folder())?;
     Ok(evaluation)
@@ -114,6 +117,9 @@ fn command(sweep: &Sweep) -> String {
         format!("--p={}", of(|head| head.p.to_string())),
         format!("--lr={}", of(|head| head.learning_rate.to_string())),
     ];
+    if !sweep.taps().is_empty() {
+        words.push(format!("--tap={}", list(sweep.taps().iter().map(Tap::to_string).collect())));
+    }
     let seeds = of(|head| head.seed.to_string());
     // A single number would be a count.
     let seeds = if seeds == "0" { "1".to_owned() } else { seeds };

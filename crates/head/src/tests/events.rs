@@ -39,7 +39,8 @@ fn a_sweep_with_its_report_reads_the_test_split_once() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
     let mut reads = Vec::new();
-    let swept = sweep(&fixture.cache, &grid(), RESOURCES, &root, &mut noting(&mut reads), &GO_ON);
+    let swept =
+        sweep(fixture.features(), &grid(), RESOURCES, &root, &mut noting(&mut reads), &GO_ON);
     let swept = swept.unwrap();
     assert_eq!(swept.summary().test.unwrap().seeds, 3, "all seeds of the chosen setting");
     write_report(&swept, 1, &mut noting(&mut reads)).unwrap();
@@ -53,10 +54,10 @@ fn a_finished_sweep_and_a_finished_run_are_answered_without_training() {
     let fixture = Fixture::new();
     let (runs, sweeps) = (fixture.path("runs"), fixture.path("sweeps"));
     let train = |report: &mut dyn FnMut(Event<'_>)| {
-        train(&fixture.cache, &config(), RESOURCES, &runs, report, &GO_ON).unwrap()
+        train(fixture.features(), &config(), RESOURCES, &runs, report, &GO_ON).unwrap()
     };
     let sweep = |report: &mut dyn FnMut(Event<'_>)| {
-        sweep(&fixture.cache, &grid(), RESOURCES, &sweeps, report, &GO_ON).unwrap()
+        sweep(fixture.features(), &grid(), RESOURCES, &sweeps, report, &GO_ON).unwrap()
     };
     train(&mut unheard);
     sweep(&mut unheard);
@@ -75,7 +76,8 @@ fn evaluation_finds_the_validation_accuracy_of_training() {
     for (seed, threads) in [(0, 1), (1, 2), (2, 3)] {
         let config = TrainConfig { epochs: 3, learning_rate: 0.01, seed, ..config() };
         let root = fixture.path("runs");
-        let run = train(&fixture.cache, &config, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+        let run =
+            train(fixture.features(), &config, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
         let evaluated =
             evaluate(&run, &fixture.cache, SplitName::Val, threads, &mut unheard).unwrap();
         let last = run.summary().unwrap().last;
@@ -94,7 +96,7 @@ fn evaluation_finds_the_validation_accuracy_of_training() {
 fn a_report_evaluates_once_what_an_earlier_format_did_not_keep() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
-    let swept = sweep(&fixture.cache, &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+    let swept = sweep(fixture.features(), &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
     let file = swept.folder().join("evaluation.json");
     let kept = fs::read(&file).unwrap();
     let page = |sweep: &Sweep, reads: &mut Vec<SplitName>| {
@@ -115,7 +117,7 @@ fn a_report_evaluates_once_what_an_earlier_format_did_not_keep() {
 fn a_report_is_made_of_the_sweeps_own_files() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
-    let swept = sweep(&fixture.cache, &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+    let swept = sweep(fixture.features(), &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
     let read = |path: &Path| fs::read_to_string(path).unwrap();
     let first = read(&write_report(&swept, 1, &mut unheard).unwrap());
     fs::remove_dir_all(fixture.cache.folder()).unwrap();
@@ -134,7 +136,7 @@ fn training_stops_when_it_is_told_to_and_says_what_is_kept() {
                 stop.store(progress.epoch == epoch, Ordering::Relaxed);
             }
         };
-        let stopped = train(&fixture.cache, &config, RESOURCES, &root, &mut report, &stop);
+        let stopped = train(fixture.features(), &config, RESOURCES, &root, &mut report, &stop);
         match stopped.unwrap_err() {
             Error::InterruptedInFirstEpoch => assert_eq!(kept, None),
             Error::Interrupted { epochs_done, epochs: 4, path } => {
@@ -145,6 +147,6 @@ fn training_stops_when_it_is_told_to_and_says_what_is_kept() {
             other => panic!("{other}"),
         }
     }
-    let whole = train(&fixture.cache, &config, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+    let whole = train(fixture.features(), &config, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
     assert_eq!(whole.metrics().unwrap().len(), 4);
 }

@@ -63,7 +63,7 @@ fn head_of(run: &Path) -> Vec<u8> {
 fn whatever_fails_a_run_is_whole_or_trained_again() {
     let fixture = Fixture::new();
     let train =
-        |root: &Path| train(&fixture.cache, &config(), RESOURCES, root, &mut unheard, &GO_ON);
+        |root: &Path| train(fixture.features(), &config(), RESOURCES, root, &mut unheard, &GO_ON);
     let reference = head_of(train(&fixture.path("reference")).unwrap().folder());
     let root = fixture.path("runs");
     let train = || train(&root);
@@ -111,7 +111,7 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
         schedule: Schedule::Constant,
     };
     let sweep =
-        |root: &PathBuf| sweep(&fixture.cache, &grid, RESOURCES, root, &mut unheard, &GO_ON);
+        |root: &PathBuf| sweep(fixture.features(), &grid, RESOURCES, root, &mut unheard, &GO_ON);
     let results = |folder: &Path| fs::read_to_string(folder.join("results.csv")).unwrap();
     let reference = sweep(&fixture.path("reference")).unwrap();
     let head = head_of(reference.best_run().unwrap().folder());

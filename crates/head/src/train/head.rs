@@ -1,5 +1,6 @@
 //! One head while its pass runs: its epochs, and its last exported state.
 
+use durable::Digest;
 use fused_head::{Parameters, StepResult};
 use report::EpochMetrics;
 
@@ -101,7 +102,7 @@ impl<'r> HeadInTraining<'r> {
 
     /// Writes the head that was exported last, and the epochs up to it: those, and the digest of the
     /// head's file. `None` if none was exported.
-    pub(crate) fn record(&self) -> Result<Option<(&[EpochMetrics], String)>, Error> {
+    pub(crate) fn record(&self) -> Result<Option<(&[EpochMetrics], Digest)>, Error> {
         let Some(Exported { epochs, file }) = &self.exported else { return Ok(None) };
         let epochs = &self.epochs[..*epochs];
         Ok(Some((epochs, self.run.record(epochs, file)?)))

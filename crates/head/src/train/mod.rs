@@ -11,7 +11,6 @@ pub(crate) mod windows;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use feature_cache::Cache;
 use report::EpochMetrics;
 
 use crate::config::TrainConfig;
@@ -26,21 +25,21 @@ use crate::train::plan::{Pass, Plan, in_passes, run_config};
 use crate::train::progress::Meter;
 use crate::train::windows::report_other_windows;
 
-/// Trains a head on the training split of `cache`, validates it after each epoch, and keeps it as a
+/// Trains a head on the training split of `features`, validates it after each epoch, and keeps it as a
 /// run under `root`. A run that was finished before is returned as it is. Setting `stop` ends training
 /// after the current step.
 ///
 /// # Errors
 /// If the cache cannot be used, training diverges, or it is stopped; the error says what is kept.
 pub fn train(
-    cache: &Cache,
+    features: Features<'_>,
     config: &TrainConfig,
     resources: Resources,
     root: &Path,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Run, Error> {
-    let mut splits = Splits::open(Features::new(cache), report)?;
+    let mut splits = Splits::open(features, report)?;
     let configs = std::slice::from_ref(config);
     let mut trained = None;
     let finished = |run: &Run, last: &EpochMetrics| {

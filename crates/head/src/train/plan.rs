@@ -36,7 +36,9 @@ pub(crate) struct Plan {
 pub(crate) fn run_config(features: Features<'_>, config: &TrainConfig) -> RunConfig {
     RunConfig {
         features: features.absolute_folder(),
-        features_key: features.key().to_owned(),
+        features_key: features.key(),
+        recipe: Some(features.recipe().clone()),
+        taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
         shape: features.head_shape(config.hidden),
         train: config.clone(),
