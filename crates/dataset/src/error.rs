@@ -306,6 +306,12 @@ pub enum Error {
         /// Number of columns.
         expected: usize,
     },
+    /// A list of images has rows for testing or validation, but none for training.
+    #[error("{} lists no training images; expected rows whose split is 'train'", path.display())]
+    NoTrainingRows {
+        /// The list.
+        path: PathBuf,
+    },
     /// A list of images names a file that is not there.
     #[error(
         "{}: line {line}: there is no file {}; expected the path of an image, relative to the folder of \

@@ -1,7 +1,6 @@
 //! Equally large gray images in memory, of classes that are numbers: what IDX and Kaggle files hold.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::table::{Samples, Table};
 use crate::{Error, Image, ImageStore};
@@ -14,12 +13,8 @@ pub(crate) struct GrayImages {
     pub(crate) pixels: Vec<u8>,
 }
 
-/// Images, with one class number each if they have labels.
-#[derive(Debug)]
-pub(crate) struct GraySamples {
-    pub(crate) images: GrayImages,
-    pub(crate) labels: Option<Vec<i64>>,
-}
+/// Gray images, with one class number each if they have labels.
+pub(crate) type GraySamples = Samples<GrayImages>;
 
 impl ImageStore for GrayImages {
     fn len(&self) -> usize {
@@ -59,6 +54,5 @@ pub(crate) fn table(
     let labels = [Some(&train), test.as_ref()].into_iter().flatten();
     let largest = labels.filter_map(|samples| samples.labels.as_deref()).flatten().max();
     let class_names = (0..=largest.copied().unwrap_or(0)).map(|class| class.to_string()).collect();
-    let samples = |GraySamples { images, labels }| Samples { images: Arc::new(images), labels };
-    Ok(Table { class_names, train: samples(train), val: None, test: test.map(samples) })
+    Ok(Table { class_names, train: train.into_any(), val: None, test: test.map(Samples::into_any) })
 }

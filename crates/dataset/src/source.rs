@@ -6,7 +6,7 @@ use std::sync::Arc;
 use durable::Digest;
 
 use crate::folder::Folder;
-use crate::forms::{FORMS, Form};
+use crate::forms::{Entry, FORMS, Form, Opened};
 use crate::{Dataset, Error, Notice, SplitConfig, digest};
 
 /// A dataset of a known form, not yet decoded.
@@ -78,7 +78,7 @@ impl Source {
 }
 
 /// The dataset in the folder at `path`; `None` if it has none of the known forms.
-fn find_in_folder(path: &Path) -> Result<Option<Arc<dyn Form>>, Error> {
+fn find_in_folder(path: &Path) -> Opened {
     if !path.is_dir() {
         return Err(Error::MissingFolder { path: path.to_path_buf() });
     }
@@ -95,19 +95,16 @@ fn find_in_folder(path: &Path) -> Result<Option<Arc<dyn Form>>, Error> {
             Err(Error::Ambiguous { path: path.to_path_buf(), both })
         }
         [(form, _)] => (form.open)(&folder),
-        [] => first_of(&FORMS, |form| (form.open)(&folder)),
+        [] => first(|form| (form.open)(&folder)),
     }
 }
 
 /// The dataset that the file at `path` belongs to; `None` if it has none of the known forms.
-fn find_in_file(path: &Path) -> Result<Option<Arc<dyn Form>>, Error> {
-    first_of(&FORMS, |form| (form.open_file)(path))
+fn find_in_file(path: &Path) -> Opened {
+    first(|form| (form.open_file)(path))
 }
 
-/// The first result of `find` that is not `None`.
-fn first_of<T, R>(
-    items: &[T],
-    find: impl Fn(&T) -> Result<Option<R>, Error>,
-) -> Result<Option<R>, Error> {
-    items.iter().find_map(|item| find(item).transpose()).transpose()
+/// The first dataset that one of the forms opens.
+fn first(open: impl Fn(&Entry) -> Opened) -> Opened {
+    FORMS.iter().find_map(|form| open(form).transpose()).transpose()
 }

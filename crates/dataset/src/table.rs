@@ -3,26 +3,65 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::part::Part;
 use crate::split::{Purpose, count_classes, stratified};
 use crate::{Dataset, Error, ImageStore, Split, SplitConfig};
 
 /// Images, with one label each if they have labels.
-#[derive(Debug, Clone)]
-pub(crate) struct Samples {
-    pub(crate) images: Arc<dyn ImageStore>,
+#[derive(Debug)]
+pub(crate) struct Samples<I: ?Sized = dyn ImageStore> {
+    pub(crate) images: Arc<I>,
     /// Indices into the class names.
     pub(crate) labels: Option<Vec<i64>>,
 }
 
 /// All images of a dataset, by the parts that they have on disk.
-#[derive(Debug, Clone)]
-pub(crate) struct Table {
+#[derive(Debug)]
+pub(crate) struct Table<I: ?Sized = dyn ImageStore> {
     /// In the order of the labels.
     pub(crate) class_names: Vec<String>,
-    pub(crate) train: Samples,
+    pub(crate) train: Samples<I>,
     /// `None` if validation images are to be taken from the training images.
-    pub(crate) val: Option<Samples>,
-    pub(crate) test: Option<Samples>,
+    pub(crate) val: Option<Samples<I>>,
+    pub(crate) test: Option<Samples<I>>,
+}
+
+// Derived, it would ask for images that can be cloned.
+impl<I: ?Sized> Clone for Samples<I> {
+    fn clone(&self) -> Samples<I> {
+        Samples { images: self.images.clone(), labels: self.labels.clone() }
+    }
+}
+
+impl<I: ImageStore + 'static> Samples<I> {
+    pub(crate) fn new(images: I, labels: Option<Vec<i64>>) -> Samples<I> {
+        Samples { images: Arc::new(images), labels }
+    }
+
+    /// The same samples, with images of any kind.
+    pub(crate) fn into_any(self) -> Samples {
+        Samples { images: self.images, labels: self.labels }
+    }
+}
+
+impl<I: ImageStore + 'static> Table<I> {
+    /// The parts that there are.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Part, &Samples<I>)> {
+        let others = [(Part::Val, &self.val), (Part::Test, &self.test)];
+        let others = others.into_iter().filter_map(|(part, it)| Some((part, it.as_ref()?)));
+        [(Part::Train, &self.train)].into_iter().chain(others)
+    }
+
+    /// A copy of the table, with images of any kind, which are shared.
+    pub(crate) fn any(&self) -> Table {
+        let any = |samples: &Samples<I>| samples.clone().into_any();
+        Table {
+            class_names: self.class_names.clone(),
+            train: any(&self.train),
+            val: self.val.as_ref().map(any),
+            test: self.test.as_ref().map(any),
+        }
+    }
 }
 
 impl Table {

@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use dataset::{Dataset, Error, Notice, Source, Split, SplitConfig};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
@@ -17,7 +18,7 @@ const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 }
 fn folder_with(list: impl AsRef<[u8]>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (pixel, name) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
-        write(&folder, &format!("images/{name}.png"), &pixels(pixel as u8));
+        write(&folder, format!("images/{name}.png"), &pixels(pixel as u8));
     }
     write(&folder, "labels.csv", list.as_ref());
     folder
@@ -266,9 +267,8 @@ fn a_file_that_is_listed_twice_is_refused() {
 
 #[test]
 fn files_that_are_not_lists_are_refused() {
-    for list in ["path,label\n", "path,label,split\nimages/a.png,,test\n"] {
-        refused(list, &["holds no images"]);
-    }
+    refused("path,label\n", &["holds no images"]);
+    refused("path,label,split\nimages/a.png,,test\n", &["lists no training images", "'train'"]);
     let expected = "expected the columns path, label and perhaps split";
     for list in ["", "\n\n", "path;label\nimages/a.png;x\n", "path,split\n", "label,pixel0\n1,2\n"]
     {
@@ -386,4 +386,45 @@ fn the_digest_covers_rows_and_bytes() {
     write(&folder, "images/f.png", &pixels(77));
     fs::rename(folder.path().join("labels.csv"), folder.path().join("other.csv")).unwrap();
     assert_eq!(source_of(&folder, "other.csv").digest().unwrap(), digest(lists[0]));
+}
+
+/// Pieces of lists, in any order: mostly wrong ones.
+fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
+    let fields = ["images/a.png", "images\\b.png", "cat", "dog", "1", "train", "val", "test", "x"];
+    let marks = [",", ",", "\n", "\n", "\r\n", "\r", "\"", "\"\"", " ", "\u{feff}", "\0", "é"];
+    prop::collection::vec(prop::sample::select([&fields[..], &marks].concat()), 0..30)
+}
+
+proptest! {
+    /// A list is read, and then all its images are there, or refused in a line that it has.
+    #[test]
+    fn any_list_is_read_or_refused(pieces in pieces(), header in prop::bool::ANY) {
+        let header = if header { "path,label,split\n" } else { "" };
+        let list = format!("{header}{}", pieces.concat());
+        let folder = folder_with(&list);
+        let lines = list.split(['\n', '\r']).count();
+        match Source::find(&folder.path().join("labels.csv")) {
+            Ok(source) => {
+                let dataset = source.load(&ALL).unwrap();
+                for split in [&dataset.train, &dataset.val, &dataset.test] {
+                    prop_assert!((0..split.len()).all(|row| split.image(row).is_ok()));
+                }
+                prop_assert_eq!(source.digest().unwrap().len(), 64);
+            }
+            Err(
+                Error::Field { line, .. }
+                | Error::RaggedLine { line, .. }
+                | Error::MissingImage { line, .. }
+                | Error::ListedTwice { lines: [_, line], .. },
+            ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
+            Err(error) => prop_assert!(
+                matches!(
+                    error,
+                    Error::Columns { .. } | Error::NoImages { .. } | Error::NoTrainingRows { .. }
+                ),
+                "{}",
+                error
+            ),
+        }
+    }
 }

@@ -118,10 +118,8 @@ fn indices(
                 encoded = encoded.get(bytes.next_multiple_of(2)..).unwrap_or_default();
                 let count = usize::from(count);
                 for (index, into) in indices[at..].iter_mut().take(count).enumerate() {
-                    *into = match four_bits {
-                        true => half(literal[index / 2], index),
-                        false => literal[index],
-                    };
+                    *into =
+                        if four_bits { half(literal[index / 2], index) } else { literal[index] };
                 }
                 at += left.min(count);
                 column += count;

@@ -118,7 +118,7 @@ fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, E
             labels: labels.len(),
         });
     }
-    Ok(GraySamples { images, labels })
+    Ok(GraySamples::new(images, labels))
 }
 
 /// Reads an image file, compressed if its name ends with `.gz`.

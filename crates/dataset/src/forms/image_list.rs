@@ -21,7 +21,6 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder};
 use rayon::prelude::*;
@@ -60,19 +59,8 @@ const UTF_8: &str = "text in UTF-8; save the file as 'CSV UTF-8'";
 /// A list of images, read, with the images not yet decoded.
 #[derive(Debug)]
 pub(crate) struct ImageList {
-    /// In the order of the labels.
-    class_names: Vec<String>,
-    train: Listed,
-    val: Option<Listed>,
-    test: Option<Listed>,
+    table: Table<ListedImages>,
     notices: Vec<Notice>,
-}
-
-/// The images of one split.
-#[derive(Debug, Clone)]
-struct Listed {
-    images: Arc<ListedImages>,
-    labels: Option<Vec<i64>>,
 }
 
 /// Image files by their paths as they are written in a list in `folder`.
@@ -165,19 +153,13 @@ impl Form for ImageList {
     }
 
     fn has_val(&self) -> bool {
-        self.val.is_some()
+        self.table.val.is_some()
     }
 
     /// Adds which images are in which split, their paths, labels and bytes.
     fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
         digest.update(b"list");
-        let splits = [
-            (Part::Train, Some(&self.train)),
-            (Part::Val, self.val.as_ref()),
-            (Part::Test, self.test.as_ref()),
-        ];
-        for (part, listed) in splits {
-            let Some(Listed { images, labels }) = listed else { continue };
+        for (part, Samples { images, labels }) in self.table.parts() {
             digest.update(part.name().as_bytes());
             digest.update(&(images.len() as u64).to_le_bytes());
             digest.update(&[u8::from(labels.is_some())]);
@@ -187,7 +169,7 @@ impl Form for ImageList {
             for (row, (path, file)) in images.paths.iter().zip(digests).enumerate() {
                 digest::add_named(digest, path.as_os_str(), &file);
                 if let Some(labels) = labels {
-                    let class = &self.class_names[labels[row] as usize];
+                    let class = &self.table.class_names[labels[row] as usize];
                     digest.update(&(class.len() as u64).to_le_bytes());
                     digest.update(class.as_bytes());
                 }
@@ -197,13 +179,7 @@ impl Form for ImageList {
     }
 
     fn load(&self) -> Result<Table, Error> {
-        let samples = |Listed { images, labels }| Samples { images, labels };
-        Ok(Table {
-            class_names: self.class_names.clone(),
-            train: samples(self.train.clone()),
-            val: self.val.clone().map(samples),
-            test: self.test.clone().map(samples),
-        })
+        Ok(self.table.any())
     }
 }
 
@@ -238,12 +214,15 @@ impl ImageList {
         let text = Text::read(path)?;
         let columns = text.columns()?;
         let Rows { rows, files } = text.rows(columns, folder)?;
+        if rows.is_empty() {
+            return Err(Error::NoImages { path: path.to_path_buf() });
+        }
         let (train, others): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.part == Part::Train);
         let (val, test): (Vec<Row>, Vec<Row>) =
             others.into_iter().partition(|row| row.part == Part::Val);
         if train.is_empty() {
-            return Err(Error::NoImages { path: path.to_path_buf() });
+            return Err(Error::NoTrainingRows { path: path.to_path_buf() });
         }
         let classes: BTreeSet<&str> = train.iter().map(|row| row.label.as_str()).collect();
         let classes = in_order(classes);
@@ -265,18 +244,17 @@ impl ImageList {
         let class_names = classes.iter().map(|class| escape(class.as_ref())).collect();
         let listed = |rows: Vec<Row>, labels| {
             let paths = rows.into_iter().map(|row| row.path).collect();
-            let images = Arc::new(ListedImages { folder: folder.to_path_buf(), paths });
-            Listed { images, labels }
+            Samples::new(ListedImages { folder: folder.to_path_buf(), paths }, labels)
         };
         let some = |rows: Vec<Row>, labels| (!rows.is_empty()).then(|| listed(rows, labels));
         let notices = notices(path, within, &files)?;
-        Ok(ImageList {
+        let table = Table {
             class_names,
             train: listed(train, Some(train_labels)),
             val: some(val, Some(val_labels)),
             test: some(test, test_labels),
-            notices,
-        })
+        };
+        Ok(ImageList { table, notices })
     }
 }
 

@@ -140,7 +140,7 @@ fn read(path: &Path, labelled: bool) -> Result<GraySamples, Error> {
         let source = PolarsError::ComputeError("the file changed while it was read".into());
         return Err(Error::Csv { path: path.to_path_buf(), source });
     }
-    Ok(GraySamples { images, labels })
+    Ok(GraySamples::new(images, labels))
 }
 
 fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError> {

@@ -69,9 +69,12 @@ pub(crate) struct Entry {
     name: fn() -> &'static str,
     description: fn() -> &'static str,
     pub(crate) mark: fn(&Folder) -> Result<Option<String>, Error>,
-    pub(crate) open: fn(&Folder) -> Result<Option<Arc<dyn Form>>, Error>,
-    pub(crate) open_file: fn(&Path) -> Result<Option<Arc<dyn Form>>, Error>,
+    pub(crate) open: fn(&Folder) -> Opened,
+    pub(crate) open_file: fn(&Path) -> Opened,
 }
+
+/// A dataset of any form; `None` if there is none.
+pub(crate) type Opened = Result<Option<Arc<dyn Form>>, Error>;
 
 /// All forms, in the order in which they are described and tried.
 pub(crate) const FORMS: [Entry; 4] = [

@@ -124,9 +124,10 @@ impl Layout {
         let formats = numbers(Tag::SampleFormat, 1)?;
         let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?.unwrap_or_default();
         let tiled = decoder.find_tag(Tag::TileOffsets)?.is_some();
-        let [offsets, sizes] = match tiled {
-            true => [Tag::TileOffsets, Tag::TileByteCounts],
-            false => [Tag::StripOffsets, Tag::StripByteCounts],
+        let [offsets, sizes] = if tiled {
+            [Tag::TileOffsets, Tag::TileByteCounts]
+        } else {
+            [Tag::StripOffsets, Tag::StripByteCounts]
         };
         let offsets = decoder.find_tag_unsigned_vec::<u64>(offsets)?.unwrap_or_default();
         let sizes = decoder.find_tag_unsigned_vec::<u64>(sizes)?.unwrap_or_default();

@@ -17,7 +17,6 @@ mod nesting;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use walkdir::{DirEntry, WalkDir};
@@ -34,19 +33,8 @@ use crate::{Error, Image, ImageStore, Notice, decode, digest};
 /// Images in class folders, listed and not yet decoded.
 #[derive(Debug)]
 pub(crate) struct ClassFolders {
-    /// In the order of the labels.
-    class_names: Vec<String>,
-    train: LabelledFiles,
-    val: Option<LabelledFiles>,
-    test: Option<LabelledFiles>,
+    table: Table<ImageFiles>,
     notices: Vec<Notice>,
-}
-
-/// The image files of one split.
-#[derive(Debug, Clone)]
-struct LabelledFiles {
-    images: Arc<ImageFiles>,
-    labels: Option<Vec<i64>>,
 }
 
 /// Image files by their paths relative to the folder `root`.
@@ -116,19 +104,13 @@ impl Form for ClassFolders {
     }
 
     fn has_val(&self) -> bool {
-        self.val.is_some()
+        self.table.val.is_some()
     }
 
     /// Adds which images are in which split, their paths and their bytes.
     fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
-        let splits = [
-            (Part::Train, Some(&self.train)),
-            (Part::Val, self.val.as_ref()),
-            (Part::Test, self.test.as_ref()),
-        ];
-        for (part, files) in splits {
-            let Some(LabelledFiles { images, .. }) = files else { continue };
-            let ImageFiles { root, paths } = &**images;
+        for (part, samples) in self.table.parts() {
+            let ImageFiles { root, paths } = &*samples.images;
             digest.update(part.name().as_bytes());
             digest.update(&(paths.len() as u64).to_le_bytes());
             let digests = paths.par_iter().map(|path| digest::of_file(&root.join(path)));
@@ -140,13 +122,7 @@ impl Form for ClassFolders {
     }
 
     fn load(&self) -> Result<Table, Error> {
-        let samples = |LabelledFiles { images, labels }| Samples { images, labels };
-        Ok(Table {
-            class_names: self.class_names.clone(),
-            train: samples(self.train.clone()),
-            val: self.val.clone().map(samples),
-            test: self.test.clone().map(samples),
-        })
+        Ok(self.table.any())
     }
 }
 
@@ -173,12 +149,12 @@ impl ClassFolders {
             }
         })?;
         let nested = nesting::check(root, train.as_ref(), &images)?;
-        let train_files = LabelledFiles::new(root, images, Some(labels));
+        let train_samples = samples(root, images, Some(labels));
         let val = match splits.val {
             Some(part) => {
                 let images = walk.through_split(part)?.images;
                 let labels = classes.label(root, part.as_ref(), &images)?;
-                Some(LabelledFiles::new(root, images, Some(labels)))
+                Some(samples(root, images, Some(labels)))
             }
             None => None,
         };
@@ -191,7 +167,7 @@ impl ClassFolders {
                 } else {
                     None
                 };
-                Some(LabelledFiles::new(root, images, labels))
+                Some(samples(root, images, labels))
             }
             None => None,
         };
@@ -202,8 +178,8 @@ impl ClassFolders {
             notices.push(Notice::Beside { folder, train, names });
         }
         notices.extend(nested);
-        let class_names = classes.names();
-        Ok(ClassFolders { class_names, train: train_files, val, test, notices })
+        let table = Table { class_names: classes.names(), train: train_samples, val, test };
+        Ok(ClassFolders { table, notices })
     }
 
     /// A folder that has the class folders in itself; `None` if there are no images in folders.
@@ -226,16 +202,9 @@ impl ClassFolders {
         let labels = classes.label_all(root, &images)?;
         let mut notices = walk.notices(&folder.system);
         notices.extend(nesting::check(root, here, &images)?);
-        let train = LabelledFiles::new(root, images, Some(labels));
-        let class_names = classes.names();
-        Ok(Some(ClassFolders { class_names, train, val: None, test: None, notices }))
-    }
-}
-
-impl LabelledFiles {
-    fn new(root: &Path, paths: Vec<PathBuf>, labels: Option<Vec<i64>>) -> LabelledFiles {
-        let images = ImageFiles { root: root.to_path_buf(), paths };
-        LabelledFiles { images: Arc::new(images), labels }
+        let train = samples(root, images, Some(labels));
+        let table = Table { class_names: classes.names(), train, val: None, test: None };
+        Ok(Some(ClassFolders { table, notices }))
     }
 }
 
@@ -251,6 +220,10 @@ impl ImageStore for ImageFiles {
     fn id(&self, index: usize) -> String {
         escape(&self.paths[index])
     }
+}
+
+fn samples(root: &Path, paths: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Samples<ImageFiles> {
+    Samples::new(ImageFiles { root: root.to_path_buf(), paths }, labels)
 }
 
 /// The folders that are called like a split.
