@@ -27,8 +27,18 @@ const ROWS_OF_1: [Rows; 3] = [
         60_000,
         &[2253.589, 2531.967, 2492.501, 3578.536, 1942.358, 2997.175],
     ),
-    (SplitName::Val, "train", 60_000, &[2591.582, 3060.904, 2287.111, 2528.613, 4085.664, 2700.358]),
-    (SplitName::Test, "t10k", 10_000, &[3474.848, 1957.275, 2621.638, 3198.005, 2228.832, 2509.817]),
+    (
+        SplitName::Val,
+        "train",
+        60_000,
+        &[2591.582, 3060.904, 2287.111, 2528.613, 4085.664, 2700.358],
+    ),
+    (
+        SplitName::Test,
+        "t10k",
+        10_000,
+        &[3474.848, 1957.275, 2621.638, 3198.005, 2228.832, 2509.817],
+    ),
 ];
 
 /// Those of 2.0, computed with NumPy; it was made with `--limit=10 --taps=conv4_3:avg,conv5_3`.
@@ -182,8 +192,13 @@ fn the_documented_reader_reads_every_version() {
         let mut python = std::process::Command::new(needed("artifacts/venv/bin/python"));
         let output = python.args(["-c", code]).arg(cache).args(more).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let (shape, dtype, sum, labels, ids): (Vec<usize>, String, f64, Option<Vec<i64>>, Vec<String>) =
-            serde_json::from_slice(&output.stdout).unwrap();
+        let (shape, dtype, sum, labels, ids): (
+            Vec<usize>,
+            String,
+            f64,
+            Option<Vec<i64>>,
+            Vec<String>,
+        ) = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(dtype, "float16");
         assert_eq!((labels.unwrap().len(), ids.len()), (shape[0], shape[0]));
         (shape, sum as f32)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backbone::{Weights, import_weights};
+use backbone::{ImportConfig, Weights, import_weights};
 use recipe::Family;
 
 use crate::write;
@@ -22,5 +22,6 @@ pub(crate) fn onnx(folder: &Path, bytes: &[u8]) -> bool {
 
 fn import(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     write(folder, name, bytes);
-    import_weights(&folder.join(name), Family::Caffe).is_ok()
+    let config = ImportConfig { family: Some(Family::Caffe), network: None };
+    import_weights(&folder.join(name), &config).is_ok()
 }
