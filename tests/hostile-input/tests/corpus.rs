@@ -101,13 +101,20 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     for (what, bytes) in small_things_of_onnx() {
         check(Parser::named("onnx_import"), what, bytes);
     }
-    let tensors: Vec<String> = (0..20_000)
-        .map(|index| format!(r#""{index}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
-        .collect();
-    let header = format!("{{{}}}", tensors.join(","));
-    let safetensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let safetensors = |names: &mut dyn Iterator<Item = String>| {
+        let tensor =
+            |name| format!(r#""{name}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+        let header = format!("{{{}}}", names.map(tensor).collect::<Vec<_>>().join(","));
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+    };
+    let tensors = safetensors(&mut (0..20_000).map(|index| index.to_string()));
+    // Each prefix has half of the smallest network's weights.
+    let mut prefixes = (0..4_000)
+        .flat_map(|index| [0, 3, 6, 8].map(|number| format!("{index}.features.{number}.weight")));
+    let prefixes = safetensors(&mut prefixes);
     for parser in ["weights", "safetensors_import"] {
-        check(Parser::named(parser), "tensors", safetensors.clone());
+        check(Parser::named(parser), "tensors", tensors.clone());
+        check(Parser::named(parser), "prefixes", prefixes.clone());
     }
     for side in [256, 300] {
         let columns: Vec<String> = (0..side * side).map(|pixel| format!("pixel{pixel}")).collect();
