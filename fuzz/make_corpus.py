@@ -237,6 +237,13 @@ def weights() -> None:
         write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
         write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
         write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
+        nineteen = {"vgg19": "1.1 torchvision " + "0" * 64}
+        write(f"{name}/another-network", safetensors(tensor, nineteen))
+        write(f"{name}/two-networks", safetensors(tensor, canonical | nineteen))
+        prefixes = ["student.features.", "teacher.features.", "teacher.", ""]
+        numbers = [0, 3, 6, 8, 11, 13, 16, 18]
+        names = [f"{prefix}{number}.weight" for prefix in prefixes for number in numbers]
+        write(f"{name}/prefixes", safetensors({name: [0] for name in names}))
         entry = json.dumps(
             {"a": {"dtype": "F32", "shape": [2**63, 2**63], "data_offsets": [0, 4]}},
             separators=(",", ":"),
@@ -253,21 +260,30 @@ def weights() -> None:
         ]
         return message(1, names + message(4, operator) + b"".join(values))
 
-    def chain(before: bytes = b"", weight: bytes = message(5, weight)) -> bytes:
-        """VGG16's nodes, each convolution with the same two tensors."""
+    def chain(
+        before: bytes = b"", weight: bytes = message(5, weight), norm: list[bytes] | None = None
+    ) -> bytes:
+        """VGG16's nodes, each convolution with the same two tensors, perhaps with BatchNorm."""
         nodes, at = [before], b"v"
         for index in range(13):
             steps = [(b"Conv", {"pads": message(8, b"\1\1\1\1")}), (b"Relu", {})]
+            if norm:
+                steps.insert(1, (b"BatchNormalization", {"epsilon": b"\x15" + bytes(4)}))
             if index in (1, 3, 6, 9):
                 two = message(8, b"\2\2")
                 steps.append((b"MaxPool", {"kernel_shape": two, "strides": two}))
             for operator, attributes in steps:
                 inputs = [at, b"w", b"b"] if operator == b"Conv" else [at]
+                if operator == b"BatchNormalization":
+                    inputs = [at, *norm]
                 at += b"v"
                 nodes.append(node(operator, inputs, at, **attributes))
         return message(7, b"".join(nodes) + weight + message(5, bias) + message(11, image))
 
     write("onnx_import/vgg16", chain())
+    write("onnx_import/batch-norm", chain(norm=[b"b"] * 4))
+    write("onnx_import/batch-norm-without-tensors", chain(norm=[b"v", b""]))
+    write("onnx_import/two-graphs", chain() * 2)
     write("onnx_import/negative-side", chain().replace(b"\x40\x03\x03\x03", b"\xff" * 3 + b"\x7f"))
     write("onnx_import/cycle", chain(before=node(b"Identity", [b"v"], b"v")))
     write(

@@ -10,7 +10,7 @@ use std::path::Path;
 use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
 };
-use prost::Message;
+use onnx::build::{Chain, Part, float_tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -177,42 +177,43 @@ fn broken_weights() {
     import(&nan, &["value NaN"]);
     import(&workplace.path("none.onnx"), &["none.onnx", "no weights file"]);
     import(&workplace.write("weights.h5", b"HDF"), &["weights.h5", ".onnx or .safetensors"]);
-    let onnx = fs::read(end_to_end::needed("artifacts/weights/vgg16-caffe.onnx")).unwrap();
+    let whole = fs::read(end_to_end::needed("artifacts/weights/vgg16-caffe.onnx")).unwrap();
     import(
-        &workplace.write("half.onnx", &onnx[..1 << 20]),
+        &workplace.write("half.onnx", &whole[..1 << 20]),
         &["half.onnx", "not a valid ONNX file"],
     );
-    let refused = |name: &str, onnx: &Graph, says: &[&str]| {
+    let refused = |name: &str, onnx: &Chain, says: &[&str]| {
         import(&workplace.write(name, &onnx.file()), &[&[name], says].concat());
     };
-    let onnx = Graph::vgg16();
-    let of_five = Graph { weight_shape: vec![64, 3, 5, 5], ..onnx.clone() };
+    let of_five = vgg16(&[64, 3, 5, 5], 0.0);
     refused("shape.onnx", &of_five, &["shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"]);
-    refused("nan.onnx", &Graph { weight: f32::NAN, ..onnx.clone() }, &["'w0' has the value NaN"]);
-    let shorter = Graph { nodes: onnx.nodes[..28].to_vec(), ..onnx.clone() };
-    refused("12.onnx", &shorter, &["12 convolutions", "expected VGG16's 13"]);
-    for (index, operator) in [(1, "BatchNormalization"), (1, "LeakyRelu"), (4, "AveragePool")] {
-        let mut other = onnx.clone();
-        other.nodes[index].op_type = operator.to_owned();
-        let says = [&*format!("node 'n{index}' ({operator})"), "stands where VGG16 has the "];
-        refused("other.onnx", &other, &says);
+    refused("nan.onnx", &vgg16(&[64, 3, 3, 3], f32::NAN), &["'w1' has the value NaN"]);
+    let onnx = vgg16(&[64, 3, 3, 3], 0.0);
+    let shorter = onnx.clone().remove("c13");
+    let says = ["12 convolutions", "expected VGG11's 8 or VGG13's 10 or VGG16's 13 or VGG19's 16"];
+    refused("12.onnx", &shorter, &says);
+    for (name, operator) in [("r1", "LeakyRelu"), ("p2", "AveragePool")] {
+        let operator = operator.to_owned();
+        let found = format!("node '{name}' ({operator})");
+        let other = onnx.clone().change(name, |part| Part { operator, ..part });
+        refused("other.onnx", &other, &[&found, "stands where VGG16 has the "]);
     }
-    let without = |change: &dyn Fn(&mut Node), says: &str| {
-        let mut other = onnx.clone();
-        change(&mut other.nodes[0]);
-        let (name, op_type) = ("dequantise".into(), "DequantizeLinear".into());
-        let (input, output) = (vec!["w0".into()], vec!["computed".into()]);
-        other.nodes.insert(0, Node { name, op_type, input, output, attribute: Vec::new() });
+    let norm = onnx.clone().before("p2", Part::new("norm", "BatchNormalization"));
+    let says = ["node 'norm' (BatchNormalization)", "has the MaxPool after convolution 2"];
+    refused("norm.onnx", &norm, &says);
+    let without = |inputs: &[&str], says: &str| {
+        let other = onnx.clone().change("c1", |part| part.inputs(inputs));
+        let other = other.beside(&Part::new("dequantise", "DequantizeLinear"), "w1");
         refused("numbers.onnx", &other, &[says, "expected an initializer or a Constant node"]);
     };
-    without(&|node| node.input.truncate(2), "the bias of node 'n0' (Conv) is missing");
+    without(&["w1"], "the bias of node 'c1' (Conv) is missing");
     without(
-        &|node| node.input[1] = "elsewhere".into(),
-        "the weight of node 'n0' (Conv) is 'elsewhere', which is not in the file",
+        &["elsewhere", "b1"],
+        "the weight of node 'c1' (Conv) is 'elsewhere', which is not in the file",
     );
     without(
-        &|node| node.input[1] = "computed".into(),
-        "the weight of node 'n0' (Conv) is computed by node 'dequantise' (DequantizeLinear)",
+        &["dequantise:0", "b1"],
+        "the weight of node 'c1' (Conv) is computed by node 'dequantise' (DequantizeLinear)",
     );
     let shape = vec![64, 3, 5, 5];
     let bytes = vec![0; 4 * 64 * 75];
@@ -223,10 +224,21 @@ fn broken_weights() {
         &["features.0.weight", "shape [64, 3, 5, 5]", "expected [64, 3, 3, 3]"],
     );
     run_with(&workplace.path("shape.safetensors"), &["--family"]);
-    for (more, named) in [
-        (&["features.0.bias", "features.30.weight"][..], "features.30.weight"),
-        (&["features.1.bias", "features.1.running_mean"], "features.1.running_mean"),
-        (&["features.28.weight_scale"], "features.28.weight_scale"),
+    for (more, says) in [
+        (
+            &["features.0.bias", "features.60.weight"][..],
+            "has the tensor 'features.60.weight', which VGG16 does not have",
+        ),
+        (
+            &["features.28.weight_scale"],
+            "has the tensor 'features.28.weight_scale', which VGG16 does not have",
+        ),
+        (
+            &["features.1.bias", "features.1.running_mean"],
+            "has no tensor 'features.0.weight'; expected torchvision's names of VGG16 with BatchNorm, \
+             features.0.weight to features.41.running_var",
+        ),
+        (&["conv1_1.weight"], "has no tensor 'features.0.weight'; expected torchvision's names"),
     ] {
         let tensors = more.iter().map(|name| {
             let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]);
@@ -234,101 +246,21 @@ fn broken_weights() {
         });
         let file =
             workplace.write("more.safetensors", &safetensors::serialize(tensors, None).unwrap());
-        import(&file, &[&format!("has the tensor '{named}', which VGG16 does not have")]);
+        import(&file, &[says]);
     }
 }
 
-/// The nodes of an ONNX graph, with tensors for its first convolution alone.
-#[derive(Clone)]
-struct Graph {
-    nodes: Vec<Node>,
-    weight_shape: Vec<i64>,
-    weight: f32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Node {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "3")]
-    name: String,
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<Attribute>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Attribute {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(int64, repeated, tag = "8")]
-    ints: Vec<i64>,
-}
-
-impl Graph {
-    /// VGG16's, each node named `n` and its index, its output `v` and its index.
-    fn vgg16() -> Graph {
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut add = |op_type: &str, tensors: &[String], attributes: &[(&str, &[i64])]| {
-            let index = nodes.len();
-            let before = index.checked_sub(1).map_or("image".into(), |index| format!("v{index}"));
-            nodes.push(Node {
-                input: [&[before], tensors].concat(),
-                output: vec![format!("v{index}")],
-                name: format!("n{index}"),
-                op_type: op_type.to_owned(),
-                attribute: attributes
-                    .iter()
-                    .map(|(name, ints)| Attribute { name: (*name).into(), ints: ints.to_vec() })
-                    .collect(),
-            });
-        };
-        for index in 0..13 {
-            add("Conv", &[format!("w{index}"), format!("b{index}")], &[("pads", &[1; 4])]);
-            add("Relu", &[], &[]);
-            if [1, 3, 6, 9].contains(&index) {
-                add("MaxPool", &[], &[("kernel_shape", &[2, 2]), ("strides", &[2, 2])]);
-            }
-        }
-        Graph { nodes, weight_shape: vec![64, 3, 3, 3], weight: 0.0 }
+/// VGG16's graph, all convolutions with the tensors of the first one.
+fn vgg16(weight_shape: &[usize], weight: f32) -> Chain {
+    let mut chain = Chain::vgg(&[2, 2, 3, 3, 3], false);
+    for part in chain.parts.iter_mut().filter(|part| part.operator == "Conv") {
+        *part = part.clone().inputs(&["w1", "b1"]);
     }
-
-    fn file(&self) -> Vec<u8> {
-        #[derive(Clone, PartialEq, Message)]
-        struct Model {
-            #[prost(message, optional, tag = "7")]
-            graph: Option<Contents>,
-        }
-        #[derive(Clone, PartialEq, Message)]
-        struct Contents {
-            #[prost(message, repeated, tag = "1")]
-            node: Vec<Node>,
-            #[prost(message, repeated, tag = "5")]
-            initializer: Vec<Tensor>,
-        }
-        #[derive(Clone, PartialEq, Message)]
-        struct Tensor {
-            #[prost(int64, repeated, tag = "1")]
-            dims: Vec<i64>,
-            #[prost(int32, tag = "2")]
-            data_type: i32,
-            #[prost(string, tag = "8")]
-            name: String,
-            #[prost(bytes = "vec", tag = "9")]
-            raw_data: Vec<u8>,
-        }
-        let tensor = |name: &str, dims: &[i64]| {
-            let numbers: i64 = dims.iter().product();
-            let raw_data = self.weight.to_le_bytes().repeat(numbers as usize);
-            Tensor { dims: dims.to_vec(), data_type: 1, name: name.to_owned(), raw_data }
-        };
-        let initializer = vec![tensor("w0", &self.weight_shape), tensor("b0", &[64])];
-        let graph = Contents { node: self.nodes.clone(), initializer };
-        Model { graph: Some(graph) }.encode_to_vec()
+    for (name, shape) in [("w1", weight_shape), ("b1", &[64])] {
+        let numbers = vec![weight; shape.iter().product()];
+        chain.tensors.push(float_tensor(name, shape, &numbers));
     }
+    chain
 }
 
 #[test]

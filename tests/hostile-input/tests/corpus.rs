@@ -11,6 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hostile_input::{PARSERS, Parser};
+use onnx::build::{Chain, Part};
+use onnx::{
+    Attribute, Bytes, Dimension, Graph, Model, Node, Shape, Tensor, TensorType, Type, ValueInfo,
+    encode,
+};
 
 /// Far longer than any of them takes, on a machine that does other things.
 const TIME: Duration = Duration::from_secs(20);
@@ -99,55 +104,23 @@ fn real_weights_take_no_more_than_is_allowed() {
 #[test]
 fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());
-    let message = |tag: u8, content: &[u8]| {
-        let mut bytes = vec![tag << 3 | 2];
-        let mut len = content.len();
-        while len > 127 {
-            bytes.push(len as u8 | 128);
-            len >>= 7;
-        }
-        bytes.push(len as u8);
-        [bytes, content.to_vec()].concat()
-    };
-    let onnx = |graph: &[u8]| message(7, graph);
-    // Identity nodes from an input to 13 convolutions and on, with names of this length.
-    let identities = |count: usize, len: usize| {
-        let name = |index: usize| format!("{}{index:04}", "v".repeat(len));
-        let node = |operator: &[u8], input: usize| {
-            let (input, output) = (name(input), name(input + 1));
-            let names = [message(1, input.as_bytes()), message(2, output.as_bytes())].concat();
-            message(1, &[names, message(4, operator)].concat())
-        };
-        let middle = count / 2;
-        let operator = |index| {
-            let is_convolution = (middle..middle + 13).contains(&index);
-            if is_convolution { &b"Conv"[..] } else { b"Identity" }
-        };
-        (0..count).flat_map(|index| node(operator(index), index)).collect::<Vec<u8>>()
-    };
-    let onnx_cases = [
-        ("empty tensors", onnx(&fill(&message(5, b"")))),
-        ("empty nodes", onnx(&fill(&message(1, b"")))),
-        ("convolutions", onnx(&fill(&message(1, b"\x0a\x00\x0a\x00\x22\x04Conv")))),
-        ("inputs of a node", onnx(&message(1, &fill(&message(1, b"v"))))),
-        ("outputs of a node", onnx(&message(1, &fill(&message(2, b"v"))))),
-        ("attributes", onnx(&message(1, &fill(&message(5, b""))))),
-        ("inputs of the graph", onnx(&fill(&message(11, b"")))),
-        ("identities", onnx(&identities(2_700, 380))),
-        ("longer identities", onnx(&identities(1_000, 500))),
-        ("dimensions", onnx(&message(5, &message(1, &fill(b"\x01"))))),
-        ("graphs", fill(&onnx(b""))),
-    ];
-    for (what, bytes) in onnx_cases {
+    for (what, bytes) in small_things_of_onnx() {
         check(Parser::named("onnx_import"), what, bytes);
     }
-    let tensors: Vec<String> = (0..20_000)
-        .map(|index| format!(r#""{index}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
-        .collect();
-    let header = format!("{{{}}}", tensors.join(","));
-    let safetensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let safetensors = |names: &mut dyn Iterator<Item = String>| {
+        let tensor =
+            |name| format!(r#""{name}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
+        let header = format!("{{{}}}", names.map(tensor).collect::<Vec<_>>().join(","));
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+    };
+    let tensors = safetensors(&mut (0..20_000).map(|index| index.to_string()));
+    // Each prefix has half of the smallest network's weights.
+    let mut prefixes = (0..4_000)
+        .flat_map(|index| [0, 3, 6, 8].map(|number| format!("{index}.features.{number}.weight")));
+    let prefixes = safetensors(&mut prefixes);
     for parser in ["weights", "safetensors_import"] {
-        check(Parser::named(parser), "tensors", safetensors.clone());
+        check(Parser::named(parser), "tensors", tensors.clone());
+        check(Parser::named(parser), "prefixes", prefixes.clone());
     }
     for side in [256, 300] {
         let columns: Vec<String> = (0..side * side).map(|pixel| format!("pixel{pixel}")).collect();
@@ -198,4 +171,49 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
             check(Parser::named(parser), "nested JSON", fill(bracket));
         }
     }
+}
+
+/// The same of ONNX, in a mebibyte each.
+fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
+    let most = 1 << 20;
+    let graph = |graph: Graph| encode(&Model { graph: vec![encode(&graph)] }).to_vec();
+    let node = |node: Node| graph(Graph { node: vec![encode(&node)], ..Graph::default() });
+    let empty = vec![Bytes::new(); most / 2];
+    let names = vec!["v".to_owned(); most / 3];
+    let tensor =
+        |tensor: Tensor| graph(Graph { initializer: vec![encode(&tensor)], ..Graph::default() });
+    let convolution =
+        Node { input: vec![String::new(); 2], op_type: "Conv".to_owned(), ..Node::default() };
+    let convolutions = vec![encode(&convolution); most / 12];
+    let sides = vec![Dimension { dim_value: Some(0), dim_param: None }; most / 4];
+    let tensor_type = Some(TensorType { elem_type: 0, shape: Some(Shape { dim: sides }) });
+    let input = ValueInfo { name: "v".to_owned(), r#type: Some(Type { tensor_type }) };
+    let numbers = || encode(&Attribute { ints: vec![1; most], ..Attribute::default() });
+    vec![
+        ("empty tensors", graph(Graph { initializer: empty.clone(), ..Graph::default() })),
+        ("empty nodes", graph(Graph { node: empty.clone(), ..Graph::default() })),
+        ("convolutions", graph(Graph { node: convolutions, ..Graph::default() })),
+        ("inputs of a node", node(Node { input: names.clone(), ..Node::default() })),
+        ("outputs of a node", node(Node { output: names, ..Node::default() })),
+        ("attributes", node(Node { attribute: empty.clone(), ..Node::default() })),
+        ("integers", node(Node { attribute: vec![numbers()], ..Node::default() })),
+        ("inputs of the graph", graph(Graph { input: empty.clone(), ..Graph::default() })),
+        ("sides of an input", graph(Graph { input: vec![encode(&input)], ..Graph::default() })),
+        ("identities", identities(2_700, 380)),
+        ("longer identities", identities(1_000, 500)),
+        ("dimensions", tensor(Tensor { dims: vec![1; most], ..Tensor::default() })),
+        ("integers of a tensor", tensor(Tensor { int64_data: vec![1; most], ..Tensor::default() })),
+        ("graphs", encode(&Model { graph: empty }).to_vec()),
+    ]
+}
+
+/// Identity nodes from an input to 13 convolutions and on, with names of this length.
+fn identities(count: usize, len: usize) -> Vec<u8> {
+    let middle = count / 2;
+    let part = |index: usize| {
+        let is_convolution = (middle..middle + 13).contains(&index);
+        let operator = if is_convolution { "Conv" } else { "Identity" };
+        Part::new(&format!("{}{index:04}", "v".repeat(len)), operator)
+    };
+    Chain { parts: (0..count).map(part).collect(), ..Chain::default() }.file().to_vec()
 }
