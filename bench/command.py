@@ -24,8 +24,8 @@ from engines import (
 )
 from program import run
 
-# Images of each of the three splits, by size and backend: about half a minute a run on two
-# cores, so that what happens once a run weighs as it does in use.
+# Images of each of the three splits, by size and backend: about half a minute per run on two
+# cores, so that what happens once per run weighs as it does in use.
 IMAGES = {
     48: {"torch": 1300, "winograd": 5000},
     96: {"torch": 350, "winograd": 1400},
