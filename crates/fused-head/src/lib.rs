@@ -30,14 +30,14 @@
 //! ```
 //!
 //! In reading order:
-//! - [`parameters`], [`rows`], [`random`]: heads as they come and go, their inputs, and random numbers;
+//! - [`parameters`], [`rows`], [`random`]: a head's parameters, its inputs, and random numbers;
 //! - [`simd`], [`sparse`], [`dense`], [`norm`], [`output`], [`adam`]: the kernels, generic over the
 //!   vector;
 //! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
-//! - [`team`], [`engine`]: which head is worked on by which threads;
-//! - [`trainer`], [`inference`]: what callers see.
+//! - [`team`], [`engine`]: the threads, and the distribution of heads among them;
+//! - [`trainer`], [`inference`]: the public interface.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 

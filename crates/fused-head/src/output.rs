@@ -45,7 +45,7 @@ pub(crate) unsafe fn cross_entropy(
         *gradient *= factor;
     }
     gradients[label] -= scale;
-    // A NaN is never the largest, and no hit.
+    // A NaN is never the largest, and a row with a NaN is not a hit.
     let hit = best == label && !loss.is_nan();
     // SAFETY: the caller's promise.
     unsafe {

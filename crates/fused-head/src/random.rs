@@ -1,11 +1,11 @@
-//! Random numbers that are a function of where they are used, so that a head's initial weights and
-//! dropout masks depend on its seed alone: not on threads, batches before, or other heads.
+//! Random numbers that are a function of the place at which they are used, so that a head's initial
+//! weights and dropout masks depend on its seed alone: not on threads, earlier batches, or other heads.
 //!
 //! Whether an element is dropped is decided by a keyed 32-bit mixer: SplitMix64 (Steele, Lea &
 //! Flood 2014) makes two 32-bit keys of (seed, step, layer, row of the batch), and Wellons'
 //! `lowbias32` (2018: the least biased of the two-multiplication mixers) mixes the column with them.
-//! That is a dozen vector instructions for eight elements, a third of Philox 4x32-10's, and more
-//! than a mask needs; the tests look at its statistics.
+//! That is a dozen vector instructions for eight elements, a third of Philox 4x32-10's, and its
+//! quality is more than a mask needs: tests check its statistics.
 
 /// One of SplitMix64's outputs.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! How a head is trained.
+//! The configuration of a head's training.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use report::Setting;
 use serde::{Deserialize, Serialize};
 
-/// A head's architecture. Both are of one form, differing in width and in where they drop how much:
+/// A head's architecture. Both have the same layers, and differ in width and in the fractions dropped:
 ///
 /// MaxPool 2×2 → Flatten → Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm
 /// → Dropout → Dense *classes* (+ softmax, which is part of the loss)
@@ -58,8 +58,8 @@ impl FromStr for Arch {
     }
 }
 
-/// How a head is trained: together with the features, everything that determines it, unless rows are
-/// streamed.
+/// The configuration of a head's training. Together with the features, it determines the head, unless
+/// rows are streamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
@@ -74,7 +74,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Adam's learning rate, before the schedule.
     pub learning_rate: f64,
-    /// How the learning rate changes.
+    /// The course of the learning rate.
     pub schedule: Schedule,
     /// Seed of the initial weights and of what is dropped. The order of rows has no seed: it is the
     /// same for every head.
@@ -89,13 +89,13 @@ impl TrainConfig {
     }
 }
 
-/// How the learning rate changes from step to step.
+/// The course of the learning rate from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// Not at all.
+    /// The same rate at every step.
     Constant,
-    /// Along half a cosine, from the full rate at the first step towards 0 after the last
+    /// Half a cosine, from the full rate at the first step towards 0 after the last
     /// (Loshchilov & Hutter 2017, without restarts).
     Cosine,
 }

@@ -58,7 +58,7 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// The run is not there.
+    /// The folder is not a run's.
     #[error(
         "{} is not a run folder: {file} is missing; train one with 'vgg-head train'",
         path.display()
@@ -78,7 +78,7 @@ pub enum Error {
         /// The run.
         path: PathBuf,
     },
-    /// The sweep is not there.
+    /// The folder is not a finished sweep's.
     #[error(
         "{} is not the folder of a finished sweep: {file} is missing; make one with 'vgg-head \
          sweep', or give its command again if it was stopped",
@@ -266,7 +266,7 @@ pub enum Error {
     Csv {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: csv::Error,
     },
     /// The kernels refused a head or a batch.

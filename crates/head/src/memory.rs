@@ -7,8 +7,8 @@ use sysinfo::System;
 
 /// Half of the memory that is free now, in bytes: other programs keep the rest.
 ///
-/// Free is the smaller of what the host has and what the limits of this process's control groups
-/// leave, as a container, a batch system or `systemd-run` sets them.
+/// This is the smaller of what is free on the host and what the limits of this process's control groups
+/// leave. A container, a batch system or `systemd-run` sets such limits.
 pub(crate) fn half_of_free_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
@@ -43,7 +43,7 @@ const VERSIONS: [Version; 2] = [
     Version {
         file_system: "cgroup2",
         controller: "",
-        // Above memory.high, processes are slowed down until next to nothing moves.
+        // Above memory.high, processes are slowed down until they hardly get anywhere.
         limits: &["memory.max", "memory.high"],
         inherited_limit: None,
         usage: "memory.current",

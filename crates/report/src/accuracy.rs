@@ -39,7 +39,7 @@ struct Point {
     seeds: Vec<(u64, f64)>,
 }
 
-/// The sweep's lines, that with the best point first.
+/// The sweep's lines; the one with the best point comes first.
 fn lines(sweep: &Sweep) -> Vec<Line> {
     let naming = Naming::of(sweep);
     let mut lines: Vec<(Setting, Line)> = Vec::new();
@@ -81,7 +81,7 @@ fn label(sweep: &Sweep) -> String {
     format!("Validation top-1 against dropout{}", best.unwrap_or_default())
 }
 
-/// The height and what is drawn.
+/// The drawing and its height.
 fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     let lines = lines(sweep);
     if lines.is_empty() {
@@ -136,7 +136,7 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     (panel.bottom + 50.0 + key_height + 10.0, content)
 }
 
-/// Axes around all that is drawn, in p and in percent.
+/// Axes around all points, in p and in percent.
 fn scales(lines: &[Line], test: Option<&MeanSd>, panel: Panel) -> (Axis<'static>, Axis<'static>) {
     let points = || lines.iter().flat_map(|line| &line.points);
     let spreads = points().map(|point| &point.top1).chain(test);
@@ -228,7 +228,7 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
     }
 }
 
-/// The test result: a diamond with its spread, and a label above the panel, where no line runs.
+/// The test result: a diamond with its spread, and a label above the panel, where there are no lines.
 fn tested(
     name: &str,
     top1: &MeanSd,

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::data::Confusion;
 
-/// Text on a cell shaded above this is set in the colour of the paper.
+/// Above this shade, a cell's text has the background's colour.
 const STRONG: f64 = 0.55;
 
 /// A row per label, a column per predicted class. A cell's shade is its share of the label's rows:

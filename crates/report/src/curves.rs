@@ -21,7 +21,7 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// Of a single training.
+    /// The curve of a single training.
     pub fn single(label: impl Into<String>, epochs: Vec<EpochMetrics>) -> Curve {
         Curve { label: label.into(), seeds: vec![epochs] }
     }
@@ -103,7 +103,7 @@ fn ranked(curves: &[Curve]) -> Vec<&Curve> {
     ranked
 }
 
-/// The height and what is drawn.
+/// The drawing and its height.
 fn drawing(curves: &[Curve], form: Form) -> (f64, Markup) {
     let curves = ranked(curves);
     if curves.is_empty() {
@@ -181,8 +181,8 @@ struct Lines {
     val: Vec<(f64, f64)>,
 }
 
-/// Whether a curve's training line is left out: those of the gray ones would hide the others, and
-/// validation is what settings are compared by.
+/// Whether a curve's training line is left out. Those of gray curves would hide the others, and settings
+/// are compared by validation.
 fn gray_training(rank: usize, val: &[(f64, f64)]) -> bool {
     rank >= HIGHLIGHTED && !val.is_empty()
 }
@@ -194,7 +194,8 @@ fn line(class: &str, rank: usize, points: &[(f64, f64)], x: &Axis, y: &Axis) -> 
     html! {
         @if !points.is_empty() { path class=(class) d=(path(points.iter().copied().map(at))) {} }
         @if let Some((x, y)) = last {
-            // Validation ends in the key's mark. A line through a single point would not be seen.
+            // Validation lines end with the mark in the key. A line through a single point would be
+            // invisible.
             @if class == "line" && rank < HIGHLIGHTED { (mark(rank, x, y)) }
             @else if alone { circle.mean cx=(Px(x)) cy=(Px(y)) r="3" {} }
         }
@@ -203,7 +204,7 @@ fn line(class: &str, rank: usize, points: &[(f64, f64)], x: &Axis, y: &Axis) -> 
 
 /// Axes around all curves. A loss that spans a decade is drawn on a logarithmic scale, and an
 /// accuracy whose error spans a factor of five likewise in its error, so that the late epochs,
-/// which are what one compares, do not all lie on one another.
+/// which are the ones to be compared, do not lie on top of each other.
 fn scales(lines: &[Lines], quantity: &Quantity, panel: Panel) -> (Axis<'static>, Axis<'static>) {
     let points = || lines.iter().flat_map(|lines| lines.train.iter().chain(&lines.val));
     let (first, last) = extent(points().map(|(epoch, _)| *epoch)).unwrap_or((0.0, 1.0));

@@ -1,5 +1,4 @@
-//! The contents of a report. What a sweep records on disk is among them, in the form in which it is
-//! recorded.
+//! The contents of a report. Some types are also those of the files that a sweep writes.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +82,7 @@ pub struct Sweep {
     pub chosen: Option<Chosen>,
 }
 
-/// The setting that was chosen on validation, and how it does.
+/// The setting that was chosen by validation, with its results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
     /// The setting with the best mean validation accuracy; of equals, the one with the least loss.
@@ -142,23 +141,23 @@ impl AsRef<HeadResult> for TrainedHead {
     }
 }
 
-/// Which classes were taken for which.
+/// The confusion matrix of a head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confusion {
     /// In the order of the matrix.
     pub class_names: Vec<String>,
     /// `counts[label][predicted]`: number of rows.
     pub counts: Vec<Vec<usize>>,
-    /// Whose it is and on which split, as a noun phrase: "run 1 (fastai, p 0.6) on the test split".
+    /// The head and the split, as a noun phrase: "run 1 (fastai, p 0.6) on the test split".
     pub of: String,
 }
 
-/// The most confidently misclassified images, or why they can't be shown.
+/// The most confidently misclassified images, or the reason why they cannot be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Misclassified {
     /// Most confident first.
     Images(Vec<Thumbnail>),
-    /// A sentence for the reader: the dataset has moved, say.
+    /// A sentence for the reader, for example that the dataset has moved.
     NotShown(String),
 }
 
@@ -177,7 +176,7 @@ pub struct Thumbnail {
     pub probability: f64,
 }
 
-/// All that goes into the page.
+/// The contents of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The page's title.
@@ -186,11 +185,11 @@ pub struct Report {
     pub command: String,
     /// The heads.
     pub sweep: Sweep,
-    /// Of the best head.
+    /// The confusion matrix of the best head; `None` if there are too many classes.
     pub confusion: Option<Confusion>,
-    /// By the best head.
+    /// The mistakes of the best head.
     pub misclassified: Misclassified,
-    /// The feature cache's manifest, as it is to be shown.
+    /// The text of the feature cache's manifest.
     pub manifest_json: String,
     /// Name and version of the program that made the page.
     pub program: String,

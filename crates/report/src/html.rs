@@ -13,8 +13,8 @@ use crate::{accuracy, confusion, curves, plot, results};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The whole report as one HTML file that needs nothing beside itself: no network, no other file,
-/// and no script but for sorting its tables.
+/// The whole report as one HTML file. It needs no network and no other file, and its only script sorts
+/// its tables.
 pub fn report_html(report: &Report) -> String {
     let sweep = &report.sweep;
     let several_seeds = sweep.groups().iter().any(|group| group.heads.len() > 1);
@@ -26,7 +26,7 @@ pub fn report_html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content=(report.program);
-                // Without it a browser asks for one, which a file has not.
+                // Without this line, browsers ask for an icon, which a file does not have.
                 link rel="icon" href="data:,";
                 title { (report.title) }
                 style { (plot::style()) (PreEscaped(STYLE)) }

@@ -1,10 +1,10 @@
 //! Draws the outcome of a sweep: two plots and one HTML page.
 //!
 //! Plain data in, text out: nothing here opens a file, trains or reads a cache. The types of the data
-//! are also those of the files of runs and sweeps, which the crate `head` writes. Accuracies are fractions (0 to 1) and losses are nats on the way in; they
-//! are shown as percents and nats. The invariants: what is written is complete in itself (no
-//! network, no other file), follows the reader's light or dark mode, and has every text that came
-//! in escaped, whatever the classes and samples are called.
+//! are also those of the files of runs and sweeps, which the crate `head` writes.
+//! Accuracies come in as fractions (0 to 1) and losses as nats; they are shown as percents and nats. The
+//! invariants: the output is complete in itself (no network, no other file), follows the reader's light
+//! or dark mode, and every text that came in is escaped, whatever classes and samples are called.
 //!
 //! ```
 //! use report::{HeadResult, Sweep, TrainedHead};

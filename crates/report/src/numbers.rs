@@ -5,7 +5,7 @@ use crate::mean_sd::MeanSd;
 /// Text in place of the metrics of a head that diverged, and so has none.
 const DIVERGED: &str = "diverged";
 
-/// A fraction as percent with two decimals and no sign: one image in 10,000 shows.
+/// A fraction as percent with two decimals and no sign: one image in 10,000 is visible.
 pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_nan() { DIVERGED.to_owned() } else { format!("{:.2}", fraction * 100.0) }
 }

@@ -53,7 +53,7 @@ fn note(progress: Progress) -> String {
     note
 }
 
-/// The line that an event is worth; `None` if it is worth none.
+/// The line for an event; `None` if nobody needs to be told.
 fn line(event: Event<'_>) -> Option<String> {
     Some(match event {
         Event::ReadSplit { .. } | Event::Training(_) | Event::Trained(_) => return None,

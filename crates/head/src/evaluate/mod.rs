@@ -20,7 +20,7 @@ const MATRIX_CLASSES: usize = 1000;
 /// Most mistakes that are kept.
 const MISTAKES: usize = 24;
 
-/// How a head does on a split.
+/// The result of a head on a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// The split.
@@ -39,7 +39,7 @@ pub struct Evaluation {
     pub classes: Vec<ClassMetrics>,
 }
 
-/// How a head does on one class.
+/// The result of a head on one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassMetrics {
     /// Its name.
@@ -84,7 +84,7 @@ pub fn evaluate(
     Ok(Evaluation { split, rows, loss, top1: top1[0], class_names, confusion, classes })
 }
 
-/// How several heads do on a split, and one of them in detail.
+/// The results of several heads on a split, one of them in detail.
 #[derive(Debug)]
 pub(crate) struct EvaluatedHeads {
     /// Rows of the split.
@@ -97,7 +97,7 @@ pub(crate) struct EvaluatedHeads {
     pub(crate) best: Details,
 }
 
-/// How one head does, in detail.
+/// The result of one head in detail.
 #[derive(Debug)]
 pub(crate) struct Details {
     classes: Vec<ClassCounts>,
@@ -175,7 +175,7 @@ pub(crate) fn evaluate_together(
     })
 }
 
-/// Of equally confident ones, the first rows.
+/// Keeps the mistakes with the highest probabilities; of equal ones, the first rows.
 fn keep_most_confident(mistakes: &mut Vec<Mistake>) {
     mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.row.cmp(&b.row)));
     mistakes.truncate(MISTAKES);
@@ -189,8 +189,7 @@ struct ClassCounts {
     right: usize,
 }
 
-/// Checks that the cache holds the features that the head was trained on, and that the head has
-/// their sizes.
+/// Checks that the features are those that the head was trained on, and that the head has their sizes.
 fn check_features(run: &Run, features: Features<'_>) -> Result<(), Error> {
     let (expected, found) = (run.config().features_key, features.key());
     if expected != found {

@@ -1,15 +1,15 @@
 //! The order in which training rows are seen.
 //!
-//! It is the same for every head, whatever its seed: heads that are compared differ in what they
-//! are, not in the luck of the order; heads that are trained together read each row once; and a head
-//! trained alone is, bit for bit, the one trained among others, unless rows are streamed.
+//! The order is the same for every head, whatever its seed. So heads that are compared do not differ by
+//! the luck of the order; heads that are trained together read each row once; and a head trained alone
+//! is, bit for bit, the one trained among others, unless rows are streamed.
 //!
 //! Rows that fit into the memory allowed are shuffled as a whole. Others are streamed and shuffled in
 //! two levels: blocks of consecutive rows in random order, and the rows within a window of as many
 //! blocks as fit. The disk is then read block by block, not row by row. Batches are cut from the
 //! order of the whole epoch: one may begin in a window and end in the next.
 //!
-//! Another order makes other heads: whoever changes it raises [`fused_head::numerics`].
+//! Another order gives other heads: whoever changes it raises [`fused_head::numerics`].
 
 use std::iter::{Peekable, Skip};
 use std::slice::Chunks;

@@ -53,7 +53,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(syntax)
 }
 
-/// The version that a JSON file says it has; 1.0 if it does not say.
+/// The version that a JSON file records; 1.0 if it records none.
 fn format_of(bytes: &[u8]) -> serde_json::Result<Format> {
     #[derive(Deserialize)]
     struct Versioned {

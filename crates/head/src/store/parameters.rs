@@ -28,7 +28,7 @@ pub fn read_parameters(shape: HeadShape, bytes: &[u8], path: &Path) -> Result<Pa
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
         damaged(format!("not a whole safetensors file ({error}); was it truncated?"))
     })?;
-    // All shapes are checked before any memory is taken for them: the file has as many bytes then.
+    // All shapes are checked before any memory is taken for them: the file is then as large as they are.
     let mut views = Vec::new();
     for (name, dimensions) in shape.tensors() {
         let view = tensors.tensor(name);
@@ -45,7 +45,7 @@ pub fn read_parameters(shape: HeadShape, bytes: &[u8], path: &Path) -> Result<Pa
     let mut parameters = Parameters::zeros(shape);
     for (name, view) in views {
         let tensor = parameters.tensor_mut(name).expect("it is one of the shape's tensors");
-        // Byte by byte, since a file's numbers need not be aligned.
+        // Copied as bytes, since the numbers in a file need not be aligned.
         bytemuck::cast_slice_mut(tensor).copy_from_slice(view.data());
     }
     Ok(parameters)

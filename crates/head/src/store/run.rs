@@ -1,8 +1,8 @@
-//! A run's folder: what was trained, how it went, and the trained head.
+//! A run's folder: configuration, metrics and the trained head.
 //!
 //! ```text
 //! <id>/
-//!   config.json        what determines the head; the id is its digest
+//!   config.json        everything that determines the head; the id is its digest
 //!   metrics.csv        a row per epoch
 //!   head.safetensors   the head after the last epoch done
 //!   summary.json       written last
@@ -56,11 +56,11 @@ pub struct RunConfig {
     pub numerics: Option<String>,
     /// Sizes of the head's layers.
     pub shape: HeadShape,
-    /// How it is trained.
+    /// Its configuration.
     pub train: TrainConfig,
 }
 
-/// `summary.json`: how training ended.
+/// `summary.json`: the end of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The last epoch's metrics.
@@ -148,7 +148,7 @@ impl Run {
         read_csv(&self.folder, METRICS)
     }
 
-    /// How training ended.
+    /// The summary of a run that has ended.
     ///
     /// # Errors
     /// If it did not end, or the file is not of the expected form.
@@ -159,12 +159,12 @@ impl Run {
         })
     }
 
-    /// How training ended, if it came to its last epoch and all of its files are whole.
+    /// The summary, if training came to its last epoch and all of the run's files are whole.
     pub(crate) fn finished(&self) -> Option<Summary> {
         self.checked_summary().ok().filter(|summary| !summary.interrupted)
     }
 
-    /// How training ended, after a check of the run's files.
+    /// The summary, after a check of the run's files.
     pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
         let summary = self.summary_and_metrics()?;
         let path = self.folder.join(HEAD);
@@ -172,7 +172,7 @@ impl Run {
         Ok(summary)
     }
 
-    /// How training ended, if there are metrics of every epoch.
+    /// The summary, if there are metrics of every epoch.
     pub(crate) fn summary_and_metrics(&self) -> Result<Summary, Error> {
         let summary = self.summary()?;
         check_rows(&self.folder.join(METRICS), summary.last.epoch, self.metrics()?.len())?;
