@@ -46,6 +46,32 @@ pub(crate) enum Phase {
     Update,
 }
 
+impl Phase {
+    /// The layers and the work of the phase, for profiles.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Drop => "drop inputs",
+            Phase::Sort => "sort columns",
+            Phase::Dense1 => "fc1, bn1",
+            Phase::Norm1 => "bn1 by itself",
+            Phase::Layer2 => "fc2, bn2",
+            Phase::Output => "fc3, loss",
+            Phase::Back2 => "back to fc2",
+            Phase::Back1 => "back to fc1, update fc2, fc3",
+            Phase::Update => "update fc1",
+        }
+    }
+}
+
+// Clocks are indexed by the phase.
+const _: () = {
+    let mut index = 0;
+    while index < TRAINING.len() {
+        assert!(TRAINING[index] as usize == index);
+        index += 1;
+    }
+};
+
 /// All of a training step.
 pub(crate) const TRAINING: [Phase; 9] = [
     Phase::Drop,
@@ -70,7 +96,7 @@ pub(crate) struct Context<'a> {
     /// The batch.
     pub(crate) gathered: &'a RowLists,
     pub(crate) rows: usize,
-    /// Empty if there is no loss to compute.
+    /// Empty if the loss is not to be computed.
     pub(crate) labels: &'a [i64],
     /// `None` for inference.
     pub(crate) update: Option<Update>,
@@ -85,7 +111,7 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// Into how many items a phase is divided, for a team of this size. Phases without any are
+    /// The number of items that a phase is divided into, for a team of this size. Phases without any are
     /// skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;

@@ -276,20 +276,9 @@ impl Trainer {
     /// Where the time went since the last call: each part's name and the thread time spent in it
     /// (with waiting for the other threads at its end), over all threads.
     pub fn profile(&mut self) -> Vec<(&'static str, Duration)> {
-        let names = [
-            "gather rows",
-            "drop inputs",
-            "sort columns",
-            "fc1, bn1",
-            "bn1 by itself",
-            "fc2, bn2",
-            "fc3, loss",
-            "back to fc2",
-            "back to fc1, update fc2, fc3",
-            "update fc1",
-        ];
+        let names = std::iter::once("gather rows").chain(phase::TRAINING.map(phase::Phase::name));
         let times = self.clock.iter_mut().map(|time| std::mem::take(time.get_mut()));
-        names.into_iter().zip(times.map(Duration::from_nanos)).collect()
+        names.zip(times.map(Duration::from_nanos)).collect()
     }
 
     fn check_rows(&self, rows: &[&[f32]]) -> Result<(), Error> {

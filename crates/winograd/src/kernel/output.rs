@@ -6,8 +6,8 @@
 #![allow(unsafe_code)] // Reads maps that other threads have written.
 
 use crate::{
-    activation::{CHANNEL_GROUP, Maps},
     config::Pooling,
+    kernel::feature_map::{CHANNEL_GROUP, Maps},
 };
 
 /// One group of channels of one image.
