@@ -1,7 +1,7 @@
 //! The errors of a trainer's configuration and of its calls. Everything is checked before any
 //! work starts, so the kernels never see a length that does not fit.
 
-/// Why a trainer could not be made, or a call not be carried out.
+/// The reason why a trainer could not be made, or a call not be carried out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
         field: &'static str,
     },
     /// A trainer trains at least one head.
-    #[error("there is no head to train")]
+    #[error("there are no heads to train")]
     NoHeads,
     /// Every head needs its initial parameters.
     #[error("{heads} heads were given {initial} sets of initial parameters")]
@@ -54,7 +54,7 @@ pub enum Error {
         /// The largest batch, from the configuration.
         batch_size: usize,
     },
-    /// There is nothing to evaluate.
+    /// An evaluation needs at least one row.
     #[error("there are no rows to evaluate")]
     NoRows,
     /// A row does not have the head's number of inputs.

@@ -19,7 +19,7 @@ use crate::{
     workspace::{Entry, RowLists, Workspace},
 };
 
-/// How far ahead a row is fetched, in floats.
+/// Distance ahead at which a row is fetched, in floats.
 const AHEAD: usize = 512;
 
 /// Makes the list of a row.
