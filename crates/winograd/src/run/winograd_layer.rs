@@ -88,7 +88,7 @@ impl WinogradLayer {
         self.kind.products().pow(2)
     }
 
-    /// See [`Layer::band`](super::Layer::band).
+    /// See [`Layer::band`](crate::run::layer::Layer::band).
     pub(crate) fn band(&self, separate_pool: bool) -> usize {
         let whole = separate_pool || self.pairing.paired;
         let rows = own_tiles(self.in_channels, self.out_channels) / self.grid.columns;
