@@ -1,4 +1,4 @@
-//! Rows × heads a second in training, and where the time goes.
+//! Rows × heads per second in training, and a profile by phase.
 //!
 //! ```text
 //! cargo run -p fused-head --example head_bench -- --inputs 4608 --hidden 128 --heads 8 --density 0.08

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new(shape, &configs, &initial, BATCH, threads)?;
     let learning_rates = vec![1e-3; configs.len()];
 
-    // A step through the rows that is coprime to their number comes by each once an epoch, in an
+    // A step through the rows that is coprime to their number visits each once per epoch, in an
     // order as scattered as a random one.
     let rows = features.nrows();
     let stride = (rows as f64 * 0.618) as usize | 1;

@@ -14,9 +14,9 @@ const BETA2: f64 = 0.999;
 /// Added to the root of the second moment (Keras' default).
 const EPS: f64 = 1e-7;
 
-/// Moments of a smaller magnitude become 0 (2^-100). A moment without new gradients decays until it is a
-/// denormal number, and computing with those takes a hundred times as long. Because of ε, the difference
-/// to a weight is far less than its rounding.
+/// Moments of a smaller magnitude become 0 (2^-100). A moment without new
+/// gradients decays until it is a denormal number, and computing with those takes a hundred times as
+/// long. Because of ε, the difference to a weight is far smaller than its rounding.
 const LEAST: f32 = 7.888_609e-31;
 
 /// Numbers that are the same for all parameters in one step.

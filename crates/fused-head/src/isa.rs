@@ -51,7 +51,7 @@ impl Isa {
         }
     }
 
-    /// See [`crate::numerics`]. Every change after which some head has other bits raises the number in
+    /// See [`crate::numerics`]. Every change that gives some head other bits raises the number in
     /// both names; a test holds the bits.
     pub(crate) fn numerics(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl Isa {
     }
 }
 
-/// A module with one entry a kernel, for the vector type `$simd`.
+/// A module with one entry per kernel, for the vector type `$simd`.
 macro_rules! entries {
     ($module:ident, $simd:ty, $(#[$attribute:meta])*) => {
         mod $module {

@@ -1,8 +1,8 @@
-//! The layout of a head's tensors in memory.
+//! The layout of a head's tensors in memory while it is trained.
 //!
 //! The hidden width is padded to whole vectors (with units whose weights are and stay 0) and divided
 //! into **slabs** of 64 units: eight vectors, as many accumulators as the sparse kernels keep. A
-//! slab is also the unit of work of a thread, and nothing is ever summed across threads, so results
+//! slab is also the unit of work of a thread, and no sum crosses threads, so results
 //! do not depend on their number.
 //!
 //! - `fc1.weight`: slab by slab, in each `[inputs][units of the slab]`; `slab matrices` of
@@ -61,7 +61,7 @@ impl Layout {
         Slab { start, width: SLAB.min(self.hidden - start) }
     }
 
-    /// The index of the weight of an input and a unit in `fc1.weight`.
+    /// Index of the weight of an input and a unit in `fc1.weight`.
     pub(crate) fn fc1(&self, input: usize, unit: usize) -> usize {
         let slab = self.slab(unit / SLAB);
         slab.start * self.inputs + input * slab.width + (unit - slab.start)

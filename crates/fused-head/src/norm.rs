@@ -102,7 +102,7 @@ unsafe fn forward_some<S: Vector, const V: usize>(u: &Units<'_>, column: usize) 
                 let running = u.norm.running_mean.pointer().add(at);
                 let old = S::load(running);
                 means[v].sub(old).mul_add(momentum, old).store(running);
-                // One row says nothing about the variance.
+                // Of one row there is no variance.
                 if u.rows > 1 {
                     let unbiased = squares[v].mul(S::splat(1.0 / (u.rows - 1) as f32));
                     let running = u.norm.running_var.pointer().add(at);

@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 /// Loss and hit of a row, and, if `scale` is not 0, the gradient of its logits: probabilities minus
 /// the label's one, times `scale`. The padding's gradients stay 0.
 ///
-/// The largest logit is subtracted first, so that nothing overflows.
+/// The largest logit is subtracted first, so that the exponentials do not overflow.
 ///
 /// # Safety
 /// The row is one of the workspace with logits `[outputs]`, of which `classes` are used, and nobody

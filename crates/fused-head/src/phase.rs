@@ -47,7 +47,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// The name in a profile.
+    /// The layers and the work of the phase, for profiles.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Drop => "drop inputs",
@@ -62,6 +62,15 @@ impl Phase {
         }
     }
 }
+
+// Clocks are indexed by the phase.
+const _: () = {
+    let mut index = 0;
+    while index < TRAINING.len() {
+        assert!(TRAINING[index] as usize == index);
+        index += 1;
+    }
+};
 
 /// All of a training step.
 pub(crate) const TRAINING: [Phase; 9] = [
@@ -87,7 +96,7 @@ pub(crate) struct Context<'a> {
     /// The batch.
     pub(crate) gathered: &'a RowLists,
     pub(crate) rows: usize,
-    /// Empty if there is no loss to compute.
+    /// Empty if the loss is not to be computed.
     pub(crate) labels: &'a [i64],
     /// `None` for inference.
     pub(crate) update: Option<Update>,
@@ -102,7 +111,8 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// The number of items of a phase, for a team of this size. Phases without items are skipped.
+    /// The number of items that a phase is divided into, for a team of this size. Phases without any are
+    /// skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
         match phase {

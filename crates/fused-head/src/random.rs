@@ -50,7 +50,7 @@ impl Dropout {
         }
     }
 
-    /// Whether nothing is dropped.
+    /// Whether all elements are kept.
     #[inline(always)]
     pub(crate) fn keeps_all(&self) -> bool {
         self.threshold == 0

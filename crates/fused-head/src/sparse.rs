@@ -20,7 +20,7 @@ use crate::{
     workspace::{Entry, RowLists, Workspace},
 };
 
-/// Distance of the prefetch within a row, in floats.
+/// Distance ahead at which a row is fetched, in floats.
 const AHEAD: usize = 512;
 
 /// Makes the list of a row.

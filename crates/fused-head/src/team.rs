@@ -31,7 +31,7 @@ pub(crate) struct Team {
     barrier: Barrier,
 }
 
-/// A thread as a member of a team.
+/// A thread of a team.
 #[derive(Clone, Copy)]
 pub(crate) struct Member<'a> {
     team: &'a Team,
@@ -56,7 +56,7 @@ impl Member<'_> {
         self.team.size
     }
 
-    /// The next of the phase's `items`, from 0; none when all are taken. No two members get the
+    /// The next of the phase's `items`, from 0; `None` when all are taken. No two threads get the
     /// same.
     #[inline]
     pub(crate) fn take(&self, items: usize) -> Option<usize> {
@@ -64,10 +64,10 @@ impl Member<'_> {
         (item < items).then_some(item)
     }
 
-    /// Ends the phase: waits for the other members. What they wrote before can be read after.
+    /// Ends the phase: waits for the other threads. What they wrote before can be read after.
     ///
     /// # Panics
-    /// If another member did.
+    /// If another thread did.
     #[inline]
     pub(crate) fn wait(&self) {
         let team = self.team;
@@ -184,7 +184,7 @@ impl Drop for Pool {
     }
 }
 
-/// A panic of one member must not leave the others waiting for it.
+/// A panic of one thread must not leave the others waiting for it.
 fn guarded(team: &Team, work: impl FnOnce()) -> thread::Result<()> {
     let result = panic::catch_unwind(panic::AssertUnwindSafe(work));
     if result.is_err() {

@@ -158,14 +158,14 @@ impl Drop for Heap {
 
 /// Pages of our own with a forbidden one on either side: memory for unit tests, in which any read or
 /// write past the end of a buffer ends the process.
-#[cfg(all(feature = "testing", unix))]
+#[cfg(all(any(test, feature = "testing"), unix))]
 pub struct Guarded {
     base: NonNull<u8>,
     size: usize,
     start: NonNull<u8>,
 }
 
-#[cfg(all(feature = "testing", unix))]
+#[cfg(all(any(test, feature = "testing"), unix))]
 mod guarded {
     use super::*;
 
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(all(feature = "testing", unix, not(miri)))]
+    #[cfg(all(unix, not(miri)))]
     fn guarded_buffers_are_zero_and_aligned_and_end_at_a_forbidden_page() {
         check::<Guarded>();
         // In a process of its own, since it dies.

@@ -1,4 +1,4 @@
-//! How far the features of VGG16 lie from those computed in float64, on real weights and images.
+//! The distance of VGG16's features from those computed in float64, on real weights and images.
 //!
 //! ```text
 //! cargo run -p winograd --example accuracy -- --sizes 32,48,96 --images 2
@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use vgg16::{Vgg16, option};
 use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Plan, Tap};
 
-/// What the family `caffe` subtracts from blue, green and red.
+/// The means of blue, green and red that the family `caffe` subtracts.
 const MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 
 fn main() -> Result<(), Box<dyn Error>> {

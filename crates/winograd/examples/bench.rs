@@ -1,4 +1,4 @@
-//! How fast the thirteen convolutions of VGG16 run, and where the time goes.
+//! The speed of the thirteen convolutions of VGG16, and a profile by layer.
 //!
 //! ```text
 //! cargo run -p winograd --example bench -- --size 96 --batch 32 --threads 2 --accuracy fast
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = network.plan();
     let images = config.batch_size as f64;
     println!(
-        "{}x{} px, batch {}, {} threads, {}: {:.1} images/s, {:.2} ms a pass",
+        "{}x{} px, batch {}, {} threads, {}: {:.1} images/s, {:.2} ms per pass",
         config.height,
         config.width,
         config.batch_size,
@@ -104,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         median.as_secs_f64() * 1e3
     );
     println!(
-        "planned in {:.2} s, {} MiB held, {} MiB resident at most, FMA peak {:.0} GFLOP/s a core",
+        "planned in {:.2} s, {} MiB held, {} MiB resident at most, FMA peak {:.0} GFLOP/s per core",
         planned.as_secs_f64(),
         network.bytes() >> 20,
         peak_memory().map_or("?".to_owned(), |bytes| (bytes >> 20).to_string()),
@@ -203,8 +203,8 @@ fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Resu
     Ok(times[times.len() / 2])
 }
 
-/// Floating-point operations a second of one core in nothing but fused multiply-adds: what no
-/// product can exceed. The best of some short runs.
+/// Floating-point operations per second of one core that only multiplies and adds: the limit of any
+/// product. The best of some short runs.
 fn fma_peak() -> f64 {
     const TURNS: usize = 1 << 20;
     /// Enough independent sums to hide the latency, few enough for the registers.

@@ -1,10 +1,13 @@
-//! How exact the results must be: the one choice a caller has, and a part of every cache key.
+//! The bound on the rounding error: the one choice a caller has, and a part of every cache key.
 
 use std::{fmt, str::FromStr};
 
-use crate::plan::NUMERICS_VERSION;
+/// Changes whenever the same network could give other bits: with the tile choice, the
+/// interpolation points or the order of additions. (Of the instruction sets, only
+/// one without fused multiply-add differs in the last bits.)
+const NUMERICS_VERSION: u32 = 3;
 
-/// How far results may lie from exact arithmetic, as `max|Δ| / max|reference|` over the maps of
+/// The bound on the distance from exact arithmetic, as `max|Δ| / max|reference|` over the maps of
 /// conv5_3 of VGG16, with its real weights, for images of any size: the `accuracy` example measures
 /// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

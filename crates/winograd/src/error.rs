@@ -1,7 +1,7 @@
-//! What can be wrong with a network or with a call. Everything is checked before any work starts, so
+//! The mistakes in a network or in a call. Everything is checked before any work starts, so
 //! the kernels below never see a length that does not fit.
 
-/// Why a network could not be planned, or a forward pass not be run.
+/// The reason why a network could not be planned, or a forward pass not be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -66,7 +66,7 @@ pub enum Error {
         /// Which field of the configuration.
         field: &'static str,
     },
-    /// The input is not a whole number of images, or none at all.
+    /// The input is not a whole number of images, or the slice is empty.
     #[error("{actual} values are not a positive number of images of {image} values each")]
     InputLength {
         /// Values in one image, `3 * height * width`.

@@ -34,53 +34,36 @@
 //! # Ok::<(), winograd::Error>(())
 //! ```
 //!
-//! In reading order:
-//! - [`points`], [`transform`], [`kind`]: the algorithms;
-//! - [`simd`], [`slots`], [`tile`], [`microkernel`], [`product`], [`strassen`], [`rows`], [`pool`]: the
-//!   kernels, generic over the vector, [`isa`], which compiles them for each instruction set, and
-//!   [`self_check`];
-//! - [`buffer`], [`activation`], [`weights`]: the memory;
-//! - [`plan`], [`schedule`], [`team`], [`help`], [`layer`], [`network`]: which layer does
-//!   what, on which thread.
+//! In reading order; no file imports one of a later group, and there are no circles:
+//! - [`config`], [`accuracy`], [`error`]: what goes in, and what can be wrong with it;
+//! - [`buffer`], [`vector`]: memory and vectors, on top of the crate `kernel-support`;
+//! - [`algorithm`]: interpolation points, transforms, tiles;
+//! - [`kernel`]: the kernels, generic over the vector, and `isa`, which compiles them for each instruction
+//!   set;
+//! - [`plan`]: which tiles a layer uses, and in `schedule` how the work is divided;
+//! - [`run`]: the layers' weights, the threads, the forward pass;
+//! - [`select`], [`construct`]: the choice of the instruction set, and making a network.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
 mod accuracy;
-mod activation;
+mod algorithm;
 mod buffer;
-mod clock;
 mod config;
+mod construct;
 mod error;
-mod help;
-mod isa;
-mod kind;
-mod layer;
-mod microkernel;
-mod network;
-mod output;
+mod kernel;
 mod plan;
-mod points;
-mod pool;
-mod product;
-mod rows;
-mod schedule;
-#[cfg(any(test, target_arch = "x86_64"))]
-mod self_check;
-mod simd;
-mod slots;
-mod strassen;
-mod team;
-mod tile;
-mod transform;
-mod weights;
+mod run;
+mod select;
+mod vector;
 
 #[cfg(test)]
 mod tests;
 
 pub use accuracy::{Accuracy, ParseAccuracyError};
-pub use clock::LayerTimes;
+pub use algorithm::tile_kind::TileKind;
 pub use config::{ConvLayer, NetworkConfig, OutputShape, Pooling, Tap, TapPoint};
 pub use error::Error;
-pub use kind::TileKind;
-pub use network::{Network, Profile};
-pub use plan::{LayerPlan, Method, Plan};
+pub use plan::layers::{LayerPlan, Method, Plan};
+pub use run::{clock::LayerTimes, forward::Profile, network::Network};

@@ -120,8 +120,8 @@ impl Reference {
             let factor = self.tensor(&format!("bn{layer}.weight"))[unit] * inverses[unit];
             let terms: f64 = grad.iter().map(|row| row[unit].abs()).sum();
             // Roundings of the layer before come through its weights, which are less than 1.
-            let behind = if layer == 1 { self.sizes[1] } else { 0.0 };
-            let size = factor.abs() * (terms + behind);
+            let later = if layer == 1 { self.sizes[1] } else { 0.0 };
+            let size = factor.abs() * (terms + later);
             self.sizes[layer - 1] = self.sizes[layer - 1].max(size);
             for (row, sum) in sums.iter_mut().enumerate() {
                 let centred = grad[row][unit] - shift / n - normal[row][unit] * scale / n;

@@ -264,7 +264,7 @@ fn inputs_without_gradient_keep_their_weights() {
     assert_ne!(column(&first, 4), column(&second, 4));
 }
 
-/// An input that was active once leaves decaying moments behind.
+/// An input that was active once leaves decaying moments.
 #[test]
 fn moments_do_not_become_denormal() {
     let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };

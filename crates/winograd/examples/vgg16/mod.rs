@@ -24,7 +24,7 @@ pub(crate) const LAYERS: [(usize, bool); 13] = [
     (512, false),
 ];
 
-/// The convolutions' places in torchvision's `features`.
+/// The convolutions' indices in torchvision's `features`.
 const FEATURES: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 
 /// Weights `[out, in, 3, 3]` and biases `[out]` of each layer.

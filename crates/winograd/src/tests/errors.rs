@@ -1,4 +1,4 @@
-//! One test a mistake.
+//! One test per mistake.
 
 use super::*;
 use crate::Error;

@@ -4,8 +4,8 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    schedule::{OWN_TILES, Schedule, own_tiles},
-    tile::TileGrid,
+    kernel::tile_transform::TileGrid,
+    plan::schedule::{OWN_TILES, Schedule, own_tiles},
 };
 
 /// Layers of every kind of step: large maps, small ones, and shared weights.
@@ -18,14 +18,18 @@ fn check(case: &Case, isa: Isa, accuracy: Accuracy, threads: &[usize]) {
     let images = case.images.chunks_exact(case.image());
     let expected: Vec<f32> = images.flat_map(|image| case.forward(&mut single, image)).collect();
     let features = expected.len() / n;
-    for &threads in threads {
+    for (&threads, smallest_shared_product) in
+        threads.iter().flat_map(|threads| [(threads, 1), (threads, SMALLEST_SHARED_PRODUCT)])
+    {
+        let case = Case { smallest_shared_product, ..case.clone() };
         let mut network = case.network(isa, accuracy, None, n, threads);
         for first in 0..n {
             let actual = case.forward(&mut network, &case.images[first * case.image()..]);
             assert_eq!(
                 actual,
                 expected[first * features..],
-                "images {first} to {n} on {threads} threads, {accuracy}, {isa:?}"
+                "images {first} to {n} on {threads} threads, products shared from \
+                 {smallest_shared_product}, {accuracy}, {isa:?}"
             );
         }
     }
@@ -44,7 +48,7 @@ fn small_images() {
 #[test]
 fn large_images() {
     let case = Case::random(2, (112, 160), &[(64, true), (16, false)], 3);
-    check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 4]);
+    check(&case, best_isa(), Accuracy::Fast, &[1, 2, 4]);
 }
 
 /// Threads that go apart with different numbers of images, in groups that do not divide them.
@@ -54,7 +58,7 @@ fn many_images() {
     let case = Case::random(5, (18, 16), &channels, 35);
     for images in [33, 35] {
         let case = Case { images: case.images[..images * case.image()].to_vec(), ..case.clone() };
-        check(&case, Isa::detect(), Accuracy::Fast, &[2, 3]);
+        check(&case, best_isa(), Accuracy::Fast, &[2, 3]);
     }
 }
 
@@ -62,15 +66,15 @@ fn many_images() {
 #[test]
 fn several_chunks() {
     let case = Case::random(3, (260, 500), &[(16, true), (16, true), (16, false)], 6);
-    let network = case.network(Isa::detect(), Accuracy::Fast, None, 6, 1);
+    let network = case.network(best_isa(), Accuracy::Fast, None, 6, 1);
     assert!(network.plan().chunk < 6);
-    check(&case, Isa::detect(), Accuracy::Fast, &[1, 3]);
+    check(&case, best_isa(), Accuracy::Fast, &[1, 3]);
 }
 
 #[test]
 fn a_network_can_be_used_again() {
     let case = Case::random(4, (33, 47), &CHANNELS, 2);
-    let mut network = case.network(Isa::detect(), Accuracy::Fast, None, 2, 2);
+    let mut network = case.network(best_isa(), Accuracy::Fast, None, 2, 2);
     let first = case.forward(&mut network, &case.images);
     let mut other = case.images.clone();
     other.iter_mut().for_each(|v| *v = 3.0 - *v);
@@ -84,15 +88,15 @@ fn pairs_of_tiles() {
     let channels = [(256, false), (256, true), (256, false)];
     let mut case = Case::random(6, (20, 22), &channels, 5);
     case.images.iter_mut().for_each(|v| *v *= 100.0);
-    let network = case.network(Isa::detect(), Accuracy::Fast, None, 1, 1);
+    let network = case.network(best_isa(), Accuracy::Fast, None, 1, 1);
     assert!(network.plan().layers.iter().any(|layer| layer.strassen));
-    check(&case, Isa::detect(), Accuracy::Fast, &[1, 2, 3]);
+    check(&case, best_isa(), Accuracy::Fast, &[1, 2, 3]);
 }
 
 /// Whether all images on so many threads go through a chain of so many layers.
 fn has_chain(case: &Case, kind: Option<TileKind>, threads: usize, layers: usize) -> bool {
     let images = case.images.len() / case.image();
-    let network = case.network(Isa::detect(), Accuracy::Fast, kind, images, threads);
+    let network = case.network(best_isa(), Accuracy::Fast, kind, images, threads);
     let schedule = Schedule::new(network.plan(), images, threads);
     schedule
         .runs()
@@ -104,8 +108,8 @@ fn has_chain(case: &Case, kind: Option<TileKind>, threads: usize, layers: usize)
 /// All images on so many threads are the same as one by one on two, without chains.
 fn check_chains(case: &Case, kind: Option<TileKind>, threads: usize) {
     let images = case.images.len() / case.image();
-    let mut all = case.network(Isa::detect(), Accuracy::Fast, kind, images, threads);
-    let mut single = case.network(Isa::detect(), Accuracy::Fast, kind, 1, 2);
+    let mut all = case.network(best_isa(), Accuracy::Fast, kind, images, threads);
+    let mut single = case.network(best_isa(), Accuracy::Fast, kind, 1, 2);
     let schedule = Schedule::new(single.plan(), 1, 2);
     assert!(
         schedule.runs().flatten().flat_map(|stage| &stage.groups).all(|chain| chain.len() == 1)
@@ -154,7 +158,7 @@ proptest! {
         let mut case = Case::random(seed, (height, width), &channels, 1);
         case.strassen = strassen;
         let features = |threads| {
-            let isa = Isa::detect();
+            let isa = best_isa();
             let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, threads);
             let schedule = Schedule::new(network.plan(), 1, threads);
             assert_eq!(schedule.runs().flatten().any(|stage| stage.banded), threads == 1);

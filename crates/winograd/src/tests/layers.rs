@@ -25,8 +25,6 @@ fn every_kind_on_every_side_from_1_to_19() {
                 let pool = side > 1 && side % 3 == 0;
                 let channels = [(16, false), (16, pool)];
                 let case = Case::random(side as u64, (side, 20 - side), &channels, 1);
-                let pooled_away = pool && side == 19;
-                assert!(!pooled_away);
                 check(&case, isa, kind, 1, 1.0);
             }
         }
@@ -53,7 +51,7 @@ fn every_channel_count_of_vgg16() {
     for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
         let case = Case::random(11, (9, 7), &[(inputs, false), (outputs, index % 2 == 0)], 1);
         for kind in kinds() {
-            check(&case, Isa::detect(), kind, 2, 1.0);
+            check(&case, best_isa(), kind, 2, 1.0);
         }
     }
 }

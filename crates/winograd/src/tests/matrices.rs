@@ -4,9 +4,11 @@ use num_rational::Ratio;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 
 use crate::{
-    points::{P2, P3, P4, P5, P6, P7, P8, Points},
-    simd::{Portable, Simd},
-    transform::{MAX_SIDE, Side, ToomCook, Transform, Z3},
+    algorithm::{
+        points::{P2, P3, P4, P5, P6, P7, P8, Points},
+        transform::{MAX_SIDE, Side, ToomCook, Transform, Z3},
+    },
+    vector::{Portable, Simd},
 };
 
 type Rational = Ratio<i128>;

@@ -12,24 +12,31 @@ mod plans;
 mod special;
 mod taps;
 
+#[cfg(target_arch = "x86_64")]
+use kernel_support::testing::skipped;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
     Accuracy, ConvLayer, Method, Network, NetworkConfig, Pooling, Tap, TapPoint, TileKind,
-    buffer::Buffer, isa::Isa, plan::Plan,
+    buffer::Buffer, kernel::isa::Isa, plan::layers::Plan, run::chain::SMALLEST_SHARED_PRODUCT,
+    select::best_isa,
 };
 
-/// Instruction sets of this machine.
+/// Instruction sets of this machine. Those that are missing are named on standard error.
 fn instruction_sets() -> Vec<Isa> {
+    let mut all = vec![Isa::Portable, Isa::PortableWide];
     #[cfg(target_arch = "x86_64")]
-    if Isa::detect() != Isa::Portable {
-        let mut all = vec![Isa::Portable, Isa::PortableWide, Isa::Avx2];
-        if is_x86_feature_detected!("avx512f") {
-            all.push(Isa::Avx512);
+    for (isa, present, name) in [
+        (Isa::Avx2, best_isa() != Isa::Portable, "AVX2 and FMA"),
+        (Isa::Avx512, is_x86_feature_detected!("avx512f"), "AVX-512F"),
+    ] {
+        if present {
+            all.push(isa);
+        } else {
+            skipped(name);
         }
-        return all;
     }
-    vec![Isa::Portable, Isa::PortableWide]
+    all
 }
 
 /// Kinds that fit every map.
@@ -81,6 +88,8 @@ struct Case {
     images: Vec<f32>,
     /// Tiles are paired in layers of a given kind whose channels allow it.
     strassen: bool,
+    /// See [`Network`]: 1, so that threads that are done take over parts of any product.
+    smallest_shared_product: usize,
 }
 
 impl Case {
@@ -102,7 +111,7 @@ impl Case {
             })
             .collect();
         let images = (0..n * 3 * height * width).map(|_| random.random_range(-1.0..1.0)).collect();
-        Case { layers, height, width, images, strassen: false }
+        Case { layers, height, width, images, strassen: false, smallest_shared_product: 1 }
     }
 
     fn image(&self) -> usize {
@@ -150,7 +159,9 @@ impl Case {
                     && [layer.in_channels, layer.out_channels].iter().all(|c| c % 32 == 0);
             }
         }
-        Network::with_plan(&layers, taps, &config, isa, plan)
+        let mut network = Network::with_plan(&layers, taps, &config, isa, plan);
+        network.smallest_shared_product = self.smallest_shared_product;
+        network
     }
 
     /// The features of these images: the only output of the network.
@@ -247,7 +258,7 @@ fn error(actual: &[f32], reference: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { difference / largest }
 }
 
-/// What one layer of random values may be off by.
+/// The largest error of one layer of random values.
 fn bound(kind: TileKind) -> f64 {
     match kind {
         TileKind::F2 | TileKind::Z3 => 2e-6,

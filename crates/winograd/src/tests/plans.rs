@@ -1,7 +1,10 @@
-//! What the planner chooses, and that it depends on nothing else.
+//! The planner's choices, and their independence of everything else.
 
 use super::*;
-use crate::{OutputShape, plan::tile_kind, schedule::Portions};
+use crate::{
+    OutputShape,
+    plan::{layers::tile_kind, schedule::TileSharing},
+};
 
 #[test]
 fn exact_uses_small_tiles_only() {
@@ -18,7 +21,7 @@ fn exact_uses_small_tiles_only() {
 fn tiles_are_paired_where_it_pays_and_is_allowed() {
     let paired = |accuracy, side: usize| {
         let case = Case::random(0, (side, side), &[(256, false), (256, false), (128, false)], 1);
-        let network = case.network(Isa::detect(), accuracy, None, 1, 1);
+        let network = case.network(best_isa(), accuracy, None, 1, 1);
         network.plan().layers.iter().map(|layer| layer.strassen).collect::<Vec<_>>()
     };
     assert_eq!(paired(Accuracy::Fast, 12), [false, true, false]);
@@ -30,22 +33,22 @@ fn tiles_are_paired_where_it_pays_and_is_allowed() {
 fn kinds_do_not_depend_on_batch_or_threads() {
     let case = Case::random(0, (96, 64), &[(16, false), (16, true), (16, true), (16, false)], 1);
     let kinds = |batch_size, threads| {
-        let network = case.network(Isa::detect(), Accuracy::Fast, None, batch_size, threads);
+        let network = case.network(best_isa(), Accuracy::Fast, None, batch_size, threads);
         network.plan().layers.iter().map(|layer| layer.method).collect::<Vec<_>>()
     };
     assert_eq!(kinds(1, 1), kinds(100, 3));
 }
 
 #[test]
-fn portions_fit_the_memory_planned_for_them() {
+fn blocks_fit_the_memory_planned_for_them() {
     for (channels, tiles) in
         [((64, 64), 12), ((64, 128), 18), ((128, 256), 24), ((256, 256), 48), ((512, 512), 96)]
     {
         for total in 1..1000 {
             for threads in 1..9 {
-                match Portions::new(channels, total, threads) {
-                    Portions::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
-                    Portions::Steps(parts) => {
+                match TileSharing::new(channels, total, threads) {
+                    TileSharing::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
+                    TileSharing::Steps(parts) => {
                         assert!(threads > 1 && total.div_ceil(parts) <= 96);
                     }
                 }

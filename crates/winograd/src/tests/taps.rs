@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::schedule::Schedule;
+use crate::plan::schedule::Schedule;
 
 const POOLINGS: [Pooling; 3] = [Pooling::None, Pooling::Max, Pooling::Avg];
 
@@ -50,7 +50,7 @@ fn globally_pooled(maps: &[f64], channels: usize, n: usize, pooling: Pooling) ->
 /// Compares all taps in one pass with the truncated networks, computed one image at a time by a single
 /// thread, for each number of threads.
 fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
-    let (isa, n) = (Isa::detect(), case.images.len() / case.image());
+    let (isa, n) = (best_isa(), case.images.len() / case.image());
     let expected: Vec<Vec<f32>> = taps
         .iter()
         .map(|&tap| {
@@ -88,7 +88,7 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
     }
 }
 
-/// Layers of every kind of step, on maps for which an odd and an even tile never change places because
+/// Layers of every kind of step, on maps for which an odd and an even tile never change ranks because
 /// of a pool.
 #[test]
 fn every_tap_is_the_output_of_the_network_that_ends_there() {
@@ -101,7 +101,7 @@ fn every_tap_is_the_output_of_the_network_that_ends_there() {
 fn a_single_tap_is_the_same_as_among_others() {
     let channels = [(16, true), (40, false), (40, false), (24, true), (16, true)];
     let case = Case::random(2, (33, 47), &channels, 4);
-    let isa = Isa::detect();
+    let isa = best_isa();
     let taps = every_tap(&case);
     for threads in [1, 2] {
         let network = |taps: &[Tap]| case.tapped(taps, isa, Accuracy::Fast, None, (4, threads));
@@ -128,11 +128,10 @@ fn a_tap_after_the_last_pool_leaves_the_others_alone() {
     let case = Case::random(3, (40, 40), &[(16, false), (16, true)], 2);
     let relu = Tap { layer: 1, at: TapPoint::AfterRelu, pooling: Pooling::None };
     let pool = Tap { at: TapPoint::AfterPool, ..relu };
-    let network = |taps: &[Tap]| case.tapped(taps, Isa::detect(), Accuracy::Fast, None, (2, 1));
+    let network = |taps: &[Tap]| case.tapped(taps, best_isa(), Accuracy::Fast, None, (2, 1));
     let plain = Case { layers: case.layers.clone(), ..truncated(&case, relu) };
     let mut both = network(&[relu, pool]);
-    for other in
-        [network(&[relu]), plain.tapped(&[relu], Isa::detect(), Accuracy::Fast, None, (2, 1))]
+    for other in [network(&[relu]), plain.tapped(&[relu], best_isa(), Accuracy::Fast, None, (2, 1))]
     {
         assert_eq!(other.plan().layers[1].method, both.plan().layers[1].method);
     }
@@ -150,7 +149,7 @@ fn pooled_taps_are_those_of_the_reference() {
         for (layer, owned) in case.layers.iter().enumerate() {
             for &at in points(owned) {
                 let tap = Tap { layer, at, pooling };
-                let mut network = case.tapped(&[tap], Isa::detect(), Accuracy::Exact, None, (3, 2));
+                let mut network = case.tapped(&[tap], best_isa(), Accuracy::Exact, None, (3, 2));
                 let shape = network.output_shapes()[0];
                 assert_eq!((shape.size, shape.len()), (None, owned.out_channels));
                 let actual = case.outputs(&mut network, &case.images).remove(0);
@@ -169,7 +168,7 @@ fn nan_stays_in_a_pooled_channel() {
     case.images[5] = f32::NAN;
     for pooling in [Pooling::Max, Pooling::Avg] {
         let tap = Tap { layer: 0, at: TapPoint::AfterRelu, pooling };
-        let mut network = case.tapped(&[tap], Isa::detect(), Accuracy::Fast, None, (2, 1));
+        let mut network = case.tapped(&[tap], best_isa(), Accuracy::Fast, None, (2, 1));
         let output = case.outputs(&mut network, &case.images).remove(0);
         assert!(output[..16].iter().all(|value| value.is_nan()));
         assert!(output[16..].iter().all(|value| value.is_finite()));
@@ -180,7 +179,7 @@ fn nan_stays_in_a_pooled_channel() {
 fn the_default_tap_leaves_plan_and_schedule_alone() {
     let channels = [(32, false), (32, true), (48, false), (64, true), (16, false), (16, false)];
     let case = Case::random(6, (96, 96), &channels, 2);
-    let network = case.network(Isa::detect(), Accuracy::Fast, None, 2, 1);
+    let network = case.network(best_isa(), Accuracy::Fast, None, 2, 1);
     let schedule = Schedule::new(network.plan(), 2, 1);
     let groups: Vec<_> = schedule.runs().flatten().map(|stage| stage.groups.clone()).collect();
     // One band through the early layers, then a chain up to the end.
@@ -215,7 +214,7 @@ proptest! {
         case.strassen = strassen;
         let every = every_tap(&case);
         let taps: Vec<Tap> = chosen.iter().map(|index| *index.get(&every)).collect();
-        let network = case.tapped(&taps, Isa::detect(), Accuracy::Fast, Some(kind), (1, 1));
+        let network = case.tapped(&taps, best_isa(), Accuracy::Fast, Some(kind), (1, 1));
         let schedule = Schedule::new(network.plan(), 1, 1);
         prop_assert!(schedule.runs().flatten().any(|stage| stage.banded));
         check(&case, &taps, Some(kind), &[1, 2]);

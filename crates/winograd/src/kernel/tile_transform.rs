@@ -14,16 +14,15 @@ use std::{
 };
 
 use crate::{
-    activation::Maps,
-    simd::Vector,
-    slots::Slots,
-    transform::{MAX_SIDE, Transform},
+    algorithm::transform::{MAX_SIDE, Transform},
+    kernel::{feature_map::Maps, tile_slots::TileSlots},
+    vector::Vector,
 };
 
-/// Floats in a cache line: prefetches are made once in so many channels.
+/// Floats in a cache line: prefetches are made once per so many channels.
 const LINE: usize = 16;
 
-/// How a feature map falls into tiles. Tiles are numbered image by image, row by row.
+/// The division of a feature map into tiles. Tiles are numbered image by image, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileGrid {
     /// Outputs of the convolution, before any pool.
@@ -34,7 +33,7 @@ pub(crate) struct TileGrid {
 }
 
 impl TileGrid {
-    /// The tiles of `m` outputs a side that cover a map.
+    /// The tiles of `m` outputs per side that cover a map.
     pub(crate) fn new(height: usize, width: usize, m: usize) -> TileGrid {
         TileGrid { height, width, rows: height.div_ceil(m), columns: width.div_ceil(m) }
     }
@@ -46,13 +45,13 @@ impl TileGrid {
 
     /// Image, row and column of a tile.
     #[inline(always)]
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    fn position(&self, tile: usize) -> (usize, usize, usize) {
         let (image, rest) = (tile / self.per_image(), tile % self.per_image());
         (image, rest / self.columns, rest % self.columns)
     }
 }
 
-/// Where tiles lie in the frequency domain.
+/// The memory of tiles in the frequency domain.
 #[derive(Clone, Copy)]
 pub(crate) struct Spectrum {
     /// Frequency 0 of the first slot.
@@ -68,7 +67,7 @@ pub(crate) struct InputJob {
     pub(crate) maps: Maps,
     pub(crate) grid: TileGrid,
     pub(crate) tiles: Range<usize>,
-    pub(crate) slots: Slots,
+    pub(crate) slots: TileSlots,
     pub(crate) spectrum: Spectrum,
 }
 
@@ -76,7 +75,7 @@ pub(crate) struct InputJob {
 pub(crate) struct OutputJob {
     pub(crate) spectrum: Spectrum,
     pub(crate) tiles: Range<usize>,
-    pub(crate) slots: Slots,
+    pub(crate) slots: TileSlots,
     pub(crate) grid: TileGrid,
     /// One for each channel of the map.
     pub(crate) bias: *const f32,
@@ -84,7 +83,7 @@ pub(crate) struct OutputJob {
 }
 
 /// The columns of one chunk: a tile's values of a vector of channels, transformed along one side.
-type Scratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
+type ColumnScratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
 
 /// Writes all frequencies of the job's tiles.
 ///
@@ -100,12 +99,12 @@ pub(crate) unsafe fn input<S: Vector, T: Transform>(job: &InputJob) {
     let layout = &job.maps.layout;
     let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
     let frequency_stride = job.spectrum.frequency_stride;
-    let mut scratch = [Scratch::<S>::uninit(), Scratch::<S>::uninit()];
+    let mut scratch = [ColumnScratch::<S>::uninit(), ColumnScratch::<S>::uninit()];
     let [columns, rows] = &mut scratch;
     let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
     let mut previous: *mut f32 = ptr::null_mut();
     for tile in job.tiles.clone() {
-        let (image, row, column) = job.grid.place(tile);
+        let (image, row, column) = job.grid.position(tile);
         let offset = image * layout.image_stride
             + (row * T::M + T::OFFSET) * row_stride
             + (column * T::M + T::OFFSET) * pixel_stride;
@@ -118,7 +117,7 @@ pub(crate) unsafe fn input<S: Vector, T: Transform>(job: &InputJob) {
             // The next line of channels, or the first of the next tile.
             let ahead = if c + LINE < layout.channels { LINE } else { T::M * pixel_stride - c };
             // SAFETY: the columns read the tile; the rows read what the columns of the chunk before
-            // wrote to the other scratch, and write its place in the spectrum.
+            // wrote to the other scratch, and write the tile's slot of the spectrum.
             unsafe {
                 for i in 0..T::INPUTS.max(T::A) {
                     if i < T::INPUTS {
@@ -191,7 +190,7 @@ unsafe fn input_row<S: Vector, T: Transform>(
     }
 }
 
-/// Where the results of a chunk go, and how many of them lie in the grid.
+/// The destination of a chunk's results, and how many of them lie in the grid.
 #[derive(Clone, Copy)]
 struct Results {
     /// The first pixel's channels.
@@ -217,12 +216,12 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
     let layout = &job.maps.layout;
     let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
     let Spectrum { slot_stride, frequency_stride, .. } = job.spectrum;
-    let mut scratch = [Scratch::<S>::uninit(), Scratch::<S>::uninit()];
+    let mut scratch = [ColumnScratch::<S>::uninit(), ColumnScratch::<S>::uninit()];
     let [columns, rows] = &mut scratch;
     let (mut columns, mut rows) = (columns.as_mut_ptr().cast::<S>(), rows.as_mut_ptr().cast());
     let mut previous: Option<Results> = None;
     for tile in job.tiles.clone() {
-        let (image, row, column) = job.grid.place(tile);
+        let (image, row, column) = job.grid.position(tile);
         let results = Results {
             to: ptr::null_mut(),
             bias: job.bias,

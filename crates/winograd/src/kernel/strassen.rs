@@ -26,10 +26,12 @@
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
 use crate::{
-    activation::PIXEL_PAD,
-    microkernel::{PANEL, Panel, Target, Update},
-    product::{Factors, ProductJob, multiply},
-    simd::Vector,
+    kernel::{
+        feature_map::PIXEL_PAD,
+        microkernel::{PANEL, Panel, Target, Update},
+        product::{Factors, ProductJob, multiply},
+    },
+    vector::Vector,
 };
 
 /// Products of blocks.

@@ -1,6 +1,6 @@
-//! Where the tiles of a block lie in the frequency domain.
+//! The slots in which the tiles of a block lie in the frequency domain.
 //!
-//! Tiles are numbered image by image, row by row. Without [Strassen's algorithm](crate::strassen)
+//! Tiles are numbered image by image, row by row. Without [Strassen's algorithm](crate::kernel::strassen)
 //! they lie in this order. With it, a tile and the next of its image are a pair: the upper ones of
 //! the pairs come first, in order; then the single tiles, the last ones of images of an odd number
 //! of tiles; then the lower ones of the pairs; then room for the lower ones that single tiles do not
@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-/// How the tiles of some images are numbered, and paired.
+/// The numbering and pairing of the tiles of some images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pairing {
     /// Tiles of an image.
@@ -24,7 +24,7 @@ pub(crate) struct Pairing {
 
 /// A block of tiles, which ends between two pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slots {
+pub(crate) struct TileSlots {
     pairing: Pairing,
     first: usize,
     end: usize,
@@ -36,7 +36,7 @@ impl Pairing {
         if self.paired { self.per_image.div_ceil(2) } else { self.per_image }
     }
 
-    /// Slots for so many rows.
+    /// TileSlots for so many rows.
     pub(crate) fn slots(self, rows: usize) -> usize {
         if self.paired { 2 * rows } else { rows }
     }
@@ -58,18 +58,18 @@ impl Pairing {
     }
 
     /// Block `index` of so many, of nearly equal size, of tiles that begin and end between pairs.
-    pub(crate) fn block(self, tiles: &Range<usize>, index: usize, blocks: usize) -> Slots {
+    pub(crate) fn block(self, tiles: &Range<usize>, index: usize, blocks: usize) -> TileSlots {
         let row = |tile: usize| {
             let (pairs, singles) = self.before(tile);
             pairs + singles
         };
         let (first, end) = (row(tiles.start), row(tiles.end));
         let tile = |index: usize| self.tile(first + index * (end - first) / blocks);
-        Slots { pairing: self, first: tile(index), end: tile(index + 1) }
+        TileSlots { pairing: self, first: tile(index), end: tile(index + 1) }
     }
 }
 
-impl Slots {
+impl TileSlots {
     /// The tiles of the block.
     pub(crate) fn tiles(&self) -> Range<usize> {
         self.first..self.end
@@ -87,7 +87,7 @@ impl Slots {
         pairs + singles
     }
 
-    /// Slots of the block, those without a tile among them.
+    /// TileSlots of the block, those without a tile among them.
     pub(crate) fn len(&self) -> usize {
         self.pairing.slots(self.rows())
     }
@@ -154,7 +154,7 @@ mod tests {
                         let mut taken: Vec<_> = block.tiles().map(|tile| block.of(tile)).collect();
                         taken.sort_unstable();
                         let expected: Vec<_> = (0..2 * pairs + singles).collect();
-                        assert_eq!(taken, expected, "{per_image} tiles an image");
+                        assert_eq!(taken, expected, "{per_image} tiles per image");
                     }
                     assert_eq!(next, tiles.end);
                 }

@@ -1,13 +1,41 @@
-//! In what portions the work is done, and by whom. It decides the speed and the memory; the numbers
-//! are the same whatever is chosen here.
+//! The division of the work, and of the threads among it. It decides the speed and the memory; the numbers are the
+//! same whatever is chosen here.
 //!
-//! The layers fall into stages, which end with a pool. Maps shrink from stage to stage and weights
-//! grow, so that early stages take few images at a time, or bands of rows of one image, whose maps
-//! stay in a cache, and late ones many, so that the weights are read few times.
+//! ```text
+//! schedule: the layers                         team: the threads
+//! └─ run                                       all threads together, or each thread apart
+//!    └─ stage                                  some images at a time
+//!       └─ group, one of:
+//!          ├─ single layer ──────┐
+//!          ├─ chain of layers ───┼─ block of tiles ─ tile
+//!          └─ layers in bands ───┘  └─ register block
+//!             └─ band
+//! ```
+//!
+//! - The **schedule** is the way through the network of as many images as there is memory for, a chunk.
+//! - A **team** is the **threads** of a call.
+//! - A **run** is consecutive stages that the team goes through in the same way: together, meeting after
+//!   each layer, or apart, each thread with images of its own.
+//! - A **stage** is consecutive layers up to a pool, or, with bands, up to several; so many images go
+//!   through it at a time.
+//! - A **group** is consecutive layers of a stage between which no whole map is kept; it ends at a tap.
+//! - A **chain** is a group of layers with the same tiles, of which a thread takes a block of whole images
+//!   through one layer after the other.
+//! - A **band** is some rows of a layer that are computed as soon as the layer before has what they read,
+//!   in a group of the first stages.
+//! - A **block of tiles** is what one thread, or the team where weights are large, transforms, multiplies
+//!   and transforms back at a time.
+//! - A **tile** is a square of outputs that one Winograd algorithm computes; its values of one frequency
+//!   are a slot.
+//! - A **register block** is some slots times sixteen output channels, whose sums stay in registers.
+//!
+//! Maps shrink from stage to stage and weights grow, so that early stages take few images at a time, or
+//! bands of rows of one image, whose maps stay in a cache, and late ones many, so that the weights are
+//! read few times.
 
 use std::{iter, ops::Range};
 
-use crate::plan::{LayerPlan, Method, Plan};
+use crate::plan::layers::{LayerPlan, Method, Plan};
 
 /// Stages whose maps are larger than their weights: those of the first two pools of VGG16.
 const EARLY: usize = 2;
@@ -45,33 +73,33 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Where the maps within the stage begin that belong to a member.
-    pub(crate) fn slot(&self, member: usize) -> usize {
-        if self.apart { member * self.images } else { 0 }
+    /// Index of the first map within the stage that belongs to a thread.
+    pub(crate) fn first_map(&self, thread: usize) -> usize {
+        if self.apart { thread * self.images } else { 0 }
     }
 }
 
-/// Room for maps that a layer needs, in images.
+/// Maps of a layer that there must be memory for, in images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct MapCounts {
     /// Before the layer's pool.
-    pub(crate) inside: usize,
+    pub(crate) unpooled: usize,
     /// After it.
-    pub(crate) behind: usize,
+    pub(crate) maps: usize,
     /// Windows onto the maps after it, instead of whole ones.
     pub(crate) windows: usize,
     /// Maps of a few channels between the layers of the chain that begins with it, instead of whole
     /// ones.
-    pub(crate) between: usize,
+    pub(crate) chain_maps: usize,
 }
 
-impl Room {
-    pub(crate) fn max(self, other: Room) -> Room {
-        Room {
-            inside: self.inside.max(other.inside),
-            behind: self.behind.max(other.behind),
+impl MapCounts {
+    pub(crate) fn max(self, other: MapCounts) -> MapCounts {
+        MapCounts {
+            unpooled: self.unpooled.max(other.unpooled),
+            maps: self.maps.max(other.maps),
             windows: self.windows.max(other.windows),
-            between: self.between.max(other.between),
+            chain_maps: self.chain_maps.max(other.chain_maps),
         }
     }
 }
@@ -85,7 +113,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// For `images` images and a team of so many threads.
+    /// For `images` images and a team of `threads` threads.
     pub(crate) fn new(plan: &Plan, images: usize, threads: usize) -> Schedule {
         let ends = plan.layers.iter().enumerate().filter_map(|(index, layer)| {
             (layer.max_pool || index + 1 == plan.layers.len()).then_some(index + 1)
@@ -123,28 +151,29 @@ impl Schedule {
     }
 
     /// For each layer, the images of which there are maps at the same time.
-    pub(crate) fn room(&self) -> Vec<Room> {
-        let mut room = Vec::new();
+    pub(crate) fn map_counts(&self) -> Vec<MapCounts> {
+        let mut counts = Vec::new();
         for run in self.runs() {
-            let crews = if run[0].apart { self.threads } else { 1 };
+            let teams = if run[0].apart { self.threads } else { 1 };
             for (index, stage) in run.iter().enumerate() {
-                let inside = crews * stage.images;
-                let last = run.get(index + 1).map_or(self.images, |next| crews * next.images);
+                let within = teams * stage.images;
+                let last = run.get(index + 1).map_or(self.images, |next| teams * next.images);
                 for group in &stage.groups {
-                    let within = match stage.banded {
-                        true => Room { inside, windows: inside, ..Room::default() },
-                        false => Room::default(),
+                    let inner = if stage.banded {
+                        MapCounts { unpooled: within, windows: within, ..MapCounts::default() }
+                    } else {
+                        MapCounts::default()
                     };
-                    room.extend(iter::repeat_n(within, group.len() - 1));
-                    let behind = if group.end == stage.layers.end { last } else { inside };
-                    room.push(Room { inside, behind, ..Room::default() });
+                    counts.extend(iter::repeat_n(inner, group.len() - 1));
+                    let maps = if group.end == stage.layers.end { last } else { within };
+                    counts.push(MapCounts { unpooled: within, maps, ..MapCounts::default() });
                     if group.len() > 1 && !stage.banded {
-                        room[group.start].between = crews;
+                        counts[group.start].chain_maps = teams;
                     }
                 }
             }
         }
-        room
+        counts
     }
 }
 
@@ -153,7 +182,7 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
     let map = (first.height + 2) * (first.width + 2) * first.out_channels * size_of::<f32>();
     let last = &plan.layers[layers.end - 1];
     let tiles = match last.method {
-        Method::Rows => 1,
+        Method::FirstLayer => 1,
         Method::Winograd(kind) => last.tiles(kind),
     };
     // Threads with different numbers of images wait for each other at the end.
@@ -196,18 +225,18 @@ fn follows(layer: &LayerPlan, before: &LayerPlan) -> bool {
             before.method == layer.method
                 && layer.tiles(kind) <= 2 * own_tiles(layer.in_channels, layer.out_channels)
         }
-        Method::Rows => false,
+        Method::FirstLayer => false,
     }
 }
 
-/// How the threads share a layer's tiles.
+/// The way in which threads share a layer's tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Portions {
+pub(crate) enum TileSharing {
     /// Each thread takes one of so many blocks of tiles through all three steps, in memory of its
     /// own, which fits into its second-level cache where the weights do, too.
     Blocks(usize),
     /// All threads take each of so many blocks through one step after the other, so that the
-    /// transformed weights, which are larger than any cache, are read once for all of them. Never for
+    /// transformed weights, which are larger than any cache, are read once for all of them. Not for
     /// a single thread.
     Steps(usize),
 }
@@ -226,23 +255,23 @@ pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
     }
 }
 
-impl Portions {
+impl TileSharing {
     /// For `tiles` tiles of a layer and so many threads.
     pub(crate) fn new(
         (in_channels, out_channels): (usize, usize),
         tiles: usize,
         threads: usize,
-    ) -> Portions {
+    ) -> TileSharing {
         /// Tiles for which a thread's own pass through the weights pays.
         const FEW: usize = 6;
         if threads > 1 && (out_channels >= 512 || tiles < FEW * threads) {
-            return Portions::Steps(tiles.div_ceil(SHARED_TILES));
+            return TileSharing::Steps(tiles.div_ceil(SHARED_TILES));
         }
         let blocks = tiles.div_ceil(own_tiles(in_channels, out_channels));
         if blocks < 16 * threads {
-            Portions::Blocks(blocks.next_multiple_of(threads))
+            TileSharing::Blocks(blocks.next_multiple_of(threads))
         } else {
-            Portions::Blocks(blocks)
+            TileSharing::Blocks(blocks)
         }
     }
 }

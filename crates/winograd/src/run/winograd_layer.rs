@@ -6,49 +6,50 @@
 use std::ops::Range;
 
 use crate::{
-    activation::Maps,
+    algorithm::tile_kind::TileKind,
     buffer::Buffer,
     config::ConvLayer,
-    isa::{Isa, Kernels, TileKernels},
-    kind::TileKind,
-    microkernel::PANEL,
-    plan::LayerPlan,
-    product::ProductJob,
-    schedule::own_tiles,
-    slots::{Pairing, Slots},
-    strassen::sums_len,
-    tile::{InputJob, OutputJob, Spectrum, TileGrid},
-    weights,
+    kernel::{
+        feature_map::Maps,
+        isa::{Isa, Kernels, TileKernels},
+        microkernel::PANEL,
+        product::ProductJob,
+        strassen::sums_len,
+        tile_slots::{Pairing, TileSlots},
+        tile_transform::{InputJob, OutputJob, Spectrum, TileGrid},
+    },
+    plan::{layers::LayerPlan, schedule::own_tiles},
+    run::weights,
 };
 
 /// A layer in tiles: its weights, and how the tiles are cut and paired.
-pub(super) struct Winograd {
+pub(crate) struct WinogradLayer {
     kind: TileKind,
     kernels: TileKernels,
     product: unsafe fn(&ProductJob),
-    pub(super) grid: TileGrid,
-    pub(super) pairing: Pairing,
+    pub(crate) grid: TileGrid,
+    pub(crate) pairing: Pairing,
     /// The pool happens as the tiles are transformed back.
-    pub(super) fused_pool: bool,
-    pub(super) in_channels: usize,
-    pub(super) out_channels: usize,
+    pub(crate) fused_pool: bool,
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
     /// See [`weights::transform`], and [`weights::strassen`] where tiles are paired.
     weights: Buffer,
     bias: Buffer,
 }
 
-impl Winograd {
-    pub(super) fn new(
+impl WinogradLayer {
+    pub(crate) fn new(
         layer: &ConvLayer<'_>,
         plan: &LayerPlan,
         kind: TileKind,
         isa: Isa,
         threads: usize,
-    ) -> Winograd {
+    ) -> WinogradLayer {
         let grid = TileGrid::new(plan.height, plan.width, kind.outputs());
         let transform = if plan.strassen { weights::strassen } else { weights::transform };
         let Kernels { product, strassen, .. } = isa.kernels();
-        Winograd {
+        WinogradLayer {
             kind,
             kernels: isa.tile_kernels(kind),
             product: if plan.strassen { strassen } else { product },
@@ -65,30 +66,30 @@ impl Winograd {
     }
 
     /// Bytes of weights and biases.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.weights.bytes() + self.bias.bytes()
     }
 
     /// Whether the products of this layer's tiles can make way for the next one's inputs.
-    pub(super) fn turns_into(&self, next: &Winograd) -> bool {
+    pub(crate) fn chains_into(&self, next: &WinogradLayer) -> bool {
         self.kind == next.kind
             && self.grid == next.grid
             && self.out_channels == next.in_channels
             && !self.fused_pool
     }
 
-    /// Outputs of a tile, a side.
-    pub(super) fn outputs(&self) -> usize {
+    /// Outputs of a tile, per side.
+    pub(crate) fn outputs(&self) -> usize {
         self.kind.outputs()
     }
 
     /// Products of a tile.
-    pub(super) fn frequencies(&self) -> usize {
+    pub(crate) fn frequencies(&self) -> usize {
         self.kind.products().pow(2)
     }
 
-    /// See [`Layer::band`](super::Layer::band).
-    pub(super) fn band(&self, separate_pool: bool) -> usize {
+    /// See [`Layer::band`](crate::run::layer::Layer::band).
+    pub(crate) fn band(&self, separate_pool: bool) -> usize {
         let whole = separate_pool || self.pairing.paired;
         let rows = own_tiles(self.in_channels, self.out_channels) / self.grid.columns;
         let rows = if whole { self.grid.rows } else { rows.clamp(1, self.grid.rows) };
@@ -96,23 +97,23 @@ impl Winograd {
     }
 
     /// Panels of output channels; where tiles are paired, of either half of them.
-    pub(super) fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.out_channels / PANEL / if self.pairing.paired { 2 } else { 1 }
     }
 
     /// Floats for the left factors of so many rows.
-    pub(super) fn sums_len(&self, rows: usize) -> usize {
+    pub(crate) fn sums_len(&self, rows: usize) -> usize {
         if self.pairing.paired { sums_len(rows, self.in_channels) } else { 0 }
     }
 
     /// Transforms tiles of a map.
     ///
     /// # Safety
-    /// That of [`tile::input`](crate::tile::input).
-    pub(super) unsafe fn input(
+    /// That of [`tile::input`](crate::kernel::tile_transform::input).
+    pub(crate) unsafe fn input(
         &self,
         maps: Maps,
-        slots: Slots,
+        slots: TileSlots,
         tiles: Range<usize>,
         spectrum: Spectrum,
     ) {
@@ -124,19 +125,19 @@ impl Winograd {
     /// Multiplies a frequency of all tiles, for some panels of output channels.
     ///
     /// # Safety
-    /// That of [`product`](crate::product::product), or with pairs of
-    /// [`strassen`](crate::strassen::strassen), for a frequency of both spectra.
-    pub(super) unsafe fn product(
+    /// That of [`product`](crate::kernel::product::product), or with pairs of
+    /// [`strassen`](crate::kernel::strassen::strassen), for a frequency of both spectra.
+    pub(crate) unsafe fn product(
         &self,
         frequency: usize,
         panels: Range<usize>,
-        slots: Slots,
+        slots: TileSlots,
         inputs: Spectrum,
         products: Spectrum,
         sums: *mut f32,
     ) {
         let (pairs, singles) = slots.pairs_and_singles();
-        // Without slots for lower tiles in between, the tiles of pairs are as good as single ones.
+        // Without slots for lower tiles in between, the tiles of pairs are like single ones.
         let (pairs, singles) =
             if self.pairing.paired { (pairs, singles) } else { (0, 2 * pairs + singles) };
         let weights = self.weights.len() / self.frequencies();
@@ -161,11 +162,11 @@ impl Winograd {
     /// Transforms tiles back into a map, of whose channels the first is the `first` of the layer.
     ///
     /// # Safety
-    /// That of [`tile::output`](crate::tile::output).
-    pub(super) unsafe fn output(
+    /// That of [`tile::output`](crate::kernel::tile_transform::output).
+    pub(crate) unsafe fn output(
         &self,
         spectrum: Spectrum,
-        slots: Slots,
+        slots: TileSlots,
         tiles: Range<usize>,
         maps: Maps,
         first: usize,

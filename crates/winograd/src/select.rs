@@ -1,14 +1,31 @@
-//! A check of kernels that most machines cannot test: those for instructions that they do not have.
+//! The choice of the instruction set: the best that this machine has.
+//!
+//! The kernels for AVX-512 cannot be tested on machines without it, so that a change made there could
+//! break them unseen. They are therefore checked against AVX2 before they are first used.
+
+#![cfg_attr(not(any(test, target_arch = "x86_64")), allow(dead_code))] // The check is for x86-64.
 
 use crate::{
     Accuracy, ConvLayer, Network, NetworkConfig, Pooling, Tap, TapPoint, TileKind,
-    isa::Isa,
-    plan::{Method, Plan},
+    kernel::isa::Isa,
+    plan::layers::{Method, Plan},
 };
 
-/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once a process.
+/// The best instruction set that this machine has, and that passes the check.
+pub(crate) fn best_isa() -> Isa {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx512f") && avx512_passes() {
+            return Isa::Avx512;
+        }
+        return Isa::Avx2;
+    }
+    Isa::Portable
+}
+
+/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once per process.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn avx512_passes() -> bool {
+fn avx512_passes() -> bool {
     static PASSED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *PASSED
         .get_or_init(|| TileKind::ALL.into_iter().all(|kind| agree(kind, Isa::Avx512, Isa::Avx2)))

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::microkernel::{Block, PANEL, Panel, Target, UNROLL, Update, block, with_rows};
+use crate::kernel::microkernel::{Block, PANEL, Panel, Target, UNROLL, Update, block, with_rows};
 
 /// Input channels of a piece of a panel: 16 KiB, half of the first-level cache. It decides the
 /// order of additions, and so the last bits of the results: the same for all instruction sets.
@@ -16,7 +16,7 @@ const PIECE: usize = 256;
 
 /// One frequency, some panels.
 pub(crate) struct ProductJob {
-    /// Pairs of tiles, for [Strassen's algorithm](crate::strassen) only.
+    /// Pairs of tiles, for [Strassen's algorithm](crate::kernel::strassen) only.
     pub(crate) pairs: usize,
     /// Other tiles.
     pub(crate) singles: usize,
@@ -33,7 +33,7 @@ pub(crate) struct ProductJob {
     /// Products, `[slot][out_channels]`, `m_stride` apart.
     pub(crate) m: *mut f32,
     pub(crate) m_stride: usize,
-    /// Room for [`sums_len`](crate::strassen::sums_len) floats, for Strassen's algorithm only.
+    /// Room for [`sums_len`](crate::kernel::strassen::sums_len) floats, for Strassen's algorithm only.
     pub(crate) sums: *mut f32,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct Factors {
     pub(crate) a_stride: usize,
     /// `[depth][PANEL]`
     pub(crate) b: *const f32,
-    /// Where the panel begins in the rows of the targets, which are `c_stride` apart.
+    /// The column at which the panel begins in the rows of the targets, which are `c_stride` apart.
     pub(crate) column: usize,
     pub(crate) c_stride: usize,
 }

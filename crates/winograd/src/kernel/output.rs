@@ -6,8 +6,8 @@
 #![allow(unsafe_code)] // Reads maps that other threads have written.
 
 use crate::{
-    activation::{CHANNEL_GROUP, Maps},
     config::Pooling,
+    kernel::feature_map::{CHANNEL_GROUP, Maps},
 };
 
 /// One group of channels of one image.
@@ -50,7 +50,7 @@ pub(crate) unsafe fn write(item: &OutputItem) {
 }
 
 /// # Safety
-/// As [`write`].
+/// As [`write()`].
 unsafe fn write_map(item: &OutputItem) {
     let OutputItem { maps, image, first, channels, .. } = *item;
     let width = maps.layout.width;
@@ -76,7 +76,7 @@ unsafe fn write_map(item: &OutputItem) {
 /// Folds each channel of the group over all pixels, in their order.
 ///
 /// # Safety
-/// As [`write`].
+/// As [`write()`].
 #[inline(always)]
 unsafe fn fold<T: Copy>(
     item: &OutputItem,
@@ -101,7 +101,7 @@ unsafe fn fold<T: Copy>(
 }
 
 /// # Safety
-/// As [`write`].
+/// As [`write()`].
 unsafe fn write_pooled(item: &OutputItem, values: [f32; CHANNEL_GROUP]) {
     let count = CHANNEL_GROUP.min(item.channels - item.first);
     // SAFETY: the group's values in the output.

@@ -1,4 +1,4 @@
-//! Where the time goes: a stopwatch for each thread, which costs nothing while it is off.
+//! A stopwatch for each thread, for profiles. It is free while it is off.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub struct LayerTimes {
 }
 
 impl LayerTimes {
-    /// All of it.
+    /// The sum of all parts.
     pub fn total(&self) -> Duration {
         self.input + self.products + self.output + self.wait
     }

@@ -1,24 +1,25 @@
-//! The instruction sets: which of them this machine has, and the kernels compiled for each.
+//! The instruction sets, and the kernels compiled for each.
 //!
 //! Each entry below is one kernel for one instruction set. The attribute on the entry enables the
 //! instructions for everything that is inlined into it, so no compiler flag is needed.
 
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
-use crate::{
-    kind::{TileKind, with_transform},
-    pool::{PoolJob, pool},
-    product::{ProductJob, product},
-    rows::{RowsJob, rows},
-    simd::{Pair, Portable},
-    strassen::strassen,
-    tile::{InputJob, OutputJob, input, output},
-    transform::Transform,
-};
 #[cfg(target_arch = "x86_64")]
+use crate::vector::{Avx2, Avx512};
 use crate::{
-    self_check,
-    simd::{Avx2, Avx512},
+    algorithm::{
+        tile_kind::{TileKind, with_transform},
+        transform::Transform,
+    },
+    kernel::{
+        first_layer::{FirstLayerJob, first_layer},
+        max_pool::{PoolJob, pool},
+        product::{ProductJob, product},
+        strassen::strassen,
+        tile_transform::{InputJob, OutputJob, input, output},
+    },
+    vector::{Pair, Portable},
 };
 
 /// An instruction set that the kernels are compiled for.
@@ -41,7 +42,7 @@ pub(crate) enum Isa {
 /// instruction set that they were taken from.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub(crate) rows: unsafe fn(&RowsJob),
+    pub(crate) first_layer: unsafe fn(&FirstLayerJob),
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
     pub(crate) pool: unsafe fn(&PoolJob),
@@ -57,18 +58,6 @@ pub(crate) struct TileKernels {
 }
 
 impl Isa {
-    /// The best that this machine has.
-    pub(crate) fn detect() -> Isa {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            if is_x86_feature_detected!("avx512f") && self_check::avx512_passes() {
-                return Isa::Avx512;
-            }
-            return Isa::Avx2;
-        }
-        Isa::Portable
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
@@ -106,14 +95,14 @@ impl Isa {
     }
 }
 
-/// A module with one entry a kernel, for the vector type `$simd` and the panel type `$panel`.
+/// A module with one entry per kernel, for the vector type `$simd` and the panel type `$panel`.
 macro_rules! entries {
     ($module:ident, $simd:ty, $panel:ty, $(#[$attribute:meta])*) => {
         mod $module {
             use super::*;
 
             pub(super) const KERNELS: Kernels = Kernels {
-                rows: rows_entry,
+                first_layer: first_layer_entry,
                 product: product_entry,
                 strassen: strassen_entry,
                 pool: pool_entry,
@@ -131,11 +120,11 @@ macro_rules! entries {
             // set among them.
 
             /// # Safety
-            /// That of [`rows`].
+            /// That of [`first_layer`].
             $(#[$attribute])*
-            unsafe fn rows_entry(job: &RowsJob) {
+            unsafe fn first_layer_entry(job: &FirstLayerJob) {
                 // SAFETY: see above.
-                unsafe { rows::<$panel>(job) }
+                unsafe { first_layer::<$panel>(job) }
             }
 
             /// # Safety

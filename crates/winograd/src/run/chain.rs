@@ -5,45 +5,50 @@
 
 use std::ops::Range;
 
-use super::{Layer, Scratch, Winograd, Workplace};
 use crate::{
-    activation::{MapLayout, Maps, PIXEL_PAD},
     buffer::Buffer,
-    clock::{Clock, Part},
-    schedule::{Portions, SHARED_TILES, own_tiles},
-    slots::{Pairing, Slots},
-    team::Member,
-    tile::Spectrum,
+    kernel::{
+        feature_map::{MapLayout, Maps, PIXEL_PAD},
+        tile_slots::{Pairing, TileSlots},
+        tile_transform::Spectrum,
+    },
+    plan::schedule::{SHARED_TILES, TileSharing, own_tiles},
+    run::{
+        clock::{Clock, Part},
+        layer::{Layer, LayerBuffers, ScratchSize},
+        team::Worker,
+        winograd_layer::WinogradLayer,
+    },
 };
 
 /// Tiles that a thread transforms at a time where the threads share them.
 const TILES_AT_A_TIME: usize = 4;
 
-/// Multiplications of a frequency, some 50 µs, from which on others may help with them: below, asking
-/// takes too long. In the tests all are large enough.
-const SHARED_PRODUCT: usize = if cfg!(test) { 1 } else { 1 << 20 };
+/// The smallest matrix product, in multiplications (about 50 µs), that is worth sharing between
+/// threads. Below it, coordination costs more than it saves.
+pub(crate) const SMALLEST_SHARED_PRODUCT: usize = 1 << 20;
 
 /// Consecutive layers of the same tiles, without a pool in between; often just one.
 #[derive(Clone, Copy)]
-pub(super) struct Chain<'a>(&'a [Layer]);
+pub(crate) struct Chain<'a>(&'a [Layer]);
 
 impl<'a> Chain<'a> {
     /// # Panics
-    /// If there is no layer, or one that cannot follow the one before.
-    pub(super) fn new(layers: &'a [Layer]) -> Chain<'a> {
+    /// If the slice is empty, or a layer cannot follow the one before.
+    pub(crate) fn new(layers: &'a [Layer]) -> Chain<'a> {
         assert!(!layers.is_empty());
-        let turns = |pair: &[Layer]| {
-            !pair[0].separate_pool && pair[0].winograd().turns_into(pair[1].winograd())
+        let follow = |pair: &[Layer]| {
+            !pair[0].separate_pool && pair[0].winograd().chains_into(pair[1].winograd())
         };
-        assert!(layers.windows(2).all(turns), "layers of different tiles in a chain");
+        assert!(layers.windows(2).all(follow), "layers of different tiles in a chain");
         Chain(layers)
     }
 
-    fn layers(self) -> impl Iterator<Item = &'a Winograd> {
+    fn layers(self) -> impl Iterator<Item = &'a WinogradLayer> {
         self.0.iter().map(Layer::winograd)
     }
 
-    fn first(self) -> &'a Winograd {
+    fn first(self) -> &'a WinogradLayer {
         self.0[0].winograd()
     }
 
@@ -77,8 +82,8 @@ impl<'a> Chain<'a> {
         ((own_tiles(inputs, outputs) + per_image / 2) / per_image).max(1)
     }
 
-    /// See [`Layer::scratch`].
-    pub(super) fn scratch(self, images: usize, shared: bool) -> Scratch {
+    /// See [`execute::scratch`](crate::run::execute::scratch).
+    pub(crate) fn scratch(self, images: usize, shared: bool) -> ScratchSize {
         let pairing = self.pairing();
         let (inputs, outputs) = self.channels();
         let own = match self.0.len() {
@@ -88,8 +93,8 @@ impl<'a> Chain<'a> {
         let shared = if shared { most_rows(pairing, images, SHARED_TILES) } else { 0 };
         let frequencies = self.first().frequencies();
         let stride = |rows, slot| frequency_stride(pairing.slots(rows), slot);
-        Scratch {
-            // One slot more than there are frequencies: see `Run::block`.
+        ScratchSize {
+            // One slot more than there are frequencies: see `ChainRun::block`.
             own: (frequencies + 1) * stride(own, self.slot_stride())
                 + self.sums_len(own.max(shared)),
             inputs: frequencies * stride(shared, inputs + PIXEL_PAD),
@@ -113,18 +118,19 @@ fn most_rows(pairing: Pairing, images: usize, tiles: usize) -> usize {
 }
 
 /// A chain at work: what all its steps need.
-pub(super) struct Run<'a> {
-    pub(super) chain: Chain<'a>,
-    pub(super) member: Member<'a>,
-    pub(super) place: &'a Workplace<'a>,
-    pub(super) from: Maps,
-    pub(super) to: Maps,
+pub(crate) struct ChainRun<'a> {
+    pub(crate) chain: Chain<'a>,
+    pub(crate) worker: Worker<'a>,
+    pub(crate) buffers: &'a LayerBuffers<'a>,
+    pub(crate) input: Maps,
+    /// Before the last layer's pool, if that is a pass of its own.
+    pub(crate) output: Maps,
 }
 
-impl Run<'_> {
+impl ChainRun<'_> {
     /// # Safety
-    /// As [`Layer::run`]; so are the other functions.
-    pub(super) unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
+    /// As [`execute::run`](crate::run::execute::run); so are the other functions.
+    pub(crate) unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
         // SAFETY: passed on.
         unsafe {
             match self.chain.0 {
@@ -137,7 +143,7 @@ impl Run<'_> {
         }
     }
 
-    /// A single layer, in portions of any of its tiles.
+    /// A single layer, in blocks of any of its tiles.
     unsafe fn single(&self, layer: &Layer, images: usize, rows: Range<usize>, clock: &mut Clock) {
         let w = layer.winograd();
         let m = w.outputs();
@@ -147,19 +153,19 @@ impl Run<'_> {
         let part = |parts: usize, index: usize| w.pairing.block(&tiles, index, parts);
         // SAFETY: passed on.
         unsafe {
-            match Portions::new(self.chain.channels(), tiles.len(), self.member.team_size()) {
-                Portions::Blocks(blocks) => {
-                    for block in self.member.items(blocks) {
+            match TileSharing::new(self.chain.channels(), tiles.len(), self.worker.team_size()) {
+                TileSharing::Blocks(blocks) => {
+                    for block in self.worker.items(blocks) {
                         let slots = part(blocks, block);
                         if !slots.tiles().is_empty() {
                             self.block(slots, clock);
                         }
                     }
                 }
-                Portions::Steps(parts) => {
+                TileSharing::Steps(parts) => {
                     for index in 0..parts {
                         if index > 0 {
-                            self.member.wait();
+                            self.worker.wait();
                             clock.lap(layer.index, Part::Wait);
                         }
                         self.steps(layer, part(parts, index), clock);
@@ -174,7 +180,7 @@ impl Run<'_> {
     unsafe fn chained(&self, images: usize, clock: &mut Clock) {
         let pairing = self.chain.pairing();
         let blocks = images.div_ceil(self.chain.images());
-        for block in self.member.items(blocks) {
+        for block in self.worker.items(blocks) {
             let tile = |index: usize| index * images / blocks * pairing.per_image;
             let slots = pairing.block(&(tile(block)..tile(block + 1)), 0, 1);
             // SAFETY: passed on.
@@ -182,47 +188,51 @@ impl Run<'_> {
         }
     }
 
-    /// All steps of all layers for a block of this member's own.
+    /// All steps of all layers for a block of this thread's own.
     ///
     /// The products of a frequency are written one frequency before its inputs, over those of the
-    /// frequency before, which are no longer needed: one array instead of two, half of the cache.
+    /// frequency before, which have been read: one array instead of two, half of the cache.
     ///
     /// ```text
     ///            slot 0   slot 1   slot 2   slot 3
     /// inputs              V0       V1       V2   …
     /// products   M0       M1       M2       …
     /// ```
-    unsafe fn block(&self, slots: Slots, clock: &mut Clock) {
+    unsafe fn block(&self, slots: TileSlots, clock: &mut Clock) {
         let chain = self.chain;
         let frequencies = chain.first().frequencies();
         let slot_stride = chain.slot_stride();
         let frequency_stride = frequency_stride(slots.len(), slot_stride);
         let sums_len = chain.sums_len(slots.rows());
-        let own = &self.place.own[self.member.index];
+        let own = &self.buffers.scratch[self.worker.index];
         assert!((frequencies + 1) * frequency_stride + sums_len <= own.len());
         // SAFETY: within the buffer, as just checked.
         let start = unsafe { own.pointer().add(sums_len) };
         let products = Spectrum { start, slot_stride, frequency_stride };
-        // SAFETY: the member's own buffer has a slot more than there are frequencies.
+        // SAFETY: the thread's own buffer has a slot more than there are frequencies.
         unsafe {
             let inputs = Spectrum { start: start.add(frequency_stride), ..products };
-            chain.first().input(self.from, slots, slots.tiles(), inputs);
+            chain.first().input(self.input, slots, slots.tiles(), inputs);
             clock.lap(chain.0[0].index, Part::Input);
             for (index, layer) in chain.0.iter().enumerate() {
                 let w = layer.winograd();
-                let product = |member: usize, frequency, panels| {
-                    let sums = self.place.own[member].pointer();
+                let product = |thread: usize, frequency, panels| {
+                    let sums = self.buffers.scratch[thread].pointer();
                     w.product(frequency, panels, slots, inputs, products, sums);
                 };
-                if w.in_channels * w.out_channels * slots.len() >= SHARED_PRODUCT {
-                    self.member.offer(layer.index, (frequencies, w.panels()), &product);
+                if w.in_channels * w.out_channels * slots.len()
+                    >= self.buffers.smallest_shared_product
+                {
+                    self.worker.share(layer.index, (frequencies, w.panels()), &product);
                 } else {
-                    (0..frequencies).for_each(|f| product(self.member.index, f, 0..w.panels()));
+                    (0..frequencies).for_each(|f| product(self.worker.index, f, 0..w.panels()));
                 }
                 clock.lap(layer.index, Part::Products);
                 match chain.0.get(index + 1) {
-                    None => w.output(products, slots, slots.tiles(), self.to, 0),
-                    Some(next) => self.turn(w, next.winograd(), slots, products, inputs),
+                    None => w.output(products, slots, slots.tiles(), self.output, 0),
+                    Some(next) => {
+                        self.products_to_inputs(w, next.winograd(), slots, products, inputs)
+                    }
                 }
                 clock.lap(layer.index, Part::Output);
             }
@@ -233,15 +243,15 @@ impl Run<'_> {
     ///
     /// A few channels of an image at a time: their map stays in a cache, and the inputs go to lines
     /// that the products, which lay there or in the slot before, have just brought into it.
-    unsafe fn turn(
+    unsafe fn products_to_inputs(
         &self,
-        w: &Winograd,
-        next: &Winograd,
-        slots: Slots,
+        w: &WinogradLayer,
+        next: &WinogradLayer,
+        slots: TileSlots,
         products: Spectrum,
         inputs: Spectrum,
     ) {
-        let between = self.place.between.expect("a chain has a map between its layers");
+        let between = self.buffers.between.expect("a chain has a map between its layers");
         let MapLayout { channels, image_stride, .. } = between.layout;
         let per_image = w.grid.per_image();
         for first_tile in slots.tiles().step_by(per_image) {
@@ -251,7 +261,7 @@ impl Run<'_> {
             for first in (0..w.out_channels).step_by(channels) {
                 let channels = channels.min(w.out_channels - first);
                 let maps = Maps { start, layout: MapLayout { channels, ..between.layout } };
-                // SAFETY: the map has room for the tiles of an image, and is this member's own; the
+                // SAFETY: the map has room for the tiles of an image, and is this thread's own; the
                 // products that the inputs are written over have been read, since a slot holds the
                 // same tile and the same channels of both.
                 unsafe {
@@ -264,8 +274,8 @@ impl Run<'_> {
     }
 
     /// One step after the other for a block of the whole team.
-    unsafe fn steps(&self, layer: &Layer, slots: Slots, clock: &mut Clock) {
-        let (w, member, layer) = (layer.winograd(), self.member, layer.index);
+    unsafe fn steps(&self, layer: &Layer, slots: TileSlots, clock: &mut Clock) {
+        let (w, worker, layer) = (layer.winograd(), self.worker, layer.index);
         let frequencies = w.frequencies();
         let spectrum = |buffer: &Buffer, channels: usize| {
             let slot_stride = channels + PIXEL_PAD;
@@ -273,7 +283,8 @@ impl Run<'_> {
             assert!(frequencies * frequency_stride <= buffer.len());
             Spectrum { start: buffer.pointer(), slot_stride, frequency_stride }
         };
-        let (inputs, products) = self.place.shared.expect("a team of one takes blocks of its own");
+        let (inputs, products) =
+            self.buffers.shared.expect("a team of one takes blocks of its own");
         let inputs = spectrum(inputs, w.in_channels);
         let products = spectrum(products, w.out_channels);
         let tiles = slots.tiles();
@@ -282,33 +293,33 @@ impl Run<'_> {
             let first = tiles.start + item * TILES_AT_A_TIME;
             first..tiles.end.min(first + TILES_AT_A_TIME)
         };
-        let own = &self.place.own[member.index];
+        let own = &self.buffers.scratch[worker.index];
         assert!(w.sums_len(slots.rows()) <= own.len());
         let sums = own.pointer();
-        // SAFETY: between two meetings no two members take the same item, and items write different
+        // SAFETY: between two meetings no two threads take the same item, and items write different
         // tiles, different panels or frequencies, and different outputs.
         unsafe {
-            for item in member.items(fews) {
-                w.input(self.from, slots, few(item), inputs);
+            for item in worker.items(fews) {
+                w.input(self.input, slots, few(item), inputs);
             }
             clock.lap(layer, Part::Input);
-            member.wait();
+            worker.wait();
             clock.lap(layer, Part::Wait);
 
             let panels = w.panels();
             // Enough items for the threads to finish together.
-            let parts = (8 * member.team_size()).div_ceil(frequencies).min(panels);
-            for item in member.items(frequencies * parts) {
+            let parts = (8 * worker.team_size()).div_ceil(frequencies).min(panels);
+            for item in worker.items(frequencies * parts) {
                 let part = item % parts;
                 let panels = part * panels / parts..(part + 1) * panels / parts;
                 w.product(item / parts, panels, slots, inputs, products, sums);
             }
             clock.lap(layer, Part::Products);
-            member.wait();
+            worker.wait();
             clock.lap(layer, Part::Wait);
 
-            for item in member.items(fews) {
-                w.output(products, slots, few(item), self.to, 0);
+            for item in worker.items(fews) {
+                w.output(products, slots, few(item), self.output, 0);
             }
             clock.lap(layer, Part::Output);
         }

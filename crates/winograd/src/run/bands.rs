@@ -17,19 +17,16 @@
 
 use std::{ops::Range, slice};
 
-use super::Network;
 use crate::{
-    activation::Window,
-    clock::Clock,
-    layer::{Layer, Workplace},
-    schedule::Stage,
-    team::Member,
+    kernel::feature_map::Window,
+    plan::schedule::Stage,
+    run::{clock::Clock, execute, layer::LayerBuffers, network::Network, team::Worker},
 };
 
 /// The way of one image through a banded stage, for one thread.
-pub(super) struct Bands<'a> {
+pub(crate) struct Bands<'a> {
     network: &'a Network,
-    crew: Member<'a>,
+    worker: Worker<'a>,
     layers: Range<usize>,
     image: *const f32,
     /// Index of the last layer's map among those of its layer.
@@ -44,13 +41,13 @@ pub(super) struct Bands<'a> {
 
 impl<'a> Bands<'a> {
     /// For an image whose map goes to index `to` of the last layer's maps. The first layer reads the
-    /// image, or the map of the layer before it that belongs to the crew.
+    /// image, or the map of the layer before it that belongs to the thread.
     ///
     /// # Safety
-    /// As [`Network::through`], for a crew of one and a group of layers of the network's first stage.
-    pub(super) unsafe fn new(
+    /// As [`Network::through`], for a team of one and a group of layers of the network's first stage.
+    pub(crate) unsafe fn new(
         network: &'a Network,
-        crew: Member<'a>,
+        worker: Worker<'a>,
         stage: &Stage,
         layers: Range<usize>,
         image: *const f32,
@@ -60,23 +57,23 @@ impl<'a> Bands<'a> {
             .clone()
             .zip(network.layers[layers.clone()].windows(2))
             .map(|(layer, pair)| {
-                let rows = window_rows(&pair[0], &pair[1]);
-                let mut window = network.maps[layer].window(crew.index, rows);
+                let rows = pair[0].window_rows(&pair[1]);
+                let mut window = network.maps[layer].window(worker.index, rows);
                 // SAFETY: the caller's promise. The border above the map.
                 unsafe { window.clear(0..1) }
                 window
             })
             .collect();
         let done = vec![0; layers.len()];
-        let slot = stage.slot(crew.index);
-        Bands { network, crew, layers, image, to, slot, windows, done }
+        let slot = stage.first_map(worker.index);
+        Bands { network, worker, layers, image, to, slot, windows, done }
     }
 
     /// Computes the last layer's map.
     ///
     /// # Safety
     /// As [`new`](Self::new).
-    pub(super) unsafe fn run(&mut self, clock: &mut Clock) {
+    pub(crate) unsafe fn run(&mut self, clock: &mut Clock) {
         let last = self.layers.end - 1;
         // SAFETY: passed on.
         unsafe { self.up_to(last, self.network.plan.layers[last].height, clock) }
@@ -101,24 +98,25 @@ impl<'a> Bands<'a> {
                 if index > 0 {
                     self.read_up_to(layer, rows.clone(), clock);
                 }
-                let place = Workplace {
+                let buffers = LayerBuffers {
                     images: self.image,
-                    from: layer.checked_sub(1).map(|before| match index.checked_sub(1) {
+                    input: layer.checked_sub(1).map(|before| match index.checked_sub(1) {
                         Some(index) => self.windows[index].maps(),
                         None => network.maps[before].maps(slot.clone()),
                     }),
-                    to: match self.windows.get(index) {
+                    output: match self.windows.get(index) {
                         Some(window) => window.maps(),
                         None => network.maps[layer].maps(self.to..self.to + 1),
                     },
                     between: None,
                     unpooled: network.unpooled[layer].as_ref().map(|maps| maps.maps(slot.clone())),
-                    own: &network.own,
+                    scratch: &network.scratch,
                     shared: None,
+                    smallest_shared_product: network.smallest_shared_product,
                 };
-                Layer::run(slice::from_ref(of), self.crew, &place, 1, rows.clone(), clock);
+                execute::run(slice::from_ref(of), self.worker, &buffers, 1, rows.clone(), clock);
             }
-            self.crew.wait();
+            self.worker.wait();
             self.done[index] = rows.end;
         }
     }
@@ -131,8 +129,7 @@ impl<'a> Bands<'a> {
         let (before, index) = (layer - 1, layer - 1 - self.layers.start);
         let source = &self.network.plan.layers[before];
         let pool = if source.max_pool { 2 } else { 1 };
-        let end =
-            band.start + window_rows(&self.network.layers[before], &self.network.layers[layer]);
+        let end = band.start + self.network.layers[before].window_rows(&self.network.layers[layer]);
         // Row `y` of a map is row `y + 1` of its frame, and the first that the band reads is that
         // above its own.
         let written = self.done[index] / pool + 1;
@@ -145,10 +142,4 @@ impl<'a> Bands<'a> {
             }
         }
     }
-}
-
-/// Rows of a window onto the map between two layers: what a band of the second reads, and what the
-/// first computes beyond it.
-pub(super) fn window_rows(first: &Layer, second: &Layer) -> usize {
-    second.band() + 2 + first.band()
 }

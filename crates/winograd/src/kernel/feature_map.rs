@@ -17,7 +17,7 @@ pub(crate) const PIXEL_PAD: usize = 16;
 /// Channels are computed in groups of this many; a layer's last group is filled up with zeros.
 pub(crate) const CHANNEL_GROUP: usize = 16;
 
-/// The place of every value of one image's feature map.
+/// The position of every value of one image's feature map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MapLayout {
     /// Pixels with values.

@@ -3,15 +3,14 @@
 #![allow(unsafe_code)] // Threads fill disjoint parts of a buffer.
 
 use crate::{
-    activation::CHANNEL_GROUP,
+    algorithm::{
+        tile_kind::TileKind,
+        transform::{MAX_SIDE, Transform},
+    },
     buffer::Buffer,
     config::{ConvLayer, IMAGE_CHANNELS},
-    kind::TileKind,
-    microkernel::PANEL,
-    rows::Row,
-    strassen,
-    team::Team,
-    transform::{MAX_SIDE, Transform},
+    kernel::{feature_map::CHANNEL_GROUP, first_layer::Row, microkernel::PANEL, strassen},
+    run::team::Team,
 };
 
 /// A layer's weights in the frequency domain, `[frequency][panel][in_channel][PANEL]`, and zero in
@@ -35,7 +34,7 @@ pub(crate) fn transform(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) -
     buffer
 }
 
-/// The right factors of [Strassen's algorithm](crate::strassen) in the frequency domain,
+/// The right factors of [Strassen's algorithm](crate::kernel::strassen) in the frequency domain,
 /// `[frequency][panel of a half][product][in_channel of a half][PANEL]`.
 pub(crate) fn strassen(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) -> Buffer {
     let half = layer.in_channels / 2;
@@ -82,8 +81,8 @@ fn spectra(layer: &ConvLayer<'_>, kind: TileKind, panel: usize, c: usize) -> Spe
 
 /// Calls `work` for each panel, on some threads.
 fn for_each_panel(threads: usize, panels: usize, work: impl Fn(usize) + Sync) {
-    Team::run(threads, |member| {
-        for panel in member.items(panels) {
+    Team::run(threads, |worker| {
+        for panel in worker.items(panels) {
             work(panel);
         }
     });
@@ -97,7 +96,7 @@ unsafe fn write(buffer: &Buffer, at: usize, values: [f32; PANEL]) {
 }
 
 /// The first layer's weights, transformed along the rows, `[panel][row][in_channel][frequency][PANEL]`.
-pub(crate) fn rows(layer: &ConvLayer<'_>) -> Buffer {
+pub(crate) fn first_layer(layer: &ConvLayer<'_>) -> Buffer {
     let panels = layer.out_channels.div_ceil(PANEL);
     let mut values = vec![0.0; panels * 3 * IMAGE_CHANNELS * Row::A * PANEL];
     for o in 0..layer.out_channels {
@@ -106,8 +105,8 @@ pub(crate) fn rows(layer: &ConvLayer<'_>) -> Buffer {
                 let at = (o * IMAGE_CHANNELS + c) * 9 + 3 * y;
                 let row = Row::weight([0, 1, 2].map(|x| f64::from(layer.weight[at + x])));
                 for (frequency, value) in row.iter().enumerate().take(Row::A) {
-                    let place = ((o / PANEL * 3 + y) * IMAGE_CHANNELS + c) * Row::A + frequency;
-                    values[place * PANEL + o % PANEL] = *value as f32;
+                    let index = ((o / PANEL * 3 + y) * IMAGE_CHANNELS + c) * Row::A + frequency;
+                    values[index * PANEL + o % PANEL] = *value as f32;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{
+use crate::algorithm::{
     points::{P2, P3, P4, P5, P6, P7, P8},
     transform::{MAX_SIDE, ToomCook, Transform, Z3},
 };
@@ -32,36 +32,43 @@ pub enum TileKind {
 macro_rules! with_transform {
     ($kind:expr, $transform:ident => $body:expr) => {
         match $kind {
-            $crate::kind::TileKind::F2 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P2>;
+            $crate::algorithm::tile_kind::TileKind::F2 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P2>;
                 $body
             }
-            $crate::kind::TileKind::F3 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P3>;
+            $crate::algorithm::tile_kind::TileKind::F3 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P3>;
                 $body
             }
-            $crate::kind::TileKind::F4 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P4>;
+            $crate::algorithm::tile_kind::TileKind::F4 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P4>;
                 $body
             }
-            $crate::kind::TileKind::F5 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P5>;
+            $crate::algorithm::tile_kind::TileKind::F5 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P5>;
                 $body
             }
-            $crate::kind::TileKind::F6 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P6>;
+            $crate::algorithm::tile_kind::TileKind::F6 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P6>;
                 $body
             }
-            $crate::kind::TileKind::F7 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P7>;
+            $crate::algorithm::tile_kind::TileKind::F7 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P7>;
                 $body
             }
-            $crate::kind::TileKind::F8 => {
-                type $transform = $crate::transform::ToomCook<$crate::points::P8>;
+            $crate::algorithm::tile_kind::TileKind::F8 => {
+                type $transform =
+                    $crate::algorithm::transform::ToomCook<$crate::algorithm::points::P8>;
                 $body
             }
-            $crate::kind::TileKind::Z3 => {
-                type $transform = $crate::transform::Z3;
+            $crate::algorithm::tile_kind::TileKind::Z3 => {
+                type $transform = $crate::algorithm::transform::Z3;
                 $body
             }
         }
@@ -82,12 +89,12 @@ impl TileKind {
         TileKind::Z3,
     ];
 
-    /// Outputs a side.
+    /// Outputs per side.
     pub fn outputs(self) -> usize {
         with_transform!(self, T => T::M)
     }
 
-    /// Products a side.
+    /// Products per side.
     pub fn products(self) -> usize {
         with_transform!(self, T => T::A)
     }

@@ -9,23 +9,23 @@
 
 use std::marker::PhantomData;
 
-use crate::{points::Points, simd::Vector};
+use crate::{algorithm::points::Points, vector::Vector};
 
 /// Room for the longest side of any tile.
 pub(crate) const MAX_SIDE: usize = 10;
 
-/// One side of a tile: values in the first places, the rest unspecified.
+/// One side of a tile: the first values; the rest is unspecified.
 pub(crate) type Side<S> = [S; MAX_SIDE];
 
 /// A minimal algorithm for `M` outputs of a three-tap correlation.
 pub(crate) trait Transform {
-    /// Outputs a side.
+    /// Outputs per side.
     const M: usize;
-    /// Products a side.
+    /// Products per side.
     const A: usize;
-    /// Inputs read a side.
+    /// Inputs read per side.
     const INPUTS: usize;
-    /// Where the first of them lies, counted from the tile's first output minus one.
+    /// Offset of the first of them, counted from the tile's first output minus one.
     const OFFSET: usize;
 
     /// `Bᵀ d`: `INPUTS` values to `A`.
@@ -43,7 +43,7 @@ impl<P: Points> ToomCook<P> {
     const PAIRS: usize = P::ONE + 2 * P::FOURS.len();
 
     /// For each pair ±p the product of `(x² − q²)` over the other pairs, applied to `e`, in which
-    /// `x²` is one place: with ±1 first, then ±a and ±1/a of each four.
+    /// `x²` is one index: with ±1 first, then ±a and ±1/a of each four.
     #[inline(always)]
     fn halves<S: Vector>(e: [S; 4]) -> [S; 4] {
         let mut out = e;
@@ -215,7 +215,7 @@ impl<P: Points> Transform for ToomCook<P> {
     }
 }
 
-/// A whole map of three pixels a side with zeros around it: four products a side instead of the
+/// A whole map of three pixels a side with zeros around it: four products per side instead of the
 /// five of F(3), or the six of F(4).
 ///
 /// With inputs `a, b, c` the outputs are `w1 a + w2 b`, `w0 a + w1 b + w2 c` and `w0 b + w1 c`. Of

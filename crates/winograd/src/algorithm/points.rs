@@ -21,9 +21,9 @@ pub(crate) trait Points {
     /// The `a` of each four, a fraction below 1.
     const FOURS: &'static [(u32, u32)];
 
-    /// Products a side.
+    /// Products per side.
     const A: usize = Self::ZERO + 2 * Self::ONE + 4 * Self::FOURS.len() + 1;
-    /// Outputs a side.
+    /// Outputs per side.
     const M: usize = Self::A - 2;
     /// Products at ±a are scaled by `a^-CENTRE`, and weights by the inverse, so that the powers of
     /// `a` and of `1/a` mirror each other around output `CENTRE`.
@@ -33,7 +33,7 @@ pub(crate) trait Points {
     const CONSTANTS: [Constants; MAX_FOURS] = constants(Self::FOURS, Self::CENTRE);
 }
 
-/// What the transforms need of one `a`.
+/// The constants of one `a` in the transforms.
 #[derive(Clone, Copy)]
 pub(crate) struct Constants {
     pub(crate) a: f32,

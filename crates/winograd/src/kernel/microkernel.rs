@@ -3,8 +3,8 @@
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Pair, Portable, Vector};
+use crate::vector::{Avx2, Avx512};
+use crate::vector::{Pair, Portable, Vector};
 
 /// Output channels of a panel of weights.
 pub(crate) const PANEL: usize = 16;
@@ -29,7 +29,7 @@ impl Panel for Pair<Portable<8>> {
     const TILES: usize = 1;
 }
 
-/// As [`Avx512`], to test what is common to both where there is no such machine.
+/// As [`Avx512`], to test what is common to both on machines without it.
 #[cfg(test)]
 impl Panel for Portable<16> {
     const ROWS: usize = 12;
@@ -84,7 +84,7 @@ pub(crate) const UNROLL: usize = 4;
 /// much smaller error than one long sum, and the additions run beside the multiplications.
 const SHORT_SUM: usize = 32;
 
-/// What becomes of the product.
+/// The matrix that takes a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
     /// The first row and column of the matrix of which the product is a part.
@@ -92,8 +92,8 @@ pub(crate) struct Target {
     pub(crate) update: Update,
 }
 
-/// How a matrix takes a product.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The operation by which a matrix takes a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Update {
     Set,
     Add,
@@ -116,7 +116,7 @@ pub(crate) struct Block<'a> {
     pub(crate) c_stride: usize,
     /// Weights needed next, of which this block fetches some.
     pub(crate) prefetch: *const f32,
-    /// How many cache lines of them in every turn.
+    /// The number of their cache lines per turn of the loop.
     pub(crate) lines: usize,
 }
 

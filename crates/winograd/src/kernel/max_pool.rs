@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
-use crate::{activation::Maps, simd::Vector};
+use crate::{kernel::feature_map::Maps, vector::Vector};
 
 /// One row of pooled pixels.
 pub(crate) struct PoolJob {

@@ -1,7 +1,7 @@
 //! The first layer: F(4) along the rows of the image, by the definition across them.
 //!
 //! With three input channels a tile's transforms would cost more than its products in two
-//! dimensions. Along one they are cheap: 13.5 multiplications an output instead of 27. The rows of a
+//! dimensions. Along one they are cheap: 13.5 multiplications per output instead of 27. The rows of a
 //! strip are transformed once, and an output row takes three of them: some tiles of four pixels
 //! times sixteen channels in registers, six frequencies each.
 
@@ -10,12 +10,16 @@
 use std::ops::Range;
 
 use crate::{
-    activation::Maps,
+    algorithm::{
+        points::P4,
+        transform::{MAX_SIDE, ToomCook, Transform},
+    },
     config::IMAGE_CHANNELS,
-    microkernel::{PANEL, Panel},
-    points::P4,
-    simd::{Portable, Simd},
-    transform::{MAX_SIDE, ToomCook, Transform},
+    kernel::{
+        feature_map::Maps,
+        microkernel::{PANEL, Panel},
+    },
+    vector::{Portable, Simd},
 };
 
 /// Rows that are copied, and computed, at a time.
@@ -34,12 +38,12 @@ pub(crate) fn lines_len(width: usize) -> usize {
     line_len(width) + (STRIP + 2) * spectra_len(width)
 }
 
-/// Floats of a row with its border, up to the last whole tile, and of a vector behind it.
+/// Floats of a row with its border, up to the last whole tile, and of a vector after it.
 fn line_len(width: usize) -> usize {
     (width.next_multiple_of(Row::M) + 2) * IMAGE_CHANNELS + LANES
 }
 
-/// Floats of a row in the frequency domain, and of a channel behind it.
+/// Floats of a row in the frequency domain, and of a channel after it.
 fn spectra_len(width: usize) -> usize {
     width.div_ceil(Row::M) * TILE + LANES
 }
@@ -48,7 +52,7 @@ fn spectra_len(width: usize) -> usize {
 const LANES: usize = 4;
 
 /// Some rows of one image.
-pub(crate) struct RowsJob {
+pub(crate) struct FirstLayerJob {
     /// `[3, height, width]`
     pub(crate) image: *const f32,
     /// Rows to compute, at most [`STRIP`].
@@ -74,7 +78,7 @@ pub(crate) struct RowsJob {
 /// The instruction set of `P` is present, the pointers hold what their comments say, and no other
 /// thread touches the lines or the job's rows of the map.
 #[inline(always)]
-pub(crate) unsafe fn rows<P: Panel>(job: &RowsJob) {
+pub(crate) unsafe fn first_layer<P: Panel>(job: &FirstLayerJob) {
     let width = job.maps.layout.width;
     let tiles = width.div_ceil(Row::M);
     let stride = spectra_len(width);
@@ -130,9 +134,9 @@ unsafe fn transform(line: *const f32, tiles: usize, to: *mut f32) {
 /// Copies row `padded_y - 1` of the image, with a zero pixel on either side.
 ///
 /// # Safety
-/// As [`rows`]; `to` is one of the lines.
+/// As [`first_layer`]; `to` is one of the lines.
 #[inline(always)]
-unsafe fn gather(job: &RowsJob, padded_y: usize, to: *mut f32) {
+unsafe fn gather(job: &FirstLayerJob, padded_y: usize, to: *mut f32) {
     let (height, width) = (job.maps.layout.height, job.maps.layout.width);
     // SAFETY: a line has room for `width + 2` pixels; the row, if it exists, for `width` values in
     // each channel.
@@ -156,11 +160,11 @@ unsafe fn gather(job: &RowsJob, padded_y: usize, to: *mut f32) {
 /// All channels of `TILES` tiles of a row, with bias and ReLU.
 ///
 /// # Safety
-/// As [`rows`]; the tiles' values in the upper row of the window start at `values`, those of the next
+/// As [`first_layer`]; the tiles' values in the upper row of the window start at `values`, those of the next
 /// row `stride` further.
 #[inline(always)]
 unsafe fn tiles_block<P: Panel, const TILES: usize>(
-    job: &RowsJob,
+    job: &FirstLayerJob,
     values: *const f32,
     stride: usize,
     y: usize,

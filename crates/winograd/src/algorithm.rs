@@ -1,0 +1,5 @@
+//! The mathematics of a tile: interpolation points, one-dimensional transforms, and the tiles as values.
+
+pub(crate) mod points;
+pub(crate) mod tile_kind;
+pub(crate) mod transform;

@@ -1,0 +1,29 @@
+//! Making a network: the checks, the choice of the instruction set, and the plan.
+
+use crate::{
+    config::{self, ConvLayer, NetworkConfig, Tap},
+    error::Error,
+    plan::layers::Plan,
+    run::network::Network,
+    select::best_isa,
+};
+
+impl Network {
+    /// Plans a network and transforms its weights, on all of the configuration's threads. Its outputs
+    /// are the taps, in their order; layers after the last tap are not run.
+    ///
+    /// # Errors
+    /// If a layer does not fit the one before, a slice does not have the length that its channels
+    /// ask for, there are no taps or one that the layers do not have, or nothing is left of the images
+    /// after the pools.
+    pub fn new(
+        layers: &[ConvLayer<'_>],
+        taps: &[Tap],
+        config: &NetworkConfig,
+    ) -> Result<Network, Error> {
+        config::check(layers, taps, config)?;
+        let isa = best_isa();
+        let plan = Plan::new(layers, taps, config, isa.name());
+        Ok(Network::with_plan(layers, taps, config, isa, plan))
+    }
+}

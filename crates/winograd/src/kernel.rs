@@ -1,0 +1,16 @@
+//! The kernels, generic over the vector, the layouts in memory that they read and write, and the
+//! instruction sets that they are compiled for.
+
+pub(crate) mod feature_map;
+pub(crate) mod first_layer;
+pub(crate) mod isa;
+pub(crate) mod max_pool;
+pub(crate) mod microkernel;
+pub(crate) mod output;
+pub(crate) mod product;
+pub(crate) mod strassen;
+pub(crate) mod tile_slots;
+pub(crate) mod tile_transform;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Networks at work: their memory, their threads, and the forward pass.
+
+pub(crate) mod bands;
+pub(crate) mod chain;
+pub(crate) mod clock;
+pub(crate) mod execute;
+pub(crate) mod forward;
+pub(crate) mod layer;
+pub(crate) mod network;
+pub(crate) mod team;
+pub(crate) mod weights;
+pub(crate) mod winograd_layer;
+pub(crate) mod work_stealing;
+
+/// Turns of a spin loop before a waiting thread offers its core to others: some 50 µs, the usual
+/// difference between threads that arrive together.
+pub(crate) const SPINS: u32 = 1 << 10;

@@ -1,0 +1,299 @@
+//! The forward pass of a network: its stages on the threads of a team, image by image or all at once.
+
+#![allow(unsafe_code)] // Shares buffers between threads.
+
+use std::{
+    ops::Range,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::{IMAGE_CHANNELS, Tap, TapPoint},
+    error::Error,
+    kernel::{
+        feature_map::{Activation, CHANNEL_GROUP},
+        output::{self, OutputItem},
+    },
+    plan::schedule::{Schedule, Stage},
+    run::{
+        bands::Bands,
+        clock::{Clock, LayerTimes, Part},
+        execute,
+        layer::LayerBuffers,
+        network::Network,
+        team::{Team, Worker},
+    },
+};
+
+/// The time of a forward pass, by layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// From call to return.
+    pub elapsed: Duration,
+    /// Threads that took part.
+    pub threads: usize,
+    /// For each layer, the time of all threads together.
+    pub layers: Vec<LayerTimes>,
+}
+
+impl Network {
+    /// Computes the outputs of the images `[n, 3, height, width]`, for `n` from 1 to the
+    /// configuration's batch size. There is one slice per tap, `[n, channels, height, width]`, or
+    /// `[n, channels]` where it is pooled globally. Everything is in C order.
+    ///
+    /// # Errors
+    /// If the slices do not have the lengths of so many images and their outputs.
+    pub fn forward(&mut self, images: &[f32], outputs: &mut [&mut [f32]]) -> Result<(), Error> {
+        self.run(images, outputs, false).map(|_| ())
+    }
+
+    /// [`forward`](Self::forward), and where its time went.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_profiled(
+        &mut self,
+        images: &[f32],
+        outputs: &mut [&mut [f32]],
+    ) -> Result<Profile, Error> {
+        self.run(images, outputs, true)
+    }
+
+    fn run(
+        &mut self,
+        images: &[f32],
+        outputs: &mut [&mut [f32]],
+        profiled: bool,
+    ) -> Result<Profile, Error> {
+        let start = Instant::now();
+        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
+        if images.is_empty() || !images.len().is_multiple_of(image) {
+            return Err(Error::InputLength { image, actual: images.len() });
+        }
+        let n = images.len() / image;
+        if n > self.config.batch_size {
+            return Err(Error::BatchTooLarge { images: n, batch_size: self.config.batch_size });
+        }
+        if outputs.len() != self.shapes.len() {
+            let (expected, actual) = (self.shapes.len(), outputs.len());
+            return Err(Error::OutputCount { expected, actual });
+        }
+        for (index, (output, shape)) in outputs.iter().zip(&self.shapes).enumerate() {
+            let (expected, actual) = (n * shape.len(), output.len());
+            if actual != expected {
+                return Err(Error::OutputLength { output: index, expected, actual });
+            }
+        }
+
+        let chunks = n.div_ceil(self.plan.chunk);
+        let threads = self.config.threads;
+        let network = &*self;
+        let outputs: Vec<*mut f32> = outputs.iter_mut().map(|output| output.as_mut_ptr()).collect();
+        let pass = Pass { images: images.as_ptr(), outputs: &outputs, first: 0 };
+        let times = Mutex::new(vec![LayerTimes::default(); self.layers.len()]);
+        Team::run(threads, |worker| {
+            let mut clock = Clock::new(network.layers.len(), profiled);
+            for chunk in 0..chunks {
+                let range = chunk * n / chunks..(chunk + 1) * n / chunks;
+                let pass = pass.starting_at(range.start);
+                // SAFETY: the slices hold `n` images and outputs and are borrowed for the whole
+                // call, the chunk has no more images than the maps, and `&mut self` keeps other
+                // calls out. Every thread runs this with the same arguments.
+                unsafe { network.chunk(worker, pass, range.len(), &mut clock) }
+            }
+            clock.add_to(&mut times.lock().expect("no holder of the lock panics"));
+        });
+        let layers = times.into_inner().expect("no holder of the lock panics");
+        Ok(Profile { elapsed: start.elapsed(), threads, layers })
+    }
+
+    /// A forward pass of no more images than the maps have room for.
+    ///
+    /// # Safety
+    /// The slices of the pass hold so many images and outputs; all threads of the team, and nobody
+    /// else, run this network at the same time, with the same arguments.
+    unsafe fn chunk(&self, worker: Worker<'_>, pass: Pass<'_>, images: usize, clock: &mut Clock) {
+        let schedule = Schedule::new(&self.plan, images, worker.team_size());
+        let solo = Team::solo();
+        let alone = worker.alone(&solo);
+        let mut share = schedule.share(worker.index);
+        let mut runs = schedule.runs().peekable();
+        while let Some(stages) = runs.next() {
+            let end = stages[stages.len() - 1].layers.end - 1;
+            // SAFETY: threads apart have images of their own, and maps of their own within the
+            // run; what enters or leaves it lies at the image's index in the chunk.
+            let mut through = |team: Worker<'_>, range: Range<usize>| unsafe {
+                self.through(team, stages, range.clone(), range.start, pass, clock);
+            };
+            if !stages[0].apart {
+                through(worker, 0..images);
+                continue;
+            }
+            if stages[0].early {
+                for image in worker.items_in_order(images) {
+                    through(alone, image..image + 1);
+                }
+                if runs.peek().is_some_and(|next| next[0].apart) {
+                    // The last image, which is the last to be ready, belongs to the last share.
+                    share = schedule.share(worker.order());
+                    worker.wait_for_items(share.end);
+                    clock.lap(end, Part::Wait);
+                    continue;
+                }
+            } else {
+                through(alone, share.clone());
+            }
+            worker.wait_and_steal(|layer| match layer {
+                None => clock.lap(end, Part::Wait),
+                Some(layer) => clock.lap(layer, Part::Products),
+            });
+            clock.lap(end, Part::Wait);
+        }
+    }
+
+    /// Takes images through some stages, of which the last leaves its maps from `to` on: as many
+    /// images as it takes at a time go through all stages before it, fewer of them at a time, then
+    /// through the stage itself.
+    ///
+    /// # Safety
+    /// As [`chunk`](Self::chunk), for the threads of the team. The stages are consecutive ones of a
+    /// run.
+    unsafe fn through(
+        &self,
+        worker: Worker<'_>,
+        stages: &[Stage],
+        images: Range<usize>,
+        to: usize,
+        pass: Pass<'_>,
+        clock: &mut Clock,
+    ) {
+        let Some((stage, before)) = stages.split_last() else { return };
+        let image = IMAGE_CHANNELS * self.config.height * self.config.width;
+        let within = stage.first_map(worker.index);
+        for start in images.clone().step_by(stage.images) {
+            let range = start..images.end.min(start + stage.images);
+            // SAFETY: each call runs a layer on maps of its own size and with room for these images:
+            // `Activation::maps` checks it.
+            unsafe {
+                self.through(worker, before, range.clone(), within, pass, clock);
+                let image = pass.image(image, start);
+                let last_to = to + start - images.start;
+                for layers in &stage.groups {
+                    let (first, last) = (layers.start, layers.end - 1);
+                    let enters = first == stage.layers.start && before.is_empty();
+                    let from = if enters { start } else { within };
+                    let to = if layers.end == stage.layers.end { last_to } else { within };
+                    let maps =
+                        |all: &Activation, first: usize| all.maps(first..first + range.len());
+                    let buffers = LayerBuffers {
+                        images: image,
+                        input: (first > 0).then(|| maps(&self.maps[first - 1], from)),
+                        between: self.between[first]
+                            .as_ref()
+                            .filter(|_| layers.len() > 1)
+                            .map(|all| all.maps(worker.index..worker.index + 1)),
+                        output: maps(&self.maps[last], to),
+                        unpooled: self.unpooled[last].as_ref().map(|all| maps(all, within)),
+                        scratch: &self.scratch,
+                        shared: (!stage.apart).then_some((&self.inputs, &self.products)),
+                        smallest_shared_product: self.smallest_shared_product,
+                    };
+                    if stage.banded {
+                        Bands::new(self, worker, stage, layers.clone(), image, to).run(clock);
+                    } else {
+                        let rows = 0..self.plan.layers[last].height;
+                        let layers = &self.layers[layers.clone()];
+                        execute::run(layers, worker, &buffers, range.len(), rows, clock);
+                        worker.wait();
+                        clock.lap(last, Part::Wait);
+                    }
+                    self.write_outputs(worker, last, &buffers, range.clone(), pass, clock);
+                }
+            }
+        }
+    }
+
+    /// Writes the outputs that are taps of a layer, whose maps the team has just computed for these
+    /// images, and meets if there are any.
+    ///
+    /// # Safety
+    /// As [`chunk`](Self::chunk), for the threads of the team; the maps before and after the pool are
+    /// those of the images, which no thread writes.
+    unsafe fn write_outputs(
+        &self,
+        worker: Worker<'_>,
+        layer: usize,
+        buffers: &LayerBuffers<'_>,
+        images: Range<usize>,
+        pass: Pass<'_>,
+        clock: &mut Clock,
+    ) {
+        if !self.plan.layers[layer].tapped {
+            return;
+        }
+        let channels = self.plan.layers[layer].out_channels;
+        let groups = channels.div_ceil(CHANNEL_GROUP);
+        let outputs: Vec<usize> =
+            (0..self.taps.len()).filter(|&output| self.taps[output].layer == layer).collect();
+        // Groups of channels of an image are neighbours, so that threads share the fetched pixels.
+        for item in worker.items(images.len() * outputs.len() * groups) {
+            let (image, rest) = (item / groups / outputs.len(), item / groups % outputs.len());
+            let output = outputs[rest];
+            let Tap { at, pooling, .. } = self.taps[output];
+            let maps = match (at, buffers.unpooled) {
+                (TapPoint::AfterRelu, Some(unpooled)) => unpooled,
+                _ => buffers.output,
+            };
+            // SAFETY: the maps are complete, since the team has met, the slice has room for the
+            // image, and no other thread takes these channels of it.
+            unsafe {
+                let to = pass.output(output, self.shapes[output].len(), images.start + image);
+                let first = item % groups * CHANNEL_GROUP;
+                output::write(&OutputItem { maps, image, first, channels, pooling, to });
+            }
+        }
+        clock.lap(layer, Part::Output);
+        worker.wait();
+        clock.lap(layer, Part::Wait);
+    }
+}
+
+/// The caller's slices, from an image on, for all threads.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    images: *const f32,
+    outputs: &'a [*mut f32],
+    /// The first image.
+    first: usize,
+}
+
+// SAFETY: the images are only read; parts of the outputs are written by one thread each.
+unsafe impl Send for Pass<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Pass<'_> {}
+
+impl Pass<'_> {
+    /// The same from another image on.
+    fn starting_at(self, first: usize) -> Self {
+        Pass { first, ..self }
+    }
+
+    /// An image, counted from the first, of `len` values.
+    ///
+    /// # Safety
+    /// There is such an image.
+    unsafe fn image(&self, len: usize, image: usize) -> *const f32 {
+        // SAFETY: within the slice.
+        unsafe { self.images.add((self.first + image) * len) }
+    }
+
+    /// An image's part, of `len` values, of an output.
+    ///
+    /// # Safety
+    /// There is such an image.
+    unsafe fn output(&self, output: usize, len: usize, image: usize) -> *mut f32 {
+        // SAFETY: within the slice.
+        unsafe { self.outputs[output].add((self.first + image) * len) }
+    }
+}
