@@ -409,7 +409,7 @@ proptest! {
                 for split in [&dataset.train, &dataset.val, &dataset.test] {
                     prop_assert!((0..split.len()).all(|row| split.image(row).is_ok()));
                 }
-                prop_assert_eq!(source.digest().unwrap().len(), 64);
+                prop_assert!(source.digest().is_ok());
             }
             Err(
                 Error::Field { line, .. }
