@@ -7,22 +7,21 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# libtorch, MNIST and VGG16's weights into artifacts/ and data/; a no-op when they are there
-setup:
-    @python3 scripts/setup.py
+# Fetch MNIST and VGG16's weights, and with the word torch also libtorch; what is there is only checked
+setup *more:
+    @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe
 
 # Set-up if something is missing; without the digests, so that it costs no time
 [private]
 ready:
-    @test -e artifacts/weights/vgg16-caffe.safetensors -a -e data/mnist/train-images-idx3-ubyte \
-        -a \( -n "${LIBTORCH:-}" -o -e artifacts/libtorch/lib/libtorch.so \) || just setup
+    @test -e artifacts/weights/vgg16-caffe.safetensors -a -e data/mnist/train-images-idx3-ubyte || just setup
 
 # The whole pipeline on a few thousand digits, ending with a table of results
 demo: setup
     @python3 scripts/demo.py
 
-# Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= …)
+# Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= backend= …)
 extract *flags: ready
     @scripts/run vgg-extract run "$@"
 
@@ -55,17 +54,19 @@ verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
 # Side by side with the peers: extract, head and training, or one of these and accuracy
-bench *part: setup
+bench *part: (setup "torch")
     python3 bench/run.py "$@"
 
-# All tests
-test: setup
+# All tests, and those that compare with libtorch
+test: (setup "torch" "numpy")
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
+    cargo test --workspace --features torch --lib -- torch
+    cargo test --workspace --features torch --test libtorch --test parity --test pipeline --test weights
     cargo run --quiet --package winograd --example accuracy -- --sizes 32,40,48,64,33x75 --images 1
 
 # SIGKILL at 100 moments and at every call that changes files; then an hour of training, memory watched
-torture: setup
+torture: (setup "numpy")
     TORTURE=100 cargo test --workspace --test crash -- --nocapture --test-threads=1
     SOAK=3600 OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 cargo test --workspace --test soak -- --nocapture \
         2> artifacts/soak.log || { tail artifacts/soak.log; exit 1; }
@@ -79,11 +80,12 @@ arm *names:
     @scripts/arm "$@"
 
 # Format, lints, unused dependencies, tests, documentation: what must be green before a commit
-ci: setup
+ci: (setup "torch" "numpy")
     cargo fmt --all --check
     command -v cargo-machete >/dev/null || cargo install cargo-machete --locked
     cargo machete
     cargo clippy --workspace --all-targets -- --deny warnings
+    cargo clippy --workspace --all-targets --features torch -- --deny warnings
     just test
     just fresh
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
@@ -91,9 +93,17 @@ ci: setup
 # That calling the programs a second time compiles nothing, so that every recipe answers at once
 [private]
 fresh:
-    @cargo run --quiet --bin vgg-extract -- --version
-    @cargo run --quiet --bin vgg-head -- --version
-    @cargo build --workspace --quiet
-    @if { cargo run --verbose --bin vgg-extract -- --version; cargo run --verbose --bin vgg-head -- --version; \
-        cargo build --workspace --verbose; } 2>&1 | grep -E '^ *(Dirty|Compiling) '; then \
-        echo 'error: a second build compiled these again' >&2; exit 1; fi
+    #!/usr/bin/env bash
+    set -euo pipefail
+    build() {
+        for features in '' --features=torch; do
+            cargo build "$1" --workspace $features
+            cargo build "$1" --bin vgg-extract $features
+            cargo build "$1" --bin vgg-head $features
+        done
+    }
+    build --quiet
+    if build --verbose 2>&1 | grep -E '^ *(Dirty|Compiling) '; then
+        echo 'error: a second build compiled these again' >&2
+        exit 1
+    fi

@@ -24,8 +24,8 @@ from engines import (
 )
 from program import run
 
-# Images of each of the three splits, by size and backend: about half a minute a run on two
-# cores, so that what happens once a run weighs as it does in use.
+# Images of each of the three splits, by size and backend: about half a minute per run on two
+# cores, so that what happens once per run weighs as it does in use.
 IMAGES = {
     48: {"torch": 1300, "winograd": 5000},
     96: {"torch": 350, "winograd": 1400},
@@ -63,7 +63,7 @@ def bench(
 
     `start_bare(backend, size)` starts the bare loop that the command is compared with.
     """
-    executable = build("--bin", "vgg-extract")
+    executable = build("--bin", "vgg-extract", "--features", "torch")
     table = Table(
         *("size", "backend", "images", "seconds", "images/s", "bare", "ratio", "lowest"),
         *("highest", "peak MiB"),

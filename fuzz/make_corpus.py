@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and what is known to be hostile.
+"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
@@ -44,7 +44,7 @@ def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
 
 
 def datasets() -> None:
-    """Inputs of the parsers of IDX and CSV files."""
+    """Inputs of the parsers of datasets' files, except for images."""
     images = idx(0x803, [2, 2, 2], bytes(range(8)))
     labels = idx(0x801, [2], bytes([0, 1]))
     for name, whole in [("idx_images", images), ("idx_labels", labels)]:
@@ -74,10 +74,34 @@ def datasets() -> None:
     write("kaggle_csv/not-utf-8", header.encode() + b"3,0,\xff,2,3\n")
     write("kaggle_csv/large-label", header + "2147483647,0,1,2,3\n-1,4,5,6,7\n")
     write("kaggle_csv/no-rows", header)
+    header = "path,label,split\n"
+    whole = header + "a.png,cat,train\nb.png,dog,train\nc d.png,cat,val\nfolder/e.png,,test\n"
+    write("image_list/whole", whole)
+    write("image_list/whole-without-splits", "label,file\n2,a.png\n10,b.png\n2,folder/e.png\n")
+    windows = whole.replace("\n", "\r\n").replace("folder/e", ".\\folder\\e")
+    write("image_list/whole-from-windows", "\ufeff" + windows)
+    write("image_list/whole-quoted", header + '"a.png","cat, ""big""",train\n"b.png","d\nog",TRAIN\n')
+    write("image_list/twice", header + "a.png,cat,train\n./a.png,dog,train\n")
+    write("image_list/missing", header + "a.png,cat,train\n../../../etc/x.png,cat,train\n")
+    write("image_list/device", header + "/dev/zero,cat,train\n")
+    write("image_list/folder", header + "folder,cat,train\n")
+    write("image_list/nul", header + "a.png\0,cat,train\n")
+    write("image_list/unknown-class", header + "a.png,cat,train\nb.png,dog,val\n")
+    write("image_list/unknown-split", header + "a.png,cat,holdout\n")
+    write("image_list/no-label", header + "a.png,,train\n")
+    write("image_list/some-labels", header + "a.png,x,train\nb.png,,test\nc d.png,x,test\n")
+    write("image_list/ragged", header + "a.png,cat\n")
+    write("image_list/open-quote", header + 'a.png,"cat,train\nb.png,dog,train\n')
+    write("image_list/not-utf-8", header.encode() + b"a.png,\xff,train\n")
+    write("image_list/utf-16", whole.encode("utf-16"))
+    write("image_list/semicolons", whole.replace(",", ";"))
+    write("image_list/two-paths", "file,image,label\na.png,b.png,cat\n")
+    write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
+    write("image_list/no-rows", header)
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size; what its rows should be is `content`."""
+    """An RGB PNG of this size, with `content` in place of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -337,7 +361,8 @@ def runs() -> None:
         }  # fmt: skip
         spread = {"mean": 0.5, "sd": 0.1, "seeds": 1}
         summary = {"setting": setting, "val": spread, "test": spread, "best_run": run_name}
-        config = {"features": "SMALL", "features_key": "SMALL_KEY", "heads": [train]}
+        heads = [train | {"p": p}]
+        config = {"features": "SMALL", "features_key": "SMALL_KEY", "heads": heads}
         table = ",".join(result) + "\n" + ",".join(str(value) for value in result.values()) + "\n"
         parts = [json.dumps(config), table, json.dumps(summary)]
         return RECORD_SEPARATOR.join(part.encode() for part in parts) + RECORD_SEPARATOR + whole
@@ -354,6 +379,28 @@ def runs() -> None:
     parts = sweep("runs/a").split(RECORD_SEPARATOR)
     table = parts[1].split(b"\n")[0] + b"\n"
     write("sweep/no-results", RECORD_SEPARATOR.join([parts[0], table, *parts[2:]]))
+
+    mistake = {"row": 3, "id": "3", "label": "a", "predicted": "b", "probability": 0.75}
+    dataset = {
+        "name": "digits", "path": "/nowhere", "digest": "", "val_fraction": 0.0, "limit": None,
+        "seed": 0,
+    }  # fmt: skip
+    evaluation = {
+        "format": {"major": 1, "minor": 3}, "split": "test", "rows": 4, "class_names": ["a", "b"],
+        "confusion": [[1, 1], [0, 2]], "mistakes": [mistake],
+        "manifest": json.dumps({"inputs": {"dataset": dataset}}),
+    }  # fmt: skip
+    for name, change in [
+        ("whole", {}),
+        ("whole-without-confusion", {"confusion": None}),
+        ("not-square", {"confusion": [[4], []]}),
+        ("huge-counts", {"confusion": [[2**64 - 1, 1], [0, 4]]}),
+        ("row-outside", {"mistakes": [mistake | {"row": 2**64 - 1}]}),
+        ("huge-rows", {"rows": 2**64 - 1, "confusion": None}),
+        ("no-manifest", {"manifest": "\u0000<script>"}),
+        ("many-mistakes", {"mistakes": [mistake] * 1000}),
+    ]:
+        write(f"evaluation/{name}", json.dumps(evaluation | change).encode())
 
 
 datasets()

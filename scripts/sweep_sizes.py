@@ -57,7 +57,7 @@ def main() -> None:
             f"--out={options.out / 'sweeps'}",
         )
 
-    # A sweep's results have a row a head; here is their mean over seeds, by size and p.
+    # The results of a sweep have one row per head; here is their mean over seeds, by size and p.
     rates = options.p.split(",")
     print("  px  " + "".join(f"{'p ' + rate:>10}" for rate in rates))
     for size, sweep in sweeps.items():

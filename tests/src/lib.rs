@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use durable::Digest;
@@ -66,6 +65,7 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
         }
         let built = std::process::Command::new(env!("CARGO"))
             .args(["build", "--workspace", "--bins", "--quiet"])
+            .args(cfg!(feature = "torch").then_some("--features=torch"))
             .current_dir(root())
             .status();
         assert!(built.is_ok_and(|status| status.success()), "the programs must build");
@@ -391,16 +391,6 @@ pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
             }
         }
     });
-}
-
-/// The least time that `action` takes in a few tries: what it takes when nothing else is going on.
-pub fn least_time(mut action: impl FnMut()) -> Duration {
-    let times = (0..5).map(|_| {
-        let started = Instant::now();
-        action();
-        started.elapsed()
-    });
-    times.min().unwrap_or_default()
 }
 
 /// Every file in a folder and the folders within it; none if it is not there.

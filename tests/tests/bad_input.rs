@@ -21,7 +21,11 @@ fn refused(workplace: &Workplace, dataset: &str, says: &[&str]) {
 #[test]
 fn missing_and_empty_folders() {
     let workplace = Workplace::empty();
-    refused(&workplace, "nowhere", &["nowhere", "there is no dataset folder", "just setup"]);
+    refused(
+        &workplace,
+        "nowhere",
+        &["nowhere", "there is no dataset folder or file", "just setup"],
+    );
     fs::create_dir(workplace.path("empty")).unwrap();
     refused(&workplace, "empty", &["empty", "no dataset of a known form", "train.csv"]);
 }

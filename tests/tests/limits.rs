@@ -16,6 +16,7 @@ use end_to_end::{
     rows_of, vgg_extract, vgg_head, weights,
 };
 use feature_cache::{Cache, SplitName};
+use recipe::Recipe;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -277,7 +278,8 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
         (split, Some(labels), (0..rows * 256 * 64).map(number).collect())
     };
     let splits = [(SplitName::Train, 4096, 1), (SplitName::Val, 512, 2)].map(split);
-    let cache = workplace.write_cache_of([256, 8, 8], &names, 0, splits);
+    let cache =
+        workplace.write_cache_of(Recipe::example(), vec![vec![256, 8, 8]], &names, 0, splits);
     let train = |memory: &str, out: &str| {
         let out = format!("--out={}", workplace.path(out).display());
         let memory = format!("--memory={memory}");

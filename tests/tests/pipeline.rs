@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 
 use end_to_end::{
-    Digits, Workplace, assert_close, finish, least_time, needed, path_from, root, rows_of,
+    Digits, Workplace, assert_close, files_in, finish, needed, path_from, root, rows_of,
     vgg_extract, vgg_head,
 };
 use feature_cache::{Cache, SplitName};
@@ -19,13 +19,15 @@ use ndarray_npy::read_npy;
 fn features_equal_pytorchs() {
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 30), &Digits::first("t10k", 4));
-    let backends: [(&[&str], f32); 3] = [
-        (&["--backend=torch"], 1e-5),
+    let mut backends: Vec<(&[&str], f32)> = vec![
         (&["--backend=winograd", "--accuracy=exact"], 1e-5),
         (&["--backend=winograd", "--accuracy=fast"], 5e-5),
     ];
+    if cfg!(feature = "torch") {
+        backends.push((&["--backend=torch"], 1e-5));
+    }
     for (size, (flags, tolerance)) in
-        [48, 96].into_iter().flat_map(|size| backends.map(|backend| (size, backend)))
+        [48, 96].into_iter().flat_map(|size| backends.iter().map(move |backend| (size, *backend)))
     {
         let size_flag = format!("--size={size}");
         let flags: Vec<&str> = flags.iter().copied().chain([size_flag.as_str()]).collect();
@@ -82,7 +84,8 @@ fn rows_do_not_depend_on_batch_size_or_threads() {
         let cache = path_from(workplace.run("digits", &flags));
         rows_of(&Cache::open(&cache).unwrap(), SplitName::Train).concat()
     };
-    for (backend, tolerance) in [("--backend=torch", 1e-6), ("--backend=winograd", 0.0)] {
+    let torch = cfg!(feature = "torch").then_some(("--backend=torch", 1e-6));
+    for (backend, tolerance) in [("--backend=winograd", 0.0)].into_iter().chain(torch) {
         let reference = rows(&[backend, "--batch-size=25", "--threads=1"]);
         for [batch, threads] in
             [["--batch-size=1", "--threads=1"], ["--batch-size=7", "--threads=2"]]
@@ -93,16 +96,22 @@ fn rows_do_not_depend_on_batch_size_or_threads() {
 }
 
 #[test]
-fn a_second_call_answers_from_the_cache_at_once() {
+fn a_second_call_answers_from_the_cache() {
     let workplace = Workplace::new();
     let cache = workplace.extract();
-    let manifest = fs::read(cache.join("manifest.json")).unwrap();
+    // No image runs through the network: no file is written again, and the network is not even built.
+    let written = || {
+        let files = files_in(&cache).into_iter();
+        files
+            .map(|file| (fs::metadata(&file).unwrap().modified().unwrap(), file))
+            .collect::<Vec<_>>()
+    };
+    let before = written();
     let again = finish(workplace.run("digits", &[]));
-    let time = least_time(|| drop(finish(workplace.run("digits", &[]))));
-    assert!(time.as_secs_f64() < 1.0, "{time:?}");
+    assert_eq!(written(), before);
     assert_eq!(again.stdout.trim(), cache.display().to_string());
     assert!(again.stderr.contains("cached already"), "{}", again.stderr);
-    assert_eq!(fs::read(cache.join("manifest.json")).unwrap(), manifest);
+    assert!(!again.stderr.contains("ready after"), "{}", again.stderr);
 }
 
 #[test]

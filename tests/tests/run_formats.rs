@@ -75,11 +75,13 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 
 #[test]
 fn a_run_of_an_earlier_format_is_evaluated() {
-    for (version, recorded) in [("1.0", None), ("1.1", Some(json!({ "major": 1, "minor": 1 })))] {
+    let minor = |minor: u32| Some(json!({ "major": 1, "minor": minor }));
+    for (version, recorded) in [("1.0", None), ("1.1", minor(1)), ("1.2", minor(2))] {
         let workplace = Workplace::empty();
         let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));
         assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
-        assert!(json_in(&run.join("summary.json")).get("streamed_window").is_none(), "{version}");
+        let has_window = json_in(&run.join("summary.json")).get("streamed_window").is_some();
+        assert_eq!(has_window, version == "1.2");
         // What the program that trained it said of it.
         assert_eq!(top1(&run, "val"), 1.0, "{version}");
         assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
@@ -91,13 +93,20 @@ fn a_run_of_an_earlier_format_is_evaluated() {
 #[test]
 fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
     // Of a single seed.
-    for (version, spread) in [("1.0", json!(0.0)), ("1.1", Value::Null)] {
+    for (version, spread) in [("1.0", json!(0.0)), ("1.1", Value::Null), ("1.2", Value::Null)] {
         let workplace = Workplace::empty();
         let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
         let summary = json_in(&sweep.join("summary.json"));
         assert_eq!(summary["test"]["sd"], spread, "{version}");
-        let report = path_from(on("report", "--sweep", &sweep, &[]));
-        let html = fs::read_to_string(report).unwrap();
+        // These formats kept no evaluation: one is made, once.
+        assert!(!sweep.join("evaluation.json").exists(), "{version}");
+        let report = || finish(on("report", "--sweep", &sweep, &[]));
+        let says = "made by an earlier version, which kept no evaluation of its best head: the test \
+                    split is read once more";
+        let (first, second) = (report(), report());
+        assert!(first.stderr.contains(says) && !second.stderr.contains(says), "{first:?}");
+        assert_eq!(first.stdout, second.stdout);
+        let html = fs::read_to_string(first.stdout.trim()).unwrap();
         assert!(html.contains("79.17") && !html.contains("± 0.00"), "{version}: {html}");
         let best = sweep.join(summary["best_run"].as_str().unwrap());
         assert_eq!(top1(&best, "test"), 19.0 / 24.0, "{version}");
@@ -114,10 +123,10 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 2 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 3 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 2 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 3 }));
     }
     assert!(json_in(&sweep.join("summary.json"))["val"]["sd"].is_null(), "of a single seed");
     let summary = json_in(&run.join("summary.json"));

@@ -300,7 +300,7 @@ fn the_family_is_part_of_the_caches_key() {
 /// What computed the features is in the manifest: libtorch with the version that is loaded, whatever
 /// the program was built with. So another libtorch makes another cache.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "torch", target_os = "linux"))]
 fn manifests_name_the_libtorch_that_is_loaded() {
     let workplace = Workplace::new();
     let numerics = |command: Command| -> String {

@@ -1,29 +1,27 @@
-//! What can be wrong with a dataset, one variant for each thing a user can act on.
+//! The errors of reading a dataset, one variant for each that a user can act on.
 
 use std::path::PathBuf;
 
+use crate::form_descriptions;
 use crate::name::Names;
 
 /// A dataset that cannot be read or split.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder is not there.
+    /// There is neither a folder nor a file.
     #[error(
-        "there is no dataset folder {}; 'just setup' puts MNIST into data/mnist, or give your own \
-         with --dataset=FOLDER",
+        "there is no dataset folder or file {}; 'just setup' puts MNIST into data/mnist, or give your \
+         own with --dataset",
         path.display()
     )]
     MissingFolder {
-        /// The folder.
+        /// The path.
         path: PathBuf,
     },
-    /// The folder has none of the known forms.
+    /// The folder or file has none of the known forms.
     #[error(
-        "{} holds no dataset of a known form; expected MNIST's IDX files \
-         (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not), \
-         Kaggle's digits (train.csv, test.csv), or a folder of images for each class \
-         (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just cat/1.jpg)",
-        path.display()
+        "{} holds no dataset of a known form; expected {}",
+        path.display(), form_descriptions()
     )]
     UnknownForm {
         /// The folder.
@@ -37,8 +35,19 @@ pub enum Error {
     Ambiguous {
         /// The folder.
         path: PathBuf,
-        /// What it holds, for example `IDX files`.
+        /// Their marks, for example `IDX files`.
         both: [String; 2],
+    },
+    /// The folder has two lists of images.
+    #[error(
+        "{} holds two lists of images; give --dataset {} or {}",
+        path.display(), both[0].display(), both[1].display()
+    )]
+    TwoLists {
+        /// The folder.
+        path: PathBuf,
+        /// Two of the lists.
+        both: [PathBuf; 2],
     },
     /// There is a folder of validation or test images, but none of training images.
     #[error(
@@ -64,7 +73,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Its reason.
         source: std::io::Error,
     },
     /// An IDX file begins with something else.
@@ -78,7 +87,7 @@ pub enum Error {
         path: PathBuf,
         /// Its first four bytes, big-endian.
         found: u32,
-        /// What they should be.
+        /// The expected ones.
         expected: u32,
         /// `images` or `labels`.
         what: &'static str,
@@ -96,7 +105,7 @@ pub enum Error {
         found: u64,
         /// Bytes expected.
         expected: u64,
-        /// What the header announces, for example `60000 images of 28x28`.
+        /// The announcement of the header, for example `60000 images of 28x28`.
         what: String,
     },
     /// A compressed IDX file announces what no images compress to.
@@ -112,7 +121,7 @@ pub enum Error {
         size: u64,
         /// Bytes announced.
         expected: u64,
-        /// What the header announces, for example `60000 images of 28x28`.
+        /// The announcement of the header, for example `60000 images of 28x28`.
         what: String,
     },
     /// Images and labels do not belong together.
@@ -223,12 +232,12 @@ pub enum Error {
     DamagedImage {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An image has no pixels, or too many.
     #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 a side, and at most 512 MiB decoded; of a \
+        "{} has {width}x{height} pixels; expected 1 to 65535 pixels per side, and at most 512 MiB decoded; of a \
          small file at most 64 MiB and 3000 times its size: replace, shrink or remove it",
         path.display()
     )]
@@ -266,12 +275,12 @@ pub enum Error {
     Columns {
         /// The file.
         path: PathBuf,
-        /// What is wrong, for example `column 'pixel17' is missing`.
+        /// The fault, for example `column 'pixel17' is missing`.
         found: String,
         /// The columns it should have.
         expected: String,
     },
-    /// A CSV field is not a number of the allowed range.
+    /// A CSV field has a value that is not allowed.
     #[error("{}: line {line}, column '{column}': found '{found}', expected {expected}", path.display())]
     Field {
         /// The file.
@@ -297,13 +306,46 @@ pub enum Error {
         /// Number of columns.
         expected: usize,
     },
+    /// A list of images has rows for testing or validation, but none for training.
+    #[error("{} lists no training images; expected rows whose split is 'train'", path.display())]
+    NoTrainingRows {
+        /// The list.
+        path: PathBuf,
+    },
+    /// A list of images names a file that is not there.
+    #[error(
+        "{}: line {line}: there is no file {}; expected the path of an image, relative to the folder of \
+         the list or absolute",
+        path.display(), file.display()
+    )]
+    MissingImage {
+        /// The list.
+        path: PathBuf,
+        /// Line, counted from 1, the header included.
+        line: usize,
+        /// The missing file.
+        file: PathBuf,
+    },
+    /// A list of images names a file twice.
+    #[error(
+        "{}: line {}: {} is listed already, in line {}; remove one of the two rows",
+        path.display(), lines[1], file.display(), lines[0]
+    )]
+    ListedTwice {
+        /// The list.
+        path: PathBuf,
+        /// The first line of the file and the second, counted from 1, the header included.
+        lines: [usize; 2],
+        /// The file, as it is written in the second line.
+        file: PathBuf,
+    },
     /// polars found a fault that the line-by-line look did not.
     #[error("could not read {} as CSV", path.display())]
     Csv {
         /// The file.
         path: PathBuf,
-        /// What polars said.
-        source: polars::error::PolarsError,
+        /// polars's reason.
+        source: polars_core::error::PolarsError,
     },
     /// The split takes nothing for validation.
     #[error(

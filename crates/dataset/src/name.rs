@@ -1,20 +1,28 @@
 //! File names as text of one line.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// A path as text, different paths as different texts: `%`, control characters, line separators and
-/// bytes that are not UTF-8 stand as `%` and two hexadecimal digits a byte, as in an URL; everything
-/// else stands as it is. Percent-decoding gives the path's bytes again.
+/// The bytes that names and paths are sorted by. Compared as paths, they would be compared component
+/// by component.
+pub(crate) fn bytes(name: &OsStr) -> &[u8] {
+    name.as_encoded_bytes()
+}
+
+/// A path as text of one line. `%`, control characters, line separators and bytes that are not UTF-8
+/// are percent-encoded, as in a URL; everything else stays as it is. Different paths give different
+/// texts, and percent-decoding gives the path's bytes again.
 pub(crate) fn escape(path: &Path) -> String {
     let mut text = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+    for chunk in bytes(path.as_os_str()).utf8_chunks() {
         for character in chunk.valid().chars() {
             let plain =
                 !character.is_control() && !['%', '\u{2028}', '\u{2029}'].contains(&character);
-            match plain {
-                true => text.push(character),
-                false => escape_bytes(character.encode_utf8(&mut [0; 4]).as_bytes(), &mut text),
+            if plain {
+                text.push(character);
+            } else {
+                escape_bytes(character.encode_utf8(&mut [0; 4]).as_bytes(), &mut text);
             }
         }
         escape_bytes(chunk.invalid(), &mut text);
@@ -28,7 +36,7 @@ fn escape_bytes(bytes: &[u8], text: &mut String) {
     }
 }
 
-/// How many names a message lists.
+/// Most names that a message lists.
 const LISTED: usize = 10;
 
 /// Names in a message: the first ten, and how many more there are.

@@ -1,4 +1,4 @@
-//! What a user should know about a dataset before hours are spent on it, though it can be used.
+//! Facts about a usable dataset that its user should know before hours are spent on it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,6 +31,13 @@ pub enum Notice {
         train: String,
         /// What lies beside it.
         names: Vec<String>,
+    },
+    /// Images in the folders of listed images are not listed themselves and are passed over.
+    Unlisted {
+        /// The list.
+        list: PathBuf,
+        /// Number of images.
+        count: usize,
     },
     /// Class folders without images of their own hold folders of the same names.
     SameFolders {
@@ -88,6 +95,14 @@ impl fmt::Display for Notice {
             Notice::Beside { folder, train, names } => {
                 write!(f, "{}: passed over beside {train}: {}", folder.display(), Names(names))
             }
+            Notice::Unlisted { list, count } => {
+                let files = if *count == 1 { "image" } else { "images" };
+                write!(
+                    f,
+                    "{}: passed over {count} {files} not listed there, in the folders of listed images",
+                    list.display()
+                )
+            }
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,
                 "warning: {} in {} are taken as classes, but hold folders of the same names: {}; \
@@ -118,8 +133,8 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What is to be said about the classes of labelled splits: labels that are indices into
-/// `class_names`, of splits by their names (`train`, `val`, `test`). An empty split is not there.
+/// The notices on the classes of labelled splits. `splits` are pairs of a split's name (`train`, `val`,
+/// `test`) and its labels, which are indices into `class_names`; an empty split counts as absent.
 pub fn class_notices<'a>(
     class_names: &[String],
     splits: impl IntoIterator<Item = (&'static str, &'a [i64])>,

@@ -1,14 +1,12 @@
-//! Cutting the validation split and taking subsets, each class in proportion, from a seed.
+//! The validation split and subsets, taken from each class in proportion, by a seed.
 //!
-//! The random numbers are ChaCha8's and the shuffle is written out here, so that a later version of
-//! a library cannot change which rows a given seed takes: caches are looked up by the seed.
+//! Caches are looked up by the seed, so a seed must take the same rows for ever; [`shuffle`] sees to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use shuffle::Shuffler;
 
-/// How a source is split.
+/// The rules by which a source is split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SplitConfig {
     /// Fraction of the training images that become the validation split, at least 0, less than 1.
@@ -53,8 +51,7 @@ pub(crate) fn stratified(
     seed: u64,
     purpose: Purpose,
 ) -> (Vec<usize>, Vec<usize>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(purpose as u64);
+    let mut shuffler = Shuffler::new(seed, purpose as u64);
     let mut classes: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for &row in rows {
         classes.entry(class_of(row, labels)).or_default().push(row);
@@ -63,7 +60,7 @@ pub(crate) fn stratified(
     let shares = shares(&sizes, count.min(rows.len()), purpose);
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
     for (mut class, share) in classes.into_values().zip(shares) {
-        shuffle(&mut class, &mut rng);
+        shuffler.shuffle(&mut class);
         chosen.extend_from_slice(&class[..share]);
         others.extend_from_slice(&class[share..]);
     }
@@ -72,7 +69,8 @@ pub(crate) fn stratified(
     (chosen, others)
 }
 
-/// How many rows of each class are chosen, from how many there are, for `count` rows in all.
+/// The number of rows to choose from each class, for `count` rows in all; `sizes` are the numbers of
+/// rows that the classes have.
 fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let mut shares = vec![1; sizes.len()];
     let mut count = count;
@@ -97,8 +95,8 @@ fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     }
 }
 
-/// Shares in whole numbers: `floor(size · count / all)` each, the rest to the largest remainders; but
-/// for validation at least one less than there are.
+/// Shares in whole numbers: `floor(size · count / all)` each, and the rest to the largest remainders.
+/// For validation, every class keeps at least one row.
 fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1) as u128;
     let exact = |class: usize| sizes[class] as u128 * count as u128;
@@ -114,15 +112,6 @@ fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
         shares[class] += 1;
     }
     shares
-}
-
-/// Fisher–Yates.
-fn shuffle(rows: &mut [usize], rng: &mut ChaCha8Rng) {
-    for last in (1..rows.len()).rev() {
-        // Multiply-shift: uniform to within 2⁻⁶⁴ · rows.
-        let other = (u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64;
-        rows.swap(last, other as usize);
-    }
 }
 
 #[cfg(test)]

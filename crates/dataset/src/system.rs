@@ -1,6 +1,6 @@
 //! Folders and files that systems make among a user's own: recycle bins, thumbnails, snapshots.
 //!
-//! They are passed over at any depth, as hidden ones are, but said: a picture in a recycle bin or a
+//! They are passed over at any depth, as hidden ones are, and reported: a picture in a recycle bin or a
 //! thumbnail of another one is not a sample.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use std::path::Path;
 use crate::Notice;
 use crate::name::escape;
 
-/// Names as the systems write them. None that a class may have: no `Trash`, no `thumbnails`.
+/// Names as the systems write them. Those that a class may have, such as `Trash` and `thumbnails`, are
+/// not among them.
 const NAMES: [&str; 18] = [
     // Synology: thumbnails and indexes, recycle bin (TerraMaster's, too), snapshots, half-written files.
     "@eaDir",
@@ -69,7 +70,7 @@ impl SystemEntries {
         }
     }
 
-    /// Says what was passed over in `folder`; `None` if nothing was.
+    /// The notice on what was passed over in `folder`; `None` if nothing was.
     pub(crate) fn notice(&self, folder: &Path) -> Option<Notice> {
         let names: Vec<(String, usize)> =
             self.0.iter().map(|(name, count)| (name.clone(), *count)).collect();
@@ -79,7 +80,7 @@ impl SystemEntries {
 }
 
 fn is_made_by_system(name: &OsStr) -> bool {
-    // With a sign in front, no spelling is a word that a class may be called.
+    // A name that begins with a sign is not a class's name in any case.
     let is_marked = name.as_encoded_bytes().first().is_some_and(|byte| b"#@~$".contains(byte));
     NAMES.iter().any(|known| name == *known || (is_marked && name.eq_ignore_ascii_case(known)))
         || NAMES_IN_ANY_CASE.iter().any(|known| name.eq_ignore_ascii_case(known))

@@ -22,7 +22,7 @@ const FORMS: [(&str, usize); 7] = [
     ("webp", 77),
 ];
 
-/// Files that PIL reads and we refuse, by how their names begin, with what the message says.
+/// Files that PIL reads and we refuse, by the beginnings of their names, with a part of the message.
 const REFUSED: [(&str, &str); 38] = [
     ("bmp/32-bits-masks-all-0", "Missing 32-bit bitfield mask"),
     ("bmp/header-of-64-bytes", "Unknown bitmap header type"),
@@ -134,7 +134,7 @@ fn golden(path: &Path) -> Option<(usize, usize, Vec<u8>)> {
     Some((height.parse().unwrap(), width.parse().unwrap(), pixels.to_vec()))
 }
 
-/// What the file at `path` is decoded to, as users' files are: in a folder of images.
+/// The image in the file at `path`, decoded as users' files are: in a folder of images.
 fn decode(path: &Path) -> Result<(usize, usize, Vec<u8>), Error> {
     let (_folder, dataset) = dataset_of(&[(&common::name(path), &fs::read(path).unwrap())]);
     let Image { height, width, channels, pixels } = dataset.train.image(0)?;

@@ -45,7 +45,7 @@ fn row(id: &str, label: i64) -> (String, i64) {
     (id.to_owned(), label)
 }
 
-/// What is said about a dataset, each in a line, without the dataset's folder.
+/// The notices on a dataset, without the path of its folder.
 fn said(folder: &TempDir, config: &SplitConfig) -> Vec<String> {
     let source = Source::find(folder.path()).unwrap();
     let of_classes = source.load(config).unwrap().notices();
@@ -549,7 +549,7 @@ fn the_digest_of_every_form_begins_with_the_way_of_reading() {
     };
     let expected = |parts: &[Vec<u8>]| {
         let all = [b"dataset, reading 2".to_vec(), parts.concat()].concat();
-        blake3::hash(&all).to_hex().to_string()
+        blake3::hash(&all).into()
     };
 
     let csv = [("train.csv", &b"label,pixel0\n0,7\n"[..]), ("test.csv", b"pixel0\n7\n")];

@@ -15,10 +15,12 @@ pub mod faults;
 mod faults;
 mod file;
 mod file_digest;
+mod folders;
 mod format;
 mod inside;
 mod lock;
 mod operation;
+mod path;
 mod replace;
 
 use std::io;
@@ -29,9 +31,11 @@ use bytesize::ByteSize;
 pub use digest::Digest;
 pub use file::File;
 pub use file_digest::digest_of_file;
+pub use folders::{folders, newest};
 pub use format::Format;
 pub use inside::inside;
 pub use lock::{Lock, Locked};
+pub use path::{JsonPath, json_path};
 pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
 };

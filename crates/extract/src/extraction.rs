@@ -177,7 +177,7 @@ fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Erro
     Ok(DatasetInputs {
         name: source.name(),
         path: folder.to_string_lossy().into_owned(),
-        digest: source.digest()?.parse().expect("provisional"),
+        digest: source.digest()?,
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,

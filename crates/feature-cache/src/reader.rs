@@ -495,9 +495,7 @@ fn check_digest(path: PathBuf, expected: Digest, found: Digest) -> Result<(), Er
 /// # Errors
 /// If there is none, or the folder cannot be listed.
 pub fn newest(root: &Path) -> Result<PathBuf, Error> {
-    let age = |folder: &PathBuf| fs::metadata(folder.join(files::MANIFEST))?.modified();
-    let finished = folders(root)?.into_iter().filter_map(|path| Some((age(&path).ok()?, path)));
-    let newest = finished.max().map(|(_, path)| path);
+    let newest = durable::newest(root, files::MANIFEST)?;
     newest.ok_or_else(|| Error::NoCaches { root: root.to_path_buf() })
 }
 
@@ -511,17 +509,5 @@ pub fn is_finished(folder: &Path) -> bool {
 /// # Errors
 /// If the folder cannot be listed.
 pub fn folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !root.exists() {
-        return Ok(Vec::new());
-    }
-    let at = || durable::Error::at("list", root);
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(root).map_err(at())? {
-        let path = entry.map_err(at())?.path();
-        if path.is_dir() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
+    Ok(durable::folders(root)?)
 }

@@ -1,10 +1,10 @@
-//! Adam (Kingma & Ba 2015) on vectors in registers, in the form and order of PyTorch's.
+//! Adam (Kingma & Ba 2015) on vectors in registers, with PyTorch's formula and order of operations.
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
 use crate::{
     head::Trained,
-    simd::{LANES, Simd},
+    simd::{LANES, Vector},
 };
 
 /// Decay of the first moment (Keras' and PyTorch's default).
@@ -14,9 +14,9 @@ const BETA2: f64 = 0.999;
 /// Added to the root of the second moment (Keras' default).
 const EPS: f64 = 1e-7;
 
-/// Moments of a smaller magnitude become 0 (2^-100). A moment that nothing adds to decays
-/// until it is a denormal number, and computing with those takes a hundred times as long; with ε, the
-/// difference to a weight is less than its rounding by far.
+/// Moments of a smaller magnitude become 0 (2^-100). A moment without new gradients decays until it is a
+/// denormal number, and computing with those takes a hundred times as long. Because of ε, the difference
+/// to a weight is far less than its rounding.
 const LEAST: f32 = 7.888_609e-31;
 
 /// Numbers that are the same for all parameters in one step.
@@ -51,7 +51,7 @@ pub(crate) struct AdamVectors<S> {
     least: S,
 }
 
-impl<S: Simd> AdamVectors<S> {
+impl<S: Vector> AdamVectors<S> {
     /// # Safety
     /// The instruction set of `S` is present.
     #[inline(always)]

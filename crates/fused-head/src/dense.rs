@@ -4,14 +4,14 @@
 
 use std::ptr;
 
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, Vector};
 
 /// Rows of a register block: 6 x 2 accumulators, two vectors of `b` and one broadcast value fill 15
 /// of the 16 vector registers.
 const ROWS: usize = 6;
 
-/// `c = a b (+ bias)`. The order of the additions within an element is that of the depth, whatever
-/// the other sizes.
+/// `c = a b (+ bias)`. The additions within an element are in the order of the depth, for any number of
+/// rows and columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) rows: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Product {
 /// The instruction set of `S` is present, the pointers hold what their comments say, and nobody
 /// else touches `c`.
 #[inline(always)]
-pub(crate) unsafe fn product<S: Simd>(p: &Product) {
+pub(crate) unsafe fn product<S: Vector>(p: &Product) {
     let mut column = 0;
     while column < p.columns {
         let wide = p.columns - column >= 2 * LANES;
@@ -69,7 +69,7 @@ pub(crate) unsafe fn product<S: Simd>(p: &Product) {
 /// # Safety
 /// As for [`product`]; the block lies within the matrices.
 #[inline(always)]
-unsafe fn block<S: Simd, const R: usize, const V: usize>(p: &Product, row: usize, column: usize) {
+unsafe fn block<S: Vector, const R: usize, const V: usize>(p: &Product, row: usize, column: usize) {
     // SAFETY: the caller's promises.
     unsafe {
         let mut sums = [[S::splat(0.0); V]; R];

@@ -1,18 +1,18 @@
-//! The errors of a trainer's configuration and of its calls. Everything is checked before any
-//! work starts, so the kernels never see a length that does not fit.
+//! The errors of training and inference. Everything is checked before any work starts, so the kernels
+//! never see a length that does not fit.
 
-/// Why a trainer could not be made, or a call not be carried out.
+/// A trainer that could not be made, or a call that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Sizes, the batch size and the number of threads must be at least 1.
     #[error("{field} must be at least 1")]
     Zero {
-        /// Which number.
+        /// Name of the number.
         field: &'static str,
     },
-    /// A trainer trains at least one head.
-    #[error("there is no head to train")]
+    /// There must be at least one head.
+    #[error("there is no head")]
     NoHeads,
     /// Every head needs its initial parameters.
     #[error("{heads} heads were given {initial} sets of initial parameters")]
@@ -22,9 +22,9 @@ pub enum Error {
         /// Sets of parameters given.
         initial: usize,
     },
-    /// The initial parameters are those of a head of another shape.
-    #[error("the initial parameters of head {head} have another shape than the trainer")]
-    InitialShape {
+    /// All heads have the same shape.
+    #[error("the parameters of head {head} have another shape than the others")]
+    OtherShape {
         /// Index of the head, from 0.
         head: usize,
     },
@@ -54,7 +54,7 @@ pub enum Error {
         /// The largest batch, from the configuration.
         batch_size: usize,
     },
-    /// There is nothing to evaluate.
+    /// A call has at least one row.
     #[error("there are no rows to evaluate")]
     NoRows,
     /// A row does not have the head's number of inputs.
@@ -66,6 +66,36 @@ pub enum Error {
         expected: usize,
         /// Length of the slice.
         actual: usize,
+    },
+    /// A sparse row needs a value for each column.
+    #[error("row {row} has {columns} columns but {values} values")]
+    SparseLength {
+        /// Position of the row in the call.
+        row: usize,
+        /// Columns given.
+        columns: usize,
+        /// Values given.
+        values: usize,
+    },
+    /// The columns of a sparse row ascend.
+    #[error("row {row} has column {column} after column {before}, but columns must ascend")]
+    ColumnOrder {
+        /// Position of the row in the call.
+        row: usize,
+        /// The column.
+        column: u32,
+        /// The one before it.
+        before: u32,
+    },
+    /// A column is not one of the inputs.
+    #[error("row {row} has column {column}, expected 0 to {}", .inputs - 1)]
+    Column {
+        /// Position of the row in the call.
+        row: usize,
+        /// The column.
+        column: u32,
+        /// The head's inputs.
+        inputs: usize,
     },
     /// Every row needs a label.
     #[error("{rows} rows have {labels} labels")]

@@ -1,22 +1,16 @@
-//! One head in training: parameters and Adam's moments in the layout of the kernels.
+//! One head: parameters, and in training Adam's moments, in the layout of the kernels.
 
 use crate::{
     buffer::Buffer,
     layout::Layout,
-    parameters::{HeadConfig, HeadShape, Parameters},
+    parameters::{HeadConfig, HeadShape, NAMES, Parameters},
 };
 
-/// A tensor with Adam's two moments.
+/// A tensor with Adam's two moments, which are empty in a head that does not learn.
 pub(crate) struct Trained {
     pub(crate) value: Buffer,
     pub(crate) m: Buffer,
     pub(crate) v: Buffer,
-}
-
-impl Trained {
-    fn new(len: usize) -> Trained {
-        Trained { value: Buffer::new(len), m: Buffer::new(len), v: Buffer::new(len) }
-    }
 }
 
 /// A batch normalisation, `[hidden]` each.
@@ -47,34 +41,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// A head to be trained.
     pub(crate) fn new(config: HeadConfig, initial: &Parameters) -> Head {
-        let layout = Layout::new(initial.shape());
-        let Layout { inputs, hidden, outputs, slabs, .. } = layout;
-        let norm = || Norm {
-            scale: Trained::new(hidden),
-            shift: Trained::new(hidden),
-            running_mean: Buffer::new(hidden),
-            running_var: Buffer::new(hidden),
-        };
-        let mut head = Head {
-            layout,
-            config,
-            weight1: Trained::new(inputs * hidden),
-            reached: Buffer::new(slabs * inputs),
-            weight2: Trained::new(hidden * hidden),
-            weight3: Trained::new(hidden * outputs),
-            weight2_back: Buffer::new(hidden * hidden),
-            weight3_back: Buffer::new(outputs * hidden),
-            biases: [Trained::new(hidden), Trained::new(hidden), Trained::new(outputs)],
-            norms: [norm(), norm()],
-            result: Buffer::new(2),
-        };
-        for (name, _, values) in initial.iter() {
-            let tensor = head.tensor(name, |trained| &mut trained.value);
-            for (index, &value) in values.iter().enumerate() {
-                tensor.buffer[(tensor.position)(index)] = value;
-            }
-        }
+        let mut head = Head::with_values(config, initial, true);
+        let Layout { hidden, outputs, .. } = head.layout;
         for k in 0..hidden {
             for unit in 0..hidden {
                 head.weight2_back.as_slice()[unit * hidden + k] =
@@ -88,69 +58,121 @@ impl Head {
         head
     }
 
+    /// A head for inference alone: only what the forward pass reads takes memory.
+    pub(crate) fn for_inference(parameters: &Parameters) -> Head {
+        Head::with_values(HeadConfig { dropout: [0.0; 3], seed: 0 }, parameters, false)
+    }
+
+    fn with_values(config: HeadConfig, parameters: &Parameters, learns: bool) -> Head {
+        let layout = Layout::new(parameters.shape());
+        let Layout { inputs, hidden, outputs, slabs, .. } = layout;
+        let learning = |len: usize| if learns { len } else { 0 };
+        let trained = |len: usize| Trained {
+            value: Buffer::new(len),
+            m: Buffer::new(learning(len)),
+            v: Buffer::new(learning(len)),
+        };
+        let norm = || Norm {
+            scale: trained(hidden),
+            shift: trained(hidden),
+            running_mean: Buffer::new(hidden),
+            running_var: Buffer::new(hidden),
+        };
+        let mut head = Head {
+            layout,
+            config,
+            weight1: trained(inputs * hidden),
+            reached: Buffer::new(learning(slabs * inputs)),
+            weight2: trained(hidden * hidden),
+            weight3: trained(hidden * outputs),
+            weight2_back: Buffer::new(learning(hidden * hidden)),
+            weight3_back: Buffer::new(learning(outputs * hidden)),
+            biases: [trained(hidden), trained(hidden), trained(outputs)],
+            norms: [norm(), norm()],
+            result: Buffer::new(2),
+        };
+        for (name, _, values) in parameters.iter() {
+            let (buffer, order) = head.tensor(name, |trained| &mut trained.value);
+            let numbers = buffer.as_slice();
+            order.for_each(layout, values.len(), |element, at| numbers[at] = values[element]);
+        }
+        head
+    }
+
     /// The parameters in PyTorch's layout; `part` chooses the values or one of the moments.
     pub(crate) fn export(
         &mut self,
         shape: HeadShape,
         part: fn(&mut Trained) -> &mut Buffer,
     ) -> Parameters {
-        let mut parameters = Parameters::glorot(shape, 0);
-        let names: Vec<_> = parameters.iter().map(|(name, ..)| name).collect();
-        for name in names {
-            let tensor = self.tensor(name, part);
-            let values = parameters.tensor_mut(name).expect("a name of its own");
-            for (index, value) in values.iter_mut().enumerate() {
-                *value = tensor.buffer[(tensor.position)(index)];
-            }
+        let mut parameters = Parameters::zeros(shape);
+        let layout = self.layout;
+        for name in NAMES {
+            let (buffer, order) = self.tensor(name, part);
+            let numbers = buffer.as_slice();
+            let values = parameters.tensor_mut(name).expect("it is one of a head's tensors");
+            order.for_each(layout, values.len(), |element, at| values[element] = numbers[at]);
         }
         parameters
     }
 
-    /// A tensor by PyTorch's name.
-    fn tensor(&mut self, name: &str, part: fn(&mut Trained) -> &mut Buffer) -> Tensor<'_> {
-        let layout = self.layout;
-        let Layout { inputs, hidden, outputs, .. } = layout;
+    /// A tensor by PyTorch's name, and the order of its elements in memory.
+    fn tensor(
+        &mut self,
+        name: &str,
+        part: fn(&mut Trained) -> &mut Buffer,
+    ) -> (&mut Buffer, Order) {
+        let Layout { hidden, outputs, .. } = self.layout;
         let [bias1, bias2, bias3] = &mut self.biases;
         let [norm1, norm2] = &mut self.norms;
-        let (buffer, position): (&mut Buffer, Box<dyn Fn(usize) -> usize>) = match name {
-            "fc1.weight" => {
-                let position = move |index| layout.fc1(index % inputs, index / inputs);
-                (part(&mut self.weight1), Box::new(position))
-            }
-            "fc2.weight" | "fc3.weight" => {
-                let weight2 = name == "fc2.weight";
-                let (trained, columns) = match weight2 {
-                    true => (&mut self.weight2, hidden),
-                    false => (&mut self.weight3, outputs),
-                };
-                let width = layout.units;
-                let position = move |index| (index % width) * columns + index / width;
-                (part(trained), Box::new(position))
-            }
-            _ => {
-                let buffer = match name {
-                    "fc1.bias" => part(bias1),
-                    "fc2.bias" => part(bias2),
-                    "fc3.bias" => part(bias3),
-                    "bn1.weight" => part(&mut norm1.scale),
-                    "bn1.bias" => part(&mut norm1.shift),
-                    "bn1.running_mean" => &mut norm1.running_mean,
-                    "bn1.running_var" => &mut norm1.running_var,
-                    "bn2.weight" => part(&mut norm2.scale),
-                    "bn2.bias" => part(&mut norm2.shift),
-                    "bn2.running_mean" => &mut norm2.running_mean,
-                    "bn2.running_var" => &mut norm2.running_var,
-                    _ => unreachable!("a head has no tensor '{name}'"),
-                };
-                (buffer, Box::new(|index| index))
-            }
-        };
-        Tensor { buffer: buffer.as_slice(), position }
+        match name {
+            "fc1.weight" => (part(&mut self.weight1), Order::Slabs),
+            "fc2.weight" => (part(&mut self.weight2), Order::Transposed { columns: hidden }),
+            "fc3.weight" => (part(&mut self.weight3), Order::Transposed { columns: outputs }),
+            "fc1.bias" => (part(bias1), Order::Same),
+            "fc2.bias" => (part(bias2), Order::Same),
+            "fc3.bias" => (part(bias3), Order::Same),
+            "bn1.weight" => (part(&mut norm1.scale), Order::Same),
+            "bn1.bias" => (part(&mut norm1.shift), Order::Same),
+            "bn1.running_mean" => (&mut norm1.running_mean, Order::Same),
+            "bn1.running_var" => (&mut norm1.running_var, Order::Same),
+            "bn2.weight" => (part(&mut norm2.scale), Order::Same),
+            "bn2.bias" => (part(&mut norm2.shift), Order::Same),
+            "bn2.running_mean" => (&mut norm2.running_mean, Order::Same),
+            "bn2.running_var" => (&mut norm2.running_var, Order::Same),
+            _ => unreachable!("a head has no tensor '{name}'"),
+        }
     }
 }
 
-/// A tensor in the layout of the kernels, and where its elements, in C order, lie.
-struct Tensor<'a> {
-    buffer: &'a mut [f32],
-    position: Box<dyn Fn(usize) -> usize>,
+/// How the elements of a tensor, which PyTorch has in C order, lie in memory.
+#[derive(Clone, Copy)]
+enum Order {
+    /// As in PyTorch.
+    Same,
+    /// `fc1.weight`, slab by slab: see [`crate::layout`].
+    Slabs,
+    /// `[in][out]` with this many columns, of PyTorch's `[out, in]`.
+    Transposed { columns: usize },
+}
+
+impl Order {
+    /// Calls `visit` with the index of each of `len` elements in C order and its place in memory.
+    #[inline]
+    fn for_each(self, layout: Layout, len: usize, mut visit: impl FnMut(usize, usize)) {
+        match self {
+            Order::Same => (0..len).for_each(|element| visit(element, element)),
+            Order::Slabs => {
+                for element in 0..len {
+                    visit(element, layout.fc1(element % layout.inputs, element / layout.inputs));
+                }
+            }
+            Order::Transposed { columns } => {
+                let width = layout.units;
+                for element in 0..len {
+                    visit(element, (element % width) * columns + element / width);
+                }
+            }
+        }
+    }
 }

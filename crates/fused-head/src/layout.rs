@@ -1,4 +1,4 @@
-//! How a head's tensors lie in memory while it is trained.
+//! The layout of a head's tensors in memory.
 //!
 //! The hidden width is padded to whole vectors (with units whose weights are and stay 0) and divided
 //! into **slabs** of 64 units: eight vectors, as many accumulators as the sparse kernels keep. A
@@ -14,7 +14,7 @@ use crate::{parameters::HeadShape, simd::LANES};
 /// Units of a whole slab.
 pub(crate) const SLAB: usize = 8 * LANES;
 
-/// Inputs of a block: where a row's list of values can be entered.
+/// Inputs of a block. A row's list of values can be entered at each block.
 pub(crate) const BLOCK: usize = 256;
 
 /// Padded sizes.
@@ -61,7 +61,7 @@ impl Layout {
         Slab { start, width: SLAB.min(self.hidden - start) }
     }
 
-    /// Where the weight of an input and a unit lies in `fc1.weight`.
+    /// The index of the weight of an input and a unit in `fc1.weight`.
     pub(crate) fn fc1(&self, input: usize, unit: usize) -> usize {
         let slab = self.slab(unit / SLAB);
         slab.start * self.inputs + input * slab.width + (unit - slab.start)

@@ -1,4 +1,5 @@
-//! Trains many small classification heads together in one pass over their inputs, on the CPU.
+//! Trains many small classification heads together in one pass over their inputs, on the CPU, and
+//! evaluates them.
 //!
 //! A head is Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm → Dropout →
 //! Dense → softmax, trained on cross-entropy by Adam, with Keras' constants. Rows of features should
@@ -6,7 +7,7 @@
 //! the others. The crate's README has the algorithm, the memory layout and the measurements.
 //!
 //! ```
-//! use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
+//! use fused_head::{HeadConfig, HeadShape, Inference, Parameters, Row, Trainer};
 //!
 //! let shape = HeadShape { inputs: 20, hidden: 16, classes: 3 };
 //! let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
@@ -14,32 +15,39 @@
 //! let mut trainer = Trainer::new(shape, &configs, &initial, 4, 2)?;
 //!
 //! let rows = [[1.0; 20], [0.0; 20], [0.5; 20], [2.0; 20]];
-//! let rows: Vec<&[f32]> = rows.iter().map(|row| row.as_slice()).collect();
+//! let rows = rows.each_ref().map(|row| row.as_slice());
 //! let results = trainer.step(&rows, &[0, 1, 2, 0], &[1e-3, 1e-3])?;
 //! assert!(results.iter().all(|result| result.loss.is_finite()));
 //!
 //! let evaluated = trainer.evaluate(&rows, &[0, 1, 2, 0])?;
 //! assert!(evaluated[0].hits <= 4);
 //! assert_eq!(trainer.parameters(1).tensor("fc1.weight").map(|w| w.len()), Some(16 * 20));
+//!
+//! let trained = [0, 1].map(|head| trainer.parameters(head));
+//! let logits = Inference::new(&trained, 2)?.logits(&rows.map(|row| Row::Dense(row)))?;
+//! assert_eq!(logits[1].len(), 4 * 3);
 //! # Ok::<(), fused_head::Error>(())
 //! ```
 //!
 //! In reading order:
-//! - [`parameters`], [`random`]: heads as they come and go, and random numbers;
+//! - [`parameters`], [`rows`], [`random`]: heads as they come and go, their inputs, and random numbers;
 //! - [`simd`], [`sparse`], [`dense`], [`norm`], [`output`], [`adam`]: the kernels, generic over the
 //!   vector;
 //! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
-//! - [`team`], [`trainer`]: which head is worked on by which threads.
+//! - [`team`], [`engine`]: which head is worked on by which threads;
+//! - [`trainer`], [`inference`]: what callers see.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
 mod adam;
 mod buffer;
 mod dense;
+mod engine;
 mod error;
 mod head;
+mod inference;
 mod isa;
 mod layout;
 mod norm;
@@ -47,6 +55,7 @@ mod output;
 mod parameters;
 mod phase;
 mod random;
+mod rows;
 mod simd;
 mod sparse;
 mod team;
@@ -57,7 +66,9 @@ mod workspace;
 mod tests;
 
 pub use error::Error;
+pub use inference::Inference;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
+pub use rows::Row;
 pub use trainer::{StepResult, Trainer};
 
 /// Version of the training arithmetic on this machine: with equal versions, the same rows in the same

@@ -8,7 +8,7 @@ use crate::{
     adam::{Adam, AdamVectors},
     head::{Norm, Trained},
     random::Dropout,
-    simd::{LANES, Simd},
+    simd::{LANES, Vector},
 };
 
 /// Added to the variance (Keras' default).
@@ -19,7 +19,7 @@ pub(crate) const MOMENTUM: f32 = 0.01;
 /// Some units of a layer, in a batch.
 pub(crate) struct Units<'a> {
     pub(crate) rows: usize,
-    /// The first, and how many: multiples of eight.
+    /// The first unit and the number of units: multiples of eight.
     pub(crate) start: usize,
     pub(crate) width: usize,
     /// `[rows][width]`: sums before ReLU, which [`forward`] replaces by those after it.
@@ -31,7 +31,7 @@ pub(crate) struct Units<'a> {
     /// `[rows]`, `out_stride` apart, from unit `start` on: outputs or gradients of the sums.
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
-    /// Of the next layer's inputs; none for inference, which takes the running averages.
+    /// Dropout of the next layer's inputs; `None` for inference, which takes the running averages.
     pub(crate) dropout: Option<Dropout>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Units<'a> {
 /// The instruction set of `S` is present, the pointers hold what their comments say, and nobody
 /// else uses these units.
 #[inline(always)]
-pub(crate) unsafe fn forward<S: Simd>(units: &Units<'_>) {
+pub(crate) unsafe fn forward<S: Vector>(units: &Units<'_>) {
     let mut column = 0;
     while column < units.width {
         // SAFETY: the caller's promises.
@@ -58,7 +58,7 @@ pub(crate) unsafe fn forward<S: Simd>(units: &Units<'_>) {
 /// # Safety
 /// As for [`forward`]; `V` vectors from `column` on.
 #[inline(always)]
-unsafe fn forward_some<S: Simd, const V: usize>(u: &Units<'_>, column: usize) {
+unsafe fn forward_some<S: Vector, const V: usize>(u: &Units<'_>, column: usize) {
     // SAFETY: the caller's promises: all rows' vectors, and all vectors of `[hidden]` tensors, from
     // `column` and `start + column` on.
     unsafe {
@@ -152,7 +152,7 @@ unsafe fn forward_some<S: Simd, const V: usize>(u: &Units<'_>, column: usize) {
 /// As for [`forward`], which came before, in training; nobody else uses these units' gradients and
 /// parameters.
 #[inline(always)]
-pub(crate) unsafe fn backward<S: Simd>(
+pub(crate) unsafe fn backward<S: Vector>(
     units: &Units<'_>,
     gradient: *mut f32,
     bias: &Trained,
@@ -177,7 +177,7 @@ pub(crate) unsafe fn backward<S: Simd>(
 /// # Safety
 /// As for [`backward`]; `V` vectors from `column` on.
 #[inline(always)]
-unsafe fn backward_some<S: Simd, const V: usize>(
+unsafe fn backward_some<S: Vector, const V: usize>(
     u: &Units<'_>,
     gradient: *mut f32,
     bias: &Trained,

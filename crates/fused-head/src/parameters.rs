@@ -1,9 +1,10 @@
-//! A head's parameters as they are kept in files.
+//! A head's sizes, and its parameters in PyTorch's layout, as files keep them.
 
-use crate::random::Uniform;
+use crate::{Error, random::Uniform};
 
 /// The sizes of a head's layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeadShape {
     /// Numbers in a row.
     pub inputs: usize,
@@ -14,6 +15,17 @@ pub struct HeadShape {
 }
 
 impl HeadShape {
+    /// Checks that no size is 0.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let HeadShape { inputs, hidden, classes } = self;
+        for (field, size) in [("inputs", inputs), ("hidden", hidden), ("classes", classes)] {
+            if size == 0 {
+                return Err(Error::Zero { field });
+            }
+        }
+        Ok(())
+    }
+
     /// Name and dimensions of every tensor of a head, layer by layer.
     pub fn tensors(self) -> impl Iterator<Item = (&'static str, Vec<usize>)> {
         NAMES.into_iter().map(move |name| (name, dimensions(self, name)))
@@ -73,6 +85,14 @@ impl Parameters {
                 }
                 _ => vec![0.0; len],
             }
+        });
+        Parameters { shape, tensors }
+    }
+
+    /// Parameters that are all 0, to be filled tensor by tensor with [`Parameters::tensor_mut`].
+    pub fn zeros(shape: HeadShape) -> Parameters {
+        let tensors = std::array::from_fn(|index| {
+            vec![0.0; dimensions(shape, NAMES[index]).iter().product()]
         });
         Parameters { shape, tensors }
     }

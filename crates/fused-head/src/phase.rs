@@ -13,7 +13,7 @@ use crate::{
     norm::{self, Units},
     output,
     random::Dropout,
-    simd::{LANES, Simd},
+    simd::{LANES, Vector},
     sparse,
     workspace::{RowLists, Workspace},
 };
@@ -44,6 +44,23 @@ pub(crate) enum Phase {
     Back1,
     /// The first layer's weights, by slabs and blocks.
     Update,
+}
+
+impl Phase {
+    /// The name in a profile.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Drop => "drop inputs",
+            Phase::Sort => "sort columns",
+            Phase::Dense1 => "fc1, bn1",
+            Phase::Norm1 => "bn1 by itself",
+            Phase::Layer2 => "fc2, bn2",
+            Phase::Output => "fc3, loss",
+            Phase::Back2 => "back to fc2",
+            Phase::Back1 => "back to fc1, update fc2, fc3",
+            Phase::Update => "update fc1",
+        }
+    }
 }
 
 /// All of a training step.
@@ -85,8 +102,7 @@ pub(crate) struct Update {
 }
 
 impl Context<'_> {
-    /// Into how many items a phase is divided, for a team of this size. Phases without any are
-    /// skipped.
+    /// The number of items of a phase, for a team of this size. Phases without items are skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
         match phase {
@@ -104,7 +120,7 @@ impl Context<'_> {
         self.update.is_none_or(|update| update.dropout[0].keeps_all())
     }
 
-    /// The lists that go into the first layer.
+    /// The inputs of the first layer as lists.
     #[inline(always)]
     fn inputs(&self) -> &RowLists {
         if self.keeps_inputs() { self.gathered } else { &self.workspace.inputs }
@@ -163,7 +179,7 @@ macro_rules! with_vectors {
 /// its layout, the batch fits the workspace, labels are classes. The phases before are done; each
 /// item is done once, and nobody else uses the head or the workspace.
 #[inline(always)]
-pub(crate) unsafe fn run_item<S: Simd>(
+pub(crate) unsafe fn run_item<S: Vector>(
     context: &Context<'_>,
     phase: Phase,
     item: usize,
@@ -212,7 +228,7 @@ pub(crate) unsafe fn run_item<S: Simd>(
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn norm1<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn norm1<S: Vector>(context: &Context<'_>, slab: Slab) {
     // SAFETY: all rows' sums of this slab are there, and the slab is this item's own.
     unsafe {
         let units = context.units(0, slab, context.workspace.activations[0].pointer());
@@ -223,7 +239,7 @@ unsafe fn norm1<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn layer2<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn layer2<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let hidden = head.layout.hidden;
     // SAFETY: the sums of this slab's units are this item's own.
@@ -249,7 +265,7 @@ unsafe fn layer2<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn outputs<S: Simd>(context: &Context<'_>, item: usize) {
+unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
     let Context { head, workspace, rows: all_rows, labels, .. } = *context;
     let Layout { hidden, outputs, classes, .. } = head.layout;
     let rows = context.rows_of(item);
@@ -281,7 +297,7 @@ unsafe fn outputs<S: Simd>(context: &Context<'_>, item: usize) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn back2<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn back2<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let Layout { hidden, outputs, .. } = head.layout;
     let Some(update) = &context.update else { return };
@@ -309,7 +325,7 @@ unsafe fn back2<S: Simd>(context: &Context<'_>, slab: Slab) {
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn back1<S: Simd>(context: &Context<'_>, slab: Slab) {
+unsafe fn back1<S: Vector>(context: &Context<'_>, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
     let Layout { hidden, outputs, .. } = head.layout;
     let Some(update) = &context.update else { return };

@@ -2,9 +2,10 @@
 //! costs what the elements that are not 0 cost, at the rate of a dense product on them.
 //!
 //! Rows become lists of their elements once per batch ([`gather`]); each head drops some of them
-//! ([`drop_inputs`]) and sorts the rest by column ([`sort_columns`]). Forwards, a row's units are a
-//! register-held sum over its list ([`forward`]); back, an input's gradient is one over its column,
-//! which goes right into Adam ([`update`]), so that it never reaches memory.
+//! ([`drop_inputs`]) and sorts the rest by column ([`sort_columns`]). In the forward
+//! pass, a row's units are a sum over its list, held in registers ([`forward`]). In the backward pass, an
+//! input's gradient is a sum over its column; it goes directly into Adam ([`update`]) and never reaches
+//! memory.
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
@@ -12,15 +13,14 @@ use std::ops::Range;
 
 use crate::{
     adam::{Adam, AdamVectors},
-    buffer::Entry,
     head::Head,
     layout::{BLOCK, Layout, Slab},
     random::Dropout,
-    simd::{LANES, Simd},
-    workspace::{RowLists, Workspace},
+    simd::{LANES, Vector},
+    workspace::{Entry, RowLists, Workspace},
 };
 
-/// How far ahead a row is fetched, in floats.
+/// Distance of the prefetch within a row, in floats.
 const AHEAD: usize = 512;
 
 /// Makes the list of a row.
@@ -29,7 +29,7 @@ const AHEAD: usize = 512;
 /// The instruction set of `S` is present, `values` are a row's inputs, `row` is one of `lists`, and
 /// nobody else uses it.
 #[inline(always)]
-pub(crate) unsafe fn gather<S: Simd>(
+pub(crate) unsafe fn gather<S: Vector>(
     layout: &Layout,
     values: &[f32],
     row: usize,
@@ -47,7 +47,8 @@ pub(crate) unsafe fn gather<S: Simd>(
             let mut k = block * BLOCK;
             let end = layout.inputs.min(k + BLOCK);
             while k + LANES <= end {
-                // Rows are in memory, pages of them cold; the hardware looks no page ahead.
+                // Rows are in memory but not in the caches, and the hardware's prefetcher stops at the
+                // end of a page.
                 S::prefetch(values.as_ptr().wrapping_add(k + AHEAD));
                 let vector = S::load(values.as_ptr().add(k));
                 count += vector.compress(k as u32, list.add(count), indices.add(count));
@@ -63,12 +64,48 @@ pub(crate) unsafe fn gather<S: Simd>(
     }
 }
 
-/// Makes the list of a row after dropout, of the list before.
+/// Makes the list of a row of which columns and values are given, as [`gather`] would of the whole
+/// row.
+///
+/// # Safety
+/// The columns ascend and are inputs, there is a value for each, `row` is one of `lists`, and nobody
+/// else uses it.
+pub(crate) unsafe fn copy_list(
+    layout: &Layout,
+    columns: &[u32],
+    values: &[f32],
+    row: usize,
+    lists: &RowLists,
+) {
+    // SAFETY: a row's list has room for all inputs; blocks are those of the columns.
+    unsafe {
+        let list = lists.values.pointer().add(row * lists.stride);
+        let indices = lists.indices.pointer().add(row * lists.stride);
+        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
+        let (mut count, mut block) = (0, 0);
+        *starts = 0;
+        for (&column, &value) in columns.iter().zip(values) {
+            while block < column as usize / BLOCK {
+                block += 1;
+                *starts.add(block) = count as u32;
+            }
+            *list.add(count) = value;
+            *indices.add(count) = column;
+            count += usize::from(value != 0.0);
+        }
+        while block < layout.blocks {
+            block += 1;
+            *starts.add(block) = count as u32;
+        }
+    }
+}
+
+/// Makes the list of a row after dropout from the list before it.
 ///
 /// # Safety
 /// As for [`gather`]; `from` has the row's list.
 #[inline(always)]
-pub(crate) unsafe fn drop_inputs<S: Simd>(
+pub(crate) unsafe fn drop_inputs<S: Vector>(
     layout: &Layout,
     row: usize,
     dropout: &Dropout,
@@ -157,7 +194,7 @@ pub(crate) unsafe fn sort_columns(
 /// The instruction set of `S` is present, `lists` has these rows, the slab has `8 V` units, and
 /// nobody else uses these rows of it.
 #[inline(always)]
-pub(crate) unsafe fn forward<S: Simd, const V: usize>(
+pub(crate) unsafe fn forward<S: Vector, const V: usize>(
     head: &Head,
     slab: Slab,
     rows: Range<usize>,
@@ -203,7 +240,7 @@ pub(crate) unsafe fn forward<S: Simd, const V: usize>(
 /// As for [`forward`]; the gradients of the slab's sums are there, and nobody else uses these
 /// weights.
 #[inline(always)]
-pub(crate) unsafe fn update<S: Simd, const V: usize>(
+pub(crate) unsafe fn update<S: Vector, const V: usize>(
     head: &Head,
     slab: Slab,
     block: usize,

@@ -15,6 +15,8 @@ use std::{
     thread,
 };
 
+use kernel_support::sync::{Barrier, Counter, wait_until};
+
 /// Turns of a spin loop before the thread offers its core to others: some 2 µs. Where two threads
 /// share a core, longer turns at ten barriers per step are most of its time.
 const SPINS: u32 = 1 << 6;
@@ -22,19 +24,11 @@ const SPINS: u32 = 1 << 6;
 /// Turns in which a thread without a job offers its core to others, before it sleeps.
 const YIELDS: u32 = 1 << 8;
 
-/// State that the threads share. Alone on its cache lines.
-#[derive(Default)]
-#[repr(align(128))]
-struct Counter(AtomicUsize);
-
 /// A barrier, and the number of the next item.
 pub(crate) struct Team {
     size: usize,
     next: Counter,
-    arrived: Counter,
-    phase: Counter,
-    /// A member is gone for good.
-    broken: AtomicBool,
+    barrier: Barrier,
 }
 
 /// A thread as a member of a team.
@@ -47,13 +41,7 @@ pub(crate) struct Member<'a> {
 
 impl Team {
     pub(crate) fn new(size: usize) -> Team {
-        Team {
-            size,
-            next: Counter::default(),
-            arrived: Counter::default(),
-            phase: Counter::default(),
-            broken: AtomicBool::new(false),
-        }
+        Team { size, next: Counter::default(), barrier: Barrier::default() }
     }
 
     pub(crate) fn member(&self, index: usize) -> Member<'_> {
@@ -83,30 +71,7 @@ impl Member<'_> {
     #[inline]
     pub(crate) fn wait(&self) {
         let team = self.team;
-        let phase = team.phase.0.load(Ordering::Acquire);
-        if team.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == team.size {
-            team.arrived.0.store(0, Ordering::Relaxed);
-            team.next.0.store(0, Ordering::Relaxed);
-            team.phase.0.store(phase.wrapping_add(1), Ordering::Release);
-        } else {
-            wait_until(|| {
-                assert!(!team.broken.load(Ordering::Relaxed), "another thread panicked");
-                team.phase.0.load(Ordering::Acquire) != phase
-            });
-        }
-    }
-}
-
-/// Spins, then yields between looks, so that a machine with fewer free cores than threads gets on.
-fn wait_until(done: impl Fn() -> bool) {
-    let mut spins = 0;
-    while !done() {
-        if spins < SPINS {
-            spins += 1;
-            hint::spin_loop();
-        } else {
-            thread::yield_now();
-        }
+        team.barrier.wait(team.size, SPINS, || team.next.0.store(0, Ordering::Relaxed), || ());
     }
 }
 
@@ -181,7 +146,7 @@ impl Pool {
     /// If a thread does, now or in an earlier call.
     pub(crate) fn run(&mut self, job: &(dyn Fn(Member<'_>) + Sync)) {
         let shared = &*self.shared;
-        assert!(!shared.team.broken.load(Ordering::Relaxed), "a thread panicked earlier");
+        assert!(!shared.team.barrier.is_poisoned(), "a thread panicked earlier");
         // SAFETY: only the lifetimes change. The workers use the job within this round alone, and
         // this function leaves, also by a panic, only after all of them have finished it.
         let erased = unsafe {
@@ -192,11 +157,11 @@ impl Pool {
         shared.finished.store(0, Ordering::Relaxed);
         self.next_round();
         let own = guarded(&shared.team, || job(shared.team.member(0)));
-        wait_until(|| shared.finished.load(Ordering::Acquire) == self.workers.len());
+        wait_until(SPINS, || shared.finished.load(Ordering::Acquire) == self.workers.len());
         if let Err(payload) = own {
             panic::resume_unwind(payload);
         }
-        assert!(!shared.team.broken.load(Ordering::Relaxed), "a thread panicked");
+        assert!(!shared.team.barrier.is_poisoned(), "a thread panicked");
     }
 
     fn next_round(&self) {
@@ -223,7 +188,7 @@ impl Drop for Pool {
 fn guarded(team: &Team, work: impl FnOnce()) -> thread::Result<()> {
     let result = panic::catch_unwind(panic::AssertUnwindSafe(work));
     if result.is_err() {
-        team.broken.store(true, Ordering::Release);
+        team.barrier.poison();
     }
     result
 }

@@ -1,8 +1,12 @@
-//! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads share a
-//! workspace one after the other.
+//! The memory that a head's step needs beside the head: its sparse inputs and its activations. Heads use
+//! a workspace one after the other.
+
+#![allow(unsafe_code)] // Says of a struct that all bits zero is a value.
+
+use kernel_support::buffer::Zeroable;
 
 use crate::{
-    buffer::{Buffer, Entry},
+    buffer::Buffer,
     layout::{BLOCK, Layout},
     simd::LANES,
 };
@@ -31,9 +35,20 @@ impl RowLists {
     }
 }
 
+/// An element of a sparse column: the row and the value.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) row: u32,
+    pub(crate) value: f32,
+}
+
+// SAFETY: two numbers.
+unsafe impl Zeroable for Entry {}
+
 /// See [`crate::layout`] for slab matrices.
 pub(crate) struct Workspace {
-    /// Rows that there is room for.
+    /// Capacity in rows.
     pub(crate) rows: usize,
     /// The rows after dropout.
     pub(crate) inputs: RowLists,
@@ -64,25 +79,37 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
+    /// A workspace for training steps of up to `rows` rows.
     pub(crate) fn new(layout: &Layout, rows: usize) -> Workspace {
+        Workspace::sized(layout, rows, rows)
+    }
+
+    /// A workspace for logits alone: what only training and losses need is empty.
+    pub(crate) fn for_logits(layout: &Layout, rows: usize) -> Workspace {
+        Workspace::sized(layout, rows, 0)
+    }
+
+    /// `learning_rows` is `rows`, or 0 if no loss and no gradient is ever computed.
+    fn sized(layout: &Layout, rows: usize, learning_rows: usize) -> Workspace {
         let Layout { inputs, hidden, outputs, blocks, .. } = *layout;
         let pair = |len| [Buffer::new(len), Buffer::new(len)];
+        let learning = |len: usize| if learning_rows == 0 { 0 } else { len };
         Workspace {
             rows,
-            inputs: RowLists::new(layout, rows),
-            columns: Buffer::new(blocks * BLOCK.min(inputs) * rows),
-            column_ends: Buffer::new(inputs),
+            inputs: RowLists::new(layout, learning_rows),
+            columns: Buffer::new(blocks * BLOCK.min(inputs) * learning_rows),
+            column_ends: Buffer::new(learning(inputs)),
             units: pair(rows * hidden),
             activations: pair(rows * hidden),
-            means: pair(hidden),
-            inverse_deviations: pair(hidden),
+            means: pair(learning(hidden)),
+            inverse_deviations: pair(learning(hidden)),
             logits: Buffer::new(rows * outputs),
-            logits_grad: Buffer::new(rows * outputs),
-            sums2_grad: Buffer::new(rows * hidden),
-            slab_grad: Buffer::new(rows * hidden),
-            weight_grad: Buffer::new(hidden * hidden.max(outputs)),
-            losses: Buffer::new(rows),
-            hits: Buffer::new(rows),
+            logits_grad: Buffer::new(learning_rows * outputs),
+            sums2_grad: Buffer::new(learning_rows * hidden),
+            slab_grad: Buffer::new(learning_rows * hidden),
+            weight_grad: Buffer::new(learning(hidden * hidden.max(outputs))),
+            losses: Buffer::new(learning_rows),
+            hits: Buffer::new(learning_rows),
         }
     }
 }

@@ -1,21 +1,72 @@
-//! How a head is trained, and with what.
+//! How a head is trained.
 
 use std::fmt;
 use std::str::FromStr;
 
+use report::Setting;
 use serde::{Deserialize, Serialize};
-use terminal::HumanBytes;
 
-use crate::Arch;
+/// A head's architecture. Both are of one form, differing in width and in where they drop how much:
+///
+/// MaxPool 2×2 → Flatten → Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm
+/// → Dropout → Dense *classes* (+ softmax, which is part of the loss)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// fast.ai's `get_bn_layers(p)` (deeplearning1, statefarm): 128 wide; dropout p/2, p/2, p.
+    Fastai,
+    /// The Keras variant on `include_top=False`: 256 wide (`fc1`, `fc2`); dropout p three times.
+    Keras,
+}
 
-/// How a head is trained: with the features, all that determines it, unless rows are streamed.
+impl Arch {
+    /// Width of the two hidden layers.
+    pub fn hidden(self) -> usize {
+        match self {
+            Arch::Fastai => 128,
+            Arch::Keras => 256,
+        }
+    }
+
+    /// The fractions dropped before each of the three dense layers.
+    pub fn dropout(self, p: f64) -> [f64; 3] {
+        match self {
+            Arch::Fastai => [p / 2.0, p / 2.0, p],
+            Arch::Keras => [p; 3],
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arch::Fastai => "fastai",
+            Arch::Keras => "keras",
+        })
+    }
+}
+
+impl FromStr for Arch {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Arch, String> {
+        match name {
+            "fastai" => Ok(Arch::Fastai),
+            "keras" => Ok(Arch::Keras),
+            _ => Err(format!("there is no architecture '{name}'; expected fastai or keras")),
+        }
+    }
+}
+
+/// How a head is trained: together with the features, everything that determines it, unless rows are
+/// streamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
     pub arch: Arch,
     /// Width of the two hidden layers.
     pub hidden: usize,
-    /// Dropout: the fraction dropped, at least 0, less than 1.
+    /// Dropout: the fraction dropped, 0 ≤ p < 1.
     pub p: f64,
     /// Passes over the training rows.
     pub epochs: usize,
@@ -30,43 +81,11 @@ pub struct TrainConfig {
     pub seed: u64,
 }
 
-/// The part of the machine that training may take. No bit of a head depends on the threads, and on the
-/// memory only where it is too small for the features: rows that are streamed are shuffled within
-/// windows, whose size depends on the room that the heads of a pass leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resources {
-    /// Threads that compute.
-    pub threads: usize,
-    /// Memory that features and heads may take; features beyond it are streamed from the disk.
-    pub memory: Memory,
-}
-
-/// Memory that features and heads may take, in bytes, and who set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// The user.
-    Given(u64),
-    /// Nobody: it is half of what is free.
-    HalfOfFree(u64),
-}
-
-impl Memory {
-    /// The bytes.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Memory::Given(bytes) | Memory::HalfOfFree(bytes) => bytes,
-        }
-    }
-}
-
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Memory::Given(bytes) => write!(f, "--memory={}", HumanBytes(bytes)),
-            Memory::HalfOfFree(bytes) => {
-                write!(f, "half of the memory that is free ({})", HumanBytes(bytes))
-            }
-        }
+impl TrainConfig {
+    /// The part of the configuration that heads must share to be compared.
+    pub fn setting(&self) -> Setting {
+        let TrainConfig { arch, hidden, p, learning_rate, .. } = *self;
+        Setting { arch: arch.to_string(), hidden, p, learning_rate }
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use durable::Format;
-use feature_cache::SplitName;
-use terminal::Failure;
+use feature_cache::{CacheKey, SplitName};
 
-use crate::Memory;
+use crate::resources::Memory;
+use crate::store::format::FORMAT;
 
 /// Training, evaluation or prediction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// There is nothing to tell apart.
+    /// All training rows have the same label.
     #[error(
         "the training split of {} has only one class ('{class}'); a head needs two or more",
         path.display()
@@ -94,7 +94,7 @@ pub enum Error {
     #[error(
         "{} has format {found}, but this version of vgg-head reads {}.x; use the version that wrote \
          it, or train again into another folder, --out=FOLDER",
-        path.display(), crate::run::FORMAT.major
+        path.display(), FORMAT.major
     )]
     OtherFormat {
         /// The file.
@@ -102,13 +102,13 @@ pub enum Error {
         /// Its version.
         found: Format,
     },
-    /// There is no run to take the newest of.
+    /// No run has ended under the folder.
     #[error("no run in {}; train one with 'vgg-head train'", root.display())]
     NoRuns {
         /// The folder under which runs are made.
         root: PathBuf,
     },
-    /// There is nothing to choose by.
+    /// Without a validation split, a sweep cannot choose.
     #[error(
         "{} has no validation split, by which a sweep chooses; extract again with --val-fraction=1/6",
         path.display()
@@ -151,7 +151,7 @@ pub enum Error {
         /// Bytes of these rows and the heads.
         needed: u64,
     },
-    /// There is no sweep to take the newest of.
+    /// No sweep is finished under the folder.
     #[error("no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
     NoSweeps {
         /// The folder under which sweeps are made.
@@ -162,7 +162,7 @@ pub enum Error {
     RunSyntax {
         /// The file.
         path: PathBuf,
-        /// Where and why parsing failed.
+        /// The position at which parsing failed, and the reason.
         source: serde_json::Error,
     },
     /// A table of a run or a sweep is not of the expected form.
@@ -170,7 +170,7 @@ pub enum Error {
     TableSyntax {
         /// The file.
         path: PathBuf,
-        /// Where and why parsing failed.
+        /// The position at which parsing failed, and the reason.
         source: csv::Error,
     },
     /// A table of a run or a sweep was cut off or added to.
@@ -182,6 +182,28 @@ pub enum Error {
         expected: usize,
         /// Rows that it has.
         found: usize,
+    },
+    /// A sweep's files disagree about its heads.
+    #[error(
+        "{} does not agree with the heads in config.json; give the same 'vgg-head sweep' command \
+         again, or get the sweep again from where it came",
+        path.display()
+    )]
+    OtherHeads {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The recorded evaluation of a sweep's best head makes no sense.
+    #[error(
+        "{}: {found}; give the same 'vgg-head sweep' command again, or remove the file to have the \
+         best head evaluated again",
+        path.display()
+    )]
+    DamagedEvaluation {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        found: String,
     },
     /// A sweep names a run that is not its own.
     #[error(
@@ -235,9 +257,9 @@ pub enum Error {
         /// The cache.
         cache: PathBuf,
         /// Key of the features that the head was trained on.
-        expected: String,
+        expected: CacheKey,
         /// Key of the cache.
-        found: String,
+        found: CacheKey,
     },
     /// A table could not be written as CSV.
     #[error("could not write the CSV {}", path.display())]
@@ -247,13 +269,10 @@ pub enum Error {
         /// Why.
         source: csv::Error,
     },
-    /// The trainer refused the head or a batch.
-    #[error("the head cannot be trained")]
-    Trainer(#[from] fused_head::Error),
-    /// libtorch failed.
-    #[error("libtorch failed")]
-    Torch(#[from] tch::TchError),
-    /// The loss grew beyond all numbers.
+    /// The kernels refused a head or a batch.
+    #[error("the head cannot be trained or evaluated")]
+    Kernels(#[from] fused_head::Error),
+    /// The loss became NaN or infinite.
     #[error(
         "training diverged: the loss became NaN or infinite in epoch {epoch}; try a smaller --lr \
          (it was {learning_rate})"
@@ -264,7 +283,7 @@ pub enum Error {
         /// The learning rate.
         learning_rate: f64,
     },
-    /// There is nothing to choose from.
+    /// Every setting of a sweep has a head that diverged.
     #[error(
         "every setting has a head that diverged: its loss became NaN or infinite; try a smaller --lr"
     )]
@@ -300,24 +319,4 @@ pub enum Error {
         /// Heads asked for.
         heads: usize,
     },
-}
-
-impl Error {
-    /// Who is to blame, which decides the exit code.
-    pub fn failure(&self) -> Failure {
-        match self {
-            Error::InterruptedInFirstEpoch
-            | Error::Interrupted { .. }
-            | Error::SweepInterrupted { .. } => Failure::Interrupted,
-            Error::TooManyHeads { .. } | Error::NoRoomForRows { .. } => Failure::Usage,
-            Error::File(_)
-            | Error::Csv { .. }
-            | Error::Trainer(_)
-            | Error::Torch(_)
-            | Error::Diverged { .. }
-            | Error::EverySettingDiverged => Failure::Internal,
-            Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-            _ => Failure::BadInput,
-        }
-    }
 }

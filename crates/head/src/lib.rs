@@ -2,37 +2,52 @@
 //!
 //! In: a finished feature cache. Out: runs, each a trained head with its configuration and metrics.
 //! The invariants: the network that made the features is never needed; the test split is read only
-//! by [`evaluate`] and [`predict`], and by [`sweep`] and [`write_report`] for the setting that
-//! validation has chosen; the same features and configuration give the same head, to the last bit,
-//! unless the features are streamed because memory is short.
+//! by [`evaluate`] and [`predict`], and once by [`sweep`], for the setting that validation has chosen;
+//! the same features and configuration give the same head, to the last bit, unless the features are
+//! streamed because memory is short.
+//!
+//! Nothing is printed. Functions that take long tell their caller by an [`Event`] what goes on, and
+//! stop at the next safe point when the flag that they are given is set.
+//!
+//! In reading order:
+//! - [`config`], [`resources`]: how a head is trained, and with what;
+//! - [`features`]: a cache's rows, pooled, in the order of training;
+//! - [`store`]: runs and sweeps on disk;
+//! - [`train`](mod@train): heads in passes over the rows;
+//! - [`evaluate`](mod@evaluate): trained heads on a split;
+//! - [`sweep`](mod@sweep): many heads, one choice, one report.
 
-mod arch;
+#![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
+
 mod config;
 mod error;
 mod evaluate;
-mod grid;
-mod inference;
-mod metrics;
-mod model;
-mod order;
-mod pooled;
-mod predict;
-mod report;
-mod run;
-mod stamp;
+mod event;
+mod features;
+mod memory;
+mod resources;
+mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod train;
 
-pub use arch::{Arch, HeadShape};
-pub use config::{Memory, Resources, Schedule, TrainConfig};
+pub use config::{Arch, Schedule, TrainConfig};
 pub use error::Error;
+pub use evaluate::predict::{Prediction, predict, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
-pub use grid::{Grid, List};
-pub use metrics::{EpochMetrics, SplitMetrics};
-pub use predict::{Prediction, predict, submission};
-pub use report::{write_learning_curve, write_report};
-pub use run::{Run, RunConfig, Summary, newest_run};
-pub use sweep::{Setting, Sweep, SweepResult, SweepSummary, newest_sweep, sweep};
+pub use event::{Event, Pooled, Progress, Unfinished};
+pub use features::cache::Features;
+pub use fused_head::HeadShape;
+pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
+pub use resources::{Memory, Resources};
+pub use store::evaluation::{Mistake, TestEvaluation};
+pub use store::id::{RunId, SweepId};
+pub use store::parameters::{read_parameters, to_safetensors};
+pub use store::run::{Run, RunConfig, Summary, newest_run};
+pub use store::sweep::{Sweep, newest_sweep};
+pub use sweep::grid::{Grid, List};
+pub use sweep::report::write_report;
+pub use sweep::sweep;
+pub use train::curve::write_learning_curve;
 pub use train::train;

@@ -8,5 +8,5 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    terminal::run("vgg-head", || cli.run(), head::Error::failure)
+    terminal::run("vgg-head", || cli.run(), cli::failure)
 }

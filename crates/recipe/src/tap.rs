@@ -48,6 +48,14 @@ pub enum Pooling {
     Avg,
 }
 
+impl Tap {
+    /// Whether its rows are the maps of a convolution as they are, which the network pools next: so of
+    /// `conv5_3`, but not of `pool5` or `conv5_3:avg`.
+    pub fn is_unpooled(&self) -> bool {
+        self.pooling == Pooling::None && !self.layer.starts_with("pool")
+    }
+}
+
 impl From<Tap> for String {
     fn from(tap: Tap) -> String {
         tap.to_string()
@@ -110,6 +118,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(tap.clone()));
             assert_eq!(tap.to_string(), text);
         }
+        let unpooled = |text: &str| text.parse::<Tap>().unwrap().is_unpooled();
+        assert_eq!(["conv5_3", "pool5", "conv5_3:avg"].map(unpooled), [true, false, false]);
         assert_eq!("pool4:none".parse::<Tap>().unwrap().to_string(), "pool4");
         for bad in ["", ":avg", "conv4_3:", "conv4_3:mean", "a b", "../x", "a/b", "a:avg:max"] {
             assert!(bad.parse::<Tap>().is_err(), "{bad:?}");

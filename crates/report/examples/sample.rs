@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use report::{
-    Chosen, Confusion, Epoch, MeanSd, Misclassified, Report, ResultRow, Setting, Sweep, Thumbnail,
+    Chosen, Confusion, EpochMetrics, HeadResult, MeanSd, Misclassified, Report, Setting, Sweep,
+    Thumbnail, TrainedHead,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +35,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
     let rates = [0.0, 0.2, 0.4, 0.6, 0.8];
     let archs = [("fastai", 128), ("keras", 256), ("fastai", 512)];
     let mut noise = Noise(1);
-    let mut rows = Vec::new();
+    let mut heads = Vec::new();
     for index in 0..settings {
         let p = rates[index % rates.len()];
         let (arch, hidden) = archs[index / rates.len() % archs.len()];
@@ -44,7 +45,21 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         for seed in 0..3 {
             let run = format!("{arch}-{hidden}-lr{learning_rate}-p{p}-{seed}");
             let epochs = epochs(&setting, &mut noise);
-            rows.push(ResultRow { setting: setting.clone(), seed, epochs, run });
+            let last = *epochs.last().ok_or("there are twelve epochs")?;
+            let result = HeadResult {
+                arch: arch.into(),
+                hidden,
+                p,
+                learning_rate,
+                seed,
+                epochs: epochs.len(),
+                train_loss: last.train_loss,
+                train_top1: last.train_top1,
+                val_loss: last.val_loss,
+                val_top1: last.val_top1,
+                run,
+            };
+            heads.push(TrainedHead { result, epochs });
         }
     }
     Ok(Report {
@@ -52,7 +67,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         command: "just sweep p=0,0.2,0.4,0.6,0.8 seeds=3 arch=fastai,keras hidden=128,256,512 \
                   features=artifacts/features/made-up-64px-0123abcd"
             .into(),
-        sweep: Sweep { chosen: chosen(&rows), rows },
+        sweep: Sweep { chosen: chosen(&heads), heads },
         confusion: Some(confusion(&mut noise)),
         misclassified: Misclassified::Images(mistakes(&mut noise)?),
         manifest_json: MANIFEST.into(),
@@ -60,7 +75,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
     })
 }
 
-fn epochs(setting: &Setting, noise: &mut Noise) -> Vec<Epoch> {
+fn epochs(setting: &Setting, noise: &mut Noise) -> Vec<EpochMetrics> {
     let wide = setting.hidden as f64 / 512.0;
     let best = 0.978 + 0.008 * wide - 0.05 * (setting.p - 0.45 - 0.1 * wide).powi(2);
     let best = best + 0.0012 * noise.next() - 0.002 * (setting.learning_rate * 1000.0 - 1.0);
@@ -68,32 +83,30 @@ fn epochs(setting: &Setting, noise: &mut Noise) -> Vec<Epoch> {
         let rise = (-(epoch as f64) / 2.2).exp();
         let val_top1 = best - 0.05 * rise + 0.0006 * noise.next();
         let train_top1 = 0.998 - 0.1 * setting.p - 0.12 * rise + 0.0006 * noise.next();
-        Epoch {
+        EpochMetrics {
             epoch,
             train_loss: 0.012 + 0.3 * setting.p + 0.9 * rise,
             train_top1,
             val_loss: Some(3.2 * (1.0 - val_top1) + 0.02 * (1.0 - setting.p) * epoch as f64 / 12.0),
             val_top1: Some(val_top1),
+            learning_rate: setting.learning_rate,
+            seconds: 1.0,
         }
     };
     (1..=12).map(epoch).collect()
 }
 
 /// The setting with the highest mean, its test result a little lower.
-fn chosen(rows: &[ResultRow]) -> Option<Chosen> {
-    let mean = |seeds: &[ResultRow]| {
-        let top1 = seeds.iter().filter_map(|row| row.epochs.last()?.val_top1);
-        MeanSd::of(&top1.collect::<Vec<_>>())
-    };
-    let seeds = rows.chunks(3).max_by(|a, b| {
-        mean(a)
-            .map(|top1| top1.mean)
-            .partial_cmp(&mean(b).map(|top1| top1.mean))
-            .unwrap_or(std::cmp::Ordering::Equal)
-    })?;
-    let val_top1 = mean(seeds)?;
-    let test_top1 = Some(MeanSd { mean: val_top1.mean - 0.0017, ..val_top1 });
-    Some(Chosen { setting: seeds[0].setting.clone(), val_top1, test_top1 })
+fn chosen(heads: &[TrainedHead]) -> Option<Chosen> {
+    let ranking = report::ranking(heads);
+    let best = ranking.first()?;
+    let val = best.val_top1()?;
+    Some(Chosen {
+        setting: best.setting.clone(),
+        test: Some(MeanSd { mean: val.mean - 0.0017, ..val }),
+        val,
+        best_run: best.best()?.result.run.clone(),
+    })
 }
 
 fn confusion(noise: &mut Noise) -> Confusion {

@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::data::{Naming, higher_first};
+use crate::data::{Setting, Sweep};
 use crate::legend::{Sample, apart, key, shortened, text_width};
+use crate::mean_sd::MeanSd;
+use crate::naming::Naming;
 use crate::numbers::{counted, percent, percent_with_spread, short};
-use crate::plot::{Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, diamond, mark, path};
+use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, diamond, mark, path};
+use crate::ranking::higher_first;
 use crate::scale::{Scale, extent, padded};
-use crate::{MeanSd, Setting, Sweep, plot};
 
 /// Validation top-1 (percent) against dropout p, as an SVG file: a line for each architecture (told
 /// apart by width and learning rate where these vary) through the means over seeds, with a band of
@@ -40,16 +42,17 @@ struct Point {
 /// The sweep's lines, that with the best point first.
 fn lines(sweep: &Sweep) -> Vec<Line> {
     let naming = Naming::of(sweep);
-    let mut lines: Vec<(&Setting, Line)> = Vec::new();
+    let mut lines: Vec<(Setting, Line)> = Vec::new();
     for group in sweep.groups() {
         let Some(top1) = group.val_top1().filter(|top1| top1.mean.is_finite()) else { continue };
-        let seeds = group.rows.iter().filter_map(|row| Some((row.seed, row.last()?.val_top1?)));
+        let seeds = group.heads.iter().map(|head| &head.result);
+        let seeds = seeds.filter_map(|head| Some((head.seed, head.val_top1?)));
         let point = Point { p: group.setting.p, top1, seeds: seeds.collect() };
         let same = |other: &Setting| Setting { p: other.p, ..group.setting.clone() } == *other;
         match lines.iter_mut().find(|(setting, _)| same(setting)) {
             Some((_, line)) => line.points.push(point),
             None => {
-                let name = naming.without_p(group.setting);
+                let name = naming.without_p(&group.setting);
                 lines.push((group.setting, Line { name, points: vec![point] }));
             }
         }
@@ -85,7 +88,7 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
         return plot::empty(form, "No head has a validation result.");
     }
     let test = sweep.chosen.as_ref().and_then(|chosen| {
-        Some((&chosen.setting, chosen.test_top1.filter(|top1| top1.mean.is_finite())?))
+        Some((&chosen.setting, chosen.test.filter(|top1| top1.mean.is_finite())?))
     });
     let coloured = lines.len().min(HIGHLIGHTED);
     let beside = form == Form::Wide && lines.len() > 1;
@@ -276,7 +279,7 @@ mod tests {
     fn one_line_an_architecture() {
         assert_eq!(count_lines(&accuracy_vs_dropout_svg(&small_sweep())), 2);
         let mut sweep = small_sweep();
-        sweep.rows[0].setting.learning_rate = 0.01;
+        sweep.heads[0].result.learning_rate = 0.01;
         assert_eq!(count_lines(&accuracy_vs_dropout_svg(&sweep)), 3);
     }
 
@@ -291,7 +294,7 @@ mod tests {
     #[test]
     fn one_head_is_a_point_without_a_band() {
         let svg = accuracy_vs_dropout_svg(&Sweep {
-            rows: vec![head("fastai", 0.6, 0, 0.97)],
+            heads: vec![head("fastai", 0.6, 0, 0.97)],
             chosen: None,
         });
         assert_eq!(
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn one_bad_rate_does_not_hide_the_differences_between_the_others() {
         let mut sweep = small_sweep();
-        sweep.rows.push(head("keras", 0.8, 0, 0.1));
+        sweep.heads.push(head("keras", 0.8, 0, 0.1));
         let svg = accuracy_vs_dropout_svg(&sweep);
         assert!(svg.contains("Validation top-1 (%, error logarithmic)"), "{svg}");
         assert!(svg.contains(">98</text>") && svg.contains(">50</text>"), "{svg}");
@@ -313,8 +316,8 @@ mod tests {
     #[test]
     fn without_validation_it_says_so() {
         let mut sweep = small_sweep();
-        for epoch in sweep.rows.iter_mut().flat_map(|row| &mut row.epochs) {
-            (epoch.val_loss, epoch.val_top1) = (None, None);
+        for head in &mut sweep.heads {
+            (head.result.val_loss, head.result.val_top1) = (None, None);
         }
         assert!(accuracy_vs_dropout_svg(&sweep).contains("No head has a validation result."));
         assert!(accuracy_vs_dropout_svg(&Sweep::default()).contains("No head has a validation"));
@@ -325,7 +328,7 @@ mod tests {
         let heads = |p: f64| {
             (0..12).map(move |arch| head(&format!("a{arch:02}"), p, 0, 0.8 + 0.01 * arch as f64))
         };
-        let sweep = Sweep { rows: heads(0.2).chain(heads(0.6)).collect(), chosen: None };
+        let sweep = Sweep { heads: heads(0.2).chain(heads(0.6)).collect(), chosen: None };
         let svg = accuracy_vs_dropout_svg(&sweep);
         assert!(svg.contains("7 other lines") && svg.contains(">a11</text>"), "{svg}");
         assert!(!svg.contains(">a06</text>") && svg.contains("<title>a06</title>"), "{svg}");
@@ -334,7 +337,7 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let svg = accuracy_vs_dropout_svg(&Sweep {
-            rows: vec![head("<a & \"b\">", 0.6, 0, 0.97)],
+            heads: vec![head("<a & \"b\">", 0.6, 0, 0.97)],
             chosen: None,
         });
         assert!(svg.contains("&lt;a &amp; &quot;b&quot;&gt;") && !svg.contains("<a &"), "{svg}");

@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::Confusion;
+use crate::data::Confusion;
 
 /// Text on a cell shaded above this is set in the colour of the paper.
 const STRONG: f64 = 0.55;
 
-/// A row a label, a column a predicted class. A cell's shade is its share of the label's rows: of
-/// the diagonal linear and in one colour, of the mistakes its square root and in another, so that
-/// the few mistakes of a good head are seen.
+/// A row per label, a column per predicted class. A cell's shade is its share of the label's rows:
+/// linear and in one colour on the diagonal, the square root and in another colour for mistakes, so
+/// that the few mistakes of a good head are seen.
 pub(crate) fn matrix(confusion: &Confusion) -> Markup {
     let names = &confusion.class_names;
     let vertical = names.iter().any(|name| name.chars().count() > 3);

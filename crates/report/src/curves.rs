@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::data::{Naming, higher_first};
+use crate::data::{EpochMetrics, Sweep, TrainedHead};
 use crate::legend::{Sample, key};
+use crate::mean_sd::MeanSd;
+use crate::naming::Naming;
 use crate::numbers::counted;
-use crate::plot::{Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, path};
+use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, path};
+use crate::ranking::{Group, higher_first};
 use crate::scale::{Scale, extent};
-use crate::{Epoch, MeanSd, Sweep, plot};
 
 /// A line in each panel: the heads of a setting, or a single head.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,12 +17,12 @@ pub struct Curve {
     /// Its name in the key.
     pub label: String,
     /// The epochs of each seed, in order.
-    pub seeds: Vec<Vec<Epoch>>,
+    pub seeds: Vec<Vec<EpochMetrics>>,
 }
 
 impl Curve {
     /// Of a single training.
-    pub fn single(label: impl Into<String>, epochs: Vec<Epoch>) -> Curve {
+    pub fn single(label: impl Into<String>, epochs: Vec<EpochMetrics>) -> Curve {
         Curve { label: label.into(), seeds: vec![epochs] }
     }
 
@@ -43,12 +45,12 @@ impl Curve {
 }
 
 impl Sweep {
-    /// A curve a setting, best first.
+    /// A curve per setting, best first.
     pub fn curves(&self) -> Vec<Curve> {
         let naming = Naming::of(self);
-        let curve = |group: crate::data::Group| Curve {
-            label: naming.full(group.setting),
-            seeds: group.rows.iter().map(|row| row.epochs.clone()).collect(),
+        let curve = |group: Group<'_, TrainedHead>| Curve {
+            label: naming.full(&group.setting),
+            seeds: group.heads.iter().map(|head| head.epochs.clone()).collect(),
         };
         self.groups().into_iter().map(curve).collect()
     }
@@ -68,7 +70,7 @@ pub(crate) fn inline(curves: &[Curve], form: Form) -> Markup {
     plot::canvas(form, height, &label(curves), &content)
 }
 
-type Metric = fn(&Epoch) -> Option<f64>;
+type Metric = fn(&EpochMetrics) -> Option<f64>;
 
 struct Quantity {
     title: &'static str,
@@ -256,9 +258,9 @@ mod tests {
 
     #[test]
     fn sixty_settings_stay_readable() {
-        let rows =
+        let heads =
             (0..60).map(|arch| head(&format!("a{arch:02}"), 0.5, 0, 0.9 + 0.001 * arch as f64));
-        let svg = learning_curves_svg(&Sweep { rows: rows.collect(), chosen: None }.curves());
+        let svg = learning_curves_svg(&Sweep { heads: heads.collect(), chosen: None }.curves());
         assert!(svg.contains("55 other settings") && svg.contains(">a59, p 0.5</text>"), "{svg}");
         assert_eq!(svg.matches(", p 0.5</text>").count(), HIGHLIGHTED);
         assert_eq!(svg.matches("<g class=\"other\">").count(), 2 * 55 + 1);

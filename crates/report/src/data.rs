@@ -1,76 +1,145 @@
-//! The contents of a report, and how the heads of a sweep are grouped and ordered.
+//! The contents of a report. What a sweep records on disk is among them, in the form in which it is
+//! recorded.
 
-use std::cmp::Ordering;
+use serde::{Deserialize, Serialize};
 
-use crate::MeanSd;
-use crate::numbers::short;
+use crate::mean_sd::MeanSd;
 
-/// The configuration of a head, except for its seed.
-#[derive(Debug, Clone, PartialEq)]
+/// The configuration that heads must share to be compared: everything except the seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// Name of the architecture.
     pub arch: String,
     /// Width of the hidden layers.
     pub hidden: usize,
-    /// Largest learning rate.
-    pub learning_rate: f64,
-    /// Dropout as given by the user, in [0, 1).
+    /// Dropout as given by the user, 0 ≤ p < 1.
     pub p: f64,
+    /// Learning rate, before the schedule.
+    pub learning_rate: f64,
 }
 
-/// The metrics of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Epoch {
+/// The metrics of one epoch: a row of a run's `metrics.csv`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy in nats over the epoch's steps, with dropout.
+    /// Cross-entropy in nats, mean over the epoch's steps, each with dropout and before its update, as
+    /// Keras reports it.
     pub train_loss: f64,
-    /// Fraction of training rows that were right, likewise.
+    /// Fraction of training rows whose most probable class is the label, likewise.
     pub train_top1: f64,
-    /// Mean cross-entropy in nats after the epoch; `None` without a validation split.
+    /// Mean cross-entropy in nats after the epoch, without dropout; `None` without a validation split.
     pub val_loss: Option<f64>,
-    /// Fraction of validation rows that were right, likewise.
+    /// Fraction of validation rows that are right, likewise.
     pub val_top1: Option<f64>,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Seconds that the epoch took, validation included.
+    pub seconds: f64,
 }
 
-/// One trained head.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResultRow {
-    /// Its configuration.
-    pub setting: Setting,
-    /// Its seed.
+/// One trained head of a sweep: a row of its `results.csv`. All metrics of one that diverged are NaN.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadResult {
+    /// See [`Setting::arch`].
+    pub arch: String,
+    /// See [`Setting::hidden`].
+    pub hidden: usize,
+    /// See [`Setting::p`].
+    pub p: f64,
+    /// See [`Setting::learning_rate`].
+    pub learning_rate: f64,
+    /// Seed of the initial weights and of what is dropped.
     pub seed: u64,
-    /// In order. The last one's metrics are the head's.
-    pub epochs: Vec<Epoch>,
+    /// Epochs trained. The one in which a head diverged is its last.
+    pub epochs: usize,
+    /// In the last epoch: see [`EpochMetrics::train_loss`].
+    pub train_loss: f64,
+    /// In the last epoch: see [`EpochMetrics::train_top1`].
+    pub train_top1: f64,
+    /// After the last epoch: see [`EpochMetrics::val_loss`].
+    pub val_loss: Option<f64>,
+    /// After the last epoch: see [`EpochMetrics::val_top1`].
+    pub val_top1: Option<f64>,
     /// Name or path of its run.
     pub run: String,
 }
 
-impl ResultRow {
-    pub(crate) fn last(&self) -> Option<&Epoch> {
-        self.epochs.last()
-    }
+/// A head of a sweep with its learning curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedHead {
+    /// Its configuration and its last epoch's metrics.
+    pub result: HeadResult,
+    /// All epochs in order.
+    pub epochs: Vec<EpochMetrics>,
 }
 
 /// All heads of a sweep and the setting that was chosen among them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sweep {
     /// In any order.
-    pub rows: Vec<ResultRow>,
+    pub heads: Vec<TrainedHead>,
     /// `None` if nothing was chosen, for example without a validation split.
     pub chosen: Option<Chosen>,
 }
 
 /// The setting that was chosen on validation, and how it does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
-    /// The setting.
+    /// The setting with the best mean validation accuracy; of equals, the one with the least loss.
     pub setting: Setting,
-    /// Validation top-1 (fraction) over seeds: what it was chosen by.
-    pub val_top1: MeanSd,
+    /// Validation top-1 (fraction) over seeds, by which it was chosen.
+    pub val: MeanSd,
     /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; `None`
     /// without a labelled test split.
-    pub test_top1: Option<MeanSd>,
+    pub test: Option<MeanSd>,
+    /// Name or path of the run with the best validation accuracy among its heads.
+    pub best_run: String,
+}
+
+impl EpochMetrics {
+    /// The epoch in which a head diverged: all of its metrics are NaN.
+    pub fn diverged(epoch: usize) -> EpochMetrics {
+        EpochMetrics {
+            epoch,
+            train_loss: f64::NAN,
+            train_top1: f64::NAN,
+            val_loss: Some(f64::NAN),
+            val_top1: Some(f64::NAN),
+            learning_rate: f64::NAN,
+            seconds: f64::NAN,
+        }
+    }
+
+    /// Whether a loss of this epoch was NaN or infinite.
+    pub fn has_diverged(&self) -> bool {
+        self.train_loss.is_nan()
+    }
+}
+
+impl HeadResult {
+    /// Its configuration, except for the seed.
+    pub fn setting(&self) -> Setting {
+        let HeadResult { arch, hidden, p, learning_rate, .. } = self;
+        Setting { arch: arch.clone(), hidden: *hidden, p: *p, learning_rate: *learning_rate }
+    }
+
+    /// Whether its loss was NaN or infinite in its last epoch.
+    pub fn has_diverged(&self) -> bool {
+        self.train_loss.is_nan()
+    }
+}
+
+impl AsRef<HeadResult> for HeadResult {
+    fn as_ref(&self) -> &HeadResult {
+        self
+    }
+}
+
+impl AsRef<HeadResult> for TrainedHead {
+    fn as_ref(&self) -> &HeadResult {
+        &self.result
+    }
 }
 
 /// Which classes were taken for which.
@@ -127,144 +196,41 @@ pub struct Report {
     pub program: String,
 }
 
-/// The heads of one setting.
-#[derive(Debug)]
-pub(crate) struct Group<'a> {
-    pub(crate) setting: &'a Setting,
-    pub(crate) rows: Vec<&'a ResultRow>,
-}
-
-impl Group<'_> {
-    /// One of the last epoch's metrics, over the seeds that have it.
-    pub(crate) fn over_seeds(&self, metric: impl Fn(&Epoch) -> Option<f64>) -> Option<MeanSd> {
-        let values: Vec<f64> =
-            self.rows.iter().filter_map(|row| row.last().and_then(&metric)).collect();
-        MeanSd::of(&values)
-    }
-
-    pub(crate) fn val_top1(&self) -> Option<MeanSd> {
-        self.over_seeds(|epoch| epoch.val_top1)
-    }
-}
-
-impl Sweep {
-    /// The heads by setting, best mean validation top-1 first (ties: lower validation loss), those
-    /// without one last and in the order in which they came.
-    pub(crate) fn groups(&self) -> Vec<Group<'_>> {
-        let mut groups: Vec<Group> = Vec::new();
-        for row in &self.rows {
-            match groups.iter_mut().find(|group| *group.setting == row.setting) {
-                Some(group) => group.rows.push(row),
-                None => groups.push(Group { setting: &row.setting, rows: vec![row] }),
-            }
-        }
-        let mean = |value: Option<MeanSd>| value.map(|value| value.mean);
-        groups.sort_by(|a, b| {
-            higher_first(mean(a.val_top1()), mean(b.val_top1())).then_with(|| {
-                let loss = |group: &Group| group.over_seeds(|epoch| epoch.val_loss);
-                lower_first(mean(loss(a)), mean(loss(b)))
-            })
-        });
-        groups
-    }
-
-    /// The heads, best validation top-1 first.
-    pub(crate) fn heads(&self) -> Vec<&ResultRow> {
-        let mut heads: Vec<&ResultRow> = self.rows.iter().collect();
-        let last = |row: &ResultRow| row.last().copied();
-        heads.sort_by(|a, b| {
-            let top1 = |row| last(row).and_then(|epoch: Epoch| epoch.val_top1);
-            let loss = |row| last(row).and_then(|epoch: Epoch| epoch.val_loss);
-            higher_first(top1(a), top1(b)).then_with(|| lower_first(loss(a), loss(b)))
-        });
-        heads
-    }
-
-    pub(crate) fn is_chosen(&self, setting: &Setting) -> bool {
-        self.chosen.as_ref().is_some_and(|chosen| chosen.setting == *setting)
-    }
-}
-
-/// The higher number first, then those that are missing or not a number.
-pub(crate) fn higher_first(a: Option<f64>, b: Option<f64>) -> Ordering {
-    lower_first(a.map(|a| -a), b.map(|b| -b))
-}
-
-/// The lower number first, then those that are missing or not a number.
-pub(crate) fn lower_first(a: Option<f64>, b: Option<f64>) -> Ordering {
-    let known = |value: Option<f64>| value.filter(|value| !value.is_nan());
-    match (known(a), known(b)) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    }
-}
-
-/// Names settings by what differs between them: the architecture always, the width and the learning
-/// rate only where one architecture was trained with several.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Naming {
-    hidden: bool,
-    learning_rate: bool,
-}
-
-impl Naming {
-    pub(crate) fn of(sweep: &Sweep) -> Naming {
-        let settings = || sweep.rows.iter().map(|row| &row.setting);
-        let varies = |differ: fn(&Setting, &Setting) -> bool| {
-            settings().any(|a| {
-                let first = settings().find(|b| b.arch == a.arch);
-                first.is_some_and(|first| differ(a, first))
-            })
-        };
-        Naming {
-            hidden: varies(|a, b| a.hidden != b.hidden),
-            learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
-        }
-    }
-
-    /// "keras", "keras, 512 wide, lr 0.01": the setting but for p.
-    pub(crate) fn without_p(self, setting: &Setting) -> String {
-        let mut name = setting.arch.clone();
-        if self.hidden {
-            name += &format!(", {} wide", setting.hidden);
-        }
-        if self.learning_rate {
-            name += &format!(", lr {}", short(setting.learning_rate));
-        }
-        name
-    }
-
-    /// "keras, p 0.6".
-    pub(crate) fn full(self, setting: &Setting) -> String {
-        format!("{}, p {}", self.without_p(setting), short(setting.p))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     /// A head whose validation top-1 rises to `top1` in three epochs.
-    pub(crate) fn head(arch: &str, p: f64, seed: u64, top1: f64) -> ResultRow {
-        let epoch = |epoch: usize| Epoch {
+    pub(crate) fn head(arch: &str, p: f64, seed: u64, top1: f64) -> TrainedHead {
+        let epoch = |epoch: usize| EpochMetrics {
             epoch,
             train_loss: 0.9 / epoch as f64,
             train_top1: top1 - 0.04 / epoch as f64,
             val_loss: Some(0.6 / epoch as f64),
             val_top1: Some(top1 - 0.03 * (3 - epoch) as f64),
+            learning_rate: 1e-3,
+            seconds: 1.5,
         };
-        let setting = Setting { arch: arch.into(), hidden: 128, learning_rate: 1e-3, p };
-        ResultRow {
-            setting,
+        let last = epoch(3);
+        let result = HeadResult {
+            arch: arch.into(),
+            hidden: 128,
+            p,
+            learning_rate: 1e-3,
             seed,
-            epochs: (1..=3).map(epoch).collect(),
+            epochs: 3,
+            train_loss: last.train_loss,
+            train_top1: last.train_top1,
+            val_loss: last.val_loss,
+            val_top1: last.val_top1,
             run: format!("{arch}-{p}"),
-        }
+        };
+        TrainedHead { result, epochs: (1..=3).map(epoch).collect() }
     }
 
     /// Two architectures, two dropout rates, two seeds; keras at 0.6 was chosen.
     pub(crate) fn small_sweep() -> Sweep {
-        let rows = vec![
+        let heads = vec![
             head("fastai", 0.2, 0, 0.960),
             head("fastai", 0.2, 1, 0.964),
             head("fastai", 0.6, 0, 0.970),
@@ -275,71 +241,11 @@ pub(crate) mod tests {
             head("keras", 0.6, 1, 0.982),
         ];
         let chosen = Chosen {
-            setting: rows[6].setting.clone(),
-            val_top1: MeanSd::of(&[0.980, 0.982]).unwrap(),
-            test_top1: MeanSd::of(&[0.977, 0.979]),
+            setting: heads[6].result.setting(),
+            val: MeanSd::of(&[0.980, 0.982]).unwrap(),
+            test: MeanSd::of(&[0.977, 0.979]),
+            best_run: heads[7].result.run.clone(),
         };
-        Sweep { rows, chosen: Some(chosen) }
-    }
-
-    #[test]
-    fn best_first_and_unknown_last() {
-        let mut sweep = small_sweep();
-        sweep.rows.insert(0, ResultRow { epochs: vec![], ..head("none", 0.1, 0, 0.0) });
-        sweep.rows.insert(0, head("diverged", 0.1, 0, f64::NAN));
-        let order = |rows: Vec<&ResultRow>| -> Vec<String> {
-            rows.iter().map(|row| format!("{}/{}", row.run, row.seed)).collect()
-        };
-        assert_eq!(
-            order(sweep.heads()),
-            [
-                "keras-0.6/1",
-                "keras-0.6/0",
-                "fastai-0.6/1",
-                "fastai-0.6/0",
-                "fastai-0.2/1",
-                "fastai-0.2/0",
-                "keras-0.2/1",
-                "keras-0.2/0",
-                "diverged-0.1/0",
-                "none-0.1/0"
-            ]
-        );
-        let groups = sweep.groups();
-        let groups = groups.iter().map(|group| group.rows[0]).collect();
-        assert_eq!(
-            order(groups),
-            [
-                "keras-0.6/0",
-                "fastai-0.6/0",
-                "fastai-0.2/0",
-                "keras-0.2/0",
-                "diverged-0.1/0",
-                "none-0.1/0"
-            ]
-        );
-    }
-
-    #[test]
-    fn equal_accuracies_are_told_apart_by_loss() {
-        let mut better = head("fastai", 0.6, 0, 0.97);
-        better.epochs[2].val_loss = Some(0.01);
-        let sweep = Sweep { rows: vec![head("fastai", 0.2, 0, 0.97), better], chosen: None };
-        assert_eq!(sweep.groups()[0].setting.p, 0.6);
-        assert_eq!(sweep.heads()[0].setting.p, 0.6);
-    }
-
-    #[test]
-    fn settings_are_named_by_what_differs() {
-        let mut sweep = small_sweep();
-        sweep.rows.iter_mut().filter(|row| row.setting.arch == "keras").for_each(|row| {
-            row.setting.hidden = 256;
-        });
-        // Each architecture has its own width: the architecture's name says it.
-        assert_eq!(Naming::of(&sweep).full(&sweep.rows[7].setting), "keras, p 0.6");
-        sweep.rows[7].setting.hidden = 512;
-        sweep.rows[7].setting.learning_rate = 0.01;
-        let naming = Naming::of(&sweep);
-        assert_eq!(naming.full(&sweep.rows[7].setting), "keras, 512 wide, lr 0.01, p 0.6");
+        Sweep { heads, chosen: Some(chosen) }
     }
 }

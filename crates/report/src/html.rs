@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::data::Naming;
+use crate::data::{Chosen, Misclassified, Report, Sweep, Thumbnail};
+use crate::naming::Naming;
 use crate::numbers::{counted, percent, percent_with_spread};
 use crate::plot::Form;
-use crate::{Chosen, Misclassified, Report, Sweep, Thumbnail, accuracy, confusion, curves};
-use crate::{plot, results};
+use crate::{accuracy, confusion, curves, plot, results};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// and no script but for sorting its tables.
 pub fn report_html(report: &Report) -> String {
     let sweep = &report.sweep;
-    let several_seeds = sweep.groups().iter().any(|group| group.rows.len() > 1);
+    let several_seeds = sweep.groups().iter().any(|group| group.heads.len() > 1);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -49,7 +49,7 @@ pub fn report_html(report: &Report) -> String {
                         @if several_seeds {
                             (results::settings(sweep))
                             details {
-                                summary { "Every head by itself (" (sweep.rows.len()) ")" }
+                                summary { "Every head by itself (" (sweep.heads.len()) ")" }
                                 (results::heads(sweep))
                             }
                         } @else {
@@ -89,15 +89,15 @@ pub fn report_html(report: &Report) -> String {
 
 /// The outcome in one or two sentences.
 fn summary(sweep: &Sweep) -> String {
-    let heads = counted(sweep.rows.len(), "head");
+    let heads = counted(sweep.heads.len(), "head");
     let settings = counted(sweep.groups().len(), "setting");
     let Some(chosen) = &sweep.chosen else {
         return format!("{heads} of {settings}; no setting was chosen.");
     };
     let name = Naming::of(sweep).full(&chosen.setting);
-    let seeds = counted(chosen.val_top1.seeds, "seed");
-    let validation = percent_with_spread(&chosen.val_top1);
-    let test = match &chosen.test_top1 {
+    let seeds = counted(chosen.val.seeds, "seed");
+    let validation = percent_with_spread(&chosen.val);
+    let test = match &chosen.test {
         Some(top1) => format!(
             "On the test split, which was used only after that choice, it has {} %.",
             percent_with_spread(top1)
@@ -114,8 +114,8 @@ fn figures(sweep: &Sweep, chosen: &Chosen) -> Markup {
     html! {
         dl.figures {
             div { dt { "Chosen setting" } dd { (Naming::of(sweep).full(&chosen.setting)) } }
-            div { dt { "Validation top-1" } dd { (percent_with_spread(&chosen.val_top1)) " %" } }
-            @if let Some(top1) = &chosen.test_top1 {
+            div { dt { "Validation top-1" } dd { (percent_with_spread(&chosen.val)) " %" } }
+            @if let Some(top1) = &chosen.test {
                 div { dt { "Test top-1" } dd { (percent_with_spread(top1)) " %" } }
             }
         }
@@ -158,8 +158,9 @@ fn mistake(thumbnail: &Thumbnail) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Confusion;
     use crate::data::tests::{head, small_sweep};
-    use crate::{Confusion, encode_png};
+    use crate::thumbnail::encode_png;
 
     fn report() -> Report {
         Report {
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_single_head_has_one_table() {
-        let sweep = Sweep { rows: vec![head("fastai", 0.6, 0, 0.97)], chosen: None };
+        let sweep = Sweep { heads: vec![head("fastai", 0.6, 0, 0.97)], chosen: None };
         let html = report_html(&Report { sweep, ..report() });
         assert_eq!(html.matches("<table class=\"results\"").count(), 1);
         assert_eq!(report_html(&report()).matches("<table class=\"results\"").count(), 2);

@@ -1,4 +1,4 @@
-//! Which line is which: names beside the lines' ends, or a key below the plot.
+//! Legends: names beside the lines' ends, or a key below the plot.
 
 use maud::{Markup, html};
 
@@ -78,8 +78,8 @@ fn drawn(sample: Sample, x: f64, y: f64) -> Markup {
     }
 }
 
-/// Moves positions apart until they are `gap` from each other, within the bounds if they fit, and
-/// no further from where they were than that takes. The order stays.
+/// Moves positions apart until they are `gap` from each other, within the bounds if they fit, and as
+/// little as possible. The order stays.
 pub(crate) fn apart(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
@@ -97,12 +97,12 @@ pub(crate) fn apart(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f6
     placed
 }
 
-/// About how wide a text is at 13 px and bold, on the safe side: no font is at hand to measure it.
+/// An upper estimate of a text's width at 13 px and bold: there is no font to measure it with.
 pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().map(|letter| if letter.is_ascii() { 7.8 } else { 11.0 }).sum()
 }
 
-/// The text, its end left out if it would be wider than this.
+/// The text, cut off if it would be wider than this.
 pub(crate) fn shortened(text: &str, width: f64) -> String {
     if text_width(text) <= width {
         return text.to_owned();

@@ -1,24 +1,28 @@
 //! Draws the outcome of a sweep: two plots and one HTML page.
 //!
-//! Plain data in, text out: nothing here opens a file, trains or reads a cache, and no type of the
-//! `head` crate is known. Accuracies are fractions (0 to 1) and losses are nats on the way in; they
+//! Plain data in, text out: nothing here opens a file, trains or reads a cache. The types of the data
+//! are also those of the files of runs and sweeps, which the crate `head` writes. Accuracies are fractions (0 to 1) and losses are nats on the way in; they
 //! are shown as percents and nats. The invariants: what is written is complete in itself (no
 //! network, no other file), follows the reader's light or dark mode, and has every text that came
 //! in escaped, whatever the classes and samples are called.
 //!
 //! ```
-//! use report::{Epoch, MeanSd, ResultRow, Setting, Sweep};
+//! use report::{HeadResult, Sweep, TrainedHead};
 //!
-//! let setting = Setting { arch: "fastai".into(), hidden: 128, learning_rate: 1e-3, p: 0.6 };
-//! let epochs = vec![Epoch {
-//!     epoch: 1,
+//! let result = HeadResult {
+//!     arch: "fastai".into(),
+//!     hidden: 128,
+//!     p: 0.6,
+//!     learning_rate: 1e-3,
+//!     seed: 0,
+//!     epochs: 1,
 //!     train_loss: 0.21,
 //!     train_top1: 0.94,
 //!     val_loss: Some(0.08),
 //!     val_top1: Some(0.975),
-//! }];
-//! let row = ResultRow { setting, seed: 0, epochs, run: "runs/1".into() };
-//! let sweep = Sweep { rows: vec![row], chosen: None };
+//!     run: "runs/1".into(),
+//! };
+//! let sweep = Sweep { heads: vec![TrainedHead { result, epochs: vec![] }], chosen: None };
 //! assert!(report::accuracy_vs_dropout_svg(&sweep).starts_with("<svg"));
 //! ```
 
@@ -29,8 +33,10 @@ mod data;
 mod html;
 mod legend;
 mod mean_sd;
+mod naming;
 mod numbers;
 mod plot;
+mod ranking;
 mod results;
 mod scale;
 mod thumbnail;
@@ -38,8 +44,10 @@ mod thumbnail;
 pub use accuracy::accuracy_vs_dropout_svg;
 pub use curves::{Curve, learning_curves_svg};
 pub use data::{
-    Chosen, Confusion, Epoch, Misclassified, Report, ResultRow, Setting, Sweep, Thumbnail,
+    Chosen, Confusion, EpochMetrics, HeadResult, Misclassified, Report, Setting, Sweep, Thumbnail,
+    TrainedHead,
 };
 pub use html::report_html;
 pub use mean_sd::MeanSd;
+pub use ranking::{Group, ranking};
 pub use thumbnail::{PngError, encode_png};

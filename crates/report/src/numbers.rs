@@ -1,6 +1,6 @@
 //! Numbers as text: the same number reads the same in a plot, a table and a sentence.
 
-use crate::MeanSd;
+use crate::mean_sd::MeanSd;
 
 /// Text in place of the metrics of a head that diverged, and so has none.
 const DIVERGED: &str = "diverged";

@@ -15,7 +15,7 @@ use crate::scale::Scale;
 const COLOURS: &str = include_str!("colours.css");
 const STYLE: &str = include_str!("plot.css");
 
-/// The number of colours that stay apart; what ranks below is gray.
+/// The number of colours that can be told apart. Lines that rank below are gray.
 pub(crate) const HIGHLIGHTED: usize = 5;
 
 /// The style's class for the line of this rank, best first.
@@ -23,7 +23,7 @@ pub(crate) fn class(rank: usize) -> &'static str {
     ["s0", "s1", "s2", "s3", "s4"].get(rank).copied().unwrap_or("other")
 }
 
-/// The screen that a plot is drawn for: its text keeps its size on a phone only if the drawing is another.
+/// The screen that a plot is drawn for. A phone has a drawing of its own, so that the text keeps its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A page or a screen.
@@ -71,8 +71,8 @@ pub(crate) struct Axis<'a> {
     pub(crate) title: &'a str,
 }
 
-/// Grid lines, ticks and titles; the vertical axis has its title above it, where it is read without
-/// turning one's head.
+/// Grid lines, ticks and titles. The vertical axis has its title above it, so that nobody has to turn
+/// the head to read it.
 pub(crate) fn axes(panel: Panel, x: &Axis, y: &Axis) -> Markup {
     let Panel { left, right, bottom, title, .. } = panel;
     html! {
@@ -112,7 +112,7 @@ pub(crate) fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
     path
 }
 
-/// The mean's mark: its shape tells lines apart where their colours don't.
+/// The mark of a mean. Its shape tells lines apart whose colours do not.
 pub(crate) fn mark(rank: usize, x: f64, y: f64) -> Markup {
     let points: &[(f64, f64)] = match rank % 3 {
         1 => &[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)],
@@ -122,13 +122,13 @@ pub(crate) fn mark(rank: usize, x: f64, y: f64) -> Markup {
     html! { path.mean d={ (path(points.iter().map(|(dx, dy)| (x + dx, y + dy)))) "Z" } {} }
 }
 
-/// The test result's mark, which no line has.
+/// The mark of the test result, which differs from that of every line.
 pub(crate) fn diamond(x: f64, y: f64) -> Markup {
     let points = [(0.0, -7.0), (5.5, 0.0), (0.0, 7.0), (-5.5, 0.0)];
     html! { path d={ (path(points.map(|(dx, dy)| (x + dx, y + dy)))) "Z" } {} }
 }
 
-/// The drawing: `height` in pixels, `label` read out instead of it.
+/// The drawing, `height` pixels high; screen readers read `label` instead of it.
 pub(crate) fn canvas(form: Form, height: f64, label: &str, content: &Markup) -> Markup {
     let width = form.width();
     let class = match form {
@@ -151,7 +151,7 @@ pub(crate) fn standalone(form: Form, height: f64, label: &str, content: &Markup)
     svg.replace("><", ">\n<") + "\n"
 }
 
-/// The style of all plots: colours that follow the reader's mode, and what is drawn with which.
+/// The style of all plots, whose colours follow the reader's light or dark mode.
 pub(crate) fn style() -> PreEscaped<String> {
     PreEscaped(format!("\n{COLOURS}{STYLE}"))
 }

@@ -2,16 +2,17 @@
 
 use maud::{Markup, html};
 
-use crate::data::Group;
+use crate::data::{HeadResult, Setting, Sweep, TrainedHead};
+use crate::mean_sd::MeanSd;
 use crate::numbers::{counted, loss, loss_with_spread, percent, percent_with_spread, short};
-use crate::{Epoch, MeanSd, ResultRow, Setting, Sweep};
+use crate::ranking::Group;
 
-/// Which way a column is first sorted, and how it is set.
+/// The kind of a column, which decides its first sorting direction and its alignment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
     Number,
-    /// A number of which more is better.
+    /// A number that is better the higher it is.
     Score,
 }
 
@@ -30,7 +31,7 @@ const fn column(title: &'static str, kind: Kind) -> Column {
     Column { title, kind }
 }
 
-/// First what differs most and what came of it: a phone shows these without scrolling.
+/// The setting and its metrics come first: a phone shows these without scrolling.
 const HEAD: [Column; 2] = [column("Architecture", Kind::Text), column("Dropout p", Kind::Number)];
 
 const METRICS: [Column; 4] = [
@@ -42,26 +43,26 @@ const METRICS: [Column; 4] = [
 
 const REST: [Column; 2] = [column("Hidden", Kind::Number), column("Learning rate", Kind::Number)];
 
-/// Where the table's order comes from.
+/// The column by which the table is sorted.
 const SORTED_BY: &str = METRICS[0].title;
 
 /// A row per setting, means over its seeds with standard deviations, best first.
 pub(crate) fn settings(sweep: &Sweep) -> Markup {
     let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEEDS]);
-    let row = |group: &Group| {
-        let score = |metric: fn(&Epoch) -> Option<f64>, text: fn(&MeanSd) -> String| {
+    let row = |group: &Group<'_, TrainedHead>| {
+        let score = |metric: fn(&HeadResult) -> Option<f64>, text: fn(&MeanSd) -> String| {
             measured(group.over_seeds(metric), |value| value.mean, text)
         };
-        let mut cells = head_cells(group.setting);
+        let mut cells = head_cells(&group.setting);
         cells.extend([
-            score(|epoch| epoch.val_top1, percent_with_spread),
-            score(|epoch| epoch.val_loss, loss_with_spread),
-            score(|epoch| Some(epoch.train_top1), percent_with_spread),
-            score(|epoch| Some(epoch.train_loss), loss_with_spread),
+            score(|head| head.val_top1, percent_with_spread),
+            score(|head| head.val_loss, loss_with_spread),
+            score(|head| Some(head.train_top1), percent_with_spread),
+            score(|head| Some(head.train_loss), loss_with_spread),
         ]);
-        cells.extend(rest_cells(group.setting));
-        cells.push(number(group.rows.len() as f64, group.rows.len().to_string()));
-        (sweep.is_chosen(group.setting), cells)
+        cells.extend(rest_cells(&group.setting));
+        cells.push(number(group.heads.len() as f64, group.heads.len().to_string()));
+        (sweep.is_chosen(&group.setting), cells)
     };
     let rows: Vec<_> = sweep.groups().iter().map(row).collect();
     let caption = format!("{}, best first", counted(rows.len(), "setting"));
@@ -75,28 +76,27 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
     const EPOCHS: Column = column("Epochs", Kind::Number);
     const RUN: Column = column("Run", Kind::Text);
     let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEED, &EPOCHS, &RUN]);
-    let row = |row: &&ResultRow| {
-        let last = row.last();
-        let epochs = last.map_or(0, |epoch| epoch.epoch);
-        let score = |metric: fn(&Epoch) -> Option<f64>, text: fn(f64) -> String| {
-            measured(last.and_then(metric), |value| *value, |value| text(*value))
+    let row = |head: &&HeadResult| {
+        let setting = head.setting();
+        let score = |metric: fn(&HeadResult) -> Option<f64>, text: fn(f64) -> String| {
+            measured(metric(head), |value| *value, |value| text(*value))
         };
-        let mut cells = head_cells(&row.setting);
+        let mut cells = head_cells(&setting);
         cells.extend([
-            score(|epoch| epoch.val_top1, percent),
-            score(|epoch| epoch.val_loss, loss),
-            score(|epoch| Some(epoch.train_top1), percent),
-            score(|epoch| Some(epoch.train_loss), loss),
+            score(|head| head.val_top1, percent),
+            score(|head| head.val_loss, loss),
+            score(|head| Some(head.train_top1), percent),
+            score(|head| Some(head.train_loss), loss),
         ]);
-        cells.extend(rest_cells(&row.setting));
+        cells.extend(rest_cells(&setting));
         cells.extend([
-            number(row.seed as f64, row.seed.to_string()),
-            number(epochs as f64, epochs.to_string()),
-            Cell { text: row.run.clone(), key: None },
+            number(head.seed as f64, head.seed.to_string()),
+            number(head.epochs as f64, head.epochs.to_string()),
+            Cell { text: head.run.clone(), key: None },
         ]);
-        (sweep.is_chosen(&row.setting), cells)
+        (sweep.is_chosen(&setting), cells)
     };
-    let rows: Vec<_> = sweep.heads().iter().map(row).collect();
+    let rows: Vec<_> = sweep.ranked_heads().iter().map(row).collect();
     let caption = format!("{}, best first", counted(rows.len(), "head"));
     table(&caption, &columns.collect::<Vec<_>>(), &rows)
 }
@@ -169,16 +169,17 @@ mod tests {
     #[test]
     fn every_number_is_in_the_table_of_heads() {
         let mut sweep = small_sweep();
-        sweep.rows[1].seed = 4711;
-        sweep.rows[1].setting.hidden = 777;
-        sweep.rows[1].setting.learning_rate = 0.0125;
-        sweep.rows[1].setting.p = 0.35;
-        sweep.rows[1].epochs[2] = Epoch {
-            epoch: 3,
+        let head = &mut sweep.heads[1].result;
+        *head = HeadResult {
+            seed: 4711,
+            hidden: 777,
+            learning_rate: 0.0125,
+            p: 0.35,
             train_loss: 0.12345,
             train_top1: 0.87654,
             val_loss: Some(0.23456),
             val_top1: Some(0.76543),
+            ..head.clone()
         };
         let html = heads(&sweep).into_string();
         for text in
@@ -187,7 +188,7 @@ mod tests {
             let cells = html.matches(&format!(">{text}</td>")).count();
             assert!(cells >= 1, "{text} is not in {html}");
         }
-        assert_eq!(html.matches("<tr").count(), 1 + sweep.rows.len());
+        assert_eq!(html.matches("<tr").count(), 1 + sweep.heads.len());
     }
 
     #[test]
@@ -202,18 +203,18 @@ mod tests {
 
     #[test]
     fn one_seed_has_no_spread_and_a_missing_number_no_key() {
-        let mut row = head("fastai", 0.6, 0, 0.97);
-        row.epochs[2].val_loss = None;
-        let html = settings(&Sweep { rows: vec![row], chosen: None }).into_string();
+        let mut head = head("fastai", 0.6, 0, 0.97);
+        head.result.val_loss = None;
+        let html = settings(&Sweep { heads: vec![head], chosen: None }).into_string();
         assert!(html.contains(">97.00</td>") && !html.contains('±'), "{html}");
         assert!(html.contains("<td class=\"number\">–</td>"), "{html}");
     }
 
     #[test]
     fn names_are_escaped() {
-        let row =
-            ResultRow { run: "</td><script>&".into(), ..head("<b>\"fast\" & ai", 0.6, 0, 0.97) };
-        let html = heads(&Sweep { rows: vec![row], chosen: None }).into_string();
+        let mut head = head("<b>\"fast\" & ai", 0.6, 0, 0.97);
+        head.result.run = "</td><script>&".into();
+        let html = heads(&Sweep { heads: vec![head], chosen: None }).into_string();
         assert!(html.contains("&lt;/td&gt;&lt;script&gt;&amp;"), "{html}");
         assert!(html.contains("&lt;b&gt;&quot;fast&quot; &amp; ai"), "{html}");
     }

@@ -1,13 +1,13 @@
-//! From numbers to pixels, and where the ticks go.
+//! Scales: from numbers to pixels, and the numbers at the ticks.
 
-/// How numbers are spaced.
+/// The spacing of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spacing {
     /// Equal differences take equal space.
     Linear,
-    /// Equal ratios do.
+    /// Equal ratios take equal space.
     Logarithmic,
-    /// Equal ratios of what is missing to 100 do.
+    /// Equal ratios of the difference to 100 take equal space.
     LogarithmicError,
 }
 
@@ -23,7 +23,7 @@ impl Scale {
     /// Evenly spaced. An empty domain is widened, so that one value lies in the middle.
     pub(crate) fn linear(domain: (f64, f64), pixels: (f64, f64)) -> Scale {
         let (low, high) = domain;
-        // Of a number so large that half of one is lost in it, a share.
+        // To a number so large that adding 0.5 does not change it, a share of itself is added.
         let margin = f64::max(0.5, 1e-6 * low.abs());
         let domain = if high - low > 0.0 { domain } else { (low - margin, high + margin) };
         Scale { domain, pixels, spacing: Spacing::Linear }
@@ -35,8 +35,8 @@ impl Scale {
         Scale { domain, pixels, spacing: Spacing::Logarithmic }
     }
 
-    /// For accuracies in percent. Where the lowest leaves five times the error of the highest, by
-    /// ratios of the error: from 90 to 99 is as far as from 99 to 99.9, so that one bad value does
+    /// For accuracies in percent. If the error of the lowest is five times that of the highest, the error
+    /// is on a logarithmic scale: from 90 to 99 is as far as from 99 to 99.9, so that one bad value does
     /// not press all good ones together.
     pub(crate) fn accuracy((low, high): (f64, f64), pixels: (f64, f64)) -> Scale {
         if high < 100.0 && (100.0 - low) / (100.0 - high) > 5.0 {
@@ -99,8 +99,8 @@ impl Scale {
     }
 }
 
-/// 1, 2 and 5 in each decade, or only 1 if there are more than two and a half: with the decimals
-/// that show it.
+/// 1, 2 and 5 in each decade, or only 1 if there are more than two and a half decades, with as many
+/// decimals as each needs.
 fn logarithmic_ticks(low: f64, high: f64) -> impl Iterator<Item = (f64, usize)> {
     let factors: &[f64] = if (high / low).log10() > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;

@@ -2,10 +2,10 @@
 
 use thiserror::Error;
 
-/// Why pixels can't be made a PNG.
+/// Pixels that cannot be written as a PNG.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PngError {
-    /// There is no pixel.
+    /// The image has no pixels.
     #[error("an image of {height} × {width} pixels has nothing to show")]
     Empty {
         /// In pixels.
@@ -16,15 +16,15 @@ pub enum PngError {
     /// Only gray and RGB images are known.
     #[error("an image has 1 channel (gray) or 3 (RGB), not {channels}")]
     Channels {
-        /// How many were given.
+        /// Number of channels given.
         channels: usize,
     },
-    /// The pixels are not as many as the size says.
+    /// The number of bytes is not that of the size.
     #[error("an image of this size has {expected} values, but there are {found}")]
     Length {
         /// height × width × channels.
         expected: usize,
-        /// How many there are.
+        /// Bytes given.
         found: usize,
     },
 }

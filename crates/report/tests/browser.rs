@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use report::{
-    Chosen, Confusion, Epoch, MeanSd, Misclassified, Report, ResultRow, Setting, Sweep, Thumbnail,
+    Chosen, Confusion, EpochMetrics, HeadResult, MeanSd, Misclassified, Report, Sweep, Thumbnail,
+    TrainedHead,
 };
 use serde_json::{Value, json};
 
@@ -105,19 +106,30 @@ const HOSTILE: &str = "<img src=x onerror=\"missing()\"> & 'co'</td></script>";
 
 fn sample() -> Report {
     let head = |arch: &str, p: f64, seed: u64, top1: f64| {
-        let epoch = |epoch: usize| Epoch {
+        let epoch = |epoch: usize| EpochMetrics {
             epoch,
             train_loss: 0.9 / epoch as f64,
             train_top1: 0.9,
             val_loss: Some(0.01 / epoch as f64),
             val_top1: Some(top1 - 0.02 * (4 - epoch) as f64),
+            learning_rate: 1e-3,
+            seconds: 1.0,
         };
-        ResultRow {
-            setting: Setting { arch: arch.into(), hidden: 128, learning_rate: 1e-3, p },
+        let last = epoch(4);
+        let result = HeadResult {
+            arch: arch.into(),
+            hidden: 128,
+            p,
+            learning_rate: 1e-3,
             seed,
-            epochs: (1..=4).map(epoch).collect(),
+            epochs: 4,
+            train_loss: last.train_loss,
+            train_top1: last.train_top1,
+            val_loss: last.val_loss,
+            val_top1: last.val_top1,
             run: format!("{arch}/{p}/{seed}"),
-        }
+        };
+        TrainedHead { result, epochs: (1..=4).map(epoch).collect() }
     };
     let settings = [
         ("arch-2", 0.5, 0.972),
@@ -126,19 +138,20 @@ fn sample() -> Report {
         (HOSTILE, 0.0, 0.099),
         ("arch-2", 0.5, f64::NAN),
     ];
-    let mut rows: Vec<ResultRow> = settings
+    let mut heads: Vec<TrainedHead> = settings
         .iter()
         .flat_map(|&(arch, p, top1)| {
             [head(arch, p, 0, top1 - 0.001), head(arch, p, 1, top1 + 0.001)]
         })
         .collect();
     // The diverged ones are a setting of their own.
-    rows[8].setting.learning_rate = 10.0;
-    rows[9].setting.learning_rate = 10.0;
+    heads[8].result.learning_rate = 10.0;
+    heads[9].result.learning_rate = 10.0;
     let chosen = Chosen {
-        setting: rows[4].setting.clone(),
-        val_top1: MeanSd { mean: 0.99, sd: Some(0.0014), seeds: 2 },
-        test_top1: Some(MeanSd { mean: 0.987, sd: Some(0.002), seeds: 2 }),
+        setting: heads[4].result.setting(),
+        val: MeanSd { mean: 0.99, sd: Some(0.0014), seeds: 2 },
+        test: Some(MeanSd { mean: 0.987, sd: Some(0.002), seeds: 2 }),
+        best_run: heads[5].result.run.clone(),
     };
     let thumbnail = |png: Vec<u8>| Thumbnail {
         png,
@@ -153,7 +166,7 @@ fn sample() -> Report {
     Report {
         title: format!("A page for the test {HOSTILE}"),
         command: format!("vgg-head sweep --out={}", "a/long/path/".repeat(20)),
-        sweep: Sweep { rows, chosen: Some(chosen) },
+        sweep: Sweep { heads, chosen: Some(chosen) },
         confusion: Some(Confusion {
             class_names: names.take(40).map(Into::into).collect(),
             counts: (0..40).map(|label| (0..40).map(|class| label * class % 7).collect()).collect(),

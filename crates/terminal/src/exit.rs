@@ -8,7 +8,7 @@ use crate::say;
 
 /// Exit code of an error inside the program or the operating system.
 pub(crate) const INTERNAL: u8 = 1;
-/// Exit code of wrong flags; also what clap exits with.
+/// Exit code of wrong flags, which is also clap's.
 pub const USAGE: u8 = 2;
 /// Exit code of bad input: dataset, weights, cache or run.
 const BAD_INPUT: u8 = 3;
@@ -41,8 +41,8 @@ impl Failure {
 
 /// Runs a program's `main`, prints its error with every cause, and turns it into an exit code.
 ///
-/// A panic, on whatever thread, is a bug: it prints where it happened and what to send us, once, and
-/// exits with 1.
+/// A panic on any thread is a bug: its place and how to report it are printed once, and the exit code
+/// is 1.
 pub fn run<E: Error>(
     program: &str,
     main: impl FnOnce() -> Result<(), E> + std::panic::UnwindSafe,
@@ -51,7 +51,7 @@ pub fn run<E: Error>(
     static PANICKED: AtomicBool = AtomicBool::new(false);
     let name = program.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
-        // Threads that wait for one that panicked panic in turn; the first says why.
+        // Threads that wait for one that panicked panic in turn; only the first is the cause.
         if PANICKED.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -62,7 +62,7 @@ pub fn run<E: Error>(
         ));
     }));
     match std::panic::catch_unwind(main) {
-        // Also of a thread whose end nobody waited for.
+        // Also if the thread that panicked was not waited for.
         _ if PANICKED.load(Ordering::SeqCst) => ExitCode::from(INTERNAL),
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {

@@ -1,4 +1,4 @@
-//! Ctrl-C as a flag that loops look at between two steps, so that work done is kept.
+//! Ctrl-C as a flag that loops check between two steps, so that finished work is kept.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,5 @@
-//! How both programs speak to a person: exit codes, progress, interruption, tables and flag values.
+//! How the programs speak to a person: exit codes, progress, interruption, tables and flag values.
+//! Libraries do not use it.
 //!
 //! Results go to standard output ([`print!`], [`println!`], [`print_path`]); progress, log lines and
 //! errors go to standard error. The invariants: an error says its whole chain of causes in one
@@ -7,7 +8,6 @@
 
 mod exit;
 mod interrupt;
-mod memory;
 mod path;
 mod plain;
 mod print;
@@ -15,12 +15,12 @@ mod progress;
 mod table;
 mod values;
 
+pub use durable::JsonPath;
 use exit::INTERNAL;
 pub use exit::{Failure, USAGE, run, with_causes};
 pub use indicatif::{HumanBytes, HumanDuration};
 pub use interrupt::{catch_interrupts, interrupted};
-pub use memory::half_of_free_memory;
-pub use path::{JsonPath, json_path, print_path};
+pub use path::print_path;
 pub use plain::plain;
 pub use print::print;
 pub use progress::{Progress, say};

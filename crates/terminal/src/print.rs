@@ -1,14 +1,14 @@
-//! Results on standard output, and what becomes of them when nobody reads it.
+//! Results on standard output, also when nobody reads them.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::{INTERNAL, plain, say};
 
-/// Writes to standard output. On a terminal, control characters are written out; what a file or
-/// another program reads is left as it is.
+/// Writes to standard output. On a terminal, control characters are written out; text for a file or
+/// another program is left as it is.
 ///
-/// Where the reader has gone, as in `… | head -1`, the program ends quietly: it has what it wanted.
+/// If the reader has gone, as in `… | head -1`, the program ends quietly: the reader has what it wanted.
 /// Any other failure ends it with a message and exit code 1.
 pub fn print(text: fmt::Arguments<'_>) {
     let mut stdout = std::io::stdout().lock();

@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plain;
 
-/// How often a log that nobody watches live gets a line.
+/// Time between two lines where standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes one line to standard error, control characters written out.
 pub fn say(line: impl AsRef<str>) {
-    // Nobody may be listening; the work goes on.
+    // If nobody reads standard error, the work goes on.
     let _ = writeln!(std::io::stderr(), "{}", plain(line.as_ref()));
 }
 
@@ -30,8 +30,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts `title`: `total` things called `unit` (plural), of which `done_before` were done by an
-    /// earlier run and do not count for the rate.
+    /// Starts the progress `title` of `total` items, called `unit` in the plural. `done_before` of them
+    /// were done by an earlier run and do not count for the rate.
     pub fn new(title: &str, unit: &'static str, total: u64, done_before: u64) -> Progress {
         let on_terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
@@ -75,7 +75,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and leaves one line that says what was done.
+    /// Removes the bar and leaves one line with the result.
     pub fn finish(self, done: u64, note: &str) {
         self.bar.finish_and_clear();
         let comma = if note.is_empty() { "" } else { ", " };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::plain;
 
 /// A table with a header, its columns as wide as their widest cell: the first column flush left,
@@ -32,18 +34,19 @@ impl fmt::Display for Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
             for (column, &width) in widths.iter().enumerate() {
                 let cell = row.get(column).map_or("", String::as_str);
-                let gap = if column == 0 { "" } else { "  " };
+                // Not by `{cell:>width$}`, which counts characters: Chinese ones take two columns.
+                let padding = " ".repeat(width - cell.width());
                 line += &if column == 0 {
-                    format!("{gap}{cell:<width$}")
+                    format!("{cell}{padding}")
                 } else {
-                    format!("{gap}{cell:>width$}")
+                    format!("  {padding}{cell}")
                 };
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -66,6 +69,13 @@ mod tests {
         table.row(["0.8", "97.1 %"]);
         table.row(["0", "9 %"]);
         assert_eq!(table.to_string(), "p     top-1\n───────────\n0.8  97.1 %\n0       9 %\n");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let mut table = Table::new(["class", "n"]);
+        table.row(["犬", "1"]);
+        assert_eq!(table.to_string(), "class  n\n────────\n犬     1\n");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use std::{
     thread,
 };
 
-use crate::spin::wait_until;
+use kernel_support::sync::wait_until;
+
+use crate::team::SPINS;
 
 /// Parts of a round that a member takes, so many for each member, once there are helpers.
 const SHARES: usize = 2;
@@ -122,7 +124,7 @@ impl Offer<'_> {
     /// as nobody helps.
     fn take(&self) -> Option<(usize, Range<usize>)> {
         let mut taken = None;
-        wait_until(|| {
+        wait_until(SPINS, || {
             let mut cursor = lock(&self.cursor);
             if cursor.taken == self.parts && cursor.round + 1 < self.rounds {
                 if cursor.done < self.parts {
@@ -156,7 +158,7 @@ impl Drop for Owner<'_, '_> {
             self.offer.broken.store(true, Ordering::Release);
         }
         *lock(self.place) = None;
-        wait_until(|| self.offer.helpers.load(Ordering::Acquire) == 0);
+        wait_until(SPINS, || self.offer.helpers.load(Ordering::Acquire) == 0);
     }
 }
 

@@ -40,7 +40,7 @@
 //!   kernels, generic over the vector, [`isa`], which compiles them for each instruction set, and
 //!   [`self_check`];
 //! - [`buffer`], [`activation`], [`weights`]: the memory;
-//! - [`plan`], [`schedule`], [`team`], [`help`], [`spin`], [`layer`], [`network`]: which layer does
+//! - [`plan`], [`schedule`], [`team`], [`help`], [`layer`], [`network`]: which layer does
 //!   what, on which thread.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
@@ -68,7 +68,6 @@ mod schedule;
 mod self_check;
 mod simd;
 mod slots;
-mod spin;
 mod strassen;
 mod team;
 mod tile;

@@ -4,13 +4,13 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Pair, Portable, Simd};
+use crate::simd::{Pair, Portable, Vector};
 
 /// Output channels of a panel of weights.
 pub(crate) const PANEL: usize = 16;
 
 /// Sixteen floats in one vector or two: a panel's width.
-pub(crate) trait Panel: Simd {
+pub(crate) trait Panel: Vector {
     /// The most rows of a register block: enough sums to hide the latency of a fused multiply-add,
     /// few enough to stay in registers.
     const ROWS: usize;

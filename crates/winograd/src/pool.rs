@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
-use crate::{activation::Maps, simd::Simd};
+use crate::{activation::Maps, simd::Vector};
 
 /// One row of pooled pixels.
 pub(crate) struct PoolJob {
@@ -20,7 +20,7 @@ pub(crate) struct PoolJob {
 /// (rounded down) and as many channels, and no other thread touches the result's row or writes
 /// `from`.
 #[inline(always)]
-pub(crate) unsafe fn pool<S: Simd>(job: &PoolJob) {
+pub(crate) unsafe fn pool<S: Vector>(job: &PoolJob) {
     let from = &job.from.layout;
     for x in 0..job.to.layout.width {
         // SAFETY: the four pixels lie in the map, because `to` has half its size, rounded down.

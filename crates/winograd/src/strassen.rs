@@ -29,7 +29,7 @@ use crate::{
     activation::PIXEL_PAD,
     microkernel::{PANEL, Panel, Target, Update},
     product::{Factors, ProductJob, multiply},
-    simd::Simd,
+    simd::Vector,
 };
 
 /// Products of blocks.
@@ -58,7 +58,7 @@ pub(crate) fn sums_len(rows: usize, in_channels: usize) -> usize {
 /// `sums` do not overlap the others, and no other thread touches the sums or the job's panels of
 /// `m`, or writes `v`.
 #[inline(always)]
-pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &ProductJob) {
+pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
     use Update::{Add, Set, Subtract};
     let rows = job.pairs + job.singles;
     let (half, half_out) = (job.in_channels / 2, job.out_channels / 2);
@@ -100,7 +100,7 @@ pub(crate) unsafe fn strassen<S: Simd, P: Panel>(job: &ProductJob) {
 /// # Safety
 /// As [`strassen`].
 #[inline(always)]
-unsafe fn left<S: Simd>(job: &ProductJob) {
+unsafe fn left<S: Vector>(job: &ProductJob) {
     let rows = job.pairs + job.singles;
     let half = job.in_channels / 2;
     let stride = half + PIXEL_PAD;

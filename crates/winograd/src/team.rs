@@ -7,16 +7,17 @@ use std::{
     iter,
     ops::Range,
     panic,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use crate::{help::Board, spin::wait_until};
+use kernel_support::sync::{Barrier, Counter, wait_until};
 
-/// What the threads share. Alone on its cache lines.
-#[derive(Default)]
-#[repr(align(128))]
-struct Counter(AtomicUsize);
+use crate::help::Board;
+
+/// Turns of a spin loop before a waiting thread offers its core to others: some 50 µs, the usual
+/// difference between threads that arrive together.
+pub(crate) const SPINS: u32 = 1 << 10;
 
 /// A barrier, and the number of the next item.
 #[derive(Default)]
@@ -28,10 +29,7 @@ pub(crate) struct Team {
     order: Counter,
     /// For each member, the item that it is at, of those taken in order.
     at: Vec<Counter>,
-    arrived: Counter,
-    phase: Counter,
-    /// A member is gone for good.
-    broken: AtomicBool,
+    barrier: Barrier,
     board: Board,
 }
 
@@ -64,12 +62,12 @@ impl Team {
         };
         let as_member = |index| {
             let result = panic::catch_unwind(panic::AssertUnwindSafe(|| {
-                wait_until(|| team.size.load(Ordering::Acquire) != 0);
+                wait_until(SPINS, || team.size.load(Ordering::Acquire) != 0);
                 work(Member { team: &team, mates: &team, index });
             }));
             if let Err(payload) = result {
                 // The others must not wait for this one.
-                team.broken.store(true, Ordering::Release);
+                team.barrier.poison();
                 panic::resume_unwind(payload);
             }
         };
@@ -127,7 +125,8 @@ impl<'a> Member<'a> {
     /// If another member did.
     pub(crate) fn wait_for_items(&self, end: usize) {
         let members = &self.team.at[..self.team_size()];
-        self.wait_until(|| members.iter().all(|at| at.0.load(Ordering::Acquire) >= end));
+        let barrier = &self.team.barrier;
+        barrier.wait_until(SPINS, || members.iter().all(|at| at.0.load(Ordering::Acquire) >= end));
     }
 
     /// How many members have asked this before in the phase.
@@ -157,28 +156,14 @@ impl<'a> Member<'a> {
         });
     }
 
-    fn wait_while(&self, mut meanwhile: impl FnMut()) {
+    fn wait_while(&self, meanwhile: impl FnMut()) {
         let team = self.team;
-        let phase = team.phase.0.load(Ordering::Acquire);
-        if team.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == self.team_size() {
-            team.arrived.0.store(0, Ordering::Relaxed);
+        let reset = || {
             for counter in team.at.iter().chain([&team.next, &team.order]) {
                 counter.0.store(0, Ordering::Relaxed);
             }
-            team.phase.0.store(phase.wrapping_add(1), Ordering::Release);
-        } else {
-            self.wait_until(|| {
-                meanwhile();
-                team.phase.0.load(Ordering::Acquire) != phase
-            });
-        }
-    }
-
-    fn wait_until(&self, mut done: impl FnMut() -> bool) {
-        wait_until(|| {
-            assert!(!self.team.broken.load(Ordering::Relaxed), "another thread panicked");
-            done()
-        });
+        };
+        team.barrier.wait(self.team_size(), SPINS, reset, meanwhile);
     }
 
     /// Does rounds of work, one after the other, each of parts in any order, with the help of members
@@ -204,7 +189,10 @@ impl<'a> Member<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{sync::Mutex, time::Duration};
+    use std::{
+        sync::{Mutex, atomic::AtomicBool},
+        time::Duration,
+    };
 
     #[test]
     fn every_item_of_every_phase_is_taken_once() {

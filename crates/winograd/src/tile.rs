@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     activation::Maps,
-    simd::Simd,
+    simd::Vector,
     slots::Slots,
     transform::{MAX_SIDE, Transform},
 };
@@ -96,7 +96,7 @@ type Scratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
 /// border, the spectrum has room for `T::A²` frequencies of the tiles, and no other thread touches
 /// that room, or writes the maps, at the same time.
 #[inline(always)]
-pub(crate) unsafe fn input<S: Simd, T: Transform>(job: &InputJob) {
+pub(crate) unsafe fn input<S: Vector, T: Transform>(job: &InputJob) {
     let layout = &job.maps.layout;
     let (row_stride, pixel_stride) = (layout.row_stride, layout.pixel_stride);
     let frequency_stride = job.spectrum.frequency_stride;
@@ -152,7 +152,7 @@ pub(crate) unsafe fn input<S: Simd, T: Transform>(job: &InputJob) {
 /// # Safety
 /// The column can be read at `from`, and the scratch has room from `to` on.
 #[inline(always)]
-unsafe fn input_column<S: Simd, T: Transform>(from: *const f32, row_stride: usize, to: *mut S) {
+unsafe fn input_column<S: Vector, T: Transform>(from: *const f32, row_stride: usize, to: *mut S) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut d = [S::splat(0.0); MAX_SIDE];
@@ -171,7 +171,7 @@ unsafe fn input_column<S: Simd, T: Transform>(from: *const f32, row_stride: usiz
 /// # Safety
 /// The columns are complete, and the chunk's frequencies can be written at `to`.
 #[inline(always)]
-unsafe fn input_row<S: Simd, T: Transform>(
+unsafe fn input_row<S: Vector, T: Transform>(
     scratch: *const S,
     i: usize,
     to: *mut f32,
@@ -211,7 +211,7 @@ struct Results {
 /// maps every output of the grid (every pool), `bias` a value for each channel of the maps, and no
 /// other thread touches these tiles' outputs, or writes the spectrum, at the same time.
 #[inline(always)]
-pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &OutputJob) {
+pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &OutputJob) {
     let pool = if POOL { 2 } else { 1 };
     let side = T::M / pool;
     let layout = &job.maps.layout;
@@ -294,7 +294,7 @@ pub(crate) unsafe fn output<S: Simd, T: Transform, const POOL: bool>(job: &Outpu
 /// # Safety
 /// The column's frequencies can be read at `from`, and the scratch has room from `to` on.
 #[inline(always)]
-unsafe fn output_column<S: Simd, T: Transform>(
+unsafe fn output_column<S: Vector, T: Transform>(
     from: *const f32,
     frequency_stride: usize,
     to: *mut S,
@@ -317,7 +317,7 @@ unsafe fn output_column<S: Simd, T: Transform>(
 /// # Safety
 /// The columns are complete, and those results can be written that lie in the grid.
 #[inline(always)]
-unsafe fn output_row<S: Simd, T: Transform, const POOL: bool>(
+unsafe fn output_row<S: Vector, T: Transform, const POOL: bool>(
     scratch: *const S,
     y: usize,
     results: &Results,
@@ -361,7 +361,7 @@ unsafe fn output_row<S: Simd, T: Transform, const POOL: bool>(
 /// # Safety
 /// The scratch holds the row.
 #[inline(always)]
-unsafe fn output_side<S: Simd, T: Transform>(scratch: *const S, y: usize) -> [S; MAX_SIDE] {
+unsafe fn output_side<S: Vector, T: Transform>(scratch: *const S, y: usize) -> [S; MAX_SIDE] {
     // SAFETY: the caller's promise; a vector that was written there proves that `S` may be used.
     unsafe {
         let mut m = [S::splat(0.0); MAX_SIDE];

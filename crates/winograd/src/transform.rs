@@ -9,7 +9,7 @@
 
 use std::marker::PhantomData;
 
-use crate::{points::Points, simd::Simd};
+use crate::{points::Points, simd::Vector};
 
 /// Room for the longest side of any tile.
 pub(crate) const MAX_SIDE: usize = 10;
@@ -29,9 +29,9 @@ pub(crate) trait Transform {
     const OFFSET: usize;
 
     /// `Bᵀ d`: `INPUTS` values to `A`.
-    fn input<S: Simd>(d: &Side<S>) -> Side<S>;
+    fn input<S: Vector>(d: &Side<S>) -> Side<S>;
     /// `Aᵀ m`: `A` values to `M`.
-    fn output<S: Simd>(m: &Side<S>) -> Side<S>;
+    fn output<S: Vector>(m: &Side<S>) -> Side<S>;
     /// `G w`: 3 values to `A`.
     fn weight(w: [f64; 3]) -> [f64; MAX_SIDE];
 }
@@ -45,7 +45,7 @@ impl<P: Points> ToomCook<P> {
     /// For each pair ±p the product of `(x² − q²)` over the other pairs, applied to `e`, in which
     /// `x²` is one place: with ±1 first, then ±a and ±1/a of each four.
     #[inline(always)]
-    fn halves<S: Simd>(e: [S; 4]) -> [S; 4] {
+    fn halves<S: Vector>(e: [S; 4]) -> [S; 4] {
         let mut out = e;
         let [c, d] = &P::CONSTANTS;
         match (P::ONE, P::FOURS.len()) {
@@ -78,7 +78,7 @@ impl<P: Points> ToomCook<P> {
     /// The product of `(x² − p²)` over all pairs, applied to every second value of `d` from `first`
     /// on.
     #[inline(always)]
-    fn whole<S: Simd>(d: &Side<S>, first: usize) -> S {
+    fn whole<S: Vector>(d: &Side<S>, first: usize) -> S {
         let f = |i: usize| d[first + 2 * i];
         let [c, e] = &P::CONSTANTS;
         match (P::ONE, P::FOURS.len()) {
@@ -104,7 +104,7 @@ impl<P: Points> Transform for ToomCook<P> {
     /// rows come from one even and one odd half. The row of infinity is the product over all
     /// points.
     #[inline(always)]
-    fn input<S: Simd>(d: &Side<S>) -> Side<S> {
+    fn input<S: Vector>(d: &Side<S>) -> Side<S> {
         let zero = P::ZERO;
         let mut out = *d;
         let (mut even, mut odd) = ([d[0]; 4], [d[0]; 4]);
@@ -137,7 +137,7 @@ impl<P: Points> Transform for ToomCook<P> {
     /// the sum and the difference of multiples of `s + t` and `s − t`. Zero counts in the first
     /// output only, infinity in the last.
     #[inline(always)]
-    fn output<S: Simd>(m: &Side<S>) -> Side<S> {
+    fn output<S: Vector>(m: &Side<S>) -> Side<S> {
         let (centre, fours) = (P::CENTRE, P::FOURS.len());
         let mut out = *m;
         // For even outputs from the sums of the products at ±p, for odd ones from the differences.
@@ -230,7 +230,7 @@ impl Transform for Z3 {
     const OFFSET: usize = 1;
 
     #[inline(always)]
-    fn input<S: Simd>(d: &Side<S>) -> Side<S> {
+    fn input<S: Vector>(d: &Side<S>) -> Side<S> {
         let mut out = *d;
         let sum = d[0].add(d[2]);
         let difference = d[0].sub(d[2]);
@@ -242,7 +242,7 @@ impl Transform for Z3 {
     }
 
     #[inline(always)]
-    fn output<S: Simd>(m: &Side<S>) -> Side<S> {
+    fn output<S: Vector>(m: &Side<S>) -> Side<S> {
         let mut out = *m;
         let even = m[0].sub(m[1]).scale(2.0 / 3.0);
         let odd = m[2].sub(m[3]).scale(2.0);

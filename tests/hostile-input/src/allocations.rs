@@ -1,7 +1,7 @@
 //! An allocator that counts, so that a parser can be held to a limit.
 //!
-//! What C and C++ take does not pass through it. A head's file is therefore checked against its
-//! configuration before libtorch makes room for it, and a JPEG's size before libjpeg does.
+//! Memory that C and C++ take is not counted. A head's file is therefore checked against its
+//! configuration before its parameters take memory, and a JPEG's size before libjpeg takes any.
 
 #![allow(unsafe_code)] // An allocator cannot be written without.
 
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bytes that a parser may have allocated at one time beyond the input's own.
 pub const ALLOWANCE: usize = 64 << 20;
 
-/// Beyond it an allocation fails, so that a parser that takes too much ends before the machine does.
+/// Bytes from which on an allocation fails, so that a parser that takes too much is stopped before the
+/// machine's memory is full.
 const REFUSED: usize = 4 << 30;
 
 #[global_allocator]
@@ -22,9 +23,9 @@ static COUNTING: Counting =
 struct Counting {
     /// Bytes allocated now, by all threads.
     live: AtomicUsize,
-    /// The most there have been.
+    /// The most bytes that were allocated at one time.
     most: AtomicUsize,
-    /// Those that were there when the work began that is counted.
+    /// The bytes that were allocated when the counted work began.
     before: AtomicUsize,
 }
 

@@ -92,7 +92,7 @@ fn write_manifest(folder: &Path, manifest: &Manifest) {
     write(folder, MANIFEST, manifest.to_text().as_bytes());
 }
 
-/// A manifest's text with the digest that belongs to it; `None` if there is no place for one.
+/// A manifest's text with the digest that belongs to it; `None` if it has no field for one.
 fn signed(text: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Signed<'text> {

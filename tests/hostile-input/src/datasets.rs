@@ -1,4 +1,4 @@
-//! Datasets: IDX files, compressed or not, Kaggle's CSV, and images.
+//! Datasets of every form: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
 
 use std::path::Path;
 
@@ -29,8 +29,24 @@ pub(crate) fn kaggle_csv(folder: &Path, bytes: &[u8]) -> bool {
     load(folder)
 }
 
-/// Two classes of the same image; its content says of what form it is. An image takes more memory to
-/// decode than other inputs, but not one that its header tells to refuse.
+/// The smallest image, of one pixel.
+const PIXEL: &[u8] = b"P5 1 1 255\n\x07";
+
+/// A list of images, of which these are there: `a.png`, `b.png`, `c d.png` and `folder/e.png`.
+pub(crate) fn image_list(folder: &Path, bytes: &[u8]) -> bool {
+    for name in ["a.png", "b.png", "c d.png", "folder/e.png"] {
+        write(folder, name, PIXEL);
+    }
+    write(folder, "list.csv", bytes);
+    let accepted = load(folder);
+    // Given itself, it is the same dataset, if it is one.
+    let list = Source::find(&folder.join("list.csv"));
+    assert!(!accepted || list.is_ok(), "the folder of the list is accepted, the list is not");
+    accepted
+}
+
+/// Two classes with the same image, whose format is recognised by its content. An image takes more
+/// memory to decode than other inputs, unless its header is reason enough to refuse it.
 pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "a/image.png", bytes);
     write(folder, "b/image.png", bytes);

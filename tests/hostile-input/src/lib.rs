@@ -1,9 +1,8 @@
 //! Every parser of a file that we did not write, as a function of the file's bytes: for the fuzzer in
 //! `fuzz/`, and for the test that hands it every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
-//! In: bytes that may be anything. Out: whether they were accepted; a parser may refuse what it likes,
-//! but it may not panic, hang, or take more memory than the bytes and
-//! [`ALLOWANCE`] (an image a few times that).
+//! In: any bytes. Out: whether they were accepted. A parser may refuse whatever it likes, but it may not
+//! panic, hang, or take more memory than the bytes and [`ALLOWANCE`] (for an image, a few times that).
 
 mod allocations;
 mod cache;
@@ -20,6 +19,8 @@ pub use allocations::ALLOWANCE;
 pub struct Parser {
     /// The name of its fuzz target and of its folders of inputs.
     pub name: &'static str,
+    /// The form of dataset that its input is part of, by its name; `None` if it is not of a dataset.
+    pub form: Option<&'static str>,
     /// Writes the bytes into the empty folder under the name that the program looks for, and reads
     /// them as the program does. Returns whether they were accepted.
     read: fn(&Path, &[u8]) -> bool,
@@ -28,19 +29,25 @@ pub struct Parser {
 }
 
 const fn parser(name: &'static str, read: fn(&Path, &[u8]) -> bool) -> Parser {
-    Parser { name, read, allowance: ALLOWANCE }
+    Parser { name, form: None, read, allowance: ALLOWANCE }
 }
 
-/// 64 MiB of pixels are accepted in any image file, and decoding them takes more: as they are in the
-/// file, as they come out, and what a progressive JPEG gathers.
+/// A parser of a file of a form of dataset.
+const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) -> bool) -> Parser {
+    Parser { form: Some(form), ..parser(name, read) }
+}
+
+/// Bytes that decoding an image may take. 64 MiB of pixels are accepted in any file, and there are
+/// several copies of them: as stored, as decoded, and the coefficients of a progressive JPEG.
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
-/// All of them.
-pub const PARSERS: [Parser; 14] = [
-    parser("idx_images", datasets::idx_images),
-    parser("idx_labels", datasets::idx_labels),
-    parser("kaggle_csv", datasets::kaggle_csv),
-    Parser { allowance: IMAGE_ALLOWANCE, ..parser("image", datasets::image) },
+/// All of them. Every form of dataset has one.
+pub const PARSERS: [Parser; 16] = [
+    of_form("idx", "idx_images", datasets::idx_images),
+    of_form("idx", "idx_labels", datasets::idx_labels),
+    of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
+    of_form("image-list", "image_list", datasets::image_list),
+    Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     parser("manifest", cache::manifest),
     parser("features", cache::features),
     parser("labels", cache::labels),
@@ -51,6 +58,7 @@ pub const PARSERS: [Parser; 14] = [
     parser("onnx_import", weights::onnx),
     parser("run", runs::run),
     parser("sweep", runs::sweep),
+    parser("evaluation", runs::evaluation),
 ];
 
 impl Parser {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use durable::Digest;
 use feature_cache::SplitName;
 use head::{
     Run, Summary, Sweep, evaluate, predict, submission, write_learning_curve, write_report,
@@ -15,24 +16,36 @@ pub(crate) fn run(folder: &Path, bytes: &[u8]) -> bool {
     write_run(folder, parts(bytes));
     let Ok(run) = Run::open(folder) else { return false };
     let _ = (run.summary(), run.metrics(), write_learning_curve(&run));
-    let evaluated = evaluate(&run, small(), SplitName::Test).is_ok();
-    let predictions = predict(&run, small(), SplitName::Test);
+    let evaluated = evaluate(&run, small(), SplitName::Test, 1, &mut |_| ()).is_ok();
+    let predictions = predict(&run, small(), SplitName::Test, 1, &mut |_| ());
     evaluated && predictions.is_ok_and(|predictions| submission(&predictions).is_ok())
 }
 
 /// A sweep's `config.json`, `results.csv` and `summary.json`, and the files of its run `runs/a`.
 pub(crate) fn sweep(folder: &Path, bytes: &[u8]) -> bool {
-    let [config, results, summary, run] = parts(bytes);
-    write(folder, "config.json", &with_small_cache(config));
-    write(folder, "results.csv", results);
-    write(folder, "summary.json", summary);
-    write_run(&folder.join("runs/a"), parts(run));
+    write_sweep(folder, bytes);
     let Ok(sweep) = Sweep::open(folder) else { return false };
     let _ = (sweep.ranking(), sweep.best_run());
     for result in sweep.results() {
         let _ = sweep.run(result);
     }
-    write_report(&sweep).is_ok()
+    write_report(&sweep, 1, &mut |_| ()).is_ok()
+}
+
+/// A sweep's `evaluation.json`; its other files are whole.
+pub(crate) fn evaluation(folder: &Path, bytes: &[u8]) -> bool {
+    write_sweep(folder, include_bytes!("../../../fuzz/corpus/sweep/whole"));
+    write(folder, "evaluation.json", bytes);
+    let sweep = Sweep::open(folder).expect("the sweep is whole");
+    write_report(&sweep, 1, &mut |_| ()).is_ok()
+}
+
+fn write_sweep(folder: &Path, bytes: &[u8]) {
+    let [config, results, summary, run] = parts(bytes);
+    write(folder, "config.json", &with_small_cache(config));
+    write(folder, "results.csv", results);
+    write(folder, "summary.json", summary);
+    write_run(&folder.join("runs/a"), parts(run));
 }
 
 fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
@@ -41,7 +54,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
     write(folder, "head.safetensors", head);
     // With the digest that belongs to it, as whoever makes a hostile head would write it.
     let signed = serde_json::from_slice::<Summary>(summary).ok().map(|mut summary| {
-        summary.head_digest = blake3::hash(head).to_hex().to_string();
+        summary.head_digest = Digest::of(head);
         serde_json::to_vec(&summary).expect("a summary serialises")
     });
     write(folder, "summary.json", signed.as_deref().unwrap_or(summary));
@@ -51,5 +64,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
 fn with_small_cache(config: &[u8]) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(config) else { return config.to_vec() };
     let folder = small().folder().display().to_string();
-    text.replace("SMALL_KEY", &small().manifest().key).replace("SMALL", &folder).into_bytes()
+    text.replace("SMALL_KEY", &small().manifest().key.to_string())
+        .replace("SMALL", &folder)
+        .into_bytes()
 }

@@ -27,7 +27,7 @@ fn fuzz() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz")).to_path_buf()
 }
 
-/// The names of what is in a folder; none if it is not there.
+/// The names of the entries of a folder; none if it is not there.
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -81,6 +81,12 @@ fn every_parser_has_a_target_and_every_input_a_parser() {
     assert!(names(&fuzz().join("regressions")).is_subset(&parsers));
 }
 
+#[test]
+fn every_form_of_dataset_has_a_parser() {
+    let forms: BTreeSet<&str> = dataset::form_names().collect();
+    assert_eq!(PARSERS.iter().filter_map(|parser| parser.form).collect::<BTreeSet<_>>(), forms);
+}
+
 /// The files that `just setup` makes: large ones, for once.
 #[test]
 fn real_weights_take_no_more_than_is_allowed() {
@@ -93,8 +99,8 @@ fn real_weights_take_no_more_than_is_allowed() {
     }
 }
 
-/// What the fuzzer, which prefers short inputs, does not try: a mebibyte of the smallest things that
-/// a format can announce.
+/// A mebibyte of the smallest things that a format can announce. The fuzzer, which prefers short inputs,
+/// does not try that.
 #[test]
 fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());
@@ -123,6 +129,23 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     }
     let rows = [b"label,pixel0\n".to_vec(), fill(b"0,0\n")].concat();
     check(Parser::named("kaggle_csv"), "rows", rows);
+    let header = b"path,label,split\n".to_vec();
+    let list_cases = [
+        ("columns", fill(b",")),
+        ("columns and a row", [fill(b","), b"\n".to_vec(), fill(b",")].concat()),
+        ("empty lines", [header.clone(), fill(b"\r\n")].concat()),
+        ("rows", [header.clone(), fill(b"a.png,x,\n")].concat()),
+        ("quotes", [header.clone(), fill(b"\"")].concat()),
+        (
+            "a long label",
+            [header.clone(), b"a.png,".to_vec(), fill(b"x"), b",train".to_vec()].concat(),
+        ),
+        ("a long path", [header.clone(), fill(b"./"), b"a.png,x,train".to_vec()].concat()),
+        ("a path of backslashes", [header, fill(b".\\"), b"a.png,x,train".to_vec()].concat()),
+    ];
+    for (what, bytes) in list_cases {
+        check(Parser::named("image_list"), what, bytes);
+    }
     let count = (1u32 << 20).to_be_bytes();
     let images = [&b"\0\0\x08\x03"[..], &count, &[0, 0, 0, 1, 0, 0, 0, 1], &fill(b"\0")].concat();
     check(Parser::named("idx_images"), "images", images);

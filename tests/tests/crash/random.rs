@@ -65,9 +65,10 @@ fn kill_over_and_over(victim: &Victim) {
     }
     victim.finish();
     assert!(most_lost < MOST_LOST, "{most_lost:?} of work were lost");
-    let lost = match victim.records {
-        true => format!("; at most {:.1} s were lost", most_lost.as_secs_f64()),
-        false => String::new(),
+    let lost = if victim.records {
+        format!("; at most {:.1} s were lost", most_lost.as_secs_f64())
+    } else {
+        String::new()
     };
     println!(
         "{}: killed {killed} times at random; {resumed} times work was continued, {ended} times the \

@@ -1,9 +1,9 @@
 //! BMP with run-length encoding; the other BMPs are the `image` crate's.
 //!
-//! An encoded image may leave pixels out: the rest of a row, whole rows, or what a jump passes over.
-//! These have index 0, as in PIL, and so the first colour of the palette. Where the encoded pixels
-//! run over the end of a row is decided as in PIL too (`BmpRleDecoder`); but where rows are missing
-//! at the end, the image is damaged.
+//! An encoded image may leave pixels out: the rest of a row, whole rows, or the pixels that a jump passes
+//! over. These have index 0 and thus the first colour of the palette, as in PIL. Encoded pixels that run
+//! over the end of a row are treated as in PIL's `BmpRleDecoder`. An image whose last rows are missing is
+//! damaged.
 
 use super::{Fault, Room};
 use crate::Image;
@@ -15,7 +15,7 @@ const RLE_4: u32 = 2;
 /// The least size of a header that names a compression.
 const INFO_HEADER: u32 = 40;
 
-/// What the header says of a run-length encoded image.
+/// The header of a run-length encoded image.
 #[derive(Debug)]
 struct Header {
     width: usize,
@@ -118,10 +118,8 @@ fn indices(
                 encoded = encoded.get(bytes.next_multiple_of(2)..).unwrap_or_default();
                 let count = usize::from(count);
                 for (index, into) in indices[at..].iter_mut().take(count).enumerate() {
-                    *into = match four_bits {
-                        true => half(literal[index / 2], index),
-                        false => literal[index],
-                    };
+                    *into =
+                        if four_bits { half(literal[index / 2], index) } else { literal[index] };
                 }
                 at += left.min(count);
                 column += count;

@@ -1,9 +1,9 @@
 //! GIF: the first frame on its screen, as PIL has it.
 //!
 //! A frame may be smaller than the screen, lie anywhere on it and reach beyond it, which enlarges the
-//! screen. What the frame leaves free has the transparent index where the frame names one, else
-//! index 0. (Browsers show it transparent, others in the background colour: there is no rule that
-//! all follow.)
+//! screen. The pixels around the frame have the transparent index if the frame names one, else index 0.
+//! (Browsers show them transparent, other programs in the background colour: no rule is followed by
+//! all.)
 
 use std::io::BufRead;
 

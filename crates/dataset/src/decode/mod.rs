@@ -1,11 +1,11 @@
 //! From an image file to pixels, 8 bits per channel, as PIL's `Image.open(path).convert("RGB")` has
-//! them: the content decides, not the name's ending; the first frame of several; alpha is dropped;
-//! the EXIF orientation is ignored, as PyTorch's `ImageFolder` and Keras ignore it, but a TIFF is
-//! turned as its own tag says. Gray stays gray; 16 bits are rounded to 8 (PIL cuts gray off at 255); CMYK becomes RGB without a
-//! colour profile.
+//! them. The format is recognised by the content, not by the name's ending, and the first of several
+//! frames is read. Alpha is dropped. The EXIF orientation is ignored, as PyTorch's `ImageFolder` and
+//! Keras ignore it, but a TIFF is turned as its own tag says. Gray stays gray; 16 bits are rounded to 8
+//! (PIL cuts gray off at 255); CMYK becomes RGB without a colour profile.
 //!
-//! A file that is read is read as PIL reads it, but for the exceptions that `tests/corpus.rs` lists;
-//! what is not is refused by name. One file for each form that needs more than the `image` crate.
+//! Every file is read as PIL reads it, with the exceptions that `tests/corpus.rs` lists, or refused with
+//! the name of its format. There is one module for each format that needs more than the `image` crate.
 
 mod bmp;
 mod cmyk;
@@ -26,12 +26,12 @@ use crate::{Error, Image};
 const MAX_SIDE: usize = 65_535;
 /// Most bytes that a decoded image takes.
 const MAX_BYTES: u64 = 512 << 20;
-/// Bytes of pixels that any file may hold, and how many more for each byte of it: no format but a
-/// lossless WebP of a single colour compresses better (deflate 1,032 to 1, LZW some 2,700 to 1), so
-/// that a tiny file cannot make a decoder take much memory.
+/// Bytes of pixels that any file may hold, and how many more for each of its bytes. A tiny file thus
+/// cannot make a decoder take much memory, and only a lossless WebP of a single colour compresses better
+/// (deflate 1,032 to 1, LZW some 2,700 to 1).
 const FREE_BYTES: u64 = 64 << 20;
 const BYTES_PER_BYTE: u64 = 3_000;
-/// Bytes of an unknown file that are shown.
+/// Bytes of an unknown file that an error shows.
 const SHOWN: usize = 12;
 
 /// A problem with a file's pixels, before its path is known.
@@ -41,7 +41,7 @@ enum Fault {
     Read(std::io::Error),
     /// The content contradicts itself or ends too early.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
-    /// A form of image that is sound, perhaps, but not read: a noun phrase.
+    /// A form of image that is not read, sound or not: a noun phrase.
     Form(String),
     /// No pixels, or too many.
     Size { width: usize, height: usize },

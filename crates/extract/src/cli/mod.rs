@@ -57,11 +57,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Folder with the images: a folder for each class (train/CLASS, and val/CLASS and test/CLASS if
-    /// you have them; or just CLASS), MNIST's IDX files, or Kaggle's train.csv and test.csv. Also
-    /// recognised, in any case: training for train, valid and validation for val, testing for test.
-    /// Hidden files and what systems make (@eaDir, #recycle, lost+found, __MACOSX, …) are passed over
-    #[arg(long, default_value = "data/mnist")]
+    #[arg(long, default_value = "data/mnist", help = dataset_help())]
     dataset: PathBuf,
     /// Weights, as import-weights makes them
     #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
@@ -230,6 +226,15 @@ pub(crate) fn failure(error: &Error) -> Failure {
             Failure::BadInput
         }
     }
+}
+
+/// The help of `--dataset`: the forms of datasets that are read.
+fn dataset_help() -> String {
+    format!(
+        "Dataset: {}. Splits may also be called training, valid, validation and testing, in any case. \
+         Hidden files and what systems make (@eaDir, #recycle, lost+found, __MACOSX, …) are passed over",
+        dataset::form_descriptions()
+    )
 }
 
 /// The values of an enumeration, by their names.

@@ -3,6 +3,7 @@
 
 mod dropout;
 mod goldens;
+mod inference;
 mod reference;
 mod training;
 

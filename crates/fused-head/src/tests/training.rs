@@ -315,7 +315,7 @@ fn what_does_not_fit_is_refused() {
     }
     assert_eq!(new(shape, fine, &[], 1, 1), Error::InitialCount { heads: 1, initial: 0 });
     let wide = HeadShape { hidden: 4, ..shape };
-    assert_eq!(new(wide, fine, &one, 1, 1), Error::InitialShape { head: 0 });
+    assert_eq!(new(wide, fine, &one, 1, 1), Error::OtherShape { head: 0 });
     assert_eq!(Trainer::new(shape, &[], &[], 1, 1).unwrap_err(), Error::NoHeads);
 
     let mut trainer = Trainer::new(shape, &[config], &one, 2, 1).unwrap();

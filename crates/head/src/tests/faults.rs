@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use durable::faults::{Fault, inject};
 
-use end_to_end::files_in;
-
-use super::{Fixture, RESOURCES, config};
+use super::{Fixture, GO_ON, RESOURCES, config, unheard};
 use crate::{Arch, Error, Grid, Run, Schedule, sweep, train};
 
 /// Asserts that a failure is the file system's, that it names a file under `root`, and how much room
@@ -40,15 +38,21 @@ fn assert_none_is_torn(root: &Path, head: &[u8], fault: Fault) {
             "metrics.csv" => assert_eq!(Run::open(run).unwrap().metrics().unwrap().len(), 1),
             "head.safetensors" => assert_eq!(fs::read(&path).unwrap().len(), head.len()),
             "summary.json" if run.parent().unwrap().ends_with("runs") => {
-                drop(Run::open(run).unwrap().head().unwrap());
+                drop(Run::open(run).unwrap().parameters().unwrap());
             }
-            "config.json" | "summary.json" => {
+            "config.json" | "summary.json" | "evaluation.json" => {
                 serde_json::from_slice::<serde_json::Value>(&fs::read(&path).unwrap()).unwrap();
             }
             "results.csv" => assert!(fs::read_to_string(&path).unwrap().ends_with('\n')),
             other => panic!("{other} is not expected"),
         }
     }
+}
+
+/// Every file in a folder and the folders within it.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
 }
 
 fn head_of(run: &Path) -> Vec<u8> {
@@ -58,11 +62,11 @@ fn head_of(run: &Path) -> Vec<u8> {
 #[test]
 fn whatever_fails_a_run_is_whole_or_trained_again() {
     let fixture = Fixture::new();
-    let reference =
-        train(&fixture.cache, &config(), RESOURCES, &fixture.path("reference")).unwrap();
-    let reference = head_of(reference.folder());
+    let train =
+        |root: &Path| train(fixture.features(), &config(), RESOURCES, root, &mut unheard, &GO_ON);
+    let reference = head_of(train(&fixture.path("reference")).unwrap().folder());
     let root = fixture.path("runs");
-    let train = || train(&fixture.cache, &config(), RESOURCES, &root);
+    let train = || train(&root);
     for fault in Fault::ALL {
         let mut refused = 0;
         for index in 0.. {
@@ -106,7 +110,8 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
         batch_size: 4,
         schedule: Schedule::Constant,
     };
-    let sweep = |root: &PathBuf| sweep(&fixture.cache, &grid, RESOURCES, root);
+    let sweep =
+        |root: &PathBuf| sweep(fixture.features(), &grid, RESOURCES, root, &mut unheard, &GO_ON);
     let results = |folder: &Path| fs::read_to_string(folder.join("results.csv")).unwrap();
     let reference = sweep(&fixture.path("reference")).unwrap();
     let head = head_of(reference.best_run().unwrap().folder());
@@ -123,6 +128,7 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
             let again = again.unwrap();
             assert_eq!(again.summary(), reference.summary());
             assert_eq!(results(again.folder()), results(reference.folder()));
+            assert_eq!(again.evaluation().unwrap(), reference.evaluation().unwrap());
             fs::remove_dir_all(&root).unwrap();
             if !struck {
                 break;

@@ -1,15 +1,30 @@
-//! Training on a small cache whose disk fails.
+//! Training on a small cache: what is read, and what holds when the disk fails.
 
+mod events;
 mod faults;
 mod pooled_view;
+mod taps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Inputs, SplitName, SplitSpec, Started};
+use durable::Digest;
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+};
+use recipe::Recipe;
 use tempfile::TempDir;
 
-use crate::{Arch, Memory, Resources, Schedule, TrainConfig};
+use crate::config::{Arch, Schedule, TrainConfig};
+use crate::event::Event;
+use crate::features::cache::Features;
+use crate::resources::{Memory, Resources};
+
+/// Never set.
+static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// A listener that does not care.
+fn unheard(_: Event<'_>) {}
 
 /// One thread, and plenty of memory.
 const RESOURCES: Resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
@@ -22,7 +37,13 @@ struct Fixture {
 }
 
 impl Fixture {
+    /// Of the default tap.
     fn new() -> Fixture {
+        Fixture::of_taps(&["conv5_3"], &[vec![16, 2, 2]])
+    }
+
+    /// Of several taps, whose rows have these shapes.
+    fn of_taps(taps: &[&str], shapes: &[Vec<usize>]) -> Fixture {
         let root = tempfile::tempdir().unwrap();
         let rows = [(SplitName::Train, 12), (SplitName::Val, 6), (SplitName::Test, 4)];
         let splits: BTreeMap<SplitName, SplitSpec> = rows
@@ -34,9 +55,22 @@ impl Fixture {
             })
             .collect();
         let spec = CacheSpec {
-            inputs: Inputs::default(),
+            inputs: Inputs {
+                recipe: Recipe {
+                    taps: taps.iter().map(|tap| tap.parse().unwrap()).collect(),
+                    ..Recipe::example()
+                },
+                dataset: DatasetInputs {
+                    name: "animals".into(),
+                    path: "animals".into(),
+                    digest: Digest::of(b"animals"),
+                    val_fraction: 0.0,
+                    limit: None,
+                    seed: 0,
+                },
+            },
             class_names: vec!["cat".into(), "dog".into()],
-            feature_shape: [16, 2, 2],
+            shapes: shapes.to_vec(),
             splits,
         };
         let started = CacheWriter::start(&root.path().join("features"), spec).unwrap();
@@ -44,13 +78,22 @@ impl Fixture {
         for (split, rows) in rows {
             let mut writer = writer.split(split).unwrap();
             for row in 0..rows {
-                let value = |index: i64| ((row * 64 + index) * 37 % 101) as f32;
-                writer.append(&(0..64).map(value).collect::<Vec<f32>>()).unwrap();
+                let value = |index: usize| ((row as usize * 64 + index) * 37 % 101) as f32;
+                let rows: Vec<Vec<f32>> = shapes
+                    .iter()
+                    .map(|shape| (0..shape.iter().product()).map(value).collect())
+                    .collect();
+                writer.append(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
             }
             writer.finish().unwrap();
         }
         let cache = writer.finish().unwrap();
         Fixture { root, cache }
+    }
+
+    /// The features of the last tap.
+    fn features(&self) -> Features<'_> {
+        Features::new(&self.cache)
     }
 
     fn path(&self, name: &str) -> PathBuf {

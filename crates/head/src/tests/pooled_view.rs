@@ -3,12 +3,20 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use durable::Digest;
 use feature_cache::SplitName;
 
-use super::Fixture;
-use crate::Error;
-use crate::pooled::PooledSplit;
-use crate::stamp::Stamp;
+use super::{Fixture, unheard};
+use crate::error::Error;
+use crate::features::cache::Features;
+use crate::features::pooled::PooledSplit;
+use crate::features::stamp::Stamp;
+
+impl Fixture {
+    fn open_training(&self) -> Result<PooledSplit<'_>, Error> {
+        PooledSplit::open(Features::new(&self.cache), SplitName::Train, &mut unheard)
+    }
+}
 
 /// Flips a bit of a file's last byte and sets the time of its change.
 fn damage(path: &std::path::Path, modified: SystemTime) {
@@ -21,7 +29,7 @@ fn damage(path: &std::path::Path, modified: SystemTime) {
 #[test]
 fn a_changed_view_is_found_and_made_again() {
     let fixture = Fixture::new();
-    PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    fixture.open_training().unwrap();
     let view = fixture.pooled().join("train.npy");
     let whole = fs::read(&view).unwrap();
     let before = fs::metadata(&view).unwrap().modified().unwrap();
@@ -29,7 +37,7 @@ fn a_changed_view_is_found_and_made_again() {
     std::thread::sleep(Duration::from_millis(50));
     for modified in [SystemTime::now(), before] {
         damage(&view, modified);
-        PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+        fixture.open_training().unwrap();
         assert!(fs::read(&view).unwrap() == whole, "it was not made again");
     }
 }
@@ -37,15 +45,16 @@ fn a_changed_view_is_found_and_made_again() {
 #[test]
 fn an_unchanged_view_is_not_read_for_its_digest_and_a_touched_one_once() {
     let fixture = Fixture::new();
-    let open = || PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    let open = || fixture.open_training().unwrap();
     open();
     let record = fixture.pooled().join("train.json");
     let modified = |path| fs::metadata(path).unwrap().modified().unwrap();
     let view = fixture.pooled().join("train.npy");
-    // With a wrong digest in the record, only who does not look at the bytes finds the view whole.
+    // With a wrong digest in the record, only a check that does not read the bytes finds the view whole.
     let digest = durable::digest_of_file(&view, |_| ()).unwrap();
     let right = fs::read_to_string(&record).unwrap();
-    fs::write(&record, right.replace(&digest, "wrong")).unwrap();
+    fs::write(&record, right.replace(&digest.to_string(), &Digest::of(b"wrong").to_string()))
+        .unwrap();
     let made = modified(&view);
     open();
     assert_eq!(modified(&view), made, "it was made again");
@@ -56,7 +65,7 @@ fn an_unchanged_view_is_not_read_for_its_digest_and_a_touched_one_once() {
     open();
     let stamped = fs::read_to_string(&record).unwrap();
     assert_ne!(stamped, right);
-    assert!(stamped.contains(&digest));
+    assert!(stamped.contains(&digest.to_string()));
     assert_eq!(modified(&view), made + Duration::from_secs(1), "it was made again");
     open();
     assert_eq!(fs::read_to_string(&record).unwrap(), stamped);
@@ -71,7 +80,7 @@ fn damaged_features_are_never_pooled() {
     // The folder cannot be made or flushed, the lock not be written, nothing fails.
     for index in 0..4 {
         let _ = fs::remove_dir_all(fixture.pooled());
-        let open = || PooledSplit::open(&fixture.cache, SplitName::Train);
+        let open = || fixture.open_training();
         let (opened, struck) = inject(Fault::FullDisk, index, open);
         assert_eq!(struck, index < 3, "{index}");
         let Err(Error::Cache(error)) = opened else { panic!("it was pooled") };
@@ -83,7 +92,7 @@ fn damaged_features_are_never_pooled() {
 #[test]
 fn a_view_that_cannot_be_mapped_is_done_without() {
     let fixture = Fixture::new();
-    let open = || PooledSplit::open(&fixture.cache, SplitName::Train).unwrap();
+    let open = || fixture.open_training().unwrap();
     let numbers = |split: &PooledSplit<'_>| split.read(&[3, 0], &mut Vec::new()).unwrap().concat();
     let mapped = numbers(&open());
     let (view, record) = (fixture.pooled().join("train.npy"), fixture.pooled().join("train.json"));
@@ -95,7 +104,7 @@ fn a_view_that_cannot_be_mapped_is_done_without() {
     fs::write(&record, json.to_string()).unwrap();
     let mut unmapped = open();
     for fit in [false, true, false] {
-        unmapped.keep_in_memory(fit).unwrap();
+        unmapped.keep_in_memory(fit, &mut unheard).unwrap();
         assert_eq!(numbers(&unmapped), mapped, "{fit}");
     }
 }

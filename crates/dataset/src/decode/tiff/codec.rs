@@ -17,7 +17,7 @@ pub(super) const DEFLATE: u16 = 8;
 pub(super) const PACK_BITS: u16 = 32_773;
 pub(super) const OLD_DEFLATE: u16 = 32_946;
 
-/// Fills `bytes` from what is stored; `width` is that of the strip or tile in pixels.
+/// Decompresses a strip or tile of this width, in pixels, from `stored` into `bytes`.
 ///
 /// # Panics
 /// If the compression is none of those above, or [`JPEG`].

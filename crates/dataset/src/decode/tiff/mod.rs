@@ -1,8 +1,8 @@
 //! TIFF, the first image of the file, as PIL and libtiff have it.
 //!
-//! The `tiff` crate finds the tags. Strips and tiles are decompressed and put together here, since
-//! what a pixel means depends on tags that it leaves aside: the order of bits in a byte, alpha that
-//! the colours are multiplied by, orientation. What is read, as a table:
+//! The `tiff` crate finds the tags. Strips and tiles are decompressed and put together here, since the
+//! meaning of a pixel depends on tags that the crate ignores: the order of bits in a byte, alpha that the
+//! colours are multiplied by, orientation. These are read:
 //!
 //! | colours | bits per sample |
 //! |---|---|
@@ -60,7 +60,7 @@ impl From<TiffError> for Fault {
     }
 }
 
-/// The tags that say what the pixels are.
+/// The tags that describe the pixels.
 #[derive(Debug)]
 struct Layout {
     width: usize,
@@ -124,9 +124,10 @@ impl Layout {
         let formats = numbers(Tag::SampleFormat, 1)?;
         let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?.unwrap_or_default();
         let tiled = decoder.find_tag(Tag::TileOffsets)?.is_some();
-        let [offsets, sizes] = match tiled {
-            true => [Tag::TileOffsets, Tag::TileByteCounts],
-            false => [Tag::StripOffsets, Tag::StripByteCounts],
+        let [offsets, sizes] = if tiled {
+            [Tag::TileOffsets, Tag::TileByteCounts]
+        } else {
+            [Tag::StripOffsets, Tag::StripByteCounts]
         };
         let offsets = decoder.find_tag_unsigned_vec::<u64>(offsets)?.unwrap_or_default();
         let sizes = decoder.find_tag_unsigned_vec::<u64>(sizes)?.unwrap_or_default();

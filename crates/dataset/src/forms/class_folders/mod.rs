@@ -1,0 +1,385 @@
+//! A folder of images for each class, as PyTorch's `ImageFolder`, Keras and fast.ai have them.
+//!
+//! ```text
+//! train|training/<class>/…              or   <class>/…
+//! val|valid|validation/<class>/…  optional
+//! test|testing/<class>/…          optional; or test/*, without labels
+//! ```
+//!
+//! The names of the splits' folders are recognised in any case. Classes are the folders directly in
+//! `train/`, in the order of their names' bytes; rows are the files at any depth below them, in the
+//! order of their paths' bytes. Symbolic links are followed. Passed over are hidden files and folders,
+//! those that systems make, files without an image's ending, and whatever lies beside `train/` and is
+//! not a split. Each folder is listed once.
+
+mod nesting;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use walkdir::{DirEntry, WalkDir};
+
+use super::Form;
+use crate::files::{IMAGE_ENDINGS, is_image};
+use crate::folder::Folder;
+use crate::name::{self, escape};
+use crate::part::Part;
+use crate::system::SystemEntries;
+use crate::table::{Samples, Table};
+use crate::{Error, Image, ImageStore, Notice, decode, digest};
+
+/// Images in class folders, listed and not yet decoded.
+#[derive(Debug)]
+pub(crate) struct ClassFolders {
+    table: Table<ImageFiles>,
+    notices: Vec<Notice>,
+}
+
+/// Image files by their paths relative to the folder `root`.
+#[derive(Debug)]
+struct ImageFiles {
+    root: PathBuf,
+    paths: Vec<PathBuf>,
+}
+
+/// The folders of a dataset's splits, by their names on disk.
+#[derive(Debug, Clone, Copy)]
+struct SplitFolders<'a> {
+    train: Option<&'a OsStr>,
+    val: Option<&'a OsStr>,
+    test: Option<&'a OsStr>,
+}
+
+/// The walk through the folders in `root`, which counts the entries that it passes over.
+struct Walk<'a> {
+    root: &'a Path,
+    system: SystemEntries,
+    /// Files without an image's ending.
+    other_files: usize,
+}
+
+/// A folder that was walked through.
+struct Walked {
+    /// The folders directly in it, in the order of their bytes.
+    folders: Vec<OsString>,
+    /// The image files at any depth, by paths relative to the root, in the order of their bytes.
+    images: Vec<PathBuf>,
+}
+
+impl Form for ClassFolders {
+    fn name() -> &'static str {
+        "class-folders"
+    }
+
+    fn description() -> &'static str {
+        "a folder of images for each class (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just \
+         cat/1.jpg)"
+    }
+
+    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
+        let train = named(folder, Part::Train).next();
+        Ok(train.map(|train| format!("a folder {}/", escape(train.as_ref()))))
+    }
+
+    fn open(folder: &Folder) -> Result<Option<ClassFolders>, Error> {
+        let splits = SplitFolders {
+            train: only(folder, Part::Train)?,
+            val: only(folder, Part::Val)?,
+            test: only(folder, Part::Test)?,
+        };
+        match (splits.train, splits.val.or(splits.test)) {
+            (Some(train), _) => ClassFolders::of_splits(folder, train, splits).map(Some),
+            (None, Some(beside)) => {
+                let [train, beside] = [OsStr::new("train"), beside].map(|it| folder.path.join(it));
+                Err(Error::MissingTrain { train, beside })
+            }
+            (None, None) => ClassFolders::of_classes(folder),
+        }
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn has_val(&self) -> bool {
+        self.table.val.is_some()
+    }
+
+    /// Adds which images are in which split, their paths and their bytes.
+    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
+        for (part, samples) in self.table.parts() {
+            let ImageFiles { root, paths } = &*samples.images;
+            digest.update(part.name().as_bytes());
+            digest.update(&(paths.len() as u64).to_le_bytes());
+            let digests = paths.par_iter().map(|path| digest::of_file(&root.join(path)));
+            for (path, file) in paths.iter().zip(digests.collect::<Result<Vec<_>, Error>>()?) {
+                digest::add_named(digest, path.as_os_str(), &file);
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&self) -> Result<Table, Error> {
+        Ok(self.table.any())
+    }
+}
+
+impl ClassFolders {
+    /// A folder with `train/` and perhaps a validation and a test folder.
+    fn of_splits(
+        folder: &Folder,
+        train: &OsStr,
+        splits: SplitFolders<'_>,
+    ) -> Result<ClassFolders, Error> {
+        let root = folder.path.as_path();
+        let used: HashSet<&OsStr> =
+            [Some(train), splits.val, splits.test].into_iter().flatten().collect();
+        let mut walk = Walk::new(root);
+        let Walked { folders, images } = walk.through_split(train)?;
+        let classes = Classes::of(train.as_ref(), &folders);
+        let labels = classes.label_all(root, &images).map_err(|error| {
+            let beside = folder.unused(&used, |_| false);
+            match error {
+                Error::StrayImage { path } if !beside.is_empty() => {
+                    Error::SplitOrClass { train: root.join(train), image: path, beside }
+                }
+                error => error,
+            }
+        })?;
+        let nested = nesting::check(root, train.as_ref(), &images)?;
+        let train_samples = samples(root, images, Some(labels));
+        let val = match splits.val {
+            Some(part) => {
+                let images = walk.through_split(part)?.images;
+                let labels = classes.label(root, part.as_ref(), &images)?;
+                Some(samples(root, images, Some(labels)))
+            }
+            None => None,
+        };
+        let test = match splits.test {
+            Some(part) => {
+                let images = walk.through_split(part)?.images;
+                let in_class_folder = |path: &PathBuf| path.components().count() > 2;
+                let labels = if images.iter().any(in_class_folder) {
+                    Some(classes.label(root, part.as_ref(), &images)?)
+                } else {
+                    None
+                };
+                Some(samples(root, images, labels))
+            }
+            None => None,
+        };
+        let mut notices = walk.notices(&folder.system);
+        let names = folder.unused(&used, is_image);
+        if !names.is_empty() {
+            let (folder, train) = (folder.path.clone(), format!("{}/", escape(train.as_ref())));
+            notices.push(Notice::Beside { folder, train, names });
+        }
+        notices.extend(nested);
+        let table = Table { class_names: classes.names(), train: train_samples, val, test };
+        Ok(ClassFolders { table, notices })
+    }
+
+    /// A folder that has the class folders in itself; `None` if there are no images in folders.
+    fn of_classes(folder: &Folder) -> Result<Option<ClassFolders>, Error> {
+        let (root, here) = (folder.path.as_path(), Path::new(""));
+        let mut walk = Walk::new(root);
+        let mut images = Vec::new();
+        for class in &folder.folders {
+            images.extend(walk.through(class.as_ref())?.images);
+        }
+        if images.is_empty() {
+            return Ok(None);
+        }
+        let (stray, others): (Vec<&OsString>, Vec<&OsString>) =
+            folder.files.iter().partition(|file| is_image(file));
+        images.extend(stray.into_iter().map(PathBuf::from));
+        walk.other_files += others.len();
+        sort(&mut images);
+        let classes = Classes::of(here, &folder.folders);
+        let labels = classes.label_all(root, &images)?;
+        let mut notices = walk.notices(&folder.system);
+        notices.extend(nesting::check(root, here, &images)?);
+        let train = samples(root, images, Some(labels));
+        let table = Table { class_names: classes.names(), train, val: None, test: None };
+        Ok(Some(ClassFolders { table, notices }))
+    }
+}
+
+impl ImageStore for ImageFiles {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Image<'_>, Error> {
+        decode::decode(&self.root.join(&self.paths[index]))
+    }
+
+    fn id(&self, index: usize) -> String {
+        escape(&self.paths[index])
+    }
+}
+
+fn samples(root: &Path, paths: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Samples<ImageFiles> {
+    Samples::new(ImageFiles { root: root.to_path_buf(), paths }, labels)
+}
+
+/// The folders that are called like a split.
+fn named(folder: &Folder, part: Part) -> impl Iterator<Item = &OsStr> {
+    let folders = folder.folders.iter().map(OsString::as_os_str);
+    folders.filter(move |name| Part::named(name) == Some(part))
+}
+
+/// The folder that is called like a split; `None` if there is none.
+///
+/// # Errors
+/// If there are two.
+fn only(folder: &Folder, part: Part) -> Result<Option<&OsStr>, Error> {
+    let mut folders = named(folder, part);
+    match (folders.next(), folders.next()) {
+        (Some(first), Some(second)) => {
+            let both = [first, second].map(|name| format!("{}/", escape(name.as_ref())));
+            Err(Error::Ambiguous { path: folder.path.clone(), both })
+        }
+        (only, _) => Ok(only),
+    }
+}
+
+/// The class folders of the training images.
+struct Classes<'a> {
+    /// The folder that they lie in, relative to the dataset's.
+    part: &'a Path,
+    /// In the order of their bytes.
+    folders: &'a [OsString],
+    labels: HashMap<&'a OsStr, i64>,
+}
+
+impl<'a> Classes<'a> {
+    /// The classes of the folder `part`, in which the `folders` lie.
+    fn of(part: &'a Path, folders: &'a [OsString]) -> Classes<'a> {
+        let labels = folders.iter().map(OsString::as_os_str).zip(0..).collect();
+        Classes { part, folders, labels }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.folders.iter().map(|folder| escape(folder.as_ref())).collect()
+    }
+
+    /// Labels the training images; every class must have some.
+    fn label_all(&self, root: &Path, paths: &[PathBuf]) -> Result<Vec<i64>, Error> {
+        let labels = self.label(root, self.part, paths)?;
+        let mut is_empty = vec![true; self.folders.len()];
+        for &label in &labels {
+            is_empty[label as usize] = false;
+        }
+        match is_empty.iter().position(|&is_empty| is_empty) {
+            Some(class) => {
+                let path = root.join(self.part).join(&self.folders[class]);
+                Err(Error::EmptyClass { path, endings: IMAGE_ENDINGS.join(", ") })
+            }
+            None => Ok(labels),
+        }
+    }
+
+    /// Labels images by the folders directly in `part` that they lie in.
+    fn label(&self, root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Vec<i64>, Error> {
+        let depth = part.components().count();
+        let mut labels = Vec::with_capacity(paths.len());
+        for path in paths {
+            let mut components = path.components().skip(depth);
+            let (Some(class), Some(_)) = (components.next(), components.next()) else {
+                return Err(Error::StrayImage { path: root.join(path) });
+            };
+            let Some(&label) = self.labels.get(class.as_os_str()) else {
+                let (path, train) = (root.join(part).join(class), root.join(self.part));
+                return Err(Error::UnknownClass { path, train });
+            };
+            labels.push(label);
+        }
+        Ok(labels)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &'a Path) -> Walk<'a> {
+        Walk { root, system: SystemEntries::default(), other_files: 0 }
+    }
+
+    /// Walks through a split's folder in the root.
+    ///
+    /// # Errors
+    /// If it holds no images.
+    fn through_split(&mut self, part: &OsStr) -> Result<Walked, Error> {
+        let mut walked = self.through(part.as_ref())?;
+        if walked.images.is_empty() {
+            return Err(Error::NoImages { path: self.root.join(part) });
+        }
+        sort(&mut walked.images);
+        walked.folders.sort_unstable_by(|a, b| name::bytes(a).cmp(name::bytes(b)));
+        Ok(walked)
+    }
+
+    /// Walks through the folder `part` of the root. The order is the file system's.
+    fn through(&mut self, part: &Path) -> Result<Walked, Error> {
+        let (mut folders, mut images) = (Vec::new(), Vec::new());
+        let top = self.root.join(part);
+        let mut walk = WalkDir::new(top).follow_links(true).min_depth(1).into_iter();
+        while let Some(entry) = walk.next() {
+            // Nothing but the name of an entry that is passed over matters: it may not be readable,
+            // or be a link to nowhere.
+            if name_of(&entry).is_some_and(|name| self.system.pass_over(name)) {
+                if entry.is_ok_and(|entry| entry.file_type().is_dir()) {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
+            let entry = entry.map_err(|error| walk_error(self.root, error))?;
+            if entry.file_type().is_dir() {
+                if entry.depth() == 1 {
+                    folders.push(entry.file_name().to_owned());
+                }
+                continue;
+            }
+            if !entry.file_type().is_file() || !is_image(entry.file_name()) {
+                self.other_files += 1;
+                continue;
+            }
+            let path = entry.path().strip_prefix(self.root);
+            images.push(path.expect("the walk began in the root").to_path_buf());
+        }
+        Ok(Walked { folders, images })
+    }
+
+    /// The notices on what was passed over, in the root itself as well.
+    fn notices(mut self, in_root: &SystemEntries) -> Vec<Notice> {
+        self.system.add(in_root);
+        let folder = self.root.to_path_buf();
+        let other_files = Notice::OtherFiles { folder, count: self.other_files };
+        let other_files = (self.other_files > 0).then_some(other_files);
+        self.system.notice(self.root).into_iter().chain(other_files).collect()
+    }
+}
+
+/// Sorts paths by their bytes.
+fn sort(paths: &mut [PathBuf]) {
+    paths.sort_unstable_by(|a, b| name::bytes(a.as_ref()).cmp(name::bytes(b.as_ref())));
+}
+
+/// The name of an entry within the folder that is walked, also of one that could not be looked at.
+fn name_of(entry: &walkdir::Result<DirEntry>) -> Option<&OsStr> {
+    match entry {
+        Ok(entry) => Some(entry.file_name()),
+        Err(error) if error.depth() > 0 => error.path()?.file_name(),
+        Err(_) => None,
+    }
+}
+
+fn walk_error(root: &Path, error: walkdir::Error) -> Error {
+    let path = error.path().unwrap_or(root).to_path_buf();
+    match error.loop_ancestor() {
+        Some(ancestor) => Error::SymlinkLoop { path, ancestor: ancestor.to_path_buf() },
+        None => Error::Read { path, source: error.into() },
+    }
+}

@@ -1,0 +1,222 @@
+//! MNIST's IDX format: a big-endian magic number, the dimensions, then bytes.
+//!
+//! Memory is taken for the header's announcement only if the file can hold that much.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::Form;
+use crate::files::is_data;
+use crate::folder::Folder;
+use crate::gray::{self, GrayImages, GraySamples};
+use crate::name::escape;
+use crate::table::Table;
+use crate::{Error, ImageStore, Notice, digest};
+
+/// Unsigned bytes in three dimensions: images, rows, columns.
+const IMAGES_MAGIC: u32 = 0x0000_0803;
+/// Unsigned bytes in one dimension.
+const LABELS_MAGIC: u32 = 0x0000_0801;
+
+/// Most bytes that a compressed file may hold per byte of its size. Digits come to 5, mostly empty ones
+/// to some 20, and a file made to fill the memory to 1000.
+const MAX_COMPRESSION: u64 = 64;
+/// Bytes that even a tiny compressed file may hold.
+const ALWAYS_ALLOWED: u64 = 1 << 20;
+
+/// The files of a dataset.
+#[derive(Debug)]
+pub(crate) struct IdxFiles {
+    train_images: PathBuf,
+    train_labels: PathBuf,
+    test: Option<TestFiles>,
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug)]
+struct TestFiles {
+    images: PathBuf,
+    labels: Option<PathBuf>,
+}
+
+impl Form for IdxFiles {
+    fn name() -> &'static str {
+        "idx"
+    }
+
+    fn description() -> &'static str {
+        "MNIST's IDX files (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not)"
+    }
+
+    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
+        Ok(file(folder, "train-images", "idx3").map(|_| "IDX files".to_owned()))
+    }
+
+    fn open(folder: &Folder) -> Result<Option<IdxFiles>, Error> {
+        let Some(train_images) = file(folder, "train-images", "idx3") else { return Ok(None) };
+        let train_labels = file(folder, "train-labels", "idx1").ok_or_else(|| {
+            let beside = train_images.display().to_string();
+            Error::MissingFile { path: folder.path.join("train-labels-idx1-ubyte"), beside }
+        })?;
+        let test = file(folder, "t10k-images", "idx3")
+            .map(|images| TestFiles { images, labels: file(folder, "t10k-labels", "idx1") });
+        let mut files = IdxFiles { train_images, train_labels, test, notices: Vec::new() };
+        let used: HashSet<&OsStr> = files.paths().filter_map(Path::file_name).collect();
+        let train = escape(files.train_images.file_name().unwrap_or_default().as_ref());
+        files.notices = folder.notices(train, &used, is_data);
+        Ok(Some(files))
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
+        digest::add_files(digest, self.paths())
+    }
+
+    fn load(&self) -> Result<Table, Error> {
+        let train = read(&self.train_images, Some(&self.train_labels))?;
+        let test = self.test.as_ref().map(|TestFiles { images, labels }| {
+            Ok((images.as_path(), read(images, labels.as_deref())?))
+        });
+        gray::table(train, test.transpose()?)
+    }
+}
+
+impl IdxFiles {
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let test = self.test.iter().flat_map(|test| [Some(&test.images), test.labels.as_ref()]);
+        let paths = [&self.train_images, &self.train_labels].into_iter().chain(test.flatten());
+        paths.map(PathBuf::as_path)
+    }
+}
+
+/// An IDX file by the names under which it is found: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not.
+fn file(folder: &Folder, stem: &str, kind: &str) -> Option<PathBuf> {
+    let names = ["-", "."].into_iter().flat_map(|separator| {
+        ["", ".gz"].map(|ending| format!("{stem}{separator}{kind}-ubyte{ending}"))
+    });
+    names.into_iter().find_map(|name| folder.file(&name))
+}
+
+fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, Error> {
+    let images = read_images(images_path)?;
+    let labels = labels_path.map(read_labels).transpose()?;
+    if let (Some(labels), Some(labels_path)) = (&labels, labels_path)
+        && labels.len() != images.len()
+    {
+        return Err(Error::CountsDiffer {
+            images_path: images_path.to_path_buf(),
+            labels_path: labels_path.to_path_buf(),
+            images: images.len(),
+            labels: labels.len(),
+        });
+    }
+    Ok(GraySamples::new(images, labels))
+}
+
+/// Reads an image file, compressed if its name ends with `.gz`.
+fn read_images(path: &Path) -> Result<GrayImages, Error> {
+    let mut reader = Reader::open(path)?;
+    let [count, height, width] = reader.header(IMAGES_MAGIC, "images")?;
+    let what = format!("{count} images of {height}x{width}");
+    let pixels = reader.body(&[count, height, width], 16, what)?;
+    if pixels.is_empty() {
+        return Err(Error::NoImages { path: path.to_path_buf() });
+    }
+    Ok(GrayImages { height: height as usize, width: width as usize, pixels })
+}
+
+/// Reads a label file, compressed if its name ends with `.gz`.
+fn read_labels(path: &Path) -> Result<Vec<i64>, Error> {
+    let mut reader = Reader::open(path)?;
+    let [count] = reader.header(LABELS_MAGIC, "labels")?;
+    let labels = reader.body(&[count], 8, format!("{count} labels"))?;
+    Ok(labels.into_iter().map(i64::from).collect())
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    bytes: Box<dyn Read>,
+    /// Size of the file.
+    size: u64,
+    compressed: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn open(path: &'a Path) -> Result<Reader<'a>, Error> {
+        let at = |source| Error::Read { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(at)?;
+        let size = file.metadata().map_err(at)?.len();
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let bytes: Box<dyn Read> =
+            if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Reader { path, bytes, size, compressed })
+    }
+
+    fn header<const N: usize>(
+        &mut self,
+        magic: u32,
+        what: &'static str,
+    ) -> Result<[u32; N], Error> {
+        let found = self.number(0, what)?;
+        if found != magic {
+            let path = self.path.to_path_buf();
+            return Err(Error::WrongMagic { path, found, expected: magic, what });
+        }
+        let mut dimensions = [0; N];
+        for (index, dimension) in dimensions.iter_mut().enumerate() {
+            *dimension = self.number(4 + 4 * index as u64, what)?;
+        }
+        Ok(dimensions)
+    }
+
+    fn number(&mut self, offset: u64, what: &str) -> Result<u32, Error> {
+        let mut bytes = Vec::with_capacity(4);
+        self.read(4, &mut bytes)?;
+        match *bytes.as_slice() {
+            [a, b, c, d] => Ok(u32::from_be_bytes([a, b, c, d])),
+            _ => Err(Error::WrongLength {
+                path: self.path.to_path_buf(),
+                found: offset + bytes.len() as u64,
+                expected: offset + 4,
+                what: format!("{what}, but ends within the header; at least"),
+            }),
+        }
+    }
+
+    /// Everything after the header, whose length the dimensions give.
+    fn body(&mut self, dimensions: &[u32], header: u64, what: String) -> Result<Vec<u8>, Error> {
+        let expected = dimensions.iter().fold(1u64, |product, &n| product.saturating_mul(n.into()));
+        let path = self.path.to_path_buf();
+        let total = header.saturating_add(expected);
+        if !self.compressed && self.size != total {
+            return Err(Error::WrongLength { path, found: self.size, expected: total, what });
+        }
+        if self.compressed
+            && total > (self.size.saturating_mul(MAX_COMPRESSION)).max(ALWAYS_ALLOWED)
+        {
+            return Err(Error::TooCompressed { path, size: self.size, expected: total, what });
+        }
+        // One byte more than announced, to notice that there is more.
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX) + 1);
+        self.read(expected + 1, &mut bytes)?;
+        let found = header + bytes.len() as u64;
+        if found != total {
+            return Err(Error::WrongLength { path, found, expected: total, what });
+        }
+        Ok(bytes)
+    }
+
+    fn read(&mut self, limit: u64, into: &mut Vec<u8>) -> Result<(), Error> {
+        let read = self.bytes.by_ref().take(limit).read_to_end(into);
+        read.map_err(|source| Error::Read { path: self.path.to_path_buf(), source })?;
+        Ok(())
+    }
+}

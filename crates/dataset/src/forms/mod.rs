@@ -1,0 +1,127 @@
+//! The forms of datasets, a file each, and the table of them.
+//!
+//! To add one: a file in this folder with a type that implements [`Form`], and a line in [`FORMS`].
+//! The help and the error on an unknown form then describe it, and `tests/hostile-input` asks for a
+//! parser that hands it hostile files.
+
+mod class_folders;
+mod idx;
+mod image_list;
+mod kaggle;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::folder::Folder;
+use crate::table::Table;
+use crate::{Error, Notice};
+
+/// A dataset of one form: its files, listed and not yet decoded.
+pub(crate) trait Form: fmt::Debug + Send + Sync {
+    /// A word for the form.
+    fn name() -> &'static str
+    where
+        Self: Sized;
+
+    /// A noun phrase on the form, for the help and for errors.
+    fn description() -> &'static str
+    where
+        Self: Sized;
+
+    /// The entries of a folder that only this form has, as a noun phrase for errors; `None` if there
+    /// are none. A folder with marks of two forms is refused.
+    fn mark(folder: &Folder) -> Result<Option<String>, Error>
+    where
+        Self: Sized;
+
+    /// Looks at a folder that has the mark of this form, or of no form. `None` if it is not a dataset
+    /// of this form.
+    fn open(folder: &Folder) -> Result<Option<Self>, Error>
+    where
+        Self: Sized;
+
+    /// Looks at a file that was given as the dataset. `None` if it is not a dataset of this form.
+    fn open_file(_path: &Path) -> Result<Option<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
+    /// Facts about the files that their user may not be aware of.
+    fn notices(&self) -> &[Notice];
+
+    /// Whether there are validation images, so that none are taken from the training images.
+    fn has_val(&self) -> bool {
+        false
+    }
+
+    /// Adds everything that the result of [`Form::load`] depends on.
+    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error>;
+
+    /// Reads the files, except for images that have a file each.
+    fn load(&self) -> Result<Table, Error>;
+}
+
+/// A line of the table of forms: the functions of [`Form`] that need no dataset.
+pub(crate) struct Entry {
+    name: fn() -> &'static str,
+    description: fn() -> &'static str,
+    pub(crate) mark: fn(&Folder) -> Result<Option<String>, Error>,
+    pub(crate) open: fn(&Folder) -> Opened,
+    pub(crate) open_file: fn(&Path) -> Opened,
+}
+
+/// A dataset of any form; `None` if there is none.
+pub(crate) type Opened = Result<Option<Arc<dyn Form>>, Error>;
+
+/// All forms, in the order in which they are described and tried.
+pub(crate) const FORMS: [Entry; 4] = [
+    entry::<idx::IdxFiles>(),
+    entry::<kaggle::KaggleCsvs>(),
+    entry::<image_list::ImageList>(),
+    entry::<class_folders::ClassFolders>(),
+];
+
+const fn entry<F: Form + 'static>() -> Entry {
+    fn shared<F: Form + 'static>(form: F) -> Arc<dyn Form> {
+        Arc::new(form)
+    }
+    Entry {
+        name: F::name,
+        description: F::description,
+        mark: F::mark,
+        open: |folder| Ok(F::open(folder)?.map(shared)),
+        open_file: |path| Ok(F::open_file(path)?.map(shared)),
+    }
+}
+
+/// The name of every form of dataset that is read.
+pub fn form_names() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|form| (form.name)())
+}
+
+/// The forms of datasets that are read, as one noun phrase: `MNIST's …; Kaggle's …; or a folder …`.
+pub fn form_descriptions() -> String {
+    let descriptions: Vec<&str> = FORMS.iter().map(|form| (form.description)()).collect();
+    let (last, others) = descriptions.split_last().expect("there are forms");
+    format!("{}; or {last}", others.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_described_once_in_errors() {
+        let error = Error::UnknownForm { path: "here".into() }.to_string();
+        for form in &FORMS {
+            assert_eq!(error.matches((form.description)()).count(), 1, "{error}");
+        }
+        let mut names: Vec<&str> = form_names().collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FORMS.len());
+    }
+}

@@ -1,0 +1,430 @@
+//! Which CSV files are read as lists of images, and how.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use dataset::{Dataset, Error, Notice, Source, Split, SplitConfig};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+
+/// The images `a.png` to `f.png` in the folder `images`, whose pixels are 0 to 5, and `labels.csv`.
+fn folder_with(list: impl AsRef<[u8]>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (pixel, name) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
+        write(&folder, format!("images/{name}.png"), &pixels(pixel as u8));
+    }
+    write(&folder, "labels.csv", list.as_ref());
+    folder
+}
+
+/// The smallest PGM, of one pixel.
+fn pixels(value: u8) -> Vec<u8> {
+    [b"P5 1 1 255\n", &[value][..]].concat()
+}
+
+fn write(folder: &TempDir, name: impl AsRef<OsStr>, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name.as_ref());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn source(folder: &TempDir) -> Source {
+    Source::find(&folder.path().join("labels.csv")).unwrap()
+}
+
+fn load(list: impl AsRef<[u8]>) -> Dataset {
+    source(&folder_with(list)).load(&ALL).unwrap()
+}
+
+fn rows(split: &Split) -> Vec<(String, i64)> {
+    split.ids().zip(split.labels().unwrap().iter().copied()).collect()
+}
+
+fn row(id: &str, label: i64) -> (String, i64) {
+    (id.to_owned(), label)
+}
+
+fn error(list: impl AsRef<[u8]>) -> Error {
+    Source::find(&folder_with(list).path().join("labels.csv")).unwrap_err()
+}
+
+fn refused(list: impl AsRef<[u8]>, says: &[&str]) {
+    let error = error(list).to_string();
+    for text in [&["labels.csv"], says].concat() {
+        assert!(error.contains(text), "'{text}' is not in: {error}");
+    }
+}
+
+/// The notices, each without the path that it begins with.
+fn notices(source: &Source) -> Vec<String> {
+    let lines = source.notices().iter().map(Notice::to_string);
+    lines.map(|line| line.split_once(": ").unwrap().1.to_owned()).collect()
+}
+
+#[test]
+fn rows_are_in_the_order_of_the_file_and_classes_in_their_own() {
+    let folder = folder_with(
+        "path,label,split\n\
+         images/f.png,dog,train\n\
+         images/a.png,cat,Training\n\
+         images/e.png,cat,VAL\n\
+         images/b.png,dog,validation\n\
+         images/d.png,,test\n\
+         images/c.png,,Test\n",
+    );
+    // The folder is enough, and is the same dataset.
+    let sources = [source(&folder), Source::find(folder.path()).unwrap()];
+    assert_eq!(sources[0].digest().unwrap(), sources[1].digest().unwrap());
+    assert_eq!(sources[0].name(), "labels");
+    assert_eq!(sources[1].name(), folder.path().file_name().unwrap().to_str().unwrap());
+    for source in sources {
+        assert_eq!(notices(&source), [""; 0]);
+        let half = SplitConfig { val_fraction: 0.5, ..ALL };
+        assert_eq!(source.applicable(&half), ALL, "it has validation images of its own");
+        let dataset = source.load(&half).unwrap();
+        assert_eq!(dataset.class_names, ["cat", "dog"]);
+        assert_eq!(rows(&dataset.train), [row("images/f.png", 1), row("images/a.png", 0)]);
+        assert_eq!(rows(&dataset.val), [row("images/e.png", 0), row("images/b.png", 1)]);
+        assert!(dataset.test.labels().is_none());
+        assert_eq!(dataset.test.ids().collect::<Vec<_>>(), ["images/d.png", "images/c.png"]);
+        let pixels =
+            [(&dataset.train, 0), (&dataset.train, 1), (&dataset.val, 0), (&dataset.test, 0)]
+                .map(|(split, row)| split.image(row).unwrap().pixels[0]);
+        assert_eq!(pixels, [5, 0, 4, 3]);
+    }
+}
+
+#[test]
+fn without_splits_the_fraction_decides() {
+    let folder = folder_with(
+        "label,path\ncat,images/a.png\ndog,images/b.png\ncat,images/c.png\ndog,images/d.png\n",
+    );
+    let half = SplitConfig { val_fraction: 0.5, ..ALL };
+    let source = source(&folder);
+    assert_eq!(source.applicable(&half), half);
+    let dataset = source.load(&half).unwrap();
+    for split in [&dataset.train, &dataset.val] {
+        let mut labels = split.labels().unwrap().to_vec();
+        labels.sort_unstable();
+        assert_eq!(labels, [0, 1], "one of each");
+    }
+    assert!(dataset.test.is_empty());
+}
+
+#[test]
+fn numbers_are_sorted_as_numbers() {
+    let names = |labels: [&str; 3]| {
+        let [a, b, c] = labels;
+        load(format!("path,label\nimages/a.png,{a}\nimages/b.png,{b}\nimages/c.png,{c}\n"))
+            .class_names
+    };
+    assert_eq!(names(["10", "9", "-1"]), ["-1", "9", "10"]);
+    assert_eq!(names(["2.0", "10.0", "1.0"]), ["1.0", "2.0", "10.0"]);
+    assert_eq!(names(["10", "9", "x"]), ["10", "9", "x"]);
+    assert_eq!(names(["10", "9", "nan"]), ["10", "9", "nan"]);
+    assert_eq!(names(["b", "B", "é"]), ["B", "b", "é"]);
+}
+
+#[test]
+fn columns_are_found_by_their_usual_names() {
+    for header in ["File Name,CLASS", "image_path,Category", "\u{feff}filename,label", "img,target"]
+    {
+        let dataset = load(format!("{header}\nimages/a.png,x\nimages/b.png,y\n"));
+        assert_eq!(rows(&dataset.train), [row("images/a.png", 0), row("images/b.png", 1)]);
+    }
+    // The plain name is preferred, and other columns are ignored.
+    let list = "id,image,path,width,label,class,subset\n\
+                1,x,images/a.png,3,cat,0,train\n2,y,images/b.png,4,cat,1,test\n";
+    let dataset = load(list);
+    assert_eq!(rows(&dataset.train), [row("images/a.png", 0)]);
+    assert_eq!(dataset.class_names, ["cat"]);
+    refused("file,image,label\n", &["both 'file' and 'image' may be the column path"]);
+    refused("path,label,path\n", &["both 'path' and 'path' may be the column path"]);
+}
+
+#[test]
+fn files_of_other_programs_are_read() {
+    // Carriage returns, empty lines, white space, quotes, and no line break at the end.
+    let expected = [row("images/a.png", 0), row("images/b.png", 1)];
+    for list in [
+        "path,label\r\nimages/a.png,cat\r\n\r\nimages/b.png,dog\r\n",
+        "path,label\rimages/a.png,cat\rimages/b.png,dog",
+        "\u{feff}path , label\n\n images/a.png ,\tcat\nimages/b.png, dog \n\n",
+        "\"path\",\"label\"\n\"images/a.png\",\"cat\"\n\"images/b.png\",\"dog\"\n",
+    ] {
+        let dataset = load(list);
+        assert_eq!(rows(&dataset.train), expected, "{list:?}");
+        assert_eq!(dataset.class_names, ["cat", "dog"]);
+    }
+    // Names that need quotes.
+    let folder = folder_with("");
+    write(&folder, "images/a, \"b\"\n.png", &pixels(7));
+    write(
+        &folder,
+        "labels.csv",
+        b"path,label\n\"images/a, \"\"b\"\"\n.png\",\"cat, big\"\nimages/a.png,x\n",
+    );
+    let dataset = source(&folder).load(&ALL).unwrap();
+    assert_eq!(rows(&dataset.train), [row("images/a, \"b\"%0A.png", 0), row("images/a.png", 1)]);
+    assert_eq!(dataset.class_names, ["cat, big", "x"]);
+    assert_eq!(dataset.train.image(0).unwrap().pixels[0], 7);
+}
+
+#[test]
+fn a_backslash_separates_folders_unless_it_is_in_a_name() {
+    let folder = folder_with("path,label\n.\\images\\b.png,x\nimages\\a.png,y\n");
+    let dataset = source(&folder).load(&ALL).unwrap();
+    assert_eq!(rows(&dataset.train), [row(".\\images\\b.png", 0), row("images\\a.png", 1)]);
+    assert_eq!(dataset.train.image(0).unwrap().pixels[0], 1);
+    let as_separator = source(&folder).digest().unwrap();
+    write(&folder, "images\\a.png", &pixels(9));
+    assert_eq!(dataset.train.image(1).unwrap().pixels[0], 9);
+    assert_ne!(source(&folder).digest().unwrap(), as_separator);
+}
+
+#[test]
+fn paths_may_leave_the_folder_and_need_not_be_utf_8() {
+    let folder = folder_with("");
+    let absolute = folder.path().join("images/a.png").display().to_string();
+    let list = [
+        format!("path,label\n{absolute},x\n../images/b.png,y\n").as_bytes(),
+        b"../images/caf\xe9.png,y\n",
+    ]
+    .concat();
+    write(&folder, OsStr::from_bytes(b"images/caf\xe9.png"), &pixels(8));
+    let list = write(&folder, "lists/labels.csv", &list);
+    let dataset = Source::find(&list).unwrap().load(&ALL).unwrap();
+    let expected = [row(&absolute, 0), row("../images/b.png", 1), row("../images/caf%E9.png", 1)];
+    assert_eq!(rows(&dataset.train), expected);
+    let pixels = (0..3).map(|row| dataset.train.image(row).unwrap().pixels[0]);
+    assert_eq!(pixels.collect::<Vec<_>>(), [0, 1, 8]);
+}
+
+#[test]
+fn wrong_rows_are_refused_by_their_lines() {
+    let rows = "path,label,split\nimages/a.png,cat,train\nimages/b.png,dog,train\n";
+    let with = |line: &str| format!("{rows}{line}\n");
+    refused(with("images/x.png,cat,train"), &["line 4: there is no file", "images/x.png"]);
+    refused(with("images,cat,train"), &["line 4: there is no file", "images"]);
+    refused(with("C:\\images\\c.png,cat,train"), &["line 4: there is no file"]);
+    refused(with("images/c.png\0,cat,train"), &["line 4: there is no file"]);
+    refused(with(",cat,train"), &["line 4, column 'path'", "found ''", "path of an image"]);
+    refused(with("images/c.png,,train"), &["line 4, column 'label'", "found ''", "split 'test'"]);
+    refused(with("images/c.png,,val"), &["line 4, column 'label'", "found ''", "split 'test'"]);
+    refused(
+        with("images/c.png,cat,"),
+        &["line 4, column 'split'", "found ''", "train, val or test"],
+    );
+    refused(with("images/c.png,cat,holdout"), &["line 4, column 'split'", "found 'holdout'"]);
+    refused(with("images/c.png,bird,val"), &["line 4, column 'label'", "'bird'", "training row"]);
+    refused(with("images/c.png,bird,test"), &["line 4, column 'label'", "'bird'", "training row"]);
+    refused(with("images/c.png,cat"), &["line 4 has 2 fields, expected 3"]);
+    refused(with("images/c.png,cat,train,x"), &["line 4 has 4 fields, expected 3"]);
+    refused(with("images/c.png,\"cat,train"), &["line 4 has 2 fields, expected 3"]);
+    refused(
+        with("images/c.png,,test\nimages/d.png,cat,test"),
+        &["line 5, column 'label'", "found 'cat'", "no label, since other test rows have none"],
+    );
+    refused(
+        with("images/c.png,cat,test\nimages/d.png,,test"),
+        &["line 5, column 'label'", "found ''", "a label, since other test rows have one"],
+    );
+    let latin = [rows.as_bytes(), b"images/c.png,caf\xe9,train\n"].concat();
+    refused(latin, &["line 4, column 'label'", "caf\\xe9", "UTF-8"]);
+    let long = format!("images/c.png,cat,{}", "é".repeat(1_000_000));
+    assert!(error(with(&long)).to_string().len() < 1_000);
+    // However lines end, and whatever fields hold.
+    let carriage_returns = with("\nimages/x.png,cat,train").replace('\n', "\r\n");
+    refused(&carriage_returns, &["line 5: there is no file"]);
+    refused(carriage_returns.replace('\n', ""), &["line 5: there is no file"]);
+    refused(with("images/c.png,\"c\nat\",train\nimages/x.png,cat,train"), &["line 6: there"]);
+}
+
+#[test]
+fn a_file_that_is_listed_twice_is_refused() {
+    for second in ["images/a.png", "./images/a.png", "images/../images//a.png", "images\\a.png"] {
+        let list = format!("path,label\nimages/a.png,x\nimages/b.png,y\n{second},y\n");
+        refused(list, &["line 4: ", second, "listed already, in line 2"]);
+    }
+    // Through a link to its folder, too; a link to the file is a file of its own.
+    let folder = folder_with("path,label\nimages/a.png,x\nagain/a.png,y\n");
+    symlink("images", folder.path().join("again")).unwrap();
+    let error = Source::find(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::ListedTwice { lines: [2, 3], .. }), "{error}");
+    fs::remove_file(folder.path().join("again")).unwrap();
+    fs::create_dir(folder.path().join("again")).unwrap();
+    symlink("../images/a.png", folder.path().join("again/a.png")).unwrap();
+    assert_eq!(source(&folder).load(&ALL).unwrap().train.len(), 2);
+}
+
+#[test]
+fn files_that_are_not_lists_are_refused() {
+    refused("path,label\n", &["holds no images"]);
+    refused("path,label,split\nimages/a.png,,test\n", &["lists no training images", "'train'"]);
+    let expected = "expected the columns path, label and perhaps split";
+    for list in ["", "\n\n", "path;label\nimages/a.png;x\n", "path,split\n", "label,pixel0\n1,2\n"]
+    {
+        refused(
+            list,
+            &["found the columns", expected, "Kaggle's digits are given as their folder"],
+        );
+    }
+    let utf_16: Vec<u8> =
+        "\u{feff}path,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused(utf_16, &["text in UTF-16", "text in UTF-8"]);
+    let many = format!("{}x", "column,".repeat(1000));
+    refused(many, &["column, column", "and 991 more", expected]);
+    // By their names.
+    let folder = folder_with("");
+    let text = write(&folder, "labels.txt", b"path,label\nimages/a.png,x\n");
+    let error = Source::find(&text).unwrap_err();
+    assert!(matches!(error, Error::UnknownForm { .. }), "{error}");
+    let error = Source::find(Path::new("/nowhere/labels.csv")).unwrap_err().to_string();
+    assert!(error.starts_with("there is no dataset folder or file /nowhere/labels.csv"), "{error}");
+}
+
+#[test]
+fn a_folder_is_of_one_form() {
+    let list = b"path,label\nimages/a.png,x\nimages/b.png,y\n";
+    // Kaggle's training file is called so, but a list may be, too.
+    let folder = folder_with(list);
+    fs::rename(folder.path().join("labels.csv"), folder.path().join("train.csv")).unwrap();
+    assert_eq!(Source::find(folder.path()).unwrap().load(&ALL).unwrap().train.len(), 2);
+
+    let kaggle = |name: &str| {
+        let folder = folder_with(list);
+        fs::rename(folder.path().join("labels.csv"), folder.path().join(name)).unwrap();
+        write(&folder, "train.csv", b"label,pixel0\n0,7\n1,8\n");
+        (Source::find(folder.path()), folder)
+    };
+    let error = kaggle("list.csv").0.unwrap_err().to_string();
+    assert!(error.contains("holds both CSV files and list.csv, a list of images"), "{error}");
+    let (source, folder) = kaggle("list.txt");
+    let dataset = source.unwrap().load(&ALL).unwrap();
+    assert_eq!(dataset.train.ids().collect::<Vec<_>>(), ["0", "1"]);
+    drop(folder);
+
+    let folder = folder_with(list);
+    write(&folder, "train/cat/1.png", &pixels(1));
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    let alone = format!("--dataset {}", folder.path().join("labels.csv").display());
+    assert!(error.contains("labels.csv, a list of images (to read that alone: "), "{error}");
+    assert!(error.contains(&alone) && error.contains("a folder train/"), "{error}");
+    assert_eq!(source_of(&folder, "labels.csv").load(&ALL).unwrap().train.len(), 2);
+
+    let folder = folder_with(list);
+    write(&folder, "fold2.CSV", list);
+    write(&folder, "notes.csv", b"who,when\n");
+    let error = Source::find(folder.path()).unwrap_err();
+    let Error::TwoLists { both, .. } = error else { panic!("{error}") };
+    assert_eq!(both, ["fold2.CSV", "labels.csv"].map(|name| folder.path().join(name)));
+    assert_eq!(source_of(&folder, "fold2.CSV").load(&ALL).unwrap().train.len(), 2);
+}
+
+fn source_of(folder: &TempDir, name: &str) -> Source {
+    Source::find(&folder.path().join(name)).unwrap()
+}
+
+#[test]
+fn images_and_data_that_are_not_listed_are_said() {
+    let folder = folder_with("path,label\nimages/a.png,x\nimages/b.png,y\nimages/c.png,y\n");
+    write(&folder, "images/notes.txt", b"");
+    write(&folder, "images/.hidden.png", b"");
+    let unlisted = "passed over 3 images not listed there, in the folders of listed images";
+    assert_eq!(notices(&source(&folder)), [unlisted]);
+    for name in ["more/1.png", "cover.png", "old.csv", "readme.md", "@eaDir/1.png"] {
+        write(&folder, name, b"");
+    }
+    assert_eq!(notices(&source(&folder)), [unlisted]);
+    let expected = [
+        "passed over system files and folders: @eaDir (1)",
+        "passed over beside labels.csv: more, cover.png, old.csv",
+        unlisted,
+    ];
+    assert_eq!(notices(&Source::find(folder.path()).unwrap()), expected);
+    // Images beside the list are listed ones' neighbours if one of them is listed.
+    let folder = folder_with("path,label\ncover.png,x\nimages/a.png,y\n");
+    write(&folder, "cover.png", &pixels(1));
+    write(&folder, "back.png", &pixels(2));
+    let expected = ["passed over 6 images not listed there, in the folders of listed images"];
+    assert_eq!(notices(&Source::find(folder.path()).unwrap()), expected);
+}
+
+#[test]
+fn the_digest_covers_rows_and_bytes() {
+    let lists = [
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,y,train\nimages/c.png,x,test\n",
+        // Another order, label, split and path, and no label.
+        "path,label,split\nimages/b.png,y,train\nimages/a.png,x,train\nimages/c.png,x,test\n",
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,y,train\nimages/c.png,y,test\n",
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,y,train\nimages/c.png,x,val\n",
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,y,train\n./images/c.png,x,test\n",
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,y,train\nimages/c.png,,test\n",
+        "path,label,split\nimages/a.png,x,train\nimages/b.png,z,train\nimages/c.png,x,test\n",
+    ];
+    let digest = |list: &str| source(&folder_with(list)).digest().unwrap();
+    let mut seen: Vec<_> = lists.map(digest).to_vec();
+    let folder = folder_with(lists[0]);
+    write(&folder, "images/c.png", &pixels(77));
+    seen.push(source(&folder).digest().unwrap());
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), count);
+    // Neither the file's name and form nor what is not listed matter.
+    let same = "Split,width,File,Class\r\n\
+                training,1,images/a.png,\"x\"\r\ntrain,2, images/b.png,y\r\nTEST,3,images/c.png,x\r\n";
+    let folder = folder_with(same);
+    write(&folder, "images/f.png", &pixels(77));
+    fs::rename(folder.path().join("labels.csv"), folder.path().join("other.csv")).unwrap();
+    assert_eq!(source_of(&folder, "other.csv").digest().unwrap(), digest(lists[0]));
+}
+
+/// Pieces of lists, in any order: mostly wrong ones.
+fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
+    let fields = ["images/a.png", "images\\b.png", "cat", "dog", "1", "train", "val", "test", "x"];
+    let marks = [",", ",", "\n", "\n", "\r\n", "\r", "\"", "\"\"", " ", "\u{feff}", "\0", "é"];
+    prop::collection::vec(prop::sample::select([&fields[..], &marks].concat()), 0..30)
+}
+
+proptest! {
+    /// A list is read, and then all its images are there, or refused in a line that it has.
+    #[test]
+    fn any_list_is_read_or_refused(pieces in pieces(), header in prop::bool::ANY) {
+        let header = if header { "path,label,split\n" } else { "" };
+        let list = format!("{header}{}", pieces.concat());
+        let folder = folder_with(&list);
+        let lines = list.split(['\n', '\r']).count();
+        match Source::find(&folder.path().join("labels.csv")) {
+            Ok(source) => {
+                let dataset = source.load(&ALL).unwrap();
+                for split in [&dataset.train, &dataset.val, &dataset.test] {
+                    prop_assert!((0..split.len()).all(|row| split.image(row).is_ok()));
+                }
+                prop_assert_eq!(source.digest().unwrap().len(), 64);
+            }
+            Err(
+                Error::Field { line, .. }
+                | Error::RaggedLine { line, .. }
+                | Error::MissingImage { line, .. }
+                | Error::ListedTwice { lines: [_, line], .. },
+            ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
+            Err(error) => prop_assert!(
+                matches!(
+                    error,
+                    Error::Columns { .. } | Error::NoImages { .. } | Error::NoTrainingRows { .. }
+                ),
+                "{}",
+                error
+            ),
+        }
+    }
+}

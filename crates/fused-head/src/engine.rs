@@ -1,0 +1,252 @@
+//! Threads, kernels and memory that run batches of rows through heads: what training and inference
+//! share.
+
+#![allow(unsafe_code)] // Calls kernels.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    StepResult,
+    adam::Adam,
+    head::Head,
+    isa::{Isa, Kernels},
+    layout::Layout,
+    phase::{self, Context, Update},
+    random::Dropout,
+    rows::{Row, Rows},
+    sparse,
+    team::{Member, Pool, Team},
+    workspace::{RowLists, Workspace},
+};
+
+/// Least rows per forward pass when nothing is learned.
+pub(crate) const EVALUATION_ROWS: usize = 64;
+
+/// Runs batches through heads of one layout.
+///
+/// A head's results do not depend, to the bit, on the heads beside it or on the number of threads;
+/// without learning, a row's logits do not depend on the other rows either.
+pub(crate) struct Engine {
+    layout: Layout,
+    kernels: Kernels,
+    isa: Isa,
+    pool: Pool,
+    /// The rows of a call.
+    gathered: RowLists,
+    /// One per thread, or one for all if there are fewer heads than threads.
+    workspaces: Vec<Workspace>,
+    /// Nanoseconds in the gathering and in each phase.
+    clock: [AtomicU64; 1 + phase::TRAINING.len()],
+}
+
+/// The learning part of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Learning<'a> {
+    /// One per head.
+    pub(crate) rates: &'a [f64],
+    /// Number of the step, from 1.
+    pub(crate) step: u64,
+}
+
+impl Engine {
+    /// An engine for `heads` heads, with workspaces for `rows` rows that `workspace` makes.
+    pub(crate) fn new(
+        layout: Layout,
+        heads: usize,
+        rows: usize,
+        threads: usize,
+        isa: Isa,
+        workspace: fn(&Layout, usize) -> Workspace,
+    ) -> Engine {
+        let pool = Pool::new(threads);
+        let workspaces = if heads < pool.size() { 1 } else { pool.size() };
+        Engine {
+            layout,
+            kernels: isa.kernels(),
+            isa,
+            pool,
+            gathered: RowLists::new(&layout, rows),
+            workspaces: (0..workspaces).map(|_| workspace(&layout, rows)).collect(),
+            clock: Default::default(),
+        }
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Rows that fit into a workspace.
+    fn rows(&self) -> usize {
+        self.workspaces[0].rows
+    }
+
+    /// Loss, mean over all rows, and hits of every head: without dropout, normalised by the running
+    /// averages. The workspaces have room for losses; rows and labels are checked, and there are some.
+    pub(crate) fn evaluate(
+        &mut self,
+        heads: &mut [Head],
+        rows: &[&[f32]],
+        labels: &[i64],
+    ) -> Vec<StepResult> {
+        let mut sums = vec![(0.0, 0); heads.len()];
+        let chunk = self.rows();
+        for (rows, labels) in rows.chunks(chunk).zip(labels.chunks(chunk)) {
+            self.run(heads, Rows::Dense(rows), labels, None, |_, _| {});
+            for (sum, head) in sums.iter_mut().zip(&mut *heads) {
+                let result = head.result.as_slice();
+                sum.0 += f64::from(result[0]);
+                sum.1 += result[1] as u32;
+            }
+        }
+        let mean = |sum: f64| (sum / rows.len() as f64) as f32;
+        sums.into_iter().map(|(loss, hits)| StepResult { loss: mean(loss), hits }).collect()
+    }
+
+    /// The logits of every head, `[rows, classes]` each: without dropout, normalised by the running
+    /// averages. The rows are checked.
+    pub(crate) fn logits(&mut self, heads: &[Head], rows: Rows<'_>) -> Vec<Vec<f32>> {
+        let Layout { outputs, classes, .. } = self.layout;
+        let mut logits: Vec<Mutex<Vec<f32>>> = Vec::new();
+        logits.resize_with(heads.len(), Default::default);
+        for rows in rows.chunks(self.rows()) {
+            self.run(heads, rows, &[], None, |head, workspace| {
+                let mut logits = logits[head].lock().expect("nobody panics with it");
+                for row in 0..rows.len() {
+                    let row = workspace.logits.pointer().wrapping_add(row * outputs);
+                    // SAFETY: rows of the batch, whose logits are done.
+                    logits.extend(unsafe { std::slice::from_raw_parts(row, classes) });
+                }
+            });
+        }
+        let taken = logits.into_iter().map(|logits| logits.into_inner());
+        taken.map(|logits| logits.expect("nobody panics with it")).collect()
+    }
+
+    /// The logits of the last step, of the first workspace's last head.
+    #[cfg(test)]
+    pub(crate) fn last_logits(&mut self, rows: usize) -> Vec<f32> {
+        let Layout { outputs, classes, .. } = self.layout;
+        let logits = self.workspaces[0].logits.as_slice().chunks(outputs);
+        logits.take(rows).flat_map(|row| row[..classes].to_vec()).collect()
+    }
+
+    /// See [`crate::Trainer::profile`].
+    pub(crate) fn profile(&mut self) -> Vec<(&'static str, Duration)> {
+        let names = ["gather rows"].into_iter().chain(phase::TRAINING.map(phase::Phase::name));
+        let times = self.clock.iter_mut().map(|time| std::mem::take(time.get_mut()));
+        names.zip(times.map(Duration::from_nanos)).collect()
+    }
+
+    /// Runs a batch through every head, with learning if `learning` is given. Then each head's
+    /// sum of losses and hits is in its `result`; `done` sees its workspace.
+    ///
+    /// The rows fit the workspaces, and rows and labels are checked.
+    pub(crate) fn run(
+        &mut self,
+        heads: &[Head],
+        rows: Rows<'_>,
+        labels: &[i64],
+        learning: Option<Learning<'_>>,
+        done: impl Fn(usize, &Workspace) + Sync,
+    ) {
+        let Engine { layout, kernels, pool, gathered, workspaces, clock, .. } = self;
+        let (layout, gathered, workspaces, clock) = (&*layout, &*gathered, &**workspaces, &*clock);
+        let kernels = *kernels;
+        let phases = match learning {
+            Some(_) => &phase::TRAINING[..],
+            None => &phase::INFERENCE[..],
+        };
+        // One head of this batch, by a team.
+        let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
+            let head = &heads[index];
+            let update = learning.map(|Learning { rates, step }| Update {
+                adam: Adam::new(rates[index], step),
+                dropout: std::array::from_fn(|layer| {
+                    Dropout::new(head.config.dropout[layer], head.config.seed, step, layer)
+                }),
+            });
+            let context = Context { head, workspace, gathered, rows: rows.len(), labels, update };
+            let mut started = Instant::now();
+            for &phase in phases {
+                let items = context.items(phase, member.team_size());
+                if items == 0 {
+                    continue;
+                }
+                while let Some(item) = member.take(items) {
+                    // SAFETY: the kernels are those of this machine; the sizes are those of the
+                    // trainer's layout; the team takes each item once, and it alone has this head
+                    // and this workspace now.
+                    unsafe { (kernels.run_item)(&context, phase, item, items) };
+                }
+                member.wait();
+                let now = Instant::now();
+                add(&clock[1 + phase as usize], now - started);
+                started = now;
+            }
+            if member.index == 0 {
+                let mut sums = (0.0, 0.0);
+                if !labels.is_empty() {
+                    for row in 0..rows.len() {
+                        // SAFETY: rows of the workspace, which this team has.
+                        unsafe {
+                            sums.0 += f64::from(*workspace.losses.pointer().add(row));
+                            sums.1 += *workspace.hits.pointer().add(row);
+                        }
+                    }
+                }
+                let result = head.result.pointer();
+                // SAFETY: two floats, which only the team's first thread writes.
+                unsafe {
+                    *result = sums.0 as f32;
+                    *result.add(1) = sums.1;
+                }
+                done(index, workspace);
+            }
+            // The first member may still read the workspace.
+            member.wait();
+        };
+        let threads = pool.size();
+        // As many heads as possible whole on one thread each, the others by all threads together.
+        let whole = heads.len() / threads * threads;
+        pool.run(&|member| {
+            let started = Instant::now();
+            while let Some(item) = member.take(rows.len().div_ceil(phase::ROWS)) {
+                let first = item * phase::ROWS;
+                for index in first..rows.len().min(first + phase::ROWS) {
+                    // SAFETY: the kernels are those of this machine; the rows were checked, there
+                    // is room for them, and each item is taken once.
+                    unsafe {
+                        match rows.row(index) {
+                            Row::Dense(values) => (kernels.gather)(layout, values, index, gathered),
+                            Row::Sparse { columns, values } => {
+                                sparse::copy_list(layout, columns, values, index, gathered);
+                            }
+                        }
+                    }
+                }
+            }
+            member.wait();
+            add(&clock[0], started.elapsed());
+            if whole > 0 {
+                let alone = Team::new(1);
+                while let Some(head) = member.take(whole) {
+                    run_head(head, &workspaces[member.index], alone.member(0));
+                }
+                member.wait();
+            }
+            for head in whole..heads.len() {
+                run_head(head, &workspaces[0], member);
+            }
+        });
+    }
+}
+
+fn add(time: &AtomicU64, elapsed: Duration) {
+    time.fetch_add(elapsed.as_nanos() as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,78 @@
+//! Trained heads of one shape, evaluated.
+
+use crate::{
+    Error, HeadShape, Parameters,
+    engine::{EVALUATION_ROWS, Engine},
+    head::Head,
+    isa::Isa,
+    layout::Layout,
+    rows::{Row, Rows, check_rows},
+    workspace::Workspace,
+};
+
+/// Most logits in memory at a time, where there are many classes.
+const LOGITS: usize = 1 << 24;
+
+/// Trained heads of one shape, with their threads.
+///
+/// The arithmetic is that of [`Trainer::evaluate`](crate::Trainer::evaluate): dropout is left out and
+/// BatchNorm takes its running averages. A row's logits do not depend, to the bit, on the rows and the
+/// heads beside it, on whether it is given dense or sparse, or on the number of threads.
+pub struct Inference {
+    shape: HeadShape,
+    heads: Vec<Head>,
+    engine: Engine,
+}
+
+impl std::fmt::Debug for Inference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inference")
+            .field("shape", &self.shape)
+            .field("heads", &self.heads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inference {
+    /// Heads with these parameters, on this many threads. They take the memory of the parameters and
+    /// that of the activations of up to 64 rows.
+    ///
+    /// # Errors
+    /// If there is no head, the heads differ in shape, or a size or the number of threads is 0.
+    pub fn new(heads: &[Parameters], threads: usize) -> Result<Inference, Error> {
+        Inference::with_isa(heads, threads, Isa::detect())
+    }
+
+    pub(crate) fn with_isa(
+        heads: &[Parameters],
+        threads: usize,
+        isa: Isa,
+    ) -> Result<Inference, Error> {
+        let shape = heads.first().ok_or(Error::NoHeads)?.shape();
+        shape.check()?;
+        if threads == 0 {
+            return Err(Error::Zero { field: "threads" });
+        }
+        if let Some(head) = heads.iter().position(|head| head.shape() != shape) {
+            return Err(Error::OtherShape { head });
+        }
+        let (layout, count) = (Layout::new(shape), heads.len());
+        let rows = (LOGITS / layout.outputs).clamp(1, EVALUATION_ROWS);
+        let engine = Engine::new(layout, count, rows, threads, isa, Workspace::for_logits);
+        Ok(Inference { shape, heads: heads.iter().map(Head::for_inference).collect(), engine })
+    }
+
+    /// The sizes of the heads' layers.
+    pub fn shape(&self) -> HeadShape {
+        self.shape
+    }
+
+    /// The logits of every head, `[rows, classes]` each in C order, of any number of rows.
+    ///
+    /// # Errors
+    /// If there is no row, or a row does not fit the heads' inputs.
+    pub fn logits(&mut self, rows: &[Row<'_>]) -> Result<Vec<Vec<f32>>, Error> {
+        check_rows(self.shape, Rows::Any(rows))?;
+        Ok(self.engine.logits(&self.heads, Rows::Any(rows)))
+    }
+}

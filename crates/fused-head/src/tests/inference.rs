@@ -1,0 +1,120 @@
+//! Trained heads give the logits that their training's evaluation sees, whatever the batch size, the
+//! threads, the other heads, and the form of the rows.
+
+use super::{features, isas, labels, trainer};
+use crate::{Error, HeadConfig, HeadShape, Inference, Parameters, Row, Trainer, isa::Isa};
+
+const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
+
+/// Heads after two steps, so that running averages are not what they began with.
+fn trained(isa: Isa) -> Trainer {
+    let configs = [0.0, 0.5, 0.8].map(|p| HeadConfig { dropout: [p; 3], seed: 3 });
+    let mut trainer = trainer(SHAPE, &configs, 32, 2, isa);
+    for step in 0..2 {
+        let data = features(32, SHAPE.inputs, 0.3, step);
+        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+        trainer.step(&rows, &labels(32, SHAPE.classes, step), &[1e-3; 3]).unwrap();
+    }
+    trainer
+}
+
+#[test]
+fn logits_are_those_of_the_trainer_whatever_the_batch_and_the_threads() {
+    let data = features(150, SHAPE.inputs, 0.3, 9);
+    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+    let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
+    for isa in isas() {
+        let mut trainer = trained(isa);
+        let expected = trainer.logits(&rows).unwrap();
+        let heads = [0, 1, 2].map(|head| trainer.parameters(head));
+        for threads in [1, 2, 3, 5] {
+            for batch_size in [1, 7, 64, 150] {
+                let mut inference = Inference::with_isa(&heads, threads, isa).unwrap();
+                let mut found = vec![Vec::new(); heads.len()];
+                for batch in dense.chunks(batch_size) {
+                    for (all, logits) in found.iter_mut().zip(inference.logits(batch).unwrap()) {
+                        all.extend(logits);
+                    }
+                }
+                assert!(found == expected, "{isa:?}, {threads} threads, batches of {batch_size}");
+            }
+            let mut alone = Inference::with_isa(&heads[1..2], threads, isa).unwrap();
+            assert!(alone.logits(&dense).unwrap()[0] == expected[1], "{isa:?}, {threads} threads");
+        }
+    }
+}
+
+/// Counting the largest logits gives the hits of the trainer's own evaluation.
+#[test]
+fn hits_are_those_of_the_trainers_evaluation() {
+    let data = features(200, SHAPE.inputs, 0.3, 5);
+    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+    let labels = labels(200, SHAPE.classes, 5);
+    for isa in isas() {
+        let mut trainer = trained(isa);
+        let evaluated = trainer.evaluate(&rows, &labels).unwrap();
+        let heads = [0, 1, 2].map(|head| trainer.parameters(head));
+        let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
+        let logits = Inference::with_isa(&heads, 2, isa).unwrap().logits(&dense).unwrap();
+        for (evaluated, logits) in evaluated.iter().zip(logits) {
+            let hits = logits.chunks(SHAPE.classes).zip(&labels).filter(|(logits, label)| {
+                let label = logits[**label as usize];
+                logits.iter().all(|&logit| logit <= label)
+            });
+            assert_eq!(hits.count(), evaluated.hits as usize);
+        }
+    }
+}
+
+#[test]
+fn sparse_rows_give_the_logits_of_dense_ones() {
+    for density in [0.0, 0.02, 0.3, 1.0] {
+        let data = features(20, SHAPE.inputs, density, 6);
+        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+        let lists: Vec<(Vec<u32>, Vec<f32>)> = rows
+            .iter()
+            .enumerate()
+            .map(|(row, values)| {
+                let elements = (0..).zip(values.iter().copied());
+                // Every third row has zeros that are written down.
+                elements.filter(|&(_, value)| value != 0.0 || row % 3 == 0).unzip()
+            })
+            .collect();
+        let sparse: Vec<Row<'_>> =
+            lists.iter().map(|(columns, values)| Row::Sparse { columns, values }).collect();
+        for isa in isas() {
+            let mut trainer = trained(isa);
+            let expected = trainer.logits(&rows).unwrap();
+            let heads = [0, 1, 2].map(|head| trainer.parameters(head));
+            let mut inference = Inference::with_isa(&heads, 2, isa).unwrap();
+            assert!(inference.logits(&sparse).unwrap() == expected, "{isa:?}, density {density}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let shape = HeadShape { inputs: 3, hidden: 8, classes: 2 };
+    let head = Parameters::glorot(shape, 0);
+    let other = Parameters::glorot(HeadShape { classes: 3, ..shape }, 0);
+    let new = |heads: &[Parameters], threads| Inference::new(heads, threads).unwrap_err();
+    assert_eq!(new(&[], 1), Error::NoHeads);
+    assert_eq!(new(&[head.clone(), other], 1), Error::OtherShape { head: 1 });
+    assert_eq!(new(std::slice::from_ref(&head), 0), Error::Zero { field: "threads" });
+    let empty = Parameters::zeros(HeadShape { classes: 0, ..shape });
+    assert_eq!(new(&[empty], 1), Error::Zero { field: "classes" });
+
+    let mut inference = Inference::new(&[head], 1).unwrap();
+    let mut refused = |row: Row<'_>| inference.logits(&[Row::Dense(&[0.0; 3]), row]).unwrap_err();
+    let length = Error::RowLength { row: 1, expected: 3, actual: 2 };
+    assert_eq!(refused(Row::Dense(&[0.0; 2])), length);
+    let length = Error::SparseLength { row: 1, columns: 1, values: 2 };
+    assert_eq!(refused(Row::Sparse { columns: &[0], values: &[1.0; 2] }), length);
+    let column = Error::Column { row: 1, column: 3, inputs: 3 };
+    assert_eq!(refused(Row::Sparse { columns: &[0, 3], values: &[1.0; 2] }), column);
+    for columns in [[1, 1], [2, 1]] {
+        let order = Error::ColumnOrder { row: 1, column: columns[1], before: columns[0] };
+        assert_eq!(refused(Row::Sparse { columns: &columns, values: &[1.0; 2] }), order);
+    }
+    assert_eq!(inference.logits(&[]).unwrap_err(), Error::NoRows);
+}

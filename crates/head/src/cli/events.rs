@@ -1,0 +1,123 @@
+//! Events as lines and a progress bar on standard error.
+
+use head::{Event, Pooled, Progress, TrainConfig, Unfinished};
+use terminal::{say, with_causes};
+
+/// Tells the user of events.
+#[derive(Debug)]
+pub(super) struct Teller {
+    /// `None` while nothing is trained.
+    bar: Option<terminal::Progress>,
+}
+
+impl Teller {
+    pub(super) fn new() -> Teller {
+        Teller { bar: None }
+    }
+
+    /// The listener that the library's functions take.
+    pub(super) fn listener(&mut self) -> impl FnMut(Event<'_>) {
+        |event| self.tell(event)
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        match event {
+            Event::Training(progress) => {
+                let total = progress.total as u64;
+                let new = || terminal::Progress::new("train", "rows x heads", total, 0);
+                self.bar.get_or_insert_with(new).update(progress.done as u64, &note(progress));
+            }
+            Event::Trained(progress) => {
+                if let Some(bar) = self.bar.take() {
+                    bar.finish(progress.done as u64, &note(progress));
+                }
+            }
+            event => {
+                if let Some(line) = line(event) {
+                    say(line);
+                }
+            }
+        }
+    }
+}
+
+fn note(progress: Progress) -> String {
+    let Progress { epoch, epochs, heads, best_val_top1, .. } = progress;
+    let mut note = format!("epoch {epoch}/{epochs}");
+    if heads > 1 {
+        note += &format!(" of {heads} heads");
+    }
+    if let Some(top1) = best_val_top1.filter(|&top1| top1 > 0.0) {
+        note += &format!(", best val top-1 {:.2} %", 100.0 * top1);
+    }
+    note
+}
+
+/// The line that an event is worth; `None` if it is worth none.
+fn line(event: Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::ReadSplit { .. } | Event::Training(_) | Event::Trained(_) => return None,
+        Event::Pooling { split, file } => {
+            format!("pooling the {split} features once, into {}", file.display())
+        }
+        Event::PooledWithoutFile { split, pooled, cause } => {
+            let cause = with_causes(cause);
+            let pooled = match pooled {
+                Pooled::InMemory => "in memory",
+                Pooled::WheneverRead => "whenever they are read",
+            };
+            format!("{cause}; the {split} features are pooled {pooled}, again by every command")
+        }
+        Event::OtherWindow { heads, trained, now, memory } => {
+            let trained = match trained {
+                Some(rows) => format!("rows streamed in windows of {rows}"),
+                None => "all rows in memory, as far as is recorded".to_owned(),
+            };
+            let now = match now {
+                Some(rows) => format!("they would be streamed in windows of {rows}"),
+                None => "all would be in memory".to_owned(),
+            };
+            let heads =
+                if heads == 1 { "the head was".to_owned() } else { format!("{heads} heads were") };
+            format!(
+                "{heads} trained with {trained}; with {memory} {now}: for such heads, train into \
+                 another folder, --out=FOLDER"
+            )
+        }
+        Event::Continuing { finished, heads } => {
+            format!("continuing: {finished} of {heads} heads are there already")
+        }
+        Event::StartingAgain { run, state } => {
+            format!("{} {} and starts again", run.display(), state_of(state))
+        }
+        Event::Streaming { window, memory } => format!(
+            "features and heads do not fit together into {memory}: rows are streamed, {window} at \
+             a time"
+        ),
+        Event::Diverged { config, epoch } => {
+            let TrainConfig { arch, p, learning_rate, seed, .. } = config;
+            format!("{arch}, p {p}, lr {learning_rate}, seed {seed}: diverged in epoch {epoch}")
+        }
+        Event::DamagedSweep { error } => format!(
+            "{}: the heads that are whole are kept, the others trained again",
+            with_causes(error)
+        ),
+        Event::EvaluatingAgain { sweep, split } => format!(
+            "{} was made by an earlier version, which kept no evaluation of its best head: the \
+             {split} split is read once more",
+            sweep.display()
+        ),
+    })
+}
+
+/// The state of a run, as it reads after its path.
+fn state_of(state: &Unfinished) -> String {
+    match state {
+        Unfinished::Interrupted { epochs } => {
+            let s = if *epochs == 1 { "" } else { "s" };
+            format!("was interrupted after {epochs} epoch{s}")
+        }
+        Unfinished::DidNotEnd => "did not end".to_owned(),
+        Unfinished::Damaged(error) => format!("is damaged ({})", with_causes(error)),
+    }
+}

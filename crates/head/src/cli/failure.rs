@@ -1,0 +1,40 @@
+//! From an error to an exit code.
+
+use head::Error;
+use terminal::Failure;
+
+/// Whose fault an error is.
+pub(crate) fn failure(error: &Error) -> Failure {
+    match error {
+        Error::InterruptedInFirstEpoch
+        | Error::Interrupted { .. }
+        | Error::SweepInterrupted { .. } => Failure::Interrupted,
+        Error::TooManyHeads { .. } | Error::NoRoomForRows { .. } => Failure::Usage,
+        Error::File(_)
+        | Error::Csv { .. }
+        | Error::Kernels(_)
+        | Error::Diverged { .. }
+        | Error::EverySettingDiverged => Failure::Internal,
+        Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
+        Error::Cache(_)
+        | Error::TooSmallToPool { .. }
+        | Error::NotFinite { .. }
+        | Error::OneClass { .. }
+        | Error::NotARun { .. }
+        | Error::UnfinishedRun { .. }
+        | Error::NotASweep { .. }
+        | Error::OtherFormat { .. }
+        | Error::NoRuns { .. }
+        | Error::NoValidation { .. }
+        | Error::NoSweeps { .. }
+        | Error::RunSyntax { .. }
+        | Error::TableSyntax { .. }
+        | Error::TableRows { .. }
+        | Error::OtherHeads { .. }
+        | Error::DamagedEvaluation { .. }
+        | Error::RunOutside { .. }
+        | Error::WrongShape { .. }
+        | Error::DamagedHead { .. }
+        | Error::OtherFeatures { .. } => Failure::BadInput,
+    }
+}

@@ -1,0 +1,285 @@
+//! The command line: its flags and its commands.
+
+mod events;
+mod failure;
+mod results;
+mod values;
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand};
+use feature_cache::{Cache, SplitName};
+use head::{
+    Arch, Error, Features, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
+    evaluate, newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
+    write_report,
+};
+use recipe::Tap;
+use terminal::{print_path, say, up_to};
+
+use crate::cli::events::Teller;
+pub(crate) use crate::cli::failure::failure;
+use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
+use crate::cli::values::{dropout, learning_rate, list, seeds, split};
+
+/// Default folder of the caches.
+const FEATURES: &str = "artifacts/features";
+/// Default folder under which runs are made.
+const RUNS: &str = "artifacts/runs";
+/// Default folder under which sweeps are made.
+const SWEEPS: &str = "artifacts/sweeps";
+
+/// Trains small heads on cached features.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_override_self = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train one head; prints its metrics and the run's folder
+    Train(TrainArgs),
+    /// Train every combination of lists; prints the settings, best first, and the sweep's folder
+    Sweep(SweepArgs),
+    /// Make a sweep's plots and its report again; prints the report
+    Report {
+        /// The sweep's folder [default: the newest in artifacts/sweeps]
+        #[arg(long)]
+        sweep: Option<PathBuf>,
+    },
+    /// Accuracy, confusion matrix, precision and recall on the test split
+    Evaluate {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Split to evaluate on
+        #[arg(long, default_value = "test", value_parser = split)]
+        split: SplitName,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write predictions as a Kaggle submission (ImageId,Label); prints the file
+    Predict {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Split to predict
+        #[arg(long, default_value = "test", value_parser = split)]
+        split: SplitName,
+        /// The file to write [default: submission.csv in the run's folder]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Flags that `train` and `sweep` have in common.
+#[derive(Debug, Args)]
+struct CommonArgs {
+    /// The cache with the features [default: the newest in artifacts/features]
+    #[arg(long)]
+    features: Option<PathBuf>,
+    /// The cache's taps on which heads are trained, joined if there are several, separated by commas
+    /// [default: the last one]
+    #[arg(long, value_delimiter = ',')]
+    tap: Vec<Tap>,
+    /// Passes over the training rows
+    #[arg(long, default_value = "1", value_parser = up_to(1_000_000))]
+    epochs: usize,
+    /// Rows per step
+    #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
+    batch_size: usize,
+    /// How the learning rate changes: constant, or cosine down to 0
+    #[arg(long, default_value = "constant")]
+    schedule: Schedule,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_parser = up_to(1024))]
+    threads: Option<usize>,
+    /// Memory that features and heads may take, such as 4GiB; features that do not fit are streamed
+    /// from the disk [default: half of what is free, the limits of control groups considered]
+    #[arg(long)]
+    memory: Option<ByteSize>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    /// Architecture: fastai (128 wide, dropout p/2, p/2, p) or keras (256 wide, dropout p, p, p)
+    #[arg(long, default_value = "fastai")]
+    arch: Arch,
+    /// Width of the two hidden layers [default: the architecture's]
+    #[arg(long, value_parser = up_to(65_536))]
+    hidden: Option<usize>,
+    /// Dropout: the fraction dropped, 0 <= p < 1
+    #[arg(long, default_value = "0.8", value_parser = dropout)]
+    p: f64,
+    /// Adam's learning rate
+    #[arg(long, default_value = "0.001", value_parser = learning_rate)]
+    lr: f64,
+    /// Seed of the initial weights and of what is dropped
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Folder under which runs are made
+    #[arg(long, default_value = RUNS)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SweepArgs {
+    /// Architectures, a list
+    #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
+    arch: List<Arch>,
+    /// Widths of the two hidden layers, a list [default: each architecture's]
+    #[arg(long, value_parser = list(up_to(65_536)))]
+    hidden: Option<List<usize>>,
+    /// Dropout fractions, 0 <= p < 1, a list
+    #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
+    p: List<f64>,
+    /// Adam's learning rates, a list
+    #[arg(long, default_value = "0.001", value_parser = list(learning_rate))]
+    lr: List<f64>,
+    /// How many seeds, from 0 on; or a list of seeds
+    #[arg(long, default_value = "3", value_parser = seeds)]
+    seeds: List<u64>,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Folder under which sweeps are made
+    #[arg(long, default_value = SWEEPS)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The run's folder [default: the newest in artifacts/runs]
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// The cache with the features, if it has moved since
+    #[arg(long)]
+    features: Option<PathBuf>,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.command {
+            Command::Train(args) => train_one(args),
+            Command::Sweep(args) => sweep_grid(args),
+            Command::Report { sweep } => {
+                let folder = match sweep {
+                    Some(folder) => folder,
+                    None => newest_sweep(SWEEPS.as_ref())?,
+                };
+                let sweep = Sweep::open(&folder)?;
+                print_path(&write_report(&sweep, cores(), &mut Teller::new().listener())?);
+                Ok(())
+            }
+            Command::Evaluate { run, split, json } => {
+                let (run, cache) = run.open()?;
+                let evaluation =
+                    evaluate(&run, &cache, split, cores(), &mut Teller::new().listener())?;
+                if json {
+                    print_json(&evaluation);
+                } else {
+                    print_evaluation(&run, &evaluation);
+                }
+                Ok(())
+            }
+            Command::Predict { run, split, out } => {
+                let (run, cache) = run.open()?;
+                let predictions =
+                    predict(&run, &cache, split, cores(), &mut Teller::new().listener())?;
+                let out = out.unwrap_or_else(|| run.folder().join("submission.csv"));
+                let csv = submission(&predictions)
+                    .map_err(|source| Error::Csv { path: out.clone(), source })?;
+                durable::replace(&out, &csv)?;
+                say(format!("{} predictions", predictions.len()));
+                print_path(&out);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl RunArgs {
+    fn open(self) -> Result<(Run, Cache), Error> {
+        let folder = match self.run {
+            Some(folder) => folder,
+            None => newest_run(RUNS.as_ref())?,
+        };
+        let run = Run::open(&folder)?;
+        let features = self.features.unwrap_or_else(|| run.config().features.clone());
+        Ok((run, Cache::open(&features)?))
+    }
+}
+
+impl CommonArgs {
+    fn open(&self) -> Result<Cache, Error> {
+        let features = match &self.features {
+            Some(features) => features.clone(),
+            None => feature_cache::newest(FEATURES.as_ref())?,
+        };
+        Ok(Cache::open(&features)?)
+    }
+
+    fn resources(&self) -> Resources {
+        Resources {
+            threads: self.threads.unwrap_or_else(cores),
+            memory: match self.memory {
+                Some(memory) => Memory::Given(memory.as_u64()),
+                None => Memory::half_of_free(),
+            },
+        }
+    }
+}
+
+/// Number of threads if no flag gives it.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn train_one(args: TrainArgs) -> Result<(), Error> {
+    let stop = terminal::catch_interrupts();
+    let cache = args.common.open()?;
+    let config = TrainConfig {
+        arch: args.arch,
+        hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
+        p: args.p,
+        epochs: args.common.epochs,
+        batch_size: args.common.batch_size,
+        learning_rate: args.lr,
+        schedule: args.common.schedule,
+        seed: args.seed,
+    };
+    let features = Features::at(&cache, &args.common.tap)?;
+    let resources = args.common.resources();
+    let mut teller = Teller::new();
+    let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
+    write_learning_curve(&run)?;
+    print_run(&run, cache.folder(), args.common.json)
+}
+
+fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
+    let stop = terminal::catch_interrupts();
+    let cache = args.common.open()?;
+    let grid = Grid {
+        archs: args.arch.0,
+        hidden: args.hidden.map_or_else(Vec::new, |hidden| hidden.0),
+        ps: args.p.0,
+        learning_rates: args.lr.0,
+        seeds: args.seeds.0,
+        epochs: args.common.epochs,
+        batch_size: args.common.batch_size,
+        schedule: args.common.schedule,
+    };
+    let features = Features::at(&cache, &args.common.tap)?;
+    let resources = args.common.resources();
+    let mut teller = Teller::new();
+    let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;
+    let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
+    print_sweep(&sweep, &report, args.common.json);
+    Ok(())
+}

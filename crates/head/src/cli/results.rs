@@ -1,0 +1,125 @@
+//! Results on standard output: tables for people, JSON for programs.
+
+use std::path::Path;
+
+use head::{Error, Evaluation, Run, Sweep};
+use terminal::{JsonPath, Table, print, print_path, println};
+
+/// Text in place of a number that does not exist.
+const NONE: &str = "–";
+
+/// Prints a trained head's metrics and its run's folder; `features` is the cache's folder.
+pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Error> {
+    let summary = run.summary()?;
+    if json {
+        print_json(&serde_json::json!({
+            "run": JsonPath(run.folder()),
+            "config": run.config(),
+            "summary": summary,
+        }));
+        return Ok(());
+    }
+    let config = &run.config().train;
+    let last = summary.last;
+    let mut table = Table::new(["", "loss", "top-1"]);
+    table.row(["train".to_owned(), format!("{:.4}", last.train_loss), percent(last.train_top1)]);
+    if let (Some(loss), Some(top1)) = (last.val_loss, last.val_top1) {
+        table.row(["val".to_owned(), format!("{loss:.4}"), percent(top1)]);
+    }
+    println!(
+        "{}, p = {}, {} epochs, {:.2} s per epoch, on {}\n",
+        config.arch,
+        config.p,
+        last.epoch,
+        summary.seconds_an_epoch,
+        features.display()
+    );
+    println!("{table}");
+    print_path(run.folder());
+    Ok(())
+}
+
+/// Prints a sweep's settings, best first, and its folder.
+pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
+    if json {
+        print_json(&serde_json::json!({
+            "sweep": JsonPath(sweep.folder()),
+            "features": JsonPath(sweep.features()),
+            "summary": sweep.summary(),
+            "results": sweep.results(),
+            "report": JsonPath(report),
+        }));
+        return;
+    }
+    let mut table = Table::new(["arch", "hidden", "lr", "p", "val top-1", "± sd", "seeds"]);
+    for (setting, val) in sweep.ranking() {
+        table.row([
+            setting.arch,
+            setting.hidden.to_string(),
+            setting.learning_rate.to_string(),
+            setting.p.to_string(),
+            if val.mean.is_nan() { "diverged".to_owned() } else { percent(val.mean) },
+            spread(val.sd),
+            val.seeds.to_string(),
+        ]);
+    }
+    println!("{table}");
+    let summary = sweep.summary();
+    let chosen = format!("{}, p = {}", summary.setting.arch, summary.setting.p);
+    match &summary.test {
+        Some(test) => println!(
+            "chosen by validation: {chosen}; test top-1 {}{} over {}",
+            percent(test.mean),
+            test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
+            if test.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", test.seeds) }
+        ),
+        None => println!("chosen by validation: {chosen}; the test split has no labels"),
+    }
+    println!("report: {}\n", report.display());
+    print_path(sweep.folder());
+}
+
+/// Prints the accuracy of a head, its confusion matrix, and precision and recall of each class.
+pub(super) fn print_evaluation(run: &Run, evaluation: &Evaluation) {
+    println!(
+        "{}: {} top-1 {} on {} rows, loss {:.4}\n",
+        run.folder().display(),
+        evaluation.split,
+        percent(evaluation.top1),
+        evaluation.rows,
+        evaluation.loss
+    );
+    let mut header = vec!["label \\ predicted".to_owned()];
+    if evaluation.confusion.is_some() {
+        header.extend(evaluation.class_names.iter().cloned());
+    }
+    header.extend(["recall".to_owned(), "precision".to_owned()]);
+    let mut table = Table::new(header);
+    for (label, class) in evaluation.classes.iter().enumerate() {
+        let share = |share: Option<f64>| share.map_or_else(|| NONE.to_owned(), percent);
+        let counts = evaluation.confusion.as_ref().map_or(&[][..], |matrix| &matrix[label]);
+        let mut row = vec![class.name.clone()];
+        row.extend(counts.iter().map(|&count| match count {
+            0 => "·".to_owned(),
+            count => count.to_string(),
+        }));
+        row.extend([share(class.recall), share(class.precision)]);
+        table.row(row);
+    }
+    print!("{table}");
+}
+
+/// Prints a value as JSON.
+pub(super) fn print_json(value: &impl serde::Serialize) {
+    let json = serde_json::to_string_pretty(value).expect("numbers and strings serialise");
+    println!("{json}");
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A standard deviation. A single seed has none, nor have heads of which one diverged.
+fn spread(sd: Option<f64>) -> String {
+    sd.filter(|sd| sd.is_finite()).map_or_else(|| NONE.to_owned(), percent)
+}

@@ -1,0 +1,133 @@
+//! Progress and notices of the functions that take long, as data: programs turn them into text.
+
+use std::path::Path;
+
+use feature_cache::SplitName;
+
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::resources::Memory;
+
+/// Something that a caller may want to tell the user.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The features of a split are opened, to be read.
+    ReadSplit {
+        /// The split.
+        split: SplitName,
+        /// Its rows.
+        rows: usize,
+    },
+    /// The features of a split are pooled once, into a file.
+    Pooling {
+        /// The split.
+        split: SplitName,
+        /// The file.
+        file: &'a Path,
+    },
+    /// The pooled features of a split cannot be kept in a file, so every command pools them again.
+    PooledWithoutFile {
+        /// The split.
+        split: SplitName,
+        /// When rows are pooled.
+        pooled: Pooled,
+        /// The failed file operation.
+        cause: &'a durable::Error,
+    },
+    /// Finished heads were trained with other windows of streamed rows than these resources give.
+    OtherWindow {
+        /// Number of heads.
+        heads: usize,
+        /// Rows per window when they were trained; `None` if all rows were in memory.
+        trained: Option<usize>,
+        /// Rows per window now; `None` if all rows would be in memory.
+        now: Option<usize>,
+        /// The memory allowed now.
+        memory: Memory,
+    },
+    /// An earlier call has finished some of the heads.
+    Continuing {
+        /// Heads that are finished.
+        finished: usize,
+        /// Heads asked for.
+        heads: usize,
+    },
+    /// A run of an earlier call is not finished, and is trained again from the first epoch.
+    StartingAgain {
+        /// The run's folder.
+        run: &'a Path,
+        /// Its state.
+        state: &'a Unfinished,
+    },
+    /// Features and heads do not fit into memory together, so rows are streamed.
+    Streaming {
+        /// Rows per window.
+        window: usize,
+        /// The memory allowed.
+        memory: Memory,
+    },
+    /// Training goes on. The first of these events comes before the first step.
+    Training(Progress),
+    /// All passes of training have ended.
+    Trained(Progress),
+    /// The loss of a head became NaN or infinite; the other heads are trained on.
+    Diverged {
+        /// The head.
+        config: &'a TrainConfig,
+        /// The epoch, counted from 1.
+        epoch: usize,
+    },
+    /// A file of a finished sweep is damaged; the heads that are whole are kept.
+    DamagedSweep {
+        /// The damage.
+        error: &'a Error,
+    },
+    /// A sweep of an earlier version has kept no evaluation of its best head, so that the split is read
+    /// once more.
+    EvaluatingAgain {
+        /// The sweep's folder.
+        sweep: &'a Path,
+        /// The split.
+        split: SplitName,
+    },
+}
+
+/// How far training is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Rows × heads trained.
+    pub done: usize,
+    /// Rows × heads of all epochs.
+    pub total: usize,
+    /// Epoch of the current pass, counted from 1.
+    pub epoch: usize,
+    /// Epochs of the current pass.
+    pub epochs: usize,
+    /// Heads that the current pass trains together.
+    pub heads: usize,
+    /// Validation top-1 of the best head so far; `None` before the first validation.
+    pub best_val_top1: Option<f64>,
+}
+
+/// When rows are pooled that no file keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooled {
+    /// Once, into memory.
+    InMemory,
+    /// Whenever they are read.
+    WheneverRead,
+}
+
+/// The state of a run that is to be trained again.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// The user stopped it after this many epochs.
+    Interrupted {
+        /// Epochs done.
+        epochs: usize,
+    },
+    /// It was stopped before anything was kept, or killed.
+    DidNotEnd,
+    /// One of its files is damaged.
+    Damaged(Error),
+}

@@ -1,0 +1,135 @@
+//! A feature cache as the rest of the crate sees it.
+
+use std::path::{Path, PathBuf};
+
+use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SplitName};
+use fused_head::HeadShape;
+use recipe::{Recipe, Tap};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::features::row::TapRows;
+
+/// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) taps: &'a [Tap],
+}
+
+impl<'a> Features<'a> {
+    /// The features of the cache's last tap.
+    pub fn new(cache: &'a Cache) -> Features<'a> {
+        Features { cache, taps: std::slice::from_ref(cache.default_tap()) }
+    }
+
+    /// The features of `taps`, joined in that order; if there are none, those of the last tap.
+    ///
+    /// # Errors
+    /// If the cache does not have a tap.
+    pub fn at(cache: &'a Cache, taps: &'a [Tap]) -> Result<Features<'a>, Error> {
+        if taps.is_empty() {
+            return Ok(Features::new(cache));
+        }
+        for tap in taps {
+            cache.shape(tap)?;
+        }
+        Ok(Features { cache, taps })
+    }
+
+    /// The cache's folder.
+    pub(crate) fn folder(self) -> &'a Path {
+        self.cache.folder()
+    }
+
+    /// The same, absolute where that can be found out.
+    pub(crate) fn absolute_folder(self) -> PathBuf {
+        std::path::absolute(self.folder()).unwrap_or_else(|_| self.folder().to_path_buf())
+    }
+
+    /// The key of the cache.
+    pub(crate) fn key(self) -> CacheKey {
+        self.cache.manifest().key
+    }
+
+    /// How an image becomes a row of the cache.
+    pub(crate) fn recipe(self) -> &'a Recipe {
+        &self.cache.manifest().inputs.recipe
+    }
+
+    /// The taps whose rows are joined.
+    pub(crate) fn taps(self) -> &'a [Tap] {
+        self.taps
+    }
+
+    /// The taps with the shapes of their rows.
+    pub(super) fn tap_rows(self) -> Vec<TapRows<'a>> {
+        let shapes = &self.cache.manifest().shapes;
+        self.taps.iter().map(|tap| TapRows { tap, shape: &shapes[tap] }).collect()
+    }
+
+    /// Numbers in a row as heads take it.
+    pub(crate) fn row_len(self) -> usize {
+        self.tap_rows().into_iter().map(TapRows::pooled_len).sum()
+    }
+
+    /// The name of a file of the pooled view of a split, but for its ending: of the cache's last tap the
+    /// split's, of others with their names.
+    pub(super) fn view_name(self, split: SplitName) -> String {
+        if self.taps == std::slice::from_ref(self.cache.default_tap()) {
+            return split.to_string();
+        }
+        let taps: Vec<String> =
+            self.taps.iter().map(|tap| tap.to_string().replace(':', "-")).collect();
+        format!("{split}-{}", taps.join("+"))
+    }
+
+    /// The names of the classes; a label is an index into them.
+    pub(crate) fn class_names(self) -> &'a [String] {
+        &self.cache.manifest().class_names
+    }
+
+    /// The shape of a head of this width on these features.
+    pub(crate) fn head_shape(self, hidden: usize) -> HeadShape {
+        HeadShape { inputs: self.row_len(), hidden, classes: self.class_names().len() }
+    }
+
+    /// Rows of a split; `None` if there is no such split.
+    pub(crate) fn rows(self, split: SplitName) -> Option<usize> {
+        self.cache.manifest().splits.get(&split).map(|split| split.rows)
+    }
+
+    /// Whether there is such a split, with labels.
+    pub(crate) fn is_labelled(self, split: SplitName) -> bool {
+        let split = self.cache.manifest().splits.get(&split);
+        split.is_some_and(|split| split.labels.is_some())
+    }
+
+    /// The labels of a split, which must have some: indices into the class names.
+    pub(crate) fn labels(self, split: SplitName) -> Result<Vec<i64>, Error> {
+        Ok(self.cache.split(split)?.labels_required()?)
+    }
+
+    /// The sample ids of a split, in row order.
+    pub(crate) fn ids(self, split: SplitName) -> Result<Ids, Error> {
+        Ok(self.cache.split(split)?.ids()?)
+    }
+
+    /// The cache's manifest, to be shown.
+    pub(crate) fn manifest_json(self) -> String {
+        self.cache.manifest().to_text()
+    }
+}
+
+/// The dataset that a manifest records; `None` if the text is not a manifest's.
+pub(crate) fn dataset_of(manifest_json: &str) -> Option<DatasetInputs> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        inputs: Inputs,
+    }
+    #[derive(Deserialize)]
+    struct Inputs {
+        dataset: DatasetInputs,
+    }
+    serde_json::from_str::<Manifest>(manifest_json).ok().map(|manifest| manifest.inputs.dataset)
+}

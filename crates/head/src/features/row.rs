@@ -1,0 +1,96 @@
+//! The parameter-free beginning of every head: the maps of a convolution are pooled as VGG pools them,
+//! and what the taps hold is joined into one row.
+
+use recipe::Tap;
+
+/// A tap whose rows a head takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TapRows<'a> {
+    pub(crate) tap: &'a Tap,
+    /// Channels, height and width, or channels alone.
+    pub(crate) shape: &'a [usize],
+}
+
+impl TapRows<'_> {
+    /// Height and width before pooling, if rows are pooled.
+    pub(crate) fn pooled_size(self) -> Option<(usize, usize)> {
+        match *self.shape {
+            [_, height, width] if self.tap.is_unpooled() => Some((height, width)),
+            _ => None,
+        }
+    }
+
+    /// Numbers in a row as the cache has it.
+    fn len(self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Numbers in a row as a head takes it.
+    pub(crate) fn pooled_len(self) -> usize {
+        match self.pooled_size() {
+            Some((height, width)) => self.shape[0] * (height / 2) * (width / 2),
+            None => self.len(),
+        }
+    }
+}
+
+/// Makes of the taps' rows, one after another as the cache has them, the row that a head takes.
+pub(crate) fn pool_row(taps: &[TapRows<'_>], features: &[f32], pooled: &mut [f32]) {
+    let (mut features, mut pooled) = (features, pooled);
+    for tap in taps {
+        let (row, out);
+        (row, features) = features.split_at(tap.len());
+        (out, pooled) = pooled.split_at_mut(tap.pooled_len());
+        match tap.pooled_size() {
+            Some(size) => max_pool(row, size, out),
+            None => out.copy_from_slice(row),
+        }
+    }
+}
+
+/// 2×2 max pool of stride 2, an odd last row or column left out, as Keras and PyTorch have it.
+/// `features`: `[C, H, W]`; `pooled`: `[C, ⌊H/2⌋, ⌊W/2⌋]`.
+fn max_pool(features: &[f32], (height, width): (usize, usize), pooled: &mut [f32]) {
+    let (out_height, out_width) = (height / 2, width / 2);
+    let maps = features.chunks_exact(height * width);
+    for (map, out) in maps.zip(pooled.chunks_exact_mut(out_height * out_width)) {
+        for y in 0..out_height {
+            for x in 0..out_width {
+                let at = |dy: usize, dx: usize| map[(2 * y + dy) * width + 2 * x + dx];
+                out[y * out_width + x] = at(0, 0).max(at(0, 1)).max(at(1, 0)).max(at(1, 1));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_maps_lose_their_last_row_and_column() {
+        #[rustfmt::skip]
+        let map = [1.0, 2.0, 9.0,
+                   4.0, 3.0, 9.0,
+                   9.0, 9.0, 9.0];
+        let mut pooled = [0.0];
+        max_pool(&map, (3, 3), &mut pooled);
+        assert_eq!(pooled, [4.0]);
+    }
+
+    /// Only a convolution's own maps are pooled; everything else goes in as it is.
+    #[test]
+    fn taps_are_joined() {
+        let taps: Vec<Tap> =
+            ["conv4_3:avg", "conv5_3", "pool5"].map(|tap| tap.parse().unwrap()).into();
+        let shapes: [&[usize]; 3] = [&[3], &[1, 2, 2], &[1, 2, 1]];
+        let rows: Vec<TapRows<'_>> =
+            taps.iter().zip(shapes).map(|(tap, shape)| TapRows { tap, shape }).collect();
+        let lens: Vec<usize> = rows.iter().map(|tap| tap.pooled_len()).collect();
+        assert_eq!(lens, [3, 1, 2]);
+        let features = [1.0, 2.0, 3.0, 4.0, 7.0, 6.0, 5.0, 8.0, 9.0];
+        let mut pooled = [0.0; 6];
+        pool_row(&rows, &features, &mut pooled);
+        assert_eq!(pooled, [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]);
+    }
+}

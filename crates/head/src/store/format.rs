@@ -1,0 +1,14 @@
+//! The version of the files of runs and sweeps.
+
+use durable::Format;
+
+/// The version of the files of runs and sweeps.
+///
+/// - 1.0: not written into the files, which are recognised by that. Configurations had `threads`,
+///   which determine nothing, and no `numerics`; summaries had a spread of 0 for a single seed.
+/// - 1.1: `format`, `numerics`; the spread of a single seed is null.
+/// - 1.2: `streamed_window`.
+/// - 1.3: a sweep's `evaluation.json`.
+/// - 1.4: `recipe` and `taps` of the features. Ids are digests of an encoding that depends on no JSON
+///   printer, and so differ from those of 1.3.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 4 };

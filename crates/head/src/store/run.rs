@@ -1,0 +1,278 @@
+//! A run's folder: what was trained, how it went, and the trained head.
+//!
+//! ```text
+//! <id>/
+//!   config.json        what determines the head; the id is its digest
+//!   metrics.csv        a row per epoch
+//!   head.safetensors   the head after the last epoch done
+//!   summary.json       written last
+//! ```
+//!
+//! The JSON files of runs and sweeps carry the version of their format,
+//! [`FORMAT`](crate::store::format::FORMAT).
+
+use std::path::{Path, PathBuf};
+
+use durable::Digest;
+use feature_cache::CacheKey;
+use fused_head::{HeadShape, Parameters};
+use recipe::{Recipe, Tap};
+use report::EpochMetrics;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::event::{Event, Unfinished};
+use crate::store::files::{
+    check_rows, read, read_csv, read_json, refuse_other_format, write_csv, write_json,
+};
+use crate::store::id::RunId;
+use crate::store::parameters::read_parameters;
+
+const CONFIG: &str = "config.json";
+const METRICS: &str = "metrics.csv";
+const HEAD: &str = "head.safetensors";
+const SUMMARY: &str = "summary.json";
+
+/// `config.json`: everything that determines the head, unless rows are streamed, and the folder of the
+/// features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The folder in which the features were.
+    #[serde(with = "durable::json_path")]
+    pub features: PathBuf,
+    /// Key of the features.
+    pub features_key: CacheKey,
+    /// How an image becomes a row of the features; `None` in formats before 1.4.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
+    /// The taps whose rows are joined; none in formats before 1.4, where it is the cache's only one.
+    #[serde(default)]
+    pub taps: Vec<Tap>,
+    /// Version of the training arithmetic, [`fused_head::numerics`]; `None` in format 1.0, which did
+    /// not record it.
+    #[serde(default)]
+    pub numerics: Option<String>,
+    /// Sizes of the head's layers.
+    pub shape: HeadShape,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+/// `summary.json`: how training ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The last epoch's metrics.
+    pub last: EpochMetrics,
+    /// Whether the user stopped it before the last epoch.
+    pub interrupted: bool,
+    /// Mean time per epoch.
+    pub seconds_an_epoch: f64,
+    /// Digest of the bytes of `head.safetensors`.
+    pub head_digest: Digest,
+    /// Rows per window if the training rows were streamed: the head depends on it. `None` if all of
+    /// them were in memory, and in formats before 1.2, which did not record it.
+    #[serde(default)]
+    pub streamed_window: Option<usize>,
+}
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct Run {
+    folder: PathBuf,
+    config: RunConfig,
+}
+
+impl RunConfig {
+    /// The name of the run's folder. It does not depend on the folder in which the features lie.
+    pub fn id(&self) -> RunId {
+        let RunConfig { features: _, features_key, recipe: _, taps, numerics, shape, train } = self;
+        let identity = json!({
+            "features_key": features_key, "taps": taps, "numerics": numerics, "shape": shape,
+            "train": train,
+        });
+        RunId::new(&train.arch, &identity)
+    }
+}
+
+impl Run {
+    /// Begins a run in its folder under `root`. An unfinished or damaged run there is reported and
+    /// replaced.
+    ///
+    /// # Errors
+    /// If another version of this program left it, or the folder cannot be written.
+    pub(crate) fn begin(
+        root: &Path,
+        config: RunConfig,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Run, Error> {
+        let folder = root.join(config.id());
+        for file in [CONFIG, SUMMARY] {
+            refuse_other_format(&folder, file)?;
+        }
+        if let Some(state) = unfinished(&folder) {
+            report(Event::StartingAgain { run: &folder, state: &state });
+        }
+        for file in [SUMMARY, METRICS, HEAD] {
+            durable::remove(&folder.join(file))?;
+        }
+        write_json(&folder.join(CONFIG), &config)?;
+        Ok(Run { folder, config })
+    }
+
+    /// Opens the run in `folder`, finished or not.
+    ///
+    /// # Errors
+    /// If there is no run in it, or one of another format.
+    pub fn open(folder: &Path) -> Result<Run, Error> {
+        let config = read_json(folder, CONFIG)?;
+        Ok(Run { folder: folder.to_path_buf(), config })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The metrics of the epochs done.
+    ///
+    /// # Errors
+    /// If none was done, or the file is not of the expected form.
+    pub fn metrics(&self) -> Result<Vec<EpochMetrics>, Error> {
+        read_csv(&self.folder, METRICS)
+    }
+
+    /// How training ended.
+    ///
+    /// # Errors
+    /// If it did not end, or the file is not of the expected form.
+    pub fn summary(&self) -> Result<Summary, Error> {
+        read_json(&self.folder, SUMMARY).map_err(|error| match error {
+            Error::NotARun { path, .. } => Error::UnfinishedRun { path },
+            error => error,
+        })
+    }
+
+    /// How training ended, if it came to its last epoch and all of its files are whole.
+    pub(crate) fn finished(&self) -> Option<Summary> {
+        self.checked_summary().ok().filter(|summary| !summary.interrupted)
+    }
+
+    /// How training ended, after a check of the run's files.
+    pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
+        let summary = self.summary_and_metrics()?;
+        let path = self.folder.join(HEAD);
+        check_digest(&path, durable::digest_of_file(&path, |_| ())?, &summary)?;
+        Ok(summary)
+    }
+
+    /// How training ended, if there are metrics of every epoch.
+    pub(crate) fn summary_and_metrics(&self) -> Result<Summary, Error> {
+        let summary = self.summary()?;
+        check_rows(&self.folder.join(METRICS), summary.last.epoch, self.metrics()?.len())?;
+        Ok(summary)
+    }
+
+    /// Records the epochs done and the head after them.
+    pub(crate) fn record(&self, epochs: &[EpochMetrics], head: &[u8]) -> Result<Digest, Error> {
+        durable::replace(&self.folder.join(HEAD), head)?;
+        write_csv(&self.folder.join(METRICS), epochs)?;
+        Ok(Digest::of(head))
+    }
+
+    /// Marks the run as ended.
+    pub(crate) fn finish(&self, summary: &Summary) -> Result<(), Error> {
+        write_json(&self.folder.join(SUMMARY), summary)
+    }
+
+    /// The parameters of the trained head.
+    ///
+    /// # Errors
+    /// If the run has not ended, or its head is damaged or of another shape than the run says.
+    pub fn parameters(&self) -> Result<Parameters, Error> {
+        let path = self.folder.join(HEAD);
+        let summary = self.summary()?;
+        let bytes = read(&self.folder, HEAD)?;
+        check_digest(&path, Digest::of(&bytes), &summary)?;
+        read_parameters(self.config.shape, &bytes, &path)
+    }
+}
+
+/// Checks that the head's file has the digest that the summary records.
+fn check_digest(head: &Path, digest: Digest, summary: &Summary) -> Result<(), Error> {
+    if digest == summary.head_digest {
+        return Ok(());
+    }
+    let recorded = &summary.head_digest;
+    let found = format!("damaged: its BLAKE3 digest is {digest}, summary.json records {recorded}");
+    Err(Error::DamagedHead { path: head.to_path_buf(), found })
+}
+
+/// The state of the run in a folder that is to be trained again; `None` if there is none.
+fn unfinished(folder: &Path) -> Option<Unfinished> {
+    match Run::open(folder).and_then(|run| run.checked_summary()) {
+        Ok(summary) => Some(Unfinished::Interrupted { epochs: summary.last.epoch }),
+        Err(Error::NotARun { file: CONFIG, .. }) => None,
+        Err(Error::UnfinishedRun { .. }) => Some(Unfinished::DidNotEnd),
+        Err(error) => Some(Unfinished::Damaged(error)),
+    }
+}
+
+/// The folder of the newest ended run under `root`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be listed.
+pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
+    durable::newest(root, SUMMARY)?.ok_or_else(|| Error::NoRuns { root: root.to_path_buf() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Arch, Schedule};
+
+    fn key(start: &str) -> CacheKey {
+        format!("{start:0<64}").parse().unwrap()
+    }
+
+    #[test]
+    fn an_id_has_all_that_determines_a_head_and_nothing_else() {
+        let train = TrainConfig {
+            arch: Arch::Fastai,
+            hidden: 8,
+            p: 0.2,
+            epochs: 1,
+            batch_size: 4,
+            learning_rate: 0.001,
+            schedule: Schedule::Constant,
+            seed: 0,
+        };
+        let config = RunConfig {
+            features: PathBuf::from("here"),
+            features_key: key("4f35"),
+            recipe: Some(Recipe::example()),
+            taps: Recipe::example().taps,
+            numerics: Some("fused1".into()),
+            shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
+            train: train.clone(),
+        };
+        assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());
+        let shape = HeadShape { classes: 3, ..config.shape };
+        let others = [
+            RunConfig { features_key: key("d57c"), ..config.clone() },
+            RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
+            RunConfig { numerics: Some("fused2".into()), ..config.clone() },
+            RunConfig { shape, ..config.clone() },
+            RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },
+        ];
+        for other in others {
+            assert_ne!(other.id(), config.id(), "{other:?}");
+        }
+    }
+}

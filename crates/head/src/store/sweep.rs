@@ -1,0 +1,289 @@
+//! A sweep's folder: every combination of a grid, trained, and the setting that was chosen.
+//!
+//! ```text
+//! <id>/
+//!   config.json        the grid's heads and the features; the id is its digest
+//!   results.csv        a row per head, written as soon as it is trained
+//!   runs/<id>/         each head's run
+//!   evaluation.json    the mistakes of the chosen setting's best head, for the report
+//!   summary.json       the chosen setting and its test accuracy; written last
+//!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use feature_cache::CacheKey;
+use recipe::{Recipe, Tap};
+use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting, ranking};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::store::evaluation::TestEvaluation;
+use crate::store::files::{
+    check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
+};
+use crate::store::id::SweepId;
+use crate::store::run::Run;
+
+const CONFIG: &str = "config.json";
+const RESULTS: &str = "results.csv";
+const RUNS: &str = "runs";
+const SUMMARY: &str = "summary.json";
+
+/// A sweep that was trained to its end.
+#[derive(Debug)]
+pub struct Sweep {
+    folder: PathBuf,
+    config: SweepConfig,
+    results: Vec<HeadResult>,
+    summary: Chosen,
+}
+
+/// `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SweepConfig {
+    #[serde(with = "durable::json_path")]
+    pub(crate) features: PathBuf,
+    pub(crate) features_key: CacheKey,
+    /// See [`RunConfig::recipe`](crate::store::run::RunConfig::recipe).
+    #[serde(default)]
+    pub(crate) recipe: Option<Recipe>,
+    /// See [`RunConfig::taps`](crate::store::run::RunConfig::taps).
+    #[serde(default)]
+    pub(crate) taps: Vec<Tap>,
+    /// See [`RunConfig::numerics`](crate::store::run::RunConfig::numerics).
+    #[serde(default)]
+    pub(crate) numerics: Option<String>,
+    pub(crate) heads: Vec<TrainConfig>,
+}
+
+/// A sweep while it is trained.
+#[derive(Debug)]
+pub(crate) struct UnfinishedSweep {
+    folder: PathBuf,
+    config: SweepConfig,
+    results: Vec<HeadResult>,
+}
+
+impl SweepConfig {
+    /// The name of the sweep's folder. It does not depend on the folder in which the features lie.
+    pub(crate) fn id(&self) -> SweepId {
+        let SweepConfig { features: _, features_key, recipe: _, taps, numerics, heads } = self;
+        SweepId::new(&json!({
+            "features_key": features_key, "taps": taps, "numerics": numerics, "heads": heads,
+        }))
+    }
+}
+
+impl UnfinishedSweep {
+    /// Begins a sweep in `folder`, or continues the one that an earlier call began there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub(crate) fn begin(folder: &Path, config: SweepConfig) -> Result<UnfinishedSweep, Error> {
+        durable::remove(&folder.join(SUMMARY))?;
+        TestEvaluation::remove(folder)?;
+        write_json(&folder.join(CONFIG), &config)?;
+        Ok(UnfinishedSweep { folder: folder.to_path_buf(), config, results: Vec::new() })
+    }
+
+    /// The results of the heads that were trained, in the grid's order.
+    pub(crate) fn results(&self) -> &[HeadResult] {
+        &self.results
+    }
+
+    /// Records the last epoch of a trained head, in the grid's order, whatever the order of training.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub(crate) fn add(&mut self, run: &Run, last: &EpochMetrics) -> Result<(), Error> {
+        self.results.push(result_of(run, last));
+        let heads = &self.config.heads;
+        let position = |result: &HeadResult| {
+            heads.iter().position(|head| is_of(result, head)).unwrap_or(heads.len())
+        };
+        self.results.sort_by_key(position);
+        write_csv(&self.folder.join(RESULTS), &self.results)
+    }
+
+    /// The run of a result.
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    pub(crate) fn run(&self, result: &HeadResult) -> Result<Run, Error> {
+        Run::open(&self.folder.join(&result.run))
+    }
+
+    /// Finishes the sweep: what was chosen is written last.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(crate) fn finish(
+        self,
+        summary: Chosen,
+        evaluation: &TestEvaluation,
+    ) -> Result<Sweep, Error> {
+        let UnfinishedSweep { folder, config, results } = self;
+        evaluation.write(&folder)?;
+        write_json(&folder.join(SUMMARY), &summary)?;
+        Ok(Sweep { folder, config, results, summary })
+    }
+}
+
+impl Sweep {
+    /// Opens a finished sweep.
+    ///
+    /// # Errors
+    /// If there is none in `folder`, or a file is not of the expected form.
+    pub fn open(folder: &Path) -> Result<Sweep, Error> {
+        let read = || -> Result<Sweep, Error> {
+            let config: SweepConfig = read_json(folder, CONFIG)?;
+            let mut summary: Chosen = read_json(folder, SUMMARY)?;
+            for top1 in [&mut summary.val].into_iter().chain(&mut summary.test) {
+                // Format 1.0 recorded a spread of 0 for a single seed.
+                top1.sd = top1.sd.filter(|_| top1.seeds > 1);
+            }
+            let results: Vec<HeadResult> = read_csv(folder, RESULTS)?;
+            check_rows(&folder.join(RESULTS), config.heads.len(), results.len())?;
+            let is_listed = |(result, head): (&HeadResult, &TrainConfig)| is_of(result, head);
+            if !results.iter().zip(&config.heads).all(is_listed) {
+                return Err(Error::OtherHeads { path: folder.join(RESULTS) });
+            }
+            if !config.heads.iter().any(|head| head.setting() == summary.setting) {
+                return Err(Error::OtherHeads { path: folder.join(SUMMARY) });
+            }
+            Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
+        };
+        read().map_err(|error| match error {
+            Error::NotARun { path, file } => Error::NotASweep { path, file },
+            error => error,
+        })
+    }
+
+    /// Opens a finished sweep, and checks that every file of which a report is made is whole.
+    pub(crate) fn open_whole(folder: &Path) -> Result<Sweep, Error> {
+        let sweep = Sweep::open(folder)?;
+        for result in sweep.results.iter().filter(|result| !result.has_diverged()) {
+            sweep.run(result)?.summary_and_metrics()?;
+        }
+        sweep.best_run()?.checked_summary()?;
+        sweep.evaluation()?;
+        Ok(sweep)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder in which the features were.
+    pub fn features(&self) -> &Path {
+        &self.config.features
+    }
+
+    /// The taps whose rows its heads take; none in formats before 1.4.
+    pub(crate) fn taps(&self) -> &[Tap] {
+        &self.config.taps
+    }
+
+    /// The configuration of each of its heads, in the grid's order.
+    pub fn heads(&self) -> &[TrainConfig] {
+        &self.config.heads
+    }
+
+    /// The results of each of its heads, in the grid's order.
+    pub fn results(&self) -> &[HeadResult] {
+        &self.results
+    }
+
+    /// The setting that was chosen, and how it does.
+    pub fn summary(&self) -> &Chosen {
+        &self.summary
+    }
+
+    /// A result's run.
+    ///
+    /// # Errors
+    /// If it is not there any more, or not in the sweep's folder.
+    pub fn run(&self, result: &HeadResult) -> Result<Run, Error> {
+        self.own_run(&result.run, RESULTS)
+    }
+
+    /// The run with the best validation accuracy among the chosen setting's.
+    ///
+    /// # Errors
+    /// If it is not there any more, or not in the sweep's folder.
+    pub fn best_run(&self) -> Result<Run, Error> {
+        self.own_run(&self.summary.best_run, SUMMARY)
+    }
+
+    /// The run that `file` names.
+    fn own_run(&self, name: &str, file: &str) -> Result<Run, Error> {
+        let folder = durable::inside(&self.folder, name).ok_or_else(|| Error::RunOutside {
+            path: self.folder.join(file),
+            name: name.to_owned(),
+        })?;
+        Run::open(&folder)
+    }
+
+    /// The evaluation of the chosen setting's best head; `None` in formats before 1.3, which did not
+    /// keep it.
+    ///
+    /// # Errors
+    /// If the file is not of the expected form.
+    pub fn evaluation(&self) -> Result<Option<TestEvaluation>, Error> {
+        TestEvaluation::read(&self.folder)
+    }
+
+    /// The settings, best first, each with the validation top-1 of its heads: NaN, and last, where
+    /// one diverged.
+    pub fn ranking(&self) -> Vec<(Setting, MeanSd)> {
+        let ranked = ranking(&self.results).into_iter();
+        ranked.filter_map(|group| group.val_top1().map(|top1| (group.setting, top1))).collect()
+    }
+}
+
+/// The folder of the runs of the sweep in `folder`.
+pub(crate) fn runs_of(folder: &Path) -> PathBuf {
+    folder.join(RUNS)
+}
+
+/// Checks that no sweep of another major version lies in `folder`.
+///
+/// # Errors
+/// If one does.
+pub(crate) fn refuse_other_formats(folder: &Path) -> Result<(), Error> {
+    [CONFIG, SUMMARY].into_iter().try_for_each(|file| refuse_other_format(folder, file))
+}
+
+fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
+    result.setting() == head.setting() && result.seed == head.seed
+}
+
+fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
+    let TrainConfig { arch, hidden, p, learning_rate, seed, .. } = run.config().train;
+    let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
+    HeadResult {
+        arch: arch.to_string(),
+        hidden,
+        p,
+        learning_rate,
+        seed,
+        epochs: last.epoch,
+        train_loss: last.train_loss,
+        train_top1: last.train_top1,
+        val_loss: last.val_loss,
+        val_top1: last.val_top1,
+        run: format!("{RUNS}/{name}"),
+    }
+}
+
+/// The folder of the newest finished sweep under `root`.
+///
+/// # Errors
+/// If there is none, or the folder cannot be listed.
+pub fn newest_sweep(root: &Path) -> Result<PathBuf, Error> {
+    durable::newest(root, SUMMARY)?.ok_or_else(|| Error::NoSweeps { root: root.to_path_buf() })
+}

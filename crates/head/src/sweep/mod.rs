@@ -1,0 +1,82 @@
+//! Sweeps: every combination of a grid, trained in few passes, and one setting chosen.
+//!
+//! Settings are compared by their validation accuracy, averaged over seeds. The test split is read
+//! once, after that choice, for the heads of the chosen setting; the report is made from what that
+//! evaluation found.
+
+mod choice;
+pub(crate) mod grid;
+pub(crate) mod report;
+mod thumbnails;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use feature_cache::SplitName;
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::features::cache::Features;
+use crate::features::labelled::Splits;
+use crate::resources::Resources;
+use crate::store::sweep::{Sweep, SweepConfig, UnfinishedSweep, refuse_other_formats, runs_of};
+use crate::sweep::choice::choose;
+use crate::sweep::grid::Grid;
+use crate::train::train_together;
+use crate::train::windows::report_other_windows;
+
+/// Trains the grid's heads on `features`, those that an earlier call did not, and chooses a setting.
+/// Setting `stop` ends training after the current step.
+///
+/// # Errors
+/// If there is no validation split or the cache cannot be used, not one head fits into memory, a head of
+/// every setting diverges, or it is stopped; heads done are kept, and the same call continues.
+pub fn sweep(
+    features: Features<'_>,
+    grid: &Grid,
+    resources: Resources,
+    root: &Path,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Sweep, Error> {
+    let config = SweepConfig {
+        features: features.absolute_folder(),
+        features_key: features.key(),
+        recipe: Some(features.recipe().clone()),
+        taps: features.taps().to_vec(),
+        numerics: Some(fused_head::numerics().to_owned()),
+        heads: grid.configs(),
+    };
+    let folder = root.join(config.id());
+    let runs = runs_of(&folder);
+    refuse_other_formats(&folder)?;
+    match Sweep::open_whole(&folder) {
+        Ok(sweep) => {
+            report_other_windows(features, &config.heads, resources, &runs, report);
+            return Ok(sweep);
+        }
+        // It was not finished.
+        Err(Error::NotASweep { .. }) => {}
+        Err(error) => report(Event::DamagedSweep { error: &error }),
+    }
+    if features.rows(SplitName::Val).is_none() {
+        return Err(Error::NoValidation { path: features.folder().to_path_buf() });
+    }
+    let heads = config.heads.clone();
+    let mut unfinished = UnfinishedSweep::begin(&folder, config)?;
+    let mut splits = Splits::open(features, report)?;
+    let add = |run: &_, last: &_| unfinished.add(run, last);
+    train_together(&mut splits, &heads, resources, &runs, report, stop, add).map_err(|error| {
+        match error {
+            Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
+                let results = unfinished.results().iter();
+                let finished = results.filter(|result| !result.has_diverged()).count();
+                Error::SweepInterrupted { path: folder.clone(), finished, heads: heads.len() }
+            }
+            error => error,
+        }
+    })?;
+    drop(splits);
+    let (summary, evaluation) = choose(features, &unfinished, resources, report)?;
+    unfinished.finish(summary, &evaluation)
+}

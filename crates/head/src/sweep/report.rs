@@ -1,0 +1,155 @@
+//! A sweep's plots and its report: collected here, drawn by the `report` crate.
+
+use std::path::PathBuf;
+
+use feature_cache::Cache;
+use recipe::Tap;
+use report::{
+    Confusion, EpochMetrics, Report, TrainedHead, accuracy_vs_dropout_svg, learning_curves_svg,
+    report_html,
+};
+
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::evaluate::evaluate_together;
+use crate::event::Event;
+use crate::features::cache::{Features, dataset_of};
+use crate::store::evaluation::TestEvaluation;
+use crate::store::sweep::Sweep;
+use crate::sweep::choice::{evaluation_of, split_of_mistakes};
+use crate::sweep::thumbnails::misclassified;
+
+/// Writes a finished sweep's plots and its report into its folder and returns the report's path.
+///
+/// Everything but the images comes from the sweep's folder. Only if a version before format 1.3 made the
+/// sweep, which kept no evaluation, its best head is evaluated once more, on this many threads, and
+/// what that finds is kept.
+///
+/// # Errors
+/// If a file of the sweep cannot be read or written, or if its features are needed and cannot be read.
+/// Images that cannot be shown, because the dataset has moved, are not an error: the report says so.
+pub fn write_report(
+    sweep: &Sweep,
+    threads: usize,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<PathBuf, Error> {
+    // A sweep without its best run is damaged, even if the page needs nothing of the run.
+    sweep.best_run()?;
+    let evaluation = match sweep.evaluation()? {
+        Some(evaluation) => evaluation,
+        None => evaluate_again(sweep, threads, report)?,
+    };
+    let setting = &sweep.summary().setting;
+    let split = evaluation.split;
+    let name = dataset_of(&evaluation.manifest).map(|dataset| dataset.name).unwrap_or_default();
+    let page = Report {
+        title: format!("Dropout sweep on {name}"),
+        command: command(sweep),
+        sweep: drawn(sweep)?,
+        misclassified: misclassified(&evaluation),
+        confusion: evaluation.confusion.map(|counts| Confusion {
+            class_names: evaluation.class_names,
+            counts,
+            of: format!("the best head ({}, p {}) on the {split} split", setting.arch, setting.p),
+        }),
+        manifest_json: evaluation.manifest,
+        program: format!("vgg-head {}", env!("CARGO_PKG_VERSION")),
+    };
+    let folder = sweep.folder();
+    let accuracy = accuracy_vs_dropout_svg(&page.sweep);
+    durable::replace(&folder.join("accuracy-vs-dropout.svg"), accuracy.as_bytes())?;
+    let curves = learning_curves_svg(&page.sweep.curves());
+    durable::replace(&folder.join("learning-curves.svg"), curves.as_bytes())?;
+    let path = folder.join("report.html");
+    durable::replace(&path, report_html(&page).as_bytes())?;
+    Ok(path)
+}
+
+/// Evaluates the best head of a sweep that has kept no evaluation, and keeps one.
+fn evaluate_again(
+    sweep: &Sweep,
+    threads: usize,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<TestEvaluation, Error> {
+    let cache = Cache::open(sweep.features())?;
+    let best = sweep.best_run()?;
+    let features = Features::at(&cache, &best.config().taps)?;
+    let split = split_of_mistakes(features);
+    report(Event::EvaluatingAgain { sweep: sweep.folder(), split });
+    let evaluated =
+        evaluate_together(std::slice::from_ref(&best), 0, features, split, threads, report)?;
+    let evaluation = evaluation_of(evaluated, features, split);
+    evaluation.write(sweep.folder())?;
+    Ok(evaluation)
+}
+
+/// The sweep with the learning curves of its heads.
+fn drawn(sweep: &Sweep) -> Result<report::Sweep, Error> {
+    let mut heads = Vec::new();
+    for result in sweep.results() {
+        // The run of a head that diverged has no metrics.
+        let epochs = if result.has_diverged() {
+            vec![EpochMetrics::diverged(result.epochs)]
+        } else {
+            sweep.run(result)?.metrics()?
+        };
+        heads.push(TrainedHead { result: result.clone(), epochs });
+    }
+    Ok(report::Sweep { heads, chosen: Some(sweep.summary().clone()) })
+}
+
+/// A command line that makes the sweep again.
+fn command(sweep: &Sweep) -> String {
+    let list = |values: Vec<String>| {
+        let mut different: Vec<String> = Vec::new();
+        for value in values {
+            if !different.contains(&value) {
+                different.push(value);
+            }
+        }
+        different.join(",")
+    };
+    let of = |value: fn(&TrainConfig) -> String| list(sweep.heads().iter().map(value).collect());
+    let mut words = vec![
+        "vgg-head sweep".to_owned(),
+        quoted(format!("--features={}", sweep.features().display())),
+        format!("--arch={}", of(|head| head.arch.to_string())),
+        format!("--p={}", of(|head| head.p.to_string())),
+        format!("--lr={}", of(|head| head.learning_rate.to_string())),
+    ];
+    if !sweep.taps().is_empty() {
+        words.push(format!("--tap={}", list(sweep.taps().iter().map(Tap::to_string).collect())));
+    }
+    let seeds = of(|head| head.seed.to_string());
+    // A single number would be a count.
+    let seeds = if seeds == "0" { "1".to_owned() } else { seeds };
+    words.push(format!("--seeds={seeds}"));
+    if sweep.heads().iter().any(|head| head.hidden != head.arch.hidden()) {
+        words.push(format!("--hidden={}", of(|head| head.hidden.to_string())));
+    }
+    if let Some(head) = sweep.heads().first() {
+        words.push(format!("--epochs={}", head.epochs));
+        words.push(format!("--batch-size={}", head.batch_size));
+        words.push(format!("--schedule={}", head.schedule));
+    }
+    words.join(" ")
+}
+
+/// A word of a command line as a POSIX shell reads it: the path comes from a file, and people copy
+/// commands.
+fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=/.,:+@%".contains(c);
+    if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_end_the_command() {
+        assert_eq!(quoted("--features=a/b-96px".into()), "--features=a/b-96px");
+        assert_eq!(quoted("a b; rm -r ~".into()), "'a b; rm -r ~'");
+        assert_eq!(quoted("it's $(x)".into()), r"'it'\''s $(x)'");
+    }
+}

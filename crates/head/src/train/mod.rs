@@ -1,0 +1,131 @@
+//! Training heads: one, or many of one shape together in one pass over the features.
+
+pub(crate) mod curve;
+mod head;
+mod pass;
+mod plan;
+mod progress;
+mod tally;
+pub(crate) mod windows;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use report::EpochMetrics;
+
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::event::Event;
+use crate::features::cache::Features;
+use crate::features::labelled::Splits;
+use crate::resources::Resources;
+use crate::store::run::{Run, RunConfig};
+use crate::train::pass::run_pass;
+use crate::train::plan::{Pass, Plan, in_passes, run_config};
+use crate::train::progress::Meter;
+use crate::train::windows::report_other_windows;
+
+/// Trains a head on the training split of `features`, validates it after each epoch, and keeps it as a
+/// run under `root`. A run that was finished before is returned as it is. Setting `stop` ends training
+/// after the current step.
+///
+/// # Errors
+/// If the cache cannot be used, training diverges, or it is stopped; the error says what is kept.
+pub fn train(
+    features: Features<'_>,
+    config: &TrainConfig,
+    resources: Resources,
+    root: &Path,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Run, Error> {
+    let mut splits = Splits::open(features, report)?;
+    let configs = std::slice::from_ref(config);
+    let mut trained = None;
+    let finished = |run: &Run, last: &EpochMetrics| {
+        if last.has_diverged() {
+            return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
+        }
+        trained = Some(run.clone());
+        Ok(())
+    };
+    train_together(&mut splits, configs, resources, root, report, stop, finished)?;
+    Ok(trained.expect("a head that was not trained is an error"))
+}
+
+/// Trains heads, those that share a [`Pass`] together, and keeps each as a run under `root`.
+/// `finished` is told of each run and its last epoch as soon as they exist, runs of an earlier call
+/// first. A head that diverges does not stop the others: its run stays unfinished, and its last
+/// epoch is the one in which it [diverged](EpochMetrics::has_diverged).
+///
+/// # Errors
+/// As [`train`], divergence aside, and if the heads of a pass do not fit into memory.
+pub(crate) fn train_together(
+    splits: &mut Splits<'_>,
+    configs: &[TrainConfig],
+    resources: Resources,
+    root: &Path,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+    mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let features = splits.features;
+    report_other_windows(features, configs, resources, root, report);
+    let (mut waiting, mut rows_x_heads, mut best) = (Vec::new(), 0, None);
+    for config in configs {
+        let run_config = run_config(features, config);
+        let earlier = Run::open(&root.join(run_config.id()));
+        if let Ok(run) = earlier
+            && let Some(summary) = run.finished()
+        {
+            best = better(best, summary.last.val_top1);
+            finished(&run, &summary.last)?;
+            continue;
+        }
+        waiting.push(run_config);
+        rows_x_heads += splits.training.labels.len() * config.epochs;
+    }
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    if waiting.len() < configs.len() {
+        let heads = configs.len();
+        report(Event::Continuing { finished: heads - waiting.len(), heads });
+    }
+    // What does not fit is refused before anything is trained.
+    let plan = |(pass, configs): (Pass, Vec<RunConfig>)| {
+        let plan = Plan::new(features, pass, configs.len(), resources)?;
+        Ok((pass, configs, plan))
+    };
+    let passes: Vec<_> = in_passes(waiting).into_iter().map(plan).collect::<Result<_, Error>>()?;
+    let mut meter = Meter::new(rows_x_heads, best);
+    for (pass, configs, plan) in passes {
+        arrange(splits, plan, report)?;
+        let runs = configs.into_iter().map(|config| Run::begin(root, config, report));
+        let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+        let ended = run_pass(splits, pass, plan, &runs, resources, &mut meter, report, stop)?;
+        for (run, last) in ended {
+            finished(run, &last)?;
+        }
+    }
+    meter.finish(report);
+    Ok(())
+}
+
+/// Takes into memory, or gives back, the rows that a pass's plan says.
+fn arrange(
+    splits: &mut Splits<'_>,
+    plan: Plan,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Error> {
+    splits.training.features.keep_in_memory(plan.window.is_none(), report)?;
+    if let Some(validation) = &mut splits.validation {
+        validation.features.keep_in_memory(plan.validation_fits, report)?;
+    }
+    Ok(())
+}
+
+/// The higher of two accuracies that are there.
+fn better(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::max)
+}

@@ -1,0 +1,145 @@
+//! Training and inference of heads against libtorch.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+mod model;
+
+use std::path::Path;
+
+use fused_head::{HeadConfig, HeadShape, Inference, Parameters, Row, Trainer};
+use head::{Arch, read_parameters, to_safetensors};
+use safetensors::SafeTensors;
+use tch::nn::{self, OptimizerConfig};
+use tch::{Kind, Tensor};
+
+use crate::model::{Head, cross_entropy};
+
+/// A head of libtorch's with these parameters.
+fn with_parameters(parameters: &Parameters) -> Head {
+    Head::new(parameters.shape(), |name| parameters.tensor(name).unwrap().to_vec())
+}
+
+/// Adam with Keras' ε.
+fn optimizer(head: &Head, learning_rate: f64) -> nn::Optimizer {
+    nn::Adam::default().eps(1e-7).build(&head.variables, learning_rate).unwrap()
+}
+
+/// Largest deviation from the golden, as a fraction of the golden's largest number.
+fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
+    assert_eq!(found.size(), golden.size());
+    let scale = golden.abs().max().double_value(&[]);
+    (found - golden).abs().max().double_value(&[]) / scale
+}
+
+/// The trainer's steps equal libtorch's autograd and Adam, dropout off.
+#[test]
+fn the_trainer_equals_libtorchs_autograd() {
+    let shape = HeadShape { inputs: 50, hidden: 24, classes: 7 };
+    let parameters = Parameters::glorot(shape, 3);
+    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let initial = std::slice::from_ref(&parameters);
+    let mut trainer = Trainer::new(shape, &[config], initial, 64, 1).unwrap();
+    let head = with_parameters(&parameters);
+    let mut optimizer = optimizer(&head, 0.01);
+    for step in 0..5 {
+        // Of both signs, so that no hidden unit is active in every row: the gradient of such a
+        // unit's bias is 0 after BatchNorm, and Adam makes a full step of its rounding error.
+        let numbers: Vec<f32> = (0..64 * 50)
+            .map(|i: u32| (i * 7919 + step * 101) % 1009)
+            .map(|n| n as f32 / 504.5 - 1.0)
+            .collect();
+        let labels: Vec<i64> = (0..64).map(|row| (row * 3 + i64::from(step)) % 7).collect();
+        let rows: Vec<&[f32]> = numbers.chunks(50).collect();
+        let result = trainer.step(&rows, &labels, &[0.01]).unwrap()[0];
+        let features = Tensor::from_slice(&numbers).view([64, 50]);
+        let logits = head.forward(&features, true);
+        let loss = cross_entropy(&logits, &Tensor::from_slice(&labels));
+        optimizer.backward_step(&loss);
+        let (loss, found) = (loss.double_value(&[]), f64::from(result.loss));
+        assert!((loss - found).abs() < 1e-5, "step {step}: {loss} {found}");
+    }
+    let trained = trainer.parameters(0);
+    for (name, variable) in head.variables.variables() {
+        let found = Tensor::from_slice(trained.tensor(&name).unwrap());
+        let deviation = deviation(&found.view_as(&variable), &variable);
+        assert!(deviation <= 1e-5, "{name}: {deviation}");
+    }
+}
+
+/// A trained head's logits equal libtorch's, from its file on.
+#[test]
+fn logits_of_a_trained_head_equal_libtorchs() {
+    for (arch, classes) in [(Arch::Fastai, 10), (Arch::Keras, 3)] {
+        let shape = HeadShape { inputs: 300, hidden: arch.hidden(), classes };
+        let config = HeadConfig { dropout: [0.2; 3], seed: 7 };
+        let initial = [Parameters::glorot(shape, 7)];
+        let mut trainer = Trainer::new(shape, &[config], &initial, 32, 2).unwrap();
+        let numbers: Vec<f32> = (0..160 * 300)
+            .map(|i: u32| i.wrapping_mul(2_654_435_761) >> 16)
+            .map(|n| if n % 3 == 0 { (n % 1009) as f32 / 300.0 } else { 0.0 })
+            .collect();
+        let rows: Vec<&[f32]> = numbers.chunks(300).collect();
+        let labels: Vec<i64> = (0..160).map(|row| row % classes as i64).collect();
+        for (rows, labels) in rows.chunks(32).zip(labels.chunks(32)) {
+            trainer.step(rows, labels, &[0.01]).unwrap();
+        }
+        let file = to_safetensors(&trainer.parameters(0));
+        let parameters = read_parameters(shape, &file, Path::new("trained")).unwrap();
+        let batch: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
+        let head = std::slice::from_ref(&parameters);
+        let found = Inference::new(head, 2).unwrap().logits(&batch).unwrap().remove(0);
+        let features = Tensor::from_slice(&numbers).view([160, 300]);
+        let expected = tch::no_grad(|| with_parameters(&parameters).forward(&features, false));
+        let found = Tensor::from_slice(&found).view_as(&expected);
+        let deviation = deviation(&found, &expected);
+        assert!(deviation <= 1e-5, "{arch}: {deviation}");
+        assert_eq!(found.argmax(-1, false), expected.argmax(-1, false), "{arch}");
+    }
+}
+
+/// Against PyTorch in float64 with Keras' constants: see `make_goldens.py` beside the files.
+#[test]
+fn three_steps_of_training_equal_pytorchs() {
+    for arch in [Arch::Fastai, Arch::Keras] {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
+        let path = Path::new(path).join(format!("head-{arch}.safetensors"));
+        let bytes = std::fs::read(&path).unwrap();
+        let goldens = SafeTensors::deserialize(&bytes).unwrap();
+        let golden = |name: &str| {
+            let view = goldens.tensor(name).unwrap();
+            let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+            let kind = if name == "labels" { Kind::Int64 } else { Kind::Float };
+            Tensor::from_data_size(view.data(), &shape, kind)
+        };
+        let shape = HeadShape { inputs: 24, hidden: arch.hidden(), classes: 10 };
+        let head = Head::new(shape, |name| {
+            let initial = golden(&format!("initial/{name}"));
+            Vec::try_from(initial.flatten(0, -1)).unwrap()
+        });
+        let mut optimizer = optimizer(&head, 0.001);
+        let features = golden("x").max_pool2d(2, 2, 0, 1, false).flatten(1, -1);
+        let labels = golden("labels");
+        for step in 1..=3 {
+            let logits = head.forward(&features, true);
+            let loss = cross_entropy(&logits, &labels);
+            optimizer.zero_grad();
+            loss.backward();
+            if step == 1 {
+                assert!(deviation(&logits, &golden("logits")) <= 1e-5, "{arch} logits");
+                assert!(deviation(&loss, &golden("loss")) <= 1e-5, "{arch} loss");
+                for (name, variable) in head.variables.variables() {
+                    if variable.requires_grad() {
+                        let gradient = golden(&format!("grad/{name}"));
+                        let deviation = deviation(&variable.grad(), &gradient);
+                        assert!(deviation <= 1e-5, "{arch} gradient of {name}: {deviation}");
+                    }
+                }
+            }
+            optimizer.step();
+        }
+        for (name, variable) in head.variables.variables() {
+            let deviation = deviation(&variable, &golden(&format!("after3/{name}")));
+            assert!(deviation <= 1e-5, "{arch} {name} after three steps: {deviation}");
+        }
+    }
+}

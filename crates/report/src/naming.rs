@@ -1,0 +1,65 @@
+//! Names of settings: as short as the sweep allows.
+
+use crate::data::{Setting, Sweep};
+use crate::numbers::short;
+
+/// Names settings by what differs between them: the architecture always, the width and the learning
+/// rate only where one architecture was trained with several.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Naming {
+    hidden: bool,
+    learning_rate: bool,
+}
+
+impl Naming {
+    pub(crate) fn of(sweep: &Sweep) -> Naming {
+        let settings = || sweep.heads.iter().map(|head| head.result.setting());
+        let varies = |differ: fn(&Setting, &Setting) -> bool| {
+            settings().any(|a| {
+                let first = settings().find(|b| b.arch == a.arch);
+                first.is_some_and(|first| differ(&a, &first))
+            })
+        };
+        Naming {
+            hidden: varies(|a, b| a.hidden != b.hidden),
+            learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
+        }
+    }
+
+    /// "keras", "keras, 512 wide, lr 0.01": the setting but for p.
+    pub(crate) fn without_p(self, setting: &Setting) -> String {
+        let mut name = setting.arch.clone();
+        if self.hidden {
+            name += &format!(", {} wide", setting.hidden);
+        }
+        if self.learning_rate {
+            name += &format!(", lr {}", short(setting.learning_rate));
+        }
+        name
+    }
+
+    /// "keras, p 0.6".
+    pub(crate) fn full(self, setting: &Setting) -> String {
+        format!("{}, p {}", self.without_p(setting), short(setting.p))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::small_sweep;
+
+    #[test]
+    fn settings_are_named_by_what_differs() {
+        let mut sweep = small_sweep();
+        let keras = sweep.heads.iter_mut().filter(|head| head.result.arch == "keras");
+        keras.for_each(|head| head.result.hidden = 256);
+        // Each architecture has its own width: the architecture's name says it.
+        assert_eq!(Naming::of(&sweep).full(&sweep.heads[7].result.setting()), "keras, p 0.6");
+        sweep.heads[7].result.hidden = 512;
+        sweep.heads[7].result.learning_rate = 0.01;
+        let naming = Naming::of(&sweep);
+        let name = naming.full(&sweep.heads[7].result.setting());
+        assert_eq!(name, "keras, 512 wide, lr 0.01, p 0.6");
+    }
+}

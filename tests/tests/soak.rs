@@ -1,0 +1,114 @@
+//! A process that trains head after head, as a service or a notebook does: its memory stays what it
+//! is.
+//!
+//! `SOAK=3600` sets the seconds; five by default. The figures go to standard output.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use end_to_end::{Digits, Workplace};
+use feature_cache::{Cache, SplitName};
+use head::{Arch, Features, Memory, Resources, Schedule, TrainConfig, evaluate, train};
+
+const MEBIBYTE: f64 = (1 << 20) as f64;
+const EPOCHS: usize = 10;
+
+/// Resident memory `at` some fraction of the soak.
+struct Sample {
+    at: f64,
+    bytes: f64,
+}
+
+/// Bytes of this process that are in memory, by the kernel's count.
+fn resident() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap() * 1024.0
+}
+
+/// Samples resident memory every second, or oftener in a short soak, until it is over.
+fn watch(started: Instant, seconds: f64, over: &AtomicBool) -> Vec<Sample> {
+    let pause = Duration::from_secs_f64((seconds / 200.0).min(1.0));
+    let mut samples = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let at = started.elapsed().as_secs_f64() / seconds;
+        samples.push(Sample { at, bytes: resident() });
+        std::thread::sleep(pause);
+    }
+    samples
+}
+
+fn median(samples: &[Sample], when: Range<f64>) -> f64 {
+    let within = samples.iter().filter(|sample| when.contains(&sample.at));
+    let mut bytes: Vec<f64> = within.map(|sample| sample.bytes).collect();
+    bytes.sort_by(f64::total_cmp);
+    bytes[bytes.len() / 2]
+}
+
+/// Opens the cache, trains a head, evaluates it and removes its run.
+fn train_once(cache: &Path, runs: &Path, seed: u64) {
+    let arch = if seed.is_multiple_of(2) { Arch::Fastai } else { Arch::Keras };
+    let config = TrainConfig {
+        arch,
+        hidden: arch.hidden(),
+        p: 0.5,
+        epochs: EPOCHS,
+        batch_size: 64,
+        learning_rate: 0.001,
+        schedule: Schedule::Cosine,
+        seed,
+    };
+    let cache = Cache::open(cache).unwrap();
+    let resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
+    let run = train(
+        Features::new(&cache),
+        &config,
+        resources,
+        runs,
+        &mut |_| (),
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    evaluate(&run, &cache, SplitName::Test, 1, &mut |_| ()).unwrap();
+    fs::remove_dir_all(run.folder()).unwrap();
+}
+
+#[test]
+fn training_again_and_again_does_not_take_more_and_more_memory() {
+    let seconds: f64 = std::env::var("SOAK").map_or(5.0, |seconds| seconds.parse().unwrap());
+    // In seconds the allocator has not met every order of sizes yet; one head that each
+    // training leaked would be far more.
+    let tolerance = if seconds < 600.0 { 0.1 } else { 0.01 };
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 100));
+    let (cache, runs) = (workplace.extract(), workplace.path("runs"));
+    let (started, over) = (Instant::now(), AtomicBool::new(false));
+    let mut trainings = 0;
+    let samples = std::thread::scope(|scope| {
+        let samples = scope.spawn(|| watch(started, seconds, &over));
+        while started.elapsed().as_secs_f64() < seconds {
+            train_once(&cache, &runs, trainings);
+            trainings += 1;
+        }
+        over.store(true, Ordering::Relaxed);
+        samples.join().unwrap()
+    });
+    let warm = median(&samples, 0.05..0.1);
+    let end = median(&samples, 0.95..1.0);
+    let most = samples.iter().fold(0.0f64, |most, sample| most.max(sample.bytes));
+    println!(
+        "{seconds} s: {trainings} trainings of {EPOCHS} epochs; resident memory {:.1} MiB after \
+         warming up, {:.1} MiB at the end ({:+.2} %), at most {:.1} MiB",
+        warm / MEBIBYTE,
+        end / MEBIBYTE,
+        100.0 * (end / warm - 1.0),
+        most / MEBIBYTE,
+    );
+    assert!(end <= warm * (1.0 + tolerance), "memory grew from {warm} to {end} bytes");
+}
