@@ -102,19 +102,17 @@ pub enum Error {
     },
     /// A node of an ONNX graph stands where the network has another.
     #[error(
-        "{}: node '{node}' ({operator}) stands where {network} has {expected}; {hint}",
+        "{}: node '{node}' ({operator}) stands where {expected}; {hint}",
         path.display()
     )]
     UnexpectedNode {
         /// The file.
         path: PathBuf,
-        /// The network, by the number of convolutions.
-        network: String,
         /// The node's name, or its output's if it has none.
         node: String,
         /// Its operator.
         operator: String,
-        /// What the network has there.
+        /// The network, by the number of convolutions, and what it has there.
         expected: String,
         /// What it may mean, or what to do.
         hint: &'static str,
@@ -156,8 +154,8 @@ pub enum Error {
     },
     /// A file lacks a tensor that the network has.
     #[error(
-        "{} has no tensor '{tensor}'; expected {origin} of {network}, {first} to {last}, all of them, \
-         perhaps after one prefix, such as 'module.'",
+        "{} has no tensor '{tensor}'; expected {expected}, all of them, perhaps after one prefix, such \
+         as 'module.'",
         path.display()
     )]
     MissingTensor {
@@ -165,14 +163,8 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// The names that the file's tensors come nearest to.
-        origin: &'static str,
-        /// The network that they come nearest to.
-        network: String,
-        /// Its first tensor.
-        first: String,
-        /// Its last tensor.
-        last: String,
+        /// The names and the network that the file's tensors come nearest to.
+        expected: String,
     },
     /// A file has a tensor among its features that the network does not have.
     #[error(

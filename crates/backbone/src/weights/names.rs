@@ -156,14 +156,11 @@ impl Candidate {
         let (first, last) = (shapes[0].0, shapes[shapes.len() - 1].0);
         for (tensor, shape) in &shapes {
             if !present.contains(*tensor) {
-                return Err(Error::MissingTensor {
-                    path: path.to_path_buf(),
-                    tensor: (*tensor).to_owned(),
-                    origin: map.origin,
-                    network: self.network.title() + if self.norm { " with BatchNorm" } else { "" },
-                    first: first.to_owned(),
-                    last: last.to_owned(),
-                });
+                let norm = if self.norm { " with BatchNorm" } else { "" };
+                let (origin, title) = (map.origin, self.network.title());
+                let expected = format!("{origin} of {title}{norm}, {first} to {last}");
+                let (path, tensor) = (path.to_path_buf(), (*tensor).to_owned());
+                return Err(Error::MissingTensor { path, tensor, expected });
             }
             check_shape(source, tensor, shape)?;
         }

@@ -51,8 +51,11 @@ struct Form {
     /// The ending of its files' names, in lower case.
     ending: &'static str,
     /// Opens the file at the path, whose bytes these are.
-    open: fn(&Path, Bytes) -> Result<Box<dyn TensorSource>, Error>,
+    open: fn(&Path, Bytes) -> Opened,
 }
+
+/// An opened file.
+type Opened = Result<Box<dyn TensorSource>, Error>;
 
 /// All forms.
 const FORMS: [Form; 2] = [
@@ -124,7 +127,7 @@ impl NormTensors {
 ///
 /// # Errors
 /// If it is missing or damaged, or its name has another ending.
-pub(super) fn open(path: &Path) -> Result<Box<dyn TensorSource>, Error> {
+pub(super) fn open(path: &Path) -> Opened {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     let form = FORMS.iter().find(|form| ending.as_deref() == Some(form.ending));
     let Some(form) = form else {

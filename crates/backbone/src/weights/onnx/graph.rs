@@ -449,10 +449,9 @@ impl<'f> Walk<'_, 'f> {
         };
         Error::UnexpectedNode {
             path: self.graph.file.path.clone(),
-            network: self.network.title(),
             node: node.label().to_owned(),
             operator: node.full_operator(),
-            expected: layer.to_string(),
+            expected: format!("{} has {layer}", self.network.title()),
             hint,
         }
     }
