@@ -66,8 +66,8 @@ pub enum Pooling {
     None,
     /// The largest value of each channel, `[n, channels]`; NaN if one of the values is.
     Max,
-    /// The mean of each channel, `[n, channels]`, as torch's `adaptive_avg_pool2d` to 1x1: summed in
-    /// float64, row by row, and rounded once.
+    /// The mean of each channel, `[n, channels]`, as torch's `adaptive_avg_pool2d` to 1x1: each row is
+    /// summed in float32 from left to right, the rows' sums in float64 from the top down.
     Avg,
 }
 

@@ -10,6 +10,9 @@ use crate::{
     kernel::feature_map::{CHANNEL_GROUP, Maps},
 };
 
+/// The values of a group of channels.
+type Group = [f32; CHANNEL_GROUP];
+
 /// One group of channels of one image.
 #[derive(Clone, Copy)]
 pub(crate) struct OutputItem {
@@ -38,63 +41,76 @@ pub(crate) unsafe fn write(item: &OutputItem) {
             Pooling::Max => {
                 // As the 2x2 pool: NaN stays.
                 let max = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
-                write_pooled(item, fold(item, f32::NEG_INFINITY, max));
+                let least = f32::NEG_INFINITY;
+                write_pooled(item, fold(item, (least, max), (least, max)));
             }
             Pooling::Avg => {
                 let pixels = item.maps.layout.height * item.maps.layout.width;
-                let sums = fold(item, 0.0, |sum: f64, value| sum + f64::from(value));
+                let add = |sum: f32, value: f32| sum + value;
+                let sums = fold(item, (0.0, add), (0.0, |sum: f64, row| sum + f64::from(row)));
                 write_pooled(item, sums.map(|sum| (sum / pixels as f64) as f32));
             }
         }
     }
 }
 
+/// Some pixels at a time, since the values of a pixel go to as many cache lines as there are channels.
+///
 /// # Safety
 /// As [`write()`].
 unsafe fn write_map(item: &OutputItem) {
+    /// Pixels that fill a cache line of each channel.
+    const LINE: usize = 16;
     let OutputItem { maps, image, first, channels, .. } = *item;
     let width = maps.layout.width;
     let pixels = maps.layout.height * width;
-    for pixel in 0..pixels {
-        // SAFETY: a pixel of the map, and the group's values of it in the output.
-        unsafe {
-            let from = maps.pixel(image, pixel / width, pixel % width).add(first);
-            let to = item.to.add(first * pixels + pixel);
-            if first + CHANNEL_GROUP <= channels {
-                for c in 0..CHANNEL_GROUP {
-                    *to.add(c * pixels) = *from.add(c);
-                }
-            } else {
-                for c in 0..channels - first {
-                    *to.add(c * pixels) = *from.add(c);
+    let channels = CHANNEL_GROUP.min(channels - first);
+    let mut block = [[0.0; CHANNEL_GROUP]; LINE];
+    for start in (0..pixels).step_by(LINE) {
+        let count = LINE.min(pixels - start);
+        for (i, values) in block.iter_mut().enumerate().take(count) {
+            let (y, x) = ((start + i) / width, (start + i) % width);
+            // SAFETY: a pixel of the map; maps have whole groups of channels.
+            *values = unsafe { maps.pixel(image, y, x).add(first).cast::<Group>().read() };
+        }
+        for c in 0..channels {
+            // SAFETY: these pixels of the channel in the output.
+            unsafe {
+                let to = item.to.add((first + c) * pixels + start);
+                for (i, values) in block.iter().enumerate().take(count) {
+                    *to.add(i) = values[c];
                 }
             }
         }
     }
 }
 
-/// Folds each channel of the group over all pixels, in their order.
+/// Folds each channel of the group, first over the pixels of a row with `within`, then over the rows with
+/// `across`.
 ///
 /// # Safety
 /// As [`write()`].
 #[inline(always)]
 unsafe fn fold<T: Copy>(
     item: &OutputItem,
-    start: T,
-    f: impl Fn(T, f32) -> T,
+    (start, within): (f32, impl Fn(f32, f32) -> f32),
+    (first, across): (T, impl Fn(T, f32) -> T),
 ) -> [T; CHANNEL_GROUP] {
     let layout = &item.maps.layout;
-    let mut all = [start; CHANNEL_GROUP];
+    let mut all = [first; CHANNEL_GROUP];
     for y in 0..layout.height {
         // SAFETY: a row of the map.
         let row = unsafe { item.maps.pixel(item.image, y, 0).add(item.first) };
+        let mut folded = [start; CHANNEL_GROUP];
         for x in 0..layout.width {
             // SAFETY: a pixel of the row; maps have whole groups of channels.
-            let values: [f32; CHANNEL_GROUP] =
-                unsafe { row.add(x * layout.pixel_stride).cast::<[f32; CHANNEL_GROUP]>().read() };
-            for (all, value) in all.iter_mut().zip(values) {
-                *all = f(*all, value);
+            let values = unsafe { row.add(x * layout.pixel_stride).cast::<Group>().read() };
+            for (folded, value) in folded.iter_mut().zip(values) {
+                *folded = within(*folded, value);
             }
+        }
+        for (all, folded) in all.iter_mut().zip(folded) {
+            *all = across(*all, folded);
         }
     }
     all

@@ -35,6 +35,15 @@ fn truncated(case: &Case, tap: Tap) -> Case {
     case
 }
 
+impl Case {
+    /// Width of the last map.
+    fn output_width(&self) -> usize {
+        self.layers
+            .iter()
+            .fold(self.width, |width, layer| width / if layer.max_pool { 2 } else { 1 })
+    }
+}
+
 /// Pools each channel of `maps` by the definition, in float64.
 fn globally_pooled(maps: &[f64], channels: usize, n: usize, pooling: Pooling) -> Vec<f64> {
     let planes = maps.chunks_exact(maps.len() / (n * channels));
@@ -63,11 +72,19 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
                 return map;
             }
             let channels = case.layers[tap.layer].out_channels;
-            let map: Vec<f64> = map.iter().map(|&value| f64::from(value)).collect();
-            // Exact but for the order of the sums of a mean in float64, which rounding to float32
-            // hides here.
-            let pooled = globally_pooled(&map, channels, n, tap.pooling);
-            pooled.into_iter().map(|value| value as f32).collect()
+            let width = truncated.output_width();
+            let planes = map.chunks_exact(map.len() / (n * channels));
+            planes
+                .map(|plane| match tap.pooling {
+                    Pooling::None => unreachable!("a whole map"),
+                    Pooling::Max => plane.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                    // In the documented order.
+                    Pooling::Avg => {
+                        let rows = plane.chunks_exact(width).map(|row| row.iter().sum::<f32>());
+                        (rows.map(f64::from).sum::<f64>() / plane.len() as f64) as f32
+                    }
+                })
+                .collect()
         })
         .collect();
     for &threads in threads {
