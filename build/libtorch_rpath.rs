@@ -8,5 +8,13 @@ fn main() {
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rerun-if-env-changed=LIBTORCH");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+        // No symbol of it is named: it registers the CUDA kernels when it is loaded. rustc links with
+        // --as-needed, which would drop it, and libtorch would see no device.
+        if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
+            println!("cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed");
+            println!("cargo:rustc-link-arg=-L{lib}");
+            println!("cargo:rustc-link-arg=-ltorch_cuda");
+            println!("cargo:rustc-link-arg=-Wl,--pop-state");
+        }
     }
 }

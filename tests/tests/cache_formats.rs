@@ -74,8 +74,8 @@ const ROWS_OF_2: [Rows; 3] = [
 
 /// The sums of the rows of conv4_3:avg in the test split of 2.0, likewise.
 const POOLED_ROWS: [f32; 10] = [
-    21078.17, 19573.91, 16931.58, 20930.64, 18192.82, 18084.66, 19629.72, 20938.48,
-    20708.2, 15004.11,
+    21078.17, 19573.91, 16931.58, 20930.64, 18192.82, 18084.66, 19629.72, 20938.48, 20708.2,
+    15004.11,
 ];
 
 /// A copy of a version's cache in the workplace's `features`.

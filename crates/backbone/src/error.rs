@@ -402,6 +402,16 @@ pub enum Error {
     Winograd(#[from] winograd::Error),
     /// libtorch failed.
     #[cfg(feature = "torch")]
-    #[error("libtorch failed in the forward pass")]
-    Torch(#[from] tch::TchError),
+    #[error("libtorch failed in the forward pass: {0}")]
+    Torch(String),
+}
+
+#[cfg(feature = "torch")]
+impl From<tch::TchError> for Error {
+    /// Without the C++ stack, some fifty lines, which libtorch appends to its messages.
+    fn from(error: tch::TchError) -> Error {
+        let text = error.to_string();
+        let message = text.split("\nException raised from").next().unwrap_or_default();
+        Error::Torch(message.trim_end().to_owned())
+    }
 }

@@ -36,6 +36,20 @@ pub struct ExtractorConfig {
     pub threads: usize,
 }
 
+/// How many images go through the network at a time whatever the batch, where their number would show
+/// in the features' last digits; `None` where it does not.
+///
+/// It is part of the numerics: other numbers make other features.
+pub fn images_per_pass(device: Device, height: usize, width: usize) -> Option<usize> {
+    /// Of 32 images of 224 px.
+    const PIXELS: usize = 32 * 224 * 224;
+    match device {
+        Device::Cpu => None,
+        // A power of two: 256 at 48 and 64 px, 128 at 96, 32 at 224.
+        Device::Cuda => Some(1 << (PIXELS / (height * width)).clamp(1, 256).ilog2()),
+    }
+}
+
 /// Builds what computes the features of `recipe`.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ mod weights;
 
 pub use error::Error;
 pub use extractor::{
-    Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, shapes,
+    Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, images_per_pass, shapes,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
 pub use network::{Convolution, Layer, NETWORKS, Network};

@@ -58,8 +58,10 @@ impl ExtractConfig {
     pub(crate) fn extractor(&self) -> ExtractorConfig {
         let pixels = self.size.height * self.size.width;
         let fitting = (PIXELS_PER_BATCH / pixels).clamp(1, 64);
+        let per_pass =
+            backbone::images_per_pass(self.compute.device, self.size.height, self.size.width);
         // A power of two: 64 at 48 and 64 px, 32 at 96, 16 at 128, 8 at 224.
-        let batch_size = self.batch_size.unwrap_or(1 << fitting.ilog2());
+        let batch_size = self.batch_size.or(per_pass).unwrap_or(1 << fitting.ilog2());
         ExtractorConfig { batch_size, threads: self.threads }
     }
 }

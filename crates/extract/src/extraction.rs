@@ -56,6 +56,8 @@ pub fn extract(
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
     }
+    // Before the folder is made: without the device nothing will ever be in it.
+    config.compute.check_device()?;
     let dataset = source.load(&split_config)?;
     report_notices(&dataset.notices(), report);
     let spec = specify(inputs, &dataset)?;

@@ -72,6 +72,18 @@ impl Compute {
         }
     }
 
+    /// Checks that the device is there, which numerics and finished caches do not need.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn check_device(self) -> Result<(), Error> {
+        #[cfg(feature = "torch")]
+        if self.device == Device::Cuda && !tch::Cuda::is_available() {
+            return Err(Error::NoCuda);
+        }
+        Ok(())
+    }
+
     /// What has these numerics.
     ///
     /// # Errors

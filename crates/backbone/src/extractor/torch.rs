@@ -3,7 +3,7 @@
 use recipe::{ImageForm, Pooling, Recipe};
 use tch::{Kind, Tensor};
 
-use super::{Device, Extractor, ExtractorConfig, ResolvedTap};
+use super::{Device, Extractor, ExtractorConfig, ResolvedTap, images_per_pass};
 use crate::{Convolution, Error, Weights};
 
 /// The forward pass by libtorch.
@@ -14,6 +14,9 @@ pub(super) struct Torch {
     taps: Vec<ResolvedTap>,
     image: ImageForm,
     device: tch::Device,
+    /// Images in each pass, of which the last is filled up with zeros: cuDNN chooses its algorithm, and
+    /// with it the order of its sums, by the number of images. `None`: as many as there are.
+    images_per_pass: Option<usize>,
 }
 
 impl Torch {
@@ -24,6 +27,7 @@ impl Torch {
         config: &ExtractorConfig,
         device: Device,
     ) -> Result<Torch, Error> {
+        let images_per_pass = images_per_pass(device, recipe.image.height, recipe.image.width);
         let device = match device {
             Device::Cpu => tch::Device::Cpu,
             Device::Cuda if tch::Cuda::is_available() => tch::Device::Cuda(0),
@@ -40,7 +44,7 @@ impl Torch {
             let bias = Tensor::f_from_slice(&numbers.bias)?.f_to_device(device)?;
             layers.push((layer, weight, bias));
         }
-        Ok(Torch { layers, taps, image: recipe.image, device })
+        Ok(Torch { layers, taps, image: recipe.image, device, images_per_pass })
     }
 
     /// Writes the features of the taps at one layer, of which `maps` are the maps `[n, C, H, W]`; only
@@ -56,12 +60,13 @@ impl Torch {
             if (tap.layer.convolution, tap.layer.max_pool) != (convolution, max_pool) {
                 continue;
             }
-            let maps = maps.f_narrow(0, 0, batch as i64)?;
+            // Of all images, since the order of its sums, too, may depend on their number.
             let pooled = match tap.pooling {
-                Pooling::None => maps,
+                Pooling::None => maps.shallow_clone(),
                 Pooling::Max => maps.f_amax([2, 3], false)?,
                 Pooling::Avg => maps.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?,
             };
+            let pooled = pooled.f_narrow(0, 0, batch as i64)?;
             let output = pooled.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
             assert_eq!(output.numel(), features.len(), "room for every feature");
             output.f_to_kind(Kind::Float)?.f_copy_data(features, features.len())?;
@@ -72,18 +77,41 @@ impl Torch {
 
 impl Extractor for Torch {
     fn forward(&mut self, images: &[f32], features: &mut [&mut [f32]]) -> Result<(), Error> {
-        let (height, width) = (self.image.height, self.image.width);
-        let image_len = height * width * 3;
+        let image_len = self.image.height * self.image.width * 3;
         let batch = images.len() / image_len;
         assert_eq!(images.len(), batch * image_len, "whole images only");
         assert_eq!(features.len(), self.taps.len(), "an array for each tap");
+        let per_pass = self.images_per_pass.unwrap_or(batch);
+        let row_lens: Vec<usize> = features.iter().map(|features| features.len() / batch).collect();
+        for first in (0..batch).step_by(per_pass) {
+            let rows = first..batch.min(first + per_pass);
+            let arrays = features.iter_mut().zip(&row_lens);
+            let mut features: Vec<&mut [f32]> =
+                arrays.map(|(array, len)| &mut array[rows.start * len..rows.end * len]).collect();
+            let images = &images[rows.start * image_len..rows.end * image_len];
+            self.pass(images, rows.len(), &mut features)?;
+        }
+        Ok(())
+    }
+}
+
+impl Torch {
+    fn pass(&self, images: &[f32], batch: usize, features: &mut [&mut [f32]]) -> Result<(), Error> {
         let _no_grad = tch::no_grad_guard();
-        let shape = [batch as i64, 3, height as i64, width as i64];
-        let mut input = Tensor::f_from_slice(images)?.f_view(shape)?.f_to_device(self.device)?;
-        if batch == 1 {
+        let shape =
+            |images: usize| [images as i64, 3, self.image.height as i64, self.image.width as i64];
+        let input = Tensor::f_from_slice(images)?.f_view(shape(batch))?;
+        let mut input = input.f_to_device(self.device)?;
+        match self.images_per_pass {
+            Some(per_pass) if batch < per_pass => {
+                let options = (Kind::Float, self.device);
+                let zeros = Tensor::f_zeros(shape(per_pass - batch), options)?;
+                input = Tensor::f_cat(&[input, zeros], 0)?;
+            }
             // For a single image oneDNN sums in another order; twice the image keeps a row from
             // depending on the batch by more than 1e-6.
-            input = input.f_repeat([2, 1, 1, 1])?;
+            None if batch == 1 => input = input.f_repeat([2, 1, 1, 1])?,
+            _ => {}
         }
         let mut x = channels_last(&input)?;
         for (index, (layer, weight, bias)) in self.layers.iter().enumerate() {

@@ -93,7 +93,7 @@ struct RunArgs {
     /// Seed of the validation split and of the subset that --limit takes
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Batch size: images per forward pass [default: one that suits --size]
+    /// Batch size: images per forward pass [default: one that suits --size and --device]
     #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,
     /// Threads that compute [default: all cores]
