@@ -5,7 +5,7 @@
 
 Only Python's standard library, which has no BLAKE3; the same bytes every time. So
 `corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`: as this version writes it, as version 1.0 did, and as another
+`tests/hostile-input/src/cache.rs`: as this version writes it, as versions 1.0 and 1.1 did, and as another
 program might write a later minor version.
 """
 
@@ -164,9 +164,10 @@ def caches() -> None:
     for name, old, new in [
         ("names-elsewhere", '"train/ids.txt"', '"../../etc/passwd"'),
         ("absolute-name", '"train/features.npy"', '"/etc/passwd"'),
-        ("newer-major", '"major": 1', '"major": 2'),
-        ("older-major", '"major": 1', '"major": 0'),
-        ("huge-major", '"major": 1', '"major": 18446744073709551615'),
+        ("newer-major", '"major": 2', '"major": 3'),
+        ("older-major", '"major": 2', '"major": 0'),
+        ("of-major-1", '"major": 2', '"major": 1'),
+        ("huge-major", '"major": 2', '"major": 18446744073709551615'),
         ("two-formats", '"format": {', '"format_version": 1,\n  "format": {'),
         ("no-format", '"format": {', '"version": {'),
         ("two-digests", '"format": {', '"digest": "",\n  "format": {'),
@@ -174,8 +175,11 @@ def caches() -> None:
         ("unknown-fields", '"height"', '"views": {"seeds": [1, -2, 3.5, null]},\n    "height"'),
         ("absurd-numbers", '"seed": 0', '"seed": 1e400'),
         ("huge-rows", '"rows": 4', '"rows": 18446744073709551615'),
-        ("huge-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    9223372036854775807'),
-        ("empty-shape", '"feature_shape": [\n    2', '"feature_shape": [\n    0'),
+        ("huge-shape", '"conv5_3": [\n      2', '"conv5_3": [\n      9223372036854775807'),
+        ("empty-shape", '"conv5_3": [\n      2', '"conv5_3": [\n      0'),
+        ("other-taps", '"taps": [', '"taps": ["pool4", '),
+        ("no-taps", '"conv5_3"\n', ""),
+        ("hostile-tap", '"conv5_3"', '"../x:avg"'),
         ("rows-from-5", '"first_row": 0', '"first_row": 5'),
         ("half", '"float32"', '"float16"'),
         ("hostile-classes", '"cat"', '"<script>\\u001b[2J"'),
@@ -183,18 +187,18 @@ def caches() -> None:
         assert old in whole, old
         write(f"manifest/{name}.json", whole.replace(old, new))
     write("manifest/truncated.json", whole[:-100])
-    split = {"rows": 2, "digest": "0" * 64}
+    split = {"rows": 2, "digests": {"conv5_3": "0" * 64}}
     # `SMALL_KEY` stands for the key of the small cache.
     record = {
-        "format": {"major": 1, "minor": 1}, "key": "SMALL_KEY", "rows_total": 12,
+        "format": {"major": 2, "minor": 0}, "key": "SMALL_KEY", "rows_total": 12,
         "splits": {"train": split},
     }  # fmt: skip
     write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
     write("progress/alone", json.dumps(record))
-    huge = {"rows": 2**64 - 1, "digest": ""}
+    huge = {"rows": 2**64 - 1, "digests": {}}
     write("progress/huge", json.dumps(record | {"splits": {"train": huge, "val": huge}}))
     write("progress/of-other-inputs", json.dumps(record | {"key": "0" * 64}))
-    write("progress/newer-major", json.dumps(record | {"format": {"major": 2, "minor": 0}}))
+    write("progress/newer-major", json.dumps(record | {"format": {"major": 3, "minor": 0}}))
     old = {name: record[name] for name in ["rows_total", "splits"]}
     write("progress/of-1.0", json.dumps(old).encode() + RECORD_SEPARATOR + features)
     write("progress/empty", "")
