@@ -61,7 +61,7 @@ bench *part: (setup "torch")
 test: (setup "torch" "numpy")
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
-    cargo test --workspace --features torch --lib -- torch
+    cargo test --workspace --features torch --lib -- torch numerics
     cargo test --workspace --features torch --test libtorch --test parity --test pipeline --test weights
     cargo run --quiet --package winograd --example accuracy -- --sizes 32,40,48,64,33x75 --images 1
 

@@ -6,7 +6,7 @@ PyTorch eager with its default Adam and with its fused one, and Keras on TensorF
 as it comes and with 32 steps an execution, all on the same array and interleaved. Caches that
 are not there are made first, in some twelve minutes.
 
-Rates are rows x heads a second; the peers train one head at a time, so for several heads theirs
+Rates are rows x heads per second; the peers train one head at a time, so for several heads theirs
 is that of one after the other. A ratio is the median over the rounds of ours against the fastest
 by its median of PyTorch's two and Keras as it comes. The share is that of this machine's
 matrix-product rate, as PyTorch measures it, in the multiplications that a dense product would

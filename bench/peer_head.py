@@ -2,7 +2,7 @@
 
     peer_head.py --engine pytorch --features F.npy --labels L.npy --threads 2
 
-Training goes on from request to request; the rate is rows a second.
+Training goes on from request to request; the rate is rows per second.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from engines import BENCH, MNIST, ROOT, WEIGHTS, build
 
 
 class Ended(NamedTuple):
-    """What a program that came to its end printed and took."""
+    """The output and the resources of a program that came to its end."""
 
     output: str
     seconds: float

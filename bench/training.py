@@ -3,7 +3,7 @@
 - From the command to the end of its first epoch, and the memory that this and a sweep of fifteen
   heads take at most.
 - Features beyond memory: training with `--memory` a tenth of the training array against training
-  with all of it in memory, in turn: rows a second (validation included), and the test accuracy of
+  with all of it in memory, in turn: rows per second (validation included), and the test accuracy of
   three seeds after five epochs each way.
 
 Each command is timed as a process. Results: tables and `artifacts/bench/training.json`.

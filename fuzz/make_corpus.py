@@ -175,6 +175,7 @@ def caches() -> None:
         ("unknown-fields", '"height"', '"views": {"seeds": [1, -2, 3.5, null]},\n    "height"'),
         ("absurd-numbers", '"seed": 0', '"seed": 1e400'),
         ("huge-rows", '"rows": 4', '"rows": 18446744073709551615'),
+        ("huge-files", '"bytes": ', '"bytes": 18446744073709550'),
         ("huge-shape", '"conv5_3": [\n      2', '"conv5_3": [\n      9223372036854775807'),
         ("empty-shape", '"conv5_3": [\n      2', '"conv5_3": [\n      0'),
         ("other-taps", '"taps": [', '"taps": ["pool4", '),

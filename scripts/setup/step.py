@@ -20,7 +20,7 @@ class Step:
     space = 0
     """Bytes that must be free on the disk."""
     by_hand = ""
-    """What to do where the package client cannot be had."""
+    """A way out where the package client cannot be had."""
 
     @property
     def target(self) -> Path:

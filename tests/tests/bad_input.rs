@@ -313,8 +313,8 @@ fn broken_caches() {
     };
     let manifest = "manifest.json";
     damage(manifest, &truncate, &[manifest], false);
-    let newer = replace_text("\"major\": 1", "\"major\": 2");
-    let says = [manifest, "format version 2.1", "reads only 1.x", "a newer program"];
+    let newer = replace_text("\"major\": 2", "\"major\": 3");
+    let says = [manifest, "format version 3.0", "reads only 1.x and 2.x", "a newer program"];
     damage(manifest, &newer, &says, false);
     let other = replace_text("\"rows\": 25", "\"rows\": 24");
     damage(manifest, &other, &[manifest, "changed after it was written"], false);
@@ -430,5 +430,5 @@ fn a_disk_too_small_is_refused_at_once() {
     command.arg("--dataset").arg(end_to_end::needed("data/mnist"));
     command.arg("--weights").arg(weights());
     command.arg("--out").arg(workplace.path("features"));
-    assert_refused(command, 1, &["the features need 8.54 TiB", "has room for", "dtype=f16"]);
+    assert_refused(command, 1, &["the features need 8.5 TiB", "has room for", "dtype=f16"]);
 }

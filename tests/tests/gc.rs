@@ -49,7 +49,7 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     fs::remove_file(unfinished.join("manifest.json")).unwrap();
     let leftover = trained.join("pooled/.train.npy.4711.tmp");
     fs::write(&leftover, [1; 5000]).unwrap();
-    // One that somebody is writing, and a folder that is no cache.
+    // One that somebody is writing, and a folder that is not a cache.
     let held = extract(4);
     let mut lock = fs::File::create(held.join(".lock")).unwrap();
     lock.lock().unwrap();

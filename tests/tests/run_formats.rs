@@ -77,13 +77,13 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 fn a_run_of_an_earlier_format_is_evaluated() {
     let minor = |minor: u32| Some(json!({ "major": 1, "minor": minor }));
     for (version, recorded) in
-        [("1.0", None), ("1.1", minor(1)), ("1.2", minor(2)), ("1.3", minor(3))]
+        [("1.0", None), ("1.1", minor(1)), ("1.2", minor(2)), ("1.3", minor(3)), ("1.4", minor(4))]
     {
         let workplace = Workplace::empty();
         let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));
         assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
         let has_window = json_in(&run.join("summary.json")).get("streamed_window").is_some();
-        assert_eq!(has_window, ["1.2", "1.3"].contains(&version), "{version}");
+        assert_eq!(has_window, ["1.2", "1.3", "1.4"].contains(&version), "{version}");
         // What the program that trained it said of it.
         assert_eq!(top1(&run, "val"), 1.0, "{version}");
         assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
@@ -95,8 +95,9 @@ fn a_run_of_an_earlier_format_is_evaluated() {
 #[test]
 fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
     // Of a single seed.
+    const NULL: Value = Value::Null;
     for (version, spread) in
-        [("1.0", json!(0.0)), ("1.1", Value::Null), ("1.2", Value::Null), ("1.3", Value::Null)]
+        [("1.0", json!(0.0)), ("1.1", NULL), ("1.2", NULL), ("1.3", NULL), ("1.4", NULL)]
     {
         let workplace = Workplace::empty();
         let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
@@ -104,10 +105,9 @@ fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
         assert_eq!(summary["test"]["sd"], spread, "{version}");
         // Formats before 1.3 kept no evaluation: one is made, once.
         let is_kept = sweep.join("evaluation.json").exists();
-        assert_eq!(is_kept, version == "1.3");
+        assert_eq!(is_kept, ["1.3", "1.4"].contains(&version));
         let report = || finish(on("report", "--sweep", &sweep, &[]));
-        let says = "made by an earlier version, which kept no evaluation of its best head: the test \
-                    split is read once more";
+        let says = "has no evaluation of its best head: the test split is read once more";
         let (first, second) = (report(), report());
         assert_eq!(first.stderr.contains(says), !is_kept, "{first:?}");
         assert!(!second.stderr.contains(says), "{second:?}");
@@ -129,10 +129,10 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 3 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 4 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 3 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 4 }));
     }
     assert!(json_in(&sweep.join("summary.json"))["val"]["sd"].is_null(), "of a single seed");
     let summary = json_in(&run.join("summary.json"));

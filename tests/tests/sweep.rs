@@ -176,7 +176,7 @@ fn features_beyond_the_memory_allowed_are_streamed() {
     let (whole, whole_log) = top1("--memory=1GiB", "a");
     let (streamed, streamed_log) = top1("--memory=1500KiB", "b");
     assert!(!whole_log.contains("streamed"), "{whole_log}");
-    let says = "features and heads do not fit together into --memory=1.46 MiB: rows are streamed, \
+    let says = "features and heads do not fit together into --memory=1.46MiB: rows are streamed, \
                 128 at a time";
     assert!(streamed_log.contains(says), "{streamed_log}");
     assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
@@ -199,7 +199,7 @@ fn features_that_just_fit_are_not_streamed() {
         let memory = format!("--memory={memory}");
         let trained = finish(workplace.train(&cache, &["--hidden=8", &memory, &out]));
         assert_eq!(trained.code, Some(0), "{trained:?}");
-        let says = "do not fit together into --memory=5.73 KiB: rows are streamed, 128 at a time";
+        let says = "do not fit together into --memory=5.73KiB: rows are streamed, 128 at a time";
         assert_eq!(trained.stderr.contains(says), streamed, "{memory}: {}", trained.stderr);
         assert_eq!(trained.stderr.contains("streamed"), streamed, "{memory}: {}", trained.stderr);
     }
@@ -438,7 +438,7 @@ fn grids_that_cannot_be_trained() {
     assert_refused(
         place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=2MiB"]),
         USAGE,
-        &["4 heads", "--memory=2.00 MiB has room for 2", "split the grid"],
+        &["4 heads", "--memory=2.00MiB has room for 2", "split the grid"],
     );
     let flags = ["--val-fraction=0"];
     let without_validation = path_from(place.workplace.run("digits", &flags));

@@ -1,4 +1,4 @@
-//! What can go wrong with weights or a forward pass.
+//! The errors of weights and of forward passes.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub enum Error {
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: safetensors::SafeTensorError,
     },
     /// The file is not a valid ONNX file.
@@ -47,7 +47,7 @@ pub enum Error {
     Onnx {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         source: onnx::DecodeError,
     },
     /// There is far more in an ONNX file than a VGG network has.
@@ -114,7 +114,7 @@ pub enum Error {
         operator: String,
         /// The network, by the number of convolutions, and what it has there.
         expected: String,
-        /// What it may mean, or what to do.
+        /// Its likely meaning, or a way out.
         hint: &'static str,
     },
     /// A node of an ONNX graph does what the network has there in another way.
@@ -149,7 +149,7 @@ pub enum Error {
         operator: String,
         /// Which of the node's tensors it is, such as the weight.
         operand: &'static str,
-        /// What was found.
+        /// The finding.
         found: String,
     },
     /// A file lacks a tensor that the network has.
@@ -246,7 +246,7 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// What was found.
+        /// The finding.
         found: String,
     },
     /// A weight is NaN or infinite.

@@ -1,4 +1,4 @@
-//! Networks as tables, their weights, and what computes features with them.
+//! Networks with weights, and the computation of features with them.
 //!
 //! In: a [`Recipe`](recipe::Recipe), weights and images. Out: for each of the recipe's taps, features
 //! `[N, C, H, W]` or `[N, C]`, float32. The invariants: preprocessing follows from the weights' family
@@ -10,7 +10,6 @@
 mod error;
 mod extractor;
 mod image_size;
-mod network;
 mod preprocess;
 mod weights;
 
@@ -19,8 +18,8 @@ pub use extractor::{
     Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, images_per_pass, shapes,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
-pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use preprocess::{Pixels, Preprocessor};
+pub use recipe::{Convolution, Layer, NETWORKS, Network};
 pub use weights::{
     Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, import_weights,
 };

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use backbone::{
     Accuracy, Backend, Compute, ConvolutionWeights, Device, Error, ExtractorConfig, ImageSize,
     ImportConfig, Imported, Network, Pixels, Preprocessor, Use, Weights, build, import_weights,
+    shapes,
 };
 use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
 use onnx::build::{Chain, float_tensor};
-use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter};
+use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use strum::IntoEnumIterator;
 
@@ -68,32 +70,44 @@ fn reverse_input(convolutions: &mut [ConvolutionWeights]) {
     }
 }
 
-/// Checks the features of the colour image against a golden file, with each implementation.
-fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
-    let fixtures = root().join("tests/fixtures");
-    let image: Array3<u8> = read_npy(fixtures.join("colour.npy")).unwrap();
-    let &[height, width, channels] = image.shape() else { unreachable!("it has three axes") };
-    let bytes = image.as_slice().unwrap();
-    let pixels = Pixels { height, width, channels, bytes };
-    let golden_file = fixtures.join(format!("features-{golden}.npy"));
-    let golden_features: Array4<f32> = read_npy(golden_file).unwrap();
-    assert_eq!(golden_features.shape(), [1, 512, size.height / 16, size.width / 16]);
-    let largest = golden_features.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let image = ImageForm {
+fn image_of(size: ImageSize) -> ImageForm {
+    ImageForm {
         height: size.height,
         width: size.width,
         fit: Fit::Stretch,
         resize: ResizeFilter::Bilinear,
         orientation: Orientation::Ignore,
-    };
-    let preprocessor = Preprocessor::new(family, image);
+    }
+}
+
+/// The colour image as the network's input.
+fn prepared(family: Family, form: ImageForm) -> Vec<f32> {
+    let image: Array3<u8> = read_npy(root().join("tests/fixtures/colour.npy")).unwrap();
+    let &[height, width, channels] = image.shape() else { unreachable!("it has three axes") };
+    let bytes = image.as_slice().unwrap();
+    let preprocessor = Preprocessor::new(family, form);
     let mut input = vec![0.0; preprocessor.len()];
-    preprocessor.apply(pixels, &mut input);
+    preprocessor.apply(Pixels { height, width, channels, bytes }, &mut input);
+    input
+}
+
+/// The implementations that this build has, and how far each may be off, in parts of the largest feature.
+fn backends() -> Vec<(Backend, f32)> {
     let (fast, exact) = (Backend::Winograd(Accuracy::Fast), Backend::Winograd(Accuracy::Exact));
-    for (backend, tolerance) in [(Backend::Torch, 1e-5), (exact, 1e-5), (fast, 5e-5)] {
-        if backend == Backend::Torch && !cfg!(feature = "torch") {
-            continue;
-        }
+    let torch = cfg!(feature = "torch").then_some((Backend::Torch, 1e-5));
+    [(exact, 1e-5), (fast, 5e-5)].into_iter().chain(torch).collect()
+}
+
+/// Checks the features of the colour image against a golden file, with each implementation.
+fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
+    let fixtures = root().join("tests/fixtures");
+    let golden_file = fixtures.join(format!("features-{golden}.npy"));
+    let golden_features: Array4<f32> = read_npy(golden_file).unwrap();
+    assert_eq!(golden_features.shape(), [1, 512, size.height / 16, size.width / 16]);
+    let largest = golden_features.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let image = image_of(size);
+    let input = prepared(family, image);
+    for (backend, tolerance) in backends() {
         let recipe = Recipe {
             network: weights.network().name.to_owned(),
             weights: weights.id(),
@@ -170,6 +184,54 @@ fn filled(network: &str) -> Tensors {
 }
 
 const SIZE: ImageSize = ImageSize { height: 48, width: 40 };
+
+/// Taps at several layers, some of them pooled, in one pass, by torchvision's names.
+#[test]
+fn taps_equal_pytorchs_modules() {
+    let golden = fs::read(root().join("tests/fixtures/taps-vgg16.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&golden).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vgg16.safetensors");
+    write(&file, &filled("vgg16"));
+    let weights = import(&file, Family::Torchvision).unwrap().weights;
+    let network = weights.network();
+    let by_name: HashMap<Tap, TensorView<'_>> = golden
+        .iter()
+        .map(|(name, numbers)| (network.taps(&[name.parse().unwrap()]).unwrap().remove(0), numbers))
+        .collect();
+    let taps: Vec<Tap> = by_name.keys().cloned().collect();
+    let taps = network.taps(&taps).unwrap();
+    assert_eq!(taps.len(), 9);
+    let image = image_of(SIZE);
+    let input = prepared(Family::Torchvision, image);
+    for (backend, tolerance) in backends() {
+        let numerics = Compute { backend, device: Device::Cpu }.numerics().unwrap();
+        let recipe = Recipe {
+            network: network.name.to_owned(),
+            weights: weights.id(),
+            image,
+            taps: taps.clone(),
+            numerics,
+            dtype: Dtype::F32,
+        };
+        let shapes = shapes(&recipe).unwrap();
+        let config = ExtractorConfig { batch_size: 1, threads: 2 };
+        let mut extractor = build(&recipe, &weights, &config).unwrap();
+        let mut features: Vec<Vec<f32>> =
+            shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect();
+        let mut outputs: Vec<&mut [f32]> = features.iter_mut().map(Vec::as_mut_slice).collect();
+        extractor.forward(&input, &mut outputs).unwrap();
+        for ((tap, shape), found) in taps.iter().zip(&shapes).zip(&features) {
+            let golden = &by_name[tap];
+            assert_eq!(golden.shape()[1..], *shape, "{tap}");
+            let golden: &[f32] = bytemuck::cast_slice(golden.data());
+            let largest = golden.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let differences = found.iter().zip(golden).map(|(a, b)| (a - b).abs());
+            let worst = differences.fold(0.0f32, f32::max);
+            assert!(worst <= tolerance * largest, "{tap} {backend}: {worst} of {largest}");
+        }
+    }
+}
 
 #[test]
 fn features_of_every_network_equal_pytorchs() {

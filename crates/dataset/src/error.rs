@@ -315,7 +315,7 @@ pub enum Error {
     /// A list of images names a file that is not there.
     #[error(
         "{}: line {line}: there is no file {}; expected the path of an image, relative to the folder of \
-         the list or absolute",
+         the list or absolute (if it is not a list of the images, move it out of the folder)",
         path.display(), file.display()
     )]
     MissingImage {

@@ -29,7 +29,7 @@ pub enum Notice {
         folder: PathBuf,
         /// The folder or file of the training images.
         train: String,
-        /// What lies beside it.
+        /// The entries beside it.
         names: Vec<String>,
     },
     /// Images in the folders of listed images are not listed themselves and are passed over.
@@ -99,7 +99,8 @@ impl fmt::Display for Notice {
                 let files = if *count == 1 { "image" } else { "images" };
                 write!(
                     f,
-                    "{}: passed over {count} {files} not listed there, in the folders of listed images",
+                    "{}: read as the list of the images; passed over {count} {files} not listed there, in \
+                     the folders of listed images (to read folders as classes, move the list elsewhere)",
                     list.display()
                 )
             }

@@ -31,7 +31,7 @@ impl Source {
     }
 
     /// The path that was given: of the folder, or of the file.
-    pub fn folder(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

@@ -7,7 +7,7 @@ use std::io;
 
 use crate::operation::Operation;
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A write takes half of the bytes and says so (as POSIX allows).

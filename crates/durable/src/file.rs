@@ -92,7 +92,7 @@ impl File {
         synced
     }
 
-    /// What a failed flush may do, and what a power cut does: the disk keeps what it had.
+    /// A failed flush may do this, and a power cut does: the disk keeps what it had.
     #[cfg(feature = "faults")]
     fn lose_unsynced(&mut self) -> io::Result<()> {
         let end = self.file.stream_position()?;

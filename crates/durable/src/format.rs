@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The version of a file format, written into each file.
 ///
 /// A change that an older reader would misunderstand raises `major`: a reader refuses every major
-/// but its own. A change that an older reader may ignore, such as a further field, raises `minor`: a
+/// that it does not know. A change that an older reader may ignore, such as a further field, raises `minor`: a
 /// reader of a smaller minor ignores what it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {

@@ -43,13 +43,13 @@ pub use replace::{
 /// A failed operation on one file.
 #[derive(Debug)]
 pub struct Error {
-    /// What was being done, as it reads after "could not".
+    /// The action, as it reads after "could not".
     pub action: &'static str,
     /// The file or folder it was done to.
     pub path: PathBuf,
     /// Bytes that have to be written yet, where that is known.
     pub needed: Option<u64>,
-    /// What the operating system said.
+    /// The operating system's reason.
     pub source: io::Error,
 }
 

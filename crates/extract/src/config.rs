@@ -1,4 +1,4 @@
-//! What to extract, from what, how and where to.
+//! The configuration of an extraction.
 
 use std::path::PathBuf;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use durable::Digest;
 use feature_cache::SplitName;
 
 /// An extraction that could not be done.
@@ -13,23 +14,40 @@ pub enum Error {
     Dataset(#[from] dataset::Error),
     /// An image cannot be read.
     #[error(
-        "row {row} of {split} stops the extraction; with any file replaced or removed, it begins again"
+        "row {row} of {split} stops the extraction; if you replace or remove a file, the extraction starts from the beginning"
     )]
     Image {
         /// The split.
         split: SplitName,
         /// Row within the split.
         row: usize,
-        /// What is wrong with it.
+        /// The fault.
         source: dataset::Error,
     },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] backbone::Error),
+    /// libtorch has no accuracy to choose.
+    #[error("--accuracy is winograd's: leave it out with --backend=torch and --device=cuda")]
+    AccuracyOfTorch,
+    /// The file that weights would be written to by default holds others.
+    #[error(
+        "{} holds other weights, with the digest {found} instead of {given}; name another file with \
+         --out, or this one to replace them",
+        path.display()
+    )]
+    OtherWeightsThere {
+        /// The file.
+        path: PathBuf,
+        /// The digest of the weights there.
+        found: Digest,
+        /// The digest of those that were to be written.
+        given: Digest,
+    },
     /// The weights' network does not have the taps.
     #[error("--taps: {problem}")]
     Taps {
-        /// What is wrong, and what was expected.
+        /// The fault, and what was expected.
         problem: String,
     },
     /// The cache cannot be read or written.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dataset::Notice;
 use feature_cache::SplitName;
+use recipe::Recipe;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub enum Event<'a> {
     Started {
         /// Its folder.
         folder: &'a Path,
+        /// How an image becomes a row of it.
+        recipe: &'a Recipe,
         /// Rows that it will have.
         rows_total: usize,
         /// Rows that an earlier extraction computed.
@@ -28,6 +31,11 @@ pub enum Event<'a> {
         batch_size: usize,
         /// The time that it took to plan it and to transform the weights.
         elapsed: Duration,
+    },
+    /// Rows of a split that an earlier extraction recorded are not in its files: all are computed again.
+    SplitBeginsAgain {
+        /// The split.
+        split: SplitName,
     },
     /// So many rows of a split are computed.
     Computed {

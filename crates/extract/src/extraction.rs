@@ -18,7 +18,7 @@ use crate::{Error, Event, ExtractConfig};
 /// Room on the disk beyond the features: labels, ids, manifest and the file system's own needs.
 const DISK_RESERVE: u64 = 64 << 20;
 
-/// What an extraction did.
+/// The result of an extraction.
 #[derive(Debug)]
 pub struct Extraction {
     /// The finished cache.
@@ -90,7 +90,8 @@ fn fill(
 ) -> Result<Extraction, Error> {
     let (rows_total, rows_before) = (writer.spec().rows(), writer.rows_done());
     let (folder, feature_bytes) = (writer.folder().to_path_buf(), writer.spec().feature_bytes());
-    report(Event::Started { folder: &folder, rows_total, rows_before, feature_bytes });
+    let recipe = &writer.spec().inputs.recipe;
+    report(Event::Started { folder: &folder, recipe, rows_total, rows_before, feature_bytes });
 
     let started = Instant::now();
     let mut pipeline = build(&writer.spec().inputs.recipe, weights, config)?;
@@ -98,9 +99,14 @@ fn fill(
     report(Event::Ready { batch_size, elapsed });
 
     let started = Instant::now();
+    let mut images = 0;
     for (name, split) in named_splits(dataset) {
-        let needed = room_needed(&writer);
+        let (needed, recorded) = (room_needed(&writer), writer.rows_done_of(name));
         let rows = writer.split(name).map_err(|error| error.needing(needed))?;
+        if rows.rows_done() < recorded {
+            report(Event::SplitBeginsAgain { split: name });
+        }
+        images += split.len() - rows.rows_done();
         let outcome = pipeline.run(split, rows, report, stop);
         let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
         if outcome == Outcome::Interrupted {
@@ -111,7 +117,7 @@ fn fill(
     let elapsed = started.elapsed();
     let needed = room_needed(&writer);
     let cache = writer.finish().map_err(|error| error.needing(needed))?;
-    Ok(Extraction { cache, images: rows_total - rows_before, elapsed })
+    Ok(Extraction { cache, images, elapsed })
 }
 
 fn build(recipe: &Recipe, weights: Weights, config: &ExtractConfig) -> Result<Pipeline, Error> {
@@ -134,7 +140,7 @@ fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {
     }
 }
 
-/// What [`Dataset::notices`] says, from the cache's labels: a dataset is not loaded to find its cache.
+/// The notices of [`Dataset::notices`], from the cache's labels: a dataset is not loaded to find its cache.
 fn notices_of(cache: &Cache) -> Result<Vec<Notice>, Error> {
     let mut labelled = Vec::new();
     for &name in cache.manifest().splits.keys() {
@@ -174,8 +180,8 @@ fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Res
 }
 
 fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Error> {
-    let folder = std::path::absolute(source.folder());
-    let folder = folder.unwrap_or_else(|_| source.folder().to_path_buf());
+    let folder = std::path::absolute(source.path());
+    let folder = folder.unwrap_or_else(|_| source.path().to_path_buf());
     Ok(DatasetInputs {
         name: source.name(),
         path: folder.to_string_lossy().into_owned(),

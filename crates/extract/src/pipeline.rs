@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// What images go through on their way to the cache.
+/// The way of images to the cache: decoding, preprocessing, forward pass, writing.
 pub(crate) struct Pipeline {
     extractor: Box<dyn Extractor>,
     preprocessor: Preprocessor,
@@ -73,11 +73,13 @@ impl Pipeline {
         stop: &AtomicBool,
     ) -> Result<Outcome, Error> {
         let Pipeline { extractor, preprocessor, row_lens, batch_size, pool } = self;
-        let (first, total, batch_size) = (writer.rows_done(), split.len(), *batch_size);
+        let (first, total) = (writer.rows_done(), split.len());
         if first == total {
             writer.finish()?;
             return Ok(Outcome::Finished);
         }
+        // No more room than for the rows that there are.
+        let batch_size = (*batch_size).min(total - first);
         let (images_in, images_out) = channel();
         let (free_images_in, free_images_out) = channel();
         let (features_in, features_out) = channel();

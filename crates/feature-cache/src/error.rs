@@ -186,8 +186,8 @@ pub enum Error {
     },
     /// The cache does not have the tap.
     #[error(
-        "{} has no features of {tap}; it has {present}: name one of these with --tap, or extract \
-         with --taps={present},{tap}",
+        "{} has no features of {tap}; it has {present}: name some of these with --tap, or extract again \
+         with more --taps",
         path.display()
     )]
     NoTap {

@@ -10,7 +10,7 @@ use durable::{Lock, Locked};
 use serde::Deserialize;
 
 use crate::key::is_folder_name;
-use crate::{Cache, CacheKey, Error, SplitName, files, folders, is_finished};
+use crate::{Cache, CacheKey, Error, SplitName, files, is_finished};
 
 /// Something to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,10 @@ impl fmt::Display for Why {
     }
 }
 
-/// What [`find_garbage`] found.
+/// The findings of [`find_garbage`].
 #[derive(Debug, Default)]
 pub struct Found {
-    /// What can be removed.
+    /// The garbage, which can be removed.
     pub garbage: Vec<Garbage>,
     /// Why other caches must be left alone: somebody is at work in them, or they are damaged.
     pub left_alone: Vec<Error>,
@@ -58,7 +58,7 @@ pub struct Found {
 /// If a folder cannot be listed.
 pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<CacheKey>>) -> Result<Found, Error> {
     let mut found = Found::default();
-    for path in folders(root)? {
+    for path in durable::folders(root)? {
         if let Some(by) = holder(&path)? {
             found.left_alone.push(Error::Held { path, by });
             continue;
@@ -140,7 +140,7 @@ fn holder_of(folder: &Path) -> Result<Option<String>, Error> {
     Ok(Lock::holder(&folder.join(files::LOCK))?)
 }
 
-/// What killed processes left in a finished cache that nobody is at work in.
+/// Files that killed processes left in a finished cache that nobody is at work in.
 fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let inner = SplitName::ALL.map(SplitName::as_str).into_iter().chain([files::POOLED]);
     let folders = inner.map(|name| folder.join(name)).chain([folder.to_path_buf()]);
@@ -173,7 +173,7 @@ pub fn keys_referred_to(root: &Path) -> Result<BTreeSet<CacheKey>, Error> {
         features_key: CacheKey,
     }
     let mut keys = BTreeSet::new();
-    for folder in folders(root)? {
+    for folder in durable::folders(root)? {
         let path = folder.join("config.json");
         let text = match fs::read(&path) {
             Ok(text) => text,

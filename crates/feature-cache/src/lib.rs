@@ -35,6 +35,6 @@ pub use ids::Ids;
 pub use key::CacheKey;
 pub use manifest::{DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, Split, SplitName};
 pub use npy::{ArrayWriter, map_f32};
-pub use reader::{Cache, SplitReader, Verification, folders, is_finished, newest, release};
+pub use reader::{Cache, SplitReader, Verification, is_finished, newest, release};
 pub use spec::{CacheSpec, SplitSpec};
 pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, unfinished};

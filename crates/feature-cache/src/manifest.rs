@@ -29,7 +29,7 @@ use crate::{CacheKey, Error};
 /// the same way.
 pub const FORMAT: Format = Format { major: 2, minor: 0 };
 
-/// Largest row of features that is taken seriously: some thirty times that of a 4096 px image.
+/// Largest row of features that is taken seriously: that of the first layer for an image of 4096 px.
 const MAX_ROW_BYTES: usize = 4 << 30;
 
 /// The content of `manifest.json`.
@@ -204,8 +204,8 @@ impl Manifest {
     }
 
     /// Reads the text of the manifest at `path` and checks its version, its digest, its key and that
-    /// it makes sense.
-    pub(crate) fn from_text(text: &str, path: &Path) -> Result<Manifest, Error> {
+    /// it makes sense. Returns also the recipe as the text has it.
+    pub(crate) fn from_text(text: &str, path: &Path) -> Result<(Manifest, Value), Error> {
         let syntax = |source| Error::ManifestSyntax { path: path.to_path_buf(), source };
         let inconsistent = |found| Error::Inconsistent { path: path.to_path_buf(), found };
         // The version first: another major may have anything else in it.
@@ -226,9 +226,12 @@ impl Manifest {
             serde_json::from_str(text).map_err(syntax)?
         };
         let Keyed { inputs } = serde_json::from_str(text).map_err(syntax)?;
+        // 1.x had no recipe of its own.
+        let recipe = inputs.get("recipe").filter(|_| format.major > 1).cloned();
+        let recipe = recipe.unwrap_or_else(|| manifest.inputs.recipe.to_value());
         match manifest.contradiction(inputs) {
             Some(found) => Err(inconsistent(found)),
-            None => Ok(manifest),
+            None => Ok((manifest, recipe)),
         }
     }
 

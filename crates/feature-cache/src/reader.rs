@@ -12,6 +12,7 @@ use ndarray::ArrayView1;
 use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 use recipe::{Dtype, Tap, TapShape};
+use serde_json::Value;
 
 use crate::npy::{check_form, check_header, map};
 use crate::spec::check_labels;
@@ -23,6 +24,8 @@ use crate::{CacheKey, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, Spli
 pub struct Cache {
     folder: PathBuf,
     manifest: Manifest,
+    /// As the manifest has it.
+    recipe: Value,
 }
 
 /// The extent of what [`Cache::verify`] checked.
@@ -63,8 +66,8 @@ impl Cache {
         };
         let text =
             String::from_utf8(text).map_err(|_| Error::ManifestChanged { path: path.clone() })?;
-        let manifest = Manifest::from_text(&text, &path)?;
-        Ok(Cache { folder: folder.to_path_buf(), manifest })
+        let (manifest, recipe) = Manifest::from_text(&text, &path)?;
+        Ok(Cache { folder: folder.to_path_buf(), manifest, recipe })
     }
 
     /// The finished cache of these inputs under `root`, if there is one; also one of format 1.1.
@@ -114,13 +117,31 @@ impl Cache {
         &self.manifest
     }
 
+    /// The manifest as it stands in the file, whatever its format, with members that this version does not
+    /// know.
+    ///
+    /// # Errors
+    /// If the file cannot be read again.
+    pub fn manifest_json(&self) -> Result<Value, Error> {
+        let path = self.folder.join(files::MANIFEST);
+        let text = fs::read(&path).map_err(durable::Error::at("read", &path))?;
+        serde_json::from_slice(&text).map_err(|source| Error::ManifestSyntax { path, source })
+    }
+
+    /// The recipe as the manifest has it, with members that this version does not know: the one to keep
+    /// beside what is made of the features.
+    pub fn recipe_as_written(&self) -> &Value {
+        &self.recipe
+    }
+
     /// Bytes of all files that the manifest names.
     pub fn bytes(&self) -> u64 {
-        let bytes = |split: &Split| {
-            let parts: u64 = split.features.values().flatten().map(|part| part.bytes).sum();
-            parts + split.labels.as_ref().map_or(0, |labels| labels.bytes) + split.ids.bytes
+        let files = |split: &Split| {
+            let parts = split.features.values().flatten().map(|part| part.bytes);
+            let files = split.labels.iter().chain([&split.ids]).map(|file| file.bytes);
+            parts.chain(files).fold(0, u64::saturating_add)
         };
-        self.manifest.splits.values().map(bytes).sum()
+        self.manifest.splits.values().map(files).fold(0, u64::saturating_add)
     }
 
     /// The taps whose features it has, in the network's order.
@@ -258,7 +279,7 @@ struct ListedFile<'a> {
     path: PathBuf,
     bytes: u64,
     digest: Digest,
-    /// What it holds of a tap's features, and the shape of a row; `None` if it does not hold features.
+    /// The part of a tap's features that it holds, and the shape of a row; `None` if it does not hold features.
     part: Option<(&'a Part, &'a TapShape)>,
 }
 
@@ -502,12 +523,4 @@ pub fn newest(root: &Path) -> Result<PathBuf, Error> {
 /// Whether a folder holds a finished cache.
 pub fn is_finished(folder: &Path) -> bool {
     folder.join(files::MANIFEST).exists()
-}
-
-/// The folders of the caches under `root`, finished or not, by name; none if it does not exist.
-///
-/// # Errors
-/// If the folder cannot be listed.
-pub fn folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    Ok(durable::folders(root)?)
 }

@@ -102,6 +102,11 @@ impl CacheWriter {
         self.progress.rows_done()
     }
 
+    /// Rows of a split that an earlier run recorded, or this one.
+    pub fn rows_done_of(&self, split: SplitName) -> usize {
+        self.progress.splits.get(&split).map_or(0, |done| done.rows)
+    }
+
     /// Bytes of the features that are not known to be on disk.
     pub fn feature_bytes_left(&self) -> u64 {
         let done = self.rows_done() as u64 * self.spec.row_bytes();

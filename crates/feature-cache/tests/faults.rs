@@ -30,7 +30,7 @@ fn reference_of(spec: &CacheSpec) -> BTreeMap<String, Vec<u8>> {
     files(cache.folder())
 }
 
-/// What must hold of a cache folder at any moment.
+/// Checks that hold of a cache folder at any moment.
 fn check(root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
     check_of(&spec(), root, reference);
 }

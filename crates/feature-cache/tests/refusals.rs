@@ -1,4 +1,4 @@
-//! What a writer refuses: rows that nobody could use, and work of other inputs as its own.
+//! The refusals of a writer: rows that nobody could use, and work of other inputs as its own.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![allow(missing_docs)]

@@ -180,7 +180,7 @@ impl Engine {
                 }
                 while let Some(item) = member.take(items) {
                     // SAFETY: the kernels are those of this machine; the sizes are those of the
-                    // trainer's layout; the team takes each item once, and it alone has this head
+                    // engine's layout; the team takes each item once, and it alone has this head
                     // and this workspace now.
                     unsafe { (kernels.run_item)(&context, phase, item, items) };
                 }

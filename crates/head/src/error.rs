@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durable::Format;
 use feature_cache::{CacheKey, SplitName};
+use recipe::Tap;
 
 use crate::resources::Memory;
 use crate::store::format::FORMAT;
@@ -244,6 +245,12 @@ pub enum Error {
         path: PathBuf,
         /// The fault.
         found: String,
+    },
+    /// A tap is given twice.
+    #[error("--tap: {tap} is given twice; name each tap once")]
+    TapTwice {
+        /// The tap.
+        tap: Tap,
     },
     /// The cache is not the one that the head was trained on.
     #[error(

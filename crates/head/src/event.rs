@@ -82,8 +82,8 @@ pub enum Event<'a> {
         /// The damage.
         error: &'a Error,
     },
-    /// A sweep of an earlier version has kept no evaluation of its best head, so that the split is read
-    /// once more.
+    /// A sweep has no evaluation of its best head, because an earlier version made it or the file was
+    /// removed. The split is read once more.
     EvaluatingAgain {
         /// The sweep's folder.
         sweep: &'a Path,

@@ -2,7 +2,8 @@
 //!
 //! In: a finished feature cache. Out: runs, each a trained head with its configuration and metrics.
 //! The invariants: the network that made the features is never needed; the test split is read only
-//! by [`evaluate`] and [`predict`], and once by [`sweep`], for the setting that validation has chosen;
+//! by [`evaluate`] and [`predict`], and once by [`sweep`], for the setting that validation has chosen (or
+//! by [`write_report`], if the sweep has no evaluation);
 //! the same features and configuration give the same head, to the last bit, unless the features are
 //! streamed because memory is short.
 //!
@@ -37,7 +38,7 @@ pub use error::Error;
 pub use evaluate::predict::{Prediction, predict, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
-pub use features::cache::Features;
+pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};

@@ -43,7 +43,10 @@ impl Memory {
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Memory::Given(bytes) => write!(f, "--memory={:.2}", ByteSize(bytes).display().iec()),
+            Memory::Given(bytes) => {
+                let bytes = format!("{:.2}", ByteSize(bytes).display().iec());
+                write!(f, "--memory={}", bytes.replace(' ', ""))
+            }
             Memory::HalfOfFree(bytes) => {
                 let bytes = ByteSize(bytes).display().iec();
                 write!(f, "half of the memory that is free ({bytes:.2})")

@@ -54,7 +54,9 @@ impl<T: Zeroable, M: Memory> Buffer<T, M> {
     /// `len` zeros, starting at a cache line (at a huge page, if the buffer is a large one).
     pub fn new(len: usize) -> Self {
         assert!(align_of::<T>() <= LINE);
-        let bytes = (len.max(1) * size_of::<T>()).next_multiple_of(LINE);
+        let bytes = len.max(1).checked_mul(size_of::<T>());
+        let bytes = bytes.and_then(|bytes| bytes.checked_next_multiple_of(LINE));
+        let bytes = bytes.expect("a buffer is smaller than the address space");
         Buffer { memory: M::zeroed(bytes), len, values: PhantomData }
     }
 
@@ -114,7 +116,9 @@ unsafe impl Sync for Heap {}
 unsafe impl Memory for Heap {
     fn zeroed(bytes: usize) -> Heap {
         let align = if bytes >= LARGE { HUGE_PAGE } else { LINE };
-        let len = bytes.next_multiple_of(align);
+        let len =
+            bytes.checked_next_multiple_of(align).filter(|len| *len <= isize::MAX as usize - align);
+        let len = len.expect("a buffer is smaller than the address space");
         let fresh = bytes >= FRESH;
         // Fresh pages are aligned by hand: the allocator clears what it aligns.
         let (size, by_allocator) = if fresh { (len + align, 1) } else { (len, align) };

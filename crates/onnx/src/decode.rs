@@ -33,7 +33,7 @@ pub enum Error {
 
 /// Decodes a message, whose bytes fields share its memory.
 ///
-/// What is decoded takes at most [`MAX_FIELDS`] times a few hundred bytes, eight times
+/// A decoded message takes at most [`MAX_FIELDS`] times a few hundred bytes, eight times
 /// [`MAX_WIDENED`] for each field that is widened, and twice what texts and numbers have in the
 /// message: in a mebibyte a file can announce half a million nodes, and each would take hundreds of
 /// bytes.

@@ -4,18 +4,21 @@
 //! and a sweep record theirs, and whoever has a recipe, its weights and a head can classify an image.
 //! The invariant: equal recipes, equal features, to the last bit of what their numerics promise.
 //!
-//! Networks and numerics are names here. Which of them there are, and what they compute, is known to
-//! the crate that computes them: a cache of a network that this version does not know can still be
-//! read and trained on.
+//! A recipe has its network and its numerics as names. The networks that there are, as tables of layers,
+//! are here too, since taps are named after them; which numerics there are, the crate `backbone` knows. A
+//! cache of a network or numerics that this version does not know can still be read and trained on.
 
 mod names;
+mod network;
 mod tap;
 
 use durable::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 pub use names::from_name;
+pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use tap::{Pooling, Tap, TapShape};
 
 /// Everything that turns an image into features.
@@ -29,8 +32,8 @@ pub struct Recipe {
     pub image: ImageForm,
     /// The layers whose outputs are kept, each once, in the network's order.
     pub taps: Vec<Tap>,
-    /// What computes the features, as far as it shows in their last digits: `winograd3-fast`,
-    /// `torch-2.13-cpu`, … Equal numerics, equal bits.
+    /// The arithmetic of the features, as far as it shows in their last digits: `winograd3-fast`,
+    /// `torch-2.13-cpu`, …
     pub numerics: String,
     /// Element type of the stored features.
     pub dtype: Dtype,
@@ -39,9 +42,12 @@ pub struct Recipe {
 impl Recipe {
     /// The digest of the recipe's canonical encoding: see [`Digest::of_value`].
     pub fn digest(&self) -> Digest {
-        Digest::of_value(
-            &serde_json::to_value(self).expect("structs of names and numbers serialise"),
-        )
+        Digest::of_value(&self.to_value())
+    }
+
+    /// The recipe as files have it.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("structs of names and numbers serialise")
     }
 
     /// The key of the row that this recipe makes of an image with these bytes.
@@ -69,8 +75,8 @@ impl Recipe {
     }
 }
 
-/// The identity of a row: features do not depend on batch, position, threads or instruction set, so a
-/// row is known by the recipe and the image, and rows of equal keys are equal to the last bit.
+/// The identity of a row: features depend on the recipe and the image alone, as far as the recipe's numerics
+/// promise, so a row is known by these two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
     /// Digest of the recipe.

@@ -14,11 +14,11 @@ use crate::from_name;
 pub struct Tap {
     /// The layer, by the name that the paper gives it: `conv4_3` (after its ReLU) or `pool4`.
     pub layer: String,
-    /// What becomes of its maps.
+    /// The pooling of its maps.
     pub pooling: Pooling,
 }
 
-/// What becomes of a layer's maps `[C, H, W]` before they are stored.
+/// The pooling of a layer's maps `[C, H, W]` before they are stored.
 #[derive(
     Debug,
     Clone,
@@ -49,8 +49,8 @@ pub enum Pooling {
 }
 
 impl Tap {
-    /// Whether its rows are the maps of a convolution as they are, which the network pools next: so of
-    /// `conv5_3`, but not of `pool5` or `conv5_3:avg`.
+    /// Whether its rows are the maps of a convolution as they are: so of `conv5_3`, but not of `pool5` or
+    /// `conv5_3:avg`.
     pub fn is_unpooled(&self) -> bool {
         self.pooling == Pooling::None && !self.layer.starts_with("pool")
     }
@@ -65,8 +65,13 @@ impl From<Tap> for String {
 impl TryFrom<String> for Tap {
     type Error = String;
 
+    /// Reads a tap as it is written: files have one text for it.
     fn try_from(text: String) -> Result<Tap, String> {
-        text.parse()
+        let tap: Tap = text.parse()?;
+        if tap.to_string() != text {
+            return Err(format!("the tap '{tap}' is written as '{text}'"));
+        }
+        Ok(tap)
     }
 }
 
@@ -121,6 +126,8 @@ mod tests {
         let unpooled = |text: &str| text.parse::<Tap>().unwrap().is_unpooled();
         assert_eq!(["conv5_3", "pool5", "conv5_3:avg"].map(unpooled), [true, false, false]);
         assert_eq!("pool4:none".parse::<Tap>().unwrap().to_string(), "pool4");
+        assert!(serde_json::from_str::<Tap>(r#""pool4""#).is_ok());
+        assert!(serde_json::from_str::<Tap>(r#""pool4:none""#).is_err());
         for bad in ["", ":avg", "conv4_3:", "conv4_3:mean", "a b", "../x", "a/b", "a:avg:max"] {
             assert!(bad.parse::<Tap>().is_err(), "{bad:?}");
         }

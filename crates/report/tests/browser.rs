@@ -201,7 +201,7 @@ struct Browser<'a> {
 struct Visit {
     /// The document after its scripts ran.
     document: String,
-    /// What came to the console.
+    /// The console's messages.
     console: Vec<String>,
 }
 
@@ -253,7 +253,7 @@ impl Browser<'_> {
         Visit { document: fs::read_to_string(stdout).unwrap(), console }
     }
 
-    /// What the probe in this page saw.
+    /// The observations of the probe in this page.
     fn probe(&self, page: &Path, flags: &[&str]) -> Value {
         let Visit { document, console } = self.open(page, flags);
         assert_eq!(console, Vec::<String>::new());

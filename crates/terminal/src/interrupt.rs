@@ -18,8 +18,3 @@ pub fn catch_interrupts() -> &'static AtomicBool {
     }
     &INTERRUPTED
 }
-
-/// Whether the user asked for a stop.
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}

@@ -19,7 +19,7 @@ pub use durable::JsonPath;
 use exit::INTERNAL;
 pub use exit::{Failure, USAGE, run, with_causes};
 pub use indicatif::{HumanBytes, HumanDuration};
-pub use interrupt::{catch_interrupts, interrupted};
+pub use interrupt::catch_interrupts;
 pub use path::print_path;
 pub use plain::plain;
 pub use print::print;

@@ -108,8 +108,8 @@ fn signed(text: &[u8]) -> Option<String> {
 
 /// Opens a cache and reads everything in it; whether it is whole.
 fn read_all(folder: &Path) -> bool {
-    let Ok(cache) = Cache::open(folder) else { return false };
     let whole = Cache::verify(folder, |_, _| ()).is_ok();
+    let Ok(cache) = Cache::open(folder) else { return false };
     for &name in cache.manifest().splits.keys() {
         let Ok(split) = cache.split_at(name, cache.taps()) else { continue };
         let _ = (split.ids(), split.labels(), split.verify_features(), split.features_digest());

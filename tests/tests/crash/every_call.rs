@@ -50,7 +50,7 @@ impl Killer {
 }
 
 /// Numbers of the calls to be killed at: all of them, or three, two of which are the rename that
-/// makes the result visible and the call behind it.
+/// makes the result visible and the call after it.
 fn chosen(calls: &[String], marker: &str) -> Vec<usize> {
     let puts_in_place = |call: &String| call.starts_with("rename ") && call.ends_with(marker);
     let last_rename = 1 + calls.iter().rposition(puts_in_place).expect("results are put in place");

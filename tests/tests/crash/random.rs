@@ -80,7 +80,7 @@ fn kill_over_and_over(victim: &Victim) {
 /// The time since what is unfinished under `out` was last recorded in its `progress.json`, or since
 /// the program started.
 fn unrecorded(out: &Path, started: SystemTime) -> Duration {
-    let folders = feature_cache::folders(out).unwrap();
+    let folders = durable::folders(out).unwrap();
     let Some(folder) = folders.iter().find(|folder| !feature_cache::is_finished(folder)) else {
         return Duration::ZERO;
     };

@@ -137,7 +137,7 @@ impl Victim {
 
     /// Whether there is something for readers.
     pub(crate) fn is_finished(&self) -> bool {
-        let folders = feature_cache::folders(&self.out).unwrap();
+        let folders = durable::folders(&self.out).unwrap();
         [self.out.clone()].iter().chain(&folders).any(|folder| folder.join(self.marker).exists())
     }
 
@@ -190,7 +190,7 @@ fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
 }
 
 fn continued_rows(out: &Path) -> Option<String> {
-    let cache = feature_cache::folders(out).unwrap().pop()?;
+    let cache = durable::folders(out).unwrap().pop()?;
     let unfinished = feature_cache::unfinished(&cache);
     let (done, total) = (unfinished.rows_done, unfinished.rows_total);
     let words = format!("continuing: {done} of {total} images are there already");
@@ -198,8 +198,8 @@ fn continued_rows(out: &Path) -> Option<String> {
 }
 
 fn continued_heads(out: &Path) -> Option<String> {
-    let sweep = feature_cache::folders(out).unwrap().pop()?;
-    let runs = feature_cache::folders(&sweep.join("runs")).unwrap();
+    let sweep = durable::folders(out).unwrap().pop()?;
+    let runs = durable::folders(&sweep.join("runs")).unwrap();
     let done = runs.iter().filter(|run| run.join("summary.json").exists()).count();
     let words = format!("continuing: {done} of 4 heads are there already");
     (1..4).contains(&done).then_some(words)

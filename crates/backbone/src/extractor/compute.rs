@@ -1,4 +1,4 @@
-//! What computes features: implementation and device, and the numerics by which recipes name them.
+//! The implementations and devices that compute features, and the numerics by which recipes name them.
 
 use std::fmt;
 
@@ -56,7 +56,8 @@ impl Compute {
         Compute { backend: Backend::Torch, device: Device::Cuda },
     ];
 
-    /// What the features' last digits depend on, as recipes have it: equal numerics, equal features.
+    /// The numerics, on which the features' last digits depend, as recipes have them: equal numerics, equal
+    /// features.
     ///
     /// # Errors
     /// If the implementation does not run on the device, or is libtorch and this program was built
@@ -84,7 +85,7 @@ impl Compute {
         Ok(())
     }
 
-    /// What has these numerics.
+    /// The implementation and device of these numerics.
     ///
     /// # Errors
     /// If nothing in this program has them.

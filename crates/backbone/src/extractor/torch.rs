@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(numerics(Device::Cuda), "torch-2.13-cuda-f32");
     }
 
-    /// What runs on CUDA, on the processor: it is the same convolution there, bit for bit.
+    /// The convolution that runs on CUDA, on the processor: the same as `conv2d` there, bit for bit.
     #[test]
     fn the_convolution_without_tf32_is_conv2d() -> Result<(), tch::TchError> {
         tch::manual_seed(1);

@@ -12,7 +12,7 @@ use safetensors::tensor::TensorView;
 use super::safetensors::SafetensorsFile;
 use super::source::{Located, TensorSource, load, map};
 use super::{Weights, known, names};
-use crate::network::NETWORKS;
+use crate::NETWORKS;
 use crate::{Error, Network};
 
 /// The version of the canonical file that is written.
@@ -25,7 +25,7 @@ use crate::{Error, Network};
 /// - 1.1: `<format> <family> <digest>`; readers leave further words alone.
 const FORMAT: Format = Format { major: 1, minor: 1 };
 
-/// What a canonical file records.
+/// The records of a canonical file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entry<'a> {
     pub(super) network: &'static Network,
@@ -78,7 +78,7 @@ impl Weights {
 }
 
 impl<'a> Entry<'a> {
-    /// What a file records; `None` if it is another program's.
+    /// The records of a file; `None` if it is another program's.
     ///
     /// # Errors
     /// If it records something else, or its version is not read.
@@ -101,10 +101,14 @@ impl<'a> Entry<'a> {
         let family = words.next().and_then(|family| family.parse().ok());
         let found = family.zip(words.next());
         let found = found.map(|(family, digest)| Entry { network, family, digest });
-        found.ok_or_else(|| Error::DamagedEntry {
-            path: path.to_path_buf(),
-            name: network.name,
-            entry: entry.to_owned(),
+        found.ok_or_else(|| match version.filter(|version| version.minor > FORMAT.minor) {
+            // A family, say, that this version does not know.
+            Some(found) => Error::OtherFormat { path: path.to_path_buf(), found, expected: FORMAT },
+            None => Error::DamagedEntry {
+                path: path.to_path_buf(),
+                name: network.name,
+                entry: entry.to_owned(),
+            },
         })
     }
 

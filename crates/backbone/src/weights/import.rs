@@ -10,7 +10,7 @@ use super::source::{load, open};
 use super::{Weights, known};
 use crate::{Error, Network};
 
-/// What other programs' files do not say, or not always.
+/// Facts that other programs' files do not state, or not always.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportConfig {
     /// Which preprocessing the weights were trained with. If it is `None`, it is that which a canonical
@@ -25,7 +25,7 @@ pub struct ImportConfig {
 pub struct Imported {
     /// The weights.
     pub weights: Weights,
-    /// What became of the file's tensors.
+    /// The fate of the file's tensors.
     pub report: ImportReport,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Known {
 const TOLERANCE: f32 = 4e-3;
 
 /// conv1_1 of the VGG-16 that Oxford released (VGG_ILSVRC_16_layers), input channels B, G, R, as the
-/// weights that `scripts/setup.py` fetches have it.
+/// weights that `just setup` fetches have it.
 pub(super) const OXFORD: Filter = [
     [0.4295, 0.3735, -0.0614, 0.2748, 0.0387, -0.3672, -0.0575, -0.2622, -0.3501],
     [0.5504, 0.4401, -0.0814, 0.3457, 0.0406, -0.4535, -0.0586, -0.3307, -0.4850],

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::source::{LayerTensors, Located, NormTensors, TensorSource, check_shape};
-use crate::network::NETWORKS;
+use crate::NETWORKS;
 use crate::{Error, Network};
 
 /// A program's names of a network's tensors.

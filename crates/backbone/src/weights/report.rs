@@ -1,4 +1,4 @@
-//! What became of the tensors of a file that was imported.
+//! A report on the tensors of a file that was imported.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,20 +9,20 @@ use crate::Network;
 /// Most names in a line of the report.
 const MOST: usize = 6;
 
-/// What became of a file's tensors.
+/// The fate of a file's tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportReport {
     /// The network that they belong to.
     pub network: &'static Network,
     /// How they were found, as it reads after "by": `torchvision's names`.
     pub origin: &'static str,
-    /// What was removed from the beginning of their names; empty, or it ends with a full stop.
+    /// The prefix that was removed from their names; empty, or it ends with a full stop.
     pub prefix: String,
     /// The published weights whose first convolution these have, if they are known.
     pub known: Option<&'static str>,
     /// The tensors that are part of the weights, in the network's order.
     pub applied: Vec<Applied>,
-    /// What the network has and the file does not, for which zeros stand: biases of convolutions before
+    /// Tensors that the network has and the file does not, for which zeros stand: biases of convolutions before
     /// a BatchNorm, by the names of a canonical file.
     pub missing: Vec<String>,
     /// The tensors that are not part of the weights, such as a classifier's.
@@ -36,11 +36,11 @@ pub struct Applied {
     pub tensor: String,
     /// The convolution that it is a part of, by torchvision's name: `features.28`.
     pub layer: String,
-    /// What became of it.
+    /// The use that was made of it.
     pub how: Use,
 }
 
-/// What became of a tensor that is part of the weights.
+/// The use of a tensor that is part of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Its numbers are there under its own name.

@@ -28,7 +28,7 @@ pub(super) trait TensorSource {
     /// The numbers of a tensor, whose shape says that there are `count`, in C order.
     ///
     /// # Errors
-    /// What it has instead of so many numbers in single precision, as it reads after its name.
+    /// Its content instead of so many numbers in single precision, as it reads after its name.
     fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String>;
 
     /// The text that the file records under this name beside its tensors.
@@ -72,7 +72,7 @@ pub(super) struct Located {
     pub(super) network: &'static Network,
     /// How they were found, as it reads after "by": `torchvision's names`.
     pub(super) origin: &'static str,
-    /// What stands before the names that the origin has; empty, or it ends with a full stop.
+    /// The prefix of the names that the origin has; empty, or it ends with a full stop.
     pub(super) prefix: String,
     /// Those of each convolution. All of them are in the file.
     pub(super) layers: Vec<LayerTensors>,
@@ -96,7 +96,7 @@ pub(super) struct NormTensors {
     pub(super) shift: String,
     pub(super) mean: String,
     pub(super) variance: String,
-    /// What is added to the variances.
+    /// The number added to the variances.
     pub(super) epsilon: f64,
 }
 

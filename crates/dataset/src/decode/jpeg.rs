@@ -134,7 +134,7 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
     match header.components {
         1 => Ok(Image::new(height, width, 1, jpeg.pixels(header, room)?)),
         3 => Ok(Image::new(height, width, 3, jpeg.pixels(header, room)?)),
-        // As Adobe's programs write them: 255 is no ink, whether or not a marker says so.
+        // As Adobe's programs write them: 255 stands for no ink, whether or not a marker says so.
         4 => Ok(Image::new(height, width, 3, cmyk::inverted_to_rgb(&jpeg.pixels(header, room)?))),
         components => Err(Fault::form(format!("a JPEG of {components} components"))),
     }

@@ -1,4 +1,4 @@
-"""What the modules of the forms share: the picture, encoders, and the pixels by Pillow."""
+"""The common parts of the modules of the forms: the picture, encoders, and the pixels by Pillow."""
 
 import io
 import subprocess

@@ -52,7 +52,7 @@ def join(found: Parts) -> bytes:
 
 
 class Frame(NamedTuple):
-    """What a frame header says."""
+    """The fields of a frame header."""
 
     marker: int
     components: list[tuple[int, int, int]]
@@ -369,7 +369,7 @@ def tables(whole: Parts, own: Parts) -> dict[str, bytes]:
 
 
 def around(whole: Parts, own: Parts) -> dict[str, bytes]:
-    """What stands between, after and inside the segments."""
+    """The bytes between, after and inside the segments."""
     files = {}
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -32,8 +32,7 @@ pub(super) fn verify(folder: &Path) -> Result<(), Error> {
 pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
     let manifest = cache.manifest();
     if json {
-        let json = serde_json::to_string_pretty(manifest).expect("it was read from JSON");
-        println!("{json}");
+        println!("{:#}", cache.manifest_json()?);
         return Ok(());
     }
     let (dataset, recipe) = (&manifest.inputs.dataset, &manifest.inputs.recipe);
@@ -60,7 +59,7 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
 
 pub(super) fn status(out: &Path) -> Result<(), Error> {
     let mut table = Table::new(["cache", "rows", "done", "size", "age"]);
-    for folder in feature_cache::folders(out)? {
+    for folder in durable::folders(out)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let size = HumanBytes(size_of(&folder)?).to_string();
         let age = age_of(&folder);

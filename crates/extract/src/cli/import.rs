@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use backbone::{ImportConfig, Imported};
+use backbone::{ImportConfig, Imported, Weights};
+use durable::Digest;
 use extract::Error;
 use terminal::{print_path, say};
 
@@ -12,15 +13,33 @@ pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
     let config = ImportConfig { family: Some(args.family), network: args.network };
     let Imported { weights, report } = backbone::import_weights(&args.file, &config)?;
     let (network, id) = (weights.network().name, weights.id());
-    let out = args.out.unwrap_or_else(|| {
-        Path::new("artifacts/weights").join(format!("{network}-{}.safetensors", id.family))
-    });
+    let out = match args.out {
+        Some(out) => out,
+        None => {
+            let path =
+                Path::new("artifacts/weights").join(format!("{network}-{}.safetensors", id.family));
+            refuse_others(&path, id.digest)?;
+            path
+        }
+    };
     if weights.write(&out)? {
-        say(format!("{network}, family {}, digest {}", id.family, id.digest));
+        say(format!("family {}, digest {}", id.family, id.digest));
         say(report.to_string());
     } else {
         say("nothing to do: these weights are imported already");
     }
     print_path(&out);
     Ok(())
+}
+
+/// Refuses to replace other weights where no file was named: later extractions would use the new ones
+/// without a word. A file that cannot be read is replaced.
+fn refuse_others(path: &Path, given: Digest) -> Result<(), Error> {
+    match Weights::read(path) {
+        Ok(there) if there.id().digest != given => {
+            let (path, found) = (path.to_path_buf(), there.id().digest);
+            Err(Error::OtherWeightsThere { path, found, given })
+        }
+        _ => Ok(()),
+    }
 }

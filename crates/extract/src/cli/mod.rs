@@ -25,7 +25,7 @@ const RUNS: &str = "artifacts/runs";
 /// Where `vgg-head` makes sweeps.
 const SWEEPS: &str = "artifacts/sweeps";
 
-/// Runs VGG16's convolutions once over a dataset and caches the features.
+/// Runs the convolutions of a VGG network once over a dataset and caches the features.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, args_override_self = true)]
 pub(crate) struct Cli {
@@ -75,7 +75,7 @@ struct RunArgs {
     #[arg(long, default_value = "ignore", value_parser = named::<Orientation>())]
     orientation: Orientation,
     /// Layers whose outputs are kept, separated by commas: the paper's names (conv4_3, pool4) or
-    /// torchvision's (features.22). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
+    /// torchvision's (features.22, numbered without BatchNorm). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
     /// one number per channel [default: the last convolution, conv5_3 of VGG16]
     #[arg(long, value_delimiter = ',')]
     taps: Vec<Tap>,
@@ -103,8 +103,9 @@ struct RunArgs {
     #[arg(long)]
     backend: Option<BackendName>,
     /// How exact winograd is: fast (features within 5e-5 of the largest) or exact (5e-6)
-    #[arg(long, default_value = "fast")]
-    accuracy: Accuracy,
+    /// [default: fast]
+    #[arg(long)]
+    accuracy: Option<Accuracy>,
     /// Where it runs: cpu, or cuda for an NVIDIA card, by libtorch
     #[arg(long, default_value = "cpu", value_parser = named::<Device>())]
     device: Device,
@@ -125,7 +126,8 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, under any prefix
+    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, under any
+    /// prefix
     file: PathBuf,
     /// Where the weights come from, which fixes how images are prepared for them
     #[arg(long, value_parser = families())]
@@ -212,6 +214,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Taps { .. }
+        | Error::AccuracyOfTorch
+        | Error::OtherWeightsThere { .. }
         | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
             Failure::Usage
         }

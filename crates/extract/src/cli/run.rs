@@ -1,7 +1,8 @@
 //! `run`: an extraction, shown while it goes on.
 
-use backbone::{Backend, Compute};
+use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, extract};
+use recipe::Tap;
 use terminal::{HumanBytes, JsonPath, Progress, print_path, println, say};
 
 use super::{BackendName, RunArgs};
@@ -9,7 +10,7 @@ use super::{BackendName, RunArgs};
 pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let json = args.json;
-    let config = config(args);
+    let config = config(args)?;
     let mut shown = Shown { config: &config, progress: None };
     let extraction = extract(&config, &mut |event| shown.show(event), stop)?;
     let folder = extraction.cache.folder();
@@ -34,17 +35,19 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn config(args: RunArgs) -> ExtractConfig {
+fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let backend = match args.backend {
-        Some(BackendName::Winograd) => Backend::Winograd(args.accuracy),
+        Some(BackendName::Winograd) => Backend::Winograd(Accuracy::default()),
         Some(BackendName::Torch) => Backend::Torch,
-        None => match args.device.fastest_backend() {
-            Backend::Winograd(_) => Backend::Winograd(args.accuracy),
-            Backend::Torch => Backend::Torch,
-        },
+        None => args.device.fastest_backend(),
     };
-    ExtractConfig {
+    let backend = match (backend, args.accuracy) {
+        (Backend::Winograd(_), Some(accuracy)) => Backend::Winograd(accuracy),
+        (Backend::Torch, Some(_)) => return Err(Error::AccuracyOfTorch),
+        (backend, None) => backend,
+    };
+    Ok(ExtractConfig {
         dataset: args.dataset,
         weights: args.weights,
         size: args.size,
@@ -60,10 +63,10 @@ fn config(args: RunArgs) -> ExtractConfig {
         threads: args.threads.unwrap_or(cores),
         compute: Compute { backend, device: args.device },
         out: args.out.out,
-    }
+    })
 }
 
-/// What was shown of an extraction.
+/// The part of an extraction that was shown.
 struct Shown<'a> {
     config: &'a ExtractConfig,
     /// That of the split whose features are being computed.
@@ -75,12 +78,15 @@ impl Shown<'_> {
         let config = self.config;
         match event {
             Event::Notice(notice) => say(notice.to_string()),
-            Event::Started { folder, rows_total, rows_before, feature_bytes } => {
+            Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
+                let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
                 say(format!(
-                    "{}: {rows_total} images at {} px, {} of features as {}",
+                    "{}: {rows_total} images at {} px, {} of features of {} at {} as {}",
                     folder.display(),
                     config.size,
                     HumanBytes(feature_bytes),
+                    recipe.network,
+                    taps.join(", "),
                     config.dtype,
                 ));
                 if rows_before > 0 {
@@ -95,6 +101,9 @@ impl Shown<'_> {
                 config.threads,
                 elapsed.as_secs_f64(),
             )),
+            Event::SplitBeginsAgain { split } => {
+                say(format!("{split}: its files are not as recorded; all of it is computed again"));
+            }
             Event::Computed { split, rows_before, rows_done, rows_total } => {
                 let progress = self.progress.get_or_insert_with(|| {
                     let (total, before) = (rows_total as u64, rows_before as u64);

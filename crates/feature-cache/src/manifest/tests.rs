@@ -88,7 +88,7 @@ fn manifest() -> Manifest {
 }
 
 fn from_text(text: &str) -> Result<Manifest, Error> {
-    Manifest::from_text(text, Path::new("manifest.json"))
+    Manifest::from_text(text, Path::new("manifest.json")).map(|(manifest, _)| manifest)
 }
 
 /// The text with the digest that belongs to it in the place of `DIGEST`.
@@ -145,6 +145,10 @@ fn a_manifest_of_any_minor_version_and_printer_is_read() {
     let newer = from_text(&text).unwrap();
     assert_eq!((newer.format, newer.key), (Format { major: 2, minor: 7 }, key));
     assert_ne!(key, newer.inputs.key(), "an unknown input is part of the key");
+    let (_, recipe) = Manifest::from_text(&text, Path::new("manifest.json")).unwrap();
+    assert_eq!(recipe["weights"]["epoch"], 3, "an unknown part of the recipe is kept");
+    let (read_1_1, recipe) = Manifest::from_text(MANIFEST_1_1, Path::new("manifest.json")).unwrap();
+    assert_eq!(recipe, serde_json::to_value(read_1_1.inputs.recipe).unwrap());
     assert_eq!((newer.inputs, newer.splits), (read.inputs, read.splits));
 }
 

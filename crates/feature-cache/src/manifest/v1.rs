@@ -68,7 +68,7 @@ impl Manifest {
     /// The same cache in the terms of this version; format and key stay those of the file.
     ///
     /// # Errors
-    /// What it says that no program of 1.x wrote.
+    /// The statement that no program of 1.x wrote.
     pub(super) fn upgrade(self) -> Result<super::Manifest, String> {
         let inputs = self.inputs.upgrade()?;
         let shape: TapShape = self.feature_shape.into();

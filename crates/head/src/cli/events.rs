@@ -47,7 +47,7 @@ fn note(progress: Progress) -> String {
     if heads > 1 {
         note += &format!(" of {heads} heads");
     }
-    if let Some(top1) = best_val_top1.filter(|&top1| top1 > 0.0) {
+    if let Some(top1) = best_val_top1 {
         note += &format!(", best val top-1 {:.2} %", 100.0 * top1);
     }
     note
@@ -103,8 +103,7 @@ fn line(event: Event<'_>) -> Option<String> {
             with_causes(error)
         ),
         Event::EvaluatingAgain { sweep, split } => format!(
-            "{} was made by an earlier version, which kept no evaluation of its best head: the \
-             {split} split is read once more",
+            "{} has no evaluation of its best head: the {split} split is read once more",
             sweep.display()
         ),
     })

@@ -12,8 +12,8 @@ use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
     Arch, Error, Features, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
-    evaluate, newest_run, newest_sweep, predict, submission, sweep, train, write_learning_curve,
-    write_report,
+    evaluate, newest_run, newest_sweep, predict, submission, sweep, taps_of, train,
+    write_learning_curve, write_report,
 };
 use recipe::Tap;
 use terminal::{print_path, say, up_to};
@@ -254,7 +254,8 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         schedule: args.common.schedule,
         seed: args.seed,
     };
-    let features = Features::at(&cache, &args.common.tap)?;
+    let taps = taps_of(&cache, &args.common.tap);
+    let features = Features::at(&cache, &taps)?;
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
@@ -275,7 +276,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         batch_size: args.common.batch_size,
         schedule: args.common.schedule,
     };
-    let features = Features::at(&cache, &args.common.tap)?;
+    let taps = taps_of(&cache, &args.common.tap);
+    let features = Features::at(&cache, &taps)?;
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;

@@ -31,7 +31,7 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
         config.arch,
         config.p,
         last.epoch,
-        summary.seconds_an_epoch,
+        summary.seconds_per_epoch,
         features.display()
     );
     println!("{table}");

@@ -67,6 +67,11 @@ impl<'a> Scores<'a> {
         if probability.is_nan() { 0.0 } else { probability }
     }
 
+    /// Whether the row is a hit, if its class is `label`: as the trainer counts, a row with a NaN is not.
+    pub(crate) fn is_right(&self, label: usize) -> bool {
+        self.class == label && !self.sum.is_nan()
+    }
+
     /// Cross-entropy in nats, if the row's class is `label`.
     pub(crate) fn loss(&self, label: usize) -> f64 {
         let [largest, label] = [self.class, label].map(|class| f64::from(self.logits[class]));
@@ -89,6 +94,11 @@ mod tests {
         assert!((scores.loss(3) - (sum.ln() + 1003.0)).abs() < 1e-9);
         let large = Scores::new(&[3e38, -3e38]);
         assert_eq!((large.class, large.probability(), large.loss(0)), (0, 1.0, 0.0));
-        assert_eq!(Scores::new(&[f32::NAN, 1.0]).probability(), 0.0);
+        for logits in [[f32::NAN, 1.0], [1.0, f32::NAN]] {
+            let scores = Scores::new(&logits);
+            assert_eq!(scores.probability(), 0.0);
+            assert!(!scores.is_right(0) && !scores.is_right(1));
+        }
+        assert!(scores.is_right(1) && !scores.is_right(2));
     }
 }

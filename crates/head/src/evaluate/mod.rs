@@ -18,7 +18,7 @@ use crate::store::run::Run;
 /// Most classes of a confusion matrix: of more, it would take gigabytes and nobody could read it.
 const MATRIX_CLASSES: usize = 1000;
 /// Most mistakes that are kept.
-const MISTAKES: usize = 24;
+pub(crate) const MISTAKES: usize = 24;
 
 /// The result of a head on a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -141,18 +141,19 @@ pub(crate) fn evaluate_together(
                 let label = labels[row] as usize;
                 let scores = Scores::new(logits);
                 let predicted = scores.class;
-                right[head] += usize::from(label == predicted);
+                let is_right = scores.is_right(label);
+                right[head] += usize::from(is_right);
                 if head != best {
                     continue;
                 }
                 loss += scores.loss(label);
                 counts[label].labelled += 1;
                 counts[predicted].predicted += 1;
-                counts[label].right += usize::from(label == predicted);
+                counts[label].right += usize::from(is_right);
                 if let Some(confusion) = &mut confusion {
                     confusion[label][predicted] += 1;
                 }
-                if label != predicted {
+                if !is_right {
                     mistakes.push(Mistake {
                         row,
                         id: ids[row].to_owned(),

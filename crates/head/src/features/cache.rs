@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SplitName};
 use fused_head::HeadShape;
-use recipe::{Recipe, Tap};
+use recipe::{Network, Tap};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::features::row::TapRows;
@@ -26,13 +27,16 @@ impl<'a> Features<'a> {
     /// The features of `taps`, joined in that order; if there are none, those of the last tap.
     ///
     /// # Errors
-    /// If the cache does not have a tap.
+    /// If the cache does not have a tap, or a tap stands there twice.
     pub fn at(cache: &'a Cache, taps: &'a [Tap]) -> Result<Features<'a>, Error> {
         if taps.is_empty() {
             return Ok(Features::new(cache));
         }
-        for tap in taps {
+        for (index, tap) in taps.iter().enumerate() {
             cache.shape(tap)?;
+            if taps[..index].contains(tap) {
+                return Err(Error::TapTwice { tap: tap.clone() });
+            }
         }
         Ok(Features { cache, taps })
     }
@@ -52,9 +56,9 @@ impl<'a> Features<'a> {
         self.cache.manifest().key
     }
 
-    /// How an image becomes a row of the cache.
-    pub(crate) fn recipe(self) -> &'a Recipe {
-        &self.cache.manifest().inputs.recipe
+    /// How an image becomes a row of the cache, as its manifest has it.
+    pub(crate) fn recipe(self) -> &'a Value {
+        self.cache.recipe_as_written()
     }
 
     /// The taps whose rows are joined.
@@ -119,6 +123,18 @@ impl<'a> Features<'a> {
     pub(crate) fn manifest_json(self) -> String {
         self.cache.manifest().to_text()
     }
+}
+
+/// Taps by the names that a cache has for them: torchvision's names (`features.22`) are resolved if the
+/// cache's network is known.
+pub fn taps_of(cache: &Cache, taps: &[Tap]) -> Vec<Tap> {
+    let network = Network::named(&cache.manifest().inputs.recipe.network).ok();
+    let resolve = |tap: &Tap| {
+        let layer = network.and_then(|network| Some((network, network.layer(&tap.layer).ok()?)));
+        let layer = layer.map(|(network, layer)| network.layer_name(layer));
+        Tap { layer: layer.unwrap_or_else(|| tap.layer.clone()), pooling: tap.pooling }
+    };
+    taps.iter().map(resolve).collect()
 }
 
 /// The dataset that a manifest records; `None` if the text is not a manifest's.

@@ -55,7 +55,7 @@ enum Storage<'a> {
         cause: durable::Error,
         /// All rows, if they are in memory; otherwise rows are pooled whenever they are read.
         kept: Option<Vec<f32>>,
-        /// What was last reported; `None` before that.
+        /// The state that was last reported; `None` before that.
         reported: Option<Pooled>,
     },
 }

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use durable::Digest;
 use feature_cache::CacheKey;
 use fused_head::{HeadShape, Parameters};
-use recipe::{Recipe, Tap};
+use recipe::Tap;
 use report::EpochMetrics;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -44,9 +44,9 @@ pub struct RunConfig {
     pub features: PathBuf,
     /// Key of the features.
     pub features_key: CacheKey,
-    /// How an image becomes a row of the features; `None` in formats before 1.4.
+    /// How an image becomes a row of the features, as their manifest has it; `None` in formats before 1.4.
     #[serde(default)]
-    pub recipe: Option<Recipe>,
+    pub recipe: Option<Value>,
     /// The taps whose rows are joined; none in formats before 1.4, where it is the cache's only one.
     #[serde(default)]
     pub taps: Vec<Tap>,
@@ -68,7 +68,8 @@ pub struct Summary {
     /// Whether the user stopped it before the last epoch.
     pub interrupted: bool,
     /// Mean time per epoch.
-    pub seconds_an_epoch: f64,
+    #[serde(rename = "seconds_an_epoch")]
+    pub seconds_per_epoch: f64,
     /// Digest of the bytes of `head.safetensors`.
     pub head_digest: Digest,
     /// Rows per window if the training rows were streamed: the head depends on it. `None` if all of
@@ -256,8 +257,8 @@ mod tests {
         let config = RunConfig {
             features: PathBuf::from("here"),
             features_key: key("4f35"),
-            recipe: Some(Recipe::example()),
-            taps: Recipe::example().taps,
+            recipe: Some(json!({"network": "vgg16"})),
+            taps: vec!["conv5_3".parse().unwrap()],
             numerics: Some("fused1".into()),
             shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
             train: train.clone(),

@@ -13,10 +13,10 @@
 use std::path::{Path, PathBuf};
 
 use feature_cache::CacheKey;
-use recipe::{Recipe, Tap};
+use recipe::Tap;
 use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting, ranking};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -49,7 +49,7 @@ pub(crate) struct SweepConfig {
     pub(crate) features_key: CacheKey,
     /// See [`RunConfig::recipe`](crate::store::run::RunConfig::recipe).
     #[serde(default)]
-    pub(crate) recipe: Option<Recipe>,
+    pub(crate) recipe: Option<Value>,
     /// See [`RunConfig::taps`](crate::store::run::RunConfig::taps).
     #[serde(default)]
     pub(crate) taps: Vec<Tap>,

@@ -33,6 +33,7 @@ pub fn write_report(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<PathBuf, Error> {
+    let drawn = drawn(sweep)?;
     // A sweep without its best run is damaged, even if the page needs nothing of the run.
     sweep.best_run()?;
     let evaluation = match sweep.evaluation()? {
@@ -45,7 +46,7 @@ pub fn write_report(
     let page = Report {
         title: format!("Dropout sweep on {name}"),
         command: command(sweep),
-        sweep: drawn(sweep)?,
+        sweep: drawn,
         misclassified: misclassified(&evaluation),
         confusion: evaluation.confusion.map(|counts| Confusion {
             class_names: evaluation.class_names,

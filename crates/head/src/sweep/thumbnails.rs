@@ -7,11 +7,10 @@ use dataset::{Source, SplitConfig};
 use feature_cache::{DatasetInputs, SplitName};
 use report::{Misclassified, Thumbnail, encode_png};
 
+use crate::evaluate::MISTAKES;
 use crate::features::cache::dataset_of;
 use crate::store::evaluation::{Mistake, TestEvaluation};
 
-/// Most images shown.
-const THUMBNAILS: usize = 24;
 /// Longest side of an image shown, in pixels: twice its size on the page, for dense screens.
 const THUMBNAIL_SIDE: usize = 192;
 
@@ -43,7 +42,7 @@ fn thumbnails(evaluation: &TestEvaluation) -> Result<Vec<Thumbnail>, String> {
             probability: mistake.probability,
         })
     };
-    evaluation.mistakes.iter().take(THUMBNAILS).map(thumbnail).collect()
+    evaluation.mistakes.iter().take(MISTAKES).map(thumbnail).collect()
 }
 
 /// The images of a split, read again from the dataset that the manifest records.

@@ -81,6 +81,12 @@ fn a_head_is_evaluated_on_the_taps_that_it_was_trained_on() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 4, "other taps, other heads");
+    // torchvision's names are those of VGG16's layers.
+    let named = crate::taps_of(&fixture.cache, &taps(&["features.22:avg", "conv5_3", "other"]));
+    assert_eq!(named, taps(&["conv4_3:avg", "conv5_3", "other"]));
+    let twice = taps(&["conv5_3", "conv5_3"]);
+    let error = Features::at(&fixture.cache, &twice).unwrap_err();
+    assert!(matches!(error, Error::TapTwice { .. }), "{error}");
     let absent = taps(&["pool4"]);
     let error = Features::at(&fixture.cache, &absent).unwrap_err();
     assert!(matches!(error, Error::Cache(feature_cache::Error::NoTap { .. })), "{error}");

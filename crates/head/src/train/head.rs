@@ -117,7 +117,7 @@ impl<'r> HeadInTraining<'r> {
         self.run.finish(&Summary {
             last: *last,
             interrupted,
-            seconds_an_epoch: seconds / epochs.len() as f64,
+            seconds_per_epoch: seconds / epochs.len() as f64,
             head_digest,
             streamed_window: self.streamed_window,
         })?;

@@ -108,6 +108,9 @@ impl<'a> RunningPass<'a> {
         let mut buffer = Vec::new();
         let mut done = 0;
         let steps_before = (epoch - 1) * steps_per_epoch;
+        if epoch == 1 {
+            self.meter.update(0, epoch, pass, self.heads.len(), self.report);
+        }
         for (step, batch) in (steps_before..).zip(order.chunks(pass.batch_size)) {
             if stop.load(Ordering::Relaxed) {
                 return Err(self.interrupt()?);

@@ -143,7 +143,7 @@ impl Layer {
     }
 }
 
-/// The layout of the map between two layers: of the size that `before` gives, in a frame that fits
+/// The layout of the map after a layer: of the size that `before` gives, in a frame that fits
 /// the tiles of `after`.
 pub(crate) fn map_layout(
     (height, width): (usize, usize),

@@ -109,7 +109,7 @@ impl WinogradLayer {
     /// Transforms tiles of a map.
     ///
     /// # Safety
-    /// That of [`tile::input`](crate::kernel::tile_transform::input).
+    /// That of [`tile_transform::input`](crate::kernel::tile_transform::input).
     pub(crate) unsafe fn input(
         &self,
         maps: Maps,
@@ -162,7 +162,7 @@ impl WinogradLayer {
     /// Transforms tiles back into a map, of whose channels the first is the `first` of the layer.
     ///
     /// # Safety
-    /// That of [`tile::output`](crate::kernel::tile_transform::output).
+    /// That of [`tile_transform::output`](crate::kernel::tile_transform::output).
     pub(crate) unsafe fn output(
         &self,
         spectrum: Spectrum,

@@ -11,7 +11,7 @@ use std::fmt;
 use onnx::DataType;
 
 use super::{Node, OnnxFile};
-use crate::network::NETWORKS;
+use crate::NETWORKS;
 use crate::weights::source::TensorSource;
 use crate::{Error, Network};
 
@@ -33,7 +33,7 @@ pub(super) struct Layer<'f> {
     pub(super) norm: Option<&'f Node>,
 }
 
-/// What a network has at some point of its chain, with the index of the convolution.
+/// An operator of a network's chain, with the index of its convolution.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
     Convolution(usize),
@@ -96,7 +96,7 @@ impl<'f> Graph<'f> {
     /// The network, which is the one that is `given` if one is, and its convolutions in order.
     ///
     /// # Errors
-    /// What the graph has instead.
+    /// The node that the graph has instead.
     pub(super) fn convolutions(
         &self,
         given: Option<&'static Network>,
@@ -359,7 +359,7 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    /// What the node says of its own padding.
+    /// The padding that the node states.
     fn auto_pad(&self, node: &Node) -> Result<AutoPad, Error> {
         match &*node.text("auto_pad") {
             "" | "NOTSET" => Ok(AutoPad::NotSet),

@@ -62,7 +62,7 @@ fn other_numbers_are_refused() {
     let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
     let message = file.numbers("w", 1).unwrap_err();
     assert!(message.starts_with("cannot be read (failed to decode"), "{message}");
-    // A side that no tensor has is no side of a convolution's.
+    // A side that no tensor has is not one of a convolution's either.
     let negative = Tensor { dims: vec![-64, 3, i64::MIN, 3], ..whole };
     let file = open(&Chain::default().tensor(negative)).unwrap();
     assert_eq!(file.shape("w"), Some(vec![0, 3, 0, 3]));

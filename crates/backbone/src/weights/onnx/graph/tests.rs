@@ -408,7 +408,7 @@ fn cycles_and_further_outputs_are_refused() {
     graph.is_refused(&["node 's' (Split) has a further output that leads to the last convolution"]);
 }
 
-/// Programs differ in which of two definitions they take, and a node could hide behind the other.
+/// Programs differ in which of two definitions they take, and the other could hide a node.
 #[test]
 fn values_that_are_defined_twice_are_refused() {
     // c5 -> c5:0, norm(c5:0) -> c5:0, r5(c5:0).

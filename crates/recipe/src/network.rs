@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use recipe::{Pooling, Tap};
+use crate::{Pooling, Tap};
 
 /// Output channels of the convolutions of each block.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
