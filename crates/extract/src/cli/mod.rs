@@ -14,7 +14,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::Error;
 use feature_cache::Cache;
-use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap};
+use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
 
@@ -80,7 +80,7 @@ struct RunArgs {
     #[arg(long, value_delimiter = ',')]
     taps: Vec<Tap>,
     /// Element type of the features: f32, or f16 for half the size
-    #[arg(long, default_value = "f32", value_parser = named::<Dtype>())]
+    #[arg(long, default_value = "f32", value_parser = dtype)]
     dtype: Dtype,
     /// Most images of each split, taken from all classes in proportion; for training, at least one of
     /// every class
@@ -239,6 +239,11 @@ fn dataset_help() -> String {
          Hidden files and what systems make (@eaDir, #recycle, lost+found, __MACOSX, …) are passed over",
         dataset::form_descriptions()
     )
+}
+
+/// An element type, also by NumPy's names.
+fn dtype(name: &str) -> Result<Dtype, String> {
+    from_name("dtype", name)
 }
 
 /// The values of an enumeration, by their names.
