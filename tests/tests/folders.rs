@@ -109,7 +109,7 @@ fn an_image_that_cannot_be_decoded_stops_the_run() {
     let run = || workplace.run("photos", &["--val-fraction=0", "--batch-size=4"]);
     let says = [
         "row 5 of train",
-        "with any file replaced or removed, it begins again",
+        "if you replace or remove a file, the extraction starts from the beginning",
         "photos/cat/5.jpg cannot be decoded",
         "truncated",
         "replace or remove it",

@@ -89,8 +89,7 @@ fn unlabelled_rows_are_predicted_by_their_paths() {
     // The folder is enough; what is not listed is said.
     workplace.write("digits/images/extra.png", b"");
     let finished = finish(workplace.run("digits", &[]));
-    let said =
-        "labels.csv: passed over 1 image not listed there, in the folders of listed images\n";
+    let said = "labels.csv: read as the list of the images; passed over 1 image not listed there, in the folders";
     assert!(finished.stderr.contains(said), "{}", finished.stderr);
     let cache = Cache::open(Path::new(finished.stdout.trim())).unwrap();
     assert_eq!(cache.manifest().splits[&SplitName::Val].rows, 10, "a sixth");

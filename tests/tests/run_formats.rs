@@ -35,7 +35,7 @@ fn cache(workplace: &Workplace) -> PathBuf {
 /// A fixture in the workplace, its features in `cache`.
 fn fixture(workplace: &Workplace, cache: &Path, name: &str) -> PathBuf {
     let fixtures = root().join("tests/fixtures/formats/runs");
-    let key = Cache::open(cache).unwrap().manifest().key.clone();
+    let key = Cache::open(cache).unwrap().manifest().key;
     for file in files_in(&fixtures.join(name)) {
         let mut bytes = fs::read(&file).unwrap();
         if file.ends_with("config.json") {

@@ -338,7 +338,8 @@ fn images_and_data_that_are_not_listed_are_said() {
     let folder = folder_with("path,label\nimages/a.png,x\nimages/b.png,y\nimages/c.png,y\n");
     write(&folder, "images/notes.txt", b"");
     write(&folder, "images/.hidden.png", b"");
-    let unlisted = "passed over 3 images not listed there, in the folders of listed images";
+    let unlisted = "read as the list of the images; passed over 3 images not listed there, in the folders of \
+             listed images (to read folders as classes, move the list elsewhere)";
     assert_eq!(notices(&source(&folder)), [unlisted]);
     for name in ["more/1.png", "cover.png", "old.csv", "readme.md", "@eaDir/1.png"] {
         write(&folder, name, b"");
@@ -354,7 +355,8 @@ fn images_and_data_that_are_not_listed_are_said() {
     let folder = folder_with("path,label\ncover.png,x\nimages/a.png,y\n");
     write(&folder, "cover.png", &pixels(1));
     write(&folder, "back.png", &pixels(2));
-    let expected = ["passed over 6 images not listed there, in the folders of listed images"];
+    let unlisted = unlisted.replace('3', "6");
+    let expected = [unlisted.as_str()];
     assert_eq!(notices(&Source::find(folder.path()).unwrap()), expected);
 }
 

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn messages_with_too_much_in_them_are_refused() {
-        let empty_nodes = |count| decode::<Graph>(&vec![0x0a, 0].repeat(count).into());
+        let empty_nodes = |count| decode::<Graph>(&[0x0a, 0].repeat(count).into());
         assert_eq!(empty_nodes(MAX_FIELDS).unwrap().node.len(), MAX_FIELDS);
         assert_eq!(empty_nodes(MAX_FIELDS + 1), Err(Error::TooLarge));
         let ints = |count| {
