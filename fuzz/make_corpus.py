@@ -5,8 +5,8 @@
 
 Only Python's standard library, which has no BLAKE3; the same bytes every time. So
 `corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`: as this version writes it, as versions 1.0 and 1.1 did, and as another
-program might write a later minor version.
+`tests/hostile-input/src/cache.rs`: as this version writes it, as versions 1.0 and 1.1 did, and as
+another program might write a later minor version.
 """
 
 import gzip
@@ -80,7 +80,9 @@ def datasets() -> None:
     write("image_list/whole-without-splits", "label,file\n2,a.png\n10,b.png\n2,folder/e.png\n")
     windows = whole.replace("\n", "\r\n").replace("folder/e", ".\\folder\\e")
     write("image_list/whole-from-windows", "\ufeff" + windows)
-    write("image_list/whole-quoted", header + '"a.png","cat, ""big""",train\n"b.png","d\nog",TRAIN\n')
+    write(
+        "image_list/whole-quoted", header + '"a.png","cat, ""big""",train\n"b.png","d\nog",TRAIN\n'
+    )
     write("image_list/twice", header + "a.png,cat,train\n./a.png,dog,train\n")
     write("image_list/missing", header + "a.png,cat,train\n../../../etc/x.png,cat,train\n")
     write("image_list/device", header + "/dev/zero,cat,train\n")

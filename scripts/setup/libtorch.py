@@ -1,8 +1,8 @@
-"""libtorch, cut out of the PyPI wheels: its CPU part into `artifacts/libtorch/`, or all of it, with
-NVIDIA's libraries, into `artifacts/libtorch-cuda/`.
+"""libtorch, cut out of the PyPI wheels.
 
-Only programs that are built with the cargo feature `torch` need one of them. A libtorch that the environment
-variable `LIBTORCH` names is used instead.
+Its CPU part goes into `artifacts/libtorch/`, or all of it, with NVIDIA's libraries, into
+`artifacts/libtorch-cuda/`. Only programs that are built with the cargo feature `torch` need one of
+them. A libtorch that the environment variable `LIBTORCH` names is used instead.
 """
 
 from __future__ import annotations
@@ -218,7 +218,8 @@ class Libtorch(Step):
     def install(self) -> None:
         require_platform()
         wheels = {
-            wheel: fetch_wheel(wheel) for wheel in dict.fromkeys(part.wheel for part in self.parts())
+            wheel: fetch_wheel(wheel)
+            for wheel in dict.fromkeys(part.wheel for part in self.parts())
         }
         new = make_temporary(self.target, folder=True)
         digests = {}
