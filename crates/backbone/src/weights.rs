@@ -6,8 +6,10 @@
 
 mod batch_norm;
 mod canonical;
+mod forms;
 mod import;
 mod known;
+mod load;
 mod names;
 mod onnx;
 mod report;

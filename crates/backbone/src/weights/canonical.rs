@@ -9,8 +9,9 @@ use recipe::Family;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::load::load;
 use super::safetensors::SafetensorsFile;
-use super::source::{Located, TensorSource, load, map};
+use super::source::{Located, TensorSource, map};
 use super::{Weights, known, names};
 use crate::NETWORKS;
 use crate::{Error, Network};

@@ -5,8 +5,9 @@ use std::path::Path;
 use recipe::Family;
 
 use super::canonical::Entry;
+use super::forms::open;
+use super::load::load;
 use super::report::ImportReport;
-use super::source::{load, open};
 use super::{Weights, known};
 use crate::{Error, Network};
 

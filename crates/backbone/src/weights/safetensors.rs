@@ -6,8 +6,9 @@ use bytes::Bytes;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
-use super::source::TensorSource;
-use crate::Error;
+use super::names;
+use super::source::{Located, TensorSource};
+use crate::{Error, Network};
 
 /// Bytes before the header, which say how long it is.
 const LENGTH: usize = 8;
@@ -59,5 +60,9 @@ impl TensorSource for SafetensorsFile {
 
     fn metadata(&self, name: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(name).map(String::as_str)
+    }
+
+    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
+        names::locate(self, network)
     }
 }

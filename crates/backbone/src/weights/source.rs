@@ -1,7 +1,4 @@
 //! Files of weights as named tensors.
-//!
-//! A form of file is one file of this folder, which implements [`TensorSource`], and a line of
-//! [`FORMS`].
 
 use std::fs::File;
 use std::io;
@@ -10,9 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use super::names;
-use super::{onnx, safetensors};
-use crate::{ConvolutionWeights, Error, Network};
+use crate::{Error, Network};
 
 /// Named tensors in a file.
 pub(super) trait TensorSource {
@@ -36,35 +31,13 @@ pub(super) trait TensorSource {
         None
     }
 
-    /// The tensors of a network's convolutions: of the one that is given, or of the one that is found.
-    /// A form that says how the tensors hang together has its own way; others go by the names.
+    /// The tensors of a network's convolutions: of the one that is given, or of the one that is found. A
+    /// form that says how the tensors are connected follows that; others go by the names.
     ///
     /// # Errors
     /// If they are not those of one network, of the given one if one is.
-    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
-        names::locate(self, network)
-    }
+    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error>;
 }
-
-/// A form of file.
-struct Form {
-    /// The ending of its files' names, in lower case.
-    ending: &'static str,
-    /// Opens the file at the path, whose bytes these are.
-    open: fn(&Path, Bytes) -> Opened,
-}
-
-/// An opened file.
-type Opened = Result<Box<dyn TensorSource>, Error>;
-
-/// All forms.
-const FORMS: [Form; 2] = [
-    Form { ending: "onnx", open: |path, bytes| Ok(Box::new(onnx::OnnxFile::open(path, bytes)?)) },
-    Form {
-        ending: "safetensors",
-        open: |path, bytes| Ok(Box::new(safetensors::SafetensorsFile::open(path, bytes)?)),
-    },
-];
 
 /// The tensors of a network's convolutions in a file.
 #[derive(Debug)]
@@ -123,20 +96,6 @@ impl NormTensors {
     }
 }
 
-/// Opens a file in the form that its name's ending says.
-///
-/// # Errors
-/// If it is missing or damaged, or its name has another ending.
-pub(super) fn open(path: &Path) -> Opened {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    let form = FORMS.iter().find(|form| ending.as_deref() == Some(form.ending));
-    let Some(form) = form else {
-        let endings = FORMS.each_ref().map(|form| format!(".{}", form.ending)).join(" or ");
-        return Err(Error::UnknownForm { path: path.to_path_buf(), endings });
-    };
-    (form.open)(path, map(path)?)
-}
-
 /// The bytes of a file, of which only those are read that are looked at: a classifier, which is nine
 /// tenths of torchvision's files, takes neither time nor memory.
 pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
@@ -151,29 +110,6 @@ pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
     // nothing is read from it twice and taken to be the same.
     let map = unsafe { Mmap::map(&file) };
     Ok(Bytes::from_owner(map.map_err(failed)?))
-}
-
-/// The numbers of the located convolutions, BatchNorm folded into them.
-pub(super) fn load<S: TensorSource + ?Sized>(
-    source: &S,
-    located: &Located,
-) -> Result<Vec<ConvolutionWeights>, Error> {
-    let convolutions = located.network.convolutions();
-    let layers = convolutions.iter().zip(&located.layers);
-    let numbers = layers.map(|(layer, tensors)| {
-        let channels = [layer.out_channels];
-        let weight = read(source, &tensors.weight, &layer.weight_shape())?;
-        let bias = match &tensors.bias {
-            Some(name) => read(source, name, &channels)?,
-            None => vec![0.0; layer.out_channels],
-        };
-        let mut numbers = ConvolutionWeights { weight, bias };
-        if let Some(norm) = &tensors.norm {
-            super::batch_norm::fold(source, &tensors.weight, norm, &mut numbers)?;
-        }
-        Ok(numbers)
-    });
-    numbers.collect()
 }
 
 /// The finite numbers of a tensor of this shape.

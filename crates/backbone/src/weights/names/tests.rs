@@ -25,6 +25,10 @@ impl TensorSource for Shapes {
     fn numbers(&self, _name: &str, _count: usize) -> Result<Vec<f32>, String> {
         unreachable!("names are found without numbers")
     }
+
+    fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
+        locate(self, network)
+    }
 }
 
 impl Shapes {

@@ -1,0 +1,28 @@
+//! From located tensors to the numbers of convolutions.
+
+use super::batch_norm;
+use super::source::{Located, TensorSource, read};
+use crate::{ConvolutionWeights, Error};
+
+/// The numbers of the located convolutions, BatchNorm folded into them.
+pub(super) fn load<S: TensorSource + ?Sized>(
+    source: &S,
+    located: &Located,
+) -> Result<Vec<ConvolutionWeights>, Error> {
+    let convolutions = located.network.convolutions();
+    let layers = convolutions.iter().zip(&located.layers);
+    let numbers = layers.map(|(layer, tensors)| {
+        let channels = [layer.out_channels];
+        let weight = read(source, &tensors.weight, &layer.weight_shape())?;
+        let bias = match &tensors.bias {
+            Some(name) => read(source, name, &channels)?,
+            None => vec![0.0; layer.out_channels],
+        };
+        let mut numbers = ConvolutionWeights { weight, bias };
+        if let Some(norm) = &tensors.norm {
+            batch_norm::fold(source, &tensors.weight, norm, &mut numbers)?;
+        }
+        Ok(numbers)
+    });
+    numbers.collect()
+}
