@@ -56,7 +56,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
 fn two_hundred_thousand_classes() {
     let workplace = Workplace::empty();
     let cache = many_classes(&workplace, 200_000);
-    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00 MiB"];
+    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00MiB"];
     assert_refused(workplace.train(&cache, &["--memory=64MiB"]), USAGE, &says);
     let run = path_from(workplace.train(&cache, &["--hidden=4", "--batch-size=4"]));
     let evaluation = json_from(on_run("evaluate", &run, &["--json"]));
@@ -66,7 +66,7 @@ fn two_hundred_thousand_classes() {
     assert_eq!(classes.len(), 200_000);
     assert_eq!(classes.iter().map(|class| class["rows"].as_u64().unwrap()).sum::<u64>(), 6);
     let table = finish(on_run("evaluate", &run, &[])).stdout;
-    assert!(table.contains("\nclass 199999"), "a line a class");
+    assert!(table.contains("\nclass 199999"), "a line per class");
     let submission = path_from(on_run("predict", &run, &[]));
     assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 7);
     let mut sweep = vgg_head(["sweep", "--hidden=4", "--p=0.5", "--seeds=1", "--batch-size=4"]);
