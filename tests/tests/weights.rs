@@ -306,7 +306,7 @@ fn manifests_name_the_libtorch_that_is_loaded() {
     let numerics = |command: Command| -> String {
         let manifest = fs::read(path_from(command).join("manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-        manifest["inputs"]["numerics"].as_str().unwrap().to_owned()
+        manifest["inputs"]["recipe"]["numerics"].as_str().unwrap().to_owned()
     };
     let run = || workplace.run("digits", &["--limit=10", "--backend=torch"]);
     // tch 0.26 is for libtorch 2.13.
