@@ -393,6 +393,21 @@ pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
+/// The caches under a folder, finished or not, by name; none if it is not there.
+///
+/// # Panics
+/// If it cannot be listed.
+pub fn caches_in(features: &Path) -> Vec<PathBuf> {
+    let mut folders = durable::folders(features).expect("the folder can be listed");
+    folders.retain(|folder| !is_hidden(folder));
+    folders
+}
+
+/// Whether a file or folder is called like what programs keep for themselves, as the digests of files.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
 /// Every file in a folder and the folders within it; none if it is not there.
 pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);

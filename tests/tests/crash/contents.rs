@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use end_to_end::files_in;
+use end_to_end::{files_in, is_hidden};
 
 /// Path (relative) and digest of every file, times in it aside. What a killed program leaves by
-/// contract is left out: temporary files, locks, and the record of how far it came.
+/// contract is left out: temporary files, locks, the record of how far it came, and the digests of the
+/// dataset's files, which are remembered only of those that were not just written.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for path in files_in(folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !name.starts_with('.') && name != "progress.json" {
-            let relative = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        let relative = path.strip_prefix(folder).unwrap();
+        if !relative.ancestors().any(is_hidden) && name != "progress.json" {
+            let relative = relative.to_string_lossy().into_owned();
             let bytes = without_times(&name, fs::read(&path).unwrap());
             found.insert(relative, blake3::hash(&bytes).to_hex().to_string());
         }
