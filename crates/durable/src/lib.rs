@@ -37,7 +37,8 @@ pub use inside::inside;
 pub use lock::{Lock, Locked};
 pub use path::{JsonPath, json_path};
 pub use replace::{
-    Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
+    Temporary, is_leftover, make_folder, remove, remove_leftovers, remove_leftovers_of, replace,
+    replace_with, sync_folder,
 };
 
 /// A failed operation on one file.

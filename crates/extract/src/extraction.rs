@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use backbone::{ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, Notice, Source, SplitConfig, class_notices};
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Recipe;
 
@@ -52,7 +53,7 @@ pub fn extract(
         seed: config.seed,
     });
     let inputs = Inputs { recipe, dataset: describe(&source, &split_config)? };
-    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+    if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
     }
@@ -60,7 +61,7 @@ pub fn extract(
     config.compute.check_device()?;
     let dataset = source.load(&split_config)?;
     report_notices(&dataset.notices(), report);
-    let spec = specify(inputs, &dataset)?;
+    let spec = specify(inputs, &dataset, config.layout)?;
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
     match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
@@ -192,14 +193,15 @@ fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Erro
     })
 }
 
-fn specify(inputs: Inputs, dataset: &Dataset) -> Result<CacheSpec, Error> {
+fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpec, Error> {
     let mut splits = BTreeMap::new();
     for (name, split) in named_splits(dataset) {
         let labels = split.labels().map(<[i64]>::to_vec);
-        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images: None });
     }
     let shapes = backbone::shapes(&inputs.recipe)?;
-    Ok(CacheSpec { inputs, class_names: dataset.class_names.clone(), shapes, splits })
+    let class_names = dataset.class_names.clone();
+    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: None, layout })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record
