@@ -22,6 +22,7 @@ mod lock;
 mod operation;
 mod path;
 mod replace;
+mod stamp;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, remove_leftovers_of, replace,
     replace_with, sync_folder,
 };
+pub use stamp::Stamp;
 
 /// A failed operation on one file.
 #[derive(Debug)]

@@ -60,6 +60,8 @@ pub fn extract(
     // Before the folder is made: without the device nothing will ever be in it.
     config.compute.check_device()?;
     let dataset = source.load(&split_config)?;
+    // The dataset has the digests of its images itself.
+    drop(source);
     report_notices(&dataset.notices(), report);
     let spec = specify(inputs, &dataset, config.layout)?;
     let bytes = spec.feature_bytes();
