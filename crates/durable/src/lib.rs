@@ -31,7 +31,7 @@ use bytesize::ByteSize;
 
 pub use digest::Digest;
 pub use file::File;
-pub use file_digest::digest_of_file;
+pub use file_digest::{digest_of_beginning, digest_of_file};
 pub use folders::{folders, newest};
 pub use format::Format;
 pub use inside::inside;
