@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use backbone::{Compute, ExtractorConfig, ImageSize};
+use feature_cache::Layout;
 use recipe::{Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 
 /// An extraction: its inputs, its recipe but for what the weights decide, and its resources.
@@ -24,6 +25,8 @@ pub struct ExtractConfig {
     pub taps: Vec<Tap>,
     /// Element type of the features.
     pub dtype: Dtype,
+    /// The form in which the features are stored.
+    pub layout: Layout,
     /// Most rows of each split.
     pub limit: Option<usize>,
     /// Fraction of the training images that become the validation split.

@@ -9,7 +9,8 @@ use backbone::{ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, FileDigests, Notice, Source, SplitConfig, class_notices};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Recipe;
 
@@ -54,7 +55,7 @@ pub fn extract(
     });
     let digest = digest_of(&source, config, report)?;
     let inputs = Inputs { recipe, dataset: describe(&source, &split_config, digest) };
-    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+    if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
     }
@@ -64,7 +65,7 @@ pub fn extract(
     // The dataset has the digests of its images itself.
     drop(source);
     report_notices(&dataset.notices(), report);
-    let spec = specify(inputs, &dataset)?;
+    let spec = specify(inputs, &dataset, config.layout)?;
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
     match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
@@ -210,14 +211,15 @@ fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInp
     }
 }
 
-fn specify(inputs: Inputs, dataset: &Dataset) -> Result<CacheSpec, Error> {
+fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpec, Error> {
     let mut splits = BTreeMap::new();
     for (name, split) in named_splits(dataset) {
         let labels = split.labels().map(<[i64]>::to_vec);
-        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images: None });
     }
     let shapes = backbone::shapes(&inputs.recipe)?;
-    Ok(CacheSpec { inputs, class_names: dataset.class_names.clone(), shapes, splits })
+    let class_names = dataset.class_names.clone();
+    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: None, layout })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record

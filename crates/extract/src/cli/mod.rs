@@ -13,7 +13,7 @@ use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::Error;
-use feature_cache::Cache;
+use feature_cache::{Cache, Layout};
 use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
@@ -82,6 +82,10 @@ struct RunArgs {
     /// Element type of the features: f32, or f16 for half the size
     #[arg(long, default_value = "f32", value_parser = dtype)]
     dtype: Dtype,
+    /// How features are stored: dense, every number in one .npy array per tap; or csr, only those that are
+    /// not zero, in three arrays that scipy.sparse.csr_matrix takes
+    #[arg(long, default_value = "dense", value_parser = named::<Layout>())]
+    layout: Layout,
     /// Most images of each split, taken from all classes in proportion; for training, at least one of
     /// every class
     #[arg(long, value_parser = positive)]

@@ -56,6 +56,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         orientation: args.orientation,
         taps: args.taps,
         dtype: args.dtype,
+        layout: args.layout,
         limit: args.limit,
         val_fraction: args.val_fraction,
         seed: args.seed,

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, Layout, SplitName, SplitSpec,
+    Started,
 };
 use recipe::{Dtype, Pooling, Recipe, Tap};
 use walkdir::{DirEntry, WalkDir};
@@ -36,10 +37,24 @@ pub(crate) fn spec() -> CacheSpec {
         class_names: vec!["cat".into(), "dog".into()],
         shapes: vec![FEATURE_SHAPE.into()],
         splits: BTreeMap::from([
-            (SplitName::Train, SplitSpec { ids: ids(5), labels: Some(vec![0, 1, 1, 0, 1]) }),
-            (SplitName::Test, SplitSpec { ids: ids(1), labels: None }),
+            (
+                SplitName::Train,
+                SplitSpec {
+                    ids: ids(5),
+                    labels: Some(vec![0, 1, 1, 0, 1]),
+                    images: Some((0..5).map(image).collect()),
+                },
+            ),
+            (SplitName::Test, SplitSpec { ids: ids(1), labels: None, images: None }),
         ]),
+        reading: Some(2),
+        layout: Layout::Dense,
     }
+}
+
+/// The digest of a training row's image.
+pub(crate) fn image(row: usize) -> Digest {
+    Digest::of(format!("image {row}").as_bytes())
 }
 
 /// The features of a row, `[C, H, W]`.

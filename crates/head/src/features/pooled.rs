@@ -284,7 +284,7 @@ impl Source<'_> {
         pooled.par_chunks_exact_mut(*row_len).zip(rows).try_for_each_init(
             || vec![0.0; split.row_len()],
             |features, (pooled, row)| {
-                split.read_row(row, features);
+                split.read_row(row, features)?;
                 split.release_row(row);
                 if let Some(&value) = features.iter().find(|value| !value.is_finite()) {
                     let path = split.cache().folder().to_path_buf();
