@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use backbone::{ExtractorConfig, Preprocessor, Weights};
-use dataset::{Dataset, FileDigests, Notice, Source, SplitConfig, class_notices};
+use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
 use durable::Digest;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
@@ -215,20 +215,25 @@ fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpe
     let mut splits = BTreeMap::new();
     for (name, split) in named_splits(dataset) {
         let labels = split.labels().map(<[i64]>::to_vec);
-        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images: None });
+        let images = Some(split.digests().clone());
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images });
     }
     let shapes = backbone::shapes(&inputs.recipe)?;
     let class_names = dataset.class_names.clone();
-    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: None, layout })
+    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: Some(READING), layout })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record
 /// is counted again: it is on the disk perhaps, or not.
-fn room_needed(writer: &CacheWriter) -> u64 {
+pub(crate) fn room_needed(writer: &CacheWriter) -> u64 {
     writer.feature_bytes_left() + DISK_RESERVE
 }
 
-fn check_room(path: &Path, needed: u64) -> Result<(), Error> {
+/// Checks that so many bytes are free where `path` lies.
+///
+/// # Errors
+/// If they are not.
+pub(crate) fn check_room(path: &Path, needed: u64) -> Result<(), Error> {
     let path: PathBuf = path.to_path_buf();
     let available =
         fs4::available_space(&path).map_err(durable::Error::at("look at the disk of", &path))?;

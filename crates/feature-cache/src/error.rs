@@ -267,6 +267,16 @@ pub enum Error {
         /// The key that belongs to the folder's name.
         expected: CacheKey,
     },
+    /// The manifest has inputs that this version does not know.
+    #[error(
+        "the features of {} depend on more than this program knows of; convert them with the program that \
+         made them, or a newer one",
+        path.display()
+    )]
+    UnknownInputs {
+        /// The cache folder.
+        path: PathBuf,
+    },
     /// The folder that a cache of one layout should have holds one of the other.
     #[error(
         "{} holds a cache of the layout {found}, where {expected} was expected; rename it back or remove \

@@ -23,6 +23,7 @@
 //! its own: `features.0-of-2.npy`, `progress.0-of-2.json`, `.lock.0-of-2`.
 
 mod annotations;
+mod convert;
 mod error;
 mod files;
 mod finite;
@@ -41,6 +42,7 @@ mod shard;
 mod spec;
 mod writer;
 
+pub use convert::Converted;
 pub use error::Error;
 pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
 pub use ids::Ids;

@@ -131,8 +131,8 @@ fn with_small_key(text: &[u8]) -> Vec<u8> {
 pub(crate) fn small() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| {
-        let root =
-            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/hostile-input-2.1"));
+        let target = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
+        let root = target.join(format!("hostile-input-{FORMAT}"));
         loop {
             match CacheWriter::start(&root, spec()) {
                 Ok(Started::Complete(cache)) => return *cache,

@@ -1,6 +1,7 @@
 //! The command line: its flags, and a file for each kind of command.
 
 mod caches;
+mod convert;
 mod gc;
 mod import;
 mod run;
@@ -37,6 +38,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Extract the features of every split; prints the cache's folder
     Run(RunArgs),
+    /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
+    Convert(ConvertArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -149,6 +152,18 @@ struct ImportArgs {
 }
 
 #[derive(Debug, Args)]
+struct ConvertArgs {
+    /// The cache's folder
+    cache: PathBuf,
+    /// The layout that the new cache has: dense or csr
+    #[arg(long, value_parser = named::<Layout>())]
+    layout: Layout,
+    /// Folder under which the new cache is made [default: the one that CACHE lies in]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct CacheArgs {
     /// The cache's folder [default: the newest one]
     #[arg(long)]
@@ -194,6 +209,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::Convert(args) => convert::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
