@@ -13,7 +13,7 @@ mod extraction;
 mod pipeline;
 
 pub use config::ExtractConfig;
-pub use convert::{Conversion, convert};
+pub use convert::{Conversion, ConversionEvent, convert};
 pub use error::Error;
 pub use event::Event;
 pub use extraction::{Extraction, extract};

@@ -42,7 +42,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All of them. Every form of dataset has one.
-pub const PARSERS: [Parser; 16] = [
+pub const PARSERS: [Parser; 19] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -50,9 +50,12 @@ pub const PARSERS: [Parser; 16] = [
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     parser("manifest", cache::manifest),
     parser("features", cache::features),
+    parser("csr", cache::csr),
     parser("labels", cache::labels),
     parser("ids", cache::ids),
+    parser("images", cache::images),
     parser("progress", cache::progress),
+    parser("progress_csr", cache::progress_csr),
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),
