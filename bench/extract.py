@@ -9,8 +9,10 @@ time is `--part small`.
 Then the whole `vgg-extract run` (`--part command`): a process from start to end, against the
 bare loop over the same convolutions in PyTorch and in our kernel.
 
+What further taps cost is `--part taps`, which `all` leaves out.
+
 Results: a table each, `artifacts/bench/extract.json`, `extract-speed.svg`,
-`extract-small.json`, `command.json`.
+`extract-small.json`, `command.json`, `taps.json`.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ import argparse
 import functools
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import command
 import numpy as np
+import taps
 import vgg16
 from engines import (
     BENCH,
@@ -46,7 +49,7 @@ from speed_svg import draw
 
 BATCHES = {48: 64, 64: 64, 96: 32, 128: 16, 224: 8}
 SMALL = {size: (1, 2, 4) for size in (48, 96, 224)}
-SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES}
+SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES, "taps": taps.SIZES}
 ACCURACIES = ("fast", "exact")
 OPENVINO = ("openvino-latency", "openvino-throughput")
 PEERS = ("pytorch", "onnxruntime", *OPENVINO)
@@ -67,6 +70,14 @@ def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: 
     np.save(images, vgg16.digits(MNIST, batch, size))
     words += ["--accuracy", accuracy, "--weights", WEIGHTS, "--images", images]
     return Engine(accuracy, [executable, *map(str, words)], threads)
+
+
+def start_with_taps(
+    name: str, size: int, more: Sequence[object], executable: Path
+) -> Engine:
+    """Start our kernel with further words, on random weights and images."""
+    words = ["--serve", 1, "--size", size, "--batch", BATCHES[size], "--threads", command.THREADS]
+    return Engine(name, [executable, *map(str, [*words, *more])], command.THREADS)
 
 
 def start_bare(backend: str, size: int, kernel: Path) -> Engine:
@@ -172,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part", choices=("kernels", "small", "command", "all"), default="all")
+    parser.add_argument("--part", choices=(*SIZES, "all"), default="all")
     parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
     parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels only; e.g. 2,1")
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,6 +204,10 @@ def main() -> None:
     if "command" in parts:
         sizes = asked or list(command.IMAGES)
         command.bench(sizes, options.rounds, functools.partial(start_bare, kernel=kernel))
+    if "taps" in parts:
+        sizes = asked or list(taps.SIZES)
+        start = functools.partial(start_with_taps, executable=kernel)
+        taps.bench(sizes, options.rounds, options.seconds, start)
 
 
 if __name__ == "__main__":

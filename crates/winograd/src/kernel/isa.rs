@@ -15,6 +15,7 @@ use crate::{
     kernel::{
         first_layer::{FirstLayerJob, first_layer},
         max_pool::{PoolJob, pool},
+        output::{OutputItem, write},
         product::{ProductJob, product},
         strassen::strassen,
         tile_transform::{InputJob, OutputJob, input, output},
@@ -46,6 +47,7 @@ pub(crate) struct Kernels {
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
     pub(crate) pool: unsafe fn(&PoolJob),
+    pub(crate) write_output: unsafe fn(&OutputItem),
 }
 
 /// The kernels of one tile kind; as above.
@@ -106,6 +108,7 @@ macro_rules! entries {
                 product: product_entry,
                 strassen: strassen_entry,
                 pool: pool_entry,
+                write_output: write_output_entry,
             };
 
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
@@ -149,6 +152,14 @@ macro_rules! entries {
             unsafe fn pool_entry(job: &PoolJob) {
                 // SAFETY: see above.
                 unsafe { pool::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`write`].
+            $(#[$attribute])*
+            unsafe fn write_output_entry(item: &OutputItem) {
+                // SAFETY: see above.
+                unsafe { write::<$simd>(item) }
             }
 
             /// # Safety

@@ -10,12 +10,13 @@
 use crate::{
     algorithm::transform::Transform,
     buffer::Buffer,
-    config::IMAGE_CHANNELS,
+    config::{IMAGE_CHANNELS, Pooling},
     kernel::{
-        feature_map::{Activation, MapLayout, PIXEL_PAD},
+        feature_map::{Activation, CHANNEL_GROUP, MapLayout, PIXEL_PAD},
         first_layer::{self, FirstLayerJob, Row, STRIP, lines_len},
         max_pool::{PoolJob, pool},
         microkernel::{self, Block, PANEL, Panel, Target, UNROLL, Update, with_rows},
+        output::{self, OutputItem},
         product::{self, ProductJob},
         strassen::{self, sums_len},
     },
@@ -299,6 +300,44 @@ fn check_max_pool<S: Vector>() {
     }
 }
 
+/// Whole maps and pooled ones, of pixels and channels that fill the last line and the last group and of others,
+/// of the second image. Nothing beside the output is touched.
+fn check_outputs<S: Vector>() {
+    for (height, width, channels) in [(1, 1, 16), (4, 8, 48), (5, 7, 20), (3, 11, 3), (6, 6, 33)] {
+        let layout = MapLayout::new((height, width), channels, (0, 0));
+        let all = Activation::new(2, 0, 0, layout);
+        let maps = all.maps(0..2);
+        let pixels = height * width;
+        let value = |pixel: usize, c: usize| number(1, pixel * channels + c);
+        for pixel in 0..pixels {
+            for c in 0..channels {
+                // SAFETY: a pixel of the map.
+                unsafe { *maps.pixel(1, pixel / width, pixel % width).add(c) = value(pixel, c) }
+            }
+        }
+        for pooling in [Pooling::None, Pooling::Max, Pooling::Avg] {
+            let len = if pooling == Pooling::None { channels * pixels } else { channels };
+            let mut to = numbers(2, len);
+            for first in (0..channels).step_by(CHANNEL_GROUP) {
+                let to = to.pointer();
+                let item = OutputItem { maps, image: 1, first, channels, pooling, to };
+                // SAFETY: a map and an output of these sizes; the caller has the instruction set.
+                unsafe { output::write::<S>(&item) }
+            }
+            for (i, &found) in to.as_slice()[..len].iter().enumerate() {
+                let of = |c: usize| (0..pixels).map(move |pixel| value(pixel, c));
+                let expected = match pooling {
+                    Pooling::None => value(i % pixels, i / pixels),
+                    Pooling::Max => of(i).fold(f32::NEG_INFINITY, f32::max),
+                    // Sums of whole numbers are exact.
+                    Pooling::Avg => (f64::from(of(i).sum::<f32>()) / pixels as f64) as f32,
+                };
+                assert_eq!(found, expected, "{height}x{width}, {channels}, {pooling:?}, {i}");
+            }
+        }
+    }
+}
+
 /// The tests of all kernels for one instruction set, compiled as the kernels are.
 macro_rules! kernel_tests {
     ($module:ident, $vector:ty, $panel:ty, $name:literal, $present:expr $(, #[$attribute:meta])?) => {
@@ -312,6 +351,7 @@ macro_rules! kernel_tests {
                     check_strassens_products::<$vector, $panel>();
                 the_first_layer_convolves => check_first_layer::<$panel>();
                 a_max_pool_takes_the_largest => check_max_pool::<$vector>();
+                outputs_are_the_maps => check_outputs::<$vector>();
             }
         }
     };

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     kernel::{
         feature_map::{Activation, CHANNEL_GROUP},
-        output::{self, OutputItem},
+        output::OutputItem,
     },
     plan::schedule::{Schedule, Stage},
     run::{
@@ -245,12 +245,13 @@ impl Network {
                 (TapPoint::AfterRelu, Some(unpooled)) => unpooled,
                 _ => buffers.output,
             };
-            // SAFETY: the maps are complete, since the team has met, the slice has room for the
-            // image, and no other thread takes these channels of it.
+            // SAFETY: the kernels are those of this machine, the maps are complete, since the team has
+            // met, the slice has room for the image, and no other thread takes these channels of it.
             unsafe {
                 let to = pass.output(output, self.shapes[output].len(), images.start + image);
                 let first = item % groups * CHANNEL_GROUP;
-                output::write(&OutputItem { maps, image, first, channels, pooling, to });
+                let item = OutputItem { maps, image, first, channels, pooling, to };
+                (self.layers[layer].kernels.write_output)(&item);
             }
         }
         clock.lap(layer, Part::Output);
