@@ -72,9 +72,7 @@ def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: 
     return Engine(accuracy, [executable, *map(str, words)], threads)
 
 
-def start_with_taps(
-    name: str, size: int, more: Sequence[object], executable: Path
-) -> Engine:
+def start_with_taps(name: str, size: int, more: Sequence[object], executable: Path) -> Engine:
     """Start our kernel with further words, on random weights and images."""
     words = ["--serve", 1, "--size", size, "--batch", BATCHES[size], "--threads", command.THREADS]
     return Engine(name, [executable, *map(str, [*words, *more])], command.THREADS)

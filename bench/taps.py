@@ -1,8 +1,9 @@
 """The cost of further taps: `bench/run.py extract --part taps`.
 
-Our kernel with the default tap, with further ones, and copying the whole maps of the further ones from
-memory to memory, interleaved. A tap ends a chain of layers, so its map lies in memory as a whole: that
-is what copying costs. A tap that is kept whole is also written to the caller in another order.
+Our kernel with the default tap, with further ones, and copying the whole maps of the further
+ones from memory to memory, interleaved. A tap ends a chain of layers, so its map lies in memory
+as a whole: that is what copying costs. A tap that is kept whole is also written to the caller in
+another order.
 
 Result: a table and `artifacts/bench/taps.json`.
 """
@@ -31,7 +32,9 @@ Start = Callable[[str, int, Sequence[object]], Engine]
 
 def bench(sizes: Sequence[int], rounds: int, seconds: float, start: Start) -> None:
     """Measure every case at every size; `start` starts our kernel with more words."""
-    table = Table("size", f"{'further taps':>21}", "images/s", "ratio", "cost, ms", "copy, ms", "times")
+    table = Table(
+        "size", f"{'further taps':>21}", "images/s", "ratio", "cost, ms", "copy, ms", "times"
+    )
     results = []
     for size in sizes:
         for name, (layers, pooling) in CASES.items():

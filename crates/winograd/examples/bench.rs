@@ -61,7 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if option("serve", 0) != 0 {
         if option("copy", 0) != 0 {
             let mut maps = TappedMaps::new(&network, &taps()?, &config);
-            return serve(config.batch_size, || Ok(maps.copy(config.threads)));
+            return serve(config.batch_size, || {
+                maps.copy(config.threads);
+                Ok(())
+            });
         }
         return serve(config.batch_size, || Ok(network.forward(&images, &mut features)?));
     }
