@@ -234,17 +234,28 @@ def message(number: int, content: bytes) -> bytes:
 def weights() -> None:
     """Inputs of the parsers of weights."""
     tensor = {"features.0.bias": [64]}
-    canonical = {"vgg16": "1.1 caffe " + "0" * 64}
+
+    def record(family: str, minor: int = 0, **more: object) -> str:
+        """The entry of a canonical file of version 2."""
+        members = {"format": {"major": 2, "minor": minor}, "family": family, "digest": "0" * 64}
+        return json.dumps(members | more, separators=(",", ":"))
+
+    canonical = {"vgg16": record("caffe")}
     for name in ["weights", "safetensors_import"]:
         write(f"{name}/one-tensor", safetensors(tensor, canonical))
         write(f"{name}/no-family", safetensors(tensor))
         write(f"{name}/first-version", safetensors(tensor, {"vgg16": "caffe " + "0" * 64}))
+        write(f"{name}/version-1.1", safetensors(tensor, {"vgg16": "1.1 caffe " + "0" * 64}))
         write(f"{name}/later-version", safetensors(tensor, {"vgg16": "4294967295.4294967295 x"}))
+        later = {"vgg16": record("x", minor=2**32 - 1, more=[{}])}
+        write(f"{name}/later-minor", safetensors(tensor, later))
+        nested = {"vgg16": '{"format":' + '{"x":[' * 2_000}
+        write(f"{name}/nested-entry", safetensors(tensor, nested))
         write(f"{name}/batch-norm", safetensors({"features.1.running_mean": [64]}, canonical))
         write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
         write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
         write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
-        nineteen = {"vgg19": "1.1 torchvision " + "0" * 64}
+        nineteen = {"vgg19": record("torchvision")}
         write(f"{name}/another-network", safetensors(tensor, nineteen))
         write(f"{name}/two-networks", safetensors(tensor, canonical | nineteen))
         prefixes = ["student.features.", "teacher.features.", "teacher.", ""]
