@@ -1,4 +1,5 @@
-//! Importing weights: what is kept, what is left alone, and that the numbers are Oxford's.
+//! Tests of importing weights: which tensors are used and which are ignored, and that the numbers are
+//! Oxford's.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -19,7 +20,7 @@ fn numbers(file: &[u8], tensor: &str) -> Vec<f32> {
     data.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }
 
-/// The values that the original release has, in torchvision's order of axes.
+/// The values are those of the original release, in torchvision's order of axes.
 #[test]
 fn imported_onnx_weights_are_the_original_ones() {
     let file = fs::read(weights()).unwrap();
@@ -42,7 +43,7 @@ fn imported_onnx_weights_are_the_original_ones() {
 /// The metadata of the default file: version of its format, family, digest of the numbers.
 const OXFORD: &str = r#"{"format":{"major":2,"minor":0},"family":"caffe","digest":"58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f"}"#;
 
-/// The same as versions 1.0 and 1.1 wrote it.
+/// The metadata of the default file as versions 1.0 and 1.1 wrote it.
 const OXFORD_1_0: &str = "caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
 const OXFORD_1_1: &str =
     "1.1 caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
@@ -71,7 +72,7 @@ fn metadata(file: &[u8]) -> HashMap<String, String> {
 /// Name, shape and bytes of each tensor.
 type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
 
-/// A safetensors file of a canonical file's tensors, `change`d, with this entry as metadata.
+/// A safetensors file with the tensors of a canonical file after `change`, and with this entry as metadata.
 fn rewritten(canonical: &[u8], change: impl FnOnce(&mut Tensors), entry: Option<&str>) -> Vec<u8> {
     let tensors = SafeTensors::deserialize(canonical).unwrap();
     let mut tensors: Tensors = tensors
@@ -92,7 +93,7 @@ fn import(file: &Path, family: &str, out: &Path) -> Command {
     command
 }
 
-/// torchvision's own file has a classifier as well; it is left alone.
+/// torchvision's own file also has a classifier, which is ignored.
 #[test]
 fn a_safetensors_file_may_hold_more_than_is_needed() {
     let workplace = Workplace::empty();
@@ -110,7 +111,7 @@ fn a_safetensors_file_may_hold_more_than_is_needed() {
     assert!(again == canonical, "the same numbers and family are the same file");
 }
 
-/// Oxford's weights are known: under another family every feature would be wrong.
+/// Oxford's weights are recognised, since every feature would be wrong under another family.
 #[test]
 fn well_known_weights_are_refused_under_another_family() {
     let workplace = Workplace::empty();
@@ -126,7 +127,7 @@ fn well_known_weights_are_refused_under_another_family() {
             assert_refused(import(file, family, &out), BAD_INPUT, &says);
         }
     }
-    // Biases that were fine-tuned do not hide them.
+    // They are recognised even if the biases were fine-tuned.
     let tune = |tensors: &mut Tensors| {
         let (_, _, bytes) =
             tensors.iter_mut().find(|(name, ..)| name == "features.0.bias").unwrap();
@@ -135,13 +136,13 @@ fn well_known_weights_are_refused_under_another_family() {
     let tuned = workplace.write("tuned.safetensors", &rewritten(&canonical, tune, None));
     assert_refused(import(&tuned, "torchvision", &out), BAD_INPUT, &[what, "not torchvision"]);
     assert!(!out.exists());
-    // The same in a canonical file, whatever wrote it.
+    // They are also recognised in a canonical file that records another family.
     for entry in [OXFORD, OXFORD_1_1] {
         let entry = entry.replace("caffe", "torchvision");
         let file = rewritten(&canonical, no_change, Some(&entry));
         assert_refused(extract_with(&workplace, &file), BAD_INPUT, &[what, "not torchvision"]);
     }
-    // With its input channels reversed it is another family's.
+    // With reversed input channels they belong to another family.
     let reverse = |tensors: &mut Tensors| {
         let (_, _, bytes) =
             tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
@@ -242,10 +243,10 @@ fn canonical_files_of_all_versions_are_read_or_refused() {
     assert_refused(extract_with(&workplace, &foreign), BAD_INPUT, &says);
 }
 
-/// What to do about a canonical file that cannot be used.
+/// The advice for a canonical file that cannot be used.
 const AGAIN: &str = "import the original file again with 'vgg-extract import-weights ORIGINAL";
 
-/// Or it would get a fresh digest, and nothing would tell that its numbers are not the original ones.
+/// Otherwise a damaged file would get a new digest, and nothing would show that its numbers are wrong.
 #[test]
 fn canonical_files_are_checked_when_they_are_imported() {
     let workplace = Workplace::empty();
@@ -271,7 +272,7 @@ fn canonical_files_are_checked_when_they_are_imported() {
     for entry in DAMAGED {
         refuse(&version(entry), "caffe", &["its metadata entry 'vgg16' is '", AGAIN]);
     }
-    // Whole ones are imported, and those of an earlier version brought up to date.
+    // Whole files are imported, which brings those of an earlier version up to date.
     let newest = version(OXFORD);
     for entry in [OXFORD, OXFORD_1_1, OXFORD_1_0] {
         let file = workplace.write("canonical.safetensors", &version(entry));
@@ -281,7 +282,7 @@ fn canonical_files_are_checked_when_they_are_imported() {
     }
 }
 
-/// Numbers that nobody published may be of any family, so the record alone tells.
+/// Numbers that were not published may be of any family, so the recorded family counts.
 #[test]
 fn canonical_files_keep_the_family_that_they_record() {
     let workplace = Workplace::empty();
@@ -301,17 +302,17 @@ fn canonical_files_keep_the_family_that_they_record() {
     assert!(again == fs::read(&canonical).unwrap());
 }
 
-/// Makes Oxford's first filter one that nobody published.
+/// Makes Oxford's first filter one that was not published.
 fn negate_first_weight(tensors: &mut Tensors) {
     let (_, _, bytes) = tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
     bytes[3] ^= 0x80;
 }
 
-/// Equal numbers under another family are other features, and so another cache.
+/// Equal numbers under another family give other features, and another cache.
 #[test]
 fn the_family_is_part_of_the_caches_key() {
     let workplace = Workplace::new();
-    // Numbers that nobody published may be of any family.
+    // Numbers that were not published may be of any family.
     let own = rewritten(&fs::read(weights()).unwrap(), negate_first_weight, None);
     let own = workplace.write("own.safetensors", &own);
     let caches: HashSet<_> = ["caffe", "caffe-rgb", "torchvision"]
@@ -324,8 +325,8 @@ fn the_family_is_part_of_the_caches_key() {
     assert_eq!(caches.len(), 3);
 }
 
-/// What computed the features is in the manifest: libtorch with the version that is loaded, whatever
-/// the program was built with. So another libtorch makes another cache.
+/// The manifest names the version of libtorch that is loaded, not the one that the program was built with. So
+/// another libtorch makes another cache.
 #[test]
 #[cfg(all(feature = "torch", target_os = "linux"))]
 fn manifests_name_the_libtorch_that_is_loaded() {
