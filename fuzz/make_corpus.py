@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
+"""Make the inputs that fuzzing starts from: tiny valid files and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
-Only Python's standard library, which has no BLAKE3; the same bytes every time. So
-`corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`: as this version writes it, as versions 1.0 and 1.1 did, and as
+The script writes the same bytes every time. It needs only Python's standard library, which has no
+BLAKE3, so it does not make `corpus/manifest/whole*.json`. These are manifests of the small cache of
+`tests/hostile-input/src/cache.rs`, as written by this version, by versions 1.0 and 1.1, and as
 another program might write a later minor version.
 """
 
@@ -39,7 +39,7 @@ def write(name: str, content: bytes | str) -> None:
 
 
 def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
-    """An IDX file that announces these dimensions."""
+    """An IDX file whose header has these dimensions."""
     return struct.pack(f">{1 + len(dimensions)}I", magic, *dimensions) + content
 
 
@@ -103,7 +103,7 @@ def datasets() -> None:
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size, with `content` in place of its rows."""
+    """An RGB PNG of this size, with `content` instead of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -208,7 +208,7 @@ def caches() -> None:
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
-    """A safetensors file of zeros."""
+    """A safetensors file with these shapes, all numbers 0.5."""
     header, offset = {}, 0
     if metadata:
         header["__metadata__"] = metadata
@@ -281,7 +281,7 @@ def weights() -> None:
     def chain(
         before: bytes = b"", weight: bytes = message(5, weight), norm: list[bytes] | None = None
     ) -> bytes:
-        """VGG16's nodes, each convolution with the same two tensors, perhaps with BatchNorm."""
+        """VGG16's nodes, each convolution with the same two tensors, with BatchNorm for `norm`."""
         nodes, at = [before], b"v"
         for index in range(13):
             steps = [(b"Conv", {"pads": message(8, b"\1\1\1\1")}), (b"Relu", {})]

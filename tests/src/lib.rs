@@ -186,8 +186,8 @@ impl Digits {
     }
 }
 
-/// A temporary folder for a test, which is removed at its end. It may have a small dataset of real digits in
-/// `digits/`: 30 for training and validation, 7 for test.
+/// A temporary folder for a test, which is removed at its end. It may have a small dataset of real digits
+/// in `digits/`: 30 for training and validation, 7 for test.
 #[derive(Debug)]
 pub struct Workplace {
     folder: TempDir,
@@ -269,8 +269,8 @@ impl Workplace {
         self.write_cache_of(Recipe::example(), vec![vec![3, 2, 2]], class_names, seed, splits)
     }
 
-    /// A cache written through the library, of any recipe, whose taps have rows of these shapes. The features
-    /// are given row by row, and within a row tap by tap.
+    /// A cache written through the library, of any recipe, whose taps have rows of these shapes. The
+    /// features are given row by row, and within a row tap by tap.
     ///
     /// # Panics
     /// If it cannot be written.

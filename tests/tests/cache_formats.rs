@@ -16,8 +16,8 @@ use end_to_end::{
 use feature_cache::{Cache, FORMAT, SplitName};
 use serde_json::{Value, json};
 
-/// A split, the file of MNIST and the number of its digits that it is taken from, and the sum of each row of
-/// conv5_3.
+/// A split, the file of MNIST and the number of its digits that it is taken from, and the sum of each row
+/// of conv5_3.
 type Rows = (SplitName, &'static str, usize, &'static [f32]);
 
 /// The rows of 1.x, computed with Python's `struct` from the file of 1.0.

@@ -1,5 +1,5 @@
-//! Tests of full disks. The error names the file and the space that it needs, no file is partly written, and
-//! the same command, given again, finishes as if nothing had happened.
+//! Tests of full disks. The error names the file and the space that it needs, no file is partly written,
+//! and the same command, given again, finishes as if nothing had happened.
 //!
 //! The disk is a small file system in memory, mounted where only this test sees it: the test starts
 //! itself again with `unshare` in a mount namespace of its own. If that is not allowed, a limit on the size
@@ -24,8 +24,8 @@ const INSIDE: &str = "INSIDE_A_MOUNT_NAMESPACE";
 /// Free space, in bytes, that an extraction requires beyond its features.
 const RESERVE: u64 = 64 << 20;
 
-/// Whether this process may mount. If not, it starts the same test again in a process that may, and waits for
-/// it. If namespaces are not allowed, it calls `otherwise` instead.
+/// Whether this process may mount. If not, it starts the same test again in a process that may, and waits
+/// for it. If namespaces are not allowed, it calls `otherwise` instead.
 fn may_mount(test: &str, otherwise: impl FnOnce(&Workplace)) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;

@@ -1,5 +1,5 @@
-//! Tests of Ctrl-C: finished work is kept, the message says what was kept and what the same command will do,
-//! and the exit code is 130.
+//! Tests of Ctrl-C: finished work is kept, the message says what was kept and what the same command will
+//! do, and the exit code is 130.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{Digits, Workplace, finish, path_from, vgg_extract, vgg_head};
 
-/// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal that is
-/// closed.
+/// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
+/// that is closed.
 const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
 
 /// A running program.

@@ -157,9 +157,9 @@ fn features_that_are_not_finite() {
     }
 }
 
-/// Weights with which the features of one row exceed the range of float16, or of float32. The extraction stops
-/// at that row every time. If float32 can hold the features, the flag that the message names makes the
-/// cache.
+/// Weights with which the features of one row exceed the range of float16, or of float32. The extraction
+/// stops at that row every time. If float32 can hold the features, the flag that the message names makes
+/// the cache.
 #[test]
 fn features_that_the_element_type_cannot_hold() {
     let workplace = Workplace::new();
@@ -264,8 +264,8 @@ fn peak_of(command: &Command) -> f64 {
     peak
 }
 
-/// If the cache's folder cannot be written, pooling stays within the memory allowed, and the head is the same
-/// to the last bit.
+/// If the cache's folder cannot be written, pooling stays within the memory allowed, and the head is the
+/// same to the last bit.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_cache_that_cannot_be_written_takes_no_more_memory() {
@@ -354,8 +354,8 @@ fn in_a_namespace(script: &str) -> Command {
     command
 }
 
-/// Whether nothing can be mounted in place of control groups here. It reports that directly on standard error,
-/// since the test harness shows the output of failed tests only.
+/// Whether nothing can be mounted in place of control groups here. It reports that directly on standard
+/// error, since the test harness shows the output of failed tests only.
 #[cfg(target_os = "linux")]
 fn cannot_limit_groups() -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -42,8 +42,8 @@ fn features_equal_pytorchs() {
     }
 }
 
-/// Rows with the same index of features, labels and ids belong to the same sample: each image is found in the
-/// source by its id and extracted again by itself.
+/// Rows with the same index of features, labels and ids belong to the same sample: each image is found in
+/// the source by its id and extracted again by itself.
 #[test]
 fn rows_belong_together() {
     let train = Digits::first("train", 30);

@@ -1,5 +1,5 @@
-//! A test that libraries print nothing, draw no progress, and use no global for stopping: they report events
-//! and take a flag. Only the programs' own files use the terminal.
+//! A test that libraries print nothing, draw no progress, and use no global for stopping: they report
+//! events and take a flag. Only the programs' own files use the terminal.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 

@@ -57,8 +57,8 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     assert_eq!(means.len(), 4);
     assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
 
-    // The same command answers from the existing files, as one JSON document. Only the page and the plots are
-    // written again: no head is trained, and nothing is evaluated.
+    // The same command answers from the existing files, as one JSON document. Only the page and the plots
+    // are written again: no head is trained, and nothing is evaluated.
     let drawings = ["accuracy-vs-dropout.svg", "learning-curves.svg", "report.html"];
     let written = || {
         let files = files_in(&folder).into_iter();
@@ -191,7 +191,8 @@ fn features_that_just_fit_are_not_streamed() {
     let labels = (0..rows).map(|row| row % 2).collect();
     let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
     let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
-    // There are three numbers per pooled row, weights with two moments, and a batch's logits with gradients.
+    // There are three numbers per pooled row, weights with two moments, and a batch's logits with
+    // gradients.
     let features = rows as u64 * 3 * 4;
     let heads = 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
     for (memory, streamed) in [(features + heads, false), (features + heads - 1, true)] {
@@ -220,8 +221,8 @@ fn head_of_8(batch_size: usize) -> usize {
     3 * 8 * (3 + 8 + 2) * 4 + 2 * batch_size * 2 * 4
 }
 
-/// A streamed epoch has as many steps as one in memory, with the same learning rates. Each row is seen once, so
-/// accuracies correspond to whole numbers of rows.
+/// A streamed epoch has as many steps as one in memory, with the same learning rates. Each row is seen
+/// once, so accuracies correspond to whole numbers of rows.
 #[test]
 fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
     let workplace = Workplace::empty();
@@ -294,8 +295,8 @@ fn memory_without_room_for_windows_is_refused() {
     path_from(few.train(&cache, &["--hidden=8", &memory(needed)]));
 }
 
-/// The head depends on the window, so the record has it. A command with another window says so when it finds
-/// the head.
+/// The head depends on the window, so the record has it. A command with another window says so when it
+/// finds the head.
 #[test]
 fn the_window_of_streamed_rows_is_recorded() {
     let workplace = Workplace::empty();

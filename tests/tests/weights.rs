@@ -325,8 +325,8 @@ fn the_family_is_part_of_the_caches_key() {
     assert_eq!(caches.len(), 3);
 }
 
-/// The manifest names the version of libtorch that is loaded, not the one that the program was built with. So
-/// another libtorch makes another cache.
+/// The manifest names the version of libtorch that is loaded, not the one that the program was built
+/// with. So another libtorch makes another cache.
 #[test]
 #[cfg(all(feature = "torch", target_os = "linux"))]
 fn manifests_name_the_libtorch_that_is_loaded() {

@@ -38,8 +38,8 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
-/// One trained head of a sweep, which is a row of its `results.csv`. All metrics of a head that diverged are
-/// NaN.
+/// One trained head of a sweep, which is a row of its `results.csv`. All metrics of a head that diverged
+/// are NaN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadResult {
     /// See [`Setting::arch`].

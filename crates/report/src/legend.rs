@@ -78,8 +78,8 @@ fn drawn(sample: Sample, x: f64, y: f64) -> Markup {
     }
 }
 
-/// Moves positions as little as possible so that they are at least `gap` apart, in the same order, and within
-/// the bounds if they fit.
+/// Moves positions as little as possible so that they are at least `gap` apart, in the same order, and
+/// within the bounds if they fit.
 pub(crate) fn apart(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));

@@ -3,8 +3,8 @@
 use crate::data::{Setting, Sweep};
 use crate::numbers::short;
 
-/// Names settings by their differences: always the architecture, and the width and the learning rate only if
-/// an architecture was trained with several.
+/// Names settings by their differences: always the architecture, and the width and the learning rate only
+/// if an architecture was trained with several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming {
     hidden: bool,

@@ -122,8 +122,8 @@ pub(crate) fn extent(numbers: impl IntoIterator<Item = f64>) -> Option<(f64, f64
     })
 }
 
-/// The range, widened by a share of itself on both sides, but not beyond the bounds. A range of a single value
-/// is widened by `least` on both sides.
+/// The range, widened by a share of itself on both sides, but not beyond the bounds. A range of a single
+/// value is widened by `least` on both sides.
 pub(crate) fn padded(
     (low, high): (f64, f64),
     share: f64,

@@ -1,7 +1,8 @@
 //! An allocator that counts, with which a test can limit the memory of a parser.
 //!
-//! Memory that C and C++ allocate is not counted. Therefore a JPEG's size is checked before libjpeg allocates
-//! any, and a head's file is checked against its configuration before its parameters take memory.
+//! Memory that C and C++ allocate is not counted. Therefore a JPEG's size is checked before libjpeg
+//! allocates any, and a head's file is checked against its configuration before its parameters take
+//! memory.
 
 #![allow(unsafe_code)] // An allocator cannot be written without.
 
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The number of bytes that a parser may have allocated at one time, in addition to the input's size.
 pub const ALLOWANCE: usize = 64 << 20;
 
-/// The total, in bytes, at which an allocation fails, so that a parser that takes too much is stopped before
-/// the machine's memory is full.
+/// The total, in bytes, at which an allocation fails, so that a parser that takes too much is stopped
+/// before the machine's memory is full.
 const REFUSED: usize = 4 << 30;
 
 #[global_allocator]
@@ -81,8 +82,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Runs `work`, and panics if it had more than `limit` bytes allocated at one time. The count is right only if
-/// there is one caller at a time.
+/// Runs `work`, and panics if it had more than `limit` bytes allocated at one time. The count is right
+/// only if there is one caller at a time.
 pub(crate) fn limited<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     let before = COUNTING.live.load(Ordering::Relaxed);
     COUNTING.before.store(before, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Feature caches: the manifest, the arrays, the ids, and the record of unfinished work.
 //!
-//! Digests protect a cache against damage, not against malice: the author of a hostile cache writes the right
-//! digests. So do these functions, or the code after the check of digests would never be reached.
+//! Digests protect a cache against damage, not against malice: the author of a hostile cache writes the
+//! right digests. So do these functions, or the code after the check of digests would never be reached.
 
 use std::fs;
 use std::path::Path;
@@ -48,8 +48,8 @@ pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
     with_file(folder, "train/ids.txt", bytes)
 }
 
-/// Parses `progress.json`, in which `SMALL_KEY` stands for the small cache's key. The second part of the input
-/// is the file of features that it describes.
+/// Parses `progress.json`, in which `SMALL_KEY` stands for the small cache's key. The second part of the
+/// input is the file of features that it describes.
 pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
     let record = with_small_key(record);
@@ -129,8 +129,8 @@ fn with_small_key(text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A finished cache with two classes and four rows of `[2, 2, 2]` in each split. It is made once and kept in
-/// the target folder.
+/// A finished cache with two classes and four rows of `[2, 2, 2]` in each split. It is made once and kept
+/// in the target folder.
 pub(crate) fn small() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| {

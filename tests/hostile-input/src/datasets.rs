@@ -45,8 +45,8 @@ pub(crate) fn image_list(folder: &Path, bytes: &[u8]) -> bool {
     accepted
 }
 
-/// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image takes more
-/// memory than other inputs, unless it is refused because of its header.
+/// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image
+/// takes more memory than other inputs, unless it is refused because of its header.
 pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "a/image.png", bytes);
     write(folder, "b/image.png", bytes);
@@ -58,7 +58,8 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     read(&dataset)
 }
 
-/// The name with the ending `.gz` for compressed content, since compressed files are recognised by their names.
+/// The name with the ending `.gz` for compressed content, since compressed files are recognised by their
+/// names.
 fn with_ending(name: &str, bytes: &[u8]) -> String {
     let ending = if bytes.starts_with(&[0x1f, 0x8b]) { ".gz" } else { "" };
     format!("{name}{ending}")

@@ -1,8 +1,8 @@
 //! The parsers of untrusted files, each as a function of a file's bytes. They are used by the fuzzer in
 //! `fuzz/` and by the test that runs them on every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
-//! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic, hang,
-//! or take more memory than the input's size plus [`ALLOWANCE`], or a few times that for an image.
+//! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic,
+//! hang, or take more memory than the input's size plus [`ALLOWANCE`], or a few times that for an image.
 
 mod allocations;
 mod cache;
@@ -21,8 +21,8 @@ pub struct Parser {
     pub name: &'static str,
     /// The name of the form of dataset that its input is part of; `None` if it is not part of a dataset.
     pub form: Option<&'static str>,
-    /// Writes the bytes into the empty folder under the name that the program expects, and reads them as the
-    /// program does. Returns whether they were accepted.
+    /// Writes the bytes into the empty folder under the name that the program expects, and reads them as
+    /// the program does. Returns whether they were accepted.
     read: fn(&Path, &[u8]) -> bool,
     /// The number of bytes that it may have allocated at one time, in addition to the input's size.
     allowance: usize,
@@ -37,8 +37,9 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
     Parser { form: Some(form), ..parser(name, read) }
 }
 
-/// The number of bytes that decoding an image may take. Images of up to 64 MiB of pixels are accepted, and there
-/// are several copies of them: as stored, as decoded, and the coefficients of a progressive JPEG.
+/// The number of bytes that decoding an image may take. Images of up to 64 MiB of pixels are accepted,
+/// and there are several copies of them: as stored, as decoded, and the coefficients of a progressive
+/// JPEG.
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
@@ -89,8 +90,8 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
         .expect("the temporary folder can be written");
 }
 
-/// The parts of an input that stands for several files. They are separated by ASCII's record separator. Missing
-/// parts are empty, and the last part may contain the separator.
+/// The parts of an input that stands for several files. They are separated by ASCII's record separator.
+/// Missing parts are empty, and the last part may contain the separator.
 fn parts<const N: usize>(bytes: &[u8]) -> [&[u8]; N] {
     const RECORD_SEPARATOR: u8 = 0x1e;
     let mut parts = bytes.splitn(N, |&byte| byte == RECORD_SEPARATOR);

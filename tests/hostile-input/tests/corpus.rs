@@ -1,5 +1,5 @@
-//! Tests that every input of the fuzzer's corpus, and every input with which it found a bug, goes through its
-//! parser without a panic, in time, and within the memory allowed.
+//! Tests that every input of the fuzzer's corpus, and every input with which it found a bug, goes through
+//! its parser without a panic, in time, and within the memory allowed.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -99,8 +99,8 @@ fn real_weights_take_no_more_than_is_allowed() {
     }
 }
 
-/// Inputs of a mebibyte, filled with the smallest elements of a format. The fuzzer prefers short inputs and does
-/// not try them.
+/// Inputs of a mebibyte, filled with the smallest elements of a format. The fuzzer prefers short inputs
+/// and does not try them.
 #[test]
 fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());
@@ -207,7 +207,8 @@ fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A chain of `count` nodes, most of them Identity and 13 in the middle convolutions, with names of this length.
+/// A chain of `count` nodes, most of them Identity and 13 in the middle convolutions, with names of this
+/// length.
 fn identities(count: usize, len: usize) -> Vec<u8> {
     let middle = count / 2;
     let part = |index: usize| {

@@ -1,5 +1,5 @@
-//! Tests with a kill at each call that changes files, including the last rename and the calls around it, and
-//! another kill at the same call after the command was given again.
+//! Tests with a kill at each call that changes files, including the last rename and the calls around it,
+//! and another kill at the same call after the command was given again.
 //!
 //! `fixtures/kill_at.c`, preloaded into the programs, counts the calls.
 
@@ -35,8 +35,8 @@ impl Killer {
         Killer { library, log: folder.path().join("calls"), _folder: folder }
     }
 
-    /// Runs the victim to its call of this number, or to its end if that is 0. Returns its calls, each with a
-    /// name and a path, and whether it was killed at the last.
+    /// Runs the victim to its call of this number, or to its end if that is 0. Returns its calls, each
+    /// with a name and a path, and whether it was killed at the last.
     fn run(&self, victim: &Victim, call: usize) -> (Vec<String>, bool) {
         fs::write(&self.log, "").unwrap();
         let mut command = victim.command();
@@ -49,8 +49,8 @@ impl Killer {
     }
 }
 
-/// The numbers of the calls at which to kill: all of them, or three, including the rename that makes the result
-/// visible and the call after it.
+/// The numbers of the calls at which to kill: all of them, or three, including the rename that makes the
+/// result visible and the call after it.
 fn chosen(calls: &[String], marker: &str) -> Vec<usize> {
     let puts_in_place = |call: &String| call.starts_with("rename ") && call.ends_with(marker);
     let last_rename = 1 + calls.iter().rposition(puts_in_place).expect("results are put in place");

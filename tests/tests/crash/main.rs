@@ -1,5 +1,5 @@
-//! Tests of SIGKILL at many moments. Afterwards there is a whole result or none, the same command continues,
-//! and the final files are the same, byte for byte.
+//! Tests of SIGKILL at many moments. Afterwards there is a whole result or none, the same command
+//! continues, and the final files are the same, byte for byte.
 //!
 //! `TORTURE=100` sets the number of kills of each program at random moments, and makes the tests kill it at
 //! every call that changes a file. By default there are a few kills of both kinds. The figures go to

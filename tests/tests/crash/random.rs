@@ -16,14 +16,14 @@ fn kills() -> usize {
     torture().unwrap_or(2)
 }
 
-/// A sequence of numbers between 0 and 1 that is evenly spread at any length: multiples of the golden ratio (a
-/// Weyl sequence).
+/// A sequence of numbers between 0 and 1 that is evenly spread at any length: multiples of the golden
+/// ratio (a Weyl sequence).
 fn moment(index: usize) -> f64 {
     (index as f64 * 0.618_033_988_749_895).fract()
 }
 
-/// Gives the command repeatedly, each time with a kill at another moment of the time that it takes undisturbed.
-/// If it reaches its end, the result is compared and the next command starts anew.
+/// Gives the command repeatedly, each time with a kill at another moment of the time that it takes
+/// undisturbed. If it reaches its end, the result is compared and the next command starts anew.
 fn kill_over_and_over(victim: &Victim) {
     let mut whole = victim.takes;
     let (mut killed, mut resumed, mut ended) = (0, 0, 0);
@@ -77,7 +77,8 @@ fn kill_over_and_over(victim: &Victim) {
     );
 }
 
-/// The time since the last record of progress in a `progress.json` under `out`, or since the program started.
+/// The time since the last record of progress in a `progress.json` under `out`, or since the program
+/// started.
 fn unrecorded(out: &Path, started: SystemTime) -> Duration {
     let folders = durable::folders(out).unwrap();
     let Some(folder) = folders.iter().find(|folder| !feature_cache::is_finished(folder)) else {

@@ -126,8 +126,8 @@ impl OnnxFile {
         decode(&self.tensors.get(name)?.message).ok()
     }
 
-    /// The first [`MAX_INTEGERS`] of a tensor's 64-bit integers; `None` if it has numbers of another type or
-    /// is not there.
+    /// The first [`MAX_INTEGERS`] of a tensor's 64-bit integers; `None` if it has numbers of another type
+    /// or is not there.
     fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let tensor = self.tensor(name)?;
         if tensor.data_type != DataType::Int64 as i32 {

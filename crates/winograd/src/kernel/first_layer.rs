@@ -160,8 +160,8 @@ unsafe fn gather(job: &FirstLayerJob, padded_y: usize, to: *mut f32) {
 /// Computes all channels of `TILES` tiles of a row, with bias and ReLU.
 ///
 /// # Safety
-/// As [`first_layer`]. The tiles' values in the upper row of the window start at `values`, and those of each
-/// next row are `stride` floats further.
+/// As [`first_layer`]. The tiles' values in the upper row of the window start at `values`, and those of
+/// each next row are `stride` floats further.
 #[inline(always)]
 unsafe fn tiles_block<P: Panel, const TILES: usize>(
     job: &FirstLayerJob,

@@ -54,8 +54,8 @@ pub(crate) unsafe fn write(item: &OutputItem) {
     }
 }
 
-/// Writes a whole map, some pixels at a time, since the values of a pixel go to as many cache lines as there
-/// are channels.
+/// Writes a whole map, some pixels at a time, since the values of a pixel go to as many cache lines as
+/// there are channels.
 ///
 /// # Safety
 /// As [`write()`].

@@ -38,7 +38,8 @@ use crate::{
 /// Number of products of blocks.
 pub(crate) const PRODUCTS: usize = 7;
 
-/// The right factors of the products, in the order of the table, from the blocks `[[B11, B12], [B21, B22]]`.
+/// The right factors of the products, in the order of the table, from the four blocks of `B`,
+/// `[[B11, B12], [B21, B22]]`.
 pub(crate) fn right([[b11, b12], [b21, b22]]: [[f64; 2]; 2]) -> [f64; PRODUCTS] {
     [b11 + b22, b12 - b22, b21 - b11, b22, b21 + b22, b11, b11 + b12]
 }

@@ -208,9 +208,10 @@ struct Results {
 /// Rows and columns are interleaved as in [`input`].
 ///
 /// # Safety
-/// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles. The maps have
-/// room for every output of the grid, or with `POOL` for every pooled one, and `bias` has a value for each
-/// of their channels. No other thread touches these tiles' outputs or writes the spectrum at the same time.
+/// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles. The maps
+/// have room for every output of the grid, or with `POOL` for every pooled one, and `bias` has a value
+/// for each of their channels. No other thread touches these tiles' outputs or writes the spectrum at the
+/// same time.
 #[inline(always)]
 pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &OutputJob) {
     let pool = if POOL { 2 } else { 1 };

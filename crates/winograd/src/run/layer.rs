@@ -126,7 +126,8 @@ impl Layer {
     }
 
     /// The number of rows of the map before the pool that a band has: whole rows of tiles, with about as
-    /// many tiles as a block. It is all rows of an image if the pool is a separate pass or tiles are paired.
+    /// many tiles as a block. It is all rows of an image if the pool is a separate pass or tiles are
+    /// paired.
     pub(crate) fn band(&self) -> usize {
         match &self.algorithm {
             Algorithm::FirstLayer { height, .. } if self.separate_pool => *height,

@@ -1,7 +1,7 @@
 //! The threads of one call, which take the items of a phase one by one and meet at its end.
 //!
-//! The threads live as long as the call, so that the machine is idle between calls. Spawning them costs some
-//! 20 µs each, against milliseconds for the smallest batch.
+//! The threads live as long as the call, so that the machine is idle between calls. Spawning them costs
+//! some 20 µs each, against milliseconds for the smallest batch.
 
 use std::{
     iter,

@@ -131,8 +131,8 @@ fn assert_close(name: &str, exact: &Matrix<Rational>, code: &Matrix<f64>, tolera
     }
 }
 
-/// Checks output `y` for unit vectors with a one at index `d` of the input and `w` of the weights: it is 1 if
-/// `d = y + w`, else 0.
+/// Checks output `y` for unit vectors with a one at index `d` of the input and `w` of the weights: it is
+/// 1 if `d = y + w`, else 0.
 fn check_convolution<T>(m: &Matrices<T>, offset: usize, one: T, check: impl Fn(T, T))
 where
     T: Copy + Zero + std::ops::Mul<Output = T>,

@@ -105,8 +105,8 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
     }
 }
 
-/// Layers for which every kind of step is used, on maps for which a pool never changes the choice between an
-/// odd and an even tile.
+/// Layers for which every kind of step is used, on maps for which a pool never changes the choice between
+/// an odd and an even tile.
 #[test]
 fn every_tap_is_the_output_of_the_network_that_ends_there() {
     let channels = [(16, false), (32, true), (20, false), (64, true), (256, true), (512, false)];

@@ -188,8 +188,8 @@ impl<'f> Graph<'f> {
         Ok(chain)
     }
 
-    /// The nodes that take one of these values, directly or through nodes that keep or transpose values. The
-    /// flag says whether a Transpose is on the way.
+    /// The nodes that take one of these values, directly or through nodes that keep or transpose values.
+    /// The flag says whether a Transpose is on the way.
     fn takers(&self, values: &'f [String]) -> Vec<(&'f Node, bool)> {
         let mut consumers: HashMap<&str, Vec<&'f Node>> = HashMap::new();
         for node in &self.file.nodes {
