@@ -1,7 +1,7 @@
 """`vgg-head` as a user runs it, on all of MNIST at 96 px: `bench/run.py training`.
 
-- The time from the command to the end of its first epoch, and the peak memory of this command and of
-  a sweep of fifteen heads.
+- The time from the command to the end of its first epoch, and the peak memory of this command and
+  of a sweep of fifteen heads.
 - Features beyond memory: training with `--memory` a tenth of the training array is compared with
   training with all of it in memory, in turn. The results are rows per second, including validation,
   and the test accuracy of three seeds after five epochs each way.
