@@ -4,18 +4,18 @@
 //! cargo run -p winograd --example bench -- --size 96 --batch 32 --threads 2 --accuracy fast
 //! ```
 //!
-//! Prints images/s and a table with a row for each layer. With `--serve 1` it reads lines from
-//! standard input instead, each a number of seconds, and answers each with the images/s over that
-//! time, so that a script can measure several programs in turn.
+//! It prints images/s and a table with a row for each layer. With `--serve 1` it reads lines from standard
+//! input, each with a number of seconds, and answers each with the images/s over that time, so that a
+//! script can measure several programs in turn.
 //!
-//! `--taps 3,6,12` takes several outputs, of the layers with these numbers, after their ReLU; with
-//! `--pooling avg` or `max` all but the last layer's are pooled globally. The default is the last layer.
+//! `--taps 3,6,12` selects the layers whose outputs after the ReLU are computed; the default is the last
+//! layer. With `--pooling avg` or `max` all but the last layer's are pooled globally.
 //!
 //! With `--copy 1` a pass computes nothing: it copies as many bytes as the maps of the taps have, but for
 //! the last layer's. That is the cost of having the maps in memory, with which that of taps is compared.
 //!
-//! `--weights FILE` takes real weights; without it they are random, which is as fast. `--images
-//! FILE`, a float32 `.npy` array `[batch, 3, height, width]`, takes given images.
+//! `--weights FILE` reads weights; without it they are random, which is as fast. `--images FILE` reads
+//! images from a float32 `.npy` array `[batch, 3, height, width]`.
 
 mod vgg16;
 
@@ -224,7 +224,7 @@ impl TappedMaps {
     }
 }
 
-/// The outputs that the options ask for.
+/// The taps that the options request.
 fn taps() -> Result<Vec<Tap>, Box<dyn Error>> {
     let pooling = match option("pooling", "none".to_owned()).as_str() {
         "none" => Pooling::None,
@@ -242,7 +242,7 @@ fn taps() -> Result<Vec<Tap>, Box<dyn Error>> {
     layers.map(|layer| Ok(tap(layer?))).collect()
 }
 
-/// The median time of a pass, of as many as fit into `seconds`, but at least three.
+/// The median time of a pass, over as many passes as fit into `seconds` and at least three.
 fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
     let start = Instant::now();
     let mut times = Vec::new();
@@ -255,8 +255,8 @@ fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Resu
     Ok(times[times.len() / 2])
 }
 
-/// Floating-point operations per second of one core that only multiplies and adds: the limit of any
-/// product. The best of some short runs.
+/// The floating-point operations per second of one core that only multiplies and adds, which is the limit
+/// of any product. It is the best of some short runs.
 fn fma_peak() -> f64 {
     const TURNS: usize = 1 << 20;
     /// Enough independent sums to hide the latency, few enough for the registers.
@@ -320,7 +320,7 @@ fn fma_peak() -> f64 {
     (2 * TURNS * SUMS * lanes) as f64 / seconds
 }
 
-/// The most memory this process ever had resident, where the system says.
+/// The peak resident memory of this process; `None` if the system does not tell it.
 fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,5 @@
-//! Vectors of eight or sixteen floats: what the transforms and pools need beyond
-//! [`kernel_support::simd`], and two vectors as one.
+//! Vectors of eight or sixteen floats: the operations of transforms and pools that
+//! [`kernel_support::simd`] does not have, and pairs of vectors as one.
 
 #![allow(unsafe_code)] // Vector loads, stores and intrinsics.
 
@@ -12,7 +12,7 @@ pub(crate) use kernel_support::simd::{Portable, Simd};
 
 /// A vector of floats in the transforms.
 pub(crate) trait Vector: Simd {
-    /// The largest of four, and NaN where any of them is NaN.
+    /// The largest of four; NaN in lanes in which any of them is NaN.
     fn max4(a: Self, b: Self, c: Self, d: Self) -> Self;
 
     /// Transposes a square block of [`Simd::LANES`] rows and columns: row `i` is read from `rows[i]` on,
@@ -64,8 +64,8 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn max4(a: Self, b: Self, c: Self, d: Self) -> Self {
         let max = a.max(b).max(c.max(d)).raw();
-        // The maxima lose a NaN in a first operand; the comparisons find it, and their mask, all
-        // ones, is itself a NaN.
+        // The maxima lose a NaN in a first operand. The comparisons find it, and their mask, which has all
+        // bits set, is itself a NaN.
         // SAFETY: vectors of this type exist, so AVX2 is there.
         unsafe {
             let nan = _mm256_or_ps(
@@ -142,7 +142,7 @@ impl<S: Vector> Vector for Pair<S> {
     }
 }
 
-/// Two vectors as one of twice the lanes.
+/// Two vectors that act as one with twice the lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<S>(S, S);
 

@@ -1,7 +1,7 @@
 //! Feature caches: the manifest, the arrays, the ids, and the record of unfinished work.
 //!
-//! Digests guard a cache against damage, not against malice: who makes a hostile one writes the
-//! right digests. So do these functions, or nothing after the digests would ever be reached.
+//! Digests protect a cache against damage, not against malice: the author of a hostile cache writes the
+//! right digests. So do these functions, or the code after the check of digests would never be reached.
 
 use std::fs;
 use std::path::Path;
@@ -48,8 +48,8 @@ pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
     with_file(folder, "train/ids.txt", bytes)
 }
 
-/// `progress.json`, in which `SMALL_KEY` stands for the small cache's key, and the rest as the features
-/// that it is to describe.
+/// Parses `progress.json`, in which `SMALL_KEY` stands for the small cache's key. The second part of the
+/// input is the file of features that it describes.
 pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
     let record = with_small_key(record);
@@ -62,14 +62,14 @@ pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     match CacheWriter::start(folder, spec()) {
         Ok(Started::Unfinished(mut writer)) => {
             let recorded = writer.rows_done();
-            // Rows that are not there as recorded are done again.
+            // Rows that are not on the disk as recorded are computed again.
             writer.split(SplitName::Train).is_ok() && recorded > 0
         }
         _ => false,
     }
 }
 
-/// The small cache with one of its files replaced, and digests that say so.
+/// Reads the small cache with one of its files replaced and its digest recorded.
 fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     copy_of_small(folder);
     write(folder, name, bytes);
@@ -92,7 +92,7 @@ fn write_manifest(folder: &Path, manifest: &Manifest) {
     write(folder, MANIFEST, manifest.to_text().as_bytes());
 }
 
-/// A manifest's text with the digest that belongs to it; `None` if it has no field for one.
+/// A manifest's text with the digest of its content; `None` if it has no field for a digest.
 fn signed(text: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Signed<'text> {
@@ -106,7 +106,7 @@ fn signed(text: &[u8]) -> Option<String> {
     Some(format!("{before}{digest}{after}"))
 }
 
-/// Opens a cache and reads everything in it; whether it is whole.
+/// Opens a cache and reads everything in it. Returns whether it is whole.
 fn read_all(folder: &Path) -> bool {
     let whole = Cache::verify(folder, |_, _| ()).is_ok();
     let Ok(cache) = Cache::open(folder) else { return false };
@@ -121,7 +121,7 @@ fn read_all(folder: &Path) -> bool {
     whole
 }
 
-/// A text with the small cache's key in the place of `SMALL_KEY`.
+/// A text with `SMALL_KEY` replaced with the small cache's key.
 fn with_small_key(text: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(text) {
         Ok(text) => text.replace("SMALL_KEY", &small().manifest().key.to_string()).into_bytes(),
@@ -129,8 +129,8 @@ fn with_small_key(text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A finished cache of four rows of `[2, 2, 2]` in each split and two classes, made once and kept
-/// among what is built.
+/// A finished cache with two classes and four rows of `[2, 2, 2]` in each split. It is made once and kept
+/// in the target folder.
 pub(crate) fn small() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| {

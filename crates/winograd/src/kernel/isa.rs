@@ -26,9 +26,9 @@ use crate::{
 /// An instruction set that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
-    /// Whatever the compiler's target has.
+    /// The instructions of the compiler's target.
     Portable,
-    /// The same in vectors of sixteen, as AVX-512 has them.
+    /// The same instructions in vectors of sixteen, as for AVX-512.
     #[cfg(test)]
     PortableWide,
     /// AVX2 and FMA.
@@ -39,8 +39,8 @@ pub(crate) enum Isa {
     Avx512,
 }
 
-/// The kernels that do not depend on the tile. Call them only on a machine that has the
-/// instruction set that they were taken from.
+/// The kernels that do not depend on the tile. They may be called only on a machine with their
+/// instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
     pub(crate) first_layer: unsafe fn(&FirstLayerJob),
@@ -50,12 +50,12 @@ pub(crate) struct Kernels {
     pub(crate) write_output: unsafe fn(&OutputItem),
 }
 
-/// The kernels of one tile kind; as above.
+/// The kernels of one tile kind. They may be called only on a machine with their instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct TileKernels {
     pub(crate) input: unsafe fn(&InputJob),
     pub(crate) output: unsafe fn(&OutputJob),
-    /// For even tiles only.
+    /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
 }
 

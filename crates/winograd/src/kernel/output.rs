@@ -1,7 +1,7 @@
 //! Writing a tapped map into the caller's slice: as `[channels, height, width]`, or pooled.
 //!
-//! A work item is one group of channels of one image. Its pixels are visited row by row, whatever the
-//! instruction set and whatever thread takes the item, so that not a bit of a mean depends on them.
+//! A work item is one group of channels of one image. Its pixels are visited row by row with every
+//! instruction set and on every thread, so that means are the same to the last bit.
 
 #![allow(unsafe_code)] // Reads maps that other threads have written.
 
@@ -20,11 +20,11 @@ type Group = [f32; CHANNEL_GROUP];
 #[derive(Clone, Copy)]
 pub(crate) struct OutputItem {
     pub(crate) maps: Maps,
-    /// The image, counted from the first of the maps.
+    /// The index of the image within the maps.
     pub(crate) image: usize,
     /// The first channel of the group, a multiple of [`CHANNEL_GROUP`].
     pub(crate) first: usize,
-    /// Channels of the layer; its last group may be filled up with others.
+    /// The number of channels of the layer. Its last group may be filled up with further ones.
     pub(crate) channels: usize,
     pub(crate) pooling: Pooling,
     /// The image's part of the output, `[channels, height, width]` or `[channels]`.
@@ -34,8 +34,8 @@ pub(crate) struct OutputItem {
 /// Writes the channels of a group.
 ///
 /// # Safety
-/// The instruction set of `S` is present, the maps have the image and are complete, the output has room for
-/// the image's values, and no other thread touches those of the group.
+/// The instruction set of `S` is present. The maps have the image and are complete. The output has room for
+/// the image's values. No other thread touches those of the group.
 #[inline(always)]
 pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
     // SAFETY: passed on.
@@ -43,7 +43,7 @@ pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
         match item.pooling {
             Pooling::None => write_map::<S>(item),
             Pooling::Max => {
-                // As the 2x2 pool: NaN stays.
+                // As in the 2x2 pool, a NaN stays.
                 let max = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
                 let least = f32::NEG_INFINITY;
                 write_pooled(item, fold(item, (least, max), (least, max)));
@@ -58,13 +58,14 @@ pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
     }
 }
 
-/// Some pixels at a time, since the values of a pixel go to as many cache lines as there are channels.
+/// Writes a whole map, some pixels at a time, since the values of a pixel go to as many cache lines as
+/// there are channels.
 ///
 /// # Safety
 /// As [`write()`].
 #[inline(always)]
 unsafe fn write_map<S: Vector>(item: &OutputItem) {
-    /// Pixels that fill a cache line of each channel.
+    /// Number of pixels that fill a cache line of each channel.
     const LINE: usize = 16;
     let OutputItem { maps, image, first, channels, .. } = *item;
     let width = maps.layout.width;

@@ -1,9 +1,9 @@
-//! Each kernel by itself, for every vector: the same tests, instantiated by a macro. An instruction set
-//! that this processor does not have is named on standard error.
+//! Tests of each kernel by itself. A macro instantiates the same tests for every vector. Instruction sets
+//! that this processor does not have are named on standard error.
 //!
-//! The operands are small whole numbers, so that every sum is exact in `f32` and a result is right or
-//! wrong, whatever the order of its additions. Only the first layer, whose transform has fractions, is
-//! compared within a bound. All buffers end at a forbidden page.
+//! The operands are small whole numbers, so every sum is exact in `f32` in any order of additions, and
+//! results are compared for equality. Only the first layer, whose transform has fractions, is compared
+//! within a bound. All buffers end at a forbidden page.
 
 #![allow(unsafe_code)] // Calls the kernels.
 
@@ -23,7 +23,7 @@ use crate::{
     vector::Vector,
 };
 
-/// Whole numbers from -4 to 4, another sequence for each seed.
+/// Whole numbers from -4 to 4, in another sequence for each seed.
 fn number(seed: usize, index: usize) -> f32 {
     (((index + 1) * (2 * seed + 7919)) % 1009 % 9) as f32 - 4.0
 }
@@ -34,8 +34,9 @@ fn numbers(seed: usize, len: usize) -> Buffer {
     Buffer::padded(&values, len)
 }
 
-/// Every number of rows of a register block, several depths (shorter than a short sum, of several, and
-/// with a rest), and every way to update one or two targets. Nothing beside the block is touched.
+/// Checks every number of rows of a register block, several depths (less than a short sum, several short
+/// sums, and with a remainder), every way to update one or two targets, and that nothing beside the block
+/// is touched.
 fn check_register_blocks<P: Panel>() {
     for rows in 1..=P::ROWS {
         for depth in [UNROLL, 32, 36, 100] {
@@ -98,7 +99,7 @@ unsafe fn microkernel_block<P: Panel, const ROWS: usize>(block: Block<'_>) {
     unsafe { microkernel::block::<P, ROWS>(block) }
 }
 
-/// `v u`, both as a job has them: `[slot][in_channels]` by `[panel][in_channels][PANEL]`.
+/// An element of the product `v u` of a job: `[slot][in_channels]` times `[panel][in_channels][PANEL]`.
 fn expected_product(slot: usize, column: usize, in_channels: usize, v_stride: usize) -> f32 {
     let (panel, lane) = (column / PANEL, column % PANEL);
     (0..in_channels)
@@ -108,8 +109,8 @@ fn expected_product(slot: usize, column: usize, in_channels: usize, v_stride: us
         .sum()
 }
 
-/// Numbers of slots around every number of register blocks, channels of one and of several pieces of a
-/// panel, and some of the panels only.
+/// Checks numbers of slots around every number of register blocks, channels of one and of several pieces of
+/// a panel, and jobs with some of the panels.
 fn check_products<P: Panel>() {
     for (in_channels, out_channels) in [(16, 16), (48, 64), (272, 32), (528, 16)] {
         let (v_stride, m_stride) = (in_channels + PIXEL_PAD, out_channels + PIXEL_PAD);
@@ -146,7 +147,7 @@ fn check_products<P: Panel>() {
     }
 }
 
-/// Pairs and single tiles, whose products are those of the plain weights.
+/// Checks that the products of pairs and single tiles equal those with the plain weights.
 fn check_strassens_products<S: Vector, P: Panel>() {
     for (in_channels, out_channels) in [(32, 32), (64, 96), (544, 32)] {
         let (v_stride, m_stride) = (in_channels + PIXEL_PAD, out_channels + PIXEL_PAD);
@@ -190,7 +191,7 @@ fn check_strassens_products<S: Vector, P: Panel>() {
             unsafe { strassen::strassen::<S, P>(&job) }
             for (i, &value) in m.as_slice().iter().enumerate() {
                 let (slot, column) = (i / m_stride, i % m_stride);
-                // The lower slots of single tiles hold no tile.
+                // The lower slots of single tiles are empty.
                 let tile = slot < rows + pairs;
                 if tile && column < out_channels {
                     let expected = expected_product(slot, column, in_channels, v_stride);
@@ -203,7 +204,7 @@ fn check_strassens_products<S: Vector, P: Panel>() {
     }
 }
 
-/// Images of every width up to some tiles, strip by strip, against the definition.
+/// Checks images of every width up to some tiles, strip by strip, against the definition.
 fn check_first_layer<P: Panel>() {
     for (height, width) in (1..=19).map(|width| (3, width)).chain([(1, 40), (7, 33)]) {
         let out_channels = 32;
@@ -263,7 +264,7 @@ fn check_first_layer<P: Panel>() {
     }
 }
 
-/// Maps of even and odd sides, with NaN.
+/// Checks maps with even and odd sides, and with NaN.
 fn check_max_pool<S: Vector>() {
     for (height, width) in [(2, 2), (4, 6), (5, 7)] {
         let channels = 48;
