@@ -25,6 +25,10 @@ demo: setup
 extract *flags: ready
     @scripts/run vgg-extract run "$@"
 
+# The features of a cache in the other layout (FOLDER layout=csr|dense out=); prints the new cache's folder
+convert *flags: ready
+    @scripts/run vgg-extract convert "$@"
+
 # Stage 2: train one head on cached features (p= epochs= arch= lr= …)
 train-head *flags: ready
     @scripts/run vgg-head train "$@"

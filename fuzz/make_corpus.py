@@ -101,6 +101,21 @@ def datasets() -> None:
     write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
     write("image_list/no-rows", header)
 
+    # The parser adds the digest that belongs at the end.
+    magic = b"file digests 1\n\0"
+    entries = [bytes([key]) * 16 + bytes(range(32)) for key in range(4)]
+    for name, content in [
+        ("whole", magic + b"".join(entries)),
+        ("whole-one", magic + entries[0]),
+        ("none", magic),
+        ("empty", b""),
+        ("twice", magic + entries[0] * 2),
+        ("not-in-order", magic + entries[1] + entries[0]),
+        ("half-an-entry", magic + b"".join(entries)[:-24]),
+        ("newer-version", magic.replace(b"1", b"2") + entries[0]),
+    ]:
+        write(f"file_digests/{name}", content)
+
 
 def png(width: int, height: int, content: bytes) -> bytes:
     """An RGB PNG of this size, with `content` instead of its rows."""

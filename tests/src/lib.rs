@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use assert_cmd::Command;
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Manifest, SplitName, SplitSpec,
-    Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, Manifest, SplitName,
+    SplitSpec, Started,
 };
 use recipe::{Recipe, TapShape};
 use tempfile::TempDir;
@@ -286,7 +286,8 @@ impl Workplace {
         let row_len: usize = lens.iter().sum();
         let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
             let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
-            (*split, SplitSpec { ids: ids.expect("numbers are one line"), labels: labels.clone() })
+            let ids = ids.expect("numbers are one line");
+            (*split, SplitSpec { ids, labels: labels.clone(), images: None })
         };
         let dataset = DatasetInputs {
             name: String::new(),
@@ -301,6 +302,8 @@ impl Workplace {
             class_names: class_names.to_vec(),
             shapes,
             splits: splits.iter().map(spec_of).collect(),
+            reading: None,
+            layout: Layout::Dense,
         };
         let started = CacheWriter::start(&self.path("features"), spec);
         let Started::Unfinished(mut writer) = started.expect("the folder can be written") else {
@@ -381,14 +384,26 @@ pub fn forge_file(cache: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let digest = Digest::of(&bytes);
     forge_manifest(cache, |manifest| {
         for split in manifest.splits.values_mut() {
-            let parts = split.features.values_mut().flatten();
-            let parts = parts.map(|part| (&part.file, &mut part.digest));
-            let labels = split.labels.iter_mut().map(|labels| (&labels.file, &mut labels.digest));
-            for (_, recorded) in parts.chain(labels).filter(|(file, _)| *file == name) {
-                *recorded = digest;
+            for entry in split.entries_mut().filter(|entry| entry.file == name) {
+                entry.digest = digest;
             }
         }
     });
+}
+
+/// The caches under a folder, finished or not, by name; none if it is not there.
+///
+/// # Panics
+/// If it cannot be listed.
+pub fn caches_in(features: &Path) -> Vec<PathBuf> {
+    let mut folders = durable::folders(features).expect("the folder can be listed");
+    folders.retain(|folder| !is_hidden(folder));
+    folders
+}
+
+/// Whether a file or folder is called like what programs keep for themselves, as the digests of files.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// All files in a folder and its subfolders; an empty list if the folder does not exist.
@@ -405,7 +420,7 @@ pub fn rows_of(cache: &Cache, split: SplitName) -> Vec<Vec<f32>> {
     let split = cache.split(split).expect("the split is there");
     let row = |row| {
         let mut values = vec![0.0; split.row_len()];
-        split.read_row(row, &mut values);
+        split.read_row(row, &mut values).expect("the features are sound");
         values
     };
     (0..split.rows()).map(row).collect()

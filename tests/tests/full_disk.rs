@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use end_to_end::{
-    Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, files_in, finish, needed,
-    path_from, vgg_extract, vgg_head,
+    Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, caches_in, files_in, finish,
+    needed, path_from, vgg_extract, vgg_head,
 };
 
 /// Set in the process that sees the small disk.
@@ -152,7 +152,7 @@ fn an_extraction_whose_disk_fills_up_is_continued() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let cache = || fs::read_dir(&features).ok()?.next()?.ok().map(|entry| entry.path());
+    let cache = || caches_in(&features).pop();
     wait_for(|| cache().is_some_and(|cache| cache.join("train/features.npy").exists()));
     signal(&child, "-STOP");
     let ballast = fill(&disk, 256 << 10);

@@ -6,7 +6,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use end_to_end::{BAD_INPUT, Finished, Workplace, assert_refused, finish, path_from, vgg_extract};
+use end_to_end::{
+    BAD_INPUT, Finished, Workplace, assert_refused, caches_in, finish, path_from, vgg_extract,
+};
 use feature_cache::SplitName;
 
 fn gc(workplace: &Workplace, flags: &[&str]) -> assert_cmd::Command {
@@ -77,7 +79,7 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     assert_lists(&finish(gc(&workplace, &["--yes"])), &all[..1]);
     let nothing = finish(gc(&workplace, &["--yes"]));
     assert!(nothing.stderr.contains("nothing to remove"), "{nothing:?}");
-    let left: Vec<_> = fs::read_dir(workplace.path("features")).unwrap().collect();
+    let left = caches_in(&workplace.path("features"));
     assert_eq!(left.len(), 4, "{left:?}");
     for cache in [&trained, &swept, &held] {
         let verified = vgg_extract(["verify", &format!("--features={}", cache.display())]);

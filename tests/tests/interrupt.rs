@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use end_to_end::{Digits, Workplace, finish, path_from, vgg_extract, vgg_head};
+use end_to_end::{Digits, Workplace, caches_in, finish, path_from, vgg_extract, vgg_head};
 
 /// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
 /// that is closed.
@@ -254,11 +254,8 @@ fn two_extractions_do_not_write_the_same_cache() {
     workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 7));
     let mut extraction = Running::start(workplace.run("digits", &[]));
     let features = workplace.path("features");
-    wait_for(|| entries_in(&features) > 0);
-    wait_for(|| {
-        let cache = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
-        cache.join("train/features.npy").exists()
-    });
+    let is_begun = |cache: PathBuf| cache.join("train/features.npy").exists();
+    wait_for(|| caches_in(&features).pop().is_some_and(is_begun));
     let holder = format!("is being written by process {}", extraction.child.id());
     end_to_end::assert_refused(workplace.run("digits", &[]), 1, &[&holder, "wait for it"]);
     // The lock is released however its holder dies.

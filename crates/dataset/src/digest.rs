@@ -1,44 +1,83 @@
-//! Digests of a dataset's files.
+//! Digests of a dataset's files and images.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 
-use blake3::{Hash, Hasher};
+use blake3::Hasher;
+use durable::Digest;
 
-use crate::{Error, name};
+use crate::forms::{Form, SourceFile};
+use crate::{Error, Image, name};
 
-/// Begins what is digested, for all forms of datasets. To be raised whenever the same files, split by
+/// The version of the rules by which files become rows: to be raised whenever the same files, split by
 /// the same [`SplitConfig`](crate::SplitConfig), come to give other rows, other labels, another order
-/// or other pixels.
-pub(crate) const READING: &[u8] = b"dataset, reading 2";
+/// or other pixels. Two images of equal digests have equal pixels only if they were read by the same
+/// version.
+pub const READING: u32 = 2;
 
-/// The digest of a file's bytes, computed by one thread.
-pub(crate) fn of_file(path: &Path) -> Result<Hash, Error> {
+/// Begins what is digested of an image that has no file of its own. No image file begins so, so the
+/// digest differs from that of any file's bytes.
+const PIXELS: &[u8] = b"dataset, pixels 1";
+
+/// Larger files are each read by all threads.
+const SHARED: u64 = 1 << 20;
+
+/// The hasher of a dataset's digest, which begins with the version of the reading.
+pub(crate) fn of_dataset() -> Hasher {
     let mut digest = Hasher::new();
-    match File::open(path).and_then(|file| digest.update_reader(file).map(drop)) {
-        Ok(()) => Ok(digest.finalize()),
-        Err(source) => Err(Error::Read { path: path.to_path_buf(), source }),
+    digest.update(format!("dataset, reading {READING}").as_bytes());
+    digest
+}
+
+/// Adds the names and bytes of the form's files, which have these digests.
+pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &[Digest]) {
+    for (index, bytes) in files.iter().enumerate() {
+        add_named(digest, form.file(index).name, bytes);
     }
+}
+
+/// Checks that the form's files still have these digests.
+///
+/// # Errors
+/// If one has changed, or cannot be read.
+pub(crate) fn check_files(form: &dyn Form, digests: &[Digest]) -> Result<(), Error> {
+    for (index, digest) in digests.iter().enumerate() {
+        let SourceFile { path, .. } = form.file(index);
+        if of_file(&path)? != *digest {
+            return Err(Error::Changed { path });
+        }
+    }
+    Ok(())
+}
+
+/// The digest of a file's bytes.
+pub(crate) fn of_file(path: &Path) -> Result<Digest, Error> {
+    let read = |source| Error::Read { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() > SHARED {
+        return durable::digest_of_file(path, |_| ()).map_err(|error| read(error.source));
+    }
+    let mut digest = Hasher::new();
+    digest.update_reader(file).map_err(read)?;
+    Ok(digest.finalize().into())
+}
+
+/// The digest of an image that has no file of its own: of [`PIXELS`], its height, width and channels (8
+/// bytes each, little-endian) and its pixels.
+pub(crate) fn of_pixels(image: &Image<'_>) -> Digest {
+    let mut digest = Hasher::new();
+    digest.update(PIXELS);
+    for number in [image.height, image.width, image.channels] {
+        digest.update(&(number as u64).to_le_bytes());
+    }
+    digest.update(&image.pixels);
+    digest.finalize().into()
 }
 
 /// Adds a name, and the digest of the bytes that it stands for.
-pub(crate) fn add_named(digest: &mut Hasher, name: &OsStr, bytes: &Hash) {
+pub(crate) fn add_named(digest: &mut Hasher, name: &OsStr, bytes: &Digest) {
     digest.update(name::bytes(name));
     digest.update(&[0]);
     digest.update(bytes.as_bytes());
-}
-
-/// Adds the names and bytes of a few large files, each read by all threads.
-pub(crate) fn add_files<'a>(
-    digest: &mut Hasher,
-    paths: impl IntoIterator<Item = &'a Path>,
-) -> Result<(), Error> {
-    for path in paths {
-        let mut file = Hasher::new();
-        file.update_mmap_rayon(path)
-            .map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-        add_named(digest, path.file_name().unwrap_or_default(), &file.finalize());
-    }
-    Ok(())
 }

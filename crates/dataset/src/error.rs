@@ -76,6 +76,16 @@ pub enum Error {
         /// Its reason.
         source: std::io::Error,
     },
+    /// A file is not what it was when the dataset was digested.
+    #[error(
+        "{} is not what it was when its digest was computed; give the same command again (and, if that \
+         does not help, with --rehash)",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// An IDX file begins with something else.
     #[error(
         "{}: wrong magic number {found:#010x}, expected {expected:#010x} (IDX {what}); \

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use crate::table::{Samples, Table};
-use crate::{Error, Image, ImageStore};
+use durable::Digest;
+use rayon::prelude::*;
+
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, Image, ImageStore, digest};
 
 /// Images, `[N, height, width]` in C order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,15 +19,22 @@ pub(crate) struct GrayImages {
 /// Gray images, with one class number each if they have labels.
 pub(crate) type GraySamples = Samples<GrayImages>;
 
+impl GrayImages {
+    fn get(&self, index: usize) -> Image<'_> {
+        let GrayImages { height, width, .. } = *self;
+        let pixels = &self.pixels[index * height * width..][..height * width];
+        Image { height, width, channels: 1, pixels: pixels.into() }
+    }
+}
+
 impl ImageStore for GrayImages {
     fn len(&self) -> usize {
         self.pixels.len().checked_div(self.height * self.width).unwrap_or(0)
     }
 
-    fn image(&self, index: usize) -> Result<Image<'_>, Error> {
-        let GrayImages { height, width, .. } = *self;
-        let pixels = &self.pixels[index * height * width..][..height * width];
-        Ok(Image { height, width, channels: 1, pixels: pixels.into() })
+    /// The image, which is in memory since its digest was computed.
+    fn image(&self, index: usize, _: &Digest) -> Result<Image<'_>, Error> {
+        Ok(self.get(index))
     }
 
     /// The number of the image in its file, counted from 0.
@@ -33,7 +43,7 @@ impl ImageStore for GrayImages {
     }
 }
 
-/// The table of training images and of test images, which come with the path of their file. Every
+/// The table, loaded, of training images and of test images, which come with the path of their file. Every
 /// number up to the largest label is a class.
 ///
 /// # Errors
@@ -41,7 +51,7 @@ impl ImageStore for GrayImages {
 pub(crate) fn table(
     train: GraySamples,
     test: Option<(&Path, GraySamples)>,
-) -> Result<Table, Error> {
+) -> Result<Loaded, Error> {
     if let Some((path, test)) = &test {
         let size =
             |samples: &GraySamples| format!("{}x{}", samples.images.height, samples.images.width);
@@ -51,8 +61,15 @@ pub(crate) fn table(
         }
     }
     let test = test.map(|(_, samples)| samples);
-    let labels = [Some(&train), test.as_ref()].into_iter().flatten();
-    let largest = labels.filter_map(|samples| samples.labels.as_deref()).flatten().max();
+    let samples = || [Some(&train), test.as_ref()].into_iter().flatten();
+    let largest = samples().filter_map(|samples| samples.labels.as_deref()).flatten().max();
     let class_names = (0..=largest.copied().unwrap_or(0)).map(|class| class.to_string()).collect();
-    Ok(Table { class_names, train: train.into_any(), val: None, test: test.map(Samples::into_any) })
+    let images: Vec<&GrayImages> = samples().map(|samples| &*samples.images).collect();
+    let all = images.par_iter().flat_map(|images| {
+        (0..images.len()).into_par_iter().map(|index| digest::of_pixels(&images.get(index)))
+    });
+    let digests: Vec<Digest> = all.collect();
+    let test = test.map(Samples::into_any);
+    let table = Table { class_names, train: train.into_any(), val: None, test };
+    Ok(Loaded { table, digests: digests.into() })
 }

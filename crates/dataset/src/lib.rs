@@ -5,17 +5,20 @@
 //! same files, fractions and seed give the same rows on every machine; a sample that cannot be read is
 //! an error, never skipped.
 //!
-//! Opening is in two steps, since the digest of the source files is all that a cache look-up needs:
+//! Opening is in steps, since the digest of the source files is all that a cache look-up needs:
 //! [`Source::find`] looks at names, [`Source::digest`] at bytes, and [`Source::load`] decodes. Images
-//! that have a file each are decoded one at a time, by [`Split::image`].
+//! that have a file each are decoded one at a time, by [`Split::image`]; one whose bytes have changed
+//! since they were digested is an error, so a row's digest is always that of its image.
 
 mod decode;
 mod digest;
 mod error;
+mod file_digests;
 mod files;
 mod folder;
 mod forms;
 mod gray;
+mod image_files;
 mod name;
 mod notice;
 mod part;
@@ -25,7 +28,9 @@ mod system;
 mod table;
 mod thumbnail;
 
+pub use digest::READING;
 pub use error::Error;
+pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names};
 pub use notice::{Notice, class_notices};
 pub use source::Source;
@@ -34,6 +39,8 @@ pub use split::SplitConfig;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use durable::Digest;
 
 /// A dataset, split.
 #[derive(Debug, Clone)]
@@ -53,6 +60,8 @@ pub struct Dataset {
 pub struct Split {
     images: Arc<dyn ImageStore>,
     rows: Vec<usize>,
+    /// One per row.
+    digests: Arc<[Digest]>,
     labels: Option<Vec<i64>>,
 }
 
@@ -74,8 +83,8 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// An image, read and decoded now if it has a file of its own.
-    fn image(&self, index: usize) -> Result<Image<'_>, Error>;
+    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest.
+    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error>;
 
     /// A text of one line that no other image has.
     fn id(&self, index: usize) -> String;
@@ -111,12 +120,23 @@ impl Split {
     /// The image of a row, read and decoded now if it has a file of its own.
     ///
     /// # Errors
-    /// If the file cannot be read or decoded, or its image is too large.
+    /// If the file cannot be read or decoded, has changed since it was digested, or its image is too
+    /// large.
     ///
     /// # Panics
     /// If there is no such row.
     pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
-        self.images.image(self.rows[row])
+        self.images.image(self.rows[row], &self.digests[row])
+    }
+
+    /// The digest of each row's image, in row order. Images of equal digests have equal pixels if they
+    /// were read by the same version ([`READING`]).
+    ///
+    /// Of an image in a file of its own it is the BLAKE3 digest of the file's bytes. Of another it is
+    /// that of `dataset, pixels 1`, the image's height, width and number of channels (8 bytes each,
+    /// little-endian), and its pixels `[height, width, channels]`, whatever file they come from.
+    pub fn digests(&self) -> &Arc<[Digest]> {
+        &self.digests
     }
 
     /// One label per row, an index into the class names; `None` if the split has no labels.

@@ -1,19 +1,29 @@
 //! From a path to a dataset: which form it has, its digest, and its split images.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use durable::Digest;
 
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened};
-use crate::{Dataset, Error, Notice, SplitConfig, digest};
+use crate::{Dataset, Error, FileDigests, Notice, SplitConfig, digest};
 
 /// A dataset of a known form, not yet decoded.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
     form: Arc<dyn Form>,
+    /// Computed when they are first needed.
+    digests: OnceLock<Digests>,
+}
+
+/// The digests of a dataset and of its files.
+#[derive(Debug, Clone)]
+struct Digests {
+    dataset: Digest,
+    /// In the form's order.
+    files: Arc<[Digest]>,
 }
 
 impl Source {
@@ -25,7 +35,7 @@ impl Source {
         let form = if path.is_file() { find_in_file(path)? } else { find_in_folder(path)? };
         let path = path.to_path_buf();
         match form {
-            Some(form) => Ok(Source { path, form }),
+            Some(form) => Ok(Source { path, form, digests: OnceLock::new() }),
             None => Err(Error::UnknownForm { path }),
         }
     }
@@ -57,23 +67,45 @@ impl Source {
 
     /// The BLAKE3 digest of everything but the [`SplitConfig`] that the result of
     /// [`Source::load`] depends on: the names and bytes of the files, and the way in which they are
-    /// read. Images in files go by their splits and their paths within the dataset.
+    /// read. Images in files go by their splits and their paths within the dataset. The files are read
+    /// once, whether for this or for [`Source::load`].
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn digest(&self) -> Result<Digest, Error> {
-        let mut digest = blake3::Hasher::new();
-        digest.update(digest::READING);
-        self.form.digest(&mut digest)?;
-        Ok(digest.finalize().into())
+        self.digest_with(&mut FileDigests::none())
     }
 
-    /// Reads the files, except for images that have a file each, and splits the images.
+    /// The same digest, for which only those files are read whose digests are not remembered. The
+    /// others are remembered then.
     ///
     /// # Errors
-    /// If a file is not what its name says, or the split leaves nothing to train or validate on.
+    /// If a file cannot be read.
+    pub fn digest_with(&self, files: &mut FileDigests) -> Result<Digest, Error> {
+        Ok(self.digests(files)?.dataset)
+    }
+
+    fn digests(&self, files: &mut FileDigests) -> Result<&Digests, Error> {
+        if let Some(digests) = self.digests.get() {
+            return Ok(digests);
+        }
+        let files = files.of_files(&*self.form)?;
+        let mut dataset = digest::of_dataset();
+        self.form.digest(&mut dataset, &files);
+        let dataset = dataset.finalize().into();
+        Ok(self.digests.get_or_init(|| Digests { dataset, files: files.into() }))
+    }
+
+    /// Splits the images. Those that have a file each are decoded when they are asked for; all others
+    /// are read now.
+    ///
+    /// # Errors
+    /// If a file is not what its name says or has changed since it was digested, or the split leaves
+    /// nothing to train or validate on.
     pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
-        self.form.load()?.split(&self.path, &self.applicable(config))
+        let digests = self.digests(&mut FileDigests::none())?;
+        let loaded = self.form.load(&digests.files)?;
+        loaded.split(&self.path, &self.applicable(config))
     }
 }
 

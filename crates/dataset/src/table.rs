@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use durable::Digest;
+
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, stratified};
 use crate::{Dataset, Error, ImageStore, Split, SplitConfig};
@@ -24,6 +26,14 @@ pub(crate) struct Table<I: ?Sized = dyn ImageStore> {
     /// `None` if validation images are to be taken from the training images.
     pub(crate) val: Option<Samples<I>>,
     pub(crate) test: Option<Samples<I>>,
+}
+
+/// All images of a dataset, with their digests.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) table: Table,
+    /// One per image: those of train, of val and of test.
+    pub(crate) digests: Arc<[Digest]>,
 }
 
 // Derived, it would ask for images that can be cloned.
@@ -64,13 +74,13 @@ impl<I: ImageStore + 'static> Table<I> {
     }
 }
 
-impl Table {
+impl Loaded {
     /// Splits the images of the dataset at `path`.
     ///
     /// # Errors
     /// If the split leaves nothing to train or validate on.
     pub(crate) fn split(self, path: &Path, config: &SplitConfig) -> Result<Dataset, Error> {
-        let Table { class_names, train, val, test } = self;
+        let Loaded { table: Table { class_names, train, val, test }, digests } = self;
         let images = train.images.len();
         let labels = train.labels.as_deref();
         let taken = (images as f64 * config.val_fraction).round() as usize;
@@ -86,27 +96,37 @@ impl Table {
         if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
             return Err(Error::LimitTooSmall { path, limit, classes });
         }
-        let take = |samples: &Samples, rows: &[usize], purpose| {
+        // `digests` are those of the part, and those of the parts after it.
+        let take = |samples: &Samples, rows: &[usize], digests: &[Digest], purpose| {
             let labels = samples.labels.as_deref();
             let rows = match config.limit {
                 Some(limit) => stratified(rows, labels, limit, config.seed, purpose).0,
                 None => rows.to_vec(),
             };
             let labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
-            Split { images: samples.images.clone(), rows, labels }
+            let digests = rows.iter().map(|&row| digests[row]).collect();
+            Split { images: samples.images.clone(), rows, digests, labels }
         };
-        let take_all = |samples: &Samples, purpose| {
-            take(samples, &(0..samples.images.len()).collect::<Vec<_>>(), purpose)
+        let take_all = |samples: &Samples, digests: &[Digest], purpose| {
+            take(samples, &(0..samples.images.len()).collect::<Vec<_>>(), digests, purpose)
         };
-        let none = Split { images: train.images.clone(), rows: Vec::new(), labels: None };
+        let of_train = &*digests;
+        let of_val = &of_train[images..];
+        let of_test = &of_val[val.as_ref().map_or(0, |val| val.images.len())..];
+        let none = Split {
+            images: train.images.clone(),
+            rows: Vec::new(),
+            digests: Arc::default(),
+            labels: None,
+        };
         Ok(Dataset {
             class_names,
-            train: take(&train, &train_rows, Purpose::LimitTrain),
+            train: take(&train, &train_rows, of_train, Purpose::LimitTrain),
             val: match &val {
-                Some(val) => take_all(val, Purpose::LimitVal),
-                None => take(&train, &val_rows, Purpose::LimitVal),
+                Some(val) => take_all(val, of_val, Purpose::LimitVal),
+                None => take(&train, &val_rows, of_train, Purpose::LimitVal),
             },
-            test: test.map_or(none, |test| take_all(&test, Purpose::LimitTest)),
+            test: test.map_or(none, |test| take_all(&test, of_test, Purpose::LimitTest)),
         })
     }
 }

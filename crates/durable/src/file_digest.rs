@@ -26,8 +26,20 @@ const PIECE: u64 = 1 << 20;
 /// If the file cannot be read.
 pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<Digest, Error> {
     let len = File::open(path).and_then(|file| file.metadata()).map_err(Error::at("open", path))?;
+    digest_of_beginning(path, len.len(), progress)
+}
+
+/// Likewise the digest of the first `len` bytes of a file.
+///
+/// # Errors
+/// If the file cannot be read, or is shorter.
+pub fn digest_of_beginning(
+    path: &Path,
+    len: u64,
+    progress: impl Fn(u64) + Sync,
+) -> Result<Digest, Error> {
     let input = Input { path, progress };
-    Ok(input.digest(len.len()).map_err(Error::at("read", path))?.into())
+    Ok(input.digest(len).map_err(Error::at("read", path))?.into())
 }
 
 struct Input<'a, P> {
@@ -96,6 +108,10 @@ mod tests {
             .unwrap();
             assert_eq!(digest, Digest::of(&bytes), "{len} bytes");
             assert_eq!(read.into_inner(), len as u64);
+            let most = len - len / 3;
+            let digest = digest_of_beginning(&path, most as u64, |_| ()).unwrap();
+            assert_eq!(digest, Digest::of(&bytes[..most]), "{most} bytes");
+            assert!(digest_of_beginning(&path, len as u64 + 1, |_| ()).is_err());
         }
     }
 }

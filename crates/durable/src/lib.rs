@@ -21,6 +21,7 @@ mod lock;
 mod operation;
 mod path;
 mod replace;
+mod stamp;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,15 +30,17 @@ use bytesize::ByteSize;
 
 pub use digest::Digest;
 pub use file::File;
-pub use file_digest::digest_of_file;
+pub use file_digest::{digest_of_beginning, digest_of_file};
 pub use folders::{folders, newest};
 pub use format::Format;
 pub use inside::inside;
 pub use lock::{Lock, Locked};
 pub use path::{JsonPath, json_path};
 pub use replace::{
-    Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
+    Temporary, is_leftover, make_folder, remove, remove_leftovers, remove_leftovers_of, replace,
+    replace_with, sync_folder,
 };
+pub use stamp::Stamp;
 
 /// A failed operation on one file.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Atomic replacement of a file: it is written under a temporary name and then renamed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,11 +19,24 @@ const TEMPORARY: &str = ".tmp";
 /// unchanged. If the folder cannot be flushed, the new file is whole and in place, but a power cut may
 /// still undo the renaming.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let needing = |error: Error| error.needing(bytes.len() as u64);
+    replace_with(path, bytes.len() as u64, |file| file.write_all(bytes))
+}
+
+/// Likewise, of a file of `len` bytes that `write` writes, for content that should not be in memory as one
+/// piece.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with(
+    path: &Path,
+    len: u64,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), Error> {
+    let needing = |error: Error| error.needing(len);
     make_folder(folder_of(path)).map_err(needing)?;
     let temporary = Temporary::beside(path);
     let written = File::create(temporary.path()).and_then(|mut file| {
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.sync()
     });
     written.map_err(Error::at("write", path)).map_err(needing)?;
@@ -42,9 +56,8 @@ impl Temporary {
     /// never write into the same temporary file. The leftover of a killed process is ignored, and
     /// overwritten when a process has the same number again.
     pub fn beside(place: &Path) -> Temporary {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(place.file_name().unwrap_or_default());
-        name.push(format!(".{}{TEMPORARY}", std::process::id()));
+        let mut name = temporary_start(place);
+        name.push(format!("{}{TEMPORARY}", std::process::id()));
         Temporary { path: place.with_file_name(name), place: place.to_path_buf() }
     }
 
@@ -120,14 +133,40 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// If the folder cannot be listed or a file cannot be removed.
 pub fn remove_leftovers(folder: &Path) -> Result<(), Error> {
+    remove_all(folder, is_leftover)
+}
+
+/// Likewise what they left of one file, for who alone writes that file while others are at work in its
+/// folder.
+///
+/// # Errors
+/// As [`remove_leftovers`].
+pub fn remove_leftovers_of(place: &Path) -> Result<(), Error> {
+    let start = temporary_start(place);
+    let is_of_place = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        is_leftover(path) && name.starts_with(start.as_encoded_bytes())
+    };
+    remove_all(folder_of(place), is_of_place)
+}
+
+fn remove_all(folder: &Path, of: impl Fn(&Path) -> bool) -> Result<(), Error> {
     let at = || Error::at("tidy up", folder);
     for entry in fs::read_dir(folder).map_err(at())? {
         let path = entry.map_err(at())?.path();
-        if is_leftover(&path) {
+        if of(&path) {
             remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// The beginning of every temporary name of the file `place`; a process number and the ending follow.
+fn temporary_start(place: &Path) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(place.file_name().unwrap_or_default());
+    name.push(".");
+    name
 }
 
 /// Whether a file's name is one of a [`Temporary`].

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use backbone::{Compute, ExtractorConfig, ImageSize};
+use feature_cache::Layout;
 use recipe::{Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 
 /// An extraction: its inputs, its recipe but for what the weights decide, and its resources.
@@ -24,6 +25,8 @@ pub struct ExtractConfig {
     pub taps: Vec<Tap>,
     /// Element type of the features.
     pub dtype: Dtype,
+    /// The form in which the features are stored.
+    pub layout: Layout,
     /// Most rows of each split.
     pub limit: Option<usize>,
     /// Fraction of the training images that become the validation split.
@@ -38,6 +41,8 @@ pub struct ExtractConfig {
     pub compute: Compute,
     /// The folder under which caches are made.
     pub out: PathBuf,
+    /// Whether all of the dataset's files are read, also those that are remembered to be unchanged.
+    pub rehash: bool,
 }
 
 /// Pixels per batch: enough that the last layers' small maps still fill the machine, and little

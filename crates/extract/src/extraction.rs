@@ -6,9 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use backbone::{ExtractorConfig, Preprocessor, Weights};
-use dataset::{Dataset, Notice, Source, SplitConfig, class_notices};
+use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
+use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Recipe;
 
@@ -51,16 +53,19 @@ pub fn extract(
         limit: config.limit,
         seed: config.seed,
     });
-    let inputs = Inputs { recipe, dataset: describe(&source, &split_config)? };
-    if let Some(cache) = Cache::find(&config.out, &inputs)? {
+    let digest = digest_of(&source, config, report)?;
+    let inputs = Inputs { recipe, dataset: describe(&source, &split_config, digest) };
+    if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
     }
     // Before the folder is made: without the device nothing will ever be in it.
     config.compute.check_device()?;
     let dataset = source.load(&split_config)?;
+    // The dataset has the digests of its images itself.
+    drop(source);
     report_notices(&dataset.notices(), report);
-    let spec = specify(inputs, &dataset)?;
+    let spec = specify(inputs, &dataset, config.layout)?;
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
     match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
@@ -179,36 +184,56 @@ fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Res
     })
 }
 
-fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Error> {
+/// The dataset's digest, for which files are read only if they may have changed since an earlier
+/// extraction into the same folder.
+fn digest_of(
+    source: &Source,
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Digest, Error> {
+    let known = if config.rehash { FileDigests::anew } else { FileDigests::under };
+    let mut files = known(&config.out, source);
+    let digest = source.digest_with(&mut files)?;
+    report(Event::Digested { files: files.files(), read: files.read() });
+    Ok(digest)
+}
+
+fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInputs {
     let folder = std::path::absolute(source.path());
     let folder = folder.unwrap_or_else(|_| source.path().to_path_buf());
-    Ok(DatasetInputs {
+    DatasetInputs {
         name: source.name(),
         path: folder.to_string_lossy().into_owned(),
-        digest: source.digest()?,
+        digest,
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,
-    })
+    }
 }
 
-fn specify(inputs: Inputs, dataset: &Dataset) -> Result<CacheSpec, Error> {
+fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpec, Error> {
     let mut splits = BTreeMap::new();
     for (name, split) in named_splits(dataset) {
         let labels = split.labels().map(<[i64]>::to_vec);
-        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels });
+        let images = Some(split.digests().clone());
+        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images });
     }
     let shapes = backbone::shapes(&inputs.recipe)?;
-    Ok(CacheSpec { inputs, class_names: dataset.class_names.clone(), shapes, splits })
+    let class_names = dataset.class_names.clone();
+    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: Some(READING), layout })
 }
 
 /// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record
 /// is counted again: it is on the disk perhaps, or not.
-fn room_needed(writer: &CacheWriter) -> u64 {
+pub(crate) fn room_needed(writer: &CacheWriter) -> u64 {
     writer.feature_bytes_left() + DISK_RESERVE
 }
 
-fn check_room(path: &Path, needed: u64) -> Result<(), Error> {
+/// Checks that so many bytes are free where `path` lies.
+///
+/// # Errors
+/// If they are not.
+pub(crate) fn check_room(path: &Path, needed: u64) -> Result<(), Error> {
     let path: PathBuf = path.to_path_buf();
     let available =
         fs4::available_space(&path).map_err(durable::Error::at("look at the disk of", &path))?;

@@ -6,12 +6,14 @@
 //! happens is reported as [`Event`]s.
 
 mod config;
+mod convert;
 mod error;
 mod event;
 mod extraction;
 mod pipeline;
 
 pub use config::ExtractConfig;
+pub use convert::{Conversion, convert};
 pub use error::Error;
 pub use event::Event;
 pub use extraction::{Extraction, extract};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use durable::{Digest, Format};
 use recipe::{Dtype, Tap, WeightsId};
 
-use crate::{CacheKey, SplitName};
+use crate::{CacheKey, Layout, SplitName};
 
 /// A cache that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +152,18 @@ pub enum Error {
         /// Shape and dtype by the header, or why it cannot be read.
         found: String,
     },
+    /// Arrays of the layout `csr` contradict each other, or a number in them is not finite.
+    #[error(
+        "{} contradicts the arrays beside it: {found}; make the cache again, or get it again from where \
+         it came",
+        path.display()
+    )]
+    Contradiction {
+        /// The array.
+        path: PathBuf,
+        /// The contradiction.
+        found: String,
+    },
     /// The list of ids has another number of lines than there are rows.
     #[error(
         "{} has {found} ids for {expected} rows; restore it, or remove the cache's folder and \
@@ -255,6 +267,42 @@ pub enum Error {
         /// The key that belongs to the folder's name.
         expected: CacheKey,
     },
+    /// The manifest has inputs that this version does not know.
+    #[error(
+        "the features of {} depend on more than this program knows of; convert them with the program that \
+         made them, or a newer one",
+        path.display()
+    )]
+    UnknownInputs {
+        /// The cache folder.
+        path: PathBuf,
+    },
+    /// The folder that a cache of one layout should have holds one of the other.
+    #[error(
+        "{} holds a cache of the layout {found}, where {expected} was expected; rename it back or remove \
+         it, then give the same command again",
+        path.display()
+    )]
+    OtherLayout {
+        /// The cache folder.
+        path: PathBuf,
+        /// Its layout.
+        found: Layout,
+        /// The layout that belongs to the folder's name.
+        expected: Layout,
+    },
+    /// Only some of the parts of a cache are complete.
+    #[error(
+        "the rows of this part of {} are written, but not those of all {of} parts; write the others to \
+         finish it",
+        path.display()
+    )]
+    PartsMissing {
+        /// The cache folder.
+        path: PathBuf,
+        /// The number of parts.
+        of: usize,
+    },
     /// A run or sweep does not say what it was trained on.
     #[error(
         "{} does not say which features it refers to, so it is not known which are still needed; \
@@ -283,7 +331,7 @@ pub enum Error {
 impl Error {
     /// Whether the cache is at fault, rather than the operating system or another process.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Error::File(_) | Error::Held { .. })
+        !matches!(self, Error::File(_) | Error::Held { .. } | Error::PartsMissing { .. })
     }
 
     /// The same error, which says how many bytes are needed if the cause is want of space.

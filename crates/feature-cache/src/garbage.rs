@@ -6,10 +6,12 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use durable::{Lock, Locked};
+use durable::Lock;
 use serde::Deserialize;
 
 use crate::key::is_folder_name;
+use crate::locks::{self, lock_whole};
+use crate::writer::superseded;
 use crate::{Cache, CacheKey, Error, SplitName, files, is_finished};
 
 /// Something to remove.
@@ -73,8 +75,8 @@ pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<CacheKey>>) -> Re
             Ok(cache) if referred_to.is_some_and(|keys| !keys.contains(&cache.manifest().key)) => {
                 found.garbage.push(Garbage { path, why: Why::Unreferenced });
             }
-            Ok(_) => {
-                let leftovers = leftovers(&path)?.into_iter();
+            Ok(cache) => {
+                let leftovers = leftovers(&cache)?.into_iter();
                 let leftovers = leftovers.map(|path| Garbage { path, why: Why::Leftover });
                 found.garbage.extend(leftovers);
             }
@@ -103,13 +105,9 @@ impl Garbage {
 
 /// Removes a cache such that at no moment, and after no power cut, half of it looks like a whole one.
 fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
-    let path = folder.to_path_buf();
-    let _lock = match Lock::acquire(&folder.join(files::LOCK))? {
-        Locked::Ours(lock) => lock,
-        Locked::Held { by } => return Err(Error::Held { path, by }),
-    };
-    if let Some(by) = holder_of(&folder.join(files::POOLED))? {
-        return Err(Error::Held { path, by });
+    let _lock = lock_whole(folder)?;
+    if let Some(by) = pooling(folder)? {
+        return Err(Error::Held { path: folder.to_path_buf(), by });
     }
     if why == Why::Unfinished && is_finished(folder) {
         return Ok(());
@@ -130,29 +128,27 @@ fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
 
 /// Who is at work in a cache: an extraction, or a training that pools its features.
 fn holder(folder: &Path) -> Result<Option<String>, Error> {
-    match holder_of(folder)? {
+    match locks::holder(folder)? {
         Some(by) => Ok(Some(by)),
-        None => holder_of(&folder.join(files::POOLED)),
+        None => pooling(folder),
     }
 }
 
-fn holder_of(folder: &Path) -> Result<Option<String>, Error> {
-    Ok(Lock::holder(&folder.join(files::LOCK))?)
+/// Who pools a cache's features.
+fn pooling(folder: &Path) -> Result<Option<String>, Error> {
+    Ok(Lock::holder(&folder.join(files::POOLED).join(files::LOCK))?)
 }
 
 /// Files that killed processes left in a finished cache that nobody is at work in.
-fn leftovers(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+fn leftovers(cache: &Cache) -> Result<Vec<PathBuf>, Error> {
+    let folder = cache.folder();
+    let mut found = superseded(folder, cache.manifest())?;
     let inner = SplitName::ALL.map(SplitName::as_str).into_iter().chain([files::POOLED]);
     let folders = inner.map(|name| folder.join(name)).chain([folder.to_path_buf()]);
-    let mut found = Vec::new();
     for folder in folders.filter(|folder| folder.is_dir()) {
-        let at = || durable::Error::at("list", &folder);
-        for entry in fs::read_dir(&folder).map_err(at())? {
-            let path = entry.map_err(at())?.path();
-            if durable::is_leftover(&path)
-                || path.ends_with(files::PROGRESS)
-                || path.ends_with(files::LOCK)
-            {
+        for name in files::names(&folder)? {
+            let path = folder.join(&name);
+            if durable::is_leftover(&path) || files::is_lock(&name) {
                 found.push(path);
             }
         }

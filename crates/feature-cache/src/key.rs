@@ -11,6 +11,8 @@ use durable::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Layout;
+
 /// Members of `inputs.dataset` that do not determine the features.
 const NOT_IN_THE_KEY: [&str; 2] = ["name", "path"];
 
@@ -38,8 +40,9 @@ impl CacheKey {
     }
 }
 
-/// Whether a folder's name ends as one that was given to a cache.
+/// Whether a folder's name ends as one that was given to a cache, of any layout.
 pub(crate) fn is_folder_name(name: &str) -> bool {
+    let name = name.strip_suffix(Layout::Csr.ending()).unwrap_or(name);
     let key = name.rsplit_once("px-").map(|(_, key)| key);
     key.is_some_and(|key| key.len() == DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -1,9 +1,9 @@
 //! The on-disk contract between feature extraction and head training.
 //!
-//! In (writing): rows of features in row order, with their ids and labels. Out (reading): memory
-//! maps of the same rows. The invariants: a folder with a manifest is complete and describes
-//! itself; a folder without one is unfinished work, to be resumed, never read; equal keys mean
-//! equal features. Plain NumPy can read every array in it.
+//! In (writing): rows of features in row order, with their ids, labels and the digests of their images. Out
+//! (reading): memory maps of the same rows. The invariants: a folder with a manifest is complete and
+//! describes itself; a folder without one is unfinished work, to be resumed, never read; equal keys mean
+//! equal features, in whichever layout. Plain NumPy can read every array in it.
 //!
 //! ```text
 //! <dataset>-<size>px-<key>/
@@ -12,29 +12,51 @@
 //!                          features-<layer>.npy or features-<layer>-<pooling>.npy, one for each
 //!   train/labels.npy       (N,) int64; absent for unlabelled splits
 //!   train/ids.txt          one sample id per line, row order
+//!   train/images.b3        the digest of each row's image, 32 bytes each; absent if they are not known
 //!   val/…  test/…
 //!   progress.json, .lock   only while it is being written
 //!   pooled/                training's view of the features; may be removed at any time
 //! ```
+//!
+//! In the layout `csr` the folder's name ends with `-csr`, and `features.npy` is replaced by
+//! `features.data.npy`, `features.indices.npy` and `features.indptr.npy`. Of several writers each has files of
+//! its own: `features.0-of-2.npy`, `progress.0-of-2.json`, `.lock.0-of-2`.
 
+mod annotations;
+mod convert;
 mod error;
 mod files;
 mod finite;
 mod garbage;
 mod ids;
+mod images;
 mod key;
+mod layout;
+mod locks;
 mod manifest;
 mod npy;
+mod progress;
 mod reader;
+mod reuse;
+mod shard;
 mod spec;
 mod writer;
 
+pub use convert::Converted;
 pub use error::Error;
 pub use garbage::{Found, Garbage, Why, find_garbage, keys_referred_to};
 pub use ids::Ids;
+pub use images::Images;
 pub use key::CacheKey;
-pub use manifest::{DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, Split, SplitName};
-pub use npy::{ArrayWriter, map_f32};
-pub use reader::{Cache, SplitReader, Verification, is_finished, newest, release};
+pub use layout::Layout;
+pub use layout::dense::ArrayWriter;
+pub use manifest::{
+    DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, Split, SplitName,
+};
+pub use npy::{map_f32, release};
+pub use progress::{Unfinished, unfinished};
+pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
+pub use reuse::{Checking, RowSources, Skipped};
+pub use shard::Shard;
 pub use spec::{CacheSpec, SplitSpec};
-pub use writer::{CacheWriter, SplitWriter, Started, Unfinished, unfinished};
+pub use writer::{CacheWriter, SplitWriter, Started};

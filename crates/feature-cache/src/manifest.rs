@@ -3,7 +3,8 @@
 mod v1;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use durable::{Digest, Format};
 use recipe::{Dtype, Recipe, Tap, TapShape};
@@ -11,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-use crate::{CacheKey, Error};
+use crate::images::DIGEST_BYTES;
+use crate::{CacheKey, Error, Layout, files};
 
 /// The version of the cache format that this program writes. It reads this major version, whatever the
 /// minor one, and 1.x.
@@ -24,10 +26,14 @@ use crate::{CacheKey, Error};
 ///   and every label an index into the classes. `progress.json` records format and key.
 /// - 2.0: `inputs` has a recipe, with any number of taps, in the place of the single fields of 1.1.
 ///   Each split has an array per tap, and `shapes` has the shapes of their rows.
+/// - 2.1: `layout`, `reading`, and for each split `images`, the digests of its images. A part of a tap's
+///   rows in the layout `csr` has the members `data`, `indices` and `indptr` in the place of `file`,
+///   `bytes` and `digest`, so that a reader of 2.0 refuses such a cache. `progress.json` records parts as
+///   the manifest does.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 2, minor: 0 };
+pub const FORMAT: Format = Format { major: 2, minor: 1 };
 
 /// Largest row of features that is taken seriously: that of the first layer for an image of 4096 px.
 const MAX_ROW_BYTES: usize = 4 << 30;
@@ -43,6 +49,12 @@ pub struct Manifest {
     pub key: CacheKey,
     /// Everything that determines the features.
     pub inputs: Inputs,
+    /// The form in which features are stored. It does not change their numbers, so it is not in the key.
+    #[serde(default)]
+    pub layout: Layout,
+    /// The version of the rules by which images were decoded; `None` if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<u32>,
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
     /// The shape of a row of each tap: channels, height and width, or channels alone.
@@ -82,27 +94,97 @@ pub struct DatasetInputs {
 pub struct Split {
     /// Number of rows.
     pub rows: usize,
-    /// The feature files of each tap, in row order.
+    /// The parts of each tap's features, in row order.
     pub features: BTreeMap<Tap, Vec<Part>>,
     /// The labels; `None` for an unlabelled split.
     pub labels: Option<FileEntry>,
     /// The sample ids.
     pub ids: FileEntry,
+    /// The digests of the images, 32 bytes per row; `None` if they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<FileEntry>,
 }
 
-/// One file of consecutive rows of features.
+/// Consecutive rows of a tap's features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Path relative to the cache folder.
-    pub file: String,
-    /// The split's row that the file begins with.
+    /// Its files.
+    #[serde(flatten)]
+    pub files: PartFiles,
+    /// The split's row that the part begins with.
     pub first_row: usize,
-    /// Number of rows in the file.
+    /// Number of rows in the part.
     pub rows: usize,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// Digest of the file's bytes.
-    pub digest: Digest,
+}
+
+/// The files of a [`Part`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a part of the features, with either 'file', 'bytes' and 'digest' or 'data', 'indices' and 'indptr'"
+)]
+pub enum PartFiles {
+    /// One array, of the layout `dense`.
+    Dense(FileEntry),
+    /// The three arrays of the layout `csr`.
+    Csr {
+        /// The elements' values.
+        data: FileEntry,
+        /// The elements' columns.
+        indices: FileEntry,
+        /// For each row the number of elements before it, and at the end the number of all.
+        indptr: FileEntry,
+    },
+}
+
+impl PartFiles {
+    /// Each of the files.
+    pub fn entries(&self) -> impl Iterator<Item = &FileEntry> {
+        match self {
+            PartFiles::Dense(file) => vec![file],
+            PartFiles::Csr { data, indices, indptr } => vec![data, indices, indptr],
+        }
+        .into_iter()
+    }
+
+    /// Each of the files, to be changed.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
+        match self {
+            PartFiles::Dense(file) => vec![file],
+            PartFiles::Csr { data, indices, indptr } => vec![data, indices, indptr],
+        }
+        .into_iter()
+    }
+
+    /// The layout that has such files.
+    pub fn layout(&self) -> Layout {
+        match self {
+            PartFiles::Dense(_) => Layout::Dense,
+            PartFiles::Csr { .. } => Layout::Csr,
+        }
+    }
+
+    /// The name of the first file, for messages.
+    fn name(&self) -> &str {
+        match self {
+            PartFiles::Dense(file) | PartFiles::Csr { data: file, .. } => &file.file,
+        }
+    }
+}
+
+impl Split {
+    /// Every file of the split.
+    pub fn entries(&self) -> impl Iterator<Item = &FileEntry> {
+        let features = self.features.values().flatten().flat_map(|part| part.files.entries());
+        features.chain(&self.labels).chain([&self.ids]).chain(&self.images)
+    }
+
+    /// Every file of the split, to be changed.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
+        let parts = self.features.values_mut().flatten();
+        let features = parts.flat_map(|part| part.files.entries_mut());
+        features.chain(&mut self.labels).chain([&mut self.ids]).chain(&mut self.images)
+    }
 }
 
 /// One file.
@@ -114,6 +196,54 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Digest of the file's bytes.
     pub digest: Digest,
+}
+
+impl FileEntry {
+    /// Checks that the file is there with this size, in the cache in `folder`.
+    ///
+    /// # Errors
+    /// If it is not, or would lie elsewhere.
+    pub(crate) fn check_size(&self, folder: &Path) -> Result<(), Error> {
+        let path = files::inside(folder, &self.file)?;
+        match fs::metadata(&path) {
+            // Opening a named pipe would wait for ever.
+            Ok(metadata) if !metadata.is_file() => Err(Error::MissingFile { path }),
+            Ok(metadata) if metadata.len() == self.bytes => Ok(()),
+            Ok(metadata) => {
+                Err(Error::WrongSize { path, expected: self.bytes, found: metadata.len() })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::MissingFile { path })
+            }
+            Err(error) => Err(durable::Error::at("read", &path)(error).into()),
+        }
+    }
+
+    /// Reads the file, in the cache in `folder`, and checks its digest. `progress` is told how many more
+    /// bytes were read.
+    ///
+    /// # Errors
+    /// If it cannot be read or has another digest.
+    pub(crate) fn check_digest(
+        &self,
+        folder: &Path,
+        progress: impl Fn(u64) + Sync,
+    ) -> Result<(), Error> {
+        let path = files::inside(folder, &self.file)?;
+        let found = durable::digest_of_file(&path, progress)?;
+        self.expect_digest(path, found)
+    }
+
+    /// Checks that the digest of the file, which was read from `path`, is this one's.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(crate) fn expect_digest(&self, path: PathBuf, found: Digest) -> Result<(), Error> {
+        if found == self.digest {
+            return Ok(());
+        }
+        Err(Error::WrongDigest { path, expected: self.digest, found })
+    }
 }
 
 /// The name of a split. The order is the one in which splits are extracted.
@@ -167,20 +297,21 @@ impl Inputs {
         v1::key_of_1_1(self)
     }
 
-    /// The name of the cache's folder: `<dataset>-<size>px-<key>`.
-    pub fn folder_name(&self) -> String {
-        self.folder_name_with(self.key())
+    /// The name of the cache's folder: `<dataset>-<size>px-<key>`, and in the layout `csr` the ending
+    /// `-csr`.
+    pub fn folder_name(&self, layout: Layout) -> String {
+        self.folder_name_with(self.key(), layout)
     }
 
     /// The name of the folder of a cache with that key.
-    pub(crate) fn folder_name_with(&self, key: CacheKey) -> String {
+    pub(crate) fn folder_name_with(&self, key: CacheKey, layout: Layout) -> String {
         let (height, width) = (self.recipe.image.height, self.recipe.image.width);
         let size = if height == width { height.to_string() } else { format!("{height}x{width}") };
         let safe = |c: char| if c.is_alphanumeric() || "._".contains(c) { c } else { '-' };
         let name: String = self.dataset.name.chars().map(safe).collect();
         let name = name.trim_start_matches(['.', '-']);
         let name = if name.is_empty() { "dataset" } else { name };
-        format!("{name}-{size}px-{}", key.short())
+        format!("{name}-{size}px-{}{}", key.short(), layout.ending())
     }
 }
 
@@ -253,13 +384,30 @@ impl Manifest {
                 let Some(row_bytes) = row_bytes(&self.shapes[tap], dtype) else {
                     return Some(format!("features of shape {:?}", self.shapes[tap]));
                 };
-                let found = split.part_contradiction(*name, &split.features[tap], row_bytes);
+                let parts = &split.features[tap];
+                let found = split.part_contradiction(*name, parts, row_bytes);
+                let found = found.or_else(|| self.layout_contradiction(parts));
                 if found.is_some() {
                     return found;
                 }
             }
+            if let Some(images) = &split.images
+                && split.rows.checked_mul(DIGEST_BYTES) != usize::try_from(images.bytes).ok()
+            {
+                let (bytes, rows) = (images.bytes, split.rows);
+                return Some(format!(
+                    "{:?} has {bytes} bytes, where {rows} digests of images have {DIGEST_BYTES} each",
+                    images.file
+                ));
+            }
         }
         None
+    }
+
+    /// Likewise, about parts whose files are not those of the layout.
+    fn layout_contradiction(&self, parts: &[Part]) -> Option<String> {
+        let other = parts.iter().find(|part| part.files.layout() != self.layout)?;
+        Some(format!("{:?} is not of the layout {}", other.files.name(), self.layout))
     }
 
     /// Likewise, about the taps that recipe, shapes and splits name: they must be the same.
@@ -299,10 +447,11 @@ impl Split {
         row_bytes: usize,
     ) -> Option<String> {
         let mut rows = 0usize;
-        for Part { file, first_row, rows: rows_of_part, .. } in parts {
+        for Part { files, first_row, rows: rows_of_part } in parts {
             if *first_row != rows {
                 return Some(format!(
-                    "{file:?} begins with row {first_row} of the {name} split, where row {rows} is due"
+                    "{:?} begins with row {first_row} of the {name} split, where row {rows} is due",
+                    files.name()
                 ));
             }
             rows = rows.saturating_add(*rows_of_part);

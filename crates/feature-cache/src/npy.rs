@@ -1,201 +1,60 @@
-//! `.npy` files too large for memory: written row by row with a running digest, read through a
-//! memory map.
+//! The headers of `.npy` files that are too large for memory and read through a memory map.
 //!
-//! Headers come from and go through `ndarray-npy`; this module adds streaming and half precision.
+//! `ndarray-npy` reads and writes them; this module adds half precision, and limits on what is parsed.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
 
-use durable::File;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
-use memmap2::Mmap;
-use ndarray::{ArrayViewD, IxDyn};
+use memmap2::{Mmap, UncheckedAdvice};
+use ndarray::ArrayViewD;
 use ndarray_npy::{
-    ViewDataError, ViewElement, ViewNpyExt, WritableElement, WriteDataError, WriteNpyError,
-    write_zeroed_npy,
+    ViewDataError, ViewElement, ViewNpyError, ViewNpyExt, WritableElement, WriteDataError,
 };
 use py_literal::Value as PyValue;
-
-use durable::Digest;
 use recipe::Dtype;
 
 use crate::Error;
 
-/// Bytes of a file that are hashed at a time when its writing is resumed.
-const HASH_CHUNK: usize = 4 << 20;
-
-/// A `.npy` array of shape `[rows, …row_shape]` that is written from its first row to its last,
-/// its BLAKE3 digest computed on the way.
-#[derive(Debug)]
-pub struct ArrayWriter {
-    path: PathBuf,
-    file: File,
-    hasher: blake3::Hasher,
-    dtype: Dtype,
-    row_len: usize,
-    rows: usize,
-    rows_done: usize,
-    bytes: u64,
-    halves: Vec<u8>,
+/// The type of an array's elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    F32,
+    F16,
+    U16,
+    I32,
+    I64,
 }
 
-impl ArrayWriter {
-    /// Makes the file at its full size (sparse where the file system can) with a header.
-    ///
-    /// # Errors
-    /// If the file cannot be made.
-    pub fn create(
-        path: &Path,
-        rows: usize,
-        row_shape: &[usize],
-        dtype: Dtype,
-    ) -> Result<ArrayWriter, Error> {
-        let mut file = File::create(path).map_err(durable::Error::at("make", path))?;
-        let shape: Vec<usize> = [rows].iter().chain(row_shape).copied().collect();
-        file.write_with(|file| match dtype {
-            Dtype::F32 => write_zeroed_npy::<f32, _>(file, IxDyn(&shape)),
-            Dtype::F16 => write_zeroed_npy::<Half, _>(file, IxDyn(&shape)),
-        })
-        .map_err(|error| match error {
-            WriteNpyError::Io(error) => error,
-            error => std::io::Error::other(error),
-        })
-        .map_err(durable::Error::at("make", path))?;
-        // Rows that are recorded later are lost if the file's name is.
-        durable::sync_folder(path.parent().expect("a file lies in a folder"))?;
-        ArrayWriter::attach(path, file, rows, row_shape, dtype)
-    }
-
-    /// Opens a file that [`ArrayWriter::create`] made and of which `rows_done` rows are on disk;
-    /// `digest` is what [`ArrayWriter::checkpoint`] returned for them. `None` if the file does
-    /// not hold those rows.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn resume(
-        path: &Path,
-        rows: usize,
-        row_shape: &[usize],
-        dtype: Dtype,
-        rows_done: usize,
-        digest: Digest,
-    ) -> Result<Option<ArrayWriter>, Error> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(durable::Error::at("open", path)(error).into()),
-        };
-        if rows_done > rows || describe_header(path, rows, row_shape, dtype).is_err() {
-            return Ok(None);
+impl Element {
+    /// The name that a header has for it, little-endian.
+    pub(crate) fn descriptor(self) -> &'static str {
+        match self {
+            Element::F32 => "<f4",
+            Element::F16 => "<f2",
+            Element::U16 => "<u2",
+            Element::I32 => "<i4",
+            Element::I64 => "<i8",
         }
-        let mut writer = ArrayWriter::attach(path, file, rows, row_shape, dtype)?;
-        let mut left = rows_done * writer.row_len * dtype.bytes();
-        let mut chunk = vec![0; HASH_CHUNK];
-        while left > 0 {
-            let chunk = &mut chunk[..left.min(HASH_CHUNK)];
-            writer.file.read_exact(chunk).map_err(durable::Error::at("read", path))?;
-            writer.hasher.update(chunk);
-            left -= chunk.len();
+    }
+
+    /// Bytes of an element.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Element::F16 | Element::U16 => 2,
+            Element::F32 | Element::I32 => 4,
+            Element::I64 => 8,
         }
-        writer.rows_done = rows_done;
-        let matches = writer.digest() == digest;
-        Ok(matches.then_some(writer))
-    }
-
-    /// Takes over a file of full size, positioned after its header.
-    fn attach(
-        path: &Path,
-        mut file: File,
-        rows: usize,
-        row_shape: &[usize],
-        dtype: Dtype,
-    ) -> Result<ArrayWriter, Error> {
-        let row_len = row_shape.iter().product();
-        let at = || durable::Error::at("read the header of", path);
-        let bytes = file.size().map_err(at())?;
-        let header_len = (bytes as usize).saturating_sub(rows * row_len * dtype.bytes());
-        let mut header = vec![0; header_len];
-        file.seek(SeekFrom::Start(0)).map_err(at())?;
-        file.read_exact(&mut header).map_err(at())?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&header);
-        let path = path.to_path_buf();
-        let (rows_done, halves) = (0, Vec::new());
-        Ok(ArrayWriter { path, file, hasher, dtype, row_len, rows, rows_done, bytes, halves })
-    }
-
-    /// Rows written so far, those of earlier runs included.
-    pub fn rows_done(&self) -> usize {
-        self.rows_done
-    }
-
-    /// Adds whole rows: a multiple of the row's length, C order.
-    ///
-    /// # Errors
-    /// If they cannot be written, or an earlier call failed: the file must then be opened again by
-    /// [`ArrayWriter::resume`].
-    ///
-    /// # Panics
-    /// If `values` is not a whole number of rows, or has more rows than are missing.
-    pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
-        assert_eq!(values.len() % self.row_len.max(1), 0, "whole rows only");
-        let rows = values.len() / self.row_len.max(1);
-        assert!(self.rows_done + rows <= self.rows, "more rows than the array has");
-        match self.dtype {
-            Dtype::F32 => {
-                let bytes = bytes_of_f32(values);
-                self.hasher.update(bytes);
-                self.file.write_all(bytes)
-            }
-            Dtype::F16 => {
-                let mut halves = vec![f16::ZERO; values.len()];
-                halves.convert_from_f32_slice(values);
-                self.halves.clear();
-                self.halves.extend(halves.iter().flat_map(|value| value.to_le_bytes()));
-                self.hasher.update(&self.halves);
-                self.file.write_all(&self.halves)
-            }
-        }
-        .map_err(durable::Error::at("write features to", &self.path))?;
-        self.rows_done += rows;
-        Ok(())
-    }
-
-    /// Flushes the rows written so far to the disk and returns the digest of header and rows.
-    ///
-    /// # Errors
-    /// If flushing fails, or an earlier call failed: the rows since the last flush may be lost.
-    pub fn checkpoint(&mut self) -> Result<Digest, Error> {
-        self.file.sync().map_err(durable::Error::at("flush", &self.path))?;
-        Ok(self.digest())
-    }
-
-    /// Flushes the finished file; its size in bytes and its digest.
-    ///
-    /// # Errors
-    /// If flushing fails.
-    ///
-    /// # Panics
-    /// If rows are missing.
-    pub fn finish(mut self) -> Result<(u64, Digest), Error> {
-        assert_eq!(self.rows_done, self.rows, "rows are missing");
-        let digest = self.checkpoint()?;
-        Ok((self.bytes, digest))
-    }
-
-    fn digest(&self) -> Digest {
-        self.hasher.finalize().into()
     }
 }
 
-/// The bytes of little-endian single-precision numbers.
-fn bytes_of_f32(values: &[f32]) -> &[u8] {
-    const { assert!(cfg!(target_endian = "little"), "features are stored little-endian") };
-    #[allow(unsafe_code)]
-    // SAFETY: every bit pattern is a valid u8, and the length in bytes is that of the same slice.
-    unsafe {
-        std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values))
+impl From<Dtype> for Element {
+    fn from(dtype: Dtype) -> Element {
+        match dtype {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+        }
     }
 }
 
@@ -251,42 +110,93 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
     Ok(map.map_err(durable::Error::at("map", path))?)
 }
 
-/// Checks that the mapped `.npy` file at `path` holds an array of `shape` and `dtype` in C order,
+/// Tells the operating system that bytes of a read-only map of a file are not needed for now, so that
+/// they no longer count as this program's memory. They can be read again.
+pub fn release(map: &Mmap, start: usize, len: usize) {
+    // Where a page is touched, Linux maps those around it, too: all of a large folio, of up to 2 MiB.
+    const BLOCK: usize = 2 << 20;
+    let base = map.as_ptr().addr();
+    let end = ((base + start + len).next_multiple_of(BLOCK) - base).min(map.len());
+    let start = ((base + start) / BLOCK * BLOCK).max(base) - base;
+    #[allow(unsafe_code)]
+    // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
+    let advised =
+        unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+    // Advice: without it, the pages stay until memory is short.
+    let _ = advised;
+}
+
+/// Checks that the mapped `.npy` file at `path` holds an array of `shape` and `element` in C order,
 /// and returns the offset of its first element.
 pub(crate) fn check_header(
     map: &[u8],
     path: &Path,
     shape: &[usize],
-    dtype: Dtype,
+    element: Element,
 ) -> Result<usize, Error> {
-    let descriptor = match dtype {
-        Dtype::F32 => "<f4",
-        Dtype::F16 => "<f2",
-    };
-    let wrong = |found: String| Error::WrongHeader {
-        path: path.to_path_buf(),
-        expected: format!("shape {shape:?}, dtype {descriptor}, C order"),
-        found,
-    };
-    check_form(map).map_err(wrong)?;
-    let describe = |error: ndarray_npy::ViewNpyError| wrong(error.to_string());
-    let (found_shape, in_c_order, start) = match dtype {
-        Dtype::F32 => {
-            let view = ArrayViewD::<f32>::view_npy(map).map_err(describe)?;
-            (view.shape().to_vec(), view.is_standard_layout(), view.as_ptr().addr())
-        }
-        Dtype::F16 => {
-            let view = ArrayViewD::<Half>::view_npy(map).map_err(describe)?;
-            (view.shape().to_vec(), view.is_standard_layout(), view.as_ptr().addr())
-        }
-    };
-    if found_shape != shape {
-        return Err(wrong(format!("shape {found_shape:?}")));
+    let expected = format_args!("shape {shape:?}, dtype {}, C order", element.descriptor());
+    let header = Header::read(map, path, expected, element)?;
+    if header.shape != shape {
+        return Err(wrong(path, expected, format!("shape {:?}", header.shape)));
     }
-    if !in_c_order {
-        return Err(wrong("Fortran order".into()));
+    if !header.in_c_order {
+        return Err(wrong(path, expected, "Fortran order".into()));
     }
-    Ok(start - map.as_ptr().addr())
+    Ok(header.offset)
+}
+
+/// Likewise an array of one dimension, of any length: returns the length, too.
+pub(crate) fn check_vector(
+    map: &[u8],
+    path: &Path,
+    element: Element,
+) -> Result<(usize, usize), Error> {
+    let expected = format_args!("one dimension, dtype {}", element.descriptor());
+    let Header { shape, offset, .. } = Header::read(map, path, expected, element)?;
+    match *shape {
+        [len] => Ok((len, offset)),
+        _ => Err(wrong(path, expected, format!("shape {shape:?}"))),
+    }
+}
+
+fn wrong(path: &Path, expected: fmt::Arguments<'_>, found: String) -> Error {
+    Error::WrongHeader { path: path.to_path_buf(), expected: expected.to_string(), found }
+}
+
+/// What the header of a `.npy` file says.
+struct Header {
+    shape: Vec<usize>,
+    in_c_order: bool,
+    /// Where in the file the first element lies.
+    offset: usize,
+}
+
+impl Header {
+    fn read(
+        map: &[u8],
+        path: &Path,
+        expected: fmt::Arguments<'_>,
+        element: Element,
+    ) -> Result<Header, Error> {
+        check_form(map).map_err(|found| wrong(path, expected, found))?;
+        let header = match element {
+            Element::F32 => Header::of_array::<f32>(map),
+            Element::F16 => Header::of_array::<Half>(map),
+            Element::U16 => Header::of_array::<u16>(map),
+            Element::I32 => Header::of_array::<i32>(map),
+            Element::I64 => Header::of_array::<i64>(map),
+        };
+        header.map_err(|error| wrong(path, expected, error.to_string()))
+    }
+
+    fn of_array<T: ViewElement>(map: &[u8]) -> Result<Header, ViewNpyError> {
+        let view = ArrayViewD::<T>::view_npy(map)?;
+        Ok(Header {
+            shape: view.shape().to_vec(),
+            in_c_order: view.is_standard_layout(),
+            offset: view.as_ptr().addr() - map.as_ptr().addr(),
+        })
+    }
 }
 
 /// Longest header that is looked at: NumPy's of a plain array has some 100 bytes.
@@ -317,16 +227,6 @@ pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
     }
 }
 
-fn describe_header(
-    path: &Path,
-    rows: usize,
-    row_shape: &[usize],
-    dtype: Dtype,
-) -> Result<usize, Error> {
-    let shape: Vec<usize> = [rows].iter().chain(row_shape).copied().collect();
-    check_header(&map(path)?, path, &shape, dtype)
-}
-
 /// Maps a whole float32 `.npy` array of shape `[rows, columns]` and returns the map and the offset
 /// in bytes of its first element.
 ///
@@ -334,6 +234,6 @@ fn describe_header(
 /// If the file cannot be mapped or its header says something else.
 pub fn map_f32(path: &Path, rows: usize, columns: usize) -> Result<(Mmap, usize), Error> {
     let map = map(path)?;
-    let offset = check_header(&map, path, &[rows, columns], Dtype::F32)?;
+    let offset = check_header(&map, path, &[rows, columns], Element::F32)?;
     Ok((map, offset))
 }

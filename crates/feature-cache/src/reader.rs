@@ -1,22 +1,21 @@
 //! Reading a finished cache.
 
+mod split;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use durable::Digest;
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-use memmap2::{Mmap, UncheckedAdvice};
-use ndarray::ArrayView1;
-use ndarray_npy::ViewNpyExt;
 use rayon::prelude::*;
 use recipe::{Dtype, Tap, TapShape};
 use serde_json::Value;
 
-use crate::npy::{check_form, check_header, map};
-use crate::spec::check_labels;
-use crate::{CacheKey, Error, FileEntry, Ids, Inputs, Manifest, Part, Split, SplitName, files};
+use crate::layout::PartReader;
+use crate::{CacheKey, Error, FileEntry, Inputs, Layout, Manifest, Part, Split, SplitName, files};
+
+use split::TapReader;
+
+pub use split::SplitReader;
 
 /// A finished cache: its manifest was read and checked, and every file it names is there with the
 /// size it records.
@@ -45,8 +44,8 @@ impl Cache {
     /// If there is no manifest, or it does not agree with the files.
     pub fn open(folder: &Path) -> Result<Cache, Error> {
         let cache = Cache::read(folder)?;
-        for file in cache.files()? {
-            file.check_size()?;
+        for file in cache.files() {
+            file.check_size(folder)?;
         }
         for &split in cache.manifest.splits.keys() {
             cache.split_at(split, cache.taps())?;
@@ -55,7 +54,7 @@ impl Cache {
     }
 
     /// Reads and checks the manifest alone.
-    fn read(folder: &Path) -> Result<Cache, Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Cache, Error> {
         let path = folder.join(files::MANIFEST);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -70,13 +69,17 @@ impl Cache {
         Ok(Cache { folder: folder.to_path_buf(), manifest, recipe })
     }
 
-    /// The finished cache of these inputs under `root`, if there is one; also one of format 1.1.
+    /// The finished cache of these inputs and this layout under `root`, if there is one; also one of format
+    /// 1.1.
     ///
     /// # Errors
-    /// If the cache in its folder cannot be opened, or is one of other inputs.
-    pub fn find(root: &Path, inputs: &Inputs) -> Result<Option<Cache>, Error> {
-        for key in [Some(inputs.key()), inputs.key_of_1_1()].into_iter().flatten() {
-            let found = Cache::find_with(&root.join(inputs.folder_name_with(key)), key)?;
+    /// If the cache in its folder cannot be opened, or is one of other inputs or of another layout.
+    pub fn find(root: &Path, inputs: &Inputs, layout: Layout) -> Result<Option<Cache>, Error> {
+        // That version had only one layout.
+        let key_of_1_1 = inputs.key_of_1_1().filter(|_| layout == Layout::Dense);
+        for key in [Some(inputs.key()), key_of_1_1].into_iter().flatten() {
+            let folder = root.join(inputs.folder_name_with(key, layout));
+            let found = Cache::find_with(&folder, key, layout)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -84,8 +87,12 @@ impl Cache {
         Ok(None)
     }
 
-    /// The finished cache in `folder`, which must have this key.
-    fn find_with(folder: &Path, expected: CacheKey) -> Result<Option<Cache>, Error> {
+    /// The finished cache in `folder`, which must have this key and this layout.
+    fn find_with(
+        folder: &Path,
+        expected: CacheKey,
+        layout: Layout,
+    ) -> Result<Option<Cache>, Error> {
         let cache = match Cache::open(folder) {
             Ok(cache) => cache,
             Err(Error::NoManifest { .. }) => return Ok(None),
@@ -95,6 +102,10 @@ impl Cache {
         let found = cache.manifest.key;
         if found != expected {
             return Err(Error::OtherInputs { path: folder.to_path_buf(), found, expected });
+        }
+        if cache.layout() != layout {
+            let (path, found, expected) = (folder.to_path_buf(), cache.layout(), layout);
+            return Err(Error::OtherLayout { path, found, expected });
         }
         Ok(Some(cache))
     }
@@ -136,12 +147,12 @@ impl Cache {
 
     /// Bytes of all files that the manifest names.
     pub fn bytes(&self) -> u64 {
-        let files = |split: &Split| {
-            let parts = split.features.values().flatten().map(|part| part.bytes);
-            let files = split.labels.iter().chain([&split.ids]).map(|file| file.bytes);
-            parts.chain(files).fold(0, u64::saturating_add)
-        };
-        self.manifest.splits.values().map(files).fold(0, u64::saturating_add)
+        self.files().map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The form in which features are stored.
+    pub fn layout(&self) -> Layout {
+        self.manifest.layout
     }
 
     /// The taps whose features it has, in the network's order.
@@ -191,29 +202,24 @@ impl Cache {
         let mut arrays = Vec::new();
         for tap in taps {
             let shape = self.shape(tap)?;
-            let mut array = MappedArray { shape, parts: &split.features[tap], maps: Vec::new() };
-            for part in array.parts {
-                array.maps.push(self.map_part(part, shape)?);
-            }
-            arrays.push(array);
+            let parts = &split.features[tap];
+            let open = |part| self.open_part(part, shape);
+            let readers = parts.iter().map(open).collect::<Result<_, Error>>()?;
+            arrays.push(TapReader { shape, parts, readers });
         }
         Ok(SplitReader { cache: self, name, split, arrays })
     }
 
-    fn map_part(&self, part: &Part, shape: &[usize]) -> Result<MappedPart, Error> {
-        let path = self.path(&part.file)?;
-        let map = map(&path)?;
-        let shape: Vec<usize> = [part.rows].iter().chain(shape).copied().collect();
-        let offset = check_header(&map, &path, &shape, self.dtype())?;
-        Ok(MappedPart { first_row: part.first_row, rows: part.rows, map, offset })
+    fn open_part(&self, part: &Part, shape: &TapShape) -> Result<PartReader, Error> {
+        PartReader::open(&self.folder, part, shape, self.dtype())
     }
 
     fn dtype(&self) -> Dtype {
         self.manifest.inputs.recipe.dtype
     }
 
-    /// Reads every file of the cache in `folder` and checks its size, header and digest, with all
-    /// cores; `progress` is told the bytes done and those of all files.
+    /// Reads every file of the cache in `folder` and checks its size, header and digest, and of the layout
+    /// `csr` that its arrays agree, with all cores; `progress` is told the bytes done and those of all files.
     ///
     /// # Errors
     /// If there is no manifest or it is damaged; otherwise every damaged file.
@@ -222,26 +228,19 @@ impl Cache {
         progress: impl Fn(u64, u64) + Sync,
     ) -> Result<Verification, Error> {
         let cache = Cache::read(folder)?;
-        let files = cache.files()?;
+        let files: Vec<&FileEntry> = cache.files().collect();
         let (done, total) = (AtomicU64::new(0), cache.bytes());
         let progress = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
-        let check = |file: &ListedFile<'_>| {
-            file.check_size()?;
-            if let Some((part, shape)) = file.part {
-                cache.map_part(part, shape)?;
-            }
-            file.check_digest(progress)
+        let check = |file: &&FileEntry| {
+            file.check_size(folder)?;
+            file.check_digest(folder, progress)
         };
-        let mut problems: Vec<Error> =
-            files.par_iter().filter_map(|file| check(file).err()).collect();
-        match problems.len() {
-            0 => {}
-            1 => return Err(problems.remove(0)),
-            _ => {
-                let (path, files) = (folder.to_path_buf(), files.len());
-                return Err(Error::Damaged { path, files, problems });
-            }
-        }
+        let problems = files.par_iter().filter_map(|file| check(file).err()).collect();
+        cache.all_sound(files.len(), problems)?;
+        let parts: Vec<(&Part, &TapShape)> = cache.parts().collect();
+        let check = |(part, shape): &(&Part, &TapShape)| cache.open_part(part, shape)?.check();
+        let problems = parts.par_iter().filter_map(|part| check(part).err()).collect();
+        cache.all_sound(files.len(), problems)?;
         for &split in cache.manifest.splits.keys() {
             let split = cache.split(split)?;
             split.ids()?;
@@ -250,265 +249,31 @@ impl Cache {
         Ok(Verification { files: files.len(), bytes: total })
     }
 
-    /// Every file that the manifest names.
-    fn files(&self) -> Result<Vec<ListedFile<'_>>, Error> {
-        let mut files = Vec::new();
-        for split in self.manifest.splits.values() {
-            for (tap, parts) in &split.features {
-                let shape = self.shape(tap)?;
-                for part in parts {
-                    let &Part { ref file, bytes, digest, .. } = part;
-                    let (path, part) = (self.path(file)?, Some((part, shape)));
-                    files.push(ListedFile { path, bytes, digest, part });
-                }
-            }
-            for &FileEntry { ref file, bytes, digest } in split.labels.iter().chain([&split.ids]) {
-                files.push(ListedFile { path: self.path(file)?, bytes, digest, part: None });
-            }
+    /// The error of the problems that were found, if any were.
+    fn all_sound(&self, files: usize, mut problems: Vec<Error>) -> Result<(), Error> {
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            _ => Err(Error::Damaged { path: self.folder.clone(), files, problems }),
         }
-        Ok(files)
+    }
+
+    /// Every file that the manifest names.
+    fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.manifest.splits.values().flat_map(Split::entries)
+    }
+
+    /// Every part of every tap's features, with the shape of a row.
+    fn parts(&self) -> impl Iterator<Item = (&Part, &TapShape)> {
+        let features = self.manifest.splits.values().flat_map(|split| &split.features);
+        // A manifest whose taps differ from those of its shapes is refused.
+        features
+            .flat_map(|(tap, parts)| parts.iter().map(|part| (part, &self.manifest.shapes[tap])))
     }
 
     fn path(&self, file: &str) -> Result<PathBuf, Error> {
         files::inside(&self.folder, file)
     }
-}
-
-/// A file, with its size and digest by the manifest.
-struct ListedFile<'a> {
-    path: PathBuf,
-    bytes: u64,
-    digest: Digest,
-    /// The part of a tap's features that it holds, and the shape of a row; `None` if it does not hold features.
-    part: Option<(&'a Part, &'a TapShape)>,
-}
-
-impl ListedFile<'_> {
-    fn check_size(&self) -> Result<(), Error> {
-        let path = self.path.clone();
-        match fs::metadata(&path) {
-            // Opening a named pipe would wait for ever.
-            Ok(metadata) if !metadata.is_file() => Err(Error::MissingFile { path }),
-            Ok(metadata) if metadata.len() == self.bytes => Ok(()),
-            Ok(metadata) => {
-                Err(Error::WrongSize { path, expected: self.bytes, found: metadata.len() })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::MissingFile { path })
-            }
-            Err(error) => Err(durable::Error::at("read", &path)(error).into()),
-        }
-    }
-
-    fn check_digest(&self, progress: impl Fn(u64) + Sync) -> Result<(), Error> {
-        let found = durable::digest_of_file(&self.path, progress)?;
-        if found != self.digest {
-            let (path, expected) = (self.path.clone(), self.digest);
-            return Err(Error::WrongDigest { path, expected, found });
-        }
-        Ok(())
-    }
-}
-
-/// A split of a finished cache.
-#[derive(Debug)]
-pub struct SplitReader<'a> {
-    cache: &'a Cache,
-    name: SplitName,
-    split: &'a Split,
-    /// Those whose rows are joined, in that order.
-    arrays: Vec<MappedArray<'a>>,
-}
-
-/// The features of one tap.
-#[derive(Debug)]
-struct MappedArray<'a> {
-    shape: &'a TapShape,
-    parts: &'a [Part],
-    /// One for each of the parts.
-    maps: Vec<MappedPart>,
-}
-
-#[derive(Debug)]
-struct MappedPart {
-    first_row: usize,
-    rows: usize,
-    map: Mmap,
-    /// Where in the map the first element lies.
-    offset: usize,
-}
-
-impl<'a> SplitReader<'a> {
-    /// The cache that it is a split of.
-    pub fn cache(&self) -> &'a Cache {
-        self.cache
-    }
-
-    /// The shapes of the taps whose rows are joined.
-    pub fn shapes(&self) -> impl Iterator<Item = &TapShape> {
-        self.arrays.iter().map(|array| array.shape)
-    }
-
-    /// Its name.
-    pub fn name(&self) -> SplitName {
-        self.name
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.split.rows
-    }
-
-    /// Numbers in a row, of all taps together.
-    pub fn row_len(&self) -> usize {
-        self.arrays.iter().map(MappedArray::row_len).sum()
-    }
-
-    /// One digest for all of its features, whatever parts they lie in.
-    pub fn features_digest(&self) -> Digest {
-        let parts = self.arrays.iter().flat_map(|array| array.parts);
-        let digests: Vec<String> = parts.map(|part| part.digest.to_string()).collect();
-        Digest::of(digests.join(" ").as_bytes())
-    }
-
-    /// Reads all of its features and checks their digests.
-    ///
-    /// # Errors
-    /// If a file is damaged.
-    pub fn verify_features(&self) -> Result<(), Error> {
-        for part in self.arrays.iter().flat_map(|array| array.parts) {
-            let &Part { ref file, bytes, digest, .. } = part;
-            let file = ListedFile { path: self.cache.path(file)?, bytes, digest, part: None };
-            file.check_digest(|_| ())?;
-        }
-        Ok(())
-    }
-
-    /// Tells the operating system that a row is not needed for now, so that it no longer counts as
-    /// this program's memory. It can be read again.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub fn release_row(&self, row: usize) {
-        for array in &self.arrays {
-            let (map, start, len) = array.locate(row, self.cache.dtype());
-            release(map, start, len);
-        }
-    }
-
-    /// Copies row `row` into `values`: tap after tap, each `[C, H, W]` or `[C]` in C order.
-    ///
-    /// # Panics
-    /// If there is no such row, or `values` does not have the row's length.
-    pub fn read_row(&self, row: usize, values: &mut [f32]) {
-        assert_eq!(values.len(), self.row_len());
-        let mut rest = values;
-        for array in &self.arrays {
-            let values;
-            (values, rest) = rest.split_at_mut(array.row_len());
-            array.read_row(row, self.cache.dtype(), values);
-        }
-    }
-
-    /// The labels, checked against their digest and the class list; `None` for an
-    /// unlabelled split.
-    ///
-    /// # Errors
-    /// If the file cannot be read, has another form, or a label is not an index into the classes.
-    pub fn labels(&self) -> Result<Option<Vec<i64>>, Error> {
-        let Some(entry) = &self.split.labels else { return Ok(None) };
-        let path = self.cache.path(&entry.file)?;
-        let map = map(&path)?;
-        check_digest(path.clone(), entry.digest, Digest::of(&map))?;
-        let wrong = |found: String| Error::WrongHeader {
-            path: path.clone(),
-            expected: format!("shape [{}], dtype <i8", self.split.rows),
-            found,
-        };
-        check_form(&map).map_err(wrong)?;
-        let view = ArrayView1::<i64>::view_npy(&map).map_err(|error| wrong(error.to_string()))?;
-        if view.len() != self.split.rows {
-            return Err(wrong(format!("shape {:?}", view.shape())));
-        }
-        let labels = view.to_vec();
-        check_labels(&labels, self.cache.manifest.class_names.len(), || path.clone())?;
-        Ok(Some(labels))
-    }
-
-    /// The labels of a split that must have some.
-    ///
-    /// # Errors
-    /// As [`SplitReader::labels`], and if there are none.
-    pub fn labels_required(&self) -> Result<Vec<i64>, Error> {
-        let path = self.cache.folder.clone();
-        self.labels()?.ok_or(Error::NoLabels { path, split: self.name })
-    }
-
-    /// The sample ids, row order.
-    ///
-    /// # Errors
-    /// If the file cannot be read or has another number of lines than there are rows.
-    pub fn ids(&self) -> Result<Ids, Error> {
-        let path = self.cache.path(&self.split.ids.file)?;
-        let text = fs::read_to_string(&path).map_err(durable::Error::at("read", &path))?;
-        check_digest(path.clone(), self.split.ids.digest, Digest::of(text.as_bytes()))?;
-        let ids = Ids::from_text(text);
-        if ids.len() != self.split.rows {
-            return Err(Error::WrongIdCount { path, expected: self.split.rows, found: ids.len() });
-        }
-        Ok(ids)
-    }
-}
-
-impl MappedArray<'_> {
-    fn row_len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// The map that holds a row, and where in it the row begins and how long it is, in bytes.
-    fn locate(&self, row: usize, dtype: Dtype) -> (&Mmap, usize, usize) {
-        let part = self.maps.partition_point(|part| part.first_row + part.rows <= row);
-        let part = &self.maps[part];
-        let row_bytes = self.row_len() * dtype.bytes();
-        (&part.map, part.offset + (row - part.first_row) * row_bytes, row_bytes)
-    }
-
-    fn read_row(&self, row: usize, dtype: Dtype, values: &mut [f32]) {
-        let (map, start, len) = self.locate(row, dtype);
-        let bytes = &map[start..start + len];
-        match dtype {
-            Dtype::F32 => {
-                for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-                    *value = f32::from_le_bytes(*bytes);
-                }
-            }
-            Dtype::F16 => {
-                let halves: Vec<f16> =
-                    bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
-                halves.convert_to_f32_slice(values);
-            }
-        }
-    }
-}
-
-/// Tells the operating system that bytes of a read-only map of a file are not needed for now, so that
-/// they no longer count as this program's memory. They can be read again.
-pub fn release(map: &Mmap, start: usize, len: usize) {
-    // Where a page is touched, Linux maps those around it, too: all of a large folio, of up to 2 MiB.
-    const BLOCK: usize = 2 << 20;
-    let base = map.as_ptr().addr();
-    let end = ((base + start + len).next_multiple_of(BLOCK) - base).min(map.len());
-    let start = ((base + start) / BLOCK * BLOCK).max(base) - base;
-    #[allow(unsafe_code)]
-    // SAFETY: the map is a read-only one of a file; dropped pages are read again from it.
-    let advised =
-        unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
-    // Advice: without it, the pages stay until memory is short.
-    let _ = advised;
-}
-
-fn check_digest(path: PathBuf, expected: Digest, found: Digest) -> Result<(), Error> {
-    if found == expected { Ok(()) } else { Err(Error::WrongDigest { path, expected, found }) }
 }
 
 /// The folder of the newest finished cache under `root`.

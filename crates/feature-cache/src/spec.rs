@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use durable::Digest;
 use recipe::{Tap, TapShape};
 
 use crate::manifest::row_bytes;
-use crate::{Error, Ids, Inputs, SplitName, files};
+use crate::{Error, Ids, Inputs, Layout, SplitName, files};
 
 /// The content of a cache but for its features.
 #[derive(Debug, Clone)]
@@ -20,6 +22,10 @@ pub struct CacheSpec {
     pub shapes: Vec<TapShape>,
     /// The splits.
     pub splits: BTreeMap<SplitName, SplitSpec>,
+    /// The version of the rules by which the images are decoded; `None` if it is not known.
+    pub reading: Option<u32>,
+    /// The form in which the features are stored.
+    pub layout: Layout,
 }
 
 /// The content of a split but for its features.
@@ -29,10 +35,12 @@ pub struct SplitSpec {
     pub ids: Ids,
     /// One label per row; `None` for an unlabelled split.
     pub labels: Option<Vec<i64>>,
+    /// The digest of each row's image; `None` if they are not known.
+    pub images: Option<Arc<[Digest]>>,
 }
 
 impl CacheSpec {
-    /// Bytes of the features on disk; labels, ids and headers add little to them.
+    /// Bytes of the features in the layout `dense`; labels, ids and headers add little to them.
     pub fn feature_bytes(&self) -> u64 {
         self.rows() as u64 * self.row_bytes()
     }
@@ -48,6 +56,16 @@ impl CacheSpec {
         (numbers * self.inputs.recipe.dtype.bytes()) as u64
     }
 
+    /// The name of the cache's folder.
+    pub fn folder_name(&self) -> String {
+        self.inputs.folder_name(self.layout)
+    }
+
+    /// The shape of a row of each tap, by the tap.
+    pub(crate) fn shapes_by_tap(&self) -> BTreeMap<Tap, TapShape> {
+        self.taps().map(|(tap, shape)| (tap.clone(), shape.clone())).collect()
+    }
+
     /// The taps, each with the shape of its rows.
     pub(crate) fn taps(&self) -> impl Iterator<Item = (&Tap, &TapShape)> {
         self.inputs.recipe.taps.iter().zip(&self.shapes)
@@ -60,15 +78,18 @@ impl CacheSpec {
     /// If a label is not an index into the classes.
     ///
     /// # Panics
-    /// If a split has another number of labels than ids, there is not one shape per tap, or there can
-    /// be no row of a shape.
+    /// If a split has another number of labels or images than ids, there is not one shape per tap, or
+    /// there can be no row of a shape.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
         let recipe = &self.inputs.recipe;
         assert_eq!(self.shapes.len(), recipe.taps.len(), "one shape per tap");
         for shape in &self.shapes {
             assert!(row_bytes(shape, recipe.dtype).is_some(), "no row has the shape {shape:?}");
         }
-        for (&split, SplitSpec { ids, labels }) in &self.splits {
+        for (&split, SplitSpec { ids, labels, images }) in &self.splits {
+            if let Some(images) = images {
+                assert_eq!(images.len(), ids.len(), "one digest per row");
+            }
             let Some(labels) = labels else { continue };
             assert_eq!(labels.len(), ids.len(), "one label per row");
             check_labels(labels, self.class_names.len(), || folder.join(files::labels(split)))?;

@@ -1,36 +1,41 @@
 //! Writing a cache, from its first row to its manifest, over as many interrupted runs as it takes.
 //!
-//! Rows go into files of their final size and name. Every few seconds they are flushed, and then
-//! `progress.json`, replaced by rename, records how many there are and their digest: whatever
-//! happens, the rows that it records are on disk. The manifest comes last.
+//! Rows go into files of their final name. Every few seconds they are flushed, and then `progress.json`,
+//! replaced by rename, records how many there are and their digests: whatever happens, the rows that it
+//! records are on disk. The manifest comes last. Several writers may each write a part of the rows, at the
+//! same time or one after another; whoever finds all parts complete writes the manifest.
+
+mod split;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use durable::{Digest, Format, Lock, Locked};
-use ndarray::aview1;
-use ndarray_npy::WriteNpyExt;
-use recipe::Tap;
-use serde::{Deserialize, Serialize};
+use durable::Lock;
+use recipe::{Tap, TapShape};
 
-use crate::finite::first_beyond;
-use crate::npy::ArrayWriter;
+use crate::annotations::Annotations;
+use crate::layout::{PartReader, PartWriter, Place};
+use crate::locks::{is_held, lock_part, wait_for_common};
+use crate::progress::Progress;
 use crate::{
-    Cache, CacheKey, CacheSpec, Error, FORMAT, FileEntry, Manifest, Part, Split, SplitName, files,
+    Cache, CacheSpec, Error, FORMAT, Layout, Manifest, Part, Shard, Split, SplitName, files,
 };
 
-/// Longest time between two flushes of what was computed: the most that a power cut can cost.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+pub use split::SplitWriter;
 
-/// A cache that is being written. The folder is locked until this is dropped.
+/// Of the bytes of a row in the layout `dense`, one of this many is what a row in the layout `csr` is taken to
+/// need before one was written: of the densest features measured, those of conv5_3 pooled to 3×3 at 96 px,
+/// 14.9 % are not zero, and each takes 6 bytes instead of 4.
+const CSR_SHARE: u64 = 4;
+
+/// A cache that is being written, or a part of it. The part is locked until this is dropped.
 #[derive(Debug)]
 pub struct CacheWriter {
     folder: PathBuf,
     spec: CacheSpec,
-    progress: ProgressRecord,
-    _lock: Lock,
+    progress: Progress,
+    lock: Lock,
 }
 
 /// The state in which [`CacheWriter::start`] found a cache.
@@ -38,25 +43,8 @@ pub struct CacheWriter {
 pub enum Started {
     /// The cache is complete already.
     Complete(Box<Cache>),
-    /// Rows are missing, all or some.
+    /// Rows are missing, all or some, or the manifest.
     Unfinished(Box<CacheWriter>),
-}
-
-/// `progress.json`: the rows that are known to be on disk.
-#[derive(Debug, Serialize, Deserialize)]
-struct ProgressRecord {
-    format: Format,
-    /// Key of the cache whose rows these are.
-    key: CacheKey,
-    rows_total: usize,
-    splits: BTreeMap<SplitName, SplitProgress>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct SplitProgress {
-    rows: usize,
-    /// Digest of each tap's file up to the last of those rows.
-    digests: BTreeMap<Tap, Digest>,
 }
 
 impl CacheWriter {
@@ -67,24 +55,34 @@ impl CacheWriter {
     /// written, or another process is writing it.
     ///
     /// # Panics
-    /// If a split has another number of labels than ids, there is not one shape per tap, or there can
-    /// be no row of a shape.
+    /// If a split has another number of labels or images than ids, there is not one shape per tap, or
+    /// there can be no row of a shape.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
-        let folder = root.join(spec.inputs.folder_name());
+        CacheWriter::start_part(root, spec, Shard::WHOLE)
+    }
+
+    /// Likewise one part of its rows. The other parts of this division may be written before, at the same
+    /// time, or later, by any process.
+    ///
+    /// # Errors
+    /// As [`CacheWriter::start`], and if another process is writing parts of another division.
+    ///
+    /// # Panics
+    /// As [`CacheWriter::start`].
+    pub fn start_part(root: &Path, spec: CacheSpec, shard: Shard) -> Result<Started, Error> {
+        let folder = root.join(spec.folder_name());
         spec.check(&folder)?;
         durable::make_folder(&folder)?;
-        let lock = match Lock::acquire(&folder.join(files::LOCK))? {
-            Locked::Ours(lock) => lock,
-            Locked::Held { by } => return Err(Error::Held { path: folder, by }),
-        };
+        let _common = wait_for_common(&folder, shard)?;
+        let lock = lock_part(&folder, shard)?;
         // Only now: whoever held the lock before may have finished it.
-        if let Some(cache) = Cache::find(root, &spec.inputs)? {
+        if let Some(cache) = Cache::find(root, &spec.inputs, spec.layout)? {
             return Ok(Started::Complete(Box::new(cache)));
         }
-        durable::remove_leftovers(&folder)?;
-        let progress = ProgressRecord::read(&folder).filter(|found| found.is_of(&spec));
-        let progress = progress.unwrap_or_else(|| ProgressRecord::new(&spec));
-        Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, _lock: lock })))
+        remove_leftovers(&folder, &[files::progress(shard), files::MANIFEST.into()], shard)?;
+        let progress = Progress::read_of(&folder, &spec, shard);
+        let progress = progress.unwrap_or_else(|| Progress::new(&spec, shard));
+        Ok(Started::Unfinished(Box::new(CacheWriter { folder, spec, progress, lock })))
     }
 
     /// The content that the cache will have.
@@ -97,20 +95,43 @@ impl CacheWriter {
         &self.folder
     }
 
-    /// Rows of all splits that are known to be on disk.
+    /// The part of the rows that is written.
+    pub fn shard(&self) -> Shard {
+        self.progress.shard
+    }
+
+    /// Rows of the part, of all splits.
+    pub fn rows(&self) -> usize {
+        let rows = |split: &crate::SplitSpec| self.shard().rows(split.ids.len()).len();
+        self.spec.splits.values().map(rows).sum()
+    }
+
+    /// Rows of the part, of all splits, that are known to be on disk.
     pub fn rows_done(&self) -> usize {
         self.progress.rows_done()
     }
 
-    /// Rows of a split that an earlier run recorded, or this one.
+    /// Rows of a split that an earlier run of this part recorded, or this one.
     pub fn rows_done_of(&self, split: SplitName) -> usize {
         self.progress.splits.get(&split).map_or(0, |done| done.rows)
     }
 
-    /// Bytes of the features that are not known to be on disk.
+    /// Bytes of the part's features that are not known to be on disk. In the layout `csr`, which needs as
+    /// many as there are numbers that are not zero, this is an estimate from the rows that were recorded.
     pub fn feature_bytes_left(&self) -> u64 {
-        let done = self.rows_done() as u64 * self.spec.row_bytes();
-        self.spec.feature_bytes().saturating_sub(done)
+        let rows_left = self.rows().saturating_sub(self.rows_done()) as u64;
+        let row_bytes = match self.spec.layout {
+            Layout::Dense => self.spec.row_bytes(),
+            Layout::Csr => self.recorded_row_bytes().unwrap_or(self.spec.row_bytes() / CSR_SHARE),
+        };
+        rows_left.saturating_mul(row_bytes)
+    }
+
+    /// Bytes that a recorded row takes on average, of all taps together; `None` if none is recorded.
+    fn recorded_row_bytes(&self) -> Option<u64> {
+        let parts = self.progress.splits.values().flat_map(|split| split.features.values());
+        let bytes = parts.flat_map(|part| part.files.entries()).map(|file| file.bytes);
+        bytes.fold(0, u64::saturating_add).checked_div(self.rows_done() as u64)
     }
 
     /// Opens a split for writing where an earlier run left off.
@@ -121,41 +142,44 @@ impl CacheWriter {
     /// # Panics
     /// If the cache has no such split.
     pub fn split(&mut self, split: SplitName) -> Result<SplitWriter<'_>, Error> {
-        let spec = &self.spec.splits[&split];
-        let rows = spec.ids.len();
         // Made anew, so nothing of it may be a link to another's file.
         let folder = files::inside(&self.folder, split.as_str())?;
-        for tap in &self.spec.inputs.recipe.taps {
-            self.features_path(split, tap)?;
-        }
         durable::make_folder(&folder)?;
-        durable::remove_leftovers(&folder)?;
-        let arrays = match self.resume(split, rows)? {
+        let Annotations { images, .. } = self.annotate(split)?;
+        let arrays = match self.resume(split)? {
             Some(arrays) => arrays,
             None => {
                 self.progress.splits.remove(&split);
-                let dtype = self.spec.inputs.recipe.dtype;
-                let create = |(tap, shape): (&Tap, &Vec<usize>)| {
-                    ArrayWriter::create(&self.features_path(split, tap)?, rows, shape, dtype)
+                let create = |(tap, shape): (&Tap, &TapShape)| {
+                    PartWriter::create(self.spec.layout, &self.place(split, tap, shape))
                 };
                 self.spec.taps().map(create).collect::<Result<_, Error>>()?
             }
         };
-        Ok(SplitWriter { cache: self, split, arrays, last_checkpoint: Instant::now() })
+        let rows = self.shard().rows(self.spec.splits[&split].ids.len());
+        let last_checkpoint = Instant::now();
+        Ok(SplitWriter { cache: self, split, rows, images, arrays, last_checkpoint })
+    }
+
+    /// Writes ids, labels and the digests of the images of a split, as far as they are not there.
+    fn annotate(&self, split: SplitName) -> Result<Annotations, Error> {
+        let _common = wait_for_common(&self.folder, self.shard())?;
+        let names = [files::ids(split), files::labels(split), files::images(split)];
+        remove_leftovers(&self.folder.join(split.as_str()), &names, self.shard())?;
+        Annotations::write(&self.folder, split, &self.spec.splits[&split])
     }
 
     /// The split's arrays with the rows that are recorded; `None` if none are, or an array does not hold
     /// them.
-    fn resume(&self, split: SplitName, rows: usize) -> Result<Option<Vec<ArrayWriter>>, Error> {
+    fn resume(&self, split: SplitName) -> Result<Option<Vec<PartWriter>>, Error> {
         let Some(done) = self.progress.splits.get(&split).filter(|done| done.rows > 0) else {
             return Ok(None);
         };
-        let dtype = self.spec.inputs.recipe.dtype;
         let mut arrays = Vec::new();
         for (tap, shape) in self.spec.taps() {
-            let Some(&digest) = done.digests.get(tap) else { return Ok(None) };
-            let path = self.features_path(split, tap)?;
-            match ArrayWriter::resume(&path, rows, shape, dtype, done.rows, digest)? {
+            let place = self.place(split, tap, shape);
+            let Some(part) = done.part_at(tap, &place, self.spec.layout) else { return Ok(None) };
+            match PartWriter::resume(&place, part)? {
                 Some(array) => arrays.push(array),
                 None => return Ok(None),
             }
@@ -163,207 +187,178 @@ impl CacheWriter {
         Ok(Some(arrays))
     }
 
-    fn features_path(&self, split: SplitName, tap: &Tap) -> Result<PathBuf, Error> {
-        let name = files::features(split, tap, &self.spec.inputs.recipe.taps);
-        files::inside(&self.folder, &name)
+    /// Where this part of a tap's rows lies.
+    fn place<'a>(&'a self, split: SplitName, tap: &Tap, shape: &'a TapShape) -> Place<'a> {
+        place(&self.folder, &self.spec, self.shard(), split, tap, shape)
     }
 
-    /// Writes ids, labels and the manifest of a cache whose splits are all finished.
+    /// Writes the manifest of a cache whose splits are all finished.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or parts of other writers are not complete.
+    ///
+    /// # Panics
+    /// If a split is not finished.
+    pub fn finish(self) -> Result<Cache, Error> {
+        let (path, of) = (self.folder.clone(), self.shard().of());
+        self.finish_part()?.ok_or(Error::PartsMissing { path, of })
+    }
+
+    /// Ends the writing of a part whose splits are all finished. If the other parts are complete as well,
+    /// writes the manifest; otherwise returns `None`, and the writer that completes the last part writes
+    /// it.
     ///
     /// # Errors
     /// If a file cannot be written.
     ///
     /// # Panics
     /// If a split is not finished.
-    pub fn finish(self) -> Result<Cache, Error> {
-        let mut splits = BTreeMap::new();
-        for (&split, spec) in &self.spec.splits {
-            let done = &self.progress.splits[&split];
-            assert_eq!(done.rows, spec.ids.len(), "every split must be finished");
-            let mut features = BTreeMap::new();
-            for tap in &self.spec.inputs.recipe.taps {
-                let file = files::features(split, tap, &self.spec.inputs.recipe.taps);
-                let path = self.folder.join(&file);
-                let bytes = fs::metadata(&path).map_err(durable::Error::at("read", &path))?.len();
-                let (rows, digest) = (done.rows, done.digests[tap]);
-                features
-                    .insert(tap.clone(), vec![Part { file, first_row: 0, rows, bytes, digest }]);
-            }
-            let ids = self.write(files::ids(split), spec.ids.as_text().as_bytes())?;
-            let labels = match &spec.labels {
-                Some(labels) => {
-                    let mut npy = Vec::new();
-                    aview1(labels).write_npy(&mut npy).expect("a Vec takes every write");
-                    Some(self.write(files::labels(split), &npy)?)
-                }
-                None => None,
-            };
-            splits.insert(split, Split { rows: done.rows, features, labels, ids });
+    pub fn finish_part(self) -> Result<Option<Cache>, Error> {
+        for (split, spec) in &self.spec.splits {
+            let (done, rows) = (self.rows_done_of(*split), self.shard().rows(spec.ids.len()).len());
+            assert!(
+                self.progress.splits.contains_key(split) && done == rows,
+                "every split must be finished"
+            );
         }
+        let CacheWriter { folder, spec, progress, lock } = self;
+        let shard = progress.shard;
+        let annotate =
+            |(&split, split_spec)| Ok((split, Annotations::write(&folder, split, split_spec)?));
+        let _common = wait_for_common(&folder, shard)?;
+        if !shard.is_whole()
+            && let Ok(cache) = Cache::open(&folder)
+        {
+            return Ok(Some(cache));
+        }
+        let mut parts = Vec::new();
+        for other in shard.all() {
+            if other == shard {
+                check_complete(&folder, &spec, &progress)?;
+                parts.push(progress.clone());
+                continue;
+            }
+            let part = match is_held(&folder, other)? {
+                false => Progress::read_of(&folder, &spec, other),
+                // It will be its writer who finds all parts complete.
+                true => None,
+            };
+            let part = part.filter(|part| check_complete(&folder, &spec, part).is_ok());
+            let Some(part) = part else {
+                // Before the others may look, who would take the part for one that is being written.
+                drop(lock);
+                return Ok(None);
+            };
+            parts.push(part);
+        }
+        let annotations: BTreeMap<SplitName, Annotations> =
+            spec.splits.iter().map(annotate).collect::<Result<_, Error>>()?;
+        let splits = annotations.into_iter().map(|(name, Annotations { ids, labels, images })| {
+            let features = |tap: &Tap| -> Vec<Part> {
+                parts.iter().map(|part| part.splits[&name].features[tap].clone()).collect()
+            };
+            let taps = spec.inputs.recipe.taps.iter();
+            let features = taps.map(|tap| (tap.clone(), features(tap))).collect();
+            let rows = spec.splits[&name].ids.len();
+            (name, Split { rows, features, labels, ids, images })
+        });
         let manifest = Manifest {
             format: FORMAT,
             program: format!("vgg-extract {}", env!("CARGO_PKG_VERSION")),
-            key: self.spec.inputs.key(),
-            shapes: self.spec.taps().map(|(tap, shape)| (tap.clone(), shape.clone())).collect(),
-            inputs: self.spec.inputs,
-            class_names: self.spec.class_names,
-            splits,
+            key: spec.inputs.key(),
+            shapes: spec.shapes_by_tap(),
+            layout: spec.layout,
+            reading: spec.reading,
+            splits: splits.collect(),
+            inputs: spec.inputs,
+            class_names: spec.class_names,
         };
-        durable::replace(&self.folder.join(files::MANIFEST), manifest.to_text().as_bytes())?;
-        // The manifest supersedes it; a leftover is ignored.
-        let _ = durable::remove(&self.folder.join(files::PROGRESS));
-        Cache::open(&self.folder)
-    }
-
-    fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry, Error> {
-        durable::replace(&self.folder.join(&file), bytes)?;
-        Ok(FileEntry { file, bytes: bytes.len() as u64, digest: Digest::of(bytes) })
+        durable::replace(&folder.join(files::MANIFEST), manifest.to_text().as_bytes())?;
+        // The manifest supersedes them; leftovers are ignored.
+        for path in superseded(&folder, &manifest).unwrap_or_default() {
+            let _ = durable::remove(&path);
+        }
+        Ok(Some(Cache::open(&folder)?))
     }
 }
 
-/// A split that is being written.
-#[derive(Debug)]
-pub struct SplitWriter<'a> {
-    cache: &'a mut CacheWriter,
+/// Where a part of a tap's rows lies.
+fn place<'a>(
+    folder: &'a Path,
+    spec: &'a CacheSpec,
+    shard: Shard,
     split: SplitName,
-    /// One for each tap, in the recipe's order; all have the same number of rows.
-    arrays: Vec<ArrayWriter>,
-    last_checkpoint: Instant,
-}
-
-impl SplitWriter<'_> {
-    /// The split's name.
-    pub fn name(&self) -> SplitName {
-        self.split
-    }
-
-    /// Rows written so far, those of earlier runs included: the next row's index.
-    pub fn rows_done(&self) -> usize {
-        self.arrays[0].rows_done()
-    }
-
-    /// Adds whole rows in row order: for each tap, in the recipe's order, values `[n, C, H, W]` or
-    /// `[n, C]` in C order. Every few seconds, what was added is made to survive a power cut.
-    ///
-    /// # Errors
-    /// If they cannot be written; rows recorded earlier are kept. If a row has a value that the
-    /// element type cannot hold as a finite number; the rows before it are recorded, and neither it
-    /// nor a later one is written.
-    ///
-    /// # Panics
-    /// If there is not a slice for each tap, of the same number of rows.
-    pub fn append(&mut self, values: &[&[f32]]) -> Result<(), Error> {
-        let spec = &self.cache.spec;
-        let row_lens: Vec<usize> = spec.shapes.iter().map(|shape| shape.iter().product()).collect();
-        assert_eq!(values.len(), row_lens.len(), "a slice for each tap");
-        let rows = values[0].len() / row_lens[0];
-        for (values, row_len) in values.iter().zip(&row_lens) {
-            assert_eq!(values.len(), rows * row_len, "as many whole rows for each tap");
-        }
-        let dtype = spec.inputs.recipe.dtype;
-        let beyond = |(values, row_len): (&&[f32], &usize)| {
-            first_beyond(dtype, values).map(|at| (at / row_len, values[at]))
-        };
-        let bad = values.iter().zip(&row_lens).filter_map(beyond).min_by_key(|(row, _)| *row);
-        let sound = bad.map_or(rows, |(row, _)| row);
-        for ((array, values), row_len) in self.arrays.iter_mut().zip(values).zip(row_lens) {
-            array.append(&values[..sound * row_len])?;
-        }
-        if let Some((_, value)) = bad {
-            self.checkpoint()?;
-            return Err(self.beyond(value));
-        }
-        if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
-            self.checkpoint()?;
-        }
-        Ok(())
-    }
-
-    /// The error of a value that the next row cannot have.
-    fn beyond(&self, value: f32) -> Error {
-        let (row, spec) = (self.rows_done(), &self.cache.spec);
-        let id = spec.splits[&self.split].ids.iter().nth(row).unwrap_or_default().to_owned();
-        let (split, recipe) = (self.split, &spec.inputs.recipe);
-        let (dtype, weights) = (recipe.dtype, recipe.weights);
-        Error::FeatureBeyond { split, row, id, value, dtype, weights }
-    }
-
-    /// Makes every row so far survive a power cut, and records it.
-    ///
-    /// # Errors
-    /// If flushing or recording fails.
-    pub fn checkpoint(&mut self) -> Result<(), Error> {
-        let mut digests = BTreeMap::new();
-        for (tap, array) in self.cache.spec.inputs.recipe.taps.iter().zip(&mut self.arrays) {
-            digests.insert(tap.clone(), array.checkpoint()?);
-        }
-        let progress = SplitProgress { rows: self.rows_done(), digests };
-        let cache = &mut *self.cache;
-        cache.progress.splits.insert(self.split, progress);
-        let text = serde_json::to_vec(&cache.progress).expect("numbers and strings serialise");
-        durable::replace(&cache.folder.join(files::PROGRESS), &text)?;
-        self.last_checkpoint = Instant::now();
-        Ok(())
-    }
-
-    /// Records the split as finished.
-    ///
-    /// # Errors
-    /// If flushing or recording fails.
-    pub fn finish(mut self) -> Result<(), Error> {
-        self.checkpoint()
+    tap: &Tap,
+    shape: &'a TapShape,
+) -> Place<'a> {
+    let recipe = &spec.inputs.recipe;
+    let rows = shard.rows(spec.splits[&split].ids.len());
+    Place {
+        folder,
+        stem: files::features(split, tap, &recipe.taps, shard),
+        first_row: rows.start,
+        rows: rows.len(),
+        shape,
+        dtype: recipe.dtype,
     }
 }
 
-impl ProgressRecord {
-    /// The record of a cache of which no row is on disk yet.
-    fn new(spec: &CacheSpec) -> ProgressRecord {
-        let (key, rows_total) = (spec.inputs.key(), spec.rows());
-        ProgressRecord { format: FORMAT, key, rows_total, splits: BTreeMap::new() }
+/// Checks that all rows of a part are recorded, in files that are there with the recorded size and the right
+/// header.
+///
+/// # Errors
+/// If they are not.
+fn check_complete(folder: &Path, spec: &CacheSpec, part: &Progress) -> Result<(), Error> {
+    let missing = || Error::PartsMissing { path: folder.to_path_buf(), of: part.shard.of() };
+    for &split in spec.splits.keys() {
+        let done = part.splits.get(&split).ok_or_else(missing)?;
+        for (tap, shape) in spec.taps() {
+            let place = place(folder, spec, part.shard, split, tap, shape);
+            let part =
+                done.part_at(tap, &place, spec.layout).filter(|part| part.rows == place.rows);
+            let part = part.ok_or_else(missing)?;
+            for file in part.files.entries() {
+                file.check_size(folder)?;
+            }
+            PartReader::open(folder, part, shape, place.dtype)?;
+        }
     }
-
-    /// The record in `folder`; `None` if there is none that this version can read, as that of
-    /// another format. Then every row is computed again, which costs time but no correctness.
-    fn read(folder: &Path) -> Option<ProgressRecord> {
-        let text = fs::read(folder.join(files::PROGRESS)).ok()?;
-        let record: ProgressRecord = serde_json::from_slice(&text).ok()?;
-        record.format.is_readable_by(FORMAT).then_some(record)
-    }
-
-    /// Whether it is a record of this cache.
-    fn is_of(&self, spec: &CacheSpec) -> bool {
-        self.key == spec.inputs.key()
-            && self.splits.iter().all(|(split, done)| {
-                spec.splits.get(split).is_some_and(|split| done.rows <= split.ids.len())
-            })
-    }
-
-    fn rows_done(&self) -> usize {
-        self.splits.values().fold(0, |sum, split| sum.saturating_add(split.rows))
-    }
+    Ok(())
 }
 
-/// Unfinished work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unfinished {
-    /// Rows known to be on disk.
-    pub rows_done: usize,
-    /// Rows that the cache will have; 0 if that is not known.
-    pub rows_total: usize,
+/// Removes what killed processes left of these files of a folder: of all files, if there is only one
+/// writer.
+fn remove_leftovers(folder: &Path, names: &[String], shard: Shard) -> Result<(), Error> {
+    if shard.is_whole() {
+        return Ok(durable::remove_leftovers(folder)?);
+    }
+    for name in names {
+        let name = Path::new(name).file_name().unwrap_or_default();
+        durable::remove_leftovers_of(&folder.join(name))?;
+    }
+    Ok(())
 }
 
-impl Unfinished {
-    /// The percentage done, rounded down.
-    pub fn percent(self) -> usize {
-        let done = 100 * self.rows_done.min(self.rows_total) as u128;
-        (done / self.rows_total.max(1) as u128) as usize
+/// Files of a finished cache that its writers left: records of how far they came, and features of parts of
+/// another division, which the manifest does not name.
+///
+/// # Errors
+/// If a folder cannot be listed.
+pub(crate) fn superseded(folder: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for name in files::names(folder)? {
+        if files::shard_of_progress(&name).is_some() {
+            found.push(folder.join(name));
+        }
     }
-}
-
-/// How far the cache in a folder without a manifest has come.
-pub fn unfinished(folder: &Path) -> Unfinished {
-    match ProgressRecord::read(folder) {
-        Some(record) => Unfinished { rows_done: record.rows_done(), rows_total: record.rows_total },
-        None => Unfinished { rows_done: 0, rows_total: 0 },
+    for (split, content) in &manifest.splits {
+        let inner = folder.join(split.as_str());
+        for name in files::names(&inner)? {
+            let is_named = content.entries().any(|entry| entry.file == format!("{split}/{name}"));
+            if !is_named && files::is_of_features(&name, &manifest.inputs.recipe.taps) {
+                found.push(inner.join(name));
+            }
+        }
     }
+    Ok(found)
 }

@@ -49,7 +49,7 @@ fn finished() -> (TempDir, PathBuf, BTreeMap<String, Vec<u8>>) {
     let root = tempfile::tempdir().unwrap();
     let cache = write_cache(root.path()).unwrap();
     let (folder, files) = (cache.folder().to_path_buf(), files(cache.folder()));
-    assert_eq!(files.len(), 6, "manifest, two features, labels, two lists of ids");
+    assert_eq!(files.len(), 7, "manifest, two features, labels, two lists of ids, one of images");
     (root, folder, files)
 }
 
@@ -69,6 +69,7 @@ fn finished_of_two_taps() -> (TempDir, PathBuf, BTreeMap<String, Vec<u8>>) {
             "train/features-conv4_3-avg.npy",
             "train/features-conv5_3.npy",
             "train/ids.txt",
+            "train/images.b3",
             "train/labels.npy",
         ]
     );
@@ -111,11 +112,11 @@ fn every_damaged_file_is_named() {
     fs::remove_file(folder.join("train/ids.txt")).unwrap();
     fs::write(folder.join("test/ids.txt"), b"").unwrap();
     let error = Cache::verify(&folder, |_, _| ()).unwrap_err();
-    let Error::Damaged { files: 5, ref problems, .. } = error else { panic!("{error}") };
+    let Error::Damaged { files: 6, ref problems, .. } = error else { panic!("{error}") };
     assert_eq!(problems.len(), 4);
     let says = error.to_string();
     for text in [
-        "4 of 5 files",
+        "4 of 6 files",
         "test/features.npy is damaged",
         "train/labels.npy is damaged",
         "train/ids.txt is missing",

@@ -36,7 +36,7 @@ fn check(root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
 }
 
 fn check_of(spec: &CacheSpec, root: &Path, reference: &BTreeMap<String, Vec<u8>>) {
-    let folder = root.join(spec.inputs.folder_name());
+    let folder = root.join(spec.folder_name());
     match Cache::open(&folder) {
         Ok(_) => drop(Cache::verify(&folder, |_, _| ()).unwrap()),
         Err(Error::NoManifest { .. }) => {}
@@ -46,7 +46,9 @@ fn check_of(spec: &CacheSpec, root: &Path, reference: &BTreeMap<String, Vec<u8>>
         return;
     }
     let found = files(&folder);
-    for name in ["manifest.json", "train/ids.txt", "train/labels.npy", "test/ids.txt"] {
+    for name in
+        ["manifest.json", "train/ids.txt", "train/labels.npy", "train/images.b3", "test/ids.txt"]
+    {
         let bytes = found.get(name);
         assert!(bytes.is_none_or(|bytes| *bytes == reference[name]), "{name} is torn");
     }

@@ -103,7 +103,7 @@ fn work_of_other_inputs_is_not_continued() {
     let undisturbed = tempfile::tempdir().unwrap();
     let reference = files(write_cache(undisturbed.path()).unwrap().folder());
     type Change = fn(&mut Value);
-    let changes: [(Change, bool); 10] = [
+    let changes: [(Change, bool); 15] = [
         (|_| (), true),
         // A later minor version may add fields.
         (|record| record["format"] = json!({"major": 2, "minor": 9}), true),
@@ -121,10 +121,24 @@ fn work_of_other_inputs_is_not_continued() {
             false,
         ),
         (
-            |record| record["splits"]["train"]["digests"] = json!({"conv5_3": Digest::of(b"")}),
+            |record| {
+                record["splits"]["train"]["features"]["conv5_3"]["digest"] = json!(Digest::of(b""));
+            },
             false,
         ),
-        (|record| record["splits"]["train"]["digests"] = json!({}), false),
+        (|record| record["splits"]["train"]["features"] = json!({}), false),
+        // Decoded by other rules, stored in another form, or another part.
+        (|record| record["reading"] = json!(3), false),
+        (|record| record["layout"] = json!("csr"), false),
+        (|record| record["shard"] = json!({"index": 0, "of": 2}), false),
+        (|record| record["splits"]["train"]["features"]["conv5_3"]["first_row"] = json!(1), false),
+        (
+            |record| {
+                record["splits"]["train"]["features"]["conv5_3"]["file"] =
+                    json!("test/features.npy");
+            },
+            false,
+        ),
         (|record| record["splits"]["train"]["rows"] = json!(2), false),
     ];
     for (index, (change, continued)) in changes.into_iter().enumerate() {
@@ -165,11 +179,11 @@ fn a_finished_cache_of_other_inputs_is_not_overwritten() {
     let cache = write_cache(root.path()).unwrap();
     let mut other = spec();
     other.inputs.dataset.seed = 1;
-    let folder = root.path().join(other.inputs.folder_name());
+    let folder = root.path().join(other.folder_name());
     fs::rename(cache.folder(), &folder).unwrap();
     let before = files(&folder);
     for error in [
-        Cache::find(root.path(), &other.inputs).unwrap_err(),
+        Cache::find(root.path(), &other.inputs, other.layout).unwrap_err(),
         CacheWriter::start(root.path(), other.clone()).unwrap_err(),
     ] {
         let Error::OtherInputs { path, found, expected } = &error else { panic!("{error}") };

@@ -33,10 +33,10 @@ fn rows_of_taps_are_read_alone_or_joined() {
             let taps: Vec<Tap> = taps.into_iter().map(tap).collect();
             let split = cache.split_at(SplitName::Train, &taps).unwrap();
             let mut values = vec![0.0; split.row_len()];
-            split.read_row(row, &mut values);
+            split.read_row(row, &mut values).unwrap();
             assert_eq!(values, expected, "{taps:?}");
             split.release_row(row);
-            split.read_row(row, &mut values);
+            split.read_row(row, &mut values).unwrap();
             assert_eq!(values, expected, "{taps:?}");
         }
     }

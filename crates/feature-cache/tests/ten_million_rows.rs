@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 mod common;
 
 use common::spec;
-use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, SplitName, SplitSpec, Started};
+use feature_cache::{Cache, CacheSpec, CacheWriter, Ids, Layout, SplitName, SplitSpec, Started};
 
 const ROWS: usize = 10_000_000;
 /// Rows per call.
@@ -24,7 +24,9 @@ fn ten_million_rows_are_written_and_read() {
         inputs: spec().inputs,
         class_names: (0..7).map(|class| class.to_string()).collect(),
         shapes: vec![vec![1, 1, 1]],
-        splits: [(SplitName::Train, SplitSpec { ids, labels: Some(labels) })].into(),
+        splits: [(SplitName::Train, SplitSpec { ids, labels: Some(labels), images: None })].into(),
+        reading: None,
+        layout: Layout::Dense,
     };
     let Started::Unfinished(mut writer) = CacheWriter::start(folder.path(), spec).unwrap() else {
         panic!("the folder is new")
@@ -43,7 +45,7 @@ fn ten_million_rows_are_written_and_read() {
     assert_eq!((split.rows(), ids.len(), labels.len()), (ROWS, ROWS, ROWS));
     for (row, id) in ids.iter().enumerate().step_by(999_999) {
         let mut value = [0.0];
-        split.read_row(row, &mut value);
+        split.read_row(row, &mut value).unwrap();
         assert_eq!(value, [(row % 2048) as f32]);
         assert_eq!((id, labels[row]), (format!("{row:08}.png").as_str(), (row % 7) as i64));
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Manifest, SplitName, SplitSpec,
-    Started, unfinished,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, FORMAT, Ids, Inputs, Layout, Manifest, SplitName,
+    SplitSpec, Started, unfinished,
 };
 use recipe::Recipe;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ pub(crate) fn ids(folder: &Path, bytes: &[u8]) -> bool {
 pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
     let record = with_small_key(record);
-    let cache = folder.join(spec().inputs.folder_name());
+    let cache = folder.join(spec().folder_name());
     write(&cache, "progress.json", &record);
     if !features.is_empty() {
         write(&cache, "train/features.npy", features);
@@ -76,11 +76,7 @@ fn with_file(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     let mut manifest = small().manifest().clone();
     let digest = Digest::of(bytes);
     for split in manifest.splits.values_mut() {
-        for part in split.features.values_mut().flatten().filter(|part| part.file == name) {
-            (part.bytes, part.digest) = (bytes.len() as u64, digest);
-        }
-        for file in split.labels.iter_mut().chain([&mut split.ids]).filter(|file| file.file == name)
-        {
+        for file in split.entries_mut().filter(|file| file.file == name) {
             (file.bytes, file.digest) = (bytes.len() as u64, digest);
         }
     }
@@ -112,9 +108,10 @@ fn read_all(folder: &Path) -> bool {
     let Ok(cache) = Cache::open(folder) else { return false };
     for &name in cache.manifest().splits.keys() {
         let Ok(split) = cache.split_at(name, cache.taps()) else { continue };
-        let _ = (split.ids(), split.labels(), split.verify_features(), split.features_digest());
+        let _ = (split.ids(), split.labels(), split.images().map(drop));
+        let _ = (split.verify_features(), split.features_digest());
         for row in 0..split.rows() {
-            split.read_row(row, &mut vec![0.0; split.row_len()]);
+            let _ = split.read_row(row, &mut vec![0.0; split.row_len()]);
         }
         (0..split.rows()).for_each(|row| split.release_row(row));
     }
@@ -134,9 +131,10 @@ fn with_small_key(text: &[u8]) -> Vec<u8> {
 pub(crate) fn small() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| {
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/hostile-input"));
+        let target = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
+        let root = target.join(format!("hostile-input-{FORMAT}"));
         loop {
-            match CacheWriter::start(root, spec()) {
+            match CacheWriter::start(&root, spec()) {
                 Ok(Started::Complete(cache)) => return *cache,
                 Ok(Started::Unfinished(mut writer)) => {
                     for name in SplitName::ALL {
@@ -160,6 +158,7 @@ fn spec() -> CacheSpec {
     let split = |labelled: bool| SplitSpec {
         ids: Ids::new(["a", "b", "c", "d"].map(str::to_owned)).expect("each is one line"),
         labels: labelled.then(|| vec![0, 1, 0, 1]),
+        images: Some((0..4u8).map(|row| Digest::of(&[row])).collect()),
     };
     CacheSpec {
         inputs: Inputs {
@@ -176,6 +175,8 @@ fn spec() -> CacheSpec {
         class_names: vec!["cat".into(), "dog".into()],
         shapes: vec![vec![2, 2, 2]],
         splits: SplitName::ALL.map(|name| (name, split(true))).into(),
+        reading: Some(2),
+        layout: Layout::Dense,
     }
 }
 
@@ -185,7 +186,8 @@ fn copy_of_small(folder: &Path) {
     let files = FILES.get_or_init(|| {
         let splits = SplitName::ALL.into_iter();
         let names = splits.flat_map(|split| {
-            ["features.npy", "labels.npy", "ids.txt"].map(|file| format!("{split}/{file}"))
+            ["features.npy", "labels.npy", "ids.txt", "images.b3"]
+                .map(|file| format!("{split}/{file}"))
         });
         names
             .map(|name| {

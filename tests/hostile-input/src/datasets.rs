@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use dataset::{Dataset, Error, Source, SplitConfig};
+use dataset::{Dataset, Error, FileDigests, Source, SplitConfig};
+use durable::Digest;
 
 use crate::allocations::{ALLOWANCE, assert_taken};
 use crate::write;
@@ -56,6 +57,27 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
         return false;
     }
     read(&dataset)
+}
+
+/// The remembered digests of a dataset's files, with and without the digest that belongs at their end.
+pub(crate) fn file_digests(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "photos/a/image.png", PIXEL);
+    let source = || Source::find(&folder.join("photos")).expect("it is a dataset");
+    let files = FileDigests::under(folder, &source());
+    let path = files.path().expect("no link leads out of the folder");
+    let name = path.strip_prefix(folder).ok().and_then(Path::to_str);
+    let name = name.expect("the folder of digests lies in that of the program");
+    let right = source().digest().expect("the image can be read");
+    let signed = [bytes, Digest::of(bytes).as_bytes()].concat();
+    let accepted = [bytes, &signed].map(|bytes| {
+        write(folder, name, bytes);
+        let mut files = FileDigests::under(folder, &source());
+        let remembered = files.remembered();
+        // No entry is of this file.
+        assert_eq!(source().digest_with(&mut files).expect("the image can be read"), right);
+        remembered > 0
+    });
+    accepted.contains(&true)
 }
 
 /// The name with the ending `.gz` for compressed content, since compressed files are recognised by their

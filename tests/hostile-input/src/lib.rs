@@ -43,12 +43,13 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 16] = [
+pub const PARSERS: [Parser; 17] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
+    parser("file_digests", datasets::file_digests),
     parser("manifest", cache::manifest),
     parser("features", cache::features),
     parser("labels", cache::labels),

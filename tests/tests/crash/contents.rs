@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use end_to_end::files_in;
+use end_to_end::{files_in, is_hidden};
 
 /// The relative path and the digest of every file, without the times in it. Files that a killed program may
-/// leave are omitted: temporary files, locks, and the record of its progress.
+/// leave are omitted: temporary files, locks, the record of its progress, and the digests of the dataset's
+/// files, which are remembered only of files that were not just written.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for path in files_in(folder) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !name.starts_with('.') && name != "progress.json" {
-            let relative = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        let relative = path.strip_prefix(folder).unwrap();
+        if !relative.ancestors().any(is_hidden) && name != "progress.json" {
+            let relative = relative.to_string_lossy().into_owned();
             let bytes = without_times(&name, fs::read(&path).unwrap());
             found.insert(relative, blake3::hash(&bytes).to_hex().to_string());
         }

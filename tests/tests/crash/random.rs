@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use end_to_end::caches_in;
+
 use crate::torture;
 use crate::victim::Victim;
 
@@ -80,7 +82,7 @@ fn kill_over_and_over(victim: &Victim) {
 /// The time since the last record of progress in a `progress.json` under `out`, or since the program
 /// started.
 fn unrecorded(out: &Path, started: SystemTime) -> Duration {
-    let folders = durable::folders(out).unwrap();
+    let folders = caches_in(out);
     let Some(folder) = folders.iter().find(|folder| !feature_cache::is_finished(folder)) else {
         return Duration::ZERO;
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use end_to_end::{Digits, Workplace, finish, needed, vgg_extract, vgg_head};
+use end_to_end::{Digits, Workplace, caches_in, finish, needed, vgg_extract, vgg_head};
 
 use crate::contents::contents;
 
@@ -189,7 +189,7 @@ fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
 }
 
 fn continued_rows(out: &Path) -> Option<String> {
-    let cache = durable::folders(out).unwrap().pop()?;
+    let cache = caches_in(out).pop()?;
     let unfinished = feature_cache::unfinished(&cache);
     let (done, total) = (unfinished.rows_done, unfinished.rows_total);
     let words = format!("continuing: {done} of {total} images are there already");

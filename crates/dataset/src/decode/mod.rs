@@ -15,9 +15,11 @@ mod tiff;
 mod webp;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::path::Path;
 
+use blake3::Hasher;
+use durable::{Digest, Stamp};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use crate::{Error, Image};
@@ -33,12 +35,19 @@ const FREE_BYTES: u64 = 64 << 20;
 const BYTES_PER_BYTE: u64 = 3_000;
 /// Bytes of an unknown file that an error shows.
 const SHOWN: usize = 12;
+/// Bytes from which the format is recognised.
+const START: usize = 64;
+/// Most bytes of a file that is in memory as a whole while it is decoded. A larger one is read twice, for
+/// its digest and for its pixels.
+const IN_MEMORY: u64 = 64 << 20;
 
 /// A problem with a file's pixels, before its path is known.
 #[derive(Debug)]
 enum Fault {
     /// The operating system could not read the file, or it ends too early.
     Read(std::io::Error),
+    /// The content is not an image: its first bytes, as in a Rust string.
+    NotAnImage(String),
     /// The content contradicts itself or ends too early.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
     /// A form of image that is not read, sound or not: a noun phrase.
@@ -69,6 +78,7 @@ impl Fault {
                 Error::DamagedImage { path, source: error.into() }
             }
             Fault::Read(source) => Error::Read { path, source },
+            Fault::NotAnImage(start) => Error::NotAnImage { path, start },
             Fault::Damaged(source) => Error::DamagedImage { path, source },
             Fault::Form(form) => Error::ImageForm { path, form },
             Fault::Size { width, height } => Error::ImageSize { path, width, height },
@@ -115,18 +125,47 @@ impl Room {
     }
 }
 
-/// Decodes the file at `path`.
-pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
+/// Decodes the file at `path`, whose bytes must have this digest.
+pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(read)?;
-    let room = Room::of_file(file.metadata().map_err(read)?.len());
-    let mut file = BufReader::new(file);
-    let start = file.fill_buf().map_err(read)?.to_vec();
+    let changed = || Error::Changed { path: path.to_path_buf() };
+    let mut file = File::open(path).map_err(read)?;
+    let metadata = file.metadata().map_err(read)?;
+    let room = Room::of_file(metadata.len());
+    let image = if metadata.len() <= IN_MEMORY {
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        // One that has grown to more has another digest.
+        (&file).take(IN_MEMORY).read_to_end(&mut bytes).map_err(read)?;
+        if Digest::of(&bytes) != *digest {
+            return Err(changed());
+        }
+        decode_from(Cursor::new(&bytes), room)
+    } else {
+        let mut bytes = Hasher::new();
+        bytes.update_reader(&file).map_err(read)?;
+        if Digest::from(bytes.finalize()) != *digest {
+            return Err(changed());
+        }
+        file.rewind().map_err(read)?;
+        let image = decode_from(BufReader::new(&file), room);
+        let now = file.metadata().map_err(read)?;
+        if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {
+            return Err(changed());
+        }
+        image
+    };
+    image.map_err(|fault| fault.at(path))
+}
+
+/// Decodes the image that a file begins with.
+fn decode_from(mut file: impl BufRead + Seek, room: Room) -> Result<Image<'static>, Fault> {
+    let start = file.fill_buf()?;
+    let start = start[..start.len().min(START)].to_vec();
     let mut whole = || {
         let mut bytes = Vec::new();
-        file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes).map_err(read)
+        file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes)
     };
-    let image = match start[..] {
+    match start[..] {
         [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(&whole()?, room),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(file, room),
         [b'G', b'I', b'F', b'8', ..] => gif::decode(file, room),
@@ -140,10 +179,9 @@ pub(crate) fn decode(path: &Path) -> Result<Image<'static>, Error> {
         [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),
         _ => {
             let start = start[..start.len().min(SHOWN)].escape_ascii().to_string();
-            return Err(Error::NotAnImage { path: path.to_path_buf(), start });
+            Err(Fault::NotAnImage(start))
         }
-    };
-    image.map_err(|fault| fault.at(path))
+    }
 }
 
 /// Decodes a form that the `image` crate reads as PIL does.

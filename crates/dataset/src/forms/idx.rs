@@ -7,15 +7,17 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use durable::Digest;
 use flate2::read::MultiGzDecoder;
 
-use super::Form;
+use super::{Form, SourceFile};
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
 use crate::name::escape;
-use crate::table::Table;
+use crate::table::Loaded;
 use crate::{Error, ImageStore, Notice, digest};
 
 /// Unsigned bytes in three dimensions: images, rows, columns.
@@ -76,16 +78,26 @@ impl Form for IdxFiles {
         &self.notices
     }
 
-    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
-        digest::add_files(digest, self.paths())
+    fn files(&self) -> usize {
+        self.paths().count()
     }
 
-    fn load(&self) -> Result<Table, Error> {
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        SourceFile::named(self.paths().nth(index).expect("there are as many files"))
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+        digest::add_files(digest, self, files);
+    }
+
+    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
         let train = read(&self.train_images, Some(&self.train_labels))?;
         let test = self.test.as_ref().map(|TestFiles { images, labels }| {
             Ok((images.as_path(), read(images, labels.as_deref())?))
         });
-        gray::table(train, test.transpose()?)
+        let loaded = gray::table(train, test.transpose()?)?;
+        digest::check_files(self, files)?;
+        Ok(loaded)
     }
 }
 

@@ -21,17 +21,19 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder};
-use rayon::prelude::*;
+use durable::Digest;
 
-use super::Form;
+use super::{Form, SourceFile};
 use crate::files::{is_csv, is_data, is_image};
 use crate::folder::Folder;
+use crate::image_files::{self, ImageFiles, on_disk};
 use crate::name::{Names, escape};
 use crate::part::Part;
-use crate::table::{Samples, Table};
-use crate::{Error, Image, ImageStore, Notice, decode, digest};
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, ImageStore, Notice, digest};
 
 /// Names of the column of paths, without spaces, `-` and `_`. The first is preferred to the others,
 /// here and below.
@@ -59,15 +61,8 @@ const UTF_8: &str = "text in UTF-8; save the file as 'CSV UTF-8'";
 /// A list of images, read, with the images not yet decoded.
 #[derive(Debug)]
 pub(crate) struct ImageList {
-    table: Table<ListedImages>,
+    table: Table<ImageFiles>,
     notices: Vec<Notice>,
-}
-
-/// Image files by their paths as they are written in a list in `folder`.
-#[derive(Debug)]
-struct ListedImages {
-    folder: PathBuf,
-    paths: Vec<PathBuf>,
 }
 
 /// The columns of a list, by their positions.
@@ -156,18 +151,24 @@ impl Form for ImageList {
         self.table.val.is_some()
     }
 
+    fn files(&self) -> usize {
+        self.table.files()
+    }
+
+    /// The image of a row. Their names are their paths as they are written in the list.
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        self.table.file(index)
+    }
+
     /// Adds which images are in which split, their paths, labels and bytes.
-    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
         digest.update(b"list");
-        for (part, Samples { images, labels }) in self.table.parts() {
+        for (part, Samples { images, labels }, files) in self.table.parts_with(files) {
             digest.update(part.name().as_bytes());
             digest.update(&(images.len() as u64).to_le_bytes());
             digest.update(&[u8::from(labels.is_some())]);
-            let digests =
-                images.paths.par_iter().map(|path| digest::of_file(&images.on_disk(path)));
-            let digests = digests.collect::<Result<Vec<_>, Error>>()?;
-            for (row, (path, file)) in images.paths.iter().zip(digests).enumerate() {
-                digest::add_named(digest, path.as_os_str(), &file);
+            for (row, (path, file)) in images.paths().iter().zip(files).enumerate() {
+                digest::add_named(digest, path.as_os_str(), file);
                 if let Some(labels) = labels {
                     let class = &self.table.class_names[labels[row] as usize];
                     digest.update(&(class.len() as u64).to_le_bytes());
@@ -175,11 +176,10 @@ impl Form for ImageList {
                 }
             }
         }
-        Ok(())
     }
 
-    fn load(&self) -> Result<Table, Error> {
-        Ok(self.table.any())
+    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+        Ok(self.table.load(files))
     }
 }
 
@@ -244,7 +244,7 @@ impl ImageList {
         let class_names = classes.iter().map(|class| escape(class.as_ref())).collect();
         let listed = |rows: Vec<Row>, labels| {
             let paths = rows.into_iter().map(|row| row.path).collect();
-            Samples::new(ListedImages { folder: folder.to_path_buf(), paths }, labels)
+            image_files::samples(folder, paths, labels)
         };
         let some = |rows: Vec<Row>, labels| (!rows.is_empty()).then(|| listed(rows, labels));
         let notices = notices(path, within, &files)?;
@@ -291,40 +291,6 @@ fn notices(list: &Path, within: Option<&Folder>, files: &Files) -> Result<Vec<No
     let mut notices = within.notices(escape(name.as_ref()), &used, is_other_data);
     notices.extend(unlisted);
     Ok(notices)
-}
-
-impl ListedImages {
-    fn on_disk(&self, path: &Path) -> PathBuf {
-        on_disk(&self.folder, path)
-    }
-}
-
-impl ImageStore for ListedImages {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Image<'_>, Error> {
-        decode::decode(&self.on_disk(&self.paths[index]))
-    }
-
-    /// The path as it is written in the list.
-    fn id(&self, index: usize) -> String {
-        escape(&self.paths[index])
-    }
-}
-
-/// Where a path leads that is written in a list in `folder`: a backslash may be part of a name, or
-/// separate names, as in Windows.
-fn on_disk(folder: &Path, path: &Path) -> PathBuf {
-    let as_written = folder.join(path);
-    let bytes = path.as_os_str().as_bytes();
-    if !bytes.contains(&b'\\') || as_written.exists() {
-        return as_written;
-    }
-    let slashes: Vec<u8> =
-        bytes.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
-    folder.join(OsStr::from_bytes(&slashes))
 }
 
 impl Files {

@@ -10,14 +10,15 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use durable::Digest;
 use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
-use super::{Form, image_list};
+use super::{Form, SourceFile, image_list};
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
-use crate::table::Table;
+use crate::table::Loaded;
 use crate::{Error, Notice, digest};
 
 const TRAIN: &str = "train.csv";
@@ -65,14 +66,24 @@ impl Form for KaggleCsvs {
         &self.notices
     }
 
-    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
-        digest::add_files(digest, self.paths())
+    fn files(&self) -> usize {
+        self.paths().count()
     }
 
-    fn load(&self) -> Result<Table, Error> {
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        SourceFile::named(self.paths().nth(index).expect("there are as many files"))
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+        digest::add_files(digest, self, files);
+    }
+
+    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
         let train = read(&self.train, true)?;
         let test = self.test.as_deref().map(|path| Ok((path, read(path, false)?)));
-        gray::table(train, test.transpose()?)
+        let loaded = gray::table(train, test.transpose()?)?;
+        digest::check_files(self, files)?;
+        Ok(loaded)
     }
 }
 

@@ -9,12 +9,15 @@ mod idx;
 mod image_list;
 mod kaggle;
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use durable::Digest;
+
 use crate::folder::Folder;
-use crate::table::Table;
+use crate::table::Loaded;
 use crate::{Error, Notice};
 
 /// A dataset of one form: its files, listed and not yet decoded.
@@ -57,11 +60,35 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Adds everything that the result of [`Form::load`] depends on.
-    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error>;
+    /// Number of files, but for those that were read when the form was opened.
+    fn files(&self) -> usize;
 
-    /// Reads the files, except for images that have a file each.
-    fn load(&self) -> Result<Table, Error>;
+    /// The file with this index, which is less than [`Form::files`].
+    fn file(&self, index: usize) -> SourceFile<'_>;
+
+    /// Adds everything that the result of [`Form::load`] depends on. `files` are the digests of the
+    /// files, in their order.
+    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]);
+
+    /// Reads the files, except for images that have a file each. `files` are the digests that they
+    /// must have.
+    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error>;
+}
+
+/// A file of a dataset.
+#[derive(Debug)]
+pub(crate) struct SourceFile<'a> {
+    /// The name by which the dataset knows it; none of its other files has the same.
+    pub(crate) name: &'a OsStr,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+}
+
+impl SourceFile<'_> {
+    /// The file at `path`, which the dataset knows by its name in its folder.
+    fn named(path: &Path) -> SourceFile<'_> {
+        SourceFile { name: path.file_name().unwrap_or_default(), path: path.to_path_buf() }
+    }
 }
 
 /// A line of the table of forms: the functions of [`Form`] that need no dataset.

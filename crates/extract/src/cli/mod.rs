@@ -1,6 +1,7 @@
 //! The command line: its flags, and a file for each kind of command.
 
 mod caches;
+mod convert;
 mod gc;
 mod import;
 mod run;
@@ -13,7 +14,7 @@ use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::Error;
-use feature_cache::Cache;
+use feature_cache::{Cache, Layout};
 use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
@@ -37,6 +38,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Extract the features of every split; prints the cache's folder
     Run(RunArgs),
+    /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
+    Convert(ConvertArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -82,6 +85,10 @@ struct RunArgs {
     /// Element type of the features: f32, or f16 for half the size
     #[arg(long, default_value = "f32", value_parser = dtype)]
     dtype: Dtype,
+    /// How features are stored: dense, every number in one .npy array per tap; or csr, only those that are
+    /// not zero, in three arrays that scipy.sparse.csr_matrix takes
+    #[arg(long, default_value = "dense", value_parser = named::<Layout>())]
+    layout: Layout,
     /// Most images of each split, taken from all classes in proportion; for training, at least one of
     /// every class
     #[arg(long, value_parser = positive)]
@@ -111,6 +118,10 @@ struct RunArgs {
     device: Device,
     #[command(flatten)]
     out: OutArgs,
+    /// Read every file of the dataset; otherwise, files whose size, times and inode are those that an
+    /// earlier command recorded in OUT/.file-digests are taken as unchanged
+    #[arg(long)]
+    rehash: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -136,6 +147,18 @@ struct ImportArgs {
     #[arg(long, value_parser = networks())]
     network: Option<&'static Network>,
     /// The file to write [default: artifacts/weights/NETWORK-FAMILY.safetensors]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ConvertArgs {
+    /// The cache's folder
+    cache: PathBuf,
+    /// The layout that the new cache has: dense or csr
+    #[arg(long, value_parser = named::<Layout>())]
+    layout: Layout,
+    /// Folder under which the new cache is made [default: the one that CACHE lies in]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -186,6 +209,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::Convert(args) => convert::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),

@@ -62,25 +62,27 @@ fn the_key_of_1_1_is_found_again() {
 
 fn manifest() -> Manifest {
     let digest = Digest::of(b"");
+    let file = |name: &str, bytes| FileEntry { file: name.into(), bytes, digest };
     let part = |first_row, rows| Part {
-        file: "train/features.npy".into(),
+        files: PartFiles::Dense(file("train/features.npy", 0)),
         first_row,
         rows,
-        bytes: 0,
-        digest,
     };
     let tap = inputs().recipe.taps[0].clone();
     let split = Split {
         rows: 6,
         features: [(tap.clone(), vec![part(0, 4), part(4, 2)])].into(),
         labels: None,
-        ids: FileEntry { file: "train/ids.txt".into(), bytes: 0, digest },
+        ids: file("train/ids.txt", 0),
+        images: Some(file("train/images.b3", 6 * 32)),
     };
     Manifest {
         format: FORMAT,
         program: "vgg-extract".into(),
         key: inputs().key(),
         inputs: inputs(),
+        layout: Layout::Dense,
+        reading: Some(2),
         class_names: vec!["cat".into(), "dog \u{e9}\n\"".into()],
         shapes: [(tap, vec![2, 3, 3])].into(),
         splits: [(SplitName::Train, split)].into(),
@@ -138,7 +140,7 @@ fn a_manifest_of_any_minor_version_and_printer_is_read() {
     let written = manifest().to_text();
     let read = from_text(&written).unwrap();
     assert_eq!(read, manifest());
-    let compact = json!({"format": {"major": 2, "minor": 0}}).to_string();
+    let compact = json!({"format": {"major": 2, "minor": 1}}).to_string();
     assert!(written.replace([' ', '\n'], "").starts_with(&compact[..compact.len() - 1]));
 
     let (text, key) = newer();
@@ -247,7 +249,7 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
     let read = |manifest: &Manifest| from_text(&manifest.to_text()).map(drop);
     assert!(read(&whole).is_ok());
     type Change = fn(&mut Manifest);
-    let changes: [(Change, &str); 11] = [
+    let changes: [(Change, &str); 14] = [
         (|m| *shape(m) = vec![512, usize::MAX, 6], "features of shape"),
         (|m| *shape(m) = vec![512, 0, 6], "features of shape [512, 0, 6]"),
         (|m| *shape(m) = vec![512, 6], "features of shape [512, 6]"),
@@ -274,6 +276,19 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
             },
             "the taps [conv5_3, conv5_3]",
         ),
+        (|m| m.layout = Layout::Csr, "\"train/features.npy\" is not of the layout csr"),
+        (
+            |m| {
+                let file = train(m).ids.clone();
+                let (data, indices, indptr) = (file.clone(), file.clone(), file);
+                parts(m)[1].files = PartFiles::Csr { data, indices, indptr };
+            },
+            "\"train/ids.txt\" is not of the layout dense",
+        ),
+        (
+            |m| train(m).images.as_mut().unwrap().bytes = 5 * 32,
+            "\"train/images.b3\" has 160 bytes, where 6 digests of images have 32 each",
+        ),
     ];
     fn train(manifest: &mut Manifest) -> &mut Split {
         manifest.splits.get_mut(&SplitName::Train).unwrap()
@@ -297,8 +312,10 @@ fn folder_names_never_leave_the_folder() {
     let mut inputs = inputs();
     inputs.dataset.name = "../../etc/pass wd\n".into();
     inputs.recipe.image.width = 128;
-    let name = inputs.folder_name();
+    let name = inputs.folder_name(Layout::Dense);
     assert!(name.starts_with("etc-pass-wd--96x128px-"), "{name}");
     assert!(is_folder_name(&name));
+    assert_eq!(inputs.folder_name(Layout::Csr), format!("{name}-csr"));
+    assert!(is_folder_name(&format!("{name}-csr")) && !is_folder_name(&format!("{name}-coo")));
     assert!(!is_folder_name("src") && !is_folder_name("photos-96px-holiday"));
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{DatasetInputs, FileEntry, Part, SplitName, read_format};
-use crate::CacheKey;
+use crate::{CacheKey, Layout};
 
 /// The one network of 1.x.
 const BACKBONE: &str = "vgg16";
@@ -74,13 +74,16 @@ impl Manifest {
         let shape: TapShape = self.feature_shape.into();
         let splits = self.splits.into_iter().map(|(name, split)| {
             let Split { rows, features, labels, ids } = split;
-            (name, super::Split { rows, features: [(tap(), features)].into(), labels, ids })
+            let features = [(tap(), features)].into();
+            (name, super::Split { rows, features, labels, ids, images: None })
         });
         Ok(super::Manifest {
             format: self.format,
             program: self.program,
             key: self.key,
             inputs,
+            layout: Layout::Dense,
+            reading: None,
             class_names: self.class_names,
             shapes: [(tap(), shape)].into(),
             splits: splits.collect(),

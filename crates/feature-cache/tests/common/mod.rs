@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, Layout, Shard, SplitName,
+    SplitSpec, SplitWriter, Started,
 };
 use recipe::{Dtype, Pooling, Recipe, Tap};
 use walkdir::{DirEntry, WalkDir};
@@ -36,15 +38,34 @@ pub(crate) fn spec() -> CacheSpec {
         class_names: vec!["cat".into(), "dog".into()],
         shapes: vec![FEATURE_SHAPE.into()],
         splits: BTreeMap::from([
-            (SplitName::Train, SplitSpec { ids: ids(5), labels: Some(vec![0, 1, 1, 0, 1]) }),
-            (SplitName::Test, SplitSpec { ids: ids(1), labels: None }),
+            (
+                SplitName::Train,
+                SplitSpec {
+                    ids: ids(5),
+                    labels: Some(vec![0, 1, 1, 0, 1]),
+                    images: Some((0..5).map(image).collect()),
+                },
+            ),
+            (SplitName::Test, SplitSpec { ids: ids(1), labels: None, images: None }),
         ]),
+        reading: Some(2),
+        layout: Layout::Dense,
     }
 }
 
-/// The features of a row, `[C, H, W]`.
+/// The digest of a training row's image.
+pub(crate) fn image(row: usize) -> Digest {
+    Digest::of(format!("image {row}").as_bytes())
+}
+
+/// The features of a row, `[C, H, W]`: some of them zero, and some the negative zero.
 pub(crate) fn features(row: usize) -> Vec<f32> {
-    (0..FEATURE_SHAPE.iter().product()).map(|index| (10 * row + index) as f32 + 0.5).collect()
+    let value = |index| match (row + index) % 4 {
+        0 => 0.0,
+        2 if row % 2 == 1 => -0.0,
+        _ => (10 * row + index) as f32 + 0.5,
+    };
+    (0..FEATURE_SHAPE.iter().product()).map(value).collect()
 }
 
 /// The small cache with a pooled tap before the other one.
@@ -63,25 +84,55 @@ pub(crate) fn write_cache(root: &Path) -> Result<Cache, Error> {
 
 /// Likewise the cache that `spec` describes: of each tap as many of the row's numbers as fit.
 pub(crate) fn write_cache_of(root: &Path, spec: CacheSpec) -> Result<Cache, Error> {
-    let (splits, shapes) = (spec.splits.clone(), spec.shapes.clone());
-    let mut writer = match CacheWriter::start(root, spec)? {
-        Started::Complete(cache) => return Ok(*cache),
+    Ok(write_part(root, spec, Shard::WHOLE)?.expect("there is no other part"))
+}
+
+/// Likewise a part of it: the cache, if the other parts are complete.
+pub(crate) fn write_part(
+    root: &Path,
+    spec: CacheSpec,
+    part: Shard,
+) -> Result<Option<Cache>, Error> {
+    let (splits, shapes) = (spec.splits.clone(), shapes_of(&spec));
+    let mut writer = match CacheWriter::start_part(root, spec, part)? {
+        Started::Complete(cache) => return Ok(Some(*cache)),
         Started::Unfinished(writer) => writer,
     };
-    for (name, split) in splits {
+    for name in splits.into_keys() {
         let mut writer = writer.split(name)?;
-        for row in writer.rows_done()..split.ids.len() {
-            let features = features(row);
-            let lens = shapes.iter().map(|shape| shape.iter().product::<usize>());
-            let rows: Vec<&[f32]> = lens.map(|len| &features[..len]).collect();
-            writer.append(&rows)?;
+        let rows = writer.rows();
+        for row in rows.start + writer.rows_done()..rows.end {
+            try_append_rows(&mut writer, row..row + 1, &shapes)?;
             if row % ROWS_PER_CHECKPOINT == 1 {
                 writer.checkpoint()?;
             }
         }
         writer.finish()?;
     }
-    writer.finish()
+    writer.finish_part()
+}
+
+/// Numbers in a row of each tap.
+pub(crate) fn shapes_of(spec: &CacheSpec) -> Vec<usize> {
+    spec.shapes.iter().map(|shape| shape.iter().product()).collect()
+}
+
+/// Adds rows of the small cache, of taps with as many numbers.
+pub(crate) fn append_rows(writer: &mut SplitWriter<'_>, rows: Range<usize>, lens: &[usize]) {
+    try_append_rows(writer, rows, lens).unwrap();
+}
+
+fn try_append_rows(
+    writer: &mut SplitWriter<'_>,
+    rows: Range<usize>,
+    lens: &[usize],
+) -> Result<(), Error> {
+    for row in rows {
+        let features = features(row);
+        let rows: Vec<&[f32]> = lens.iter().map(|&len| &features[..len]).collect();
+        writer.append(&rows)?;
+    }
+    Ok(())
 }
 
 /// Path (relative) and bytes of every file in a folder.

@@ -20,7 +20,7 @@
 use std::fs;
 use std::path::Path;
 
-use durable::{Digest, Lock, Temporary};
+use durable::{Digest, Lock, Stamp, Temporary};
 use feature_cache::{ArrayWriter, SplitName, SplitReader, map_f32, release};
 use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
@@ -31,7 +31,6 @@ use crate::error::Error;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
 use crate::features::row::{TapRows, pool_row};
-use crate::features::stamp::Stamp;
 
 /// Rows pooled together.
 const CHUNK_ROWS: usize = 256;
@@ -285,7 +284,7 @@ impl Source<'_> {
         pooled.par_chunks_exact_mut(*row_len).zip(rows).try_for_each_init(
             || vec![0.0; split.row_len()],
             |features, (pooled, row)| {
-                split.read_row(row, features);
+                split.read_row(row, features)?;
                 split.release_row(row);
                 if let Some(&value) = features.iter().find(|value| !value.is_finite()) {
                     let path = split.cache().folder().to_path_buf();

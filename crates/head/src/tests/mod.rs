@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Recipe;
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ impl Fixture {
             .map(|(split, rows)| {
                 let ids = Ids::new((0..rows).map(|row| row.to_string())).unwrap();
                 let labels = Some((0..rows).map(|row| row % 2).collect());
-                (split, SplitSpec { ids, labels })
+                (split, SplitSpec { ids, labels, images: None })
             })
             .collect();
         let spec = CacheSpec {
@@ -72,6 +73,8 @@ impl Fixture {
             class_names: vec!["cat".into(), "dog".into()],
             shapes: shapes.to_vec(),
             splits,
+            reading: None,
+            layout: Layout::Dense,
         };
         let started = CacheWriter::start(&root.path().join("features"), spec).unwrap();
         let Started::Unfinished(mut writer) = started else { panic!("the folder is new") };

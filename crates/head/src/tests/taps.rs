@@ -34,7 +34,7 @@ fn rows_are_pooled_and_joined() {
 
         let whole = fixture.cache.split_at(SplitName::Train, features.taps()).unwrap();
         let mut row = vec![0.0; whole.row_len()];
-        whole.read_row(7, &mut row);
+        whole.read_row(7, &mut row).unwrap();
         let mut buffer = Vec::new();
         let found = pooled.read(&[7], &mut buffer).unwrap()[0].to_vec();
         let mut expected = Vec::new();

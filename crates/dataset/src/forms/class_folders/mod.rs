@@ -17,31 +17,26 @@ mod nesting;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rayon::prelude::*;
+use durable::Digest;
 use walkdir::{DirEntry, WalkDir};
 
-use super::Form;
+use super::{Form, SourceFile};
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
+use crate::image_files::{ImageFiles, samples};
 use crate::name::{self, escape};
 use crate::part::Part;
 use crate::system::SystemEntries;
-use crate::table::{Samples, Table};
-use crate::{Error, Image, ImageStore, Notice, decode, digest};
+use crate::table::{Loaded, Table};
+use crate::{Error, Notice, digest};
 
 /// Images in class folders, listed and not yet decoded.
 #[derive(Debug)]
 pub(crate) struct ClassFolders {
     table: Table<ImageFiles>,
     notices: Vec<Notice>,
-}
-
-/// Image files by their paths relative to the folder `root`.
-#[derive(Debug)]
-struct ImageFiles {
-    root: PathBuf,
-    paths: Vec<PathBuf>,
 }
 
 /// The folders of a dataset's splits, by their names on disk.
@@ -107,22 +102,28 @@ impl Form for ClassFolders {
         self.table.val.is_some()
     }
 
-    /// Adds which images are in which split, their paths and their bytes.
-    fn digest(&self, digest: &mut blake3::Hasher) -> Result<(), Error> {
-        for (part, samples) in self.table.parts() {
-            let ImageFiles { root, paths } = &*samples.images;
-            digest.update(part.name().as_bytes());
-            digest.update(&(paths.len() as u64).to_le_bytes());
-            let digests = paths.par_iter().map(|path| digest::of_file(&root.join(path)));
-            for (path, file) in paths.iter().zip(digests.collect::<Result<Vec<_>, Error>>()?) {
-                digest::add_named(digest, path.as_os_str(), &file);
-            }
-        }
-        Ok(())
+    fn files(&self) -> usize {
+        self.table.files()
     }
 
-    fn load(&self) -> Result<Table, Error> {
-        Ok(self.table.any())
+    /// The image of a row. Their names are their paths within the dataset.
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        self.table.file(index)
+    }
+
+    /// Adds which images are in which split, their paths and their bytes.
+    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+        for (part, samples, files) in self.table.parts_with(files) {
+            digest.update(part.name().as_bytes());
+            digest.update(&(files.len() as u64).to_le_bytes());
+            for (path, file) in samples.images.paths().iter().zip(files) {
+                digest::add_named(digest, path.as_os_str(), file);
+            }
+        }
+    }
+
+    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+        Ok(self.table.load(files))
     }
 }
 
@@ -206,24 +207,6 @@ impl ClassFolders {
         let table = Table { class_names: classes.names(), train, val: None, test: None };
         Ok(Some(ClassFolders { table, notices }))
     }
-}
-
-impl ImageStore for ImageFiles {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Image<'_>, Error> {
-        decode::decode(&self.root.join(&self.paths[index]))
-    }
-
-    fn id(&self, index: usize) -> String {
-        escape(&self.paths[index])
-    }
-}
-
-fn samples(root: &Path, paths: Vec<PathBuf>, labels: Option<Vec<i64>>) -> Samples<ImageFiles> {
-    Samples::new(ImageFiles { root: root.to_path_buf(), paths }, labels)
 }
 
 /// The folders that are called like a split.

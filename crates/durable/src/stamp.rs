@@ -2,6 +2,7 @@
 //! changed.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// same tick of the file system's clock (some milliseconds). It says nothing of the disk: a bit that
 /// flips there by itself changes no stamp. A copied file has another stamp, and is checked once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     bytes: u64,
     /// When the content last changed: seconds since 1970, and nanoseconds.
     modified: (i64, i64),
@@ -23,10 +24,15 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// The stamp of a file; `None` if it cannot be had, and the file must be read.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        Stamp::of_metadata(&std::fs::metadata(path).ok()?)
+    }
+
+    /// The stamp of the file that has this metadata; `None` if it cannot be had, and the file must be
+    /// read.
     #[cfg(unix)]
-    pub(crate) fn of(path: &Path) -> Option<Stamp> {
+    pub fn of_metadata(metadata: &std::fs::Metadata) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(path).ok()?;
         Some(Stamp {
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -35,9 +41,30 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
+    /// The stamp of the file that has this metadata; `None` if it cannot be had, and the file must be
+    /// read.
     #[cfg(not(unix))]
-    pub(crate) fn of(_: &Path) -> Option<Stamp> {
+    pub fn of_metadata(_: &std::fs::Metadata) -> Option<Stamp> {
         None
+    }
+
+    /// Whether the file's times are at or before `moment`.
+    pub fn is_by(self, moment: SystemTime) -> bool {
+        let Ok(since) = moment.duration_since(UNIX_EPOCH) else { return false };
+        let moment = (since.as_secs().cast_signed(), since.subsec_nanos().into());
+        self.modified <= moment && self.changed <= moment
+    }
+
+    /// Bytes that only an equal stamp has.
+    pub fn to_bytes(self) -> [u8; 48] {
+        let Stamp { bytes, modified, changed, inode } = self;
+        let times = [modified.0, modified.1, changed.0, changed.1].map(i64::cast_unsigned);
+        let mut all = [0; 48];
+        for (into, number) in
+            all.as_chunks_mut().0.iter_mut().zip([bytes, inode].iter().chain(&times))
+        {
+            *into = number.to_le_bytes();
+        }
+        all
     }
 }

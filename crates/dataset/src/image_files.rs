@@ -1,0 +1,103 @@
+//! Images that have a file each.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use durable::Digest;
+
+use crate::forms::SourceFile;
+use crate::name::escape;
+use crate::part::Part;
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, Image, ImageStore, decode};
+
+/// Image files by their paths as a dataset in `folder` names them: relative to it, or absolute.
+#[derive(Debug)]
+pub(crate) struct ImageFiles {
+    folder: PathBuf,
+    paths: Vec<PathBuf>,
+}
+
+impl ImageFiles {
+    /// The paths, one per image.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
+impl ImageStore for ImageFiles {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error> {
+        decode::decode(&on_disk(&self.folder, &self.paths[index]), digest)
+    }
+
+    /// The path as the dataset names it.
+    fn id(&self, index: usize) -> String {
+        escape(&self.paths[index])
+    }
+}
+
+/// Samples of these files.
+pub(crate) fn samples(
+    folder: &Path,
+    paths: Vec<PathBuf>,
+    labels: Option<Vec<i64>>,
+) -> Samples<ImageFiles> {
+    Samples::new(ImageFiles { folder: folder.to_path_buf(), paths }, labels)
+}
+
+impl Table<ImageFiles> {
+    /// Number of files: one per image of each part.
+    pub(crate) fn files(&self) -> usize {
+        self.parts().map(|(_, samples)| samples.images.len()).sum()
+    }
+
+    /// The file of an image. The parts follow each other.
+    pub(crate) fn file(&self, index: usize) -> SourceFile<'_> {
+        let mut index = index;
+        for (_, samples) in self.parts() {
+            let ImageFiles { folder, paths } = &*samples.images;
+            if let Some(path) = paths.get(index) {
+                return SourceFile { name: path.as_os_str(), path: on_disk(folder, path) };
+            }
+            index -= paths.len();
+        }
+        panic!("the table has no such file")
+    }
+
+    /// The parts, each with those of the digests that are its files'.
+    pub(crate) fn parts_with<'a>(
+        &'a self,
+        files: &'a [Digest],
+    ) -> impl Iterator<Item = (Part, &'a Samples<ImageFiles>, &'a [Digest])> {
+        let mut rest = files;
+        self.parts().map(move |(part, samples)| {
+            let (of_part, others) = rest.split_at(samples.images.len());
+            rest = others;
+            (part, samples, of_part)
+        })
+    }
+
+    /// The table, with the digests of its files, which are those of the images.
+    pub(crate) fn load(&self, files: &Arc<[Digest]>) -> Loaded {
+        Loaded { table: self.any(), digests: files.clone() }
+    }
+}
+
+/// Where a path leads that a dataset in `folder` names: a backslash may be part of a name, or separate
+/// names, as in Windows.
+pub(crate) fn on_disk(folder: &Path, path: &Path) -> PathBuf {
+    let as_written = folder.join(path);
+    let bytes = path.as_os_str().as_bytes();
+    if !bytes.contains(&b'\\') || as_written.exists() {
+        return as_written;
+    }
+    let slashes: Vec<u8> =
+        bytes.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
+    folder.join(OsStr::from_bytes(&slashes))
+}
