@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
+"""Make the inputs that fuzzing starts from: tiny valid files and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
-Only Python's standard library, which has no BLAKE3; the same bytes every time. So
-`corpus/manifest/whole*.json` are not made here. They are manifests of the small caches of
-`tests/hostile-input/src/cache.rs`: as this version writes them in either layout, as versions 1.0,
-1.1 and 2.0 did, and as another program might write a later minor version.
+The script writes the same bytes every time. It needs only Python's standard library, which has no
+BLAKE3, so it does not make `corpus/manifest/whole*.json`. These are manifests of the small caches of
+`tests/hostile-input/src/cache.rs`, as written by this version in either layout, by versions 1.0, 1.1
+and 2.0, and as another program might write a later minor version.
 """
 
 import gzip
@@ -40,7 +40,7 @@ def write(name: str, content: bytes | str) -> None:
 
 
 def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
-    """An IDX file that announces these dimensions."""
+    """An IDX file whose header has these dimensions."""
     return struct.pack(f">{1 + len(dimensions)}I", magic, *dimensions) + content
 
 
@@ -102,9 +102,24 @@ def datasets() -> None:
     write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
     write("image_list/no-rows", header)
 
+    # The parser adds the digest that belongs at the end.
+    magic = b"file digests 1\n\0"
+    entries = [bytes([key]) * 16 + bytes(range(32)) for key in range(4)]
+    for name, content in [
+        ("whole", magic + b"".join(entries)),
+        ("whole-one", magic + entries[0]),
+        ("none", magic),
+        ("empty", b""),
+        ("twice", magic + entries[0] * 2),
+        ("not-in-order", magic + entries[1] + entries[0]),
+        ("half-an-entry", magic + b"".join(entries)[:-24]),
+        ("newer-version", magic.replace(b"1", b"2") + entries[0]),
+    ]:
+        write(f"file_digests/{name}", content)
+
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size, with `content` in place of its rows."""
+    """An RGB PNG of this size, with `content` instead of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -299,7 +314,7 @@ def csr_arrays(record_of: Callable[..., dict], entry: Callable[..., dict]) -> No
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
-    """A safetensors file of zeros."""
+    """A safetensors file with these shapes, all numbers 0.5."""
     header, offset = {}, 0
     if metadata:
         header["__metadata__"] = metadata
@@ -325,17 +340,28 @@ def message(number: int, content: bytes) -> bytes:
 def weights() -> None:
     """Inputs of the parsers of weights."""
     tensor = {"features.0.bias": [64]}
-    canonical = {"vgg16": "1.1 caffe " + "0" * 64}
+
+    def record(family: str, minor: int = 0, **more: object) -> str:
+        """The entry of a canonical file of version 2."""
+        members = {"format": {"major": 2, "minor": minor}, "family": family, "digest": "0" * 64}
+        return json.dumps(members | more, separators=(",", ":"))
+
+    canonical = {"vgg16": record("caffe")}
     for name in ["weights", "safetensors_import"]:
         write(f"{name}/one-tensor", safetensors(tensor, canonical))
         write(f"{name}/no-family", safetensors(tensor))
         write(f"{name}/first-version", safetensors(tensor, {"vgg16": "caffe " + "0" * 64}))
+        write(f"{name}/version-1.1", safetensors(tensor, {"vgg16": "1.1 caffe " + "0" * 64}))
         write(f"{name}/later-version", safetensors(tensor, {"vgg16": "4294967295.4294967295 x"}))
+        later = {"vgg16": record("x", minor=2**32 - 1, more=[{}])}
+        write(f"{name}/later-minor", safetensors(tensor, later))
+        nested = {"vgg16": '{"format":' + '{"x":[' * 2_000}
+        write(f"{name}/nested-entry", safetensors(tensor, nested))
         write(f"{name}/batch-norm", safetensors({"features.1.running_mean": [64]}, canonical))
         write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
         write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
         write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
-        nineteen = {"vgg19": "1.1 torchvision " + "0" * 64}
+        nineteen = {"vgg19": record("torchvision")}
         write(f"{name}/another-network", safetensors(tensor, nineteen))
         write(f"{name}/two-networks", safetensors(tensor, canonical | nineteen))
         prefixes = ["student.features.", "teacher.features.", "teacher.", ""]
@@ -361,7 +387,7 @@ def weights() -> None:
     def chain(
         before: bytes = b"", weight: bytes = message(5, weight), norm: list[bytes] | None = None
     ) -> bytes:
-        """VGG16's nodes, each convolution with the same two tensors, perhaps with BatchNorm."""
+        """VGG16's nodes, each convolution with the same two tensors, with BatchNorm for `norm`."""
         nodes, at = [before], b"v"
         for index in range(13):
             steps = [(b"Conv", {"pads": message(8, b"\1\1\1\1")}), (b"Relu", {})]

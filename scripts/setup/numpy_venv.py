@@ -1,4 +1,4 @@
-"""A Python with NumPy and SciPy alone, from PyPI, in `artifacts/venv/`, for the tests."""
+"""A virtual environment with NumPy and SciPy, from PyPI, in `artifacts/venv/`, for the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .download import run_client
 from .files import SetupError, make_temporary, replace_folder, shown
 from .step import Step
 
-# NumPy and SciPy drop old Pythons quickly; the newest releases for each.
+# NumPy and SciPy drop old versions of Python quickly. These are the newest releases for old versions.
 FOR_PYTHON = {(3, 9): ("2.0.2", "1.13.1"), (3, 10): ("2.2.6", "1.15.3")}
 NEWEST = ("2.4.6", "1.17.1")
 NUMPY, SCIPY = FOR_PYTHON.get(sys.version_info[:2], NEWEST)
@@ -52,14 +52,14 @@ class NumpyVenv(Step):
             ) from error
 
         class Builder(venv.EnvBuilder):
-            """Leaves out the activation scripts, which would name the temporary folder."""
+            """Omits the activation scripts, which would name the temporary folder."""
 
             def setup_scripts(self, context: object) -> None:
                 pass
 
         new = make_temporary(self.target, folder=True)
-        # Without pip inside: Debian's Python has no ensurepip unless asked for, and the
-        # pip that is here can fill the folder.
+        # The environment has no pip of its own: Debian's Python has ensurepip only in another
+        # package, and the installed pip can fill the folder.
         Builder(symlinks=True, with_pip=False).create(new)
         version = "{}.{}".format(*sys.version_info)
         packages = new / "lib" / f"python{version}" / "site-packages"

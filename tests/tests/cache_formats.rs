@@ -1,8 +1,8 @@
-//! Caches of every version of the format that was ever written: each is read, checked and trained on.
+//! Tests that caches of every version of the format are read, checked and trained on.
 //!
-//! `fixtures/formats/caches/VERSION/` is what `vgg-extract` of that version made with
-//! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or as a constant below says. Those of the newest
-//! version have a word more: `2.1-csr` is of the layout csr, and `2.1-two-parts` was written by two writers.
+//! `fixtures/formats/caches/VERSION/` was made by `vgg-extract` of that version with
+//! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or with the flags that a constant below names.
+//! `2.1-csr` is in the layout csr, and `2.1-two-parts` was written by two writers.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -17,10 +17,11 @@ use end_to_end::{
 use feature_cache::{Cache, CacheWriter, FORMAT, Layout, Shard, SplitName, Started};
 use serde_json::{Value, json};
 
-/// A split, how many of MNIST's digits it is taken from, their file, and the sum of each row of conv5_3.
+/// A split, the file of MNIST and the number of its digits that it is taken from, and the sum of each row
+/// of conv5_3.
 type Rows = (SplitName, &'static str, usize, &'static [f32]);
 
-/// Those of 1.x, computed with Python's `struct` from the file of 1.0.
+/// The rows of 1.x, computed with Python's `struct` from the file of 1.0.
 const ROWS_OF_1: [Rows; 3] = [
     (
         SplitName::Train,
@@ -42,7 +43,8 @@ const ROWS_OF_1: [Rows; 3] = [
     ),
 ];
 
-/// Those of 2.x, computed with NumPy from 2.0; they were made with `--limit=10 --taps=conv4_3:avg,conv5_3`.
+/// The rows of 2.x, computed with NumPy from 2.0. These were made with `--limit=10
+/// --taps=conv4_3:avg,conv5_3`.
 const ROWS_OF_2: [Rows; 3] = [
     (
         SplitName::Train,
@@ -73,7 +75,7 @@ const ROWS_OF_2: [Rows; 3] = [
     ),
 ];
 
-/// The sums of the rows of conv4_3:avg in the test split of 2.x, likewise.
+/// The sums of the rows of conv4_3:avg in the test split of 2.x, computed with NumPy.
 const POOLED_ROWS: [f32; 10] = [
     21078.17, 19573.91, 16931.58, 20930.64, 18192.82, 18084.66, 19629.72, 20938.48, 20708.2,
     15004.11,
@@ -144,14 +146,14 @@ fn caches_of_every_version_are_of_use() {
     }
 }
 
-/// A cache of 1.1 is found by the command that would make it again, if dataset and numerics are still read
-/// and computed alike.
+/// A cache of 1.1 is found by the command that would make it again, if datasets are still read and numerics
+/// computed in the same way.
 #[test]
 fn a_cache_of_1_1_is_not_made_again() {
     let workplace = Workplace::new();
     let made = path_from(workplace.run("digits", &[]));
     let before = files_in(&workplace.path("features"));
-    // The same cache as 1.1 would have written it: its manifest is the only file that differs.
+    // The same cache as 1.1 would have written it. Only its manifest differs.
     let cache = Cache::open(&made).unwrap();
     let (key, manifest) = manifest_of_1_1(&cache);
     let old = made.with_file_name(format!("digits-32px-{}", &key[..12]));
@@ -159,7 +161,7 @@ fn a_cache_of_1_1_is_not_made_again() {
     fs::write(old.join("manifest.json"), manifest).unwrap();
     assert_eq!(path_from(workplace.run("digits", &[])), old);
     assert_eq!(files_in(&workplace.path("features")).len(), before.len());
-    // Other taps are another cache.
+    // Other taps make another cache.
     let pooled = path_from(workplace.run("digits", &["--taps=conv5_3:avg"]));
     assert_ne!(pooled, old);
 }
@@ -191,7 +193,7 @@ fn manifest_of_1_1(cache: &Cache) -> (String, String) {
     (key, text.replace("DIGEST", &digest))
 }
 
-/// FORMAT.md's reader, as it stands there, on every fixture.
+/// The reader in FORMAT.md reads every fixture.
 #[test]
 fn the_documented_reader_reads_every_version() {
     let [_, code] = documented_python();

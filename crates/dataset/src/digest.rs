@@ -6,7 +6,6 @@ use std::path::Path;
 
 use blake3::Hasher;
 use durable::Digest;
-use rayon::prelude::*;
 
 use crate::forms::{Form, SourceFile};
 use crate::{Error, Image, name};
@@ -31,11 +30,6 @@ pub(crate) fn of_dataset() -> Hasher {
     digest
 }
 
-/// The digests of the form's files, in their order.
-pub(crate) fn of_files(form: &dyn Form) -> Result<Vec<Digest>, Error> {
-    (0..form.files()).into_par_iter().map(|index| of_file(&form.file(index).path)).collect()
-}
-
 /// Adds the names and bytes of the form's files, which have these digests.
 pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &[Digest]) {
     for (index, bytes) in files.iter().enumerate() {
@@ -58,7 +52,7 @@ pub(crate) fn check_files(form: &dyn Form, digests: &[Digest]) -> Result<(), Err
 }
 
 /// The digest of a file's bytes.
-fn of_file(path: &Path) -> Result<Digest, Error> {
+pub(crate) fn of_file(path: &Path) -> Result<Digest, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(read)?;
     if file.metadata().map_err(read)?.len() > SHARED {

@@ -78,7 +78,8 @@ pub enum Error {
     },
     /// A file is not what it was when the dataset was digested.
     #[error(
-        "{} was changed while this command ran, after its digest was computed; give the same command again",
+        "{} is not what it was when its digest was computed; give the same command again (and, if that \
+         does not help, with --rehash)",
         path.display()
     )]
     Changed {

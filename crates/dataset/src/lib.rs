@@ -13,6 +13,7 @@
 mod decode;
 mod digest;
 mod error;
+mod file_digests;
 mod files;
 mod folder;
 mod forms;
@@ -29,6 +30,7 @@ mod thumbnail;
 
 pub use digest::READING;
 pub use error::Error;
+pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names};
 pub use notice::{Notice, class_notices};
 pub use source::Source;

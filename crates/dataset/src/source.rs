@@ -7,7 +7,7 @@ use durable::Digest;
 
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened};
-use crate::{Dataset, Error, Notice, SplitConfig, digest};
+use crate::{Dataset, Error, FileDigests, Notice, SplitConfig, digest};
 
 /// A dataset of a known form, not yet decoded.
 #[derive(Debug, Clone)]
@@ -73,14 +73,23 @@ impl Source {
     /// # Errors
     /// If a file cannot be read.
     pub fn digest(&self) -> Result<Digest, Error> {
-        Ok(self.digests()?.dataset)
+        self.digest_with(&mut FileDigests::none())
     }
 
-    fn digests(&self) -> Result<&Digests, Error> {
+    /// The same digest, for which only those files are read whose digests are not remembered. The
+    /// others are remembered then.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn digest_with(&self, files: &mut FileDigests) -> Result<Digest, Error> {
+        Ok(self.digests(files)?.dataset)
+    }
+
+    fn digests(&self, files: &mut FileDigests) -> Result<&Digests, Error> {
         if let Some(digests) = self.digests.get() {
             return Ok(digests);
         }
-        let files = digest::of_files(&*self.form)?;
+        let files = files.of_files(&*self.form)?;
         let mut dataset = digest::of_dataset();
         self.form.digest(&mut dataset, &files);
         let dataset = dataset.finalize().into();
@@ -94,7 +103,8 @@ impl Source {
     /// If a file is not what its name says or has changed since it was digested, or the split leaves
     /// nothing to train or validate on.
     pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
-        let loaded = self.form.load(&self.digests()?.files)?;
+        let digests = self.digests(&mut FileDigests::none())?;
+        let loaded = self.form.load(&digests.files)?;
         loaded.split(&self.path, &self.applicable(config))
     }
 }

@@ -1,4 +1,4 @@
-//! A file's BLAKE3 digest, computed by all cores while they read it.
+//! The BLAKE3 digest of a file, which all cores read and hash together.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,23 +11,35 @@ use blake3::hazmat::{
 
 use crate::{Digest, Error};
 
-/// Bytes that a core reads and hashes at a time: few enough that they stay in its cache in between.
-/// A power of two, as BLAKE3's subtrees are.
+/// Number of bytes that a core reads and then hashes: few enough to stay in its cache in between, and a
+/// power of two like the sizes of BLAKE3's subtrees.
 const PIECE: u64 = 1 << 20;
 
-/// The digest of a file's bytes. `progress` is told how many more bytes were
-/// read, by whichever thread read them.
+/// The digest of a file's bytes. Each thread calls `progress` with the number of bytes that it has read
+/// since its last call.
 ///
-/// BLAKE3 hashes a binary tree, so the cores share a single file too: each reads a piece and hashes
-/// it at once, and while some wait for the disk others compute. The file is read, not mapped, so
-/// that its size does not count as this program's memory.
+/// BLAKE3 hashes a binary tree, so the cores can share one file: each reads a piece and hashes it at
+/// once, and while some wait for the disk others compute. The file is read, not mapped, so that its size
+/// does not count as this program's memory.
 ///
 /// # Errors
 /// If the file cannot be read.
 pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<Digest, Error> {
     let len = File::open(path).and_then(|file| file.metadata()).map_err(Error::at("open", path))?;
+    digest_of_beginning(path, len.len(), progress)
+}
+
+/// Likewise the digest of the first `len` bytes of a file.
+///
+/// # Errors
+/// If the file cannot be read, or is shorter.
+pub fn digest_of_beginning(
+    path: &Path,
+    len: u64,
+    progress: impl Fn(u64) + Sync,
+) -> Result<Digest, Error> {
     let input = Input { path, progress };
-    Ok(input.digest(len.len()).map_err(Error::at("read", path))?.into())
+    Ok(input.digest(len).map_err(Error::at("read", path))?.into())
 }
 
 struct Input<'a, P> {
@@ -60,7 +72,7 @@ impl<P: Fn(u64) + Sync> Input<'_, P> {
     }
 
     fn piece<T>(&self, start: u64, len: u64, finalize: impl FnOnce(&Hasher) -> T) -> io::Result<T> {
-        // A handle of its own, since a handle has one position.
+        // Each thread opens the file again, because a handle has only one position.
         let mut file = File::open(self.path)?;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::with_capacity(len as usize);
@@ -96,6 +108,10 @@ mod tests {
             .unwrap();
             assert_eq!(digest, Digest::of(&bytes), "{len} bytes");
             assert_eq!(read.into_inner(), len as u64);
+            let most = len - len / 3;
+            let digest = digest_of_beginning(&path, most as u64, |_| ()).unwrap();
+            assert_eq!(digest, Digest::of(&bytes[..most]), "{most} bytes");
+            assert!(digest_of_beginning(&path, len as u64 + 1, |_| ()).is_err());
         }
     }
 }

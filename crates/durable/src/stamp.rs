@@ -2,6 +2,7 @@
 //! changed.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,5 +46,25 @@ impl Stamp {
     #[cfg(not(unix))]
     pub fn of_metadata(_: &std::fs::Metadata) -> Option<Stamp> {
         None
+    }
+
+    /// Whether the file's times are at or before `moment`.
+    pub fn is_by(self, moment: SystemTime) -> bool {
+        let Ok(since) = moment.duration_since(UNIX_EPOCH) else { return false };
+        let moment = (since.as_secs().cast_signed(), since.subsec_nanos().into());
+        self.modified <= moment && self.changed <= moment
+    }
+
+    /// Bytes that only an equal stamp has.
+    pub fn to_bytes(self) -> [u8; 48] {
+        let Stamp { bytes, modified, changed, inode } = self;
+        let times = [modified.0, modified.1, changed.0, changed.1].map(i64::cast_unsigned);
+        let mut all = [0; 48];
+        for (into, number) in
+            all.as_chunks_mut().0.iter_mut().zip([bytes, inode].iter().chain(&times))
+        {
+            *into = number.to_le_bytes();
+        }
+        all
     }
 }

@@ -41,6 +41,8 @@ pub struct ExtractConfig {
     pub compute: Compute,
     /// The folder under which caches are made.
     pub out: PathBuf,
+    /// Whether all of the dataset's files are read, also those that are remembered to be unchanged.
+    pub rehash: bool,
 }
 
 /// Pixels per batch: enough that the last layers' small maps still fill the machine, and little

@@ -12,6 +12,13 @@ use recipe::Recipe;
 pub enum Event<'a> {
     /// Something about the dataset that the user should know.
     Notice(&'a Notice),
+    /// The digests of the dataset's files are known.
+    Digested {
+        /// Number of files.
+        files: usize,
+        /// Those that were read. The others are as an earlier command found them.
+        read: usize,
+    },
     /// A cache is begun, or continued.
     Started {
         /// Its folder.

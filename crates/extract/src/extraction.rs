@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use backbone::{ExtractorConfig, Preprocessor, Weights};
-use dataset::{Dataset, Notice, READING, Source, SplitConfig, class_notices};
+use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
+use durable::Digest;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
     Started,
@@ -52,7 +53,8 @@ pub fn extract(
         limit: config.limit,
         seed: config.seed,
     });
-    let inputs = Inputs { recipe, dataset: describe(&source, &split_config)? };
+    let digest = digest_of(&source, config, report)?;
+    let inputs = Inputs { recipe, dataset: describe(&source, &split_config, digest) };
     if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
@@ -182,17 +184,31 @@ fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Res
     })
 }
 
-fn describe(source: &Source, config: &SplitConfig) -> Result<DatasetInputs, Error> {
+/// The dataset's digest, for which files are read only if they may have changed since an earlier
+/// extraction into the same folder.
+fn digest_of(
+    source: &Source,
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Digest, Error> {
+    let known = if config.rehash { FileDigests::anew } else { FileDigests::under };
+    let mut files = known(&config.out, source);
+    let digest = source.digest_with(&mut files)?;
+    report(Event::Digested { files: files.files(), read: files.read() });
+    Ok(digest)
+}
+
+fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInputs {
     let folder = std::path::absolute(source.path());
     let folder = folder.unwrap_or_else(|_| source.path().to_path_buf());
-    Ok(DatasetInputs {
+    DatasetInputs {
         name: source.name(),
         path: folder.to_string_lossy().into_owned(),
-        digest: source.digest()?,
+        digest,
         val_fraction: config.val_fraction,
         limit: config.limit,
         seed: config.seed,
-    })
+    }
 }
 
 fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpec, Error> {

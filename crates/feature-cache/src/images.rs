@@ -1,7 +1,12 @@
 //! The digests of a split's images, one per row: `images.b3`, 32 bytes each.
 
+use std::path::Path;
+
 use durable::Digest;
 use memmap2::Mmap;
+
+use crate::npy::map;
+use crate::{Error, FileEntry, files};
 
 /// Bytes of a digest.
 pub(crate) const DIGEST_BYTES: usize = 32;
@@ -15,8 +20,16 @@ pub struct Images {
 }
 
 impl Images {
-    pub(crate) fn new(map: Option<Mmap>) -> Images {
-        Images { map }
+    /// Maps the file in the cache in `folder`, and checks its size and its digest.
+    ///
+    /// # Errors
+    /// If it cannot be read, has another size, or is damaged.
+    pub(crate) fn open(folder: &Path, file: &FileEntry) -> Result<Images, Error> {
+        file.check_size(folder)?;
+        file.check_digest(folder, |_| ())?;
+        let path = files::inside(folder, &file.file)?;
+        let map = if file.bytes == 0 { None } else { Some(map(&path)?) };
+        Ok(Images { map })
     }
 
     /// Number of rows.

@@ -37,6 +37,7 @@ mod manifest;
 mod npy;
 mod progress;
 mod reader;
+mod reuse;
 mod shard;
 mod spec;
 mod writer;
@@ -55,6 +56,7 @@ pub use manifest::{
 pub use npy::{map_f32, release};
 pub use progress::{Unfinished, unfinished};
 pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
+pub use reuse::{Checking, RowSources, Skipped};
 pub use shard::Shard;
 pub use spec::{CacheSpec, SplitSpec};
 pub use writer::{CacheWriter, SplitWriter, Started};

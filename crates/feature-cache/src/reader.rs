@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// Reads and checks the manifest alone.
-    fn read(folder: &Path) -> Result<Cache, Error> {
+    pub(crate) fn read(folder: &Path) -> Result<Cache, Error> {
         let path = folder.join(files::MANIFEST);
         let text = match fs::read(&path) {
             Ok(text) => text,

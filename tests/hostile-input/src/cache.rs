@@ -1,7 +1,7 @@
 //! Feature caches: the manifest, the arrays, the ids, and the record of unfinished work.
 //!
-//! Digests guard a cache against damage, not against malice: who makes a hostile one writes the
-//! right digests. So do these functions, or nothing after the digests would ever be reached.
+//! Digests protect a cache against damage, not against malice: the author of a hostile cache writes the
+//! right digests. So do these functions, or the code after the check of digests would never be reached.
 
 use std::fs;
 use std::path::Path;
@@ -64,14 +64,15 @@ pub(crate) fn images(folder: &Path, bytes: &[u8]) -> bool {
     with_files(folder, small(), [("train/images.b3", bytes)])
 }
 
-/// `progress.json`, in which `SMALL_KEY` stands for the small cache's key, and the rest as the features
-/// that it is to describe.
+/// Parses `progress.json`, in which `SMALL_KEY` stands for the small cache's key. The second part of the
+/// input is the file of features that it describes.
 pub(crate) fn progress(folder: &Path, bytes: &[u8]) -> bool {
     let [record, features] = crate::parts(bytes);
     resumed(folder, small(), record, &[("train/features.npy", features)])
 }
 
-/// Likewise in the layout csr, and the rest as the three arrays.
+/// Parses a `progress.json` of the layout csr. The other parts of the input are the three arrays that it
+/// describes.
 pub(crate) fn progress_csr(folder: &Path, bytes: &[u8]) -> bool {
     let [record, data, indices, indptr] = crate::parts(bytes);
     let [data_name, indices_name, indptr_name] = CSR;
@@ -79,8 +80,8 @@ pub(crate) fn progress_csr(folder: &Path, bytes: &[u8]) -> bool {
     resumed(folder, small_csr(), record, &files)
 }
 
-/// Resumes the small cache from a record and files, as they are and with the digests that belong to them.
-/// Whether the record is one of this cache.
+/// Resumes the small cache from a record and files, as they are and with the right digests. Returns whether
+/// the record is one of this cache.
 fn resumed(folder: &Path, small: &Cache, record: &[u8], files: &[(&str, &[u8])]) -> bool {
     let cache = folder.join(small.folder().file_name().expect("a cache has a name"));
     let text = String::from_utf8_lossy(record);
@@ -111,7 +112,7 @@ fn resumed(folder: &Path, small: &Cache, record: &[u8], files: &[(&str, &[u8])])
     is_ours
 }
 
-/// A record with the digests that belong to the rows that it records; `None` if it has no such fields.
+/// A record with the digests of the rows that it records; `None` if it has no such fields.
 fn with_digests(record: &str, files: &[(&str, &[u8])]) -> Option<String> {
     const HEADER: usize = 128;
     const ROW: usize = 8 * size_of::<f32>();
@@ -132,7 +133,7 @@ fn with_digests(record: &str, files: &[(&str, &[u8])]) -> Option<String> {
     Some(record.to_string())
 }
 
-/// One of the small caches with some of its files replaced, and digests that say so.
+/// Reads one of the small caches with some of its files replaced and their digests recorded.
 fn with_files<const N: usize>(folder: &Path, small: &Cache, files: [(&str, &[u8]); N]) -> bool {
     copy_of_small(folder);
     let mut manifest = small.manifest().clone();
@@ -151,7 +152,7 @@ fn write_manifest(folder: &Path, manifest: &Manifest) {
     write(folder, MANIFEST, manifest.to_text().as_bytes());
 }
 
-/// A manifest's text with the digest that belongs to it; `None` if it has no field for one.
+/// A manifest's text with the digest of its content; `None` if it has no field for a digest.
 fn signed(text: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Signed<'text> {
@@ -165,7 +166,7 @@ fn signed(text: &[u8]) -> Option<String> {
     Some(format!("{before}{digest}{after}"))
 }
 
-/// Opens a cache and reads everything in it; whether it is whole.
+/// Opens a cache and reads everything in it. Returns whether it is whole.
 fn read_all(folder: &Path) -> bool {
     let whole = Cache::verify(folder, |_, _| ()).is_ok();
     let Ok(cache) = Cache::open(folder) else { return false };
@@ -184,14 +185,14 @@ fn read_all(folder: &Path) -> bool {
     whole
 }
 
-/// A finished cache of four rows of `[2, 2, 2]` in each split and two classes, made once and kept
-/// among what is built.
+/// A finished cache with two classes and four rows of `[2, 2, 2]` in each split. It is made once and kept
+/// in the target folder.
 pub(crate) fn small() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| small_of(Layout::Dense, [0.5; 8]))
 }
 
-/// Likewise of the layout csr.
+/// A cache of the same shape in the layout csr.
 fn small_csr() -> &'static Cache {
     static SMALL: OnceLock<Cache> = OnceLock::new();
     SMALL.get_or_init(|| small_of(Layout::Csr, [0.5, 0.0, -0.0, 0.0, 0.0, 0.0, 0.0, 1.5]))

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use dataset::FileDigests;
 use extract::Error;
 use feature_cache::{Cache, Verification, unfinished};
 use terminal::{HumanBytes, Progress, Table, print, println, say};
@@ -61,6 +62,9 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
 pub(super) fn status(out: &Path) -> Result<(), Error> {
     let mut table = Table::new(["cache", "rows", "done", "size", "age"]);
     for folder in durable::folders(out)? {
+        if folder.ends_with(FileDigests::FOLDER) {
+            continue;
+        }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let size = HumanBytes(size_of(&folder)?).to_string();
         let age = age_of(&folder);

@@ -118,6 +118,10 @@ struct RunArgs {
     device: Device,
     #[command(flatten)]
     out: OutArgs,
+    /// Read every file of the dataset; otherwise, files whose size, times and inode are those that an
+    /// earlier command recorded in OUT/.file-digests are taken as unchanged
+    #[arg(long)]
+    rehash: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,

@@ -64,6 +64,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         threads: args.threads.unwrap_or(cores),
         compute: Compute { backend, device: args.device },
         out: args.out.out,
+        rehash: args.rehash,
     })
 }
 
@@ -79,6 +80,11 @@ impl Shown<'_> {
         let config = self.config;
         match event {
             Event::Notice(notice) => say(notice.to_string()),
+            Event::Digested { files, read } => {
+                if read < files {
+                    say(format!("{read} of {files} dataset files read; the others are unchanged"));
+                }
+            }
             Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
                 say(format!(

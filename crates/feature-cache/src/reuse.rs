@@ -1,0 +1,444 @@
+//! Rows of other caches that a cache takes over instead of computing them.
+//!
+//! In: the folder that caches lie in, and a cache that is being written. Out: for each of its rows, whether
+//! another cache has the row of the same image. The invariant: a row that is taken over is, bit for bit, the
+//! one that would be computed. So the other cache has the same recipe (it may have further taps, and single
+//! precision where half is wanted), its images were decoded by the same rules, and the digests of its files
+//! are checked before a row of theirs is taken.
+//!
+//! The other cache is finished, and has either layout; or it is unfinished, and its recorded rows are taken,
+//! if its layout is `dense`. Nothing is locked: a file that is removed or made anew meanwhile stays readable
+//! for whoever has it open, and recorded rows do not change.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use durable::Digest;
+use recipe::{Dtype, Tap, TapShape};
+use serde_json::Value;
+
+use crate::images::{DIGEST_BYTES, Images};
+use crate::layout::PartReader;
+use crate::progress::{Progress, SplitProgress};
+use crate::{
+    Cache, CacheSpec, CacheWriter, Error, FORMAT, FileEntry, Part, PartFiles, SplitName, files,
+};
+
+/// The rows that a cache can take over from others.
+#[derive(Debug, Default)]
+pub struct RowSources {
+    sources: Vec<Source>,
+    /// The origin of each row of each split.
+    origins: BTreeMap<SplitName, Vec<Origin>>,
+    /// Numbers in a row of each tap.
+    row_lens: Vec<usize>,
+}
+
+/// A cache of which no row can be taken over.
+#[derive(Debug)]
+pub struct Skipped {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The reason.
+    pub cause: Error,
+}
+
+/// A source whose files are about to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Checking<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Bytes to be read.
+    pub bytes: u64,
+}
+
+/// The source of a row, and the row's number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    source: u32,
+    row: u32,
+}
+
+/// The origin of a row that must be computed.
+const NONE: Origin = Origin { source: u32::MAX, row: u32::MAX };
+
+/// Consecutive rows of a split of another cache.
+#[derive(Debug)]
+struct Source {
+    folder: PathBuf,
+    /// The digests of all images of the split.
+    images: Images,
+    /// Those of the split's rows that are there.
+    rows: Range<usize>,
+    /// For each tap that is wanted, the parts that have those rows, in row order.
+    taps: Vec<Vec<SourcePart>>,
+    /// Whether its files have the digests that are recorded.
+    checked: bool,
+}
+
+/// A part of a tap's rows.
+#[derive(Debug)]
+struct SourcePart {
+    part: Part,
+    /// Bytes at the beginning of the file that the recorded digest is of; `None` if it is of the whole file.
+    recorded: Option<u64>,
+    reader: PartReader,
+}
+
+/// The rows that a writer lacks.
+struct Wanted<'a> {
+    splits: Vec<WantedSplit<'a>>,
+}
+
+struct WantedSplit<'a> {
+    name: SplitName,
+    images: &'a [Digest],
+    rows: Range<usize>,
+}
+
+/// The beginning of an image's digest, and the position of the row among all that are wanted.
+type Entry = (u64, u32);
+
+impl RowSources {
+    /// Looks through the caches under `root` for the rows that `writer` lacks, and checks the digests of the
+    /// files that have some; `checking` is told before. Also returns the caches that had to be left out.
+    ///
+    /// Memory: 8 bytes per row of the cache, and 16 more per row that is lacking until this returns.
+    ///
+    /// # Errors
+    /// If `root` cannot be listed.
+    pub fn find(
+        root: &Path,
+        writer: &CacheWriter,
+        mut checking: impl FnMut(Checking<'_>),
+    ) -> Result<(RowSources, Vec<Skipped>), Error> {
+        let (mut found, mut skipped) = (RowSources::default(), Vec::new());
+        let wanted = Wanted::of(writer);
+        if wanted.splits.is_empty() {
+            return Ok((found, skipped));
+        }
+        for folder in durable::folders(root)? {
+            // Its own recorded rows are continued, not taken over.
+            if folder.file_name() == writer.folder().file_name() {
+                continue;
+            }
+            match sources_in(&folder, writer.spec()) {
+                Ok(sources) => found.sources.extend(sources),
+                Err(cause) => skipped.push(Skipped { folder, cause }),
+            }
+        }
+        if found.sources.is_empty() {
+            return Ok((found, skipped));
+        }
+        found.row_lens = writer.spec().taps().map(|(_, shape)| shape.iter().product()).collect();
+        for (&name, split) in &writer.spec().splits {
+            found.origins.insert(name, vec![NONE; split.ids.len()]);
+        }
+        let table = wanted.table();
+        found.assign(&wanted, &table);
+        while let Some(index) = found.used().find(|&index| !found.sources[index].checked) {
+            let source = &mut found.sources[index];
+            checking(Checking { folder: &source.folder, bytes: source.bytes() });
+            match source.check() {
+                Ok(()) => source.checked = true,
+                Err(cause) => {
+                    skipped.push(Skipped { folder: source.folder.clone(), cause });
+                    source.rows = 0..0;
+                    found.forget(index);
+                    // Another source may have its rows.
+                    found.assign(&wanted, &table);
+                }
+            }
+        }
+        Ok((found, skipped))
+    }
+
+    /// Whether a row can be taken over.
+    ///
+    /// # Panics
+    /// If the cache has no such row.
+    pub fn has(&self, split: SplitName, row: usize) -> bool {
+        self.origins.get(&split).is_some_and(|origins| origins[row] != NONE)
+    }
+
+    /// The caches that rows are taken from, with the number of those rows.
+    pub fn folders(&self) -> BTreeMap<&Path, usize> {
+        let mut folders = BTreeMap::new();
+        for origin in self.taken() {
+            *folders.entry(&*self.sources[origin.source as usize].folder).or_default() += 1;
+        }
+        folders
+    }
+
+    /// Copies consecutive rows that can be taken over into `arrays`: for each tap, in the recipe's order,
+    /// `[rows, C, H, W]` or `[rows, C]` in C order.
+    ///
+    /// # Errors
+    /// If arrays of a source in the layout `csr` contradict each other.
+    ///
+    /// # Panics
+    /// If a row [cannot be taken over](RowSources::has), or there is not an array for each tap.
+    pub fn read(
+        &self,
+        split: SplitName,
+        rows: Range<usize>,
+        arrays: &mut [Vec<f32>],
+    ) -> Result<(), Error> {
+        let origins = &self.origins[&split][rows];
+        assert_eq!(arrays.len(), self.row_lens.len(), "an array for each tap");
+        for (tap, (array, &row_len)) in arrays.iter_mut().zip(&self.row_lens).enumerate() {
+            let part_of =
+                |origin: &Origin| self.sources[origin.source as usize].part(tap, origin.row);
+            array.resize(origins.len() * row_len, 0.0);
+            for (origin, values) in origins.iter().zip(array.chunks_exact_mut(row_len)) {
+                let (part, row) = part_of(origin);
+                part.reader.read_row(row, values)?;
+            }
+            // After all are read, since a page has several rows.
+            for origin in origins {
+                let (part, row) = part_of(origin);
+                part.reader.release_row(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The origins of the rows that have one.
+    fn taken(&self) -> impl Iterator<Item = Origin> {
+        self.origins.values().flatten().copied().filter(|&origin| origin != NONE)
+    }
+
+    /// The sources that rows are taken from.
+    fn used(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut used = vec![false; self.sources.len()];
+        for origin in self.taken() {
+            used[origin.source as usize] = true;
+        }
+        used.into_iter().enumerate().filter_map(|(source, used)| used.then_some(source))
+    }
+
+    /// Gives the rows that are wanted and have no origin the first one that there is.
+    fn assign(&mut self, wanted: &Wanted<'_>, table: &[Entry]) {
+        for (source, index) in self.sources.iter().zip(0..) {
+            for row in source.rows.clone() {
+                let digest = source.images.digest(row);
+                let (beginning, Ok(row)) = (beginning(&digest), u32::try_from(row)) else { break };
+                let first = table.partition_point(|entry| entry.0 < beginning);
+                let alike = table[first..].iter().take_while(|entry| entry.0 == beginning);
+                for &(_, position) in alike {
+                    let (split, wanted_row) = wanted.row(position);
+                    let origins = self.origins.get_mut(&split.name).expect("every split has some");
+                    let origin = &mut origins[wanted_row];
+                    if *origin == NONE && split.images[wanted_row] == digest {
+                        *origin = Origin { source: index, row };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes their origins from the rows of a source.
+    fn forget(&mut self, source: usize) {
+        for origin in self.origins.values_mut().flatten() {
+            if origin.source as usize == source {
+                *origin = NONE;
+            }
+        }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn of(writer: &'a CacheWriter) -> Wanted<'a> {
+        let splits = writer.spec().splits.iter().filter_map(|(&name, split)| {
+            let images = split.images.as_deref()?;
+            let rows = writer.shard().rows(images.len());
+            let rows = rows.start + writer.rows_done_of(name)..rows.end;
+            (!rows.is_empty()).then_some(WantedSplit { name, images, rows })
+        });
+        Wanted { splits: splits.collect() }
+    }
+
+    /// An entry for each row, in the order of their digests' beginnings.
+    fn table(&self) -> Vec<Entry> {
+        let rows = self.splits.iter().flat_map(|split| &split.images[split.rows.clone()]);
+        let mut table: Vec<Entry> = rows.map(beginning).zip(0..u32::MAX).collect();
+        table.sort_unstable();
+        table
+    }
+
+    /// The row at a position: its split, and its number there.
+    fn row(&self, position: u32) -> (&WantedSplit<'a>, usize) {
+        let mut position = position as usize;
+        for split in &self.splits {
+            if position < split.rows.len() {
+                return (split, split.rows.start + position);
+            }
+            position -= split.rows.len();
+        }
+        unreachable!("a position is that of a row");
+    }
+}
+
+/// The first eight bytes of a digest.
+fn beginning(digest: &Digest) -> u64 {
+    let bytes = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
+    u64::from_le_bytes(*bytes)
+}
+
+/// The rows of the cache in `folder` that fit `spec`; none if it has another recipe.
+///
+/// # Errors
+/// If its manifest cannot be read, or a file that it names is not there as it should be.
+fn sources_in(folder: &Path, spec: &CacheSpec) -> Result<Vec<Source>, Error> {
+    let cache = match Cache::read(folder) {
+        Ok(cache) => cache,
+        Err(Error::NoManifest { .. }) => return recorded_sources_in(folder, spec),
+        Err(error) => return Err(error),
+    };
+    let manifest = cache.manifest();
+    // As it is written: a member that this version does not know may change the features.
+    let fits = fits(cache.recipe_as_written(), manifest.reading, spec);
+    if !fits || spec.taps().any(|(tap, shape)| manifest.shapes.get(tap) != Some(shape)) {
+        return Ok(Vec::new());
+    }
+    let mut sources = Vec::new();
+    for split in manifest.splits.values() {
+        let Some(images) = &split.images else { continue };
+        let dtype = manifest.inputs.recipe.dtype;
+        let open = |(tap, shape): (&Tap, &TapShape)| {
+            let part = |part: &Part| SourcePart::open(folder, part, shape, dtype);
+            split.features[tap].iter().map(part).collect::<Result<Vec<_>, Error>>()
+        };
+        sources.push(Source {
+            folder: folder.to_path_buf(),
+            images: Images::open(folder, images)?,
+            rows: 0..split.rows,
+            taps: spec.taps().map(open).collect::<Result<_, Error>>()?,
+            checked: false,
+        });
+    }
+    Ok(sources)
+}
+
+/// Likewise the rows that an unfinished cache has recorded.
+fn recorded_sources_in(folder: &Path, spec: &CacheSpec) -> Result<Vec<Source>, Error> {
+    let mut sources = Vec::new();
+    for record in Progress::read_all(folder)? {
+        // Another version's may have members that change the features.
+        if record.format == FORMAT && fits(&record.recipe.to_value(), record.reading, spec) {
+            for split in record.splits.values() {
+                sources.extend(recorded_source(folder, &record, split, spec)?);
+            }
+        }
+    }
+    Ok(sources)
+}
+
+/// The rows of a split that an unfinished cache has recorded; `None` if they cannot be taken over.
+fn recorded_source(
+    folder: &Path,
+    record: &Progress,
+    split: &SplitProgress,
+    spec: &CacheSpec,
+) -> Result<Option<Source>, Error> {
+    let Some(images) = &split.images else { return Ok(None) };
+    let all = record.shard.rows(images.bytes as usize / DIGEST_BYTES);
+    if split.rows == 0 || split.rows > all.len() {
+        return Ok(None);
+    }
+    let dtype = record.recipe.dtype;
+    let mut taps = Vec::new();
+    for (tap, shape) in spec.taps() {
+        let part = split.features.get(tap).filter(|_| record.shapes.get(tap) == Some(shape));
+        let Some(Part { files: PartFiles::Dense(file), first_row, rows }) = part else {
+            return Ok(None);
+        };
+        if (*first_row, *rows) != (all.start, split.rows) {
+            return Ok(None);
+        }
+        // Its file has its full size from the beginning.
+        let missing = (all.len() - rows) * shape.iter().product::<usize>() * dtype.bytes();
+        let Some(recorded) = file.bytes.checked_sub(missing as u64) else { return Ok(None) };
+        let whole =
+            Part { files: PartFiles::Dense(file.clone()), first_row: all.start, rows: all.len() };
+        let part = SourcePart::open(folder, &whole, shape, dtype)?;
+        taps.push(vec![SourcePart { recorded: Some(recorded), ..part }]);
+    }
+    let (folder, images) = (folder.to_path_buf(), Images::open(folder, images)?);
+    let rows = all.start..all.start + split.rows;
+    Ok(Some(Source { folder, images, rows, taps, checked: false }))
+}
+
+/// Whether a row of a cache with this recipe, whose images were decoded by the rules of this version, has
+/// the numbers that `spec` wants.
+fn fits(recipe: &Value, reading: Option<u32>, spec: &CacheSpec) -> bool {
+    let wanted = &spec.inputs.recipe;
+    let image_to_map = |recipe: &Value| {
+        let mut recipe = recipe.clone();
+        if let Value::Object(members) = &mut recipe {
+            members.retain(|name, _| !["taps", "dtype"].contains(&name.as_str()));
+        }
+        recipe
+    };
+    // Rounding to half precision is part of writing.
+    let dtypes = [wanted.dtype, Dtype::F32];
+    let dtype = recipe.get("dtype").cloned().and_then(|dtype| serde_json::from_value(dtype).ok());
+    reading.is_some()
+        && reading == spec.reading
+        && dtype.is_some_and(|dtype: Dtype| dtypes.contains(&dtype))
+        && image_to_map(recipe) == image_to_map(&wanted.to_value())
+}
+
+impl Source {
+    /// The part that has a row of a tap, and the row's number in it.
+    fn part(&self, tap: usize, row: u32) -> (&SourcePart, usize) {
+        let (parts, row) = (&self.taps[tap], row as usize);
+        let index = parts.partition_point(|it| it.part.first_row + it.part.rows <= row);
+        (&parts[index], row - parts[index].part.first_row)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &SourcePart> {
+        self.taps.iter().flatten()
+    }
+
+    /// Bytes that [`Source::check`] reads.
+    fn bytes(&self) -> u64 {
+        let bytes = |part: &SourcePart| {
+            let all = part.part.files.entries().map(|file| file.bytes).fold(0, u64::saturating_add);
+            part.recorded.unwrap_or(all)
+        };
+        self.parts().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Checks the digests of its files, and that they do not contradict each other.
+    fn check(&self) -> Result<(), Error> {
+        self.parts().try_for_each(|part| part.check(&self.folder))
+    }
+}
+
+impl SourcePart {
+    fn open(
+        folder: &Path,
+        part: &Part,
+        shape: &TapShape,
+        dtype: Dtype,
+    ) -> Result<SourcePart, Error> {
+        part.files.entries().try_for_each(|file| file.check_size(folder))?;
+        let reader = PartReader::open(folder, part, shape, dtype)?;
+        Ok(SourcePart { part: part.clone(), recorded: None, reader })
+    }
+
+    fn check(&self, folder: &Path) -> Result<(), Error> {
+        let check = |file: &FileEntry| match self.recorded {
+            None => file.check_digest(folder, |_| ()),
+            Some(bytes) => {
+                let path = files::inside(folder, &file.file)?;
+                let found = durable::digest_of_beginning(&path, bytes, |_| ())?;
+                file.expect_digest(path, found)
+            }
+        };
+        self.part.files.entries().try_for_each(check)?;
+        self.reader.check()
+    }
+}
