@@ -1,23 +1,23 @@
-# Every task of the project. `just RECIPE key=value …` passes each key=value on as --key=value.
+# The tasks of the project. `just RECIPE key=value …` passes each key=value on as --key=value.
 
 set positional-arguments
 
-# What there is to do
+# The list of recipes
 [private]
 default:
     @just --list --unsorted
 
-# Fetch MNIST and VGG16's weights, and with the word torch or cuda also libtorch; what is there is only checked
+# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda or numpy also these
 setup *more:
     @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe
 
-# Set-up if something is missing; without the digests, so that it costs no time
+# Set-up if something is missing; digests are not checked, so that it takes no time
 [private]
 ready:
     @test -e artifacts/weights/vgg16-caffe.safetensors -a -e data/mnist/train-images-idx3-ubyte || just setup
 
-# The whole pipeline on a few thousand digits, ending with a table of results
+# Run the whole pipeline on a few thousand digits; prints a table of results
 demo: setup
     @python3 scripts/demo.py
 
@@ -33,23 +33,23 @@ convert *flags: ready
 train-head *flags: ready
     @scripts/run vgg-head train "$@"
 
-# Many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,keras lr= hidden= …)
+# Train many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,keras lr= hidden= …)
 sweep *flags: ready
     @scripts/run vgg-head sweep "$@"
 
-# A sweep's plots and report again (sweep=)
+# Write a sweep's plots and report again (sweep=)
 report *flags: ready
     @scripts/run vgg-head report "$@"
 
-# Accuracy, confusion matrix, precision and recall on the test split (run=)
+# Print accuracy, confusion matrix, precision and recall on the test split (run=)
 evaluate *flags: ready
     @scripts/run vgg-head evaluate "$@"
 
-# A Kaggle submission (run= split= out=)
+# Write a Kaggle submission (run= split= out=)
 predict *flags: ready
     @scripts/run vgg-head predict "$@"
 
-# The caches, finished and unfinished
+# List the caches, finished and unfinished
 status *flags: ready
     @scripts/run vgg-extract status "$@"
 
@@ -57,11 +57,11 @@ status *flags: ready
 verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
-# Side by side with the peers: extract, head and training, or one of these and accuracy
+# Measure side by side with the peers: extract, head and training, or only one of these, or accuracy
 bench *part: (setup "torch")
     python3 bench/run.py "$@"
 
-# All tests, and those that compare with libtorch
+# Run all tests, including those that compare with libtorch
 test: (setup "torch" "numpy")
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
@@ -69,7 +69,7 @@ test: (setup "torch" "numpy")
     cargo test --workspace --features torch --test libtorch --test parity --test pipeline --test weights
     cargo run --quiet --package winograd --example accuracy -- --sizes 32,40,48,64,33x75 --images 1
 
-# SIGKILL at 100 moments and at every call that changes files; then an hour of training, memory watched
+# Kill each program at 100 moments and at every call that changes files; then train for an hour and watch memory
 torture: (setup "numpy")
     TORTURE=100 cargo test --workspace --test crash -- --nocapture --test-threads=1
     SOAK=3600 OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 cargo test --workspace --test soak -- --nocapture \
@@ -79,11 +79,11 @@ torture: (setup "numpy")
 fuzz *flags: setup
     @scripts/fuzz "$@"
 
-# The crate winograd on 64-bit Arm: compiled, and its tests in an emulator, all or those with these names
+# Compile the crate winograd for 64-bit Arm and run its tests in an emulator, all or those with these names
 arm *names:
     @scripts/arm "$@"
 
-# Format, lints, unused dependencies, tests, documentation: what must be green before a commit
+# Check format, lints, unused dependencies, tests and documentation, as must be green before a commit
 ci: (setup "torch" "numpy")
     cargo fmt --all --check
     command -v cargo-machete >/dev/null || cargo install cargo-machete --locked
@@ -94,7 +94,7 @@ ci: (setup "torch" "numpy")
     just fresh
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
 
-# That calling the programs a second time compiles nothing, so that every recipe answers at once
+# Check that a second build compiles nothing, so that every recipe starts at once
 [private]
 fresh:
     #!/usr/bin/env bash

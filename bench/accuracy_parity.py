@@ -1,12 +1,12 @@
 """The head's accuracy beside that of the same head trained in PyTorch: `bench/run.py accuracy`.
 
-Both train on the same cache's training features, with the same recipe: arch=fastai, Glorot
-uniform weights, Adam 0.001 with epsilon 1e-7, batches of 64 shuffled anew each epoch, the last
-one kept. Each is then evaluated on the test split. The two draw different random numbers, so
-the comparison is of means over seeds.
+Both train on the training features of the same cache, with the same settings: arch=fastai, Glorot
+uniform weights, Adam with learning rate 0.001 and epsilon 1e-7, and batches of 64 that are shuffled
+each epoch and include the last, smaller one. Then each is evaluated on the test split. The two draw
+different random numbers, so means over seeds are compared.
 
-The recipe of the project's record: the cache of all of MNIST at 96 px, p = 0.5, 3 epochs,
-seeds 0 to 2. Results: a table and `artifacts/bench/accuracy-parity.json`.
+The project's record has the cache of all of MNIST at 96 px, p = 0.5, 3 epochs, seeds 0 to 2.
+Results: a table and `artifacts/bench/accuracy-parity.json`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load(cache: Path, split: str) -> Split:
     paths = [cache / split / f"{name}.npy" for name in ("features", "labels")]
     for path in paths:
         if not path.exists():
-            print(f"error: {path} is not there; the comparison needs it", file=sys.stderr)
+            print(f"error: {path} is missing; name another cache with --features", file=sys.stderr)
             sys.exit(3)
     features = np.load(paths[0], mmap_mode="r")
     blocks = [recipe.max_pool(features[i : i + 1000]) for i in range(0, len(features), 1000)]
@@ -84,17 +84,17 @@ def train_ours(executable: Path, cache: Path, p: float, epochs: int, seed: int) 
 
 
 def main() -> None:
-    """Parse the command line, train on both sides, compare."""
+    """Parse the command line, train with both programs, and compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--features", type=Path, help="a cache; default: the newest")
     parser.add_argument("--p", type=float, default=0.5)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 on; at least 2")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, at least 2")
     options = parser.parse_args()
     if options.seeds < 2:
-        parser.error("--seeds: a spread needs at least 2")
+        parser.error(f"--seeds {options.seeds}: expected at least 2, which a spread needs")
     cache = (options.features or newest_cache()).resolve()
     torch.set_num_threads(THREADS)
     executable = build("--bin", "vgg-head")

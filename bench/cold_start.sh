@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Times `just demo` in a bare clone of a commit, without a target folder:
+# Measures the time of `just demo` in a bare clone of a commit, without a target folder:
 #
 #     for commit in fe097c3 HEAD; do bench/cold_start.sh $commit; done
 #
-# Not timed, and the same for every commit: cloning, `cargo fetch`, and the downloads, which are copied from
-# this checkout (`just setup torch numpy` makes them): MNIST, VGG16's ONNX file, NumPy and libtorch, which
-# not every commit needs. Timed: from nothing compiled, imported, extracted or trained to the demo's table.
+# The time begins with nothing compiled, imported, extracted or trained, and ends with the demo's table. It
+# does not include cloning, `cargo fetch` and the downloads. These are the same for every commit and are
+# copied from this checkout, where `just setup torch numpy` makes them: MNIST, VGG16's ONNX file, NumPy and
+# libtorch, which not every commit needs.
 set -euo pipefail
 commit=$1
 repository=$(cd "$(dirname "$0")/.." && pwd)

@@ -1,7 +1,7 @@
-"""The whole `vgg-extract run` against the bare loop over the same convolutions.
+"""The whole `vgg-extract run` compared with the bare loop over the same convolutions.
 
 The command is timed as a process, from its start to its end: reading and hashing the data,
-the weight transform, decoding, resizing, the forward pass, hashing and writing. Its rate is
+transforming the weights, decoding, resizing, the forward pass, hashing and writing. Its rate is
 compared with that of the bare loop just before and just after it.
 """
 
@@ -24,8 +24,8 @@ from engines import (
 )
 from program import run
 
-# Images of each of the three splits, by size and backend: about half a minute per run on two
-# cores, so that what happens once per run weighs as it does in use.
+# The number of images of each of the three splits, by size and backend. A run takes about half a
+# minute on two cores, so that the work that is done once per run has its usual share.
 IMAGES = {
     48: {"torch": 1300, "winograd": 5000},
     96: {"torch": 350, "winograd": 1400},

@@ -1,9 +1,8 @@
-"""The parent's side of the benchmarks: long-lived children, measured one at a time, in turn.
+"""The parent's side of the benchmarks, which measures long-lived children one at a time, in turn.
 
-Every competitor is a process of its own that stays loaded through the whole comparison and
-works only when told (serve.py has the protocol). A round measures each of them once, so that
-whatever else the machine does in between meets all of them alike; ratios are taken within a
-round.
+Every competitor is a process of its own that stays loaded during the whole comparison and works
+only on request; serve.py has the protocol. A round measures each of them once, so that other load
+on the machine affects all of them equally. Ratios are taken within a round.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ Rates = dict[str, list[float]]
 
 
 class Engine:
-    """A competitor: a child process that says how fast it works when told to."""
+    """A competitor: a child process that works on request and reports its rate."""
 
     def __init__(self, name: str, command: Sequence[str | Path], threads: int) -> None:
         self.name = name
         self.log = BENCH / "logs" / f"{name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        # Each engine is told its number of threads in its own way; OpenMP and rayon also look
-        # here before that.
+        # Each engine sets its number of threads in its own way. OpenMP and rayon read these
+        # variables before that.
         count = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             [str(word) for word in command],
@@ -56,14 +55,14 @@ class Engine:
             tail = self.log.read_text(errors="replace").splitlines()[-15:]
             words = " ".join(str(word) for word in self.command)
             raise SystemExit(
-                f"error: {self.name} said {line!r} instead of {expected or 'a rate'}\n"
+                f"error: {self.name} printed {line!r}, expected {expected or 'a rate'}\n"
                 f"  command: {words}\n  its messages ({self.log.relative_to(ROOT)}):\n"
                 + "\n".join(f"    {text}" for text in tail)
             )
         return line
 
     def measure(self, seconds: float) -> float:
-        """Work for about this long; return the units a second."""
+        """Work for about this long; return the rate in units per second."""
         assert self.process.stdin
         print(seconds, file=self.process.stdin, flush=True)
         return float(self._read())
@@ -84,9 +83,9 @@ def python(script: str, *options: str | Path | int) -> list[str]:
 
 
 def build(*target: str) -> Path:
-    """Build one of our binaries or examples and return the path of the executable."""
-    # The whole workspace, as everywhere: with --package, features would unify another way and
-    # the heavy dependencies would compile a second time.
+    """Build a program or an example of this project and return the path of the executable."""
+    # The whole workspace is built: with --package, features would unify differently and the heavy
+    # dependencies would be compiled a second time.
     command = ["cargo", "build", "--workspace", *target]
     print(f"bench: {' '.join(command)}", file=sys.stderr)
     result = subprocess.run(
@@ -103,7 +102,7 @@ def build(*target: str) -> Path:
 
 
 def interleave(engines: Sequence[Engine], rounds: int, seconds: float) -> Rates:
-    """Measure every engine once a round, in changing order."""
+    """Measure every engine once per round, in changing order."""
     rates: Rates = {engine.name: [] for engine in engines}
     for number in range(rounds):
         turn = list(engines) if number % 2 == 0 else list(reversed(engines))
@@ -113,22 +112,22 @@ def interleave(engines: Sequence[Engine], rounds: int, seconds: float) -> Rates:
 
 
 def fastest(rates: Rates, names: Iterable[str]) -> str:
-    """The name with the highest median."""
+    """The name of the engine with the highest median."""
     return max(names, key=lambda name: statistics.median(rates[name]))
 
 
 def ratios(rates: Rates, ours: str, theirs: str) -> list[float]:
-    """How many times as fast `ours` was as `theirs`, round by round."""
+    """The ratios of the rates of `ours` to those of `theirs`, round by round."""
     return [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
 
 
 def rounded(value: float) -> float:
-    """Keep four significant digits, as many as a measurement here is worth."""
+    """Round to four significant digits, which is the precision of these measurements."""
     return float(f"{value:.4g}")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a result at once, so that an interruption leaves the results so far."""
+    """Write the results so far, which an interruption then leaves."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
@@ -136,18 +135,18 @@ def write_json(path: Path, value: object) -> None:
 
 
 def require_inputs(*paths: Path) -> None:
-    """End with the cure when something that set-up makes is not there."""
+    """End with a message if a file that `just setup` makes is missing."""
     for path in paths:
         if not path.exists():
             print(
-                f"error: {path.relative_to(ROOT)} is not there; `just setup` makes it",
+                f"error: {path.relative_to(ROOT)} is missing; run `just setup`, which makes it",
                 file=sys.stderr,
             )
             sys.exit(3)
 
 
 class Table:
-    """A table printed row by row, with columns as wide as their headings ask for."""
+    """A table that is printed row by row, with columns as wide as their headings."""
 
     def __init__(self, *headings: str) -> None:
         self.widths = [max(len(heading), 9) for heading in headings]

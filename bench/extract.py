@@ -1,16 +1,18 @@
 """Extraction beside the peers: `bench/run.py extract`.
 
-First the 13 convolutions alone (`--part kernels`): our kernel in both accuracies, PyTorch
-(channels last, inference mode), ONNX Runtime and OpenVINO (the better of its latency and
-throughput modes), float32, the same weights, interleaved. A ratio is the median over the
-rounds of ours against the peer that was fastest by its median. The same with few images at a
-time is `--part small`.
+`--part kernels` measures the 13 convolutions alone: our kernel with both accuracies, PyTorch
+(channels-last, inference mode), ONNX Runtime, and OpenVINO in the better of its latency and
+throughput modes, in float32 with the same weights, interleaved. A ratio is the median over the
+rounds of our rate to that of the peer with the highest median. `--part small` does the same with
+few images at a time.
 
-Then the whole `vgg-extract run` (`--part command`): a process from start to end, against the
-bare loop over the same convolutions in PyTorch and in our kernel.
+`--part command` measures the whole `vgg-extract run`, a process from start to end, and compares it
+with the bare loop over the same convolutions in PyTorch and in our kernel.
 
-Results: a table each, `artifacts/bench/extract.json`, `extract-speed.svg`,
-`extract-small.json`, `command.json`.
+`--part taps` measures the cost of further taps; `all` leaves it out.
+
+Results: a table for each part, and `artifacts/bench/extract.json`, `extract-speed.svg`,
+`extract-small.json`, `command.json` and `taps.json`.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ import argparse
 import functools
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import command
 import numpy as np
+import taps
 import vgg16
 from engines import (
     BENCH,
@@ -46,7 +49,7 @@ from speed_svg import draw
 
 BATCHES = {48: 64, 64: 64, 96: 32, 128: 16, 224: 8}
 SMALL = {size: (1, 2, 4) for size in (48, 96, 224)}
-SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES}
+SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES, "taps": taps.SIZES}
 ACCURACIES = ("fast", "exact")
 OPENVINO = ("openvino-latency", "openvino-throughput")
 PEERS = ("pytorch", "onnxruntime", *OPENVINO)
@@ -69,8 +72,14 @@ def start_ours(executable: Path, accuracy: str, size: int, batch: int, threads: 
     return Engine(accuracy, [executable, *map(str, words)], threads)
 
 
+def start_with_taps(name: str, size: int, more: Sequence[object], executable: Path) -> Engine:
+    """Start our kernel with further words, on random weights and images."""
+    words = ["--serve", 1, "--size", size, "--batch", BATCHES[size], "--threads", command.THREADS]
+    return Engine(name, [executable, *map(str, [*words, *more])], command.THREADS)
+
+
 def start_bare(backend: str, size: int, kernel: Path) -> Engine:
-    """Start what the whole command with this backend is compared with."""
+    """Start the bare loop with which the whole command with this backend is compared."""
     batch, threads = BATCHES[size], command.THREADS
     if backend == "torch":
         return start_peer("pytorch", size, batch, threads, BENCH / "tmp" / "features.npy")
@@ -78,7 +87,7 @@ def start_bare(backend: str, size: int, kernel: Path) -> Engine:
 
 
 def check_agreement(features: dict[str, Path]) -> None:
-    """End when the peers do not compute the same features: then nothing is comparable."""
+    """End with a message if the peers do not compute the same features and cannot be compared."""
     arrays = {name: np.load(path) for name, path in features.items()}
     reference = arrays["pytorch"]
     for name, array in arrays.items():
@@ -97,7 +106,7 @@ def bench_kernels(executable: Path, options: argparse.Namespace) -> None:
 
 
 def bench_small(executable: Path, options: argparse.Namespace) -> None:
-    """Measure them with few images at a time."""
+    """Measure the convolutions with few images at a time."""
     sizes = options.sizes or list(SMALL)
     cases = [(size, batch, command.THREADS) for size in sizes for batch in SMALL[size]]
     for results in compare_cases(executable, cases, options):
@@ -107,7 +116,7 @@ def bench_small(executable: Path, options: argparse.Namespace) -> None:
 def compare_cases(
     executable: Path, cases: list[tuple[int, int, int]], options: argparse.Namespace
 ) -> Iterator[list[dict]]:
-    """Print a table of these sizes, batches and threads; yield the results so far after each."""
+    """Print a table of these sizes, batches and threads; yield the results after each row."""
     table = Table(
         *("size", "batch", "threads", "accuracy", "images/s", "pytorch", "onnxrt", "openvino"),
         *("ratio", "lowest", "highest", "peak MiB"),
@@ -141,7 +150,7 @@ def compare_kernels(
 
 
 def describe(rates: Rates, accuracy: str, peak: dict[str, int]) -> dict:
-    """Make the figures of a row of extract.json."""
+    """Compute the figures of a row of extract.json."""
     openvino = fastest(rates, OPENVINO)
     peer = fastest(rates, PEERS)
     against = ratios(rates, accuracy, peer)
@@ -172,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part", choices=("kernels", "small", "command", "all"), default="all")
+    parser.add_argument("--part", choices=(*SIZES, "all"), default="all")
     parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
     parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels only; e.g. 2,1")
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,6 +202,10 @@ def main() -> None:
     if "command" in parts:
         sizes = asked or list(command.IMAGES)
         command.bench(sizes, options.rounds, functools.partial(start_bare, kernel=kernel))
+    if "taps" in parts:
+        sizes = asked or list(taps.SIZES)
+        start = functools.partial(start_with_taps, executable=kernel)
+        taps.bench(sizes, options.rounds, options.seconds, start)
 
 
 if __name__ == "__main__":

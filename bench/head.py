@@ -1,16 +1,16 @@
 """Training the head beside the peers: `bench/run.py head`.
 
-The fastai head on the 50,000 training rows of MNIST's features, max-pooled already: 2,048 values a
-row at 64 px and 4,608 at 96 px, batch 64. Ours with one head and with eight in one pass,
-PyTorch eager with its default Adam and with its fused one, and Keras on TensorFlow's CPU build
-as it comes and with 32 steps an execution, all on the same array and interleaved. Caches that
-are not there are made first, in some twelve minutes.
+The fastai head is trained on the 50,000 training rows of MNIST's max-pooled features: 2,048 values
+per row at 64 px and 4,608 at 96 px, batch size 64. Compared are ours with one head and with eight
+in one pass, eager PyTorch with its default Adam and with its fused one, and Keras on TensorFlow's
+CPU build with its defaults and with 32 steps per execution, all on the same array and interleaved.
+Missing caches are made first, which takes some twelve minutes.
 
-Rates are rows x heads per second; the peers train one head at a time, so for several heads theirs
-is that of one after the other. A ratio is the median over the rounds of ours against the fastest
-by its median of PyTorch's two and Keras as it comes. The share is that of this machine's
-matrix-product rate, as PyTorch measures it, in the multiplications that a dense product would
-need: ours leaves out inputs that are zero, so it can be above 100 %.
+Rates are rows x heads per second. The peers train one head at a time, so with several heads their
+rate is that of one after the other. A ratio is the median over the rounds of our rate to that of
+the fastest of PyTorch's two and Keras with its defaults, by the median. The share is that of this
+machine's rate of matrix products, measured with PyTorch, counting the multiplications of dense
+products. Ours skips inputs that are zero, so its share can be above 100 %.
 
 Results: a table and `artifacts/bench/head.json`.
 """
@@ -40,7 +40,8 @@ from program import mnist_features
 ROWS = 50_000
 SIZES = {64: 2048, 96: 4608}
 PEERS = ("pytorch", "pytorch-fused", "keras", "keras-grouped")
-# Keras with several steps an execution is shown, but no peer: nobody gets it without asking.
+# Keras with several steps per execution is shown, but ratios do not count it, since it is not the
+# default.
 RIVALS = ("pytorch", "pytorch-fused", "keras")
 HEADS = (1, 8)
 
@@ -59,7 +60,7 @@ def training_array(size: int) -> tuple[Path, Path]:
 
 
 def matrix_product_rate(threads: int) -> float:
-    """FLOP/s of a large single-precision matrix product in PyTorch, the best of five."""
+    """The FLOP/s of a large single-precision matrix product in PyTorch, the best of five."""
     import time
 
     import torch
@@ -76,9 +77,10 @@ def matrix_product_rate(threads: int) -> float:
 
 
 def flops_a_row(inputs: int) -> float:
-    """Multiplications and additions of a training step, for a row.
+    """The number of multiplications and additions of a training step per row.
 
-    Each dense layer: forward, and the gradients of its weights and (but for the first) inputs.
+    Each dense layer has a forward pass, the gradients of its weights and, except for the first
+    layer, those of its inputs.
     """
     hidden, classes = recipe.HIDDEN, recipe.CLASSES
     return 2.0 * (2 * inputs * hidden + 3 * hidden * hidden + 3 * hidden * classes)

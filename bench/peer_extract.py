@@ -1,9 +1,9 @@
-"""One peer running the 13 convolutions of VGG16 over one batch, by the protocol of serve.py.
+"""A peer that runs the 13 convolutions of VGG16 on one batch, with the protocol of serve.py.
 
     peer_extract.py --engine pytorch --size 96 --batch 32 --threads 2 --features OUT.npy
 
-The features of the batch are written before `ready`, so that the caller can check that all
-peers compute the same thing.
+The features of the batch are written before `ready`, so that the caller can check that all peers
+compute the same features.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from serve import Work, repeat, serve
 
 
 def pytorch(options: argparse.Namespace, inputs: np.ndarray) -> tuple[Work, np.ndarray]:
-    """PyTorch eager, channels last, in inference mode."""
+    """PyTorch in eager and inference mode, with channels-last tensors."""
     import torch
 
     torch.set_num_threads(options.threads)
@@ -53,7 +53,7 @@ def onnxruntime(options: argparse.Namespace, inputs: np.ndarray) -> tuple[Work, 
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Threads that wait must not take a core from the peer that is measured next.
+    # Waiting threads must not occupy a core while the next peer is measured.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     model = vgg16.truncated(options.onnx, options.batch, options.size).SerializeToString()
     session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
@@ -76,7 +76,7 @@ def openvino(options: argparse.Namespace, inputs: np.ndarray) -> tuple[Work, np.
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
         "INFERENCE_NUM_THREADS": options.threads,
-        # Some processors have bfloat16, which the plugin would use by itself.
+        # On processors with bfloat16 the plugin would use that by default.
         "INFERENCE_PRECISION_HINT": "f32",
     }
     compiled = core.compile_model(core.read_model(data), "CPU", settings)
@@ -97,7 +97,7 @@ def openvino(options: argparse.Namespace, inputs: np.ndarray) -> tuple[Work, np.
     def work(seconds: float) -> float:
         batches = 0
         started = time.perf_counter()
-        # Whole rounds of the streams: none of them idles at the end.
+        # Whole rounds over the streams, so that none of them is idle at the end.
         while time.perf_counter() - started < seconds or batches % len(queue):
             queue.start_async({0: inputs}, share_inputs=True)
             batches += 1

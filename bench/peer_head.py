@@ -1,8 +1,8 @@
-"""One peer training the head on an array of pooled features, by the protocol of serve.py.
+"""A peer that trains the head on an array of pooled features, with the protocol of serve.py.
 
     peer_head.py --engine pytorch --features F.npy --labels L.npy --threads 2
 
-Training goes on from request to request; the rate is rows per second.
+Training continues from request to request. The rate is in rows per second.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from serve import Work, repeat, serve
 
 
 def pytorch(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
-    """PyTorch eager; batches gathered from the array in memory, which beats a DataLoader."""
+    """Eager PyTorch; batches are gathered from the array in memory, faster than a DataLoader."""
     import torch
     import torch.nn.functional as F
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     head = recipe.pytorch_head(x.shape[1], options.p).train()
-    # The default is the looped Adam on a CPU.
+    # On a CPU the default is Adam with a loop over the parameters.
     fused = True if options.engine == "pytorch-fused" else None
     optimizer = torch.optim.Adam(
         head.parameters(), recipe.LEARNING_RATE, eps=recipe.ADAM_EPS, fused=fused
@@ -49,7 +49,7 @@ def pytorch(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
 
 
 def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
-    """Keras on TensorFlow's CPU build: `fit` on the whole array, its fastest way in."""
+    """Keras on TensorFlow's CPU build, with `fit` on the whole array, its fastest interface."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     import keras as library
@@ -58,14 +58,14 @@ def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     library.utils.set_random_seed(0)
-    # Tensors from the start: given arrays, every call of `fit` would copy them several times.
+    # They are converted to tensors once: every call of `fit` would copy arrays several times.
     features, labels = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
-    # By default Keras goes back to Python after every step.
+    # By default Keras returns to Python after every step.
     group = 32 if options.engine == "keras-grouped" else 1
     head = recipe.keras_head(x.shape[1], options.p, group)
 
     class Stopwatch(library.callbacks.Callback):
-        """Ends the training after the time asked for, and counts the steps till then."""
+        """Ends the training after the requested time, and counts its steps."""
 
         def __init__(self, seconds: float) -> None:
             super().__init__()
@@ -76,7 +76,7 @@ def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             now = time.perf_counter()
             if self.executions == 0:
-                # Copying the array and tracing came before; the clock starts here.
+                # The array is copied and the graph traced by now; the clock starts here.
                 self.started = now
             self.elapsed = now - self.started
             self.executions += 1
@@ -85,7 +85,7 @@ def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
 
     def work(seconds: float) -> float:
         watch = Stopwatch(seconds)
-        # An epoch's last batch is counted as a whole one: 0.1 % at most, in Keras' favour.
+        # An epoch's last batch counts as a whole one, an error of at most 0.1 % in Keras' favour.
         head.fit(
             features, labels, batch_size=recipe.BATCH, epochs=1000, verbose=0, callbacks=[watch]
         )

@@ -1,4 +1,4 @@
-"""Our own programs, run as a user runs them."""
+"""The project's own programs, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engines import BENCH, MNIST, ROOT, WEIGHTS, build
 
 
 class Ended(NamedTuple):
-    """The output and the resources of a program that came to its end."""
+    """The output and the resources of a finished program."""
 
     output: str
     seconds: float
@@ -21,7 +21,7 @@ class Ended(NamedTuple):
 
 
 def run(executable: Path, *words: object) -> Ended:
-    """Run a program to its end; what it says beside its output goes into a log."""
+    """Run a program to its end, with standard error in a log."""
     command = [str(executable), *map(str, words)]
     log = BENCH / "logs" / f"{executable.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def run(executable: Path, *words: object) -> Ended:
 
 
 def mnist_features(size: int) -> Path:
-    """The cache of all of MNIST at a size; made now, in minutes, if it is not there."""
+    """The cache of all of MNIST at a size, which is made in some minutes if it is missing."""
     print(f"bench: features of MNIST at {size} px", file=sys.stderr)
     words = ["--dataset", MNIST, "--weights", WEIGHTS, "--size", size]
     ended = run(build("--bin", "vgg-extract"), "run", *words)

@@ -1,4 +1,4 @@
-"""The head of the recipe in PyTorch and in Keras, on features that are max-pooled already.
+"""The head of the recipe in PyTorch and in Keras, on max-pooled features.
 
 Dropout(p/2), Dense, ReLU, BatchNorm, Dropout(p/2), Dense, ReLU, BatchNorm, Dropout(p),
 Dense: `arch=fastai`, with Keras' constants on both sides.
@@ -66,7 +66,7 @@ def keras_head(inputs: int, p: float, steps_per_execution: int = 1) -> keras.Seq
 
 
 def max_pool(features: np.ndarray) -> np.ndarray:
-    """Pool features [N, C, H, W] 2x2, dropping an odd last row and column; [N, C*H/2*W/2]."""
+    """Max-pool features [N, C, H, W] 2x2, without an odd last row and column, to [N, C*H/2*W/2]."""
     rows, channels, height, width = features.shape
     even = features[:, :, : height // 2 * 2, : width // 2 * 2]
     blocks = even.reshape(rows, channels, height // 2, 2, width // 2, 2)

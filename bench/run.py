@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the benchmarks against the peers: what `just bench` calls.
+"""Run the benchmarks against the peers: the script of `just bench`.
 
     bench/run.py                 everything
     bench/run.py extract         the 13 convolutions and the whole `vgg-extract run`
@@ -7,12 +7,12 @@
     bench/run.py training        `vgg-head`: time to the first epoch, memory, streaming
     bench/run.py accuracy        the head's accuracy beside PyTorch's (not part of everything)
 
-The peers are installed into `artifacts/bench/venv` first, from bench/requirements.txt; that
-takes some minutes and 7 GB the first time. Further options go to the benchmark itself:
+First the peers are installed into `artifacts/bench/venv`, from bench/requirements.txt. That takes
+some minutes and 7 GB the first time. Further options are passed on to the benchmark:
 `bench/run.py extract --sizes 48 --rounds 9`, `bench/run.py extract --help`.
 
-Only the standard library is used here. Exit codes: 0 done, 2 wrong usage, 3 something from
-outside is missing.
+This script uses only the standard library. Exit codes: 0 done, 2 wrong usage, 3 something outside
+is missing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BENCHMARKS = {
 
 
 def pins(path: Path) -> list[str]:
-    """The lines of a requirements file that are not comments; none where it is not there."""
+    """The lines of a requirements file that are not comments; an empty list if there is no file."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [line for line in lines if not line.startswith("#")]
 
@@ -52,30 +52,30 @@ def make_venv() -> None:
     pip = shutil.which("pip3") or shutil.which("pip")
     if pip is None:
         print(
-            "error: pip is missing; it installs the peers that the benchmarks run beside\n"
+            "error: pip is missing; it is needed to install the peers\n"
             "  install it (Debian: apt install python3-pip) and try again",
             file=sys.stderr,
         )
         sys.exit(3)
     print(f"bench: installing the peers into {VENV.relative_to(ROOT)}", file=sys.stderr)
-    # Without a pip of its own, which Debian's Python can make only with python3-venv.
+    # The environment has no pip of its own, for which Debian's Python would need python3-venv.
     venv.EnvBuilder(symlinks=True, with_pip=False, clear=True).create(VENV)
     command = [pip, "--python", str(PYTHON), "install", "--disable-pip-version-check", "--quiet"]
     result = subprocess.run([*command, "--requirement", str(REQUIREMENTS)])
     if result.returncode != 0:
         print(
-            f"error: pip could not install {REQUIREMENTS.relative_to(ROOT)} (see above); it wants "
-            "pip 22.3, Python 3.11 to 3.13, the network and 7 GB of disk\n"
-            "  put that right and run it again",
+            f"error: pip could not install {REQUIREMENTS.relative_to(ROOT)} (see above)\n"
+            "  check that there are pip 22.3 or newer, Python 3.11 to 3.13, a network and 7 GB of "
+            "free space, and run it again",
             file=sys.stderr,
         )
         sys.exit(3)
-    # Written last: an interrupted installation is begun anew.
+    # The stamp is written last, so that an interrupted installation starts anew.
     shutil.copy(REQUIREMENTS, stamp)
 
 
 def main() -> int:
-    """Run the benchmarks that the command line names and return the exit code."""
+    """Run the benchmarks named on the command line and return the exit code."""
     which, *options = sys.argv[1:] or ["all"]
     if which in ("-h", "--help"):
         print(__doc__)
@@ -84,7 +84,7 @@ def main() -> int:
         which, options = "all", sys.argv[1:]
     if which not in BENCHMARKS:
         names = ", ".join(BENCHMARKS)
-        print(f"error: no benchmark {which!r}; there are {names}", file=sys.stderr)
+        print(f"error: there is no benchmark {which!r}; expected {names}", file=sys.stderr)
         return 2
     make_venv()
     for script in BENCHMARKS[which]:

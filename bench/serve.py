@@ -1,8 +1,8 @@
 """The children's side of the benchmarks' line protocol.
 
-A child loads, warms up and prints `ready`. Then, for every line on its standard input that
-holds a number of seconds, it works for about that long and prints the units it did a second.
-It is idle otherwise, and ends when its input does.
+A child loads, warms up and prints `ready`. Then it reads lines with a number of seconds from
+standard input. For each it works for about that long and prints its rate in units per second.
+Otherwise it is idle. It ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 Work = Callable[[float], float]
-"""Works for about the given number of seconds and returns the units done a second."""
+"""Works for about the given number of seconds and returns the rate in units per second."""
 
 
 def serve(work: Work) -> None:
@@ -23,7 +23,7 @@ def serve(work: Work) -> None:
 
 
 def repeat(step: Callable[[], int]) -> Work:
-    """Turn one step, which returns its units, into work: whole steps until time is up."""
+    """Turn a step, which returns its number of units, into work: whole steps until time is up."""
 
     def work(seconds: float) -> float:
         units = 0

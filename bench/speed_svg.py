@@ -1,4 +1,4 @@
-"""Draw the kernels' speed as an SVG file that works in light and dark."""
+"""Draw the kernels' speed as an SVG file for light and dark mode."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 
 
 def draw(results: list[dict], path: Path) -> None:
-    """Draw images/s against the fastest peer, one group of bars a size.
+    """Draw images/s and the ratio to the fastest peer, with one group of bars per size.
 
     `results` are rows of extract.json; those with the most threads are drawn.
     """

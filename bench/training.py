@@ -1,10 +1,10 @@
 """`vgg-head` as a user runs it, on all of MNIST at 96 px: `bench/run.py training`.
 
-- From the command to the end of its first epoch, and the memory that this and a sweep of fifteen
-  heads take at most.
-- Features beyond memory: training with `--memory` a tenth of the training array against training
-  with all of it in memory, in turn: rows per second (validation included), and the test accuracy of
-  three seeds after five epochs each way.
+- The time from the command to the end of its first epoch, and the peak memory of this command and
+  of a sweep of fifteen heads.
+- Features beyond memory: training with `--memory` a tenth of the training array is compared with
+  training with all of it in memory, in turn. The results are rows per second, including validation,
+  and the test accuracy of three seeds after five epochs each way.
 
 Each command is timed as a process. Results: tables and `artifacts/bench/training.json`.
 """
@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 
 class Head:
-    """`vgg-head` on one cache, each call as if it were the first."""
+    """`vgg-head` on one cache, where each call finds no results of earlier ones."""
 
     def __init__(self, cache: Path) -> None:
         self.executable = build("--bin", "vgg-head")
@@ -53,7 +53,7 @@ def main() -> None:
     rows, channels, height, width = np.load(cache / "train/features.npy", mmap_mode="r").shape
     array = 4 * rows * channels * (height // 2) * (width // 2)
     limited = ["--memory", array // 10]
-    head("train", "--p", 0.5)  # Makes the pooled view.
+    head("train", "--p", 0.5)  # This makes the pooled view.
 
     seconds, peaks = [], []
     rates: dict[str, list[float]] = {"in memory": [], "streamed": []}

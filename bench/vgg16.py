@@ -1,7 +1,7 @@
-"""The truncated VGG16 as the peers run it: the 13 convolutions and 4 pools up to conv5_3.
+"""The truncated VGG16 that the peers run: the 13 convolutions and 4 pools up to conv5_3.
 
-All of them take the weights from the same ONNX file and the same inputs, [N, 3, H, W]
-float32, already preprocessed.
+All peers take the weights from the same ONNX file, and the same inputs [N, 3, H, W], float32, which
+are already preprocessed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 def truncated(path: Path, batch: int, size: int) -> onnx.ModelProto:
-    """Cut an ONNX classifier down to its convolutions, for one input shape.
+    """Reduce an ONNX classifier to its convolutions, for one input shape.
 
-    The nodes from the first convolution to the ReLU of the last are kept as they are.
+    The nodes from the first convolution to the ReLU of the last are kept unchanged.
     """
     model = onnx.load(str(path))
     nodes = list(model.graph.node)
@@ -28,7 +28,7 @@ def truncated(path: Path, batch: int, size: int) -> onnx.ModelProto:
     if len(convolutions) != CONVOLUTIONS:
         raise SystemExit(
             f"error: {path}: {len(convolutions)} convolutions, expected {CONVOLUTIONS}; "
-            "`just setup` puts the right file there"
+            "run `just setup`, which puts the right file there"
         )
     kept = nodes[convolutions[0] : convolutions[-1] + 2]
     shape = [batch, 3, size, size]

@@ -1,15 +1,15 @@
-//! Build script of every crate whose programs or tests link libtorch with the feature `torch`: writes
-//! the folder in which `torch-sys` found it into them as an rpath, so that they run without
+//! Build script of every crate whose programs or tests link libtorch with the feature `torch`. It gives
+//! them the folder in which `torch-sys` found libtorch as an rpath, so that they run without
 //! `LD_LIBRARY_PATH`. Without the feature it does nothing.
 
 fn main() {
-    // Where a script names nothing, cargo runs it again after every change to the crate.
+    // If a script names no dependency, cargo runs it again after every change to the crate.
     println!("cargo:rerun-if-changed=Cargo.toml");
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rerun-if-env-changed=LIBTORCH");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
-        // No symbol of it is named: it registers the CUDA kernels when it is loaded. rustc links with
-        // --as-needed, which would drop it, and libtorch would see no device.
+        // This library registers the CUDA kernels when it is loaded, and no code refers to its symbols.
+        // rustc links with --as-needed, which would drop it, and libtorch would not find a device.
         if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
             println!("cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed");
             println!("cargo:rustc-link-arg=-L{lib}");

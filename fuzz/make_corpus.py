@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Makes the inputs that fuzzing starts from: tiny valid files, and known hostile ones.
+"""Make the inputs that fuzzing starts from: tiny valid files and known hostile ones.
 
     python3 fuzz/make_corpus.py
 
-Only Python's standard library, which has no BLAKE3; the same bytes every time. So
-`corpus/manifest/whole*.json` are not made here. They are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`: as this version writes it, as versions 1.0 and 1.1 did, and as
-another program might write a later minor version.
+The script writes the same bytes every time. It needs only Python's standard library, which has no
+BLAKE3, so it does not make `corpus/manifest/whole*.json`. These are manifests of the small caches of
+`tests/hostile-input/src/cache.rs`, as written by this version in either layout, by versions 1.0, 1.1
+and 2.0, and as another program might write a later minor version.
 """
 
 import gzip
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -39,7 +40,7 @@ def write(name: str, content: bytes | str) -> None:
 
 
 def idx(magic: int, dimensions: list[int], content: bytes) -> bytes:
-    """An IDX file that announces these dimensions."""
+    """An IDX file whose header has these dimensions."""
     return struct.pack(f">{1 + len(dimensions)}I", magic, *dimensions) + content
 
 
@@ -118,7 +119,7 @@ def datasets() -> None:
 
 
 def png(width: int, height: int, content: bytes) -> bytes:
-    """An RGB PNG of this size, with `content` in place of its rows."""
+    """An RGB PNG of this size, with `content` instead of its rows."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -177,6 +178,10 @@ def caches() -> None:
     write("ids/hostile", "../../x\n\x1b]0;owned\x07\n<script>alert(1)</script>\n=cmd()\n")
     write("ids/not-utf-8", b"a\n\xff\nc\nd\n")
     write("ids/too-few", "a\nb")
+    write("images/whole", bytes(range(128)))
+    write("images/truncated", bytes(range(127)))
+    write("images/empty", b"")
+    write("images/more", bytes(160))
     whole = (CORPUS / "manifest/whole.json").read_text()
     for name, old, new in [
         ("names-elsewhere", '"train/ids.txt"', '"../../etc/passwd"'),
@@ -201,29 +206,115 @@ def caches() -> None:
         ("rows-from-5", '"first_row": 0', '"first_row": 5'),
         ("half", '"float32"', '"float16"'),
         ("hostile-classes", '"cat"', '"<script>\\u001b[2J"'),
+        ("other-layout", '"layout": "dense"', '"layout": "csr"'),
+        ("unknown-layout", '"layout": "dense"', '"layout": "coo"'),
+        ("images-elsewhere", '"train/images.b3"', '"../images.b3"'),
+        ("huge-reading", '"reading": 2', '"reading": 4294967296'),
     ]:
         assert old in whole, old
         write(f"manifest/{name}.json", whole.replace(old, new))
     write("manifest/truncated.json", whole[:-100])
-    split = {"rows": 2, "digests": {"conv5_3": "0" * 64}}
-    # `SMALL_KEY` stands for the key of the small cache.
-    record = {
-        "format": {"major": 2, "minor": 0}, "key": "SMALL_KEY", "rows_total": 12,
-        "splits": {"train": split},
-    }  # fmt: skip
+    manifest = json.loads(whole)
+
+    def record_of(layout: str, part: dict) -> dict:
+        """A `progress.json`; `SMALL_KEY` stands for the key of the small cache."""
+        split = {"rows": 2, "images": None, "features": {"conv5_3": part}}
+        return {
+            "format": {"major": 2, "minor": 1}, "key": "SMALL_KEY",
+            "recipe": manifest["inputs"]["recipe"], "reading": 2, "layout": layout,
+            "shapes": {"conv5_3": [2, 2, 2]}, "shard": {"index": 0, "of": 1}, "rows_total": 12,
+            "splits": {"train": split},
+        }  # fmt: skip
+
+    def entry(name: str, content: bytes) -> dict:
+        """The entry of a file; whoever reads it puts the digest in."""
+        return {"file": name, "bytes": len(content), "digest": "0" * 64}
+
+    record = record_of(
+        "dense", entry("train/features.npy", features) | {"first_row": 0, "rows": 2}
+    )
     write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
     write("progress/alone", json.dumps(record))
-    huge = {"rows": 2**64 - 1, "digests": {}}
+    huge = {"rows": 2**64 - 1, "images": None, "features": {}}
     write("progress/huge", json.dumps(record | {"splits": {"train": huge, "val": huge}}))
     write("progress/of-other-inputs", json.dumps(record | {"key": "0" * 64}))
     write("progress/newer-major", json.dumps(record | {"format": {"major": 3, "minor": 0}}))
+    write("progress/of-another-part", json.dumps(record | {"shard": {"index": 1, "of": 2}}))
+    write("progress/of-no-part", json.dumps(record | {"shard": {"index": 1, "of": 1}}))
+    write("progress/of-other-rules", json.dumps(record | {"reading": None}))
+    of_2_0 = {"rows": 2, "digests": {"conv5_3": "0" * 64}}
+    write("progress/of-2.0", json.dumps(record | {"splits": {"train": of_2_0}}))
     old = {name: record[name] for name in ["rows_total", "splits"]}
     write("progress/of-1.0", json.dumps(old).encode() + RECORD_SEPARATOR + features)
     write("progress/empty", "")
+    csr_arrays(record_of, entry)
+
+
+def csr_arrays(record_of: Callable[..., dict], entry: Callable[..., dict]) -> None:
+    """Inputs of the parsers of the layout csr: four rows of eight numbers."""
+    names = ("data", "indices", "indptr")
+
+    def vector(descriptor: str, code: str, numbers: list) -> bytes:
+        return npy(descriptor, (len(numbers),), struct.pack(f"<{len(numbers)}{code}", *numbers))
+
+    def arrays(data: list[float], indices: list[int], indptr: list[int]) -> list[bytes]:
+        columns = [index % 2**16 for index in indices]
+        return [vector("<f4", "f", data), vector("<u2", "H", columns), vector("<i8", "q", indptr)]
+
+    def joined(*parts: bytes) -> bytes:
+        return RECORD_SEPARATOR.join(parts)
+
+    data, indices, indptr = [0.5, -0.0, 1.5, 2.5, 3.5], [0, 2, 7, 1, 7], [0, 3, 3, 4, 5]
+    whole = arrays(data, indices, indptr)
+    write("csr/whole", joined(*whole))
+    write("csr/whole-of-nothing", joined(*arrays([], [], [0] * 5)))
+    for name, change in [
+        ("falling-pointers", {"indptr": [0, 3, 2, 4, 5]}),
+        ("pointers-from-1", {"indptr": [1, 3, 3, 4, 5]}),
+        ("pointers-beyond", {"indptr": [0, 3, 2**62, 4, 5]}),
+        ("negative-pointers", {"indptr": [0, -1, 3, 4, 5]}),
+        ("too-few-pointers", {"indptr": [0, 3, 5]}),
+        ("last-pointer", {"indptr": [0, 3, 3, 4, 6]}),
+        ("column-8", {"indices": [0, 2, 8, 1, 7]}),
+        ("column-twice", {"indices": [0, 2, 2, 1, 7]}),
+        ("falling-columns", {"indices": [7, 2, 0, 1, 7]}),
+        ("too-few-columns", {"indices": [0, 2, 7, 1]}),
+        ("too-few-values", {"data": data[:4]}),
+        ("nan", {"data": [0.5, float("nan"), 1.5, 2.5, 3.5]}),
+        ("infinite", {"data": [0.5, 1.5, 1.5, 2.5, float("inf")]}),
+    ]:
+        content = {"data": data, "indices": indices, "indptr": indptr} | change
+        write(f"csr/{name}", joined(*arrays(**content)))
+    write("csr/wide-columns", joined(whole[0], vector("<i4", "i", indices), whole[2]))
+    write("csr/two-dimensions", joined(npy("<f4", (5, 1), bytes(20)), *whole[1:]))
+    write("csr/huge", joined(npy("<f4", (2**61,), bytes(20)), *whole[1:]))
+    write("csr/truncated", joined(*whole)[:-9])
+    write("csr/alone", whole[0])
+    recorded = arrays(data[:3], indices[:3], indptr[:3])
+    files = {
+        name: entry(f"train/features.{name}.npy", content)
+        for name, content in zip(names, recorded)
+    }
+    record = record_of("csr", files | {"first_row": 0, "rows": 2})
+
+    def progress(name: str, record: dict, *files: bytes) -> None:
+        write(f"progress_csr/{name}", joined(json.dumps(record).encode(), *files))
+
+    progress("whole", record, *recorded)
+    # What follows the recorded rows is cut off.
+    progress("whole-and-more", record, *(content + bytes(64) for content in recorded))
+    progress("alone", record)
+    progress("shorter", record, *(content[:-1] for content in recorded))
+    progress("other-columns", record, recorded[0], whole[1], recorded[2])
+    other = arrays(data[:3], indices[:3], [0, 3, 2**40])
+    progress("other-pointers", record, *other)
+    huge = {name: file | {"bytes": 2**64 - 1} for name, file in files.items()}
+    progress("huge", record_of("csr", huge | {"first_row": 0, "rows": 2}), *recorded)
+    progress("dense", record_of("dense", files | {"first_row": 0, "rows": 2}), *recorded)
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
-    """A safetensors file of zeros."""
+    """A safetensors file with these shapes, all numbers 0.5."""
     header, offset = {}, 0
     if metadata:
         header["__metadata__"] = metadata
@@ -249,17 +340,28 @@ def message(number: int, content: bytes) -> bytes:
 def weights() -> None:
     """Inputs of the parsers of weights."""
     tensor = {"features.0.bias": [64]}
-    canonical = {"vgg16": "1.1 caffe " + "0" * 64}
+
+    def record(family: str, minor: int = 0, **more: object) -> str:
+        """The entry of a canonical file of version 2."""
+        members = {"format": {"major": 2, "minor": minor}, "family": family, "digest": "0" * 64}
+        return json.dumps(members | more, separators=(",", ":"))
+
+    canonical = {"vgg16": record("caffe")}
     for name in ["weights", "safetensors_import"]:
         write(f"{name}/one-tensor", safetensors(tensor, canonical))
         write(f"{name}/no-family", safetensors(tensor))
         write(f"{name}/first-version", safetensors(tensor, {"vgg16": "caffe " + "0" * 64}))
+        write(f"{name}/version-1.1", safetensors(tensor, {"vgg16": "1.1 caffe " + "0" * 64}))
         write(f"{name}/later-version", safetensors(tensor, {"vgg16": "4294967295.4294967295 x"}))
+        later = {"vgg16": record("x", minor=2**32 - 1, more=[{}])}
+        write(f"{name}/later-minor", safetensors(tensor, later))
+        nested = {"vgg16": '{"format":' + '{"x":[' * 2_000}
+        write(f"{name}/nested-entry", safetensors(tensor, nested))
         write(f"{name}/batch-norm", safetensors({"features.1.running_mean": [64]}, canonical))
         write(f"{name}/wrong-shape", safetensors({"features.0.weight": [2, 2]}, canonical))
         write(f"{name}/header-announces-everything", struct.pack("<Q", 2**64 - 1) + b"{}")
         write(f"{name}/header-announces-much", struct.pack("<Q", 99_000_000) + b"{}")
-        nineteen = {"vgg19": "1.1 torchvision " + "0" * 64}
+        nineteen = {"vgg19": record("torchvision")}
         write(f"{name}/another-network", safetensors(tensor, nineteen))
         write(f"{name}/two-networks", safetensors(tensor, canonical | nineteen))
         prefixes = ["student.features.", "teacher.features.", "teacher.", ""]
@@ -285,7 +387,7 @@ def weights() -> None:
     def chain(
         before: bytes = b"", weight: bytes = message(5, weight), norm: list[bytes] | None = None
     ) -> bytes:
-        """VGG16's nodes, each convolution with the same two tensors, perhaps with BatchNorm."""
+        """VGG16's nodes, each convolution with the same two tensors, with BatchNorm for `norm`."""
         nodes, at = [before], b"v"
         for index in range(13):
             steps = [(b"Conv", {"pads": message(8, b"\1\1\1\1")}), (b"Relu", {})]

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The whole pipeline on a few thousand digits: what `just demo` runs once everything is set up.
+"""The whole pipeline on a few thousand digits, which `just demo` runs after the set-up.
 
-It uses only the public commands, as a script of yours would: extract once, train a head for each
-dropout rate, choose one by its validation accuracy, and make a Kaggle submission with it.
+Like a script of yours, it uses only the public commands. It extracts the features once, trains a
+head for each dropout rate, chooses one by its validation accuracy, and makes a Kaggle submission
+with it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ EPOCHS = 10
 
 
 def run(program: str, command: str, *flags: str) -> str:
-    """Run one of the programs; return what it prints, or end with its exit code."""
+    """Run one of the programs and return its output; end with its exit code if it fails."""
     words = [str(ROOT / "scripts/run"), program, command, *flags]
     result = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if result.returncode != 0:
@@ -30,7 +31,7 @@ def run(program: str, command: str, *flags: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell on standard error what is going on."""
+    """Report the current step on standard error."""
     print(f"\ndemo: {text}", file=sys.stderr, flush=True)
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Which input size and which dropout rate? An example of a script on top of the public commands.
+"""Compare input sizes and dropout rates; an example of a script on top of the public commands.
 
     scripts/sweep_sizes.py --sizes 48,64,96 --p 0,0.4,0.8 --seeds 3 --epochs 5 --limit 3000
 
-For each size it extracts the features (once: a second call finds them) and sweeps over the dropout
-rates; then it prints the validation accuracy of every combination and, for the best one alone, the
-accuracy on the test split. Copy it and change it: it uses nothing but `vgg-extract run`,
-`vgg-head sweep` and the JSON that they print.
+For each size it extracts the features, unless an earlier call has done so, and sweeps over the
+dropout rates. Then it prints the validation accuracy of every combination, and the accuracy on the
+test split of the best one only. Copy it and change it: it uses only `vgg-extract run`, `vgg-head
+sweep` and the JSON that they print.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def run(program: str, command: str, *flags: str) -> dict:
     """Run one of the programs and return the JSON it prints; end with its exit code if it fails."""
     words = [str(ROOT / "scripts" / "run"), program, command, "--json", *flags]
-    # Progress and messages go to standard error, which is left alone: they show while it runs.
+    # Standard error is not redirected, so progress and messages are shown while it runs.
     result = subprocess.run(words, stdout=subprocess.PIPE, text=True)
     if result.returncode != 0:
         sys.exit(result.returncode)
@@ -35,16 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", default="48,64,96", help="sides in pixels, with commas between")
+    parser.add_argument("--sizes", default="48,64,96", help="sides in pixels, separated by commas")
     parser.add_argument("--p", default="0,0.2,0.4,0.6,0.8", help="dropout rates")
-    parser.add_argument("--seeds", default="3", help="how many seeds, or a list")
+    parser.add_argument("--seeds", default="3", help="number of seeds, or a list of seeds")
     parser.add_argument("--epochs", default="5", help="passes over the training rows")
-    parser.add_argument("--limit", default="3000", help="most images of each split")
+    parser.add_argument("--limit", default="3000", help="largest number of images of each split")
     parser.add_argument("--dataset", default="data/mnist", help="folder with the images")
-    parser.add_argument("--out", type=Path, default=Path("artifacts"), help="folder for all of it")
+    parser.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of the results")
     options = parser.parse_args()
 
-    # One cache and one sweep a size. Both are found again, finished or not, when this is repeated.
+    # There is one cache and one sweep per size. A second call finds both again, finished or not.
     sweeps = {}
     for size in options.sizes.split(","):
         extraction = run(
@@ -57,7 +57,8 @@ def main() -> None:
             f"--out={options.out / 'sweeps'}",
         )
 
-    # The results of a sweep have one row per head; here is their mean over seeds, by size and p.
+    # The results of a sweep have one row per head. The table has their mean over seeds, by size and
+    # p.
     rates = options.p.split(",")
     print("  px  " + "".join(f"{'p ' + rate:>10}" for rate in rates))
     for size, sweep in sweeps.items():

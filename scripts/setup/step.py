@@ -1,4 +1,4 @@
-"""The trait of everything that setup installs: one class for each, in a file of its own."""
+"""The base class of the steps of setup. Each step is a class in a file of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import files
 
 
 class Step:
-    """One thing to install: whether it is right, what installing needs, and how it is done."""
+    """One thing to install: how it is checked, what it needs, and how it is installed."""
 
     name = ""
     title = ""
@@ -20,7 +20,7 @@ class Step:
     space = 0
     """Bytes that must be free on the disk."""
     by_hand = ""
-    """A way out where the package client cannot be had."""
+    """Advice for users who cannot get the package client."""
 
     @property
     def target(self) -> Path:
@@ -28,13 +28,13 @@ class Step:
         return files.ROOT / self.where
 
     def provided(self) -> Optional[str]:
-        """Say what of the user's own is used instead, or None."""
+        """Return a message that names the user's own copy that is used instead, or None."""
         return None
 
     def wrong(self) -> Optional[str]:
-        """Say what is missing or wrong about what is installed, or None."""
+        """Return a message that says what is missing or wrong, or None."""
         raise NotImplementedError
 
     def install(self) -> None:
-        """Install it, replacing what is there."""
+        """Install it, and replace an earlier one."""
         raise NotImplementedError

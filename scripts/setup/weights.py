@@ -21,7 +21,7 @@ SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
 
 
 class Weights(Step):
-    """The VGG16 convolutions as an ONNX file, as `vgg-extract import-weights` reads it."""
+    """The VGG16 convolutions as an ONNX file, which `vgg-extract import-weights` reads."""
 
     name = "weights"
     title = "VGG16 weights"

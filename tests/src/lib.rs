@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: the programs, the real inputs, and small datasets made of them.
+//! Support for the end-to-end tests: the programs, the real inputs, and small datasets made from them.
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub const BAD_INPUT: i32 = 3;
 /// Exit code of wrong flags.
 pub const USAGE: i32 = 2;
 
-/// Environment variable of a test that another one starts: the programs are built already.
+/// Environment variable for a test that is started by another test, which has built the programs.
 pub const PROGRAMS_ARE_BUILT: &str = "PROGRAMS_ARE_BUILT";
 
 /// The repository's root.
@@ -58,7 +58,7 @@ pub fn vgg_head<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) ->
 
 fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
     static BUILT: OnceLock<()> = OnceLock::new();
-    // `cargo test` builds other crates' libraries, but not their programs.
+    // `cargo test` builds the libraries of other crates, but not their programs.
     BUILT.get_or_init(|| {
         if std::env::var_os(PROGRAMS_ARE_BUILT).is_some() {
             return;
@@ -88,7 +88,7 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// Runs a program to its end, whatever that is.
+/// Runs a program to its end, whether it succeeds or fails.
 ///
 /// # Panics
 /// If it cannot be started.
@@ -101,7 +101,7 @@ pub fn finish(mut command: Command) -> Finished {
     }
 }
 
-/// Runs a program that must succeed and returns the last line of its output: a path.
+/// Runs a program that must succeed, and returns the path in the last line of its output.
 ///
 /// # Panics
 /// If it fails.
@@ -111,14 +111,14 @@ pub fn path_from(command: Command) -> PathBuf {
     PathBuf::from(finished.stdout.lines().last().expect("a path is printed"))
 }
 
-/// Asserts that a program refuses its input with this exit code, naming everything in `says`.
+/// Asserts that a program fails with this exit code and a message that contains every text of `says`.
 ///
 /// # Panics
 /// If it does not.
 pub fn assert_refused(command: Command, code: i32, says: &[&str]) {
     let finished = finish(command);
     assert_eq!(finished.code, Some(code), "{finished:?}");
-    assert_eq!(finished.stdout, "", "nothing but results goes to standard output");
+    assert_eq!(finished.stdout, "", "only results go to standard output");
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
     for text in says {
         assert!(finished.stderr.contains(text), "'{text}' is not in: {}", finished.stderr);
@@ -130,12 +130,12 @@ pub fn assert_refused(command: Command, code: i32, says: &[&str]) {
 pub struct Digits {
     /// `N × 784` bytes.
     pub pixels: Vec<u8>,
-    /// One a digit.
+    /// One per digit.
     pub labels: Vec<u8>,
 }
 
 impl Digits {
-    /// The first `count` of MNIST's file (`train` or `t10k`).
+    /// The first `count` digits of one of MNIST's files, `train` or `t10k`.
     ///
     /// # Panics
     /// If `just setup` was not run.
@@ -146,6 +146,15 @@ impl Digits {
             bytes[header..header + count * size].to_vec()
         };
         Digits { pixels: read("images-idx3", 16, 784), labels: read("labels-idx1", 8, 1) }
+    }
+
+    /// The digest that a cache keeps of the digit of this index: that of its height, width, number of
+    /// channels, and pixels.
+    pub fn digest(&self, index: usize) -> Digest {
+        let mut bytes = b"dataset, pixels 1".to_vec();
+        bytes.extend([28u64, 28, 1].iter().flat_map(|side| side.to_le_bytes()));
+        bytes.extend(&self.pixels[784 * index..784 * (index + 1)]);
+        Digest::of(&bytes)
     }
 
     /// The bytes of an IDX image file.
@@ -186,8 +195,8 @@ impl Digits {
     }
 }
 
-/// A folder of its own for a test, removed at its end, with a small dataset of real digits in
-/// `digits/`: 30 for training and validation, 7 for test.
+/// A temporary folder for a test, which is removed at its end. It may have a small dataset of real digits
+/// in `digits/`: 30 for training and validation, 7 for test.
 #[derive(Debug)]
 pub struct Workplace {
     folder: TempDir,
@@ -197,7 +206,7 @@ impl Workplace {
     /// A folder with a small dataset as IDX files.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn new() -> Workplace {
         let workplace = Workplace::empty();
         workplace.write_idx("digits", &Digits::first("train", 30), &Digits::first("t10k", 7));
@@ -207,7 +216,7 @@ impl Workplace {
     /// A folder without a dataset.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn empty() -> Workplace {
         Workplace { folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
@@ -217,7 +226,7 @@ impl Workplace {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, making its folder.
+    /// Writes a file and creates its folder.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -237,8 +246,7 @@ impl Workplace {
         }
     }
 
-    /// `vgg-extract run` on a dataset of this folder, at the smallest size unless `more` says
-    /// otherwise.
+    /// `vgg-extract run` on a dataset in this folder, at the smallest size unless `more` has another.
     pub fn run(&self, dataset: &str, more: &[&str]) -> Command {
         let mut command = vgg_extract(["run", "--threads=2"]);
         command.arg("--dataset").arg(self.path(dataset));
@@ -256,8 +264,8 @@ impl Workplace {
         path_from(self.run("digits", &[]))
     }
 
-    /// A cache that was written through the library: of each split the labels and the features, of
-    /// 3×2×2 numbers per row. Another seed, another cache.
+    /// A cache written through the library, with the labels and the features of each split. A row has
+    /// 3×2×2 numbers. Each seed makes another cache.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -270,8 +278,8 @@ impl Workplace {
         self.write_cache_of(Recipe::example(), vec![vec![3, 2, 2]], class_names, seed, splits)
     }
 
-    /// Likewise, of any recipe, whose taps have rows of these shapes; the features are those of the taps
-    /// one after another, row by row.
+    /// A cache written through the library, of any recipe, whose taps have rows of these shapes. The
+    /// features are given row by row, and within a row tap by tap.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -328,9 +336,8 @@ impl Workplace {
         writer.finish().expect("the manifest can be written").folder().to_path_buf()
     }
 
-    /// A cache of six rows in a train and a val split that was written through the library, as by
-    /// another program: constant features, classes and labels as given, even labels that no writer
-    /// accepts.
+    /// A cache such as another program might write, with six rows in a train and a val split: constant
+    /// features, and classes and labels as given, even labels that this project's writer refuses.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -363,7 +370,7 @@ impl Default for Workplace {
     }
 }
 
-/// Changes a manifest and gives it the digest that belongs to it, as its author could.
+/// Changes a manifest and gives it the digest of its new content, as its author could.
 ///
 /// # Panics
 /// If there is no manifest.
@@ -375,7 +382,7 @@ pub fn forge_manifest(cache: &Path, change: impl FnOnce(&mut Manifest)) {
     fs::write(path, manifest.to_text()).expect("the test can write its own folder");
 }
 
-/// Changes the features or labels of a cache, and gives it the digests that belong to them.
+/// Changes the features or labels of a cache, and gives it the digests of their new content.
 ///
 /// # Panics
 /// If there is no such file.
@@ -408,13 +415,13 @@ pub fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Every file in a folder and the folders within it; none if it is not there.
+/// All files in a folder and its subfolders; an empty list if the folder does not exist.
 pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
     entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
 }
 
-/// Every row of a split, `[rows, C·H·W]`.
+/// All rows of a split, `[rows, C·H·W]`.
 ///
 /// # Panics
 /// If there is no such split.
@@ -428,7 +435,7 @@ pub fn rows_of(cache: &Cache, split: SplitName) -> Vec<Vec<f32>> {
     (0..split.rows()).map(row).collect()
 }
 
-/// Asserts that two lists of numbers differ by at most `tolerance` of the second's largest.
+/// Asserts that two lists of numbers differ by at most `tolerance` times the largest of the second list.
 ///
 /// # Panics
 /// If they do not.

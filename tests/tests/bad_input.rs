@@ -1,5 +1,5 @@
-//! What the programs say to input that they cannot use: exit code 3 for files, 2 for flags, and a
-//! message that names the file, the row, what was found and what was expected.
+//! Tests of input that the programs cannot use: exit code 3 for files and 2 for flags, and a message that
+//! names the file, the row, what was found and what was expected.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -120,7 +120,7 @@ fn broken_csv_files() {
 #[test]
 fn labels_missing_where_training_needs_them() {
     let workplace = Workplace::empty();
-    // A cache of unlabelled training rows cannot come from a dataset; a foreign writer can make one.
+    // A cache with unlabelled training rows cannot come from a dataset, but another program can write one.
     let cache = workplace.foreign_cache(["cat", "dog"], None);
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["train split", "no labels"]);
 }
@@ -158,7 +158,7 @@ fn broken_weights() {
     run_with(&workplace.path("none.safetensors"), &["none.safetensors", "import-weights"]);
     let half = workplace.write("half.safetensors", &whole[..whole.len() / 2]);
     run_with(&half, &["half.safetensors", "not a whole safetensors file"]);
-    // The last number of the file, which is of a bias or a weight.
+    // The last number of the file, which belongs to a bias or a weight.
     let mut damaged = whole.clone();
     let last = damaged.len() - 4;
     damaged[last] ^= 1;
@@ -250,7 +250,7 @@ fn broken_weights() {
     }
 }
 
-/// VGG16's graph, all convolutions with the tensors of the first one.
+/// VGG16's graph, in which all convolutions take the tensors of the first one.
 fn vgg16(weight_shape: &[usize], weight: f32) -> Chain {
     let mut chain = Chain::vgg(&[2, 2, 3, 3, 3], false);
     for part in chain.parts.iter_mut().filter(|part| part.operator == "Conv") {
@@ -285,7 +285,7 @@ fn broken_caches() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 16;
     };
-    // Training reads all of these and checks their digests, before it pools them for the first time.
+    // Training reads all of these files and checks their digests before it first pools them.
     for file in ["train/features.npy", "train/labels.npy"] {
         damage(file, &flip, &[file, "is damaged", "BLAKE3"], true);
     }
@@ -321,7 +321,7 @@ fn broken_caches() {
     let outside = replace_text("train/features.npy", "../../../etc/passwd");
     damage(manifest, &outside, &[manifest, "changed after it was written"], false);
 
-    // All that is damaged is named.
+    // All damaged files are named.
     let labels = fs::read(cache.join("val/labels.npy")).unwrap();
     fs::write(cache.join("val/labels.npy"), b"").unwrap();
     fs::remove_file(cache.join("val/ids.txt")).unwrap();
@@ -334,7 +334,7 @@ fn broken_caches() {
     fs::remove_file(cache.join(manifest)).unwrap();
     let says = ["not a finished feature cache", "manifest.json"];
     assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
-    // Without a manifest it is unfinished work, and is done again.
+    // Without a manifest it is unfinished work, which is repeated.
     assert_eq!(path_from(workplace.run("digits", &[])), cache);
     path_from(workplace.train(&cache, &[]));
 }
@@ -422,7 +422,7 @@ fn wrong_flags() {
     assert_refused(vgg_head(["predict", "--split=all"]), USAGE, &["--split"]);
 }
 
-/// All of MNIST at the largest size takes 9.4 TB: said and refused before anything is computed.
+/// All of MNIST at the largest size takes 9.4 TB, which is refused before anything is computed.
 #[test]
 fn a_disk_too_small_is_refused_at_once() {
     let workplace = Workplace::empty();

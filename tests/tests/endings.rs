@@ -1,5 +1,5 @@
-//! How a program ends that goes wrong, or that nobody listens to: never with a panic's own text, an
-//! abort or a hang.
+//! Tests of programs that fail, or whose output nobody reads. They never end with the standard text of a
+//! panic, an abort or a hang.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]

@@ -1,5 +1,5 @@
-//! Names, links and texts that somebody put into a cache, a run or a sweep: nothing is written, and no
-//! run is read, outside of the folder that they belong to, and no text becomes anything but text.
+//! Tests of hostile names, links and texts in a cache, a run or a sweep. Nothing is written and no run is
+//! read outside of the folder that they belong to, and texts are always escaped.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]
@@ -19,7 +19,7 @@ fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
-/// A file that nothing may touch.
+/// A file that must not be touched.
 fn precious(workplace: &Workplace) -> PathBuf {
     workplace.write("precious", b"numbers")
 }
@@ -56,7 +56,7 @@ fn links_out_of_a_cache_are_not_followed() {
     assert_refused(vgg_extract(["verify", &flag("features", &cache)]), BAD_INPUT, &says);
     fs::remove_file(cache.join("val")).unwrap();
     fs::rename(&outside, cache.join("val")).unwrap();
-    // The pooled view is written beside the features.
+    // The pooled view is in the cache's folder.
     let elsewhere = workplace.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     symlink(&elsewhere, cache.join("pooled")).unwrap();
@@ -84,7 +84,7 @@ fn extraction_overwrites_nothing_through_a_link() {
     let says = ["test/features.npy", "is not inside its folder"];
     assert_refused(workplace.run("digits", &[]), BAD_INPUT, &says);
     assert_untouched(&precious);
-    // The lock, which tidying up takes as well.
+    // The lock is also taken for tidying up.
     symlink(&precious, cache.join(".lock")).unwrap();
     assert_refused(workplace.run("digits", &[]), 1, &[".lock", "symbolic link"]);
     let out = flag("out", &workplace.path("features"));
@@ -114,7 +114,7 @@ fn a_sweep_reads_no_runs_but_its_own() {
         for name in ["../../outside/run", absolute.as_str(), "runs/link"] {
             fs::write(sweep.join(file), whole.replace(&own, name)).unwrap();
             if file == "summary.json" {
-                // Then the runs of the table are there, and the best one is elsewhere.
+                // Now the runs in the table are there, and the best one is elsewhere.
                 fs::rename(outside.join("run"), sweep.join(&own)).unwrap();
             }
             let says =
@@ -151,7 +151,7 @@ fn class_names_stay_text() {
     assert!(!evaluated.stdout.contains('\u{1b}'), "{}", evaluated.stdout);
 }
 
-/// A head whose file and configuration agree, but not with the features.
+/// A head whose file and configuration agree, but do not match the features.
 #[test]
 fn a_head_of_other_sizes_is_refused() {
     let workplace = Workplace::empty();

@@ -1,4 +1,4 @@
-//! The pipeline on folders of images: what users have who have neither MNIST nor Kaggle's digits.
+//! Tests of the pipeline on folders of images, which most users have.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -21,7 +21,7 @@ fn write_png(workplace: &Workplace, folder: &str, digits: &Digits, labelled: boo
     }
 }
 
-/// A picture of the dataset crate's tests, by its form and name.
+/// An image of the dataset crate's tests, by its form and name.
 fn picture(path: &str) -> Vec<u8> {
     fs::read(root().join("crates/dataset/tests/corpus").join(path)).unwrap()
 }
@@ -30,7 +30,7 @@ fn open(cache: &Path) -> Cache {
     Cache::open(cache).unwrap()
 }
 
-/// The digits of a folder of PNG files have, bit for bit, the features that they have as IDX files.
+/// Digits in a folder of PNG files have the same features as in IDX files, bit for bit.
 #[test]
 fn png_and_idx_give_the_same_features() {
     let (train, test) = (Digits::first("train", 30), Digits::first("t10k", 7));
@@ -95,7 +95,7 @@ fn images_of_every_form_and_size_are_read() {
         assert!(row(name) != row("rgb.png"), "{name}");
     }
     assert!(rows.concat().iter().all(|value| value.is_finite()));
-    // From two classes a head can be trained.
+    // A head can be trained on two classes.
     path_from(workplace.train(cache.folder(), &[]));
 }
 
@@ -125,7 +125,7 @@ fn an_image_that_cannot_be_decoded_stops_the_run() {
     assert_refused(run(), BAD_INPUT, &["photos/cat/5.jpg begins with '<html>not fo'", "JPEG"]);
     workplace.write("photos/cat/5.jpg", b"P6 70000 1 255\n");
     assert_refused(run(), BAD_INPUT, &["photos/cat/5.jpg has 70000x1 pixels", "65535"]);
-    // Repaired, it is another dataset, and so another cache.
+    // The repaired file makes another dataset, and another cache.
     workplace.write("photos/cat/5.jpg", &whole);
     let cache = path_from(run());
     assert_ne!(&cache, folder);
@@ -184,7 +184,7 @@ fn write_pictures<const N: usize>(workplace: &Workplace, files: [&str; N]) {
     }
 }
 
-/// A run that must succeed: its cache, and what it says before the network is ready.
+/// Runs an extraction that must succeed. Returns its cache, and its messages up to the network's.
 fn run_and_said(workplace: &Workplace, dataset: &str, flags: &[&str]) -> (Cache, Vec<String>) {
     let finished = finish(workplace.run(dataset, flags));
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -194,7 +194,8 @@ fn run_and_said(workplace: &Workplace, dataset: &str, flags: &[&str]) -> (Cache,
     (open(Path::new(finished.stdout.trim())), said.map(str::to_owned).collect())
 }
 
-/// What a split or a limit would leave without a training image keeps one, or nothing is extracted.
+/// A split or a limit that would leave a class without a training image keeps one, or the extraction is
+/// refused.
 #[test]
 fn no_class_leaves_training() {
     let workplace = Workplace::empty();
@@ -213,7 +214,7 @@ fn no_class_leaves_training() {
     }
     write_pictures(&workplace, ["rare/rare/0.png", "rare/rarer/0.png"]);
     let labels = |cache: &Cache, split| cache.split(split).unwrap().labels_required().unwrap();
-    // Said again by a run that finds its cache.
+    // The warning is repeated by a run that finds its cache.
     for _ in 0..2 {
         let (cache, said) = run_and_said(&workplace, "rare", &["--val-fraction=0.5"]);
         assert_eq!(labels(&cache, SplitName::Train), [&[0; 10][..], &[1, 2]].concat());

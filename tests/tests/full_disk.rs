@@ -1,9 +1,9 @@
-//! Full disks: an error that names the file and the room it takes, nothing torn, and the same
-//! command again finishes as if nothing had been.
+//! Tests of full disks. The error names the file and the space that it needs, no file is partly written,
+//! and the same command, given again, finishes as if nothing had happened.
 //!
 //! The disk is a small file system in memory, mounted where only this test sees it: the test starts
-//! itself again by `unshare` in a mount namespace of its own. Where that is not allowed, a limit on
-//! the size of files stands in for the full disk, and the test says so.
+//! itself again with `unshare` in a mount namespace of its own. If that is not allowed, a limit on the size
+//! of files takes the place of the full disk, and the test says so.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(target_os = "linux")]
@@ -21,16 +21,16 @@ use end_to_end::{
 
 /// Set in the process that sees the small disk.
 const INSIDE: &str = "INSIDE_A_MOUNT_NAMESPACE";
-/// Free space that an extraction asks for beyond its features.
+/// Free space, in bytes, that an extraction requires beyond its features.
 const RESERVE: u64 = 64 << 20;
 
-/// Whether this process may mount. If not, it starts this very test again in a process that may and
-/// waits for it; without a namespace to be had, it lets `otherwise` test what it can.
+/// Whether this process may mount. If not, it starts the same test again in a process that may, and waits
+/// for it. If namespaces are not allowed, it calls `otherwise` instead.
 fn may_mount(test: &str, otherwise: impl FnOnce(&Workplace)) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    // Whatever has to be built is built out here.
+    // The programs are built outside of the namespace.
     finish(vgg_extract(["--version"]));
     let unshare = |program: &Path, args: &[&str]| {
         let mut command = Command::new("unshare");
@@ -40,8 +40,8 @@ fn may_mount(test: &str, otherwise: impl FnOnce(&Workplace)) -> bool {
     let probe = unshare(Path::new("mount"), &["-t", "tmpfs", "none", "/tmp"]);
     if !probe.is_ok_and(|output| output.status.success()) {
         eprintln!(
-            "{test}: not run on a full disk, since 'unshare --map-root-user --mount' is not \
-                   allowed here; a limit on the size of files (EFBIG) stands in for it"
+            "{test}: not run on a full disk, since 'unshare --map-root-user --mount' is not allowed \
+             here; a limit on the size of files (EFBIG) takes its place"
         );
         otherwise(&small_workplace());
         return false;
@@ -60,7 +60,7 @@ fn small_workplace() -> Workplace {
     workplace
 }
 
-/// A file system in memory that holds so many bytes.
+/// A file system in memory that holds `bytes` bytes.
 fn mount(workplace: &Workplace, bytes: u64) -> PathBuf {
     let disk = workplace.path("disk");
     fs::create_dir(&disk).unwrap();
@@ -71,7 +71,7 @@ fn mount(workplace: &Workplace, bytes: u64) -> PathBuf {
     disk
 }
 
-/// Takes all the room that is left on the disk but for `left` bytes; the file to remove in the end.
+/// Fills the disk except for `left` bytes. Returns the file that does so.
 fn fill(disk: &Path, left: u64) -> PathBuf {
     let ballast = disk.join("ballast");
     let mut file = fs::File::create(&ballast).unwrap();
@@ -81,7 +81,7 @@ fn fill(disk: &Path, left: u64) -> PathBuf {
     ballast
 }
 
-/// `command` with files of at most `bytes`, a larger one being an error rather than a signal.
+/// `command` with a limit of `bytes` on the size of files. A larger file is an error rather than a signal.
 fn with_file_limit(command: &assert_cmd::Command, bytes: u64) -> assert_cmd::Command {
     let blocks = bytes / 512;
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
@@ -90,7 +90,7 @@ fn with_file_limit(command: &assert_cmd::Command, bytes: u64) -> assert_cmd::Com
     limited
 }
 
-/// Path (relative) and digest of every file.
+/// The relative path and the digest of every file.
 fn digests(folder: &Path) -> BTreeMap<PathBuf, String> {
     let digest = |path: PathBuf| {
         let digest = blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string();
@@ -103,7 +103,7 @@ fn extract_to(workplace: &Workplace, out: &Path) -> assert_cmd::Command {
     workplace.run("digits", &["--batch-size=8", &format!("--out={}", out.display())])
 }
 
-/// The features, extracted where there is room.
+/// The features, extracted to a disk with enough space.
 fn reference(workplace: &Workplace) -> PathBuf {
     path_from(extract_to(workplace, &workplace.path("reference")))
 }
@@ -111,7 +111,7 @@ fn reference(workplace: &Workplace) -> PathBuf {
 fn wait_for(what: impl Fn() -> bool) {
     let started = Instant::now();
     while !what() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it never came");
+        assert!(started.elapsed() < Duration::from_secs(60), "it did not happen in a minute");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -121,16 +121,57 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// Too little room is refused at once. Then there is enough, but somebody else takes it while features
-/// are written into a file that is still sparse.
+/// An extraction that meets a full disk.
+struct Extraction {
+    /// The test that runs it.
+    test: &'static str,
+    layout: &'static str,
+    /// The file that is too large if files may have at most so many bytes.
+    file: &'static str,
+    limit: u64,
+    /// The room that it asks for, in MiB, for 307 digits and for 607; and the beginning of what it asks for
+    /// when it has met the full disk.
+    needs: [&'static str; 3],
+}
+
 #[test]
 fn an_extraction_whose_disk_fills_up_is_continued() {
-    let test = "an_extraction_whose_disk_fills_up_is_continued";
+    disk_fills_up(&Extraction {
+        test: "an_extraction_whose_disk_fills_up_is_continued",
+        layout: "dense",
+        file: "train/features.npy",
+        limit: 1 << 20,
+        needs: ["66.", "68.", "68."],
+    });
+}
+
+#[test]
+fn a_sparse_extraction_whose_disk_fills_up_is_continued() {
+    disk_fills_up(&Extraction {
+        test: "a_sparse_extraction_whose_disk_fills_up_is_continued",
+        layout: "csr",
+        file: "train/features.data.npy",
+        limit: 64 << 10,
+        needs: ["64.6", "65.2", "6"],
+    });
+}
+
+/// Too little space is refused at once. In a second run there is enough, but another program takes it while
+/// features are written into a file that is still sparse, or that grows.
+fn disk_fills_up(extraction: &Extraction) {
+    let Extraction { test, layout, file, limit, needs: [small, whole, rest] } = extraction;
+    let extract_to = |workplace: &Workplace, out: &Path| {
+        let mut command = extract_to(workplace, out);
+        command.arg(format!("--layout={layout}"));
+        command
+    };
+    let reference =
+        |workplace: &Workplace| path_from(extract_to(workplace, &workplace.path("reference")));
     let limited = |workplace: &Workplace| {
         let out = workplace.path("features");
-        let command = with_file_limit(&extract_to(workplace, &out), 1 << 20);
-        let says = ["train/features.npy", "no space is left there, and 66.", "MiB more are needed"];
-        assert_refused(command, 1, &says);
+        let command = with_file_limit(&extract_to(workplace, &out), *limit);
+        let needed = format!("no space is left there, and {small}");
+        assert_refused(command, 1, &[file, &needed, "MiB more are needed"]);
         let cache = path_from(extract_to(workplace, &out));
         assert_eq!(digests(&cache), digests(&reference(workplace)));
     };
@@ -142,7 +183,8 @@ fn an_extraction_whose_disk_fills_up_is_continued() {
     let disk = mount(&workplace, RESERVE + (16 << 20));
     let features = disk.join("features");
     let ballast = fill(&disk, RESERVE);
-    let too_small = ["the features need 68.", "MiB", disk.to_str().unwrap(), "has room for"];
+    let needed = format!("the features need {whole}");
+    let too_small = [needed.as_str(), "MiB", disk.to_str().unwrap(), "has room for"];
     assert_refused(extract_to(&workplace, &features), 1, &too_small);
     fs::remove_file(ballast).unwrap();
     let command = extract_to(&workplace, &features);
@@ -153,21 +195,21 @@ fn an_extraction_whose_disk_fills_up_is_continued() {
         .spawn()
         .unwrap();
     let cache = || caches_in(&features).pop();
-    wait_for(|| cache().is_some_and(|cache| cache.join("train/features.npy").exists()));
+    wait_for(|| cache().is_some_and(|cache| cache.join(file).exists()));
     signal(&child, "-STOP");
     let ballast = fill(&disk, 256 << 10);
     signal(&child, "-CONT");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for text in
-        ["features.npy", "no space is left there, and 68.", "MiB more are needed", "os error 28"]
-    {
+    let needed = format!("no space is left there, and {rest}");
+    for text in ["train/features.", ".npy", &needed, "MiB more are needed", "os error 28"] {
         assert!(stderr.contains(text), "'{text}' is not in: {stderr}");
     }
     let unfinished = cache().unwrap();
     assert!(!unfinished.join("manifest.json").exists());
-    // The room that it asks for is now checked at once.
+    // The space that it needs is now checked at once.
+    let too_small = ["the features need 6", "MiB", disk.to_str().unwrap(), "has room for"];
     assert_refused(extract_to(&workplace, &features), 1, &too_small);
     fs::remove_file(ballast).unwrap();
     let cache = path_from(extract_to(&workplace, &features));
@@ -218,7 +260,7 @@ fn heads_on_a_full_disk_are_trained_when_there_is_room() {
     let limited = |workplace: &Workplace| {
         let cache = workplace.extract();
         let (runs, sweeps) = (workplace.path("runs"), workplace.path("sweeps"));
-        // So small a file that the features are pooled in memory.
+        // The limit is so small that the features are pooled in memory.
         assert_refused(with_file_limit(&train(workplace, &cache, &runs), 64 << 10), 1, &says);
         assert_refused(with_file_limit(&sweep(&cache, &sweeps), 64 << 10), 1, &says);
         path_from(train(workplace, &cache, &runs));
@@ -244,7 +286,7 @@ fn heads_on_a_full_disk_are_trained_when_there_is_room() {
     assert_eq!(results(&swept), results(&elsewhere));
 }
 
-/// The features lie on a full disk: they are pooled in memory, and nothing is left over.
+/// If the features are on a full disk, they are pooled in memory, and no file is left.
 #[test]
 fn features_on_a_full_disk_are_pooled_in_memory() {
     let in_memory = |trained: &Finished| {
@@ -259,7 +301,7 @@ fn features_on_a_full_disk_are_pooled_in_memory() {
         let cache = workplace.extract();
         let train = workplace.train(&cache, &["--hidden=8"]);
         in_memory(&finish(with_file_limit(&train, 128 << 10)));
-        // The validation rows' view is small enough.
+        // The view of the validation rows is small enough.
         let mut views: Vec<_> = fs::read_dir(cache.join("pooled")).unwrap().collect();
         views.retain(|view| !view.as_ref().unwrap().path().ends_with("val.json"));
         assert_eq!(views.len(), 1, "{views:?}");

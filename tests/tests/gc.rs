@@ -1,4 +1,4 @@
-//! `gc` removes what nobody needs, and nothing else, after showing it.
+//! Tests that `gc` removes only what nothing needs, after showing it.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -51,7 +51,7 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     fs::remove_file(unfinished.join("manifest.json")).unwrap();
     let leftover = trained.join("pooled/.train.npy.4711.tmp");
     fs::write(&leftover, [1; 5000]).unwrap();
-    // One that somebody is writing, and a folder that is not a cache.
+    // A cache that a process is writing, and a folder that is not a cache.
     let held = extract(4);
     let mut lock = fs::File::create(held.join(".lock")).unwrap();
     lock.lock().unwrap();
@@ -68,7 +68,7 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     assert_lists(&finish(gc(&workplace, &["--only=unreferenced"])), &all[..1]);
     assert_lists(&finish(gc(&workplace, &["--only=unfinished"])), &all[1..]);
 
-    // A run that does not say what it needs.
+    // A run that does not say which features it needs.
     let broken = workplace.write("runs/broken/config.json", b"{");
     let says = [broken.to_str().unwrap(), "does not say which features", "only=unfinished"];
     assert_refused(gc(&workplace, &["--yes"]), BAD_INPUT, &says);

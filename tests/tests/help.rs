@@ -1,4 +1,4 @@
-//! `--help` as it reads: a change to it is a change to what scripts and people rely on.
+//! Snapshots of `--help`, on which scripts and people rely.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 

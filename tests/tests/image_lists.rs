@@ -1,4 +1,4 @@
-//! The pipeline on images that a CSV file lists.
+//! Tests of the pipeline on images that a CSV file lists.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -36,7 +36,7 @@ fn evaluation(run: &Path, split: &str) -> serde_json::Value {
     serde_json::from_str(&finished.stdout).unwrap()
 }
 
-/// From a list to an evaluated head: the features are those of the same digits in IDX files.
+/// From a list to an evaluated head. The features equal those of the same digits in IDX files.
 #[test]
 fn a_head_is_trained_on_a_list() {
     let (train, test) = (Digits::first("train", 60), Digits::first("t10k", 9));
@@ -67,7 +67,7 @@ fn a_head_is_trained_on_a_list() {
     let run = path_from(workplace.train(cache.folder(), &["--p=0.2", "--epochs=40", "--lr=0.005"]));
     let val = evaluation(&run, "val");
     assert_eq!(val["rows"], 12, "{val}");
-    // Some of the digits of training: far above chance.
+    // These are digits of the training split, so the accuracy is far above chance.
     assert!(val["top1"].as_f64().unwrap() > 0.5, "{val}");
     assert_eq!(evaluation(&run, "test")["rows"], 9);
 
@@ -86,7 +86,7 @@ fn unlabelled_rows_are_predicted_by_their_paths() {
     write_png(&workplace, "test", &Digits::first("t10k", 3), "");
     rows.extend([2, 0, 1].map(|index| format!("images\\test-{index}.png,,test")));
     write_list(&workplace, "labels.csv", &rows);
-    // The folder is enough; what is not listed is said.
+    // The folder may be given instead of the list. Files that are not listed are reported.
     workplace.write("digits/images/extra.png", b"");
     let finished = finish(workplace.run("digits", &[]));
     let said = "labels.csv: read as the list of the images; passed over 1 image not listed there, in the folders";

@@ -1,5 +1,5 @@
-//! Ctrl-C: what was done is kept, the message says what that is and what the same command does, and
-//! the exit code is 130.
+//! Tests of Ctrl-C: finished work is kept, the message says what was kept and what the same command will
+//! do, and the exit code is 130.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(unix)]
@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{Digits, Workplace, caches_in, finish, path_from, vgg_extract, vgg_head};
 
-/// What a terminal sends for Ctrl-C, a service manager to stop, and a terminal that is closed.
+/// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
+/// that is closed.
 const SIGNALS: [&str; 3] = ["INT", "TERM", "HUP"];
 
-/// A program at work.
+/// A running program.
 struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -30,7 +31,7 @@ impl Running {
         Running { child, stderr }
     }
 
-    /// Reads what it says until a line has `text` in it.
+    /// Reads its messages until a line contains `text`.
     fn wait_until_it_says(&mut self, text: &str) {
         let mut lines = self.stderr.by_ref().lines().map(Result::unwrap);
         assert!(lines.any(|line| line.contains(text)), "it ended without '{text}'");
@@ -42,7 +43,7 @@ impl Running {
         assert!(status.success());
     }
 
-    /// Waits for its end: exit code, and what it said.
+    /// Waits for its end. Returns the exit code and its messages.
     fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
@@ -53,12 +54,12 @@ impl Running {
 fn wait_for(what: impl Fn() -> bool) {
     let started = Instant::now();
     while !what() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it never came");
+        assert!(started.elapsed() < Duration::from_secs(60), "it did not happen in a minute");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// The only folder in a folder, once it is there.
+/// The only folder in a folder; `None` if it is not there yet.
 fn only_folder(folder: &Path) -> Option<PathBuf> {
     Some(fs::read_dir(folder).ok()?.next()?.ok()?.path())
 }
@@ -93,8 +94,8 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
     assert_eq!(entries_in(cache), entries_in(&uninterrupted));
 }
 
-/// Not even the current batch is waited for, which here takes a second or so. Where the first
-/// interrupt came before the batch had begun, it was enough, and the next try waits longer.
+/// A second interrupt does not wait for the current batch, which takes about a second here. If the first
+/// interrupt came before the batch had begun, one was enough, and the next try waits longer.
 #[test]
 fn a_second_interrupt_ends_an_extraction_at_once() {
     let workplace = Workplace::new();
@@ -134,7 +135,7 @@ fn an_interrupted_training_keeps_its_epochs() {
         let evaluated = finish(vgg_head(["evaluate", &format!("--run={}", run.display())]));
         assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
     }
-    // The same command starts again, as it says: the first epoch takes another time.
+    // The same command starts again, as the message says: the first epoch takes another time.
     let (runs, run) = (workplace.path("INT"), only_folder(&workplace.path("INT")).unwrap());
     let first_epoch = || {
         let metrics = fs::read_to_string(run.join("metrics.csv")).ok()?;
@@ -164,7 +165,7 @@ fn an_interrupted_training_keeps_its_epochs() {
 fn a_training_interrupted_in_its_first_epoch_keeps_nothing() {
     let workplace = Workplace::new();
     let cache = workplace.extract();
-    // So wide that its initial weights are still being made when the signal comes.
+    // The head is so wide that its initial weights are still being made when the signal comes.
     let training = Running::start(workplace.train(&cache, &["--hidden=3000", "--batch-size=1"]));
     let runs = workplace.path("runs");
     wait_for(|| only_folder(&runs).is_some_and(|run| run.join("config.json").exists()));
@@ -225,7 +226,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
     }
 }
 
-/// A head that diverged is not among those that are kept.
+/// A head that diverged is not kept.
 #[test]
 fn an_interrupted_sweep_does_not_count_heads_that_diverged() {
     let workplace = Workplace::new();
@@ -257,7 +258,7 @@ fn two_extractions_do_not_write_the_same_cache() {
     wait_for(|| caches_in(&features).pop().is_some_and(is_begun));
     let holder = format!("is being written by process {}", extraction.child.id());
     end_to_end::assert_refused(workplace.run("digits", &[]), 1, &[&holder, "wait for it"]);
-    // The lock dies with its holder, however it dies.
+    // The lock is released however its holder dies.
     extraction.child.kill().unwrap();
     extraction.child.wait().unwrap();
     path_from(workplace.run("digits", &[]));

@@ -1,4 +1,4 @@
-//! The edges of what can be asked for: tiny, huge, empty, and oddly named.
+//! Tests of extreme inputs: tiny, huge and empty ones, and unusual names.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -34,7 +34,7 @@ fn on_run(command: &str, run: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// A cache of `rows` rows for training, the first label 0 and the last `classes - 1`.
+/// A small cache for training, whose first label is 0 and whose last label is `classes - 1`.
 fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
     let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
     let rows = 6;
@@ -51,7 +51,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
     )
 }
 
-/// The cache, and all that is done with it: what grows with the square of the classes is left out.
+/// Everything works with very many classes. Results that grow with the square of their number are omitted.
 #[test]
 fn two_hundred_thousand_classes() {
     let workplace = Workplace::empty();
@@ -113,7 +113,7 @@ fn a_class_without_validation_rows() {
     assert!(yak.contains('–'), "{table}");
 }
 
-/// Black images have features like any others, the same for each, and a head is trained on them.
+/// Black images have valid features, which are all equal, and a head can be trained on them.
 #[test]
 fn images_that_are_all_zero() {
     let workplace = Workplace::empty();
@@ -125,7 +125,7 @@ fn images_that_are_all_zero() {
     assert!(rows.concat().iter().all(|value| value.is_finite()));
     assert!(rows[1] == rows[2] && rows[2] == rows[3] && rows[0] != rows[1]);
     path_from(workplace.train(&cache, &["--epochs=2"]));
-    // Nor do features that are all zero keep a head from being trained.
+    // A head can also be trained on features that are all zero.
     let names = ["cat", "dog"].map(str::to_owned);
     let labels = Some(vec![0, 1, 0, 1]);
     let zeros = [(SplitName::Train, labels, vec![0.0; 4 * 12])];
@@ -145,27 +145,28 @@ fn features_that_are_not_finite() {
         let splits =
             [SplitName::Train, SplitName::Val].map(|split| (split, labels(), vec![1.0f32; 4 * 12]));
         let cache = workplace.write_cache(&names, 0, splits);
-        // No writer of ours puts it there.
+        // This project's writer would refuse it.
         forge_file(&cache, &format!("{split}/features.npy"), |bytes| {
             let at = bytes.len() - (4 * 12 - (2 * 12 + 5)) * size_of::<f32>();
             bytes[at..at + size_of::<f32>()].copy_from_slice(&value.to_le_bytes());
         });
         let says = [&format!("row 2 of the {split} features has the value {text}"), "extract"];
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
-        // Not even a view that was begun is taken for a whole one.
+        // A view that was begun is not taken for a whole one.
         assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &says);
     }
 }
 
-/// Weights with which the features of one row leave the range of float16, or of float32: the
-/// extraction stops there, each time, and a cache that float32 holds is made by the flag that it names.
+/// Weights with which the features of one row exceed the range of float16, or of float32. The extraction
+/// stops at that row every time. If float32 can hold the features, the flag that the message names makes
+/// the cache.
 #[test]
 fn features_that_the_element_type_cannot_hold() {
     let workplace = Workplace::new();
     let rows = rows_of(&Cache::open(&workplace.extract()).unwrap(), SplitName::Train);
     let largest: Vec<f32> =
         rows.iter().map(|row| row.iter().copied().fold(0.0, f32::max)).collect();
-    // The row that exceeds all before it by most.
+    // The row that exceeds all rows before it by the largest factor.
     let factor = |row: usize| largest[row] / largest[..row].iter().copied().fold(0.0, f32::max);
     let row = (1..largest.len()).max_by(|&a, &b| factor(a).total_cmp(&factor(b))).unwrap();
     assert!(factor(row) > 1.05, "row {row}, {}", factor(row));
@@ -174,7 +175,7 @@ fn features_that_the_element_type_cannot_hold() {
     let id = ids.lines().nth(row).unwrap();
     let stops_at = format!("row {row} of train (sample \"{id}\") has the feature");
 
-    // The last convolution and its ReLU, and so every feature, are linear in its weights.
+    // Scaling the last convolution's weights by a positive factor scales every feature.
     let scaled = |name: &str, factor: f32| {
         let weights = fs::read(weights()).unwrap();
         let tensors = SafeTensors::deserialize(&weights).unwrap();
@@ -227,7 +228,7 @@ fn features_that_the_element_type_cannot_hold() {
     }
 }
 
-/// The last, smaller batch counts like the others: accuracies are whole numbers of rows.
+/// The last, smaller batch counts like the others, so accuracies correspond to whole numbers of rows.
 #[test]
 fn rows_that_no_batch_divides() {
     let workplace = Workplace::new();
@@ -244,7 +245,7 @@ fn rows_that_no_batch_divides() {
     }
 }
 
-/// The most memory that a program ever has resident, in bytes, by the kernel's count.
+/// The peak resident memory of a program in bytes, as the kernel counts it.
 #[cfg(target_os = "linux")]
 fn peak_of(command: &Command) -> f64 {
     let mut program = std::process::Command::new(command.get_program());
@@ -263,15 +264,15 @@ fn peak_of(command: &Command) -> f64 {
     peak
 }
 
-/// With a cache that cannot be written, what pooling makes stays within the memory allowed, and the
-/// head is the same to the last bit.
+/// If the cache's folder cannot be written, pooling stays within the memory allowed, and the head is the
+/// same to the last bit.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     const MEBIBYTE: f64 = (1 << 20) as f64;
     let workplace = Workplace::empty();
     let names = ["cat", "dog"].map(str::to_owned);
-    // 256 MiB for training, 64 MiB after pooling; most numbers are 0, as after a ReLU.
+    // The training split has 256 MiB, and 64 MiB after pooling. Most numbers are 0, as after a ReLU.
     let split = |(split, rows, seed): (SplitName, usize, usize)| {
         let labels = (0..rows as i64).map(|row| row % 2).collect();
         let number = |i: usize| if i % 7 == seed { (i as f32).sin().abs() } else { 0.0 };
@@ -297,7 +298,7 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     let pooled = cache.join("pooled");
     let with_views = peaks("views");
     fs::remove_dir_all(&pooled).unwrap();
-    // Whoever runs the test may write everywhere; but no folder can be made where a file is.
+    // The user of the test may be allowed to write everywhere, but a folder cannot replace a file.
     fs::write(&pooled, b"").unwrap();
     let without = peaks("none");
     let says =
@@ -305,9 +306,9 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     let streamed = finish(train("12MiB", "said"));
     assert!(streamed.stderr.contains(says), "{}", streamed.stderr);
     let pairs = || without.iter().zip(&with_views);
-    // Half of what all pooled rows would take.
+    // 32 MiB is half of the size of all pooled rows.
     assert!(pairs().all(|(without, with)| *without < with + 32.0), "{without:?} {with_views:?}");
-    // Where all rows fit, they are kept.
+    // If all rows fit, they are kept in memory.
     let in_memory = finish(train("1GiB", "memory"));
     assert!(!in_memory.stderr.contains("streamed"), "{}", in_memory.stderr);
     assert!(in_memory.stderr.contains("the train features are pooled in memory, again by every"));
@@ -326,10 +327,10 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     assert!(head("views in memory") == head("memory"));
 }
 
-/// `command` where the control groups' limit is `bytes`, by files in place of the kernel's.
+/// `command` with a control group's limit of `bytes`, by files that take the place of the kernel's.
 #[cfg(target_os = "linux")]
 fn with_group_limit(command: &Command, bytes: u64) -> Command {
-    // A limit on the group at the top of each hierarchy, which holds for all.
+    // A limit on the group at the top of each hierarchy holds for all groups.
     let mut limited = in_a_namespace(&format!(
         "set -e
         groups=$(awk '/ - cgroup2? / {{ print $5 }}' /proc/self/mountinfo | grep ^/sys/fs/cgroup)
@@ -353,8 +354,8 @@ fn in_a_namespace(script: &str) -> Command {
     command
 }
 
-/// Whether nothing can be mounted in place of control groups here; says so past the test harness, which
-/// shows no output of a test that passes.
+/// Whether nothing can be mounted in place of control groups here. It reports that directly on standard
+/// error, since the test harness shows the output of failed tests only.
 #[cfg(target_os = "linux")]
 fn cannot_limit_groups() -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -376,7 +377,7 @@ fn cannot_limit_groups() -> bool {
     true
 }
 
-/// The memory that training takes unless it is told is half of what a container leaves.
+/// The default for training's memory is half of the memory that a container leaves.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_limit_of_a_control_group_is_heeded() {
@@ -404,13 +405,13 @@ fn the_limit_of_a_control_group_is_heeded() {
     assert_refused(with_group_limit(&train, 1024), USAGE, &says);
 }
 
-/// A path of everything that a file name may hold.
+/// A path with every kind of character that a file name may have.
 fn odd(workplace: &Workplace, name: &str) -> PathBuf {
     let bytes = b"a b\"c\"'d'\\e\nf\xe9g%20$HOME;*".to_vec();
     workplace.path(name).join(OsString::from_vec(bytes))
 }
 
-/// The path that a program prints last, byte for byte: its name has one line break in it.
+/// The path that a program prints last, byte for byte. Its name contains one line break.
 fn last_path(mut command: Command) -> PathBuf {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -421,7 +422,7 @@ fn last_path(mut command: Command) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&text[start..]))
 }
 
-/// Every command takes such paths, prints them as they are, and finds again what it recorded.
+/// Every command accepts such paths, prints them unchanged, and finds the paths that it recorded.
 #[test]
 fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     let workplace = Workplace::new();
@@ -463,7 +464,7 @@ fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     train.arg("--features").arg(&cache).arg("--out").arg(&runs);
     let trained = last_path(train);
     assert_eq!(trained.parent(), Some(&*runs));
-    // The cache is found by what the run recorded.
+    // The cache is found by the path that the run recorded.
     assert_eq!(json_from(on_run("evaluate", &trained, &["--json"]))["rows"], 7);
     assert_eq!(last_path(on_run("predict", &trained, &[])), trained.join("submission.csv"));
     let mut train = vgg_head(["train", "--threads=2", "--json"]);
@@ -493,7 +494,7 @@ fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     assert_eq!(cache.manifest().class_names, ["one%0Aclass"]);
     let ids = cache.split(SplitName::Train).unwrap().ids().unwrap();
     assert_eq!(ids.iter().collect::<Vec<_>>(), ["one%0Aclass/la%E9tin%0A1.pgm"]);
-    // What is wrong with such a file is said as well as it can be.
+    // An error names such a file as well as a text can.
     fs::write(images.join(name), b"").unwrap();
     let mut command = run(images.parent().unwrap());
     command.arg("--val-fraction=0");

@@ -1,4 +1,5 @@
-//! The whole pipeline on real digits: what it makes, and that its rows belong together.
+//! Tests of the whole pipeline on real digits: its results, and that features, labels and ids of a row
+//! belong together.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -14,7 +15,7 @@ use feature_cache::{Cache, SplitName};
 use ndarray::Array4;
 use ndarray_npy::read_npy;
 
-/// conv5_3 of real test digits equals PyTorch's: see `fixtures/make_goldens.py`.
+/// conv5_3 of real test digits equals PyTorch's; see `fixtures/make_goldens.py`.
 #[test]
 fn features_equal_pytorchs() {
     let workplace = Workplace::empty();
@@ -41,8 +42,8 @@ fn features_equal_pytorchs() {
     }
 }
 
-/// Row i of features, labels and ids belong to the same sample: each image is extracted once more
-/// on its own, found by its id in the source.
+/// Rows with the same index of features, labels and ids belong to the same sample: each image is found in
+/// the source by its id and extracted again by itself.
 #[test]
 fn rows_belong_together() {
     let train = Digits::first("train", 30);
@@ -99,7 +100,7 @@ fn rows_do_not_depend_on_batch_size_or_threads() {
 fn a_second_call_answers_from_the_cache() {
     let workplace = Workplace::new();
     let cache = workplace.extract();
-    // No image runs through the network: no file is written again, and the network is not even built.
+    // No image goes through the network: no file is written again, and the network is not built.
     let written = || {
         let files = files_in(&cache).into_iter();
         files
@@ -149,7 +150,7 @@ fn half_precision_halves_the_file_and_rounds() {
     assert_close(&rows(&half), &rows(&single), 1e-3);
 }
 
-/// NumPy reads every array, and finds in it what the manifest says.
+/// NumPy reads every array, and the arrays agree with the manifest.
 #[test]
 fn numpy_reads_every_array() {
     let workplace = Workplace::new();
@@ -174,7 +175,7 @@ fn numpy_reads_every_array() {
     }
 }
 
-/// Kaggle's CSVs and MNIST's IDX files, compressed or not, of the same digits give the same rows.
+/// The same digits in Kaggle's CSV files and in MNIST's IDX files, compressed or not, give the same rows.
 #[test]
 fn csv_and_idx_give_the_same_features() {
     let (train, test) = (Digits::first("train", 30), Digits::first("t10k", 7));
@@ -202,7 +203,7 @@ fn csv_and_idx_give_the_same_features() {
     assert!(!kaggle.join("test/labels.npy").exists());
 }
 
-/// From digits to a submission in the form that Kaggle takes, the test file's order kept.
+/// From digits to a submission in Kaggle's form, in the order of the test file.
 #[test]
 fn a_kaggle_submission_has_a_row_for_each_test_image() {
     let workplace = Workplace::empty();
@@ -222,7 +223,7 @@ fn a_kaggle_submission_has_a_row_for_each_test_image() {
         assert!(label.parse::<usize>().unwrap() < 10);
     }
     assert_eq!(text.lines().count(), 8);
-    // The test images have no labels to evaluate on.
+    // The test images have no labels, so they cannot be evaluated on.
     let refused = finish(vgg_head(["evaluate", &run_flag]));
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(refused.stderr.contains("test split") && refused.stderr.contains("no labels"));
@@ -242,7 +243,7 @@ fn the_same_seed_gives_the_same_head_whatever_the_threads() {
     let (second, with_one_thread) = head("b", &["--epochs=3", "--threads=1"]);
     assert!(first == second);
     assert_eq!(run.file_name(), with_one_thread.file_name());
-    // And so the same command with other threads answers at once, with the same run.
+    // So the same command with another number of threads finds the same run at once.
     let metrics = || fs::metadata(run.join("metrics.csv")).unwrap().modified().unwrap();
     let before = metrics();
     assert_eq!(head("a", &["--epochs=3", "--threads=1"]).1, run);
@@ -254,7 +255,7 @@ fn the_same_seed_gives_the_same_head_whatever_the_threads() {
     assert!(csv.starts_with("epoch,train_loss,train_top1,val_loss,val_top1,learning_rate,seconds"));
 }
 
-/// A head learns digits that it is shown often enough, and `evaluate --json` says so.
+/// A head learns digits that it sees often enough, as `evaluate --json` shows.
 #[test]
 fn evaluate_counts_every_test_row() {
     let workplace = Workplace::empty();

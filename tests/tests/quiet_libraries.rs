@@ -1,5 +1,5 @@
-//! Libraries print nothing, draw no progress, and ask no global whether to stop: they report events
-//! and take a flag. Only the programs' own files speak to the terminal.
+//! A test that libraries print nothing, draw no progress, and use no global for stopping: they report
+//! events and take a flag. Only the programs' own files use the terminal.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -25,7 +25,7 @@ const LIBRARIES: [(&str, &[&str]); 13] = [
     ("winograd", &[]),
 ];
 
-/// What libraries do not call.
+/// The names that libraries do not use.
 const LOUD: [&str; 9] = [
     "terminal",
     "indicatif",
@@ -38,7 +38,7 @@ const LOUD: [&str; 9] = [
     "stderr",
 ];
 
-/// The words of a program's text that are loud, comments aside.
+/// The loud words in a program's text, except in comments.
 fn loud_words(text: &str) -> Vec<&'static str> {
     let code: String = text
         .lines()

@@ -1,7 +1,7 @@
-//! Runs and sweeps of every format that was ever written are read or refused with what to do.
+//! Tests that runs and sweeps of every format are read, or refused with what to do.
 //!
-//! `fixtures/formats/runs/VERSION` holds a run and a sweep as that version wrote them, where the features
-//! lay aside.
+//! `fixtures/formats/runs/VERSION` holds a run and a sweep as that version wrote them. Only the path of the
+//! features is changed.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -21,7 +21,7 @@ fn cache(workplace: &Workplace) -> PathBuf {
     let rows = 24;
     let split = |(split, seed): (SplitName, f32)| {
         let labels = (0..rows).map(|row| row % 2).collect();
-        // Of three channels of 2x2, the one of the row's label is the largest more often than not.
+        // Of the three channels of 2x2, the label's is usually the largest.
         let number = |i: i64| {
             let of_label = i / 4 % 3 == i / 12 % 2;
             (i as f32 * seed).sin().abs() + if of_label { 0.25 } else { 0.0 }
@@ -32,7 +32,7 @@ fn cache(workplace: &Workplace) -> PathBuf {
     workplace.write_cache(&names, 0, splits.map(split))
 }
 
-/// A fixture in the workplace, its features in `cache`.
+/// A copy of a fixture in the workplace, with its features in `cache`.
 fn fixture(workplace: &Workplace, cache: &Path, name: &str) -> PathBuf {
     let fixtures = root().join("tests/fixtures/formats/runs");
     let key = Cache::open(cache).unwrap().manifest().key;
@@ -84,7 +84,7 @@ fn a_run_of_an_earlier_format_is_evaluated() {
         assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
         let has_window = json_in(&run.join("summary.json")).get("streamed_window").is_some();
         assert_eq!(has_window, ["1.2", "1.3", "1.4"].contains(&version), "{version}");
-        // What the program that trained it said of it.
+        // The accuracies that the program that trained it printed.
         assert_eq!(top1(&run, "val"), 1.0, "{version}");
         assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
         let submission = path_from(on("predict", "--run", &run, &[]));
@@ -94,7 +94,7 @@ fn a_run_of_an_earlier_format_is_evaluated() {
 
 #[test]
 fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
-    // Of a single seed.
+    // The spread of a single seed.
     const NULL: Value = Value::Null;
     for (version, spread) in
         [("1.0", json!(0.0)), ("1.1", NULL), ("1.2", NULL), ("1.3", NULL), ("1.4", NULL)]
@@ -103,7 +103,7 @@ fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
         let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
         let summary = json_in(&sweep.join("summary.json"));
         assert_eq!(summary["test"]["sd"], spread, "{version}");
-        // Formats before 1.3 kept no evaluation: one is made, once.
+        // Formats before 1.3 kept no evaluation, so it is made once.
         let is_kept = sweep.join("evaluation.json").exists();
         assert_eq!(is_kept, ["1.3", "1.4"].contains(&version));
         let report = || finish(on("report", "--sweep", &sweep, &[]));
@@ -167,7 +167,7 @@ fn a_later_minor_version_is_read_and_another_major_one_refused() {
 
     for file in files() {
         let before = fs::read(&file).unwrap();
-        // Nothing else of it need be as it is here.
+        // The rest of a newer format may be different.
         let newer = br#"{ "format": { "major": 2, "minor": 0 } }"#;
         fs::write(&file, newer).unwrap();
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -177,7 +177,7 @@ fn a_later_minor_version_is_read_and_another_major_one_refused() {
         } else {
             assert_refused(on("report", "--sweep", &swept, &[]), BAD_INPUT, &says);
         }
-        // Nor is it replaced by a run or a sweep of this format, ended or not.
+        // It is not replaced by a run or a sweep of this format, whether finished or not.
         let again = || if file.starts_with(&run) { train() } else { sweep() };
         assert_refused(again(), BAD_INPUT, &says);
         if name == "config.json" {

@@ -1,7 +1,7 @@
-//! A process that trains head after head, as a service or a notebook does: its memory stays what it
-//! is.
+//! A test that the memory of a process that trains one head after another, as a service or a notebook does,
+//! does not grow.
 //!
-//! `SOAK=3600` sets the seconds; five by default. The figures go to standard output.
+//! `SOAK=3600` sets the seconds; the default is five. The figures go to standard output.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 #![cfg(target_os = "linux")]
@@ -19,13 +19,13 @@ use head::{Arch, Features, Memory, Resources, Schedule, TrainConfig, evaluate, t
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const EPOCHS: usize = 10;
 
-/// Resident memory between two trainings, `at` some fraction of the soak.
+/// The resident memory between two trainings, `at` a fraction of the test's time.
 struct Sample {
     at: f64,
     bytes: f64,
 }
 
-/// Bytes of this process that are in memory, by the kernel's count.
+/// The resident memory of this process in bytes, as the kernel counts it.
 fn resident() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -70,8 +70,8 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
 #[test]
 fn training_again_and_again_does_not_take_more_and_more_memory() {
     let seconds: f64 = std::env::var("SOAK").map_or(5.0, |seconds| seconds.parse().unwrap());
-    // The allocator keeps some of the heads' large buffers, now more, now fewer. One head that each
-    // training leaked would be some 50 MiB in five seconds; in an hour, 300 bytes per training show.
+    // The allocator keeps a varying number of the heads' large buffers. If each training leaked one head,
+    // memory would grow by some 50 MiB in five seconds. In an hour, 300 bytes per training are noticed.
     let tolerance = if seconds < 600.0 { 16.0 } else { 8.0 } * MEBIBYTE;
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 600), &Digits::first("t10k", 100));
@@ -79,7 +79,7 @@ fn training_again_and_again_does_not_take_more_and_more_memory() {
     let started = Instant::now();
     let (mut trainings, mut samples) = (0, Vec::new());
     while started.elapsed().as_secs_f64() < seconds {
-        // One of each architecture: they differ in the memory that they take.
+        // One head of each architecture, since they take different amounts of memory.
         for _ in 0..2 {
             train_once(&cache, &runs, trainings);
             trainings += 1;

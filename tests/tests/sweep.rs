@@ -1,4 +1,4 @@
-//! Sweeps: what they leave on disk, how they choose, and what they refuse.
+//! Tests of sweeps: their files, their choice, and what they refuse.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -47,7 +47,7 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     for file in ["accuracy-vs-dropout.svg", "learning-curves.svg", "report.html", "summary.json"] {
         assert!(folder.join(file).exists(), "{file}");
     }
-    // The table: a row per setting, best first.
+    // The table has a row per setting, best first.
     let means: Vec<f64> = finished
         .stdout
         .lines()
@@ -57,8 +57,8 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     assert_eq!(means.len(), 4);
     assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
 
-    // The same again answers from the files that are there, and as JSON in one document. Only the page
-    // and the plots are written again: no head is trained, and nothing is evaluated.
+    // The same command answers from the existing files, as one JSON document. Only the page and the plots
+    // are written again: no head is trained, and nothing is evaluated.
     let drawings = ["accuracy-vs-dropout.svg", "learning-curves.svg", "report.html"];
     let written = || {
         let files = files_in(&folder).into_iter();
@@ -79,10 +79,10 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     assert_eq!(json["summary"]["test"]["seeds"], 2);
     assert_eq!(fs::read_to_string(folder.join("results.csv")).unwrap(), csv);
 
-    // The images come from the dataset; where it is gone, the report says so.
+    // The images come from the dataset. If it is gone, the report says so.
     let html = fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(html.contains("data:image/png;base64,"));
-    // Nothing else is needed: not even the features.
+    // Nothing else is needed, not even the features.
     fs::remove_dir_all(&place.cache).unwrap();
     let report = || path_from(vgg_head(["report", &format!("--sweep={}", folder.display())]));
     assert_eq!(fs::read_to_string(report()).unwrap(), html);
@@ -92,7 +92,7 @@ fn a_sweep_leaves_results_plots_and_a_report() {
     assert!(html.contains("The images are not shown: there is no dataset folder or file"));
 }
 
-/// To the last bit: the same file.
+/// The files are equal to the last bit.
 #[test]
 fn a_head_of_a_sweep_is_the_head_trained_alone() {
     let place = SweepPlace::new();
@@ -107,7 +107,7 @@ fn a_head_of_a_sweep_is_the_head_trained_alone() {
     }
 }
 
-/// One absurd learning rate does not cost the others their results.
+/// A learning rate with which heads diverge does not affect the other heads.
 #[test]
 fn a_head_that_diverges_leaves_the_others_alone() {
     let place = SweepPlace::new();
@@ -143,7 +143,7 @@ fn an_unfinished_sweep_is_continued() {
     let flags = ["--p=0,0.5", "--hidden=32,64", "--seeds=2", "--epochs=2"];
     let sweep = path_from(place.sweep(&flags));
     let results = fs::read_to_string(sweep.join("results.csv")).unwrap();
-    // As if it had been stopped before the second pass.
+    // The state after an interruption before the second pass.
     fs::remove_file(sweep.join("summary.json")).unwrap();
     let mut removed = 0;
     for entry in fs::read_dir(sweep.join("runs")).unwrap() {
@@ -160,7 +160,7 @@ fn an_unfinished_sweep_is_continued() {
     assert_eq!(fs::read_to_string(sweep.join("results.csv")).unwrap(), results);
 }
 
-/// Features that do not fit into the memory allowed are streamed, and learned from all the same.
+/// Features that do not fit into the memory allowed are streamed, and the head still learns.
 #[test]
 fn features_beyond_the_memory_allowed_are_streamed() {
     let workplace = Workplace::empty();
@@ -182,7 +182,7 @@ fn features_beyond_the_memory_allowed_are_streamed() {
     assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
 }
 
-/// To the byte: what the features and the heads take together is enough.
+/// The memory of features and heads together is enough, to the byte.
 #[test]
 fn features_that_just_fit_are_not_streamed() {
     let workplace = Workplace::empty();
@@ -191,7 +191,8 @@ fn features_that_just_fit_are_not_streamed() {
     let labels = (0..rows).map(|row| row % 2).collect();
     let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
     let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
-    // Three numbers per pooled row; weights with two moments, and a batch's logits with gradients.
+    // There are three numbers per pooled row, weights with two moments, and a batch's logits with
+    // gradients.
     let features = rows as u64 * 3 * 4;
     let heads = 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
     for (memory, streamed) in [(features + heads, false), (features + heads - 1, true)] {
@@ -205,7 +206,7 @@ fn features_that_just_fit_are_not_streamed() {
     }
 }
 
-/// Rows × 3 numbers after pooling, of two classes.
+/// Features of two classes, with 3 numbers per row after pooling.
 fn write_rows(workplace: &Workplace, rows: usize) -> PathBuf {
     let names = ["cat", "dog"].map(str::to_owned);
     let split = |(split, rows): (SplitName, usize)| {
@@ -215,13 +216,13 @@ fn write_rows(workplace: &Workplace, rows: usize) -> PathBuf {
     workplace.write_cache(&names, 0, [(SplitName::Train, rows), (SplitName::Val, 40)].map(split))
 }
 
-/// Bytes of a head of 8 hidden units on such rows, and of a batch's logits, with what training adds.
+/// The memory, in bytes, of training a head of 8 hidden units on such rows, including a batch's logits.
 fn head_of_8(batch_size: usize) -> usize {
     3 * 8 * (3 + 8 + 2) * 4 + 2 * batch_size * 2 * 4
 }
 
-/// A streamed epoch has the batches of one in memory: as many steps, with the same learning rates; and
-/// each row is seen once, so that accuracies are whole numbers of rows.
+/// A streamed epoch has as many steps as one in memory, with the same learning rates. Each row is seen
+/// once, so accuracies correspond to whole numbers of rows.
 #[test]
 fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
     let workplace = Workplace::empty();
@@ -251,7 +252,7 @@ fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
         assert_eq!(whole.len(), 3);
         for (epoch, ([_, rate], [top1, streamed_rate])) in whole.iter().zip(&streamed).enumerate() {
             assert_eq!(rate, streamed_rate, "batch size {batch}");
-            // Of the epoch's last step.
+            // The recorded learning rate is that of the epoch's last step.
             let steps = rows.div_ceil(batch);
             let at = ((epoch + 1) * steps - 1) as f64 / (3 * steps) as f64;
             let expected = 0.001 * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
@@ -262,8 +263,8 @@ fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
     }
 }
 
-/// Streaming keeps some rows in memory: where these do not fit, it says how much is needed, and that
-/// is enough.
+/// Streaming keeps some rows in memory. If they do not fit, the message says how much memory is needed, and
+/// that much is enough.
 #[test]
 fn memory_without_room_for_windows_is_refused() {
     let workplace = Workplace::empty();
@@ -284,7 +285,7 @@ fn memory_without_room_for_windows_is_refused() {
         assert!(trained.stderr.contains("rows are streamed, 128 at a time"), "{trained:?}");
         assert_eq!(trained.code, Some(0), "{trained:?}");
     }
-    // Fewer rows than two windows: all of them.
+    // If there are fewer rows than two windows, all of them are kept.
     let few = Workplace::empty();
     let cache = write_rows(&few, 200);
     let memory = |bytes: usize| format!("--memory={bytes}");
@@ -294,8 +295,8 @@ fn memory_without_room_for_windows_is_refused() {
     path_from(few.train(&cache, &["--hidden=8", &memory(needed)]));
 }
 
-/// The head depends on the window: the record has it, and a command that would give another one says
-/// so when it finds the head again.
+/// The head depends on the window, so the record has it. A command with another window says so when it
+/// finds the head.
 #[test]
 fn the_window_of_streamed_rows_is_recorded() {
     let workplace = Workplace::empty();
@@ -342,7 +343,7 @@ fn the_window_of_streamed_rows_is_recorded() {
     assert!(says.iter().all(|text| again.contains(text)), "{again}");
 }
 
-/// Whatever of a sweep or of a run is damaged, the same command mends it, and ends as before.
+/// Whatever file of a sweep or a run is damaged, the same command repairs it and ends with the same files.
 #[test]
 fn a_damaged_sweep_is_mended_by_the_same_command() {
     let place = SweepPlace::new();
@@ -353,7 +354,7 @@ fn a_damaged_sweep_is_mended_by_the_same_command() {
         serde_json::from_slice(&fs::read(sweep.join("summary.json")).unwrap()).unwrap();
     let best = sweep.join(summary["best_run"].as_str().unwrap());
     let truncate = |file: &Path| {
-        // Tables at the end of a line: what is left is a table, too.
+        // Tables are cut at the end of a line, so that the rest is a table too.
         let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
         let is_table = file.extension().is_some_and(|extension| extension == "csv");
         let kept = if is_table { text.trim_end().rfind('\n').unwrap() + 1 } else { 5 };
@@ -381,7 +382,7 @@ fn a_damaged_sweep_is_mended_by_the_same_command() {
         let starts = format!("{} is damaged (", best.display());
         assert_eq!(again.stderr.contains(&starts), trained_again, "{}", again.stderr);
     }
-    // A run of its own, likewise.
+    // The same holds for a run that is not part of a sweep.
     let run = path_from(place.workplace.train(&place.cache, &[]));
     let head = fs::read(run.join("head.safetensors")).unwrap();
     truncate(&run.join("head.safetensors"));

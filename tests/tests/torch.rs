@@ -1,4 +1,5 @@
-//! Without the cargo feature `torch` the programs need no libtorch, and say so when it is asked for.
+//! Tests that without the cargo feature `torch` the programs do not need libtorch, and say so when it is
+//! requested.
 
 #![cfg(not(feature = "torch"))]
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
@@ -9,13 +10,14 @@ use end_to_end::{USAGE, assert_refused, vgg_extract, vgg_head};
 fn libtorch_is_refused_with_how_to_build_it_in() {
     for flag in ["--backend=torch", "--device=cuda"] {
         let says = ["built without it", "just extract backend=torch", "--features torch", "--help"];
-        // Before anything else is looked at: the dataset is not there.
+        // This is checked first: the dataset does not exist.
         let flags = ["run", "--dataset=/nowhere", flag];
         assert_refused(vgg_extract(flags), USAGE, &says);
     }
 }
 
-/// Only what every system has: the C library, its loader, and the unwinder of GCC's runtime.
+/// The programs need only libraries that every system has: the C library, its loader, and the unwinder of
+/// GCC's runtime.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_programs_link_libc_and_libgcc_alone() {

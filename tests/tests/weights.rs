@@ -1,4 +1,5 @@
-//! Importing weights: what is kept, what is left alone, and that the numbers are Oxford's.
+//! Tests of importing weights: which tensors are used and which are ignored, and that the numbers are
+//! Oxford's.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -19,7 +20,7 @@ fn numbers(file: &[u8], tensor: &str) -> Vec<f32> {
     data.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }
 
-/// The values that the original release has, in torchvision's order of axes.
+/// The values are those of the original release, in torchvision's order of axes.
 #[test]
 fn imported_onnx_weights_are_the_original_ones() {
     let file = fs::read(weights()).unwrap();
@@ -40,7 +41,29 @@ fn imported_onnx_weights_are_the_original_ones() {
 }
 
 /// The metadata of the default file: version of its format, family, digest of the numbers.
-const OXFORD: &str = "1.1 caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
+const OXFORD: &str = r#"{"format":{"major":2,"minor":0},"family":"caffe","digest":"58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f"}"#;
+
+/// The metadata of the default file as versions 1.0 and 1.1 wrote it.
+const OXFORD_1_0: &str = "caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
+const OXFORD_1_1: &str =
+    "1.1 caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f";
+
+/// The metadata of the default file in another major version.
+fn oxford_3_0() -> String {
+    OXFORD.replace(r#""major":2"#, r#""major":3"#)
+}
+
+/// Entries in which something is missing, or is not what it must be.
+const DAMAGED: [&str; 8] = [
+    "",
+    "1.1",
+    "1.1 caffe",
+    "caffe",
+    "1.1 caffe 00",
+    "1.x caffe 58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f",
+    r#"{"format":{"major":2,"minor":0},"family":"caffe"}"#,
+    r#"{"format":{"major":2,"minor":0},"family":"keras","digest":"58ed00b1a64b7e9eddd0272d495d28f880686142630acbf8e0a45684ce351d3f"}"#,
+];
 
 fn metadata(file: &[u8]) -> HashMap<String, String> {
     SafeTensors::read_metadata(file).unwrap().1.metadata().clone().unwrap()
@@ -49,7 +72,7 @@ fn metadata(file: &[u8]) -> HashMap<String, String> {
 /// Name, shape and bytes of each tensor.
 type Tensors = Vec<(String, Vec<usize>, Vec<u8>)>;
 
-/// A safetensors file of a canonical file's tensors, `change`d, with this entry as metadata.
+/// A safetensors file with the tensors of a canonical file after `change`, and with this entry as metadata.
 fn rewritten(canonical: &[u8], change: impl FnOnce(&mut Tensors), entry: Option<&str>) -> Vec<u8> {
     let tensors = SafeTensors::deserialize(canonical).unwrap();
     let mut tensors: Tensors = tensors
@@ -70,7 +93,7 @@ fn import(file: &Path, family: &str, out: &Path) -> Command {
     command
 }
 
-/// torchvision's own file has a classifier as well; it is left alone.
+/// torchvision's own file also has a classifier, which is ignored.
 #[test]
 fn a_safetensors_file_may_hold_more_than_is_needed() {
     let workplace = Workplace::empty();
@@ -88,7 +111,7 @@ fn a_safetensors_file_may_hold_more_than_is_needed() {
     assert!(again == canonical, "the same numbers and family are the same file");
 }
 
-/// Oxford's weights are known: under another family every feature would be wrong.
+/// Oxford's weights are recognised, since every feature would be wrong under another family.
 #[test]
 fn well_known_weights_are_refused_under_another_family() {
     let workplace = Workplace::empty();
@@ -104,7 +127,7 @@ fn well_known_weights_are_refused_under_another_family() {
             assert_refused(import(file, family, &out), BAD_INPUT, &says);
         }
     }
-    // Biases that were fine-tuned do not hide them.
+    // They are recognised even if the biases were fine-tuned.
     let tune = |tensors: &mut Tensors| {
         let (_, _, bytes) =
             tensors.iter_mut().find(|(name, ..)| name == "features.0.bias").unwrap();
@@ -113,11 +136,13 @@ fn well_known_weights_are_refused_under_another_family() {
     let tuned = workplace.write("tuned.safetensors", &rewritten(&canonical, tune, None));
     assert_refused(import(&tuned, "torchvision", &out), BAD_INPUT, &[what, "not torchvision"]);
     assert!(!out.exists());
-    // The same in a canonical file, whatever wrote it.
-    let entry = OXFORD.replace("caffe", "torchvision");
-    let file = rewritten(&canonical, no_change, Some(&entry));
-    assert_refused(extract_with(&workplace, &file), BAD_INPUT, &[what, "not torchvision"]);
-    // With its input channels reversed it is another family's.
+    // They are also recognised in a canonical file that records another family.
+    for entry in [OXFORD, OXFORD_1_1] {
+        let entry = entry.replace("caffe", "torchvision");
+        let file = rewritten(&canonical, no_change, Some(&entry));
+        assert_refused(extract_with(&workplace, &file), BAD_INPUT, &[what, "not torchvision"]);
+    }
+    // With reversed input channels they belong to another family.
     let reverse = |tensors: &mut Tensors| {
         let (_, _, bytes) =
             tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
@@ -136,7 +161,7 @@ fn well_known_weights_are_refused_under_another_family() {
         assert_refused(import(&reversed, family, &out), BAD_INPUT, &says);
     }
     let imported = fs::read(path_from(import(&reversed, "caffe-rgb", &out))).unwrap();
-    assert!(metadata(&imported)["vgg16"].starts_with("1.1 caffe-rgb "));
+    assert!(metadata(&imported)["vgg16"].contains(r#""family":"caffe-rgb""#));
 }
 
 /// The first filter of torchvision's published weights is enough to recognise them.
@@ -173,52 +198,55 @@ fn extract_with(workplace: &Workplace, file: &[u8]) -> Command {
     command
 }
 
-/// Files of the first version are read, and brought up to date by an import; further words of a
-/// later one are left alone; another major is refused.
+/// Files of earlier versions are read, and an import brings them up to date. Unknown members of a later
+/// minor version are ignored; another major version is refused.
 #[test]
 fn canonical_files_of_all_versions_are_read_or_refused() {
     let workplace = Workplace::new();
     let canonical = fs::read(weights()).unwrap();
     let version = |entry: &str| rewritten(&canonical, |_| {}, Some(entry));
-    let first = OXFORD.strip_prefix("1.1 ").unwrap();
-    let later = format!("{} further words", OXFORD.replace("1.1", "1.7"));
+    let later =
+        OXFORD.replace(r#""minor":0}"#, r#""minor":7},"origin":{"url":"https://example.org"}"#);
     let flag =
         |file: &[u8]| format!("--weights={}", workplace.write("used.safetensors", file).display());
-    let caches = [first, OXFORD, &later]
+    let caches = [OXFORD_1_0, OXFORD_1_1, OXFORD, &later]
         .map(|entry| path_from(workplace.run("digits", &["--limit=10", &flag(&version(entry))])));
-    assert_eq!(caches[0], caches[1]);
-    assert_eq!(caches[0], caches[2]);
+    assert!(caches.iter().all(|cache| *cache == caches[0]), "{caches:?}");
 
-    let file = workplace.write("old.safetensors", &version(first));
     let onnx = needed("artifacts/weights/vgg16-caffe.onnx");
-    path_from(import(&onnx, "caffe", &file));
-    let written = fs::read(&file).unwrap();
-    assert_eq!(metadata(&written)["vgg16"], OXFORD);
-    let modified = fs::metadata(&file).unwrap().modified().unwrap();
-    let again = finish(import(&onnx, "caffe", &file));
-    assert!(again.stderr.contains("nothing to do"), "{again:?}");
-    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), modified);
+    for earlier in [OXFORD_1_0, OXFORD_1_1] {
+        let file = workplace.write("old.safetensors", &version(earlier));
+        path_from(import(&onnx, "caffe", &file));
+        let written = fs::read(&file).unwrap();
+        assert_eq!(metadata(&written)["vgg16"], OXFORD);
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        let again = finish(import(&onnx, "caffe", &file));
+        assert!(again.stderr.contains("nothing to do"), "{again:?}");
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), modified);
+    }
 
-    let newer = version(&OXFORD.replace("1.1", "2.0"));
-    let says = ["weights file of version 2.0, expected 1.x", AGAIN];
-    assert_refused(extract_with(&workplace, &newer), BAD_INPUT, &says);
-    for entry in ["", "1.1", "1.1 caffe", "caffe", "1.1 keras 00", "1.x caffe 00"] {
+    let says = ["weights file of version 3.0, which this vgg-extract cannot read", AGAIN];
+    assert_refused(extract_with(&workplace, &version(&oxford_3_0())), BAD_INPUT, &says);
+    for entry in DAMAGED {
         let file = version(entry);
         let entry = format!("its metadata entry 'vgg16' is '{entry}'");
         let says = ["used.safetensors is damaged", &entry, "caffe, caffe-rgb, torchvision", AGAIN];
         assert_refused(extract_with(&workplace, &file), BAD_INPUT, &says);
     }
     let says = ["used.safetensors is damaged", "58ed00b1a64b7e9e", AGAIN];
-    assert_refused(extract_with(&workplace, &version("1.1 caffe 00")), BAD_INPUT, &says);
+    for entry in [OXFORD, OXFORD_1_1] {
+        let entry = entry.replace("58ed00b1", "00000000");
+        assert_refused(extract_with(&workplace, &version(&entry)), BAD_INPUT, &says);
+    }
     let foreign = rewritten(&canonical, |_| {}, None);
     let says = ["does not say which preprocessing", "caffe, caffe-rgb, torchvision"];
     assert_refused(extract_with(&workplace, &foreign), BAD_INPUT, &says);
 }
 
-/// What to do about a canonical file that cannot be used.
+/// The advice for a canonical file that cannot be used.
 const AGAIN: &str = "import the original file again with 'vgg-extract import-weights ORIGINAL";
 
-/// Or it would get a fresh digest, and nothing would tell that its numbers are not the original ones.
+/// Otherwise a damaged file would get a new digest, and nothing would show that its numbers are wrong.
 #[test]
 fn canonical_files_are_checked_when_they_are_imported() {
     let workplace = Workplace::empty();
@@ -234,27 +262,27 @@ fn canonical_files_are_checked_when_they_are_imported() {
             tensors.iter_mut().find(|(name, ..)| name == "features.28.weight").unwrap();
         bytes[4000] ^= 0x15;
     };
-    let first = OXFORD.strip_prefix("1.1 ").unwrap();
-    for entry in [OXFORD, first] {
+    for entry in [OXFORD, OXFORD_1_1, OXFORD_1_0] {
         let says = ["canonical.safetensors is damaged", "it records 58ed00b1a64b7e9e", AGAIN];
         refuse(&rewritten(&canonical, flip, Some(entry)), "caffe", &says);
     }
     let version = |entry: &str| rewritten(&canonical, |_| {}, Some(entry));
-    let says = ["weights file of version 2.0, expected 1.x", AGAIN];
-    refuse(&version(&OXFORD.replace("1.1", "2.0")), "caffe", &says);
-    for entry in ["", "1.1 caffe", "1.1 keras 00"] {
+    let says = ["weights file of version 3.0, which this vgg-extract cannot read", AGAIN];
+    refuse(&version(&oxford_3_0()), "caffe", &says);
+    for entry in DAMAGED {
         refuse(&version(entry), "caffe", &["its metadata entry 'vgg16' is '", AGAIN]);
     }
-    // Whole ones are imported, and those of an earlier version brought up to date.
-    for entry in [OXFORD, first] {
+    // Whole files are imported, which brings those of an earlier version up to date.
+    let newest = version(OXFORD);
+    for entry in [OXFORD, OXFORD_1_1, OXFORD_1_0] {
         let file = workplace.write("canonical.safetensors", &version(entry));
         let out = workplace.path(&format!("{}.safetensors", entry.len()));
         let imported = fs::read(path_from(import(&file, "caffe", &out))).unwrap();
-        assert!(imported == canonical, "{entry}");
+        assert!(imported == newest, "{entry}");
     }
 }
 
-/// Numbers that nobody published may be of any family, so the record alone tells.
+/// Numbers that were not published may be of any family, so the recorded family counts.
 #[test]
 fn canonical_files_keep_the_family_that_they_record() {
     let workplace = Workplace::empty();
@@ -274,17 +302,17 @@ fn canonical_files_keep_the_family_that_they_record() {
     assert!(again == fs::read(&canonical).unwrap());
 }
 
-/// Makes Oxford's first filter one that nobody published.
+/// Makes Oxford's first filter one that was not published.
 fn negate_first_weight(tensors: &mut Tensors) {
     let (_, _, bytes) = tensors.iter_mut().find(|(name, ..)| name == "features.0.weight").unwrap();
     bytes[3] ^= 0x80;
 }
 
-/// Equal numbers under another family are other features, and so another cache.
+/// Equal numbers under another family give other features, and another cache.
 #[test]
 fn the_family_is_part_of_the_caches_key() {
     let workplace = Workplace::new();
-    // Numbers that nobody published may be of any family.
+    // Numbers that were not published may be of any family.
     let own = rewritten(&fs::read(weights()).unwrap(), negate_first_weight, None);
     let own = workplace.write("own.safetensors", &own);
     let caches: HashSet<_> = ["caffe", "caffe-rgb", "torchvision"]
@@ -297,8 +325,8 @@ fn the_family_is_part_of_the_caches_key() {
     assert_eq!(caches.len(), 3);
 }
 
-/// What computed the features is in the manifest: libtorch with the version that is loaded, whatever
-/// the program was built with. So another libtorch makes another cache.
+/// The manifest names the version of libtorch that is loaded, not the one that the program was built
+/// with. So another libtorch makes another cache.
 #[test]
 #[cfg(all(feature = "torch", target_os = "linux"))]
 fn manifests_name_the_libtorch_that_is_loaded() {

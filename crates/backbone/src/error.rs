@@ -22,7 +22,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file's name has an ending that stands for no form of weights.
+    /// The ending of the file's name is not that of a form of weights file.
     #[error("{}: expected a file that ends with {endings}", path.display())]
     UnknownForm {
         /// The file.
@@ -50,16 +50,16 @@ pub enum Error {
         /// The fault.
         source: onnx::DecodeError,
     },
-    /// There is far more in an ONNX file than a VGG network has.
+    /// An ONNX file has far more parts than a VGG network.
     #[error(
         "{} has more than {most} nodes, tensors, attributes and names of values, or one of them is far \
-         too long; VGG networks have a few hundred: is it another network?",
+         too long; expected a few hundred, as in a VGG network: is it another network?",
         path.display()
     )]
     TooManyParts {
         /// The file.
         path: PathBuf,
-        /// As many as are looked at.
+        /// The largest number that is accepted.
         most: usize,
     },
     /// Two nodes or tensors of an ONNX file define one value.
@@ -81,9 +81,9 @@ pub enum Error {
     ConvolutionCount {
         /// The file.
         path: PathBuf,
-        /// How many it has.
+        /// Its number of convolutions.
         found: usize,
-        /// The networks and how many they have.
+        /// The networks and their numbers of convolutions.
         expected: String,
     },
     /// The convolutions of an ONNX graph do not follow one another.
@@ -95,12 +95,12 @@ pub enum Error {
     ConvolutionsApart {
         /// The file.
         path: PathBuf,
-        /// How many lie on the way.
+        /// The number of convolutions on the way.
         found: usize,
-        /// How many it has.
+        /// The number of all convolutions.
         of: usize,
     },
-    /// A node of an ONNX graph stands where the network has another.
+    /// A node of an ONNX graph is in the position of another node of the network.
     #[error(
         "{}: node '{node}' ({operator}) stands where {expected}; {hint}",
         path.display()
@@ -112,12 +112,12 @@ pub enum Error {
         node: String,
         /// Its operator.
         operator: String,
-        /// The network, by the number of convolutions, and what it has there.
+        /// The network, known by the number of convolutions, and the node that it has there.
         expected: String,
-        /// Its likely meaning, or a way out.
+        /// A likely cause, or what to do.
         hint: &'static str,
     },
-    /// A node of an ONNX graph does what the network has there in another way.
+    /// A node of an ONNX graph has the right operator and another attribute or input than the network.
     #[error(
         "{}: node '{node}' ({operator}) has {found}, expected {expected}: is it another network?",
         path.display()
@@ -149,7 +149,7 @@ pub enum Error {
         operator: String,
         /// Which of the node's tensors it is, such as the weight.
         operand: &'static str,
-        /// The finding.
+        /// The fault, worded to follow the operand.
         found: String,
     },
     /// A file lacks a tensor that the network has.
@@ -163,10 +163,10 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// The names and the network that the file's tensors come nearest to.
+        /// The names and the network that match most of the file's tensors.
         expected: String,
     },
-    /// A file has a tensor among its features that the network does not have.
+    /// The features in a file have a tensor that the network does not have.
     #[error(
         "{} has the tensor '{tensor}', which {network} does not have: is it another network, or \
          quantised?",
@@ -177,37 +177,37 @@ pub enum Error {
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// The network that the file's tensors come nearest to.
+        /// The network that matches most of the file's tensors.
         network: String,
     },
     /// A file has another network than the given one.
     #[error(
-        "{} has {found}, not {given}: leave --network out, or give the network that the file has",
+        "{} has {found}, not {given}: omit --network, or give the network that the file has",
         path.display()
     )]
     OtherNetwork {
         /// The file.
         path: PathBuf,
-        /// The network that it has, and where.
+        /// The network that it has, and its prefix.
         found: String,
         /// The name of the given one.
         given: &'static str,
     },
     /// A file has more than one network.
     #[error(
-        "{} has {first} and {second}: which one is meant? Write it alone into a file, or, if the \
-         networks differ, name it with --network",
+        "{} has {first} and {second}, expected one network: write the one that is meant into a file of \
+         its own or, if the networks differ, name it with --network",
         path.display()
     )]
     AmbiguousNetwork {
         /// The file.
         path: PathBuf,
-        /// The one, and where.
+        /// One network, and its prefix.
         first: String,
-        /// The other, and where.
+        /// The other network, and its prefix.
         second: String,
     },
-    /// A variance of a BatchNorm by which nothing can be divided.
+    /// A variance of a BatchNorm that is negative, or too small to divide by.
     #[error(
         "{}: tensor '{tensor}' has the value {value} at index {index}, expected variances, which are \
          positive; the file is damaged or its tensors are in another order",
@@ -239,14 +239,14 @@ pub enum Error {
         /// The shape found.
         found: Vec<usize>,
     },
-    /// A tensor's numbers are not single precision, or not all there.
+    /// A tensor's numbers are not in single precision, or some are missing.
     #[error("{}: tensor '{tensor}' {found}, expected float32 numbers in the file", path.display())]
     WrongType {
         /// The file.
         path: PathBuf,
         /// Its name.
         tensor: String,
-        /// The finding.
+        /// The fault, worded to follow the tensor's name.
         found: String,
     },
     /// A weight is NaN or infinite.
@@ -265,9 +265,9 @@ pub enum Error {
         /// The value.
         value: f32,
     },
-    /// A file of another program, which does not say which family it is of.
+    /// A file of another program, which does not record its family.
     #[error(
-        "{} does not say which preprocessing it needs; import it once with \
+        "{} does not say which preprocessing its weights need; import it once with \
          'vgg-extract import-weights {} --family FAMILY', where FAMILY is {}",
         path.display(), path.display(), Family::names()
     )]
@@ -304,7 +304,7 @@ pub enum Error {
         /// The family given.
         given: Family,
     },
-    /// Well-known weights under a family whose preprocessing is not theirs.
+    /// Published weights, given with another family than theirs.
     #[error(
         "{} has the first convolution of {found}: their family is {expected}, not {given}; import \
          the original file with 'vgg-extract import-weights ORIGINAL --family {expected}'",
@@ -313,7 +313,7 @@ pub enum Error {
     WrongFamily {
         /// The file.
         path: PathBuf,
-        /// Whose first convolution it is.
+        /// The published weights that have this first convolution.
         found: &'static str,
         /// Their family.
         expected: Family,
@@ -322,18 +322,18 @@ pub enum Error {
     },
     /// A canonical file of a version that this program does not read.
     #[error(
-        "{} is a weights file of version {found}, expected {}.x: another version of vgg-extract \
-         wrote it; use that one, or import the original file again with \
+        "{} is a weights file of version {found}, which this vgg-extract cannot read (it writes \
+         {written}); use the vgg-extract that wrote it, or import the original file again with \
          'vgg-extract import-weights ORIGINAL --family FAMILY'",
-        path.display(), expected.major
+        path.display()
     )]
     OtherFormat {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: Format,
-        /// This program's.
-        expected: Format,
+        /// The version that this program writes.
+        written: Format,
     },
     /// A canonical file whose numbers do not have the digest it records.
     #[error(
@@ -345,20 +345,20 @@ pub enum Error {
     WrongDigest {
         /// The file.
         path: PathBuf,
-        /// The digest recorded, as it stands there.
-        expected: String,
+        /// The digest recorded.
+        expected: Digest,
         /// The digest of the numbers.
         found: Digest,
     },
-    /// The recipe names a network, or a layer of it, that does not exist.
+    /// The recipe names a network or a layer that does not exist.
     #[error("{found}")]
     NotInNetwork {
-        /// The name, and those that exist.
+        /// The message, with the name and those that exist.
         found: String,
     },
     /// The weights are not those of the recipe.
     #[error(
-        "the weights are those of {found_network} with the digest {} ({}), expected those of \
+        "these are weights of {found_network} with the digest {} ({}), expected weights of \
          {expected_network} with the digest {} ({}); name their file with --weights",
         found.digest, found.family, expected.digest, expected.family
     )]
@@ -367,15 +367,15 @@ pub enum Error {
         expected: WeightsId,
         /// The recipe's network.
         expected_network: &'static str,
-        /// Those that were given.
+        /// The weights given.
         found: WeightsId,
-        /// Their network.
+        /// The network of the weights given.
         found_network: &'static str,
     },
-    /// The recipe's features were computed by what this program does not have.
+    /// The recipe's features were computed with numerics that this program does not have.
     #[error(
         "the features were computed by {found}, and this program has {known}; use the program or the \
-         libtorch that computed them, or extract them again"
+         libtorch that computed them, or extract the features again"
     )]
     OtherNumerics {
         /// The recipe's numerics.
@@ -385,14 +385,14 @@ pub enum Error {
     },
     /// libtorch was asked for, and the cargo feature `torch` was off when this program was built.
     #[error(
-        "--backend=torch and --device=cuda need libtorch, and this program was built without it; 'just \
-         extract backend=torch' builds it with libtorch, as does 'cargo build --features torch'"
+        "--backend=torch and --device=cuda need libtorch, and this program was built without it; build \
+         it with 'just extract backend=torch' or 'cargo build --features torch'"
     )]
     WithoutTorch,
-    /// The device was asked for and is not there.
+    /// CUDA was requested, and there is no such device.
     #[error("this libtorch sees no CUDA device; use --device=cpu")]
     NoCuda,
-    /// The Winograd kernels are for the processor.
+    /// The Winograd kernels were requested on CUDA, and run on the processor only.
     #[error(
         "--backend=winograd runs on the processor only; use --backend=torch with --device=cuda"
     )]
@@ -408,7 +408,7 @@ pub enum Error {
 
 #[cfg(feature = "torch")]
 impl From<tch::TchError> for Error {
-    /// Without the C++ stack, some fifty lines, which libtorch appends to its messages.
+    /// Keeps libtorch's message without the C++ stack trace, some fifty lines, that follows it.
     fn from(error: tch::TchError) -> Error {
         let text = error.to_string();
         let message = text.split("\nException raised from").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! From a recipe to features: the forward pass, as one trait for all implementations.
+//! From a recipe to features: the forward pass as a trait, which every implementation has.
 
 mod compute;
 #[cfg(feature = "torch")]
@@ -17,30 +17,30 @@ pub trait Extractor {
     ///
     /// `images`: `[n, 3, height, width]` in C order, preprocessed, n from 1 to the batch size that the
     /// extractor was built for. `features`: for each of the recipe's taps, in their order, an array of
-    /// n rows of its shape ([`shapes`]) in C order; every number is written.
+    /// n rows of the tap's shape ([`shapes`]) in C order. Every element is written.
     ///
     /// # Errors
     /// If the implementation fails, as libtorch may when memory is short.
     ///
     /// # Panics
-    /// If the lengths do not fit.
+    /// If the lengths do not match.
     fn forward(&mut self, images: &[f32], features: &mut [&mut [f32]]) -> Result<(), Error>;
 }
 
-/// The resources of an extractor, which do not show in the features.
+/// The resources of an extractor, on which the features do not depend.
 #[derive(Debug, Clone, Copy)]
 pub struct ExtractorConfig {
-    /// Most images in a batch.
+    /// Largest number of images in a batch.
     pub batch_size: usize,
     /// Number of threads that compute.
     pub threads: usize,
 }
 
-/// How many images go through the network at a time whatever the batch, where their number would show
-/// in the features' last digits; `None` on the processor, where it does not show with winograd, and with
-/// libtorch by less than 1e-6.
+/// The fixed number of images in a forward pass, on devices where the features' last digits depend on
+/// it. `None` on the processor: there it changes nothing with winograd, and less than 1e-6 with
+/// libtorch.
 ///
-/// It is part of the numerics: other numbers make other features.
+/// It is part of the numerics: a different number makes different features.
 pub fn images_per_pass(device: Device, height: usize, width: usize) -> Option<usize> {
     /// Of 32 images of 224 px.
     const PIXELS: usize = 32 * 224 * 224;
@@ -51,7 +51,7 @@ pub fn images_per_pass(device: Device, height: usize, width: usize) -> Option<us
     }
 }
 
-/// Builds what computes the features of `recipe`.
+/// Builds the extractor of a recipe.
 ///
 /// # Errors
 /// If there is no such network or tap, the weights are not those of the recipe, its numerics are not

@@ -1,9 +1,9 @@
-//! The sizes that an image may have.
+//! The valid sizes of a network's input.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The smallest side of an image: every network halves it five times.
+/// The smallest side of an image, in pixels: every network halves it five times.
 pub const MIN_SIZE: usize = 32;
 
 /// Height and width of a network's input, each at least [`MIN_SIZE`].
@@ -15,7 +15,7 @@ pub struct ImageSize {
     pub width: usize,
 }
 
-/// The largest side: with more, a batch of one no longer fits in a laptop's memory.
+/// The largest side, in pixels: at larger sizes a single image does not fit in a laptop's memory.
 const MAX_SIZE: usize = 4096;
 
 impl FromStr for ImageSize {
@@ -26,7 +26,7 @@ impl FromStr for ImageSize {
         let side = |text: &str| {
             let side = text.parse().ok().filter(|&side: &usize| side > 0);
             side.ok_or_else(|| {
-                format!("'{text}' is not a number of pixels; expected 96, or 96x128")
+                format!("'{text}' is not a number of pixels; expected a size such as 96 or 96x128")
             })
         };
         let (height, width) = match text.split_once('x') {
@@ -35,14 +35,16 @@ impl FromStr for ImageSize {
         };
         if height.min(width) < MIN_SIZE {
             return Err(format!(
-                "a VGG network halves an image five times, so {height}x{width} pixels leave nothing: \
-                 {MIN_SIZE} is the smallest side. Small images are enlarged to the size given here \
-                 (MNIST's 28x28 digits too): take --size=48 or more; larger is slower and better, \
-                 --size=96 is a good start"
+                "{height}x{width} pixels are too few for a VGG network, which halves an image five \
+                 times; expected sides of at least {MIN_SIZE} pixels. Small images, such as MNIST's \
+                 28x28 digits, are enlarged to the size given here: use --size=48 or more; larger \
+                 sizes are slower and give better features, --size=96 is a good start"
             ));
         }
         if height.max(width) > MAX_SIZE {
-            return Err(format!("{height}x{width} pixels; {MAX_SIZE} is the largest side"));
+            return Err(format!(
+                "{height}x{width} pixels are too many; expected sides of at most {MAX_SIZE} pixels"
+            ));
         }
         Ok(ImageSize { height, width })
     }

@@ -2,8 +2,8 @@
 //!
 //! In: a [`Recipe`](recipe::Recipe), weights and images. Out: for each of the recipe's taps, features
 //! `[N, C, H, W]` or `[N, C]`, float32. The invariants: preprocessing follows from the weights' family
-//! and cannot be chosen apart from it; and what is built from a recipe computes its numerics or is
-//! refused.
+//! and cannot be chosen independently; and an extractor computes the numerics of its recipe, or it is
+//! not built.
 //!
 //! The forward pass is that of the crate `winograd`; the cargo feature `torch` adds libtorch's.
 

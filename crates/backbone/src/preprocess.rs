@@ -1,4 +1,5 @@
-//! From pixels to the network's input: resize, channel order and scaling, as the family wants them.
+//! From pixels to the network's input: resizing, channel order and scaling, as the family of the weights
+//! requires.
 
 use std::cell::RefCell;
 
@@ -10,12 +11,12 @@ use recipe::{Family, Fit, ImageForm, Orientation, ResizeFilter};
 
 /// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
-/// Means of R, G and B, as torchvision has them for the same weights with input channels reversed:
-/// 255 times (0.48235, 0.45882, 0.40784).
+/// Means of R, G and B that torchvision gives for the same weights with input channels reversed: 255
+/// times (0.48235, 0.45882, 0.40784).
 const CAFFE_MEAN_RGB: [f32; 3] = [122.99925, 116.9991, 103.9992];
 /// Means of R, G and B over ImageNet scaled to 0..1 (torchvision's reference transforms).
 const TORCHVISION_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Their standard deviations.
+/// Standard deviations of R, G and B over ImageNet scaled to 0..1 (the same source).
 const TORCHVISION_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A decoded image: `[height, width, channels]` in C order, 1 channel (gray) or 3 (RGB), 0 to 255.
@@ -35,16 +36,16 @@ pub struct Pixels<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Preprocessor {
     image: ImageForm,
-    /// Which of R, G, B each channel of the network takes.
+    /// For each channel of the network, the index into R, G, B of the channel that it takes.
     order: [usize; 3],
-    /// Input = pixel · scale + shift, by channel of the network.
+    /// Input = pixel · scale + shift, for each channel of the network.
     scale: [f32; 3],
     shift: [f32; 3],
 }
 
 impl Preprocessor {
-    /// The preprocessing that brings images to the form `image`, in the colours that weights of `family`
-    /// need.
+    /// The preprocessing that brings images to the form `image`, with the channel order and scaling of
+    /// `family`.
     pub fn new(family: Family, image: ImageForm) -> Preprocessor {
         match family {
             Family::Caffe => Preprocessor {
@@ -68,12 +69,12 @@ impl Preprocessor {
         }
     }
 
-    /// Numbers an image takes: height × width × 3.
+    /// The number of values of an image: height × width × 3.
     pub fn len(&self) -> usize {
         self.image.height * self.image.width * 3
     }
 
-    /// Whether an image takes no numbers; never so.
+    /// Whether an image has no values, which is never the case.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -81,8 +82,8 @@ impl Preprocessor {
     /// Resizes `image` and writes `[3, height, width]` to `input`, channels in the network's order.
     ///
     /// # Panics
-    /// If `image.bytes` or `input` do not have the length that the sizes ask for, or there are
-    /// neither 1 nor 3 channels.
+    /// If `image.bytes` or `input` do not have the length that the sizes require, or the number of
+    /// channels is neither 1 nor 3.
     pub fn apply(&self, image: Pixels<'_>, input: &mut [f32]) {
         assert_eq!(input.len(), self.len());
         assert_eq!(image.bytes.len(), image.height * image.width * image.channels);
@@ -99,7 +100,8 @@ impl Preprocessor {
         }
     }
 
-    /// Scales `value(pixel, which of R, G, B)` and writes it channel by channel.
+    /// Scales `value(pixel, channel)`, where `channel` indexes R, G, B, and writes one plane per channel of
+    /// the network.
     fn scale<P>(&self, pixels: &[P], value: impl Fn(&P, usize) -> f32, input: &mut [f32]) {
         for (channel, plane) in input.chunks_exact_mut(pixels.len()).enumerate() {
             let (scale, shift) = (self.scale[channel], self.shift[channel]);
@@ -115,7 +117,7 @@ impl Preprocessor {
         pixel: impl Fn(&[u8; N]) -> P,
     ) -> TypedImage<'static, P> {
         thread_local! {
-            /// Keeps its buffers from image to image.
+            /// Kept for its buffers, which are used again for the next image.
             static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
         }
         let pixels: Vec<P> = image.bytes.as_chunks().0.iter().map(pixel).collect();

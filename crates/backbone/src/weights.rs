@@ -35,7 +35,7 @@ pub struct ConvolutionWeights {
     pub bias: Vec<f32>,
 }
 
-/// The weights of all convolutions of a network; every number is finite.
+/// The weights of all convolutions of a network. Every number is finite.
 #[derive(Clone, PartialEq)]
 pub struct Weights {
     network: &'static Network,
@@ -59,7 +59,7 @@ impl Weights {
         Weights { network, id: WeightsId { digest, family }, convolutions }
     }
 
-    /// The network that they are the weights of.
+    /// The network that they belong to.
     pub fn network(&self) -> &'static Network {
         self.network
     }
@@ -81,14 +81,14 @@ impl Weights {
 }
 
 impl fmt::Debug for Weights {
-    /// Writes everything but the numbers, of which there are millions.
+    /// Writes network and identity, without the millions of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Weights");
         fields.field("network", &self.network.name).field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// Numbers in files are little-endian, and so are those in memory wherever this is compiled.
+/// Numbers in files are little-endian, and the code copies them as they are in memory.
 const _: () = assert!(cfg!(target_endian = "little"), "weights are stored little-endian");
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn prepared(family: Family, form: ImageForm) -> Vec<f32> {
     input
 }
 
-/// The implementations that this build has, and how far each may be off, in parts of the largest feature.
+/// The implementations of this build, each with its largest error relative to the largest feature.
 fn backends() -> Vec<(Backend, f32)> {
     let (fast, exact) = (Backend::Winograd(Accuracy::Fast), Backend::Winograd(Accuracy::Exact));
     let torch = cfg!(feature = "torch").then_some((Backend::Torch, 1e-5));
@@ -133,7 +133,7 @@ fn a_colour_images_features_equal_pytorchs() {
     let mut reversed = caffe.convolutions().to_vec();
     reverse_input(&mut reversed);
     let caffe_rgb = import_numbers(&reversed, Family::CaffeRgb).unwrap();
-    // The golden of torchvision is of the same numbers: it differs in the preprocessing alone.
+    // The golden of family torchvision has the same weights; only the preprocessing differs.
     for (family, weights) in
         [(Family::Caffe, &caffe), (Family::CaffeRgb, &caffe_rgb), (Family::Torchvision, &caffe)]
     {
@@ -141,7 +141,7 @@ fn a_colour_images_features_equal_pytorchs() {
     }
 }
 
-/// The tensors of a network's `state_dict` by PyTorch's own names, filled as `make_goldens.py` does.
+/// The tensors of a network's `state_dict` by PyTorch's own names, with the values of `make_goldens.py`.
 fn filled(network: &str) -> Tensors {
     let all = fs::read(root().join("tests/fixtures/vgg-tensors.json")).unwrap();
     let mut all: HashMap<String, Vec<(String, Vec<usize>)>> = serde_json::from_slice(&all).unwrap();
@@ -281,7 +281,7 @@ fn features_with_batch_norm_equal_pytorchs() {
         assert_eq!(report.unused.len(), count + 1);
         assert!(report.missing.is_empty());
 
-        // The same but for what ONNX rounds of epsilon.
+        // Equal but for ONNX's epsilon, which is a float32.
         assert_eq!(from_onnx.weights.network(), weights.network());
         assert_eq!(from_onnx.report.applied.len(), 6 * count);
         let pairs = weights.convolutions().iter().zip(from_onnx.weights.convolutions());
@@ -295,7 +295,7 @@ fn features_with_batch_norm_equal_pytorchs() {
     }
 }
 
-/// An ONNX file of a network with BatchNorm with these tensors, which are in PyTorch's order.
+/// An ONNX file of a network with BatchNorm that has these tensors, given in PyTorch's order.
 fn onnx(network: &str, tensors: &Tensors) -> Vec<u8> {
     let blocks = match network {
         "vgg11" => [1, 1, 2, 2, 2],
@@ -314,8 +314,8 @@ fn onnx(network: &str, tensors: &Tensors) -> Vec<u8> {
     chain.file().to_vec()
 }
 
-/// Oxford's weights are recognised by their first convolution alone, also rounded and with all other
-/// layers trained further.
+/// Oxford's weights are recognised by their first convolution alone, even if it is rounded and all other
+/// layers are trained further.
 #[test]
 fn well_known_weights_keep_their_family() {
     let oxford = oxford().convolutions().to_vec();
@@ -346,7 +346,7 @@ fn well_known_weights_keep_their_family() {
                 }
             }
         }
-        // Of another network, any family may be right.
+        // Weights with another first convolution may be of any family.
         convolutions[0].weight.iter_mut().for_each(|number| *number *= 1.1);
         for family in Family::iter() {
             assert_eq!(import_numbers(&convolutions, family).unwrap().family(), family);

@@ -1,9 +1,10 @@
-//! One encoding for equal JSON values, whatever program printed them and in whatever order.
+//! An encoding that is the same for equal JSON values, whatever program printed them and in whatever
+//! order.
 
 use serde_json::{Map, Number, Value};
 
-/// The canonical encoding of a JSON value: one byte that says what follows, then the content. Lengths
-/// and counts are 8 bytes, and all numbers are little-endian.
+/// The canonical encoding of a JSON value: one byte for the kind of value, then the content. Lengths
+/// and counts take 8 bytes, and all numbers are little-endian.
 ///
 /// | value | byte | content |
 /// |---|---|---|
@@ -16,9 +17,9 @@ use serde_json::{Map, Number, Value};
 /// | object | `o` | count, each member's name (encoded as a string) and value |
 ///
 /// - Members of an object are in the order of their names' bytes.
-/// - A number is whole by its value: JSON printers write one as `1` or as `1.0`.
-/// - A member that is `null` is left out, so that a new optional member changes no digest where it is
-///   not used.
+/// - Whether a number is whole depends on its value, since JSON printers write one as `1` or as `1.0`.
+/// - A member that is `null` is omitted, so that adding an optional member does not change the digests of
+///   values that do not use it.
 pub(crate) fn encoding(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(value, &mut bytes);
@@ -89,7 +90,7 @@ mod tests {
         encoding(&serde_json::from_str(json).unwrap())
     }
 
-    /// The encoding of each kind of value, byte for byte: a change would make every cache another.
+    /// The encoding of each kind of value, byte for byte. A change would change the key of every cache.
     #[test]
     fn the_encoding_is_what_its_documentation_says() {
         let len = |len: u8| [len, 0, 0, 0, 0, 0, 0, 0];

@@ -18,7 +18,7 @@ impl Digest {
         blake3::hash(bytes).into()
     }
 
-    /// The digest of a JSON value's canonical encoding: equal values have equal digests, whatever
+    /// The digest of a JSON value's canonical encoding. Equal values have equal digests, whatever
     /// program printed them and in whatever order. `canonical.rs` documents the encoding.
     pub fn of_value(value: &Value) -> Digest {
         Digest::of(&encoding(value))
@@ -29,10 +29,10 @@ impl Digest {
         &self.0
     }
 
-    /// The first `digits` hexadecimal digits, of which folder names are made.
+    /// The first `digits` hexadecimal digits, for use in folder names.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If `digits` is more than 64.
     pub fn prefix(&self, digits: usize) -> String {
         self.to_string()[..digits].to_owned()
     }
@@ -66,7 +66,7 @@ impl FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Digest, String> {
-        // BLAKE3's parser takes upper case as well, which no program of ours writes.
+        // BLAKE3's parser also accepts upper case, which this project never writes.
         let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         let digest = blake3::Hash::from_hex(text).ok().filter(|_| lower);
         digest.map(Digest::from).ok_or_else(|| {
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Digests of values, computed by a second implementation of the encoding: none may ever change.
+    /// The digests were computed by a second implementation of the encoding. None may ever change.
     #[test]
     fn digests_of_values_stay_as_they_are() {
         for (json, digest) in [

@@ -1,6 +1,7 @@
-//! Faults on demand, for tests: one operation of this thread fails as a disk makes it fail.
+//! Fault injection for tests: one operation of this thread fails as it would on a failing disk.
 //!
-//! Every change to a file asks here first. Without the feature `faults`, nobody is asked.
+//! Every change to a file calls this module first. Without the feature `faults`, `no_faults.rs` takes its
+//! place and does nothing.
 
 use std::cell::Cell;
 use std::io;
@@ -10,22 +11,21 @@ use crate::operation::Operation;
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A write takes half of the bytes and says so (as POSIX allows).
+    /// A write takes only half of the bytes and reports that, as POSIX allows.
     ShortWrite,
     /// A signal interrupts a write (EINTR).
     Interruption,
-    /// The disk is full from here on (ENOSPC); the first write to meet it still gets half of its
-    /// bytes down.
+    /// The disk stays full (ENOSPC). The first write that fails still writes half of its bytes.
     FullDisk,
-    /// The device fails once (EIO). If it is a flush, what was written since the last one is lost,
-    /// and the next flush finds nothing to complain of, as on Linux.
+    /// The device fails once (EIO). If a flush fails, the bytes written since the last flush are lost,
+    /// and the next flush succeeds, as on Linux.
     DeviceError,
-    /// From here on nothing is done any more, and what files had not flushed is lost.
+    /// All further operations fail, and bytes that were not flushed are lost.
     PowerCut,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds of faults.
     pub const ALL: [Fault; 5] = [
         Fault::ShortWrite,
         Fault::Interruption,
@@ -34,14 +34,14 @@ impl Fault {
         Fault::PowerCut,
     ];
 
-    /// Whether the operation must come off all the same.
+    /// Whether the operation must succeed nevertheless.
     pub fn is_harmless(self) -> bool {
         matches!(self, Fault::ShortWrite | Fault::Interruption)
     }
 
     fn concerns(self, operation: Operation) -> bool {
         match self {
-            // Where else a signal can interrupt, the standard library tries again by itself.
+            // The standard library itself repeats other operations that a signal interrupts.
             Fault::ShortWrite | Fault::Interruption => operation == Operation::Write,
             Fault::FullDisk => operation != Operation::Remove,
             Fault::DeviceError | Fault::PowerCut => true,
@@ -60,9 +60,9 @@ impl Fault {
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     fault: Fault,
-    /// Operations that it concerns and that still come off.
+    /// The number of operations that it could strike and that still succeed.
     spared: usize,
-    /// How often it has struck.
+    /// The number of times that it has struck.
     strikes: usize,
 }
 
@@ -70,8 +70,8 @@ thread_local! {
     static PLAN: Cell<Option<Plan>> = const { Cell::new(None) };
 }
 
-/// Runs `action` while `fault` strikes at the operation number `index`, counted from 0, of those
-/// that it can strike. Returns what `action` did, and whether there were so many.
+/// Runs `action` and lets `fault` strike at operation number `index`, counted from 0, among those that it
+/// can strike. Returns the result of `action`, and whether there was such an operation.
 pub fn inject<T>(fault: Fault, index: usize, action: impl FnOnce() -> T) -> (T, bool) {
     PLAN.set(Some(Plan { fault, spared: index, strikes: 0 }));
     let done = action();
@@ -79,7 +79,7 @@ pub fn inject<T>(fault: Fault, index: usize, action: impl FnOnce() -> T) -> (T, 
     (done, plan.is_some_and(|plan| plan.strikes > 0))
 }
 
-/// The fault that strikes this operation, and whether it is its first strike.
+/// The fault that strikes this operation, and whether this is its first strike; `None` if there is none.
 fn strike(operation: Operation) -> Option<(Fault, bool)> {
     let mut plan = PLAN.get().filter(|plan| plan.fault.concerns(operation))?;
     let first = plan.strikes == 0;
@@ -102,20 +102,20 @@ pub(crate) fn power_is_out() -> bool {
 
 pub(crate) fn before(operation: Operation) -> io::Result<()> {
     match strike(operation) {
-        // The standard library writes the rest by itself.
+        // The standard library itself writes the rest after a short write.
         Some((fault, _)) if !fault.is_harmless() => Err(fault.error()),
         _ => Ok(()),
     }
 }
 
-/// Flushes, if the flush is not to fail. While faults are injected, nothing is flushed in earnest:
-/// that would show after a power cut only, and take most of a test's time.
+/// Flushes unless a fault strikes. While faults are injected, nothing is really flushed: it would take most
+/// of a test's time, and only a real power cut would show the difference.
 pub(crate) fn sync(flush: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     before(Operation::Sync)?;
     if PLAN.get().is_some() { Ok(()) } else { flush() }
 }
 
-/// How many of `len` bytes a write takes.
+/// The number of bytes, of `len`, that a write takes.
 pub(crate) fn before_write(len: usize) -> io::Result<usize> {
     match strike(Operation::Write) {
         None => Ok(len),

@@ -1,4 +1,4 @@
-//! A file that is being written, piece by piece.
+//! Files that are written piece by piece.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,26 +7,26 @@ use std::path::Path;
 use crate::faults;
 use crate::operation::Operation;
 
-/// A file that is being written.
+/// A file that is written piece by piece.
 ///
-/// After a failed write or flush it refuses to go on: the kernel may have dropped what was written
-/// since the last flush, and another flush would then succeed although nothing of it is on the
-/// disk. Whoever goes on must open the file again and write again what was not flushed before.
+/// After a failed write or flush, all further operations on it fail. The kernel may have dropped the
+/// bytes written since the last flush, and another flush would then succeed although they are not on the
+/// disk. To continue, open the file again and repeat what had not been flushed.
 #[derive(Debug)]
 pub struct File {
     file: fs::File,
     failed: bool,
-    /// Where the first byte lies that no flush has covered.
+    /// The offset of the first byte that was not flushed.
     #[cfg(feature = "faults")]
     unsynced: Option<u64>,
 }
 
 impl File {
-    /// Makes an empty file in the place of whatever has that name: a leftover, or a link that leads
+    /// Creates an empty file. Anything of that name is removed first: a leftover, or a link that leads
     /// elsewhere.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn create(path: &Path) -> io::Result<File> {
         faults::before(Operation::Create)?;
         if path.symlink_metadata().is_ok() {
@@ -36,7 +36,7 @@ impl File {
         Ok(File::new(file))
     }
 
-    /// Opens a file that is there, to read what it has and to write the rest.
+    /// Opens an existing file, to read its content and to write at its end.
     ///
     /// # Errors
     /// If it cannot be opened.
@@ -68,10 +68,10 @@ impl File {
         written
     }
 
-    /// Size in bytes.
+    /// The size in bytes.
     ///
     /// # Errors
-    /// If it cannot be found out.
+    /// If the operating system does not tell it.
     pub fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -79,7 +79,7 @@ impl File {
     /// Flushes everything to the disk.
     ///
     /// # Errors
-    /// If that fails: nothing that was written since the last flush is then safe.
+    /// If the flush fails. None of the bytes written since the last flush are then safe.
     pub fn sync(&mut self) -> io::Result<()> {
         self.usable()?;
         let synced = faults::sync(|| self.file.sync_all());
@@ -92,7 +92,7 @@ impl File {
         synced
     }
 
-    /// A failed flush may do this, and a power cut does: the disk keeps what it had.
+    /// Discards the bytes that were not flushed, as a failed flush may and a power cut does.
     #[cfg(feature = "faults")]
     fn lose_unsynced(&mut self) -> io::Result<()> {
         let end = self.file.stream_position()?;
@@ -102,7 +102,7 @@ impl File {
 
     fn usable(&self) -> io::Result<()> {
         if self.failed {
-            return Err(io::Error::other("writing it failed before; it must be opened again"));
+            return Err(io::Error::other("a write or flush failed earlier; open the file again"));
         }
         Ok(())
     }
@@ -130,12 +130,12 @@ impl Write for File {
         self.begin_write()?;
         let written =
             faults::before_write(bytes.len()).and_then(|len| self.file.write(&bytes[..len]));
-        // An interrupted write is tried again by whoever called it.
+        // The caller repeats an interrupted write.
         self.failed = matches!(&written, Err(error) if error.kind() != io::ErrorKind::Interrupted);
         written
     }
 
-    /// Nothing to do: writes are not buffered.
+    /// Does nothing, since writes are not buffered.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A file's BLAKE3 digest, computed by all cores while they read it.
+//! The BLAKE3 digest of a file, which all cores read and hash together.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,16 +11,16 @@ use blake3::hazmat::{
 
 use crate::{Digest, Error};
 
-/// Bytes that a core reads and hashes at a time: few enough that they stay in its cache in between.
-/// A power of two, as BLAKE3's subtrees are.
+/// Number of bytes that a core reads and then hashes: few enough to stay in its cache in between, and a
+/// power of two like the sizes of BLAKE3's subtrees.
 const PIECE: u64 = 1 << 20;
 
-/// The digest of a file's bytes. `progress` is told how many more bytes were
-/// read, by whichever thread read them.
+/// The digest of a file's bytes. Each thread calls `progress` with the number of bytes that it has read
+/// since its last call.
 ///
-/// BLAKE3 hashes a binary tree, so the cores share a single file too: each reads a piece and hashes
-/// it at once, and while some wait for the disk others compute. The file is read, not mapped, so
-/// that its size does not count as this program's memory.
+/// BLAKE3 hashes a binary tree, so the cores can share one file: each reads a piece and hashes it at
+/// once, and while some wait for the disk others compute. The file is read, not mapped, so that its size
+/// does not count as this program's memory.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -72,7 +72,7 @@ impl<P: Fn(u64) + Sync> Input<'_, P> {
     }
 
     fn piece<T>(&self, start: u64, len: u64, finalize: impl FnOnce(&Hasher) -> T) -> io::Result<T> {
-        // A handle of its own, since a handle has one position.
+        // Each thread opens the file again, because a handle has only one position.
         let mut file = File::open(self.path)?;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::with_capacity(len as usize);

@@ -1,11 +1,11 @@
-//! The folders that a program makes under a common one: caches, runs, sweeps.
+//! The folders of caches, runs or sweeps under a common root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// The folders under `root`, by name; none if `root` does not exist.
+/// The folders under `root`, sorted by name; an empty list if `root` does not exist.
 ///
 /// # Errors
 /// If `root` cannot be listed.
@@ -25,8 +25,8 @@ pub fn folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-/// Of the folders under `root`, the one whose file `marker` was written last; `None` if no folder has
-/// such a file. A folder's marker is the file that is written when all others are there.
+/// The folder under `root` whose file `marker` was written last; `None` if no folder has such a file. A
+/// folder's marker is the file that is written when all others are there.
 ///
 /// # Errors
 /// If `root` cannot be listed.

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// The version of a file format, written into each file.
 ///
-/// A change that an older reader would misunderstand raises `major`: a reader refuses every major
-/// that it does not know. A change that an older reader may ignore, such as a further field, raises `minor`: a
-/// reader of a smaller minor ignores what it does not know.
+/// A change that an older reader would misunderstand raises `major`. Readers refuse every major that they
+/// do not know. A change that an older reader may ignore, such as a further field, raises `minor`. Readers
+/// of a smaller minor ignore what they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
-    /// Raised by what an older reader would misunderstand.
+    /// Raised by changes that an older reader would misunderstand.
     pub major: u32,
-    /// Raised by what an older reader may ignore.
+    /// Raised by changes that an older reader may ignore.
     pub minor: u32,
 }
 

@@ -1,9 +1,9 @@
-//! Names that came out of a file, kept inside the folder that they belong to.
+//! Paths from names in untrusted files, which must not lead out of a folder.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path of the file or folder `name` in `folder`; `None` if it would lie elsewhere: by an
-/// absolute name, by `..`, or through a symbolic link. Neither needs to be there yet.
+/// The path of the file or folder `name` in `folder`; `None` if it would lie elsewhere because of an
+/// absolute name, `..` or a symbolic link. Neither needs to exist yet.
 pub fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     let relative = Path::new(name);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
@@ -11,7 +11,7 @@ pub fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
         return None;
     }
     let path = folder.join(relative);
-    // The longest part of it that is there: a link among what follows cannot be.
+    // The longest part of the path that exists. What follows it does not exist, so it has no links.
     let mut parts = path.ancestors().take_while(|part| *part != folder);
     let Some(there) = parts.find(|part| part.symlink_metadata().is_ok()) else {
         return Some(path);
@@ -62,7 +62,7 @@ mod tests {
         for name in ["out", "out/file", "dangling"] {
             assert_eq!(inside(&folder, name), None, "{name}");
         }
-        // The folder itself may be reached through one.
+        // The folder itself may be reached through a link.
         symlink(&folder, outer.path().join("link")).unwrap();
         assert!(inside(&outer.path().join("link"), "real/file").is_some());
     }

@@ -1,10 +1,9 @@
 //! Files that are either whole or absent, whatever happens while they are written.
 //!
-//! In: a path and bytes. Out: the file under its final name, or an error that names the path, with
-//! whatever stood there before untouched. The invariants: a reader never sees a torn file; a file
-//! that was reported as written survives a power cut; after a failed write or flush nothing that it
-//! concerned is reported as written; and nothing is written through a symbolic link that somebody
-//! left under a file's name.
+//! In: a path and bytes. Out: the file under its final name, or an error that names the path and leaves
+//! the previous file untouched. The invariants: a reader never sees a partly written file; a file that
+//! was reported as written survives a power cut; after a failed write or flush, none of the affected
+//! bytes are reported as written; and nothing is written through a symbolic link that has a file's name.
 
 mod canonical;
 mod digest;
@@ -46,24 +45,24 @@ pub use stamp::Stamp;
 /// A failed operation on one file.
 #[derive(Debug)]
 pub struct Error {
-    /// The action, as it reads after "could not".
+    /// The action, worded to follow "could not".
     pub action: &'static str,
-    /// The file or folder it was done to.
+    /// The file or folder concerned.
     pub path: PathBuf,
-    /// Bytes that have to be written yet, where that is known.
+    /// The number of bytes that remain to be written, if it is known.
     pub needed: Option<u64>,
     /// The operating system's reason.
     pub source: io::Error,
 }
 
 impl Error {
-    /// The error of doing `action` to `path`, for use with `map_err`.
+    /// Makes an error of `action` on `path`, for use with `map_err`.
     pub fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_path_buf();
         move |source| Error { action, path, needed: None, source }
     }
 
-    /// The same error, which says how many bytes are needed if the cause is want of space.
+    /// The same error with the number of bytes that are needed, for its message if space ran out.
     pub fn needing(self, bytes: u64) -> Error {
         Error { needed: Some(bytes), ..self }
     }

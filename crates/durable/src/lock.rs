@@ -1,4 +1,4 @@
-//! One writer at a time, by an advisory lock that the kernel releases when its holder dies.
+//! An advisory lock for one writer at a time. The kernel releases it when its holder dies.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -19,21 +19,21 @@ pub struct Lock {
 /// The outcome of asking for a [`Lock`].
 #[derive(Debug)]
 pub enum Locked {
-    /// Nobody held it; it is ours now.
+    /// The lock was free, and this process holds it now.
     Ours(Lock),
-    /// Another process holds it: what that process wrote of itself.
+    /// Another process holds the lock.
     Held {
-        /// For example `process 4711`.
+        /// The text with which that process identified itself, for example `process 4711`.
         by: String,
     },
 }
 
 impl Lock {
-    /// The holder of the lock at `path`; `None` if nobody holds it. Unlike [`Lock::acquire`], it leaves the
-    /// folder as it is.
+    /// The holder of the lock at `path`; `None` if it is free. Unlike [`Lock::acquire`], this changes
+    /// nothing in the folder.
     ///
     /// # Errors
-    /// If the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn holder(path: &Path) -> Result<Option<String>, Error> {
         let mut file = match File::open(path) {
             Ok(file) => file,
@@ -47,10 +47,10 @@ impl Lock {
         }
     }
 
-    /// Takes the lock at `path` if nobody holds it. The file is made if it is missing.
+    /// Takes the lock at `path` if it is free. The file is created if it is missing.
     ///
     /// # Errors
-    /// If the file cannot be made, read or written.
+    /// If the file cannot be created, read or written.
     pub fn acquire(path: &Path) -> Result<Locked, Error> {
         loop {
             let mut file = open(path)?;
@@ -65,7 +65,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock at `path`, waiting until nobody else holds it.
+    /// Takes the lock at `path`, and waits until it is free.
     ///
     /// # Errors
     /// As [`Lock::acquire`].
@@ -79,7 +79,7 @@ impl Lock {
         }
     }
 
-    /// Writes into the locked file who we are.
+    /// Writes this process's identity into the locked file.
     fn held(mut file: File, path: &Path) -> Result<Lock, Error> {
         faults::before(Operation::Write)
             .and_then(|()| file.set_len(0))
@@ -90,8 +90,8 @@ impl Lock {
     }
 }
 
-/// Whether the locked file is still the one of that name. Its last holder removed it between our
-/// opening and our locking otherwise, and somebody else may hold another file of the same name.
+/// Whether the locked file still has that name. If its last holder removed it after we opened it and before
+/// we locked it, another process may hold a new file of the same name.
 fn is_at(file: &File, path: &Path) -> Result<bool, Error> {
     let ours = file.try_clone().and_then(Handle::from_file).map_err(Error::at("lock", path))?;
     match Handle::from_path(path) {
@@ -108,7 +108,7 @@ fn read_holder(file: &mut File, path: &Path) -> Result<String, Error> {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    // What it leads to would be overwritten.
+    // The file that a link leads to would be overwritten.
     if path.is_symlink() {
         let source = io::Error::other("it is a symbolic link; remove it");
         return Err(Error::at("open the lock file", path)(source));
@@ -120,9 +120,9 @@ fn open(path: &Path) -> Result<File, Error> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while still held: whoever opened the file before and locks it next finds that it
-        // is gone, and makes another. Not if it was removed with its folder: another file of that
-        // name is somebody else's. Failing to tidy up is harmless.
+        // The file is removed while the lock is still held: a process that opened it before and locks it
+        // next finds that it is gone, and creates another. If the file was removed with its folder, a
+        // file of that name belongs to another process and stays. A failure to tidy up is harmless.
         if is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }

@@ -1,4 +1,4 @@
-//! No faults but those of the disk: what stands for `faults.rs` without the feature of that name.
+//! The replacement of `faults.rs` without the feature `faults`: no faults are injected.
 
 use std::io;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-/// A path that is printed as JSON, in the form of [`json_path`].
+/// A path that serialises as in [`json_path`].
 #[derive(Debug, Clone, Copy)]
 pub struct JsonPath<'a>(pub &'a Path);
 
@@ -14,8 +14,8 @@ impl Serialize for JsonPath<'_> {
     }
 }
 
-/// A path in a JSON file, for serde's `with`: text; or, if it is not UTF-8, serde's form of the
-/// operating system's strings, on Unix `{"Unix": [bytes]}`, so that it is found again.
+/// Paths in JSON, for serde's `with`. A path is text, or if it is not UTF-8, serde's form of the operating
+/// system's strings, on Unix `{"Unix": [bytes]}`, so that no path is lost.
 pub mod json_path {
     use std::ffi::OsString;
     use std::path::{Path, PathBuf};
@@ -40,10 +40,10 @@ pub mod json_path {
         }
     }
 
-    /// Reads what [`serialize`] wrote.
+    /// Reads a path that [`serialize`] wrote.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another form.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         Ok(match Form::deserialize(deserializer)? {
             Form::Text(path) => path,

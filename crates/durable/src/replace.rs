@@ -1,4 +1,4 @@
-//! Writing a whole file beside its place and renaming it there.
+//! Atomic replacement of a file: it is written under a temporary name and then renamed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use crate::operation::Operation;
 use crate::{Error, File, faults};
 
-/// The ending of a file that is not yet in its place.
+/// The ending of temporary names.
 const TEMPORARY: &str = ".tmp";
 
-/// Writes `bytes` to `path`: to a temporary name in the same folder first, flushed to the disk and
-/// then renamed. Missing parent folders are made.
+/// Writes `bytes` to a temporary file in the folder of `path`, flushes it to the disk and renames it to
+/// `path`. Missing parent folders are created.
 ///
 /// # Errors
-/// If the folder cannot be made, or the file cannot be written, flushed or renamed; `path` is then
-/// as it was. If the folder cannot be flushed, the new file is there, whole, but a power cut may
+/// If the folder cannot be created, or the file cannot be written, flushed or renamed. `path` is then
+/// unchanged. If the folder cannot be flushed, the new file is whole and in place, but a power cut may
 /// still undo the renaming.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace_with(path, bytes.len() as u64, |file| file.write_all(bytes))
@@ -43,8 +43,8 @@ pub fn replace_with(
     temporary.put_in_place().map_err(needing)
 }
 
-/// The name of a file that is to be put in a place when it is whole. Dropped before that, the file
-/// is removed.
+/// A temporary name for a file that is renamed to its final place when it is whole. If this is dropped
+/// before, the file is removed.
 #[derive(Debug)]
 pub struct Temporary {
     path: PathBuf,
@@ -52,21 +52,21 @@ pub struct Temporary {
 }
 
 impl Temporary {
-    /// A name in the folder of `place`. Each process has its own, so that two processes never write into
-    /// the same temporary file; a leftover of a killed one is overwritten when its number comes round
-    /// again, and is ignored until then.
+    /// A temporary name in the folder of `place`. It has the number of this process, so that two processes
+    /// never write into the same temporary file. The leftover of a killed process is ignored, and
+    /// overwritten when a process has the same number again.
     pub fn beside(place: &Path) -> Temporary {
         let mut name = temporary_start(place);
         name.push(format!("{}{TEMPORARY}", std::process::id()));
         Temporary { path: place.with_file_name(name), place: place.to_path_buf() }
     }
 
-    /// The name.
+    /// The path of the temporary file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts the file, written and flushed, in its place.
+    /// Renames the file, which must be written and flushed, to its final place.
     ///
     /// # Errors
     /// If it cannot be renamed or the folder cannot be flushed.
@@ -80,19 +80,18 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // It is still there if something went wrong, and that is the error to report; a leftover is
-        // harmless.
+        // The file is still there only if an earlier step failed. That is the error to report, and a
+        // leftover is harmless.
         if self.path.symlink_metadata().is_ok() {
             let _ = remove(&self.path);
         }
     }
 }
 
-/// Makes a folder and those it lies in, as far as they are missing, so that they survive a power
-/// cut.
+/// Creates a folder and its missing parents so that they survive a power cut.
 ///
 /// # Errors
-/// If one cannot be made, or the folder that it lies in cannot be flushed.
+/// If a folder cannot be created, or its parent cannot be flushed.
 pub fn make_folder(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         return Ok(());
@@ -101,7 +100,7 @@ pub fn make_folder(path: &Path) -> Result<(), Error> {
     make_folder(parent)?;
     let made = faults::before(Operation::MakeFolder).and_then(|()| fs::create_dir(path));
     match made {
-        // Somebody else made it just now.
+        // Another process made it just now.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made.map_err(Error::at("make the folder", path))?,
     }
@@ -117,10 +116,10 @@ pub fn sync_folder(folder: &Path) -> Result<(), Error> {
         .map_err(Error::at("flush the folder", folder))
 }
 
-/// Removes a file if it is there.
+/// Removes a file if it exists.
 ///
 /// # Errors
-/// If it is there and cannot be removed.
+/// If it exists and cannot be removed.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match faults::before(Operation::Remove).and_then(|()| fs::remove_file(path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -128,8 +127,8 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what killed processes left of files that they were about to put into `folder`. Only for
-/// who holds the folder's lock: a live process's temporary file would be removed as well.
+/// Removes the temporary files that killed processes left in `folder`. The caller must hold the folder's
+/// lock, because the temporary files of running processes would be removed as well.
 ///
 /// # Errors
 /// If the folder cannot be listed or a file cannot be removed.
@@ -231,8 +230,8 @@ mod tests {
                 assert_eq!(fs::read(&new).unwrap(), b"another");
             }
         }
-        // Create, write, flush, rename and flush the folder, twice; make a folder and flush its
-        // parent: each can fail in three ways.
+        // Create, write, flush, rename and flush the folder, twice each, and make a folder and flush its
+        // parent. Each of these twelve operations can fail in three ways.
         assert_eq!(refused, 36);
     }
 

@@ -12,8 +12,8 @@ mod common;
 use common::{features, files, image, spec, spec_of_two_taps, write_cache_of};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName,
-    SplitSpec, Started,
+    CacheSpec, CacheWriter, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Dtype;
 
@@ -259,7 +259,7 @@ fn a_cache_of_rows_that_were_taken_is_the_same() {
         let [reused, fresh] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         write_cache_of(reused.path(), spec()).unwrap();
         let spec = CacheSpec { layout, ..wanted(&[1, 0, 4]) };
-        let mut write = |root: &Path| {
+        let write = |root: &Path| {
             let mut writer = begin(root, spec.clone());
             let (sources, _) = find(root, &writer);
             let mut split = writer.split(SplitName::Train).unwrap();

@@ -1,22 +1,23 @@
-//! Memory for the kernels: zeroed, aligned, on huge pages where the system has them.
+//! Memory for the kernels: zeroed, aligned, and on huge pages if the system has them.
 
 #![allow(unsafe_code)] // Allocates by hand for the alignment, and lends raw pointers.
 
 use std::{alloc, marker::PhantomData, ptr::NonNull};
 
-/// Cache line, and the least alignment of a buffer.
+/// Size of a cache line and smallest alignment of a buffer, in bytes.
 const LINE: usize = 64;
-/// Transparent huge pages on x86-64 and most Arm systems.
+/// Size of a transparent huge page on x86-64 and most Arm systems, in bytes.
 const HUGE_PAGE: usize = 2 << 20;
-/// Buffers from this size on get huge pages, even if they fill only a part of one: on small pages the
+/// Smallest size of a buffer on huge pages, in bytes. It may fill only a part of one: on small pages the
 /// processor's prefetchers stop at every 4 KiB.
 const LARGE: usize = 128 << 10;
 
-/// Buffers from this size on are fresh pages of the system's, which are zero: each thread clears those
-/// that it touches first. The largest size that glibc's allocator may take from its own heap.
+/// Smallest size, in bytes, of a buffer that consists of fresh pages from the system. These are zero, and
+/// the system clears each page for the thread that first touches it. It is the largest size that glibc's
+/// allocator may take from its own heap.
 const FRESH: usize = 32 << 20;
 
-/// Types of which all bits zero is a value, the number 0.
+/// Types for which zero in all bits is a value, the number 0.
 ///
 /// # Safety
 /// A value all of whose bytes are zero is valid.
@@ -29,21 +30,21 @@ unsafe impl Zeroable for u32 {}
 /// The owner of a buffer's bytes.
 ///
 /// # Safety
-/// `zeroed(bytes)` owns at least `bytes` bytes, all zero, from [`start`](Self::start) on, which do not
-/// move, and gives them back when it is dropped. The start is aligned to a cache line.
+/// `zeroed(bytes)` owns at least `bytes` bytes, all zero, beginning at [`start`](Self::start), which is
+/// aligned to a cache line. They do not move, and are freed when it is dropped.
 pub unsafe trait Memory: Send + Sync {
     /// Takes a positive multiple of 64 bytes from the system.
     fn zeroed(bytes: usize) -> Self;
     /// The first byte.
     fn start(&self) -> NonNull<u8>;
-    /// Bytes taken from the system.
+    /// The number of bytes taken from the system.
     fn bytes(&self) -> usize;
 }
 
-/// A fixed number of values, zero at first.
+/// A fixed number of values, initially zero.
 ///
-/// Threads share a buffer while they fill different parts of it, so it lends raw pointers; whoever
-/// makes them into accesses says why these do not overlap.
+/// Threads share a buffer while they fill different parts of it. Therefore it lends raw pointers, and
+/// each access states why it does not overlap others.
 pub struct Buffer<T: Zeroable = f32, M: Memory = Heap> {
     memory: M,
     len: usize,
@@ -51,7 +52,7 @@ pub struct Buffer<T: Zeroable = f32, M: Memory = Heap> {
 }
 
 impl<T: Zeroable, M: Memory> Buffer<T, M> {
-    /// `len` zeros, starting at a cache line (at a huge page, if the buffer is a large one).
+    /// `len` zeros, aligned to a cache line, or to a huge page if the buffer is large.
     pub fn new(len: usize) -> Self {
         assert!(align_of::<T>() <= LINE);
         let bytes = len.max(1).checked_mul(size_of::<T>());
@@ -77,13 +78,13 @@ impl<T: Zeroable, M: Memory> Buffer<T, M> {
         self.memory.start().as_ptr().cast()
     }
 
-    /// All values. The exclusive borrow keeps kernels, which run under a shared one, away.
+    /// All values. Kernels run under a shared borrow, so the exclusive borrow excludes them.
     pub fn as_slice(&mut self) -> &mut [T] {
         // SAFETY: `len` initialised values that this buffer owns.
         unsafe { std::slice::from_raw_parts_mut(self.pointer(), self.len) }
     }
 
-    /// Number of values.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -93,7 +94,7 @@ impl<T: Zeroable, M: Memory> Buffer<T, M> {
         self.len == 0
     }
 
-    /// Bytes taken from the system.
+    /// The number of bytes taken from the system.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()
     }
@@ -106,8 +107,8 @@ pub struct Heap {
     layout: alloc::Layout,
 }
 
-// SAFETY: it owns its memory, and lends only raw pointers, through which each access is justified
-// where it is made.
+// SAFETY: it owns its memory and lends only raw pointers. Each access through them is justified where it
+// is made.
 unsafe impl Send for Heap {}
 // SAFETY: as above.
 unsafe impl Sync for Heap {}
@@ -120,7 +121,7 @@ unsafe impl Memory for Heap {
             bytes.checked_next_multiple_of(align).filter(|len| *len <= isize::MAX as usize - align);
         let len = len.expect("a buffer is smaller than the address space");
         let fresh = bytes >= FRESH;
-        // Fresh pages are aligned by hand: the allocator clears what it aligns.
+        // Fresh pages are aligned here, because the allocator would clear pages that it aligns.
         let (size, by_allocator) = if fresh { (len + align, 1) } else { (len, align) };
         let layout = alloc::Layout::from_size_align(size, by_allocator)
             .expect("a buffer is smaller than the address space");
@@ -132,8 +133,8 @@ unsafe impl Memory for Heap {
         let start = unsafe { allocated.add(allocated.align_offset(align)) };
         #[cfg(target_os = "linux")]
         if align == HUGE_PAGE && cfg!(not(miri)) {
-            // SAFETY: whole pages of our own; the advice changes nothing that can be seen. It must
-            // come before the first write, or the pages are small already.
+            // SAFETY: these are whole pages of this allocation, and the advice does not change their
+            // content. It must come before the first write, which would make the pages small.
             unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
         }
         if !fresh {
@@ -160,8 +161,8 @@ impl Drop for Heap {
     }
 }
 
-/// Pages of our own with a forbidden one on either side: memory for unit tests, in which any read or
-/// write past the end of a buffer ends the process.
+/// Memory for unit tests, between two forbidden pages: any read or write past the end of a buffer ends the
+/// process.
 #[cfg(all(any(test, feature = "testing"), unix))]
 pub struct Guarded {
     base: NonNull<u8>,
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     fn check<M: Memory>() {
-        // On either side of each threshold, and of the sizes between two lines.
+        // Lengths on either side of each threshold and of whole cache lines.
         for len in [0, 1, 15, 16, 17, LARGE / 4 - 1, LARGE / 4, HUGE_PAGE / 4 + 1, FRESH / 4 + 3] {
             let mut buffer = Buffer::<f32, M>::new(len);
             assert_eq!(buffer.pointer() as usize % LINE, 0, "{len}");
@@ -249,7 +250,7 @@ mod tests {
     #[cfg(all(unix, not(miri)))]
     fn guarded_buffers_are_zero_and_aligned_and_end_at_a_forbidden_page() {
         check::<Guarded>();
-        // In a process of its own, since it dies.
+        // The access ends the process, so it is made in a child process.
         let touch = |past: usize| {
             let buffer = Buffer::<f32, Guarded>::new(32);
             // SAFETY: `fork` in a test that holds no locks of its own; the child only reads a float

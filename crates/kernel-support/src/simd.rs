@@ -1,11 +1,10 @@
-//! Several floats at a time: the operations that kernels are written in, and their implementations.
+//! Vectors of floats: the operations that kernels are written in, and their implementations.
 //!
-//! The invariant: **a value of a vector type exists only where its instructions do.** Only the
-//! `unsafe` constructors make one out of nothing, so the operations on existing values are safe.
+//! The invariant: **a value of a vector type exists only on processors with its instructions.** Only the
+//! `unsafe` constructors make a vector without having one, so the operations on vectors are safe.
 //!
-//! Every function is `inline(always)`: the kernels are compiled once per instruction set, inside a
-//! function that enables it, and a call that is not inlined there would pass its vectors through
-//! memory.
+//! Every function is `inline(always)`. The kernels are compiled once per instruction set, inside a
+//! function that enables it, and a call that is not inlined there would pass its vectors through memory.
 
 #![allow(unsafe_code)] // Vector loads, stores and intrinsics.
 
@@ -14,7 +13,7 @@ use std::arch::x86_64::*;
 
 /// A vector of floats.
 pub trait Simd: Copy {
-    /// Floats in a vector.
+    /// The number of floats in a vector.
     const LANES: usize;
 
     /// `value` in every lane.
@@ -26,13 +25,13 @@ pub trait Simd: Copy {
     /// The [`LANES`](Self::LANES) floats at `from`.
     ///
     /// # Safety
-    /// The instruction set is present and the floats can be read (any alignment).
+    /// The instruction set is present and the floats can be read. Any alignment is allowed.
     unsafe fn load(from: *const f32) -> Self;
 
     /// Writes [`LANES`](Self::LANES) floats.
     ///
     /// # Safety
-    /// They can be written at `to` (any alignment).
+    /// They can be written at `to`. Any alignment is allowed.
     unsafe fn store(self, to: *mut f32);
 
     /// `self + other`
@@ -41,44 +40,44 @@ pub trait Simd: Copy {
     fn sub(self, other: Self) -> Self;
     /// `self * other`
     fn mul(self, other: Self) -> Self;
-    /// `self * other + sum`, rounded once where the instruction set can.
+    /// `self * other + sum`, rounded once if the instruction set has such an operation.
     fn mul_add(self, other: Self, sum: Self) -> Self;
-    /// `sum - self * other`, rounded once where the instruction set can.
+    /// `sum - self * other`, rounded once if the instruction set has such an operation.
     fn neg_mul_add(self, other: Self, sum: Self) -> Self;
-    /// The larger of both; `other` if either is NaN or they are equal, as the x86 instruction has it.
+    /// The larger of both. It is `other` if either is NaN or they are equal, as with the x86 instruction.
     fn max(self, other: Self) -> Self;
 
-    /// `max(self, 0)`, and NaN where `self` is NaN.
+    /// `max(self, 0)`; NaN in lanes in which `self` is NaN.
     #[inline(always)]
     fn relu(self) -> Self {
         // SAFETY: a value of this type exists, so its instructions are there.
         unsafe { Self::splat(0.0) }.max(self)
     }
 
-    /// Asks for the cache line of `address`; any address is allowed.
+    /// Prefetches the cache line of `address`. Any address is allowed.
     #[inline(always)]
     fn prefetch(address: *const f32) {
         let _ = address;
     }
-    /// The same, into the second-level cache only.
+    /// Prefetches the cache line of `address` into the second-level cache only.
     #[inline(always)]
     fn prefetch_l2(address: *const f32) {
         let _ = address;
     }
-    /// The same, for a line that will be written.
+    /// Prefetches the cache line of `address` for writing.
     #[inline(always)]
     fn prefetch_write(address: *const f32) {
         let _ = address;
     }
 }
 
-/// Plain Rust, right everywhere, and vectorised by the compiler with what the target has. On 64-bit
-/// Arm that is NEON.
+/// Plain Rust, which runs everywhere. The compiler vectorises it with the instructions of the target; on
+/// 64-bit Arm these are NEON.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Portable<const LANES: usize>(pub [f32; LANES]);
 
-/// Whether [`Portable`] multiplies and adds with a single rounding: only where the target does that in
-/// hardware.
+/// Whether [`Portable`] multiplies and adds with a single rounding. It does if the target has hardware for
+/// that.
 pub const PORTABLE_FUSES: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 #[inline(always)]
@@ -87,7 +86,7 @@ fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
 }
 
 impl<const LANES: usize> Portable<LANES> {
-    /// `f` of each pair of lanes.
+    /// Applies `f` to each pair of lanes.
     #[inline(always)]
     pub fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
         let mut out = self;
@@ -146,7 +145,7 @@ impl<const LANES: usize> Simd for Portable<LANES> {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // Not `f32::max`, which would turn a NaN of `other` into a number.
+        // `f32::max` would turn a NaN of `other` into a number.
         self.zip(other, |a, b| if a > b { a } else { b })
     }
 }
@@ -215,7 +214,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // The instruction returns its second operand where either is NaN: the order matters.
+        // The order matters: the instruction returns its second operand if either is NaN.
         Avx2(unsafe { _mm256_max_ps(self.0, other.0) })
     }
     #[inline(always)]
@@ -296,7 +295,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // As for AVX2.
+        // The order matters, as for AVX2.
         Avx512(unsafe { _mm512_max_ps(self.0, other.0) })
     }
     #[inline(always)]
@@ -317,18 +316,18 @@ impl Simd for Avx512 {
 mod tests {
     use super::*;
 
-    /// Floats of all kinds, and enough of them for any vector.
+    /// Floats of all kinds, enough for any vector.
     fn values(shift: usize) -> Vec<f32> {
         let special = [0.0, -0.0, 1.5, -2.25, f32::NAN, f32::INFINITY, -1e-40, 3e38, 7.0];
         (0..16).map(|i| special[(i * (shift + 1) + shift) % special.len()]).collect()
     }
 
-    /// Bits, all NaN as one.
+    /// The bits of a float, with one value for all NaN.
     fn bits(value: f32) -> u32 {
         if value.is_nan() { u32::MAX } else { value.to_bits() }
     }
 
-    /// Every operation of `S` against the scalar one.
+    /// Compares every operation of `S` with the scalar one.
     ///
     /// # Safety
     /// The instruction set is present.

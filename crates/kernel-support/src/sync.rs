@@ -1,4 +1,4 @@
-//! Waiting for other threads that are about to be done, and the barrier between two phases of work.
+//! Waiting for threads that will soon be done, and the barrier between two phases of work.
 
 use std::{
     hint,
@@ -6,13 +6,13 @@ use std::{
     thread,
 };
 
-/// A number that threads share. Alone on its cache lines: the processor fetches them in pairs.
+/// A number that threads share. It is alone on two cache lines, since the processor fetches them in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Counter(pub AtomicUsize);
 
-/// Looks `spins` times in a spin loop, then yields between looks, so that a machine with fewer free
-/// cores than threads gets on.
+/// Waits until `done` returns true. It calls `done` `spins` times in a spin loop, then yields the core
+/// between calls, so that a machine with fewer free cores than threads makes progress.
 pub fn wait_until(spins: u32, mut done: impl FnMut() -> bool) {
     let mut looks = 0;
     while !done() {
@@ -25,19 +25,19 @@ pub fn wait_until(spins: u32, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The meeting of all threads at the end of a phase.
+/// A barrier at which all threads meet at the end of a phase.
 #[derive(Default)]
 pub struct Barrier {
     arrived: Counter,
     phase: Counter,
-    /// A thread is gone for good.
+    /// A thread has panicked and will not arrive.
     poisoned: AtomicBool,
 }
 
 impl Barrier {
-    /// Waits for all `threads`. What they wrote before can be read after. The last to arrive calls
-    /// `reset` before the others go on; the others call `meanwhile` between looks, the first `spins` of
-    /// which follow each other without yielding.
+    /// Waits until all `threads` have arrived. Afterwards each of them can read what the others wrote
+    /// before. The last to arrive calls `reset` before the others continue. While they wait, the others
+    /// call `meanwhile` repeatedly; after `spins` times they also yield their core.
     ///
     /// # Panics
     /// If the barrier is [poisoned](Self::poison).
@@ -62,7 +62,7 @@ impl Barrier {
         }
     }
 
-    /// [`wait_until`], for something that another thread of the barrier does.
+    /// As [`wait_until`], for a condition that another thread of the barrier fulfils.
     ///
     /// # Panics
     /// If the barrier is [poisoned](Self::poison).
@@ -74,7 +74,7 @@ impl Barrier {
         });
     }
 
-    /// Tells the other threads that this one has panicked and is never going to arrive.
+    /// Tells the other threads that this one has panicked and will not arrive.
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
     }

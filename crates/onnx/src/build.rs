@@ -1,6 +1,6 @@
-//! Files put together from parts, as tests need them.
+//! A builder of ONNX files for tests.
 //!
-//! The body of a VGG network is here too, since the tests of several crates change one thing in it each.
+//! The body of a VGG network is here too, since tests of several crates use it with small changes.
 
 use bytes::Bytes;
 
@@ -12,19 +12,19 @@ use crate::{
 /// The name of a chain's input.
 pub const INPUT: &str = "image";
 
-/// A node of a chain. Its first input is the output of the one before it, its output has its name with
-/// `:0` after it.
+/// A node of a chain. Its first input is the output of the node before it. Its output is named after it,
+/// with `:0` at the end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Its name.
     pub name: String,
     /// Its operator.
     pub operator: String,
-    /// Whose operator it is; empty for ONNX's own.
+    /// The domain of the operator; empty for ONNX's own operators.
     pub domain: String,
     /// The names of its inputs after the first.
     pub further_inputs: Vec<String>,
-    /// Its attributes, each of another name.
+    /// Its attributes, whose names differ.
     pub attributes: Vec<Attribute>,
 }
 
@@ -40,45 +40,45 @@ impl Part {
         }
     }
 
-    /// The same with these inputs after the first.
+    /// This part with these inputs after the first.
     pub fn inputs(self, names: &[&str]) -> Part {
         Part { further_inputs: names.iter().map(|&name| name.to_owned()).collect(), ..self }
     }
 
-    /// The same with an attribute, in place of one of the same name.
+    /// This part with an attribute, which replaces one of the same name.
     pub fn with(self, name: &str, value: Attribute) -> Part {
         let mut part = self.without(name);
         part.attributes.push(Attribute { name: name.to_owned(), ..value });
         part
     }
 
-    /// The same with an attribute that is a list of integers.
+    /// This part with an attribute that is a list of integers.
     pub fn ints(self, name: &str, ints: &[i64]) -> Part {
         self.with(name, Attribute { ints: ints.to_vec(), ..Attribute::default() })
     }
 
-    /// The same with an attribute that is an integer.
+    /// This part with an attribute that is an integer.
     pub fn int(self, name: &str, value: i64) -> Part {
         self.with(name, Attribute { i: Some(value), ..Attribute::default() })
     }
 
-    /// The same with an attribute that is a number.
+    /// This part with an attribute that is a number.
     pub fn float(self, name: &str, value: f32) -> Part {
         self.with(name, Attribute { f: Some(value), ..Attribute::default() })
     }
 
-    /// The same with an attribute that is a text.
+    /// This part with an attribute that is a text.
     pub fn text(self, name: &str, text: impl AsRef<[u8]>) -> Part {
         let text = Bytes::copy_from_slice(text.as_ref());
         self.with(name, Attribute { s: Some(text), ..Attribute::default() })
     }
 
-    /// The same with an attribute that is a tensor.
+    /// This part with an attribute that is a tensor.
     pub fn tensor(self, name: &str, tensor: &Tensor) -> Part {
         self.with(name, Attribute { t: Some(encode(tensor)), ..Attribute::default() })
     }
 
-    /// The same without an attribute.
+    /// This part without an attribute.
     pub fn without(mut self, name: &str) -> Part {
         self.attributes.retain(|attribute| attribute.name != name);
         self
@@ -89,7 +89,7 @@ impl Part {
         format!("{}:0", self.name)
     }
 
-    /// The node with this as its first input.
+    /// The node, with `input` as its first input.
     pub fn node(&self, input: &str) -> Node {
         let mut inputs = vec![input.to_owned()];
         inputs.extend_from_slice(&self.further_inputs);
@@ -104,23 +104,23 @@ impl Part {
     }
 }
 
-/// A file whose graph is a chain of nodes, with others beside it.
+/// A file whose graph is a chain of nodes and further nodes beside it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chain {
-    /// The chain, from [`INPUT`] on.
+    /// The chain, which starts at [`INPUT`].
     pub parts: Vec<Part>,
     /// Further nodes, which come after the chain.
     pub nodes: Vec<Node>,
     /// The initializers.
     pub tensors: Vec<Tensor>,
-    /// The graph's inputs, as far as the file names them.
+    /// The graph's inputs that the file names.
     pub inputs: Vec<ValueInfo>,
 }
 
 impl Chain {
-    /// The body of a VGG network with so many convolutions in each of its blocks, as PyTorch exports
-    /// it: c1 r1 c2 r2 p2 c3 …, or, with BatchNorm, c1 n1 r1 …. The tensors that it takes are w1, b1,
-    /// w2, …, and with BatchNorm scale1, shift1, mean1, variance1, …; they are not in the file yet.
+    /// The body of a VGG network as PyTorch exports it, with the given number of convolutions in each
+    /// block: c1 r1 c2 r2 p2 c3 …, or with BatchNorm c1 n1 r1 …. The tensors that it takes are w1, b1,
+    /// w2, …, and with BatchNorm scale1, shift1, mean1, variance1, …. The caller adds them to the file.
     pub fn vgg(blocks: &[usize], with_norm: bool) -> Chain {
         let mut parts = Vec::new();
         let mut index = 0;
@@ -159,50 +159,50 @@ impl Chain {
     /// The index of the part of this name.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such part.
     pub fn at(&self, name: &str) -> usize {
         let index = self.parts.iter().position(|part| part.name == name);
         index.unwrap_or_else(|| panic!("the chain has no part '{name}'"))
     }
 
-    /// The same with a part before the one of this name.
+    /// This chain with a part before the one of this name.
     pub fn before(mut self, name: &str, part: Part) -> Chain {
         self.parts.insert(self.at(name), part);
         self
     }
 
-    /// The same with the part of this name changed.
+    /// This chain with the part of this name changed.
     pub fn change(mut self, name: &str, change: impl FnOnce(Part) -> Part) -> Chain {
         let index = self.at(name);
         self.parts[index] = change(self.parts[index].clone());
         self
     }
 
-    /// The same without the part of this name.
+    /// This chain without the part of this name.
     pub fn remove(mut self, name: &str) -> Chain {
         self.parts.remove(self.at(name));
         self
     }
 
-    /// The same without what follows the part of this name.
+    /// This chain cut off after the part of this name.
     pub fn ending_with(mut self, name: &str) -> Chain {
         self.parts.truncate(self.at(name) + 1);
         self
     }
 
-    /// The same with a further node, which takes the value `input`.
+    /// This chain with a further node, which takes the value `input`.
     pub fn beside(mut self, part: &Part, input: &str) -> Chain {
         self.nodes.push(part.node(input));
         self
     }
 
-    /// The same with an initializer.
+    /// This chain with a further initializer.
     pub fn tensor(mut self, tensor: Tensor) -> Chain {
         self.tensors.push(tensor);
         self
     }
 
-    /// The same with the shape of its input; 0 is a side that is open.
+    /// This chain with the shape of its input. 0 stands for a side that is not fixed.
     pub fn input(mut self, shape: [i64; 4]) -> Chain {
         let dim = shape.map(|side| Dimension {
             dim_value: (side != 0).then_some(side),
@@ -226,7 +226,7 @@ impl Chain {
         self.parts.iter().map(node).collect()
     }
 
-    /// The file.
+    /// The encoded file.
     pub fn file(&self) -> Bytes {
         let graph = Graph {
             node: self.chain().iter().chain(&self.nodes).map(encode).collect(),

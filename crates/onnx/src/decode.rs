@@ -4,42 +4,42 @@ use bytes::{Buf, Bytes};
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
-/// Most fields of a message that is decoded.
+/// Largest number of fields of a message.
 pub const MAX_FIELDS: usize = 1 << 13;
 
-/// Most bytes of a field that takes more memory decoded than encoded: see [`Part::WIDENED`].
+/// Largest encoded size, in bytes, of a field that takes more memory decoded; see [`Part::WIDENED`].
 pub const MAX_WIDENED: usize = 1 << 16;
 
 /// A message that [`decode`] decodes.
 pub trait Part: Message + Default {
-    /// The numbers of the fields that take more memory decoded than encoded: lists of integers, of
-    /// which a byte may stand for one of eight, and messages with further ones in them. Texts, bytes
-    /// and numbers of fixed size take what they have in the file.
+    /// The numbers of the fields that take more memory decoded than encoded: lists of integers, since one
+    /// byte may encode an integer of eight, and nested messages. Texts, bytes and numbers of fixed size
+    /// take as much memory as in the file.
     const WIDENED: &[u32];
 }
 
-/// A message that is not decoded.
+/// The reason why a message is not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes are not such a message.
+    /// The bytes are not a message of this type.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
-    /// The message has more in it than [`MAX_FIELDS`] and [`MAX_WIDENED`] allow.
+    /// The message is larger than [`MAX_FIELDS`] and [`MAX_WIDENED`] allow.
     #[error(
-        "a message with more than {MAX_FIELDS} fields, or a list of more than {MAX_WIDENED} bytes"
+        "the message has more than {MAX_FIELDS} fields, or a list of more than {MAX_WIDENED} bytes"
     )]
     TooLarge,
 }
 
-/// Decodes a message, whose bytes fields share its memory.
+/// Decodes a message. Its fields of bytes share the memory of `message`.
 ///
-/// A decoded message takes at most [`MAX_FIELDS`] times a few hundred bytes, eight times
-/// [`MAX_WIDENED`] for each field that is widened, and twice what texts and numbers have in the
-/// message: in a mebibyte a file can announce half a million nodes, and each would take hundreds of
-/// bytes.
+/// The limits matter because a file of one mebibyte can have half a million nodes, each of which would
+/// take hundreds of bytes. A decoded message takes at most [`MAX_FIELDS`] times a few hundred bytes, plus
+/// eight times [`MAX_WIDENED`] for each field in [`Part::WIDENED`], plus twice the encoded size of texts
+/// and numbers.
 ///
 /// # Errors
-/// If the bytes are not such a message, or have too much in them.
+/// If the bytes are not a message of this type, or exceed the limits.
 pub fn decode<T: Part>(message: &Bytes) -> Result<T, Error> {
     let mut rest = message.clone();
     let mut fields = 0;
@@ -47,7 +47,8 @@ pub fn decode<T: Part>(message: &Bytes) -> Result<T, Error> {
         let (number, wire_type) = decode_key(&mut rest)?;
         let before = rest.remaining();
         skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
-        // Numbers of fixed size take no more decoded, and a tensor may have its data as such fields.
+        // Numbers of fixed size do not count: they take no more memory decoded, and a tensor may have any
+        // number of them.
         fields += usize::from(wire_type != WireType::ThirtyTwoBit);
         let is_long = T::WIDENED.contains(&number) && before - rest.remaining() > MAX_WIDENED;
         if fields > MAX_FIELDS || is_long {
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(ints(MAX_WIDENED), Err(Error::TooLarge));
         let alone = [0x40, 1].repeat(MAX_FIELDS + 1);
         assert_eq!(decode::<Attribute>(&alone.into()), Err(Error::TooLarge));
-        // Numbers of a tensor are as many as they are, packed or alone.
+        // A tensor may have any number of numbers, packed or in fields of their own.
         let float_data = vec![0.5; MAX_FIELDS + 1];
         let tensor = Tensor { float_data, ..Tensor::default() };
         assert_eq!(decode::<Tensor>(&encode(&tensor)), Ok(tensor.clone()));

@@ -1,9 +1,9 @@
-//! The part of ONNX's messages that networks are read from.
+//! The ONNX messages and fields that a network is read from.
 //!
-//! In: a file's bytes, which may be anything. Out: messages with the field numbers of `onnx.proto3`
+//! In: a file's bytes, which are not trusted. Out: messages with the field numbers of `onnx.proto3`
 //! (onnx/onnx on GitHub); other fields are skipped. The invariant: [`decode`] takes little more memory
-//! than the message has bytes. So a nested message that may be repeated stays encoded, as [`Bytes`]
-//! that share the file's memory, until somebody looks at it, and [`encode`] puts one together.
+//! than the message has bytes. Therefore a nested message that may be repeated stays encoded, as
+//! [`Bytes`] that share the file's memory, until the caller decodes it. [`encode`] is the inverse.
 
 pub mod build;
 mod decode;
@@ -17,7 +17,7 @@ pub use messages::{
 };
 pub use prost::DecodeError;
 
-/// The bytes of a message, for the message that it is a part of, or for a file.
+/// The encoded bytes of a message, to be put into the message that contains it or into a file.
 pub fn encode(message: &impl prost::Message) -> Bytes {
     message.encode_to_vec().into()
 }

@@ -1,4 +1,4 @@
-//! The messages, by the names that `onnx.proto3` gives them without `Proto`.
+//! The messages, named as in `onnx.proto3` without the ending `Proto`.
 
 use bytes::Bytes;
 use prost::Message;
@@ -8,22 +8,22 @@ use crate::Part;
 /// A file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
-    /// [`Graph`], in several pieces where the file has the field several times: Protocol Buffers merge
-    /// these into one message.
+    /// Encoded [`Graph`]. A file may have it in several pieces, which Protocol Buffers merge into one
+    /// message.
     #[prost(bytes = "bytes", repeated, tag = "7")]
     pub graph: Vec<Bytes>,
 }
 
-/// Nodes, the tensors that they take, and the inputs of all.
+/// A network: its nodes, the tensors that they take, and its inputs.
 #[derive(Clone, PartialEq, Message)]
 pub struct Graph {
-    /// [`Node`], in topological order.
+    /// Encoded [`Node`] messages, in topological order.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub node: Vec<Bytes>,
-    /// [`Tensor`].
+    /// Encoded [`Tensor`] messages.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub initializer: Vec<Bytes>,
-    /// [`ValueInfo`].
+    /// Encoded [`ValueInfo`] messages.
     #[prost(bytes = "bytes", repeated, tag = "11")]
     pub input: Vec<Bytes>,
 }
@@ -31,10 +31,10 @@ pub struct Graph {
 /// An operator with its inputs, outputs and attributes.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    /// Names of values; an optional one that is not given is empty.
+    /// Names of values. An empty name stands for an optional input that is not given.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Names of values; one that is not wanted is empty.
+    /// Names of values. An empty name stands for an output that is not used.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
     /// Its name, which may be empty.
@@ -43,10 +43,10 @@ pub struct Node {
     /// The operator, such as `Conv`.
     #[prost(string, tag = "4")]
     pub op_type: String,
-    /// [`Attribute`].
+    /// Encoded [`Attribute`] messages.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub attribute: Vec<Bytes>,
-    /// Whose operator it is; empty or `ai.onnx` for ONNX's own.
+    /// The domain of the operator; empty or `ai.onnx` for ONNX's own operators.
     #[prost(string, tag = "7")]
     pub domain: String,
 }
@@ -66,7 +66,7 @@ pub struct Attribute {
     /// A text, which need not be UTF-8.
     #[prost(bytes = "bytes", optional, tag = "4")]
     pub s: Option<Bytes>,
-    /// [`Tensor`].
+    /// Encoded [`Tensor`].
     #[prost(bytes = "bytes", optional, tag = "5")]
     pub t: Option<Bytes>,
     /// A list of integers.
@@ -74,28 +74,28 @@ pub struct Attribute {
     pub ints: Vec<i64>,
 }
 
-/// A tensor: its numbers are in one of the fields of data, in C order.
+/// A tensor. Its numbers are in one of the fields of data, in C order.
 #[derive(Clone, PartialEq, Message)]
 pub struct Tensor {
     /// Its shape.
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    /// [`DataType`].
+    /// The type of the numbers, a [`DataType`].
     #[prost(int32, tag = "2")]
     pub data_type: i32,
-    /// Single precision.
+    /// The numbers, if they are in single precision.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
-    /// 64-bit integers.
+    /// The numbers, if they are 64-bit integers.
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
     /// Its name.
     #[prost(string, tag = "8")]
     pub name: String,
-    /// Numbers of any type, little-endian.
+    /// The numbers of any type, little-endian.
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
-    /// [`DataLocation`].
+    /// The place of the numbers, a [`DataLocation`].
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
@@ -111,11 +111,11 @@ pub struct TensorHead {
     pub name: String,
 }
 
-/// Types of a tensor's numbers: those that are named here, of `TensorProto.DataType`.
+/// The types of a tensor's numbers: those members of `TensorProto.DataType` that this project names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum DataType {
-    /// None.
+    /// No type.
     Undefined = 0,
     /// Single precision.
     Float = 1,
@@ -129,7 +129,7 @@ pub enum DataType {
     Bfloat16 = 16,
 }
 
-/// Where a tensor's numbers are: `TensorProto.DataLocation`.
+/// The place of a tensor's numbers: `TensorProto.DataLocation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum DataLocation {
@@ -150,7 +150,7 @@ pub struct ValueInfo {
     pub r#type: Option<Type>,
 }
 
-/// A value's type, here a tensor's.
+/// The type of a value. Only tensors are decoded.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     /// A tensor.
@@ -161,10 +161,10 @@ pub struct Type {
 /// The type of a value that is a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorType {
-    /// [`DataType`].
+    /// The type of the numbers, a [`DataType`].
     #[prost(int32, tag = "1")]
     pub elem_type: i32,
-    /// Its shape, as far as it is known.
+    /// Its shape, if it is known.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<Shape>,
 }

@@ -1,12 +1,12 @@
-//! How an image becomes a row of features, as data.
+//! The description, as data, of how an image becomes a row of features.
 //!
-//! A [`Recipe`] is what the stages agree on: extraction builds its network from one, a cache, a run
-//! and a sweep record theirs, and whoever has a recipe, its weights and a head can classify an image.
-//! The invariant: equal recipes, equal features, to the last bit of what their numerics promise.
+//! Both stages share the type [`Recipe`]. Extraction builds its network from a recipe. Caches, runs and
+//! sweeps record theirs. A recipe, its weights and a head are enough to classify an image. The invariant:
+//! equal recipes make equal features, as exactly as their numerics promise.
 //!
-//! A recipe has its network and its numerics as names. The networks that there are, as tables of layers,
-//! are here too, since taps are named after them; which numerics there are, the crate `backbone` knows. A
-//! cache of a network or numerics that this version does not know can still be read and trained on.
+//! A recipe names its network and its numerics. The tables of the networks are here too, since taps are
+//! named after layers; the crate `backbone` knows the numerics. A cache whose network or numerics this
+//! version does not know can still be read and trained on.
 
 mod names;
 mod network;
@@ -28,11 +28,11 @@ pub struct Recipe {
     pub network: String,
     /// The network's weights.
     pub weights: WeightsId,
-    /// How an image becomes the network's input.
+    /// The form of the network's input, and how an image is brought to it.
     pub image: ImageForm,
     /// The layers whose outputs are kept, each once, in the network's order.
     pub taps: Vec<Tap>,
-    /// The arithmetic of the features, as far as it shows in their last digits: `winograd3-fast`,
+    /// The arithmetic that computes the features, on which their last digits depend: `winograd3-fast`,
     /// `torch-2.13-cpu`, …
     pub numerics: String,
     /// Element type of the stored features.
@@ -40,17 +40,17 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The digest of the recipe's canonical encoding: see [`Digest::of_value`].
+    /// The digest of the recipe's canonical encoding; see [`Digest::of_value`].
     pub fn digest(&self) -> Digest {
         Digest::of_value(&self.to_value())
     }
 
-    /// The recipe as files have it.
+    /// The recipe as JSON, as files record it.
     pub fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("structs of names and numbers serialise")
     }
 
-    /// The key of the row that this recipe makes of an image with these bytes.
+    /// The key of the row that this recipe makes from an image. `image` is the digest of the image's file.
     pub fn row_key(&self, image: Digest) -> RowKey {
         RowKey { recipe: self.digest(), image }
     }
@@ -75,8 +75,8 @@ impl Recipe {
     }
 }
 
-/// The identity of a row: features depend on the recipe and the image alone, as far as the recipe's numerics
-/// promise, so a row is known by these two.
+/// The identity of a row. Features depend on nothing but the recipe and the image, as exactly as the
+/// recipe's numerics promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
     /// Digest of the recipe.
@@ -90,26 +90,26 @@ pub struct RowKey {
 pub struct WeightsId {
     /// Digest of the numbers.
     pub digest: Digest,
-    /// Where they come from, which fixes the order and the scale of the colours.
+    /// Their origin, which fixes the order and the scale of the colour channels.
     pub family: Family,
 }
 
-/// How an image becomes the network's input.
+/// The form of a network's input, and how an image is brought to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageForm {
     /// Height of the network's input, in pixels.
     pub height: usize,
     /// Width of the network's input, in pixels.
     pub width: usize,
-    /// How an image of other proportions is brought to that size.
+    /// How an image of another aspect ratio is brought to that size.
     pub fit: Fit,
-    /// The filter with which it is resized.
+    /// The filter that resizes it.
     pub resize: ResizeFilter,
     /// Whether the orientation that a camera recorded is applied.
     pub orientation: Orientation,
 }
 
-/// Where weights come from, which fixes how images are prepared for them.
+/// The origin of weights, which fixes how images are preprocessed for them.
 #[derive(
     Debug,
     Clone,
@@ -127,11 +127,12 @@ pub struct ImageForm {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Family {
-    /// BGR, means subtracted from 0..255.
+    /// Channels in the order BGR, means subtracted from 0..255.
     Caffe,
-    /// The same with the input channels of the first convolution reversed: RGB.
+    /// As [`Caffe`](Family::Caffe) with the input channels of the first convolution reversed, so that
+    /// channels are in the order RGB.
     CaffeRgb,
-    /// RGB, scaled to zero mean and unit variance.
+    /// Channels in the order RGB, scaled to zero mean and unit variance over ImageNet.
     Torchvision,
 }
 
@@ -141,19 +142,19 @@ impl Family {
         Family::VARIANTS.join(", ")
     }
 
-    /// Well-known weights of the family and the images that they expect.
+    /// Published weights of the family and the images that they expect.
     pub fn description(self) -> &'static str {
         match self {
             Family::Caffe => "the original Oxford weights, Keras, fast.ai: BGR, not scaled",
             Family::CaffeRgb => {
-                "the same for RGB: torchvision's IMAGENET1K_FEATURES, SSD300's backbone"
+                "the same weights for RGB: torchvision's IMAGENET1K_FEATURES, SSD300's backbone"
             }
             Family::Torchvision => "torchvision's IMAGENET1K_V1, timm: RGB, scaled",
         }
     }
 }
 
-/// How an image of other proportions than the network's input is brought to its size.
+/// How an image of another aspect ratio than the network's input is brought to its size.
 #[derive(
     Debug,
     Clone,
@@ -170,11 +171,11 @@ impl Family {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Fit {
-    /// Height and width are scaled apart, as Keras's `target_size` does.
+    /// Height and width are scaled independently, as with Keras's `target_size`.
     Stretch,
 }
 
-/// A filter for resizing.
+/// The filter that resizes images.
 #[derive(
     Debug,
     Clone,
@@ -214,7 +215,7 @@ pub enum ResizeFilter {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Orientation {
-    /// Pixels are taken as they are stored, as PyTorch's `ImageFolder` and Keras take them.
+    /// Pixels are used as they are stored, as in PyTorch's `ImageFolder` and Keras.
     Ignore,
 }
 
@@ -258,8 +259,7 @@ impl Dtype {
 mod tests {
     use super::*;
 
-    /// The digest that a second implementation of the encoding, in Python, computed of this text: it
-    /// may never change.
+    /// The digest comes from a second implementation of the encoding, in Python. It may never change.
     #[test]
     fn the_digest_of_a_recipe_stays_as_it_is() {
         let text = r#"{

@@ -1,13 +1,13 @@
-//! Values of enumerations by their names, as flags and files have them.
+//! Values of enumerations by their names, which flags and files share.
 
 use std::str::FromStr;
 
 use strum::VariantNames;
 
-/// The value of that name. `kind` says what it is a name of, for the message.
+/// The value of that name. `kind` is the word for such a value in messages, such as "family".
 ///
 /// # Errors
-/// A message with all names, if there is no such value.
+/// If there is no such value. The message lists all names.
 pub fn from_name<T: FromStr + VariantNames>(kind: &str, name: &str) -> Result<T, String> {
     let names = T::VARIANTS.join(", ");
     name.parse().map_err(|_| format!("there is no {kind} '{name}'; expected {names}"))
@@ -36,7 +36,7 @@ mod tests {
         assert_eq!(from_name::<Dtype>("dtype", "f64"), Err(expected.to_owned()));
     }
 
-    /// Flags and files have the same names.
+    /// Flags and files use the same names.
     #[test]
     fn names_are_those_of_serde() {
         for family in Family::iter() {

@@ -1,20 +1,20 @@
-//! The networks, as tables: VGG of Simonyan & Zisserman 2014, whose configurations differ in a list of
+//! The networks as tables: VGG (Simonyan & Zisserman 2014), whose configurations differ in a list of
 //! numbers.
 
 use std::fmt;
 
 use crate::{Pooling, Tap};
 
-/// Output channels of the convolutions of each block.
+/// The number of output channels of the convolutions of each block.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];
 
-/// A VGG network up to its last max pool: five blocks of 3×3 convolutions with padding 1, each
-/// convolution followed by a ReLU, each block by a 2×2 max pool of stride 2.
+/// A VGG network up to its last max pool: five blocks of 3×3 convolutions with padding 1. A ReLU follows
+/// each convolution, and a 2×2 max pool of stride 2 each block.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The name, as torchvision has it.
+    /// torchvision's name of the network.
     pub name: &'static str,
-    /// Convolutions of each block.
+    /// The number of convolutions of each block.
     blocks: [usize; 5],
 }
 
@@ -29,15 +29,15 @@ pub const NETWORKS: [Network; 4] = [
 /// One 3×3 convolution with padding 1, followed by a ReLU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
-    /// Its block, from 1 on.
+    /// The number of its block, counted from 1.
     pub block: usize,
-    /// Its number within the block, from 1 on.
+    /// Its number within the block, counted from 1.
     pub number: usize,
     /// torchvision's number of the layer: 28 for `features.28`. Its ReLU has the next number.
     pub torchvision: usize,
-    /// Input channels.
+    /// The number of input channels.
     pub in_channels: usize,
-    /// Output channels.
+    /// The number of output channels.
     pub out_channels: usize,
     /// Whether a 2×2 max pool of stride 2 follows the ReLU.
     pub max_pool: bool,
@@ -49,7 +49,7 @@ impl Convolution {
         format!("features.{}", self.torchvision)
     }
 
-    /// `[out, in, 3, 3]`.
+    /// The shape of its weight, `[out, in, 3, 3]`.
     pub fn weight_shape(&self) -> [usize; 4] {
         [self.out_channels, self.in_channels, 3, 3]
     }
@@ -62,12 +62,12 @@ impl fmt::Display for Convolution {
     }
 }
 
-/// A layer that can be tapped.
+/// A layer that can be tapped: a convolution after its ReLU, or a max pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Layer {
     /// Index of the convolution.
     pub convolution: usize,
-    /// Whether it is the max pool after the convolution, rather than its ReLU.
+    /// Whether it is the max pool after the convolution instead of the convolution.
     pub max_pool: bool,
 }
 
@@ -75,7 +75,7 @@ impl Network {
     /// The network of that name.
     ///
     /// # Errors
-    /// A message with all names, if there is no such network.
+    /// If there is no such network. The message lists all names.
     pub fn named(name: &str) -> Result<&'static Network, String> {
         NETWORKS.iter().find(|network| network.name == name).ok_or_else(|| {
             let names = NETWORKS.each_ref().map(|network| network.name).join(", ");
@@ -83,12 +83,12 @@ impl Network {
         })
     }
 
-    /// The name as it is written in text: `VGG16`.
+    /// The name as it is written in prose: `VGG16`.
     pub fn title(&self) -> String {
         self.name.to_uppercase()
     }
 
-    /// Its convolutions, from the image on.
+    /// Its convolutions, starting at the image.
     pub fn convolutions(&self) -> Vec<Convolution> {
         let (mut torchvision, mut in_channels) = (0, 3);
         let mut convolutions = Vec::new();
@@ -111,17 +111,17 @@ impl Network {
         convolutions
     }
 
-    /// The tap that is kept unless others are asked for: the last convolution, without pooling.
+    /// The tap that is kept unless others are requested: the last convolution, without pooling.
     pub fn default_tap(&self) -> Tap {
         let last = self.convolutions().pop().expect("a network has convolutions");
         Tap { layer: last.to_string(), pooling: Pooling::None }
     }
 
-    /// The layer that `name` means: `conv4_3` (after its ReLU) or `pool4`, or the same by torchvision's
-    /// name, `features.22` or `features.23`.
+    /// The layer of that name: by the paper's name, such as `conv4_3` (after its ReLU) or `pool4`, or by
+    /// torchvision's name, `features.22` or `features.23` for the same two.
     ///
     /// # Errors
-    /// A message with what there is, if the network has no such layer.
+    /// If the network has no such layer. The message lists those that it has.
     pub fn layer(&self, name: &str) -> Result<Layer, String> {
         let mut before_relu = None;
         for (convolution, layer) in self.convolutions().iter().enumerate() {
@@ -139,8 +139,8 @@ impl Network {
         }
         Err(match before_relu {
             Some((paper, after)) => format!(
-                "{name} is the convolution {paper} before its ReLU, and features are taken after it; \
-                 expected {after} or {paper}"
+                "{name} is the convolution {paper} before its ReLU, and features are taken after the \
+                 ReLU; expected {after} or {paper}"
             ),
             None => format!(
                 "{} has no layer '{name}'; expected {}, or one by torchvision's name, such as {}",
@@ -157,11 +157,11 @@ impl Network {
         if layer.max_pool { format!("pool{}", convolution.block) } else { convolution.to_string() }
     }
 
-    /// The taps that `taps` mean: each once, by the paper's name, in the network's order; those of one
-    /// layer in the order none, max, avg.
+    /// These taps by the paper's names and in the network's order; taps of one layer are in the order none,
+    /// max, avg.
     ///
     /// # Errors
-    /// A message, if the network has no such layer, a tap stands there twice, or there is none.
+    /// If the network has no such layer, a tap is given twice, or no tap is given. The text says which.
     pub fn taps(&self, taps: &[Tap]) -> Result<Vec<Tap>, String> {
         let mut found = Vec::new();
         for tap in taps {
@@ -170,15 +170,15 @@ impl Network {
         found.sort_unstable();
         let named = |(layer, pooling)| Tap { layer: self.layer_name(layer), pooling };
         if let Some(pair) = found.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("the tap {} is given twice", named(pair[0])));
+            return Err(format!("the tap {} is given twice, expected it once", named(pair[0])));
         }
         if found.is_empty() {
-            return Err("there is no tap; expected at least one".to_owned());
+            return Err("no tap is given, expected at least one".to_owned());
         }
         Ok(found.into_iter().map(named).collect())
     }
 
-    /// The shape of a layer's output for an image of that height and width: channels, height, width.
+    /// The shape of a layer's output for an image of that height and width: `[channels, height, width]`.
     pub fn layer_shape(&self, layer: Layer, height: usize, width: usize) -> [usize; 3] {
         let convolutions = self.convolutions();
         let pools = convolutions[..layer.convolution].iter().filter(|layer| layer.max_pool).count()
@@ -186,7 +186,7 @@ impl Network {
         [convolutions[layer.convolution].out_channels, height >> pools, width >> pools]
     }
 
-    /// The names of all layers that can be tapped, from the image on.
+    /// The paper's names of all layers that can be tapped, starting at the image.
     fn layer_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for (convolution, layer) in self.convolutions().iter().enumerate() {
@@ -218,7 +218,7 @@ mod tests {
         Network::named("vgg16").unwrap()
     }
 
-    /// Numbers and names from torchvision's `vgg16().features` and the paper's table 1.
+    /// The numbers and names are those of torchvision's `vgg16().features` and of the paper's table 1.
     #[test]
     fn vgg16_is_configuration_d() {
         let convolutions = vgg16().convolutions();
@@ -232,8 +232,8 @@ mod tests {
         assert_eq!(vgg16().default_tap().to_string(), "conv5_3");
     }
 
-    /// The number of weight layers, less the three of the classifier, is in the name; torchvision's
-    /// `features` have so many modules.
+    /// A network's name has the number of its weight layers, three of which are the classifier's.
+    /// torchvision's `features` has the number of modules given here.
     #[test]
     fn depths_are_those_of_the_names() {
         for (network, modules) in NETWORKS.iter().zip([21, 25, 31, 37]) {
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(vgg16().layer_shape(layer, 96, 64), shape);
         }
         let expected = "features.21 is the convolution conv4_3 before its ReLU, and features are \
-                        taken after it; expected features.22 or conv4_3";
+                        taken after the ReLU; expected features.22 or conv4_3";
         assert_eq!(vgg16().layer("features.21"), Err(expected.to_owned()));
         for absent in ["conv4_4", "pool6", "features.31", "conv0_1", "fc7", ""] {
             let message = vgg16().layer(absent).unwrap_err();
@@ -282,7 +282,7 @@ mod tests {
         let found = taps("conv5_3 pool4 features.22:avg conv5_3:max conv4_3").unwrap();
         assert_eq!(found, "conv4_3 conv4_3:avg pool4 conv5_3 conv5_3:max");
         let twice = taps("conv4_3:avg features.22:avg").unwrap_err();
-        assert_eq!(twice, "the tap conv4_3:avg is given twice");
+        assert_eq!(twice, "the tap conv4_3:avg is given twice, expected it once");
         assert!(taps("").is_err() && taps("fc7").is_err());
     }
 }

@@ -8,7 +8,7 @@ use strum::{Display, EnumIter, EnumString, VariantNames};
 
 use crate::from_name;
 
-/// A layer whose output is kept, and how it is pooled. Files have it as text: `conv4_3:avg`.
+/// A layer whose output is kept, and how it is pooled. Files record it as text: `conv4_3:avg`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Tap {
@@ -39,7 +39,7 @@ pub struct Tap {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Pooling {
-    /// They are stored as they are, `[C, H, W]`.
+    /// No pooling: the maps are stored as they are, `[C, H, W]`.
     #[default]
     None,
     /// The largest number of each map, `[C]`.
@@ -49,8 +49,8 @@ pub enum Pooling {
 }
 
 impl Tap {
-    /// Whether its rows are the maps of a convolution as they are: so of `conv5_3`, but not of `pool5` or
-    /// `conv5_3:avg`.
+    /// Whether its rows are the unpooled maps of a convolution. They are for `conv5_3`, but not for `pool5`
+    /// or `conv5_3:avg`.
     pub fn is_unpooled(&self) -> bool {
         self.pooling == Pooling::None && !self.layer.starts_with("pool")
     }
@@ -65,17 +65,17 @@ impl From<Tap> for String {
 impl TryFrom<String> for Tap {
     type Error = String;
 
-    /// Reads a tap as it is written: files have one text for it.
+    /// Reads a tap as it is written. Files have exactly one text for each tap.
     fn try_from(text: String) -> Result<Tap, String> {
         let tap: Tap = text.parse()?;
         if tap.to_string() != text {
-            return Err(format!("the tap '{tap}' is written as '{text}'"));
+            return Err(format!("'{text}' is not how a tap is recorded; expected '{tap}'"));
         }
         Ok(tap)
     }
 }
 
-/// The shape of a row: channels, height and width, or channels alone.
+/// The shape of a row: `[C, H, W]`, or `[C]` if it is pooled.
 pub type TapShape = Vec<usize>;
 
 impl fmt::Display for Tap {
@@ -91,7 +91,8 @@ impl fmt::Display for Tap {
 impl FromStr for Tap {
     type Err = String;
 
-    /// Reads `LAYER` or `LAYER:POOLING`; which layers there are, the network knows.
+    /// Reads `LAYER` or `LAYER:POOLING`. Whether a network has the layer is checked by
+    /// [`Network::taps`](crate::Network::taps).
     fn from_str(text: &str) -> Result<Tap, String> {
         let (layer, pooling) = match text.split_once(':') {
             Some((layer, pooling)) => (layer, from_name("pooling", pooling)?),
@@ -100,8 +101,8 @@ impl FromStr for Tap {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if layer.is_empty() || layer.starts_with(['.', '-']) || !layer.chars().all(is_name) {
             return Err(format!(
-                "'{text}' is not a tap; expected a layer such as conv5_3 or features.29, and perhaps \
-                 a pooling after a colon, such as conv4_3:avg"
+                "'{text}' is not a tap; expected a layer such as conv5_3 or features.29, optionally \
+                 with a colon and a pooling after it, such as conv4_3:avg"
             ));
         }
         Ok(Tap { layer: layer.to_owned(), pooling })

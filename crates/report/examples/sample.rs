@@ -1,9 +1,9 @@
-//! Writes a report with made-up numbers and images, to look at.
+//! A sample report with made-up numbers and images.
 //!
 //!     cargo run -p report --example sample -- report.html [settings]
 //!
-//! Beside the page lie its two plots as files of their own. Without a number of settings there are
-//! 15, of two architectures.
+//! The two plots are also written as files of their own beside the page. The default is 15 settings of two
+//! architectures.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -15,7 +15,8 @@ use report::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = env::args().skip(1);
-    let path = PathBuf::from(arguments.next().ok_or("where to? sample PATH [settings]")?);
+    let path = arguments.next().ok_or("no path is given; expected: sample PATH [settings]")?;
+    let path = PathBuf::from(path);
     let settings = arguments.next().map_or(Ok(15), |count| count.parse())?;
     let report = sample(settings)?;
     fs::write(&path, report::report_html(&report))?;
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A sweep of this many settings with three seeds each, of which nothing was ever trained.
+/// A made-up sweep of this number of settings with three seeds each.
 fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
     let rates = [0.0, 0.2, 0.4, 0.6, 0.8];
     let archs = [("fastai", 128), ("keras", 256), ("fastai", 512)];
@@ -39,7 +40,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
     for index in 0..settings {
         let p = rates[index % rates.len()];
         let (arch, hidden) = archs[index / rates.len() % archs.len()];
-        // The fourth round of architectures has another learning rate, and so on.
+        // The learning rate changes after all dropout rates and architectures.
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
         let setting = Setting { arch: arch.into(), hidden, learning_rate, p };
         for seed in 0..3 {
@@ -96,7 +97,7 @@ fn epochs(setting: &Setting, noise: &mut Noise) -> Vec<EpochMetrics> {
     (1..=12).map(epoch).collect()
 }
 
-/// The setting with the highest mean, its test result a little lower.
+/// The setting with the highest mean, and a test result that is a little lower.
 fn chosen(heads: &[TrainedHead]) -> Option<Chosen> {
     let ranking = report::ranking(heads);
     let best = ranking.first()?;
@@ -124,7 +125,7 @@ fn confusion(noise: &mut Noise) -> Confusion {
     }
 }
 
-/// Rings and bars of noise, by the names of digits.
+/// Images of rings and bars with noise, named after digits.
 fn mistakes(noise: &mut Noise) -> Result<Vec<Thumbnail>, report::PngError> {
     let side = 28;
     let thumbnail = |index: usize| {
@@ -152,7 +153,7 @@ fn mistakes(noise: &mut Noise) -> Result<Vec<Thumbnail>, report::PngError> {
     (0..12).map(thumbnail).collect()
 }
 
-/// Numbers between -1 and 1 that are the same in every run.
+/// A sequence of numbers between -1 and 1, the same in every run.
 struct Noise(u64);
 
 impl Noise {

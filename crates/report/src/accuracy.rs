@@ -1,4 +1,4 @@
-//! Validation top-1 against dropout.
+//! The plot of validation top-1 against dropout.
 
 use maud::{Markup, html};
 
@@ -11,16 +11,16 @@ use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, diamond
 use crate::ranking::higher_first;
 use crate::scale::{Scale, extent, padded};
 
-/// Validation top-1 (percent) against dropout p, as an SVG file: a line for each architecture (told
-/// apart by width and learning rate where these vary) through the means over seeds, with a band of
-/// one standard deviation, the single seeds as dots, and the chosen setting's test result. The best
-/// lines are in colour, the others gray.
+/// Validation top-1 (percent) against dropout p, as an SVG file. There is a line for each architecture, or
+/// for each of its widths and learning rates if these vary. A line goes through the means over seeds, with
+/// a band of one standard deviation and the single seeds as dots. The chosen setting's test result is also
+/// shown. The best lines are in colour, the others gray.
 pub fn accuracy_vs_dropout_svg(sweep: &Sweep) -> String {
     let (height, content) = drawing(sweep, Form::Wide);
     plot::standalone(Form::Wide, height, &label(sweep), &content)
 }
 
-/// The same drawing for a page that has the style.
+/// The same plot for a page that has the style.
 pub(crate) fn inline(sweep: &Sweep, form: Form) -> Markup {
     let (height, content) = drawing(sweep, form);
     plot::canvas(form, height, &label(sweep), &content)
@@ -28,18 +28,18 @@ pub(crate) fn inline(sweep: &Sweep, form: Form) -> Markup {
 
 struct Line {
     name: String,
-    /// By rising p.
+    /// The points, by increasing p.
     points: Vec<Point>,
 }
 
 struct Point {
     p: f64,
     top1: MeanSd,
-    /// (seed, top-1) of each.
+    /// The seed and the top-1 of each head.
     seeds: Vec<(u64, f64)>,
 }
 
-/// The sweep's lines; the one with the best point comes first.
+/// The sweep's lines. The one with the best point comes first.
 fn lines(sweep: &Sweep) -> Vec<Line> {
     let naming = Naming::of(sweep);
     let mut lines: Vec<(Setting, Line)> = Vec::new();
@@ -117,7 +117,7 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     );
     let content = html! {
         (axes(panel, &x, &y))
-        // The best line last, on top of the others.
+        // The best line is drawn last, on top of the others.
         @for (rank, line) in lines.iter().enumerate().rev() { (drawn(line, rank, &at)) }
         @if beside {
             @for (rank, name) in names.iter().enumerate() {
@@ -136,7 +136,7 @@ fn drawing(sweep: &Sweep, form: Form) -> (f64, Markup) {
     (panel.bottom + 50.0 + key_height + 10.0, content)
 }
 
-/// Axes around all points, in p and in percent.
+/// The axes that contain all points, in p and in percent.
 fn scales(lines: &[Line], test: Option<&MeanSd>, panel: Panel) -> (Axis<'static>, Axis<'static>) {
     let points = || lines.iter().flat_map(|line| &line.points);
     let spreads = points().map(|point| &point.top1).chain(test);
@@ -156,7 +156,7 @@ fn scales(lines: &[Line], test: Option<&MeanSd>, panel: Panel) -> (Axis<'static>
     rates.dedup();
     let p = padded(extent(rates.iter().copied()).unwrap_or((0.0, 1.0)), 0.04, 0.02, (-0.1, 1.0));
     let x = Scale::linear(p, (panel.left, panel.right));
-    // The rates that were tried are the ticks, unless they are too many or too close to be read.
+    // The ticks are the rates in the sweep, unless they are too many or too close together to be read.
     let legible = rates
         .windows(2)
         .all(|pair| x.at(pair[1]) - x.at(pair[0]) > 10.0 + text_width(&short(pair[0])));
@@ -199,7 +199,7 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
             @if rank < HIGHLIGHTED {
                 @if line.points.iter().any(|point| point.top1.sd.is_some()) {
                     path.band d={ (path(band)) "Z" } {}
-                    // A band around a single point has no width.
+                    // A band around a single point would have no width.
                     @if let [point] = &line.points[..] {
                         @let (low, high) = point.top1.band();
                         path.line d=(path([at(point.p, low), at(point.p, high)])) {}
@@ -228,7 +228,7 @@ fn drawn(line: &Line, rank: usize, at: &impl Fn(f64, f64) -> (f64, f64)) -> Mark
     }
 }
 
-/// The test result: a diamond with its spread, and a label above the panel, where there are no lines.
+/// The test result: a diamond with its spread, and a label above the panel, clear of the lines.
 fn tested(
     name: &str,
     top1: &MeanSd,
@@ -269,7 +269,7 @@ mod tests {
         insta::assert_snapshot!(drawing);
     }
 
-    /// The means' lines, not their samples in the key.
+    /// The number of lines through means, not counting their samples in the key.
     fn count_lines(svg: &str) -> usize {
         let key = svg.matches("h24\"").count();
         svg.matches("class=\"line\"").count() - key

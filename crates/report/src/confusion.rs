@@ -4,12 +4,12 @@ use maud::{Markup, html};
 
 use crate::data::Confusion;
 
-/// Above this shade, a cell's text has the background's colour.
+/// The shade above which a cell's text has the colour of the background.
 const STRONG: f64 = 0.55;
 
-/// A row per label, a column per predicted class. A cell's shade is its share of the label's rows:
-/// linear and in one colour on the diagonal, the square root and in another colour for mistakes, so
-/// that the few mistakes of a good head are seen.
+/// The matrix as a table, with a row per label and a column per predicted class. A cell's shade shows its
+/// share of the label's rows. On the diagonal it is proportional to the share. For mistakes it has another
+/// colour and is proportional to the square root, so that the few mistakes of a good head are visible.
 pub(crate) fn matrix(confusion: &Confusion) -> Markup {
     let names = &confusion.class_names;
     let vertical = names.iter().any(|name| name.chars().count() > 3);

@@ -1,4 +1,4 @@
-//! Loss and top-1 against epochs.
+//! The plots of loss and top-1 against epochs.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, p
 use crate::ranking::{Group, higher_first};
 use crate::scale::{Scale, extent};
 
-/// A line in each panel: the heads of a setting, or a single head.
+/// The learning curve of a setting's heads or of a single head, a line in each panel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// Its name in the key.
@@ -21,12 +21,12 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The curve of a single training.
+    /// The curve of a single head.
     pub fn single(label: impl Into<String>, epochs: Vec<EpochMetrics>) -> Curve {
         Curve { label: label.into(), seeds: vec![epochs] }
     }
 
-    /// The mean over seeds of each epoch that all seeds have: (epoch, metric).
+    /// The pairs (epoch, metric), with the mean over seeds, of the epochs that all seeds have.
     fn mean(&self, metric: Metric) -> Vec<(f64, f64)> {
         let epochs = self.seeds.iter().map(Vec::len).min().unwrap_or(0);
         (0..epochs)
@@ -45,7 +45,7 @@ impl Curve {
 }
 
 impl Sweep {
-    /// A curve per setting, best first.
+    /// The curves of the settings, best first.
     pub fn curves(&self) -> Vec<Curve> {
         let naming = Naming::of(self);
         let curve = |group: Group<'_, TrainedHead>| Curve {
@@ -56,15 +56,15 @@ impl Sweep {
     }
 }
 
-/// Train and validation loss (nats) and top-1 (percent) against epochs, as an SVG file: a line for
-/// each curve, its mean over seeds. The curves with the best last validation top-1 are in colour,
-/// the others gray.
+/// Training and validation loss (nats) and top-1 (percent) against epochs, as an SVG file. The lines are
+/// means over seeds. The curves with the best validation top-1 in the last epoch are in colour, the others
+/// gray.
 pub fn learning_curves_svg(curves: &[Curve]) -> String {
     let (height, content) = drawing(curves, Form::Wide);
     plot::standalone(Form::Wide, height, &label(curves), &content)
 }
 
-/// The same drawing for a page that has the style.
+/// The same plot for a page that has the style.
 pub(crate) fn inline(curves: &[Curve], form: Form) -> Markup {
     let (height, content) = drawing(curves, form);
     plot::canvas(form, height, &label(curves), &content)
@@ -95,7 +95,7 @@ fn label(curves: &[Curve]) -> String {
     format!("Learning curves: loss and top-1 against epochs, {settings}")
 }
 
-/// The curves that have an epoch, best last validation top-1 first.
+/// The curves that have an epoch, ordered by validation top-1 in the last epoch, best first.
 fn ranked(curves: &[Curve]) -> Vec<&Curve> {
     let mut ranked: Vec<&Curve> =
         curves.iter().filter(|curve| !curve.mean(TOP1.train).is_empty()).collect();
@@ -107,7 +107,7 @@ fn ranked(curves: &[Curve]) -> Vec<&Curve> {
 fn drawing(curves: &[Curve], form: Form) -> (f64, Markup) {
     let curves = ranked(curves);
     if curves.is_empty() {
-        return plot::empty(form, "No epoch was done.");
+        return plot::empty(form, "No epoch was finished.");
     }
     let width = form.width();
     let (loss, top1) = match form {
@@ -164,7 +164,7 @@ fn panel(curves: &[&Curve], quantity: &Quantity, panel: Panel) -> Markup {
     let (x, y) = scales(&lines, quantity, panel);
     html! {
         (axes(panel, &x, &y))
-        // The best curve last, on top of the others.
+        // The best curve is drawn last, on top of the others.
         @for (rank, (curve, lines)) in curves.iter().zip(&lines).enumerate().rev() {
             g class=(class(rank)) {
                 title { (curve.label) }
@@ -175,14 +175,14 @@ fn panel(curves: &[&Curve], quantity: &Quantity, panel: Panel) -> Markup {
     }
 }
 
-/// The points of a curve in one panel: (epoch, metric) of each.
+/// The points (epoch, metric) of a curve in one panel.
 struct Lines {
     train: Vec<(f64, f64)>,
     val: Vec<(f64, f64)>,
 }
 
-/// Whether a curve's training line is left out. Those of gray curves would hide the others, and settings
-/// are compared by validation.
+/// Whether a curve's training line is omitted. Training lines of gray curves would hide the others, and
+/// settings are compared by validation.
 fn gray_training(rank: usize, val: &[(f64, f64)]) -> bool {
     rank >= HIGHLIGHTED && !val.is_empty()
 }
@@ -194,17 +194,17 @@ fn line(class: &str, rank: usize, points: &[(f64, f64)], x: &Axis, y: &Axis) -> 
     html! {
         @if !points.is_empty() { path class=(class) d=(path(points.iter().copied().map(at))) {} }
         @if let Some((x, y)) = last {
-            // Validation lines end with the mark in the key. A line through a single point would be
-            // invisible.
+            // Validation lines end with the mark that the key shows, without which a line through a single
+            // point would be invisible.
             @if class == "line" && rank < HIGHLIGHTED { (mark(rank, x, y)) }
             @else if alone { circle.mean cx=(Px(x)) cy=(Px(y)) r="3" {} }
         }
     }
 }
 
-/// Axes around all curves. A loss that spans a decade is drawn on a logarithmic scale, and an
-/// accuracy whose error spans a factor of five likewise in its error, so that the late epochs,
-/// which are the ones to be compared, do not lie on top of each other.
+/// The axes that contain all curves. A loss that spans a decade has a logarithmic scale, and an accuracy
+/// whose error spans a factor of five has one in its error. Otherwise the late epochs, which are to be
+/// compared, would lie on top of each other.
 fn scales(lines: &[Lines], quantity: &Quantity, panel: Panel) -> (Axis<'static>, Axis<'static>) {
     let points = || lines.iter().flat_map(|lines| lines.train.iter().chain(&lines.val));
     let (first, last) = extent(points().map(|(epoch, _)| *epoch)).unwrap_or((0.0, 1.0));
@@ -284,7 +284,8 @@ mod tests {
         let svg = learning_curves_svg(&[Curve::single("x", epochs)]);
         assert_eq!(svg.matches("<circle class=\"mean\"").count(), 4 + 1);
         assert!(!svg.contains("NaN"), "{svg}");
-        assert!(learning_curves_svg(&[Curve::single("x", vec![])]).contains("No epoch was done."));
+        let svg = learning_curves_svg(&[Curve::single("x", vec![])]);
+        assert!(svg.contains("No epoch was finished."));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The contents of a report. Some types are also those of the files that a sweep writes.
+//! The contents of a report. Files of runs and sweeps use some of these types too.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +17,20 @@ pub struct Setting {
     pub learning_rate: f64,
 }
 
-/// The metrics of one epoch: a row of a run's `metrics.csv`.
+/// The metrics of one epoch, which are a row of a run's `metrics.csv`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
-    /// Counted from 1.
+    /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Cross-entropy in nats, mean over the epoch's steps, each with dropout and before its update, as
-    /// Keras reports it.
+    /// Mean cross-entropy in nats over the epoch's steps, each with dropout and before its update, as in
+    /// Keras.
     pub train_loss: f64,
-    /// Fraction of training rows whose most probable class is the label, likewise.
+    /// Fraction of training rows whose most probable class is the label, measured in the same steps.
     pub train_top1: f64,
-    /// Mean cross-entropy in nats after the epoch, without dropout; `None` without a validation split.
+    /// Mean cross-entropy in nats on the validation split after the epoch, without dropout; `None` without
+    /// a validation split.
     pub val_loss: Option<f64>,
-    /// Fraction of validation rows that are right, likewise.
+    /// Fraction of validation rows whose most probable class is the label, measured in the same way.
     pub val_top1: Option<f64>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,
@@ -37,7 +38,8 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
-/// One trained head of a sweep: a row of its `results.csv`. All metrics of one that diverged are NaN.
+/// One trained head of a sweep, which is a row of its `results.csv`. All metrics of a head that diverged
+/// are NaN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadResult {
     /// See [`Setting::arch`].
@@ -48,17 +50,17 @@ pub struct HeadResult {
     pub p: f64,
     /// See [`Setting::learning_rate`].
     pub learning_rate: f64,
-    /// Seed of the initial weights and of what is dropped.
+    /// Seed of the initial weights and of dropout.
     pub seed: u64,
-    /// Epochs trained. The one in which a head diverged is its last.
+    /// Number of epochs. The epoch in which a head diverged is its last.
     pub epochs: usize,
-    /// In the last epoch: see [`EpochMetrics::train_loss`].
+    /// [`EpochMetrics::train_loss`] of the last epoch.
     pub train_loss: f64,
-    /// In the last epoch: see [`EpochMetrics::train_top1`].
+    /// [`EpochMetrics::train_top1`] of the last epoch.
     pub train_top1: f64,
-    /// After the last epoch: see [`EpochMetrics::val_loss`].
+    /// [`EpochMetrics::val_loss`] of the last epoch.
     pub val_loss: Option<f64>,
-    /// After the last epoch: see [`EpochMetrics::val_top1`].
+    /// [`EpochMetrics::val_top1`] of the last epoch.
     pub val_top1: Option<f64>,
     /// Name or path of its run.
     pub run: String,
@@ -76,7 +78,7 @@ pub struct TrainedHead {
 /// All heads of a sweep and the setting that was chosen among them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sweep {
-    /// In any order.
+    /// The heads, in any order.
     pub heads: Vec<TrainedHead>,
     /// `None` if nothing was chosen, for example without a validation split.
     pub chosen: Option<Chosen>,
@@ -85,19 +87,19 @@ pub struct Sweep {
 /// The setting that was chosen by validation, with its results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chosen {
-    /// The setting with the best mean validation accuracy; of equals, the one with the least loss.
+    /// The setting with the best mean validation top-1; among equals, the one with the lowest loss.
     pub setting: Setting,
     /// Validation top-1 (fraction) over seeds, by which it was chosen.
     pub val: MeanSd,
-    /// Test top-1 (fraction) over seeds, measured only after the choice, as the page says; `None`
-    /// without a labelled test split.
+    /// Test top-1 (fraction) over seeds, which must have been measured after the choice, since the page
+    /// says so; `None` without a labelled test split.
     pub test: Option<MeanSd>,
-    /// Name or path of the run with the best validation accuracy among its heads.
+    /// Name or path of the run with the best validation top-1 among its heads.
     pub best_run: String,
 }
 
 impl EpochMetrics {
-    /// The epoch in which a head diverged: all of its metrics are NaN.
+    /// The metrics of the epoch in which a head diverged, which are all NaN.
     pub fn diverged(epoch: usize) -> EpochMetrics {
         EpochMetrics {
             epoch,
@@ -117,7 +119,7 @@ impl EpochMetrics {
 }
 
 impl HeadResult {
-    /// Its configuration, except for the seed.
+    /// Its configuration without the seed.
     pub fn setting(&self) -> Setting {
         let HeadResult { arch, hidden, p, learning_rate, .. } = self;
         Setting { arch: arch.clone(), hidden: *hidden, p: *p, learning_rate: *learning_rate }
@@ -144,7 +146,7 @@ impl AsRef<HeadResult> for TrainedHead {
 /// The confusion matrix of a head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confusion {
-    /// In the order of the matrix.
+    /// The class names, in the order of the matrix.
     pub class_names: Vec<String>,
     /// `counts[label][predicted]`: number of rows.
     pub counts: Vec<Vec<usize>>,
@@ -155,9 +157,9 @@ pub struct Confusion {
 /// The most confidently misclassified images, or the reason why they cannot be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Misclassified {
-    /// Most confident first.
+    /// The images, most confident mistake first.
     Images(Vec<Thumbnail>),
-    /// A sentence for the reader, for example that the dataset has moved.
+    /// The reason as a sentence for the reader, for example that the dataset has moved.
     NotShown(String),
 }
 
@@ -170,7 +172,7 @@ pub struct Thumbnail {
     pub id: String,
     /// Name of its class.
     pub label: String,
-    /// Name of the class that the head took it for.
+    /// Name of the class that the head predicted.
     pub predicted: String,
     /// The probability that the head gave to that class, 0 to 1.
     pub probability: f64,
@@ -181,7 +183,7 @@ pub struct Thumbnail {
 pub struct Report {
     /// The page's title.
     pub title: String,
-    /// The command line that makes this sweep again.
+    /// The command line that repeats this sweep.
     pub command: String,
     /// The heads.
     pub sweep: Sweep,
@@ -227,7 +229,7 @@ pub(crate) mod tests {
         TrainedHead { result, epochs: (1..=3).map(epoch).collect() }
     }
 
-    /// Two architectures, two dropout rates, two seeds; keras at 0.6 was chosen.
+    /// Two architectures, two dropout rates and two seeds. The chosen setting is keras at 0.6.
     pub(crate) fn small_sweep() -> Sweep {
         let heads = vec![
             head("fastai", 0.2, 0, 0.960),

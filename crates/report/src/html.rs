@@ -1,4 +1,4 @@
-//! The page.
+//! The HTML page.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +13,8 @@ use crate::{accuracy, confusion, curves, plot, results};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The whole report as one HTML file. It needs no network and no other file, and its only script sorts
-/// its tables.
+/// The whole report as one HTML file. It needs neither network nor other files. Its only script sorts its
+/// tables.
 pub fn report_html(report: &Report) -> String {
     let sweep = &report.sweep;
     let several_seeds = sweep.groups().iter().any(|group| group.heads.len() > 1);
@@ -26,7 +26,7 @@ pub fn report_html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content=(report.program);
-                // Without this line, browsers ask for an icon, which a file does not have.
+                // Without this line, browsers request an icon, and there is none beside a file.
                 link rel="icon" href="data:,";
                 title { (report.title) }
                 style { (plot::style()) (PreEscaped(STYLE)) }
@@ -49,7 +49,7 @@ pub fn report_html(report: &Report) -> String {
                         @if several_seeds {
                             (results::settings(sweep))
                             details {
-                                summary { "Every head by itself (" (sweep.heads.len()) ")" }
+                                summary { "All heads (" (sweep.heads.len()) ")" }
                                 (results::heads(sweep))
                             }
                         } @else {
@@ -63,7 +63,7 @@ pub fn report_html(report: &Report) -> String {
                     }
                     @if let Some(confusion) = &report.confusion {
                         section {
-                            h2 { "Which class was taken for which" }
+                            h2 { "Confusion matrix" }
                             (confusion::matrix(confusion))
                         }
                     }
@@ -99,7 +99,7 @@ fn summary(sweep: &Sweep) -> String {
     let validation = percent_with_spread(&chosen.val);
     let test = match &chosen.test {
         Some(top1) => format!(
-            "On the test split, which was used only after that choice, it has {} %.",
+            "On the test split, which was used only after that choice, its top-1 is {} %.",
             percent_with_spread(top1)
         ),
         None => "There is no test result.".into(),
@@ -122,7 +122,7 @@ fn figures(sweep: &Sweep, chosen: &Chosen) -> Markup {
     }
 }
 
-/// A plot for a wide and one for a narrow screen, of which the style shows one.
+/// Two plots, for wide and for narrow screens. The style shows one of them.
 fn figure(draw: impl Fn(Form) -> Markup) -> Markup {
     html! { figure.drawing { (draw(Form::Wide)) (draw(Form::Narrow)) } }
 }
@@ -191,7 +191,7 @@ mod tests {
             "Sweep &lt;1&gt; &amp; &quot;more&quot;",
             "--out='a &amp; b'",
             "Of 4 settings (8 heads), keras, p 0.6 was chosen by its validation top-1 of 98.10 ± 0.14 % (2 seeds).",
-            "it has 97.80 ± 0.14 %",
+            "its top-1 is 97.80 ± 0.14 %",
             "a&quot;b&lt;c&gt;.png",
             "&lt;0&gt;",
             "1 &amp; 2",

@@ -1,4 +1,4 @@
-//! Legends: names beside the lines' ends, or a key below the plot.
+//! Legends: names beside the ends of lines, or a key below the plot.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ const GAP: f64 = 18.0;
 pub(crate) enum Sample {
     /// The line of this rank, with its mark.
     Series(usize),
-    /// The lines that are not told apart.
+    /// The gray lines.
     Others,
     /// Any validation line.
     Validation,
@@ -26,7 +26,7 @@ pub(crate) enum Sample {
     Test,
 }
 
-/// A key below a plot, as many entries in a row as fit: its drawing and its height.
+/// The drawing and the height of a key below a plot. A row has as many entries as fit.
 pub(crate) fn key(
     entries: &[(Sample, String)],
     (left, right): (f64, f64),
@@ -36,7 +36,7 @@ pub(crate) fn key(
     let mut placed = Vec::new();
     for (sample, text) in entries {
         let text = shortened(text, right - left - 30.0);
-        // The key is set smaller and not bold.
+        // The key's text is smaller and not bold.
         let width = 30.0 + 0.87 * text_width(&text);
         if x > left && x + width > right {
             (x, y) = (left, y + LINE_HEIGHT);
@@ -78,8 +78,8 @@ fn drawn(sample: Sample, x: f64, y: f64) -> Markup {
     }
 }
 
-/// Moves positions apart until they are `gap` from each other, within the bounds if they fit, and as
-/// little as possible. The order stays.
+/// Moves positions as little as possible so that they are at least `gap` apart, in the same order, and
+/// within the bounds if they fit.
 pub(crate) fn apart(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
@@ -97,12 +97,12 @@ pub(crate) fn apart(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f6
     placed
 }
 
-/// An upper estimate of a text's width at 13 px and bold: there is no font to measure it with.
+/// An upper estimate of a text's width in pixels, bold at 13 px. There is no font to measure it with.
 pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().map(|letter| if letter.is_ascii() { 7.8 } else { 11.0 }).sum()
 }
 
-/// The text, cut off if it would be wider than this.
+/// The text, cut off if it would be wider than `width` pixels.
 pub(crate) fn shortened(text: &str, width: f64) -> String {
     if text_width(text) <= width {
         return text.to_owned();

@@ -1,10 +1,10 @@
-//! Draws the outcome of a sweep: two plots and one HTML page.
+//! The drawings of a sweep: two plots and one HTML page.
 //!
-//! Plain data in, text out: nothing here opens a file, trains or reads a cache. The types of the data
-//! are also those of the files of runs and sweeps, which the crate `head` writes.
-//! Accuracies come in as fractions (0 to 1) and losses as nats; they are shown as percents and nats. The
-//! invariants: the output is complete in itself (no network, no other file), follows the reader's light
-//! or dark mode, and every text that came in is escaped, whatever classes and samples are called.
+//! In: plain data. Out: text. Nothing here opens a file, trains or reads a cache. Files of runs and sweeps,
+//! which the crate `head` writes, use the same types of data. Accuracies are given as fractions (0 to 1)
+//! and losses in nats; they are shown in percent and in nats. The invariants: the output needs no network
+//! and no other file; it follows the reader's light or dark mode; and every text in it is escaped, whatever
+//! the names of classes and samples.
 //!
 //! ```
 //! use report::{HeadResult, Sweep, TrainedHead};

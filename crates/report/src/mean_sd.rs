@@ -14,7 +14,7 @@ pub struct MeanSd {
 }
 
 impl MeanSd {
-    /// Mean and spread of a value per seed; `None` if there are none.
+    /// The mean and the spread of one value per seed; `None` if there are no values.
     pub fn of(values: &[f64]) -> Option<MeanSd> {
         let seeds = values.len();
         if seeds == 0 {
@@ -26,7 +26,7 @@ impl MeanSd {
         Some(MeanSd { mean, sd, seeds })
     }
 
-    /// The mean of a fraction less and plus one standard deviation, kept within 0 and 1.
+    /// The mean of a fraction minus and plus one standard deviation, limited to the range 0 to 1.
     pub(crate) fn band(&self) -> (f64, f64) {
         let sd = self.sd.unwrap_or(0.0);
         ((self.mean - sd).clamp(0.0, 1.0), (self.mean + sd).clamp(0.0, 1.0))

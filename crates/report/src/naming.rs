@@ -3,8 +3,8 @@
 use crate::data::{Setting, Sweep};
 use crate::numbers::short;
 
-/// Names settings by what differs between them: the architecture always, the width and the learning
-/// rate only where one architecture was trained with several.
+/// Names settings by their differences: always the architecture, and the width and the learning rate only
+/// if an architecture was trained with several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming {
     hidden: bool,
@@ -26,7 +26,7 @@ impl Naming {
         }
     }
 
-    /// "keras", "keras, 512 wide, lr 0.01": the setting but for p.
+    /// The name of the setting without p: "keras", "keras, 512 wide, lr 0.01".
     pub(crate) fn without_p(self, setting: &Setting) -> String {
         let mut name = setting.arch.clone();
         if self.hidden {
@@ -38,7 +38,7 @@ impl Naming {
         name
     }
 
-    /// "keras, p 0.6".
+    /// The name of the setting: "keras, p 0.6".
     pub(crate) fn full(self, setting: &Setting) -> String {
         format!("{}, p {}", self.without_p(setting), short(setting.p))
     }
@@ -54,7 +54,7 @@ mod tests {
         let mut sweep = small_sweep();
         let keras = sweep.heads.iter_mut().filter(|head| head.result.arch == "keras");
         keras.for_each(|head| head.result.hidden = 256);
-        // Each architecture has its own width: the architecture's name says it.
+        // Each architecture has one width, so its name is enough.
         assert_eq!(Naming::of(&sweep).full(&sweep.heads[7].result.setting()), "keras, p 0.6");
         sweep.heads[7].result.hidden = 512;
         sweep.heads[7].result.learning_rate = 0.01;

@@ -1,16 +1,16 @@
-//! Numbers as text: the same number reads the same in a plot, a table and a sentence.
+//! Numbers as text. A number has the same text in plots, tables and sentences.
 
 use crate::mean_sd::MeanSd;
 
-/// Text in place of the metrics of a head that diverged, and so has none.
+/// The text in place of the metrics of a head that diverged.
 const DIVERGED: &str = "diverged";
 
-/// A fraction as percent with two decimals and no sign: one image in 10,000 is visible.
+/// A fraction in percent, with two decimals, so that one image in 10,000 is visible, and without "%".
 pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_nan() { DIVERGED.to_owned() } else { format!("{:.2}", fraction * 100.0) }
 }
 
-/// "98.12 ± 0.05", in percent; the mean alone if there is no spread.
+/// A mean and its spread in percent, such as "98.12 ± 0.05"; the mean alone if there is no spread.
 pub(crate) fn percent_with_spread(value: &MeanSd) -> String {
     with_spread(value, percent)
 }
@@ -20,20 +20,20 @@ pub(crate) fn loss(nats: f64) -> String {
     if nats.is_nan() { DIVERGED.to_owned() } else { format!("{nats:.4}") }
 }
 
-/// "0.0712 ± 0.0021", in nats; the mean alone if there is no spread.
+/// A mean and its spread in nats, such as "0.0712 ± 0.0021"; the mean alone if there is no spread.
 pub(crate) fn loss_with_spread(value: &MeanSd) -> String {
     with_spread(value, loss)
 }
 
 fn with_spread(value: &MeanSd, text: fn(f64) -> String) -> String {
-    // A head that diverged has no finite loss, and then the spread says nothing either.
+    // If a head diverged, neither its loss nor the spread is finite.
     match value.sd.filter(|sd| sd.is_finite()) {
         Some(sd) => format!("{} ± {}", text(value.mean), text(sd)),
         None => text(value.mean),
     }
 }
 
-/// A number that a user typed (dropout, learning rate), without the noise of binary fractions.
+/// A number that a user gave (dropout, learning rate), without the rounding errors of binary fractions.
 pub(crate) fn short(number: f64) -> String {
     if number != 0.0 && (number.abs() < 1e-4 || number.abs() >= 1e6) {
         return format!("{number:e}");
@@ -42,7 +42,7 @@ pub(crate) fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// "1 seed", "3 seeds".
+/// A number with its noun: "1 seed", "3 seeds".
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,5 +1,6 @@
 "use strict";
-// Sorts a table by the column whose head was clicked; numbers by data-key, what has none last.
+// Sorts a table by the column whose heading was clicked. Numbers are sorted by data-key; cells without
+// one are last.
 for (const button of document.querySelectorAll(".results th button")) {
   button.addEventListener("click", () => {
     const head = button.closest("th");
@@ -25,7 +26,7 @@ for (const button of document.querySelectorAll(".results th button")) {
     body.append(...rows.map(({ row }) => row));
   });
 }
-// Paper has nothing to unfold.
+// Details are opened for printing.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];

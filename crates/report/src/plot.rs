@@ -1,10 +1,9 @@
-//! The elements of both plots: a canvas, axes, lines and marks, as SVG.
+//! The elements of both plots as SVG: a canvas, axes, lines and marks.
 //!
-//! Written by hand rather than with plotters, whose SVG backend (0.3) puts every colour as a fixed
-//! hex value on every element, at whole pixels, without groups, classes or titles: its drawings
-//! can't follow the reader's light or dark mode without replacing colours in text, and nothing in
-//! them can be pointed at. Here colours are CSS variables, each line carries its name, and maud
-//! escapes the text.
+//! The crate plotters is not used. Its SVG backend (0.3) writes every colour as a fixed hex value on every
+//! element, at whole pixels, without groups, classes or titles. Its drawings could follow the reader's
+//! light or dark mode only by replacing colours in the text, and their elements have no tooltips. Here
+//! colours are CSS variables, each line has its name as a title, and maud escapes the text.
 
 use std::fmt::Write;
 
@@ -15,25 +14,26 @@ use crate::scale::Scale;
 const COLOURS: &str = include_str!("colours.css");
 const STYLE: &str = include_str!("plot.css");
 
-/// The number of colours that can be told apart. Lines that rank below are gray.
+/// The number of colours that can be told apart. Lines of lower rank are gray.
 pub(crate) const HIGHLIGHTED: usize = 5;
 
-/// The style's class for the line of this rank, best first.
+/// The style's class for the line of this rank; 0 is the best.
 pub(crate) fn class(rank: usize) -> &'static str {
     ["s0", "s1", "s2", "s3", "s4"].get(rank).copied().unwrap_or("other")
 }
 
-/// The screen that a plot is drawn for. A phone has a drawing of its own, so that the text keeps its size.
+/// The kind of screen that a plot is drawn for. Phones have a drawing of their own, so that the text keeps
+/// its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A page or a screen.
+    /// A page or a desktop screen.
     Wide,
     /// A phone.
     Narrow,
 }
 
 impl Form {
-    /// Width of the drawing in its own units, which are CSS pixels when shown at full size.
+    /// Width of the drawing in its own units, which are CSS pixels at full size.
     pub(crate) fn width(self) -> f64 {
         match self {
             Form::Wide => 820.0,
@@ -48,7 +48,7 @@ pub(crate) struct Px(pub(crate) f64);
 impl Render for Px {
     fn render_to(&self, buffer: &mut String) {
         let rounded = (self.0 * 10.0).round() / 10.0;
-        // No "-0", and infallible for a String.
+        // A zero must not become "-0". Writing to a String cannot fail.
         let _ = write!(buffer, "{}", if rounded == 0.0 { 0.0 } else { rounded });
     }
 }
@@ -64,15 +64,14 @@ pub(crate) struct Panel {
     pub(crate) title: f64,
 }
 
-/// A direction of a panel.
+/// An axis of a panel.
 pub(crate) struct Axis<'a> {
     pub(crate) scale: Scale,
     pub(crate) ticks: Vec<(f64, String)>,
     pub(crate) title: &'a str,
 }
 
-/// Grid lines, ticks and titles. The vertical axis has its title above it, so that nobody has to turn
-/// the head to read it.
+/// Grid lines, ticks and titles. The title of the vertical axis is above it, so that it is horizontal.
 pub(crate) fn axes(panel: Panel, x: &Axis, y: &Axis) -> Markup {
     let Panel { left, right, bottom, title, .. } = panel;
     html! {
@@ -94,7 +93,7 @@ pub(crate) fn axes(panel: Panel, x: &Axis, y: &Axis) -> Markup {
     }
 }
 
-/// A line through the points; those that are not finite interrupt it.
+/// A line through the points. Points that are not finite interrupt it.
 pub(crate) fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
     let mut path = String::new();
     let mut command = 'M';
@@ -112,7 +111,7 @@ pub(crate) fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
     path
 }
 
-/// The mark of a mean. Its shape tells lines apart whose colours do not.
+/// The mark of a mean. Its shape distinguishes lines even without their colours.
 pub(crate) fn mark(rank: usize, x: f64, y: f64) -> Markup {
     let points: &[(f64, f64)] = match rank % 3 {
         1 => &[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)],
@@ -128,7 +127,7 @@ pub(crate) fn diamond(x: f64, y: f64) -> Markup {
     html! { path d={ (path(points.map(|(dx, dy)| (x + dx, y + dy)))) "Z" } {} }
 }
 
-/// The drawing, `height` pixels high; screen readers read `label` instead of it.
+/// The drawing, `height` pixels high. Screen readers read `label` instead of it.
 pub(crate) fn canvas(form: Form, height: f64, label: &str, content: &Markup) -> Markup {
     let width = form.width();
     let class = match form {
@@ -143,11 +142,11 @@ pub(crate) fn canvas(form: Form, height: f64, label: &str, content: &Markup) -> 
     }
 }
 
-/// The drawing with its style, a file of its own.
+/// The drawing with its style, as a file of its own.
 pub(crate) fn standalone(form: Form, height: f64, label: &str, content: &Markup) -> String {
     let content = html! { style { (style()) } (content) };
     let svg = canvas(form, height, label, &content).into_string();
-    // Text is escaped, so that these two characters meet only between elements.
+    // Text is escaped, so these two characters occur together only between elements.
     svg.replace("><", ">\n<") + "\n"
 }
 
@@ -156,7 +155,7 @@ pub(crate) fn style() -> PreEscaped<String> {
     PreEscaped(format!("\n{COLOURS}{STYLE}"))
 }
 
-/// A drawing that says why it is empty.
+/// An empty drawing with a message that gives the reason.
 pub(crate) fn empty(form: Form, message: &str) -> (f64, Markup) {
     let content = html! {
         text.key x=(Px(form.width() / 2.0)) y="60" text-anchor="middle" { (message) }

@@ -10,12 +10,13 @@ use crate::mean_sd::MeanSd;
 pub struct Group<'a, H> {
     /// Their common setting.
     pub setting: Setting,
-    /// At least one, in the order in which they came.
+    /// The heads, at least one, in the order of the input.
     pub heads: Vec<&'a H>,
 }
 
-/// The heads by setting, best mean validation top-1 first (ties: lower validation loss). Settings
-/// without one, and those of which a head diverged, are last and in the order in which they came.
+/// The heads by setting, best mean validation top-1 first; among equals, the lowest validation loss first.
+/// Settings without a validation top-1 and those with a head that diverged are last, in the order of the
+/// input.
 pub fn ranking<H: AsRef<HeadResult>>(heads: &[H]) -> Vec<Group<'_, H>> {
     let mut groups: Vec<Group<'_, H>> = Vec::new();
     for head in heads {
@@ -36,19 +37,19 @@ pub fn ranking<H: AsRef<HeadResult>>(heads: &[H]) -> Vec<Group<'_, H>> {
 }
 
 impl<'a, H: AsRef<HeadResult>> Group<'a, H> {
-    /// One of the last epoch's metrics, over the seeds that have it.
+    /// A metric of the last epoch, over the seeds that have it.
     pub(crate) fn over_seeds(&self, metric: impl Fn(&HeadResult) -> Option<f64>) -> Option<MeanSd> {
         let values: Vec<f64> =
             self.heads.iter().filter_map(|&head| metric(head.as_ref())).collect();
         MeanSd::of(&values)
     }
 
-    /// Validation top-1 over the seeds; `None` if no head has one, and NaN if one diverged.
+    /// Validation top-1 over the seeds; `None` if no head has one, and NaN if a head diverged.
     pub fn val_top1(&self) -> Option<MeanSd> {
         self.over_seeds(|head| head.val_top1)
     }
 
-    /// The head with the best validation top-1; of equals, the last.
+    /// The head with the best validation top-1; among equals, the last.
     pub fn best(&self) -> Option<&'a H> {
         let top1 = |head: &H| head.as_ref().val_top1;
         let best = self.heads.iter().rev().min_by(|a, b| higher_first(top1(a), top1(b)));

@@ -1,4 +1,4 @@
-//! The tables of results: a row per setting, and a row per head.
+//! The tables of results: one with a row per setting, and one with a row per head.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use crate::mean_sd::MeanSd;
 use crate::numbers::{counted, loss, loss_with_spread, percent, percent_with_spread, short};
 use crate::ranking::Group;
 
-/// The kind of a column, which decides its first sorting direction and its alignment.
+/// The kind of a column, which determines its first sorting direction and its alignment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -23,7 +23,7 @@ struct Column {
 
 struct Cell {
     text: String,
-    /// The number it is sorted by; cells with `None` are last either way.
+    /// The number to sort by. Cells with `None` are last in both directions.
     key: Option<f64>,
 }
 
@@ -31,7 +31,7 @@ const fn column(title: &'static str, kind: Kind) -> Column {
     Column { title, kind }
 }
 
-/// The setting and its metrics come first: a phone shows these without scrolling.
+/// The first columns. Setting and metrics come first, so that a phone shows them without scrolling.
 const HEAD: [Column; 2] = [column("Architecture", Kind::Text), column("Dropout p", Kind::Number)];
 
 const METRICS: [Column; 4] = [
@@ -46,7 +46,7 @@ const REST: [Column; 2] = [column("Hidden", Kind::Number), column("Learning rate
 /// The column by which the table is sorted.
 const SORTED_BY: &str = METRICS[0].title;
 
-/// A row per setting, means over its seeds with standard deviations, best first.
+/// The table with a row per setting, best first, and means over its seeds with standard deviations.
 pub(crate) fn settings(sweep: &Sweep) -> Markup {
     let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEEDS]);
     let row = |group: &Group<'_, TrainedHead>| {
@@ -70,7 +70,7 @@ pub(crate) fn settings(sweep: &Sweep) -> Markup {
     table(&caption, &columns.collect::<Vec<_>>(), &rows)
 }
 
-/// A row per head, best first.
+/// The table with a row per head, best first.
 pub(crate) fn heads(sweep: &Sweep) -> Markup {
     const SEED: Column = column("Seed", Kind::Number);
     const EPOCHS: Column = column("Epochs", Kind::Number);
@@ -123,8 +123,8 @@ fn measured<T>(value: Option<T>, key: impl Fn(&T) -> f64, text: impl Fn(&T) -> S
     }
 }
 
-/// A table in a container that scrolls by itself; `rows` are marked if they are the chosen
-/// setting's. The script makes the heads' buttons sort.
+/// A table in a container with its own scroll bar. A row whose flag is set is marked as the chosen
+/// setting's. The page's script sorts the table when a column heading is clicked.
 fn table(caption: &str, columns: &[&Column], rows: &[(bool, Vec<Cell>)]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {

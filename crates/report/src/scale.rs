@@ -1,4 +1,4 @@
-//! Scales: from numbers to pixels, and the numbers at the ticks.
+//! Scales, which map numbers to pixels and choose the numbers at the ticks.
 
 /// The spacing of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +20,24 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Evenly spaced. An empty domain is widened, so that one value lies in the middle.
+    /// A linear scale. A domain of a single value is widened, so that the value lies in the middle.
     pub(crate) fn linear(domain: (f64, f64), pixels: (f64, f64)) -> Scale {
         let (low, high) = domain;
-        // To a number so large that adding 0.5 does not change it, a share of itself is added.
+        // Adding 0.5 would not change a very large number, so a share of it is added.
         let margin = f64::max(0.5, 1e-6 * low.abs());
         let domain = if high - low > 0.0 { domain } else { (low - margin, high + margin) };
         Scale { domain, pixels, spacing: Spacing::Linear }
     }
 
-    /// Equal ratios take equal space. The domain must be positive.
+    /// A logarithmic scale. The domain must be positive.
     pub(crate) fn logarithmic(domain: (f64, f64), pixels: (f64, f64)) -> Scale {
         debug_assert!(domain.0 > 0.0 && domain.1 > domain.0);
         Scale { domain, pixels, spacing: Spacing::Logarithmic }
     }
 
-    /// For accuracies in percent. If the error of the lowest is five times that of the highest, the error
-    /// is on a logarithmic scale: from 90 to 99 is as far as from 99 to 99.9, so that one bad value does
-    /// not press all good ones together.
+    /// A scale for accuracies in percent. If the error of the lowest is at least five times that of the
+    /// highest, it is logarithmic in the error: from 90 to 99 is as far as from 99 to 99.9. So one bad
+    /// value does not push all good ones together.
     pub(crate) fn accuracy((low, high): (f64, f64), pixels: (f64, f64)) -> Scale {
         if high < 100.0 && (100.0 - low) / (100.0 - high) > 5.0 {
             let domain = ((low - 0.1 * (100.0 - low)).max(0.0), 100.0 - (100.0 - high) / 1.1);
@@ -55,7 +55,7 @@ impl Scale {
         let along = |number: f64| match self.spacing {
             Spacing::Linear => number,
             Spacing::Logarithmic => number.ln(),
-            // A spread may reach 100, which is infinitely far.
+            // A spread may reach 100, which would be infinitely far.
             Spacing::LogarithmicError if number > self.domain.1 => -(100.0 - self.domain.1).ln(),
             Spacing::LogarithmicError => -(100.0 - number).ln(),
         };
@@ -64,7 +64,8 @@ impl Scale {
         self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
     }
 
-    /// About `count` round numbers within the domain, with the decimals that tell them apart.
+    /// About `count` round numbers within the domain, with as many decimals as are needed to distinguish
+    /// them.
     pub(crate) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let (low, high) = self.domain;
         match self.spacing {
@@ -112,7 +113,7 @@ fn logarithmic_ticks(low: f64, high: f64) -> impl Iterator<Item = (f64, usize)> 
         .filter(move |(tick, _)| (low * 0.999..=high * 1.001).contains(tick))
 }
 
-/// The lowest and highest of the finite numbers.
+/// The lowest and the highest of the finite numbers; `None` if there are none.
 pub(crate) fn extent(numbers: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     numbers.into_iter().filter(|number| number.is_finite()).fold(None, |extent, number| {
         Some(extent.map_or((number, number), |(low, high): (f64, f64)| {
@@ -121,8 +122,8 @@ pub(crate) fn extent(numbers: impl IntoIterator<Item = f64>) -> Option<(f64, f64
     })
 }
 
-/// The range widened by a share of itself on both sides, but not beyond the bounds. A single value
-/// gets `least` on both sides.
+/// The range, widened by a share of itself on both sides, but not beyond the bounds. A range of a single
+/// value is widened by `least` on both sides.
 pub(crate) fn padded(
     (low, high): (f64, f64),
     share: f64,
@@ -169,7 +170,7 @@ mod tests {
         let distance = |from: f64, to: f64| scale.at(from) - scale.at(to);
         assert!((distance(80.0, 90.0) - distance(90.0, 95.0)).abs() < 1e-9);
         assert!(scale.at(100.0) >= 0.0);
-        assert!(scale.at(f64::NAN).is_nan(), "what is not a number has no place");
+        assert!(scale.at(f64::NAN).is_nan(), "NaN has no position");
         assert!(!Scale::accuracy((97.0, 99.0), (100.0, 0.0)).is_logarithmic());
         assert!(!Scale::accuracy((97.0, 100.0), (100.0, 0.0)).is_logarithmic());
     }

@@ -1,30 +1,30 @@
-//! Pixels as a PNG file.
+//! PNG files from pixels.
 
 use thiserror::Error;
 
-/// Pixels that cannot be written as a PNG.
+/// The reason why pixels cannot be written as a PNG file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PngError {
     /// The image has no pixels.
-    #[error("an image of {height} × {width} pixels has nothing to show")]
+    #[error("the image has {height} × {width} pixels, expected at least one")]
     Empty {
         /// In pixels.
         height: usize,
         /// In pixels.
         width: usize,
     },
-    /// Only gray and RGB images are known.
-    #[error("an image has 1 channel (gray) or 3 (RGB), not {channels}")]
+    /// The image is neither gray nor RGB.
+    #[error("the image has {channels} channels, expected 1 (gray) or 3 (RGB)")]
     Channels {
         /// Number of channels given.
         channels: usize,
     },
-    /// The number of bytes is not that of the size.
-    #[error("an image of this size has {expected} values, but there are {found}")]
+    /// The number of bytes does not match the size.
+    #[error("the image has {found} values, expected {expected} for its size")]
     Length {
         /// height × width × channels.
         expected: usize,
-        /// Bytes given.
+        /// The number of bytes given.
         found: usize,
     },
 }
@@ -33,8 +33,8 @@ pub enum PngError {
 /// file. `channels` is 1 for gray, 3 for RGB.
 ///
 /// # Errors
-/// If there is no pixel, `channels` is another number, or `pixels` is not height × width × channels
-/// long.
+/// If there are no pixels, `channels` is neither 1 nor 3, or the length of `pixels` is not height × width ×
+/// channels.
 pub fn encode_png(
     height: usize,
     width: usize,

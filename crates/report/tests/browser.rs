@@ -1,6 +1,6 @@
-//! The page in headless Chromium: it runs without a console error, its table sorts, its images
-//! load, it follows light and dark, and it fits a phone. Skipped, with the reason, where there is no
-//! Chromium and none can be installed.
+//! Tests of the page in headless Chromium: it runs without a console error, its table sorts, its images
+//! load, it follows light and dark mode, and it fits a phone. If there is no Chromium and it cannot be
+//! installed, they are skipped and print the reason.
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
@@ -15,7 +15,7 @@ use report::{
 };
 use serde_json::{Value, json};
 
-/// Chromium starts in a second or two; on a busy machine in many more.
+/// The time limit for Chromium. It starts in a second or two, and takes much longer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
@@ -33,10 +33,10 @@ fn the_page_works_in_a_browser() {
     let probed = write("probed.html", &(html.clone() + &probe));
     let phone = write("phone.html", PHONE);
 
-    // The page as it is.
+    // The page itself.
     let browser = Browser { chromium, folder: folder.path() };
     assert_eq!(browser.open(&page, &[]).console, Vec::<String>::new());
-    // Would an error have been seen?
+    // An error on the console is noticed.
     let broken = write("broken.html", &(html + "<script>missing()</script>"));
     let console = browser.open(&broken, &[]).console;
     assert!(console.len() == 1 && console[0].contains("missing is not defined"), "{console:?}");
@@ -55,7 +55,7 @@ fn the_page_works_in_a_browser() {
         browser.open(&write("unclosed.svg", "<svg xmlns='http://www.w3.org/2000/svg'><g>"), &[]);
     assert!(unclosed.document.contains("parsererror"), "{}", unclosed.document);
 
-    // A copy that is clicked on, on a desk.
+    // A copy with the probe, which clicks on it, in light mode on a desktop.
     let light = browser.probe(&probed, &["--blink-settings=preferredColorScheme=1"]);
     assert_eq!(light["tables"], 2);
     let top1 = ["99.00 ± 0.14", "97.40 ± 0.14", "97.20 ± 0.14", "9.90 ± 0.14", "diverged"];
@@ -74,10 +74,10 @@ fn the_page_works_in_a_browser() {
     assert_eq!(light["overflow"], 0);
     assert_eq!(light["plots"], json!(["plot wide", "plot wide"]));
     assert_eq!(light["cut_texts"], json!([]));
-    // The page's and the probe's: nothing that came in became one.
+    // These are the page's script and the probe's. No input became a script.
     assert_eq!(light["scripts"], 2);
 
-    // In the dark.
+    // Dark mode.
     let dark = browser.probe(&probed, &["--blink-settings=preferredColorScheme=0"]);
     assert_eq!(
         (&light["paper"], &light["ink"]),
@@ -88,7 +88,7 @@ fn the_page_works_in_a_browser() {
         (&json!("rgb(20, 23, 27)"), &json!("rgb(231, 234, 238)"))
     );
 
-    // On a phone, all of it unfolded.
+    // A phone, with all details open.
     let phone = browser.probe(&phone, &[]);
     assert_eq!((&phone["width"], &phone["overflow"]), (&json!(360), &json!(0)));
     assert_eq!(phone["plots"], json!(["plot narrow", "plot narrow"]));
@@ -96,12 +96,12 @@ fn the_page_works_in_a_browser() {
     assert_eq!(phone["first"], light["first"]);
 }
 
-/// A window can't be as narrow as a phone, but a frame can.
+/// A page with a frame as wide as a phone, since a window cannot be so narrow.
 const PHONE: &str = "<!doctype html><meta charset=utf-8><title>phone</title>\
     <iframe src=probed.html style='width:360px;height:700px;border:0'></iframe>\
     <script>addEventListener('message', event => document.body.dataset.seen = event.data)</script>";
 
-/// A name as a folder of images might have it.
+/// A hostile name, which a folder of images might have.
 const HOSTILE: &str = "<img src=x onerror=\"missing()\"> & 'co'</td></script>";
 
 fn sample() -> Report {
@@ -144,7 +144,7 @@ fn sample() -> Report {
             [head(arch, p, 0, top1 - 0.001), head(arch, p, 1, top1 + 0.001)]
         })
         .collect();
-    // The diverged ones are a setting of their own.
+    // The heads that diverged have a setting of their own.
     heads[8].result.learning_rate = 10.0;
     heads[9].result.learning_rate = 10.0;
     let chosen = Chosen {
@@ -181,7 +181,7 @@ fn sample() -> Report {
     }
 }
 
-/// The browser's path; prints why there is none.
+/// The browser's path; `None` if there is none, after the reason is printed.
 fn chromium() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chromium.sh");
     let output = Command::new("sh").arg(script).output().unwrap();

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the path of a Chromium. CHROMIUM in the environment wins; where there is none, Debian's is
-# installed if this is root's Debian. Otherwise says why not and exits with 1.
+# Prints the path of a Chromium: CHROMIUM in the environment, or one on the PATH. If there is none, root
+# on Debian gets Debian's package installed. Otherwise the script prints the reason and exits with 1.
 set -eu
 
 for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
@@ -9,7 +9,7 @@ for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
     fi
 done
 if ! command -v apt-get >/dev/null; then
-    echo "there is no chromium, and no apt-get to install it with" >&2
+    echo "there is neither chromium nor apt-get to install it; set CHROMIUM to its path" >&2
     exit 1
 fi
 if [ "$(id -u)" != 0 ]; then

@@ -1,5 +1,5 @@
-// Appended to a copy of the page: uses it as a reader would, and leaves what it saw, as JSON, in the
-// body's data-seen; in a frame, in the body of the page around it.
+// This script is appended to a copy of the page. It uses the page as a reader would and writes its
+// observations as JSON into the body's data-seen. In a frame it posts them to the page around it.
 const seen = {};
 const root = document.documentElement;
 const tables = [...document.querySelectorAll("table.results")];
@@ -31,7 +31,7 @@ seen.overflow = root.scrollWidth - root.clientWidth;
 seen.plots = [...document.querySelectorAll(".plot")]
   .filter((plot) => plot.getBoundingClientRect().width > 0)
   .map((plot) => plot.getAttribute("class"));
-// The end of the text furthest to the right, within its plot: nothing may be cut off.
+// Texts that extend beyond their plot and would be cut off.
 seen.cut_texts = [...document.querySelectorAll(".plot text")]
   .filter((text) => {
     const [of, plot] = [text.getBoundingClientRect(), text.closest("svg").getBoundingClientRect()];

@@ -1,9 +1,9 @@
-//! Seeded shuffling: which rows a seed takes for validation, and in which order rows are trained on.
+//! Seeded shuffling. It selects the rows for validation and orders the rows in training.
 //!
 //! In: a seed, the number of a stream, and items. Out: the items in random order. The invariant: the
-//! same seed and stream give the same orders on every machine and for ever. The random numbers are
-//! ChaCha8's and the shuffle is written out here, because a later version of a library must not
-//! change which rows a seed takes: caches and runs are looked up by what determined them.
+//! same seed and stream give the same orders on every machine and in every version, since caches and runs
+//! are looked up by what determined them. Therefore the random numbers are ChaCha8's and the shuffle is
+//! written out here, where no update of a library can change it.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -13,15 +13,15 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub struct Shuffler(ChaCha8Rng);
 
 impl Shuffler {
-    /// The sequence of a seed. Each `stream` of a seed is independent of the others.
+    /// The sequence of a seed and a stream. The streams of a seed are independent of each other.
     pub fn new(seed: u64, stream: u64) -> Shuffler {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Shuffler(rng)
     }
 
-    /// Shuffles the items by Fisher and Yates' method. Every call takes further random numbers of the
-    /// sequence: one less than there are items.
+    /// Shuffles the items with the Fisher–Yates shuffle. Every call takes the next random numbers of the
+    /// sequence, one fewer than there are items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             // Multiply-shift: uniform to within 2⁻⁶⁴ · items.

@@ -1,4 +1,4 @@
-//! From an error to a message and an exit code.
+//! Exit codes, and the messages of errors and panics.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -12,19 +12,19 @@ pub(crate) const INTERNAL: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Exit code of bad input: dataset, weights, cache or run.
 const BAD_INPUT: u8 = 3;
-/// Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
+/// Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// Whose fault an error is.
+/// The cause of an error, which determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The program's or the operating system's: exit code 1.
+    /// A bug in the program or a failure of the operating system: exit code 1.
     Internal,
-    /// A flag's: exit code 2.
+    /// A wrong flag: exit code 2.
     Usage,
-    /// A file's that was given to the program: exit code 3.
+    /// A bad input file: exit code 3.
     BadInput,
-    /// Nobody's: the user pressed Ctrl-C. Exit code 130.
+    /// Ctrl-C: exit code 130.
     Interrupted,
 }
 
@@ -39,10 +39,10 @@ impl Failure {
     }
 }
 
-/// Runs a program's `main`, prints its error with every cause, and turns it into an exit code.
+/// Runs a program's `main`, prints its error with all causes, and turns it into an exit code.
 ///
-/// A panic on any thread is a bug: its place and how to report it are printed once, and the exit code
-/// is 1.
+/// A panic on any thread is a bug. Its message and location and how to report it are printed once, and the
+/// exit code is 1.
 pub fn run<E: Error>(
     program: &str,
     main: impl FnOnce() -> Result<(), E> + std::panic::UnwindSafe,
@@ -51,7 +51,7 @@ pub fn run<E: Error>(
     static PANICKED: AtomicBool = AtomicBool::new(false);
     let name = program.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
-        // Threads that wait for one that panicked panic in turn; only the first is the cause.
+        // Threads that wait for a thread that panicked panic in turn. Only the first panic is the cause.
         if PANICKED.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -62,7 +62,7 @@ pub fn run<E: Error>(
         ));
     }));
     match std::panic::catch_unwind(main) {
-        // Also if the thread that panicked was not waited for.
+        // This also holds if nothing waited for the thread that panicked.
         _ if PANICKED.load(Ordering::SeqCst) => ExitCode::from(INTERNAL),
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
@@ -78,7 +78,7 @@ pub fn run<E: Error>(
     }
 }
 
-/// An error's message followed by those of its causes, each once.
+/// An error's message, followed by the messages of its causes. A message is not repeated.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,10 +1,10 @@
-//! How the programs speak to a person: exit codes, progress, interruption, tables and flag values.
-//! Libraries do not use it.
+//! The programs' user interface: exit codes, progress, interruption, tables and flag values. Libraries do
+//! not use it.
 //!
-//! Results go to standard output ([`print!`], [`println!`], [`print_path`]); progress, log lines and
-//! errors go to standard error. The invariants: an error says its whole chain of causes in one
-//! message, the exit code tells scripts whose fault it was, and nothing that came out of a file
-//! reaches a terminal as a control character.
+//! Results go to standard output ([`print!`], [`println!`], [`print_path`]). Progress, log lines and
+//! errors go to standard error. The invariants: an error's message has its whole chain of causes; the exit
+//! code tells scripts what kind of error it was; and text from files never reaches a terminal with control
+//! characters in it.
 
 mod exit;
 mod interrupt;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::print::print_bytes;
 
-/// Writes a path, byte for byte, and a line break to standard output, so that a script can take it
-/// from there. (A path with a line break in it takes several lines; in JSON it is one string.)
-/// On a terminal, control characters are written out.
+/// Writes a path, byte for byte, and a line break to standard output, where scripts can read it. A path
+/// that contains a line break takes several lines; `--json` prints it as one string. On a terminal,
+/// control characters are escaped.
 pub fn print_path(path: &Path) {
     if std::io::stdout().is_terminal() {
         return crate::println!("{}", path.display());

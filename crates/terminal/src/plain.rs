@@ -1,11 +1,11 @@
-//! Text that came out of a file, made harmless for a terminal.
+//! Escaping of text from files, which is not safe to print on a terminal.
 
 use std::borrow::Cow;
 
-/// The text with its control characters written out, ESC as `\u{1b}`; line breaks and tabs stay.
+/// The text with its control characters escaped, for example ESC as `\u{1b}`. Line breaks and tabs stay.
 ///
-/// Ids, class names and paths come out of files: one could move the cursor, rename the window, hide
-/// lines or, with marks of writing direction, show something else than there is.
+/// Ids, class names and paths come from files. Control characters in them could move the cursor, rename
+/// the window or hide lines, and marks of writing direction could make a text look like another one.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let harmful = |c: char| (c.is_control() && !"\n\t".contains(c)) || is_direction_mark(c);
     if !text.contains(harmful) {
@@ -16,7 +16,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(written_out).collect())
 }
 
-/// Unicode's explicit marks of writing direction (UAX #9).
+/// Whether this is one of Unicode's explicit marks of writing direction (UAX #9).
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

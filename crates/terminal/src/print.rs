@@ -1,15 +1,15 @@
-//! Results on standard output, also when nobody reads them.
+//! Results on standard output, whose reader may have gone.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use crate::{INTERNAL, plain, say};
 
-/// Writes to standard output. On a terminal, control characters are written out; text for a file or
-/// another program is left as it is.
+/// Writes to standard output. On a terminal, control characters are escaped. Text for a file or another
+/// program is written unchanged.
 ///
-/// If the reader has gone, as in `… | head -1`, the program ends quietly: the reader has what it wanted.
-/// Any other failure ends it with a message and exit code 1.
+/// If the reader has gone, as in `… | head -1`, the program ends without a message, since the reader has
+/// what it needs. Any other failure ends it with a message and exit code 1.
 pub fn print(text: fmt::Arguments<'_>) {
     let mut stdout = std::io::stdout().lock();
     let written = if stdout.is_terminal() {
@@ -20,7 +20,7 @@ pub fn print(text: fmt::Arguments<'_>) {
     end_unless(written.and_then(|()| stdout.flush()));
 }
 
-/// Writes bytes to standard output as they are; otherwise as [`print`](crate::print()).
+/// Writes bytes to standard output unchanged, and handles failures like [`print`](crate::print()).
 pub(crate) fn print_bytes(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     end_unless(stdout.write_all(bytes).and_then(|()| stdout.flush()));

@@ -7,16 +7,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plain;
 
-/// Time between two lines where standard error is not a terminal.
+/// Time between two lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Writes one line to standard error, control characters written out.
+/// Writes one line to standard error, with control characters escaped.
 pub fn say(line: impl AsRef<str>) {
     // If nobody reads standard error, the work goes on.
     let _ = writeln!(std::io::stderr(), "{}", plain(line.as_ref()));
 }
 
-/// The progress of one counted piece of work.
+/// The progress of a piece of work, in items.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -30,8 +30,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the progress `title` of `total` items, called `unit` in the plural. `done_before` of them
-    /// were done by an earlier run and do not count for the rate.
+    /// Starts the progress of `total` items under the heading `title`. `unit` is the plural of an item's
+    /// name. `done_before` items were done by an earlier call of the program and do not count for the rate.
     pub fn new(title: &str, unit: &'static str, total: u64, done_before: u64) -> Progress {
         let on_terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Reports that `done` of the total are done, with a note of the caller's, such as a loss.
+    /// Reports that `done` items of the total are done, with a note such as a loss.
     pub fn update(&mut self, done: u64, note: &str) {
         let rate = self.rate(done);
         let comma = if note.is_empty() { "" } else { ", " };
@@ -75,7 +75,7 @@ impl Progress {
         }
     }
 
-    /// Removes the bar and leaves one line with the result.
+    /// Removes the bar and prints one line with the result.
     pub fn finish(self, done: u64, note: &str) {
         self.bar.finish_and_clear();
         let comma = if note.is_empty() { "" } else { ", " };

@@ -1,4 +1,4 @@
-//! Plain text tables for results.
+//! Tables in plain text for results.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::plain;
 
-/// A table with a header, its columns as wide as their widest cell: the first column flush left,
-/// the others flush right.
+/// A table with a header. Each column is as wide as its widest cell. The first column is flush left, the
+/// others are flush right.
 #[derive(Debug, Clone)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these column heads and no rows yet.
+    /// A table with these column headings and no rows.
     pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Table {
         let mut table = Table { rows: Vec::new() };
         table.row(header);
         table
     }
 
-    /// Adds a row; a short one is filled up with empty cells.
+    /// Adds a row. A short row is filled up with empty cells.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let cells = cells.into_iter().map(Into::into);
-        // A name with a line break would tear the table.
+        // A line break in a name would break the table.
         self.rows.push(cells.map(|cell| plain(&cell).replace('\n', "\\n")).collect());
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Table {
             let mut line = String::new();
             for (column, &width) in widths.iter().enumerate() {
                 let cell = row.get(column).map_or("", String::as_str);
-                // Not by `{cell:>width$}`, which counts characters: Chinese ones take two columns.
+                // `{cell:>width$}` counts characters, but Chinese characters take two columns.
                 let padding = " ".repeat(width - cell.width());
                 line += &if column == 0 {
                     format!("{cell}{padding}")

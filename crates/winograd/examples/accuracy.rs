@@ -1,13 +1,13 @@
-//! The distance of VGG16's features from those computed in float64, on real weights and images.
+//! The difference between VGG16's features and those computed in float64, for published weights.
 //!
 //! ```text
 //! cargo run -p winograd --example accuracy -- --sizes 32,48,96 --images 2
 //! ```
 //!
-//! Reads `artifacts/weights/vgg16-caffe.safetensors` and `data/mnist` (`--weights`, `--mnist`), and
-//! takes digits, scaled up bilinearly, and synthetic pictures that use the whole range of each
-//! channel. Prints `max|Δ| / max|reference|` of conv5_3 for each size, and fails if it exceeds
-//! what the accuracy promises.
+//! It reads `artifacts/weights/vgg16-caffe.safetensors` and `data/mnist` (`--weights`, `--mnist`). The
+//! images are digits, scaled up bilinearly, and synthetic pictures that use the whole range of each
+//! channel. It prints `max|Δ| / max|reference|` of conv5_3 for each size, and fails if that exceeds the
+//! bound of the accuracy.
 
 mod vgg16;
 
@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use vgg16::{Vgg16, option};
 use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Plan, Tap};
 
-/// The means of blue, green and red that the family `caffe` subtracts.
+/// The means of the channels B, G and R that the family `caffe` subtracts.
 const MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The tiles of the layers after the first, runs of the same as one: `F8×6 F4×3 F2×3`.
+/// The tiles of the layers after the first, with repetitions counted: `F8×6 F4×3 F2×3`.
 fn tiles_of(plan: &Plan) -> String {
     let runs = plan.layers[1..].chunk_by(|a, b| a.method == b.method);
     let words = runs.map(|run| match run.len() {
@@ -87,7 +87,7 @@ fn tiles_of(plan: &Plan) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The first test digits, 28x28 each.
+/// The first digits of the test split, `[28, 28]` each.
 fn read_digits(folder: &Path, count: usize) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
     let path = folder.join("t10k-images-idx3-ubyte");
     let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -95,7 +95,7 @@ fn read_digits(folder: &Path, count: usize) -> Result<Vec<Vec<f32>>, Box<dyn Err
     Ok(digits.take(count).map(|digit| digit.iter().map(|&v| f32::from(v)).collect()).collect())
 }
 
-/// A digit as a grey image `[3, height, width]`, less the mean.
+/// A digit as a gray image `[3, height, width]`, with the means subtracted.
 fn scale_digit(digit: &[f32], height: usize, width: usize) -> Vec<f32> {
     let at = |y: f32, x: f32| {
         let (y, x) = (y.clamp(0.0, 27.0), x.clamp(0.0, 27.0));
@@ -117,7 +117,7 @@ fn scale_digit(digit: &[f32], height: usize, width: usize) -> Vec<f32> {
     image
 }
 
-/// Rectangles, slopes and noise in full colours, `[count, 3, height, width]`, less the mean.
+/// Rectangles, slopes and noise in full colours, `[count, 3, height, width]`, with the means subtracted.
 fn synthetic_pictures(height: usize, width: usize, count: usize) -> Vec<f32> {
     let mut random = StdRng::seed_from_u64(1);
     let mut images = Vec::new();
@@ -147,7 +147,7 @@ fn synthetic_pictures(height: usize, width: usize, count: usize) -> Vec<f32> {
     images
 }
 
-/// The network in float64, by the definition.
+/// The output of the network in float64, by the definition.
 fn reference(
     layers: &[ConvLayer<'_>],
     image: &[f32],
@@ -174,7 +174,7 @@ fn reference(
     map
 }
 
-/// Some output channels from `first` on: whole rows at a time, weight by weight.
+/// Computes some output channels, beginning with `first`: whole rows at a time, weight by weight.
 fn convolve(
     layer: &ConvLayer<'_>,
     map: &[f64],

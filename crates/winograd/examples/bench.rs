@@ -4,15 +4,18 @@
 //! cargo run -p winograd --example bench -- --size 96 --batch 32 --threads 2 --accuracy fast
 //! ```
 //!
-//! Prints images/s and a table with a row for each layer. With `--serve 1` it reads lines from
-//! standard input instead, each a number of seconds, and answers each with the images/s over that
-//! time, so that a script can measure several programs in turn.
+//! It prints images/s and a table with a row for each layer. With `--serve 1` it reads lines from standard
+//! input, each with a number of seconds, and answers each with the images/s over that time, so that a
+//! script can measure several programs in turn.
 //!
-//! `--taps 3,6,12` takes several outputs, of the layers with these numbers, after their ReLU; with
-//! `--pooling avg` or `max` they are pooled globally. The default is the last layer.
+//! `--taps 3,6,12` selects the layers whose outputs after the ReLU are computed; the default is the last
+//! layer. With `--pooling avg` or `max` all but the last layer's are pooled globally.
 //!
-//! `--weights FILE` takes real weights; without it they are random, which is as fast. `--images
-//! FILE`, a float32 `.npy` array `[batch, 3, height, width]`, takes given images.
+//! With `--copy 1` a pass computes nothing: it copies as many bytes as the maps of the taps have, but for
+//! the last layer's. That is the cost of having the maps in memory, with which that of taps is compared.
+//!
+//! `--weights FILE` reads weights; without it they are random, which is as fast. `--images FILE` reads
+//! images from a float32 `.npy` array `[batch, 3, height, width]`.
 
 mod vgg16;
 
@@ -56,20 +59,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut features: Vec<&mut [f32]> = features.iter_mut().map(Vec::as_mut_slice).collect();
 
     if option("serve", 0) != 0 {
-        println!("ready");
-        std::io::stdout().flush()?;
-        for line in std::io::stdin().lock().lines() {
-            let seconds = Duration::from_secs_f64(line?.trim().parse()?);
-            let (start, mut passes) = (Instant::now(), 0);
-            while start.elapsed() < seconds {
-                network.forward(&images, &mut features)?;
-                passes += 1;
-            }
-            let images = passes * config.batch_size;
-            println!("{:.3}", images as f64 / start.elapsed().as_secs_f64());
-            std::io::stdout().flush()?;
+        if option("copy", 0) != 0 {
+            let mut maps = TappedMaps::new(&network, &taps()?, &config);
+            return serve(config.batch_size, || {
+                maps.copy(config.threads);
+                Ok(())
+            });
         }
-        return Ok(());
+        return serve(config.batch_size, || Ok(network.forward(&images, &mut features)?));
     }
 
     let seconds = Duration::from_secs_f64(option("seconds", 4.0));
@@ -177,7 +174,57 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The outputs that the options ask for.
+/// Answers each line of standard input, a number of seconds, with the images/s of passes over that time.
+fn serve(
+    batch_size: usize,
+    mut pass: impl FnMut() -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    println!("ready");
+    std::io::stdout().flush()?;
+    for line in std::io::stdin().lock().lines() {
+        let seconds = Duration::from_secs_f64(line?.trim().parse()?);
+        let (start, mut passes) = (Instant::now(), 0);
+        while start.elapsed() < seconds {
+            pass()?;
+            passes += 1;
+        }
+        println!("{:.3}", (passes * batch_size) as f64 / start.elapsed().as_secs_f64());
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// Memory for the whole maps of the taps of a batch, twice.
+struct TappedMaps {
+    from: Vec<f32>,
+    to: Vec<f32>,
+}
+
+impl TappedMaps {
+    /// The maps of all taps but the last layer's.
+    fn new(network: &Network, taps: &[Tap], config: &NetworkConfig) -> TappedMaps {
+        let layers = &network.plan().layers;
+        let tapped = taps.iter().filter(|tap| tap.layer + 1 < layers.len());
+        let numbers = tapped.map(|tap| {
+            let layer = &layers[tap.layer];
+            layer.out_channels * layer.height * layer.width
+        });
+        let len = config.batch_size * numbers.sum::<usize>();
+        TappedMaps { from: vec![1.0; len], to: vec![0.0; len] }
+    }
+
+    /// Copies all of them, each thread a share.
+    fn copy(&mut self, threads: usize) {
+        let share = self.from.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            for (from, to) in self.from.chunks(share).zip(self.to.chunks_mut(share)) {
+                scope.spawn(|| black_box(to).copy_from_slice(black_box(from)));
+            }
+        });
+    }
+}
+
+/// The taps that the options request.
 fn taps() -> Result<Vec<Tap>, Box<dyn Error>> {
     let pooling = match option("pooling", "none".to_owned()).as_str() {
         "none" => Pooling::None,
@@ -187,10 +234,15 @@ fn taps() -> Result<Vec<Tap>, Box<dyn Error>> {
     };
     let taps = option("taps", (vgg16::LAYERS.len() - 1).to_string());
     let layers = taps.split(',').map(str::parse::<usize>);
-    layers.map(|layer| Ok(Tap { layer: layer?, at: TapPoint::AfterRelu, pooling })).collect()
+    let tap = |layer: usize| {
+        let is_last = layer + 1 == vgg16::LAYERS.len();
+        let pooling = if is_last { Pooling::None } else { pooling };
+        Tap { layer, at: TapPoint::AfterRelu, pooling }
+    };
+    layers.map(|layer| Ok(tap(layer?))).collect()
 }
 
-/// The median time of a pass, of as many as fit into `seconds`, but at least three.
+/// The median time of a pass, over as many passes as fit into `seconds` and at least three.
 fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
     let start = Instant::now();
     let mut times = Vec::new();
@@ -203,8 +255,8 @@ fn passes<E>(seconds: Duration, mut pass: impl FnMut() -> Result<(), E>) -> Resu
     Ok(times[times.len() / 2])
 }
 
-/// Floating-point operations per second of one core that only multiplies and adds: the limit of any
-/// product. The best of some short runs.
+/// The floating-point operations per second of one core that only multiplies and adds, which is the limit
+/// of any product. It is the best of some short runs.
 fn fma_peak() -> f64 {
     const TURNS: usize = 1 << 20;
     /// Enough independent sums to hide the latency, few enough for the registers.
@@ -268,7 +320,7 @@ fn fma_peak() -> f64 {
     (2 * TURNS * SUMS * lanes) as f64 / seconds
 }
 
-/// The most memory this process ever had resident, where the system says.
+/// The peak resident memory of this process; `None` if the system does not tell it.
 fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

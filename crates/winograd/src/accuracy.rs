@@ -1,15 +1,14 @@
-//! The bound on the rounding error: the one choice a caller has, and a part of every cache key.
+//! The bound on the rounding error. It is the only choice that a caller has, and a part of every cache key.
 
 use std::{fmt, str::FromStr};
 
-/// Changes whenever the same network could give other bits: with the tile choice, the
-/// interpolation points or the order of additions. (Of the instruction sets, only
-/// one without fused multiply-add differs in the last bits.)
+/// The version of the arithmetic. It changes whenever the same network could give other bits: with the
+/// choice of tiles, the interpolation points or the order of additions. Instruction sets with fused
+/// multiply-add give the same bits; those without differ in the last bits.
 const NUMERICS_VERSION: u32 = 3;
 
-/// The bound on the distance from exact arithmetic, as `max|Δ| / max|reference|` over the maps of
-/// conv5_3 of VGG16, with its real weights, for images of any size: the `accuracy` example measures
-/// it.
+/// The bound on the difference from exact arithmetic, `max|Δ| / max|reference|`, over the maps of conv5_3
+/// of VGG16 with its published weights, for images of any size. The `accuracy` example measures it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Accuracy {
     /// At most 5e-6, about the error of a direct convolution in float32.
@@ -20,14 +19,14 @@ pub enum Accuracy {
 }
 
 impl Accuracy {
-    /// Identifies the numbers that come out of a network of this accuracy, for cache keys: the
-    /// accuracy and the version of the numerics.
+    /// The name of the arithmetic of networks of this accuracy, for cache keys: the accuracy and the
+    /// version of the arithmetic.
     pub fn numerics(self) -> String {
         format!("winograd{NUMERICS_VERSION}-{self}")
     }
 }
 
-/// A word that is neither `exact` nor `fast`.
+/// An unknown name of an accuracy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown accuracy {0:?}, expected \"exact\" or \"fast\"")]
 pub struct ParseAccuracyError(String);

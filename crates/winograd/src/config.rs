@@ -1,36 +1,37 @@
-//! The inputs of a [`Network`](crate::Network): its layers, its outputs, and the images that it is
-//! planned for. Everything is checked here, before any work starts.
+//! The inputs of a [`Network`](crate::Network): its layers, its outputs, and the form of the images that it
+//! is planned for. Everything is checked here, before any work starts.
 
 use crate::{accuracy::Accuracy, error::Error};
 
-/// Channels of an image.
+/// The number of channels of an image.
 pub(crate) const IMAGE_CHANNELS: usize = 3;
 
-/// A 3x3 convolution with stride 1 and a border of zeros, its bias, a ReLU, and perhaps a max pool.
+/// A 3x3 convolution with stride 1 and zero padding of 1, its bias, a ReLU, and optionally a max pool.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvLayer<'a> {
-    /// Channels of the input: 3 for the first layer, then those of the layer before.
+    /// The number of input channels: 3 for the first layer, the output channels of the layer before for
+    /// the others.
     pub in_channels: usize,
-    /// Channels of the output.
+    /// The number of output channels.
     pub out_channels: usize,
     /// `[out_channels, in_channels, 3, 3]`
     pub weight: &'a [f32],
     /// `[out_channels]`
     pub bias: &'a [f32],
-    /// A 2x2 max pool with stride 2 follows the ReLU; it drops an odd last row and column.
+    /// Whether a 2x2 max pool with stride 2 follows the ReLU. It drops an odd last row and column.
     pub max_pool: bool,
 }
 
 /// The sizes, the threads and the accuracy that a network is planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// Height of the images.
+    /// Height of the images, in pixels.
     pub height: usize,
-    /// Width of the images.
+    /// Width of the images, in pixels.
     pub width: usize,
-    /// The most images in one call.
+    /// Largest number of images in one call.
     pub batch_size: usize,
-    /// Threads of a forward pass, the calling one among them.
+    /// Number of threads of a forward pass, including the calling one.
     pub threads: usize,
     /// Bound on the rounding error of the results.
     pub accuracy: Accuracy,
@@ -38,12 +39,12 @@ pub struct NetworkConfig {
 
 /// One output of a network: the map of a layer, whole or pooled to one value per channel.
 ///
-/// Its values depend on the layers, the size of the images and the accuracy; not on the other taps.
+/// Its values depend on the layers, the size of the images and the accuracy, but not on the other taps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tap {
     /// Index of the layer, from 0.
     pub layer: usize,
-    /// Which of the layer's two maps.
+    /// The point of the layer, before or after its pool.
     pub at: TapPoint,
     /// Global pooling over height and width.
     pub pooling: Pooling,
@@ -89,7 +90,7 @@ pub struct OutputShape {
 }
 
 impl OutputShape {
-    /// Values of one image, at least 1.
+    /// The number of values of one image, at least 1.
     #[allow(clippy::len_without_is_empty)] // Never empty.
     pub fn len(&self) -> usize {
         let (height, width) = self.size.unwrap_or((1, 1));
@@ -97,7 +98,7 @@ impl OutputShape {
     }
 }
 
-/// Checks everything that layers, taps and configuration must fulfil.
+/// Checks layers, taps and configuration.
 pub(crate) fn check(
     layers: &[ConvLayer<'_>],
     taps: &[Tap],
@@ -166,12 +167,12 @@ fn check_taps(layers: &[ConvLayer<'_>], taps: &[Tap]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Layers that have to be run for the taps.
+/// The number of layers that have to be run for the taps.
 pub(crate) fn layer_count(taps: &[Tap]) -> usize {
     taps.iter().map(|tap| tap.layer + 1).max().unwrap_or(0)
 }
 
-/// Whether the pool of a layer has to be run: the next layer reads it, or a tap.
+/// Whether the pool of a layer has to be run, because the next layer or a tap reads its result.
 pub(crate) fn pools(layers: &[ConvLayer<'_>], taps: &[Tap], layer: usize) -> bool {
     let read = layer + 1 < layer_count(taps);
     layers[layer].max_pool && (read || is_tapped(taps, layer, TapPoint::AfterPool))

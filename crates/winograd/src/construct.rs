@@ -1,4 +1,4 @@
-//! Making a network: the checks, the choice of the instruction set, and the plan.
+//! Construction of a network: the checks, the choice of the instruction set, and the plan.
 
 use crate::{
     config::{self, ConvLayer, NetworkConfig, Tap},
@@ -10,12 +10,12 @@ use crate::{
 
 impl Network {
     /// Plans a network and transforms its weights, on all of the configuration's threads. Its outputs
-    /// are the taps, in their order; layers after the last tap are not run.
+    /// are the taps, in their order. Layers after the last tap are not run.
     ///
     /// # Errors
-    /// If a layer does not fit the one before, a slice does not have the length that its channels
-    /// ask for, there are no taps or one that the layers do not have, or nothing is left of the images
-    /// after the pools.
+    /// If a layer does not take the output channels of the layer before, a slice does not have the length
+    /// that its channels require, there is no tap, a tap is not in the layers, or the images are so small
+    /// that the pools leave nothing of them.
     pub fn new(
         layers: &[ConvLayer<'_>],
         taps: &[Tap],

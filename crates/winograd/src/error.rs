@@ -1,7 +1,7 @@
-//! The mistakes in a network or in a call. Everything is checked before any work starts, so
-//! the kernels below never see a length that does not fit.
+//! Errors in the description of a network or in a call. Everything is checked before any work starts, so
+//! the kernels never see a wrong length.
 
-/// The reason why a network could not be planned, or a forward pass not be run.
+/// The reason why a network cannot be planned or a forward pass cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -9,29 +9,32 @@ pub enum Error {
     #[error("the network has no layers")]
     NoLayers,
     /// The first layer reads images, which have three channels.
-    #[error("the first layer must have 3 input channels, it has {actual}")]
+    #[error("the first layer has {actual} input channels, expected 3")]
     ImageChannels {
-        /// Input channels of the first layer.
+        /// The first layer's number of input channels.
         actual: usize,
     },
-    /// A layer does not take what the layer before it gives.
-    #[error("layer {layer} takes {actual} channels, but the layer before it gives {expected}")]
+    /// A layer has another number of input channels than the layer before it has output channels.
+    #[error(
+        "layer {layer} has {actual} input channels, expected the {expected} output channels of the \
+         layer before it"
+    )]
     ChannelMismatch {
         /// Index of the layer, from 0.
         layer: usize,
-        /// Output channels of the layer before.
+        /// The number of output channels of the layer before.
         expected: usize,
-        /// Input channels of this layer.
+        /// The number of input channels of this layer.
         actual: usize,
     },
     /// A layer without output channels.
-    #[error("layer {layer} has no output channels")]
+    #[error("layer {layer} has no output channels, expected at least one")]
     NoChannels {
         /// Index of the layer, from 0.
         layer: usize,
     },
-    /// Weights are `[out_channels, in_channels, 3, 3]`.
-    #[error("layer {layer} needs {expected} weights, {actual} were given")]
+    /// A slice of weights, `[out_channels, in_channels, 3, 3]`, of the wrong length.
+    #[error("layer {layer} has {actual} weights, expected {expected}")]
     WeightLength {
         /// Index of the layer, from 0.
         layer: usize,
@@ -40,8 +43,8 @@ pub enum Error {
         /// Length of the slice.
         actual: usize,
     },
-    /// Biases are `[out_channels]`.
-    #[error("layer {layer} needs {expected} biases, {actual} were given")]
+    /// A slice of biases, `[out_channels]`, of the wrong length.
+    #[error("layer {layer} has {actual} biases, expected {expected}")]
     BiasLength {
         /// Index of the layer, from 0.
         layer: usize,
@@ -51,7 +54,10 @@ pub enum Error {
         actual: usize,
     },
     /// The images are so small that the pools leave nothing of them.
-    #[error("images of {height}x{width} pixels vanish in layer {layer}")]
+    #[error(
+        "images of {height}x{width} pixels are too small: the pools leave nothing of them in layer \
+         {layer}"
+    )]
     EmptyMap {
         /// Index of the first layer without any output.
         layer: usize,
@@ -63,60 +69,60 @@ pub enum Error {
     /// Batch size and thread count must be at least 1.
     #[error("{field} must be at least 1")]
     Zero {
-        /// Which field of the configuration.
+        /// The name of the field of the configuration.
         field: &'static str,
     },
     /// The input is not a whole number of images, or the slice is empty.
-    #[error("{actual} values are not a positive number of images of {image} values each")]
+    #[error("the input has {actual} values, expected a positive multiple of an image's {image}")]
     InputLength {
-        /// Values in one image, `3 * height * width`.
+        /// The number of values of one image, `3 * height * width`.
         image: usize,
         /// Length of the slice.
         actual: usize,
     },
     /// More images than the network was planned for.
-    #[error("{images} images in one call, the network was planned for at most {batch_size}")]
+    #[error("the input has {images} images, expected at most the batch size of {batch_size}")]
     BatchTooLarge {
-        /// Images in the call.
+        /// The number of images in the call.
         images: usize,
-        /// The largest batch, from the configuration.
+        /// The batch size of the configuration.
         batch_size: usize,
     },
     /// A network needs at least one output.
-    #[error("the network has no taps, it needs at least one")]
+    #[error("the network has no taps, expected at least one")]
     NoTaps,
     /// A tap at a layer that the network does not have.
-    #[error("tap {tap} is at layer {layer}, the network has {layers} layers, counted from 0")]
+    #[error("tap {tap} is at layer {layer}, expected one of the {layers} layers, counted from 0")]
     TapLayer {
         /// Index of the tap, from 0.
         tap: usize,
         /// The tap's layer.
         layer: usize,
-        /// Layers of the network.
+        /// The number of layers of the network.
         layers: usize,
     },
-    /// A tap after the pool of a layer that has none.
-    #[error("tap {tap} is after the pool of layer {layer}, which has no pool")]
+    /// A tap after the pool of a layer that has no pool.
+    #[error("tap {tap} is after the pool of layer {layer}, expected a layer with a pool")]
     TapPool {
         /// Index of the tap, from 0.
         tap: usize,
         /// The tap's layer.
         layer: usize,
     },
-    /// Not one slice per tap.
-    #[error("the network has {expected} outputs, {actual} slices were given")]
+    /// Another number of output slices than taps.
+    #[error("{actual} output slices were given, expected {expected}, one for each tap")]
     OutputCount {
-        /// Taps of the network.
+        /// The number of taps of the network.
         expected: usize,
-        /// Slices in the call.
+        /// The number of slices in the call.
         actual: usize,
     },
-    /// An output slice does not fit the images.
-    #[error("output {output} needs {expected} values, the slice has {actual}")]
+    /// An output slice of the wrong length for the images.
+    #[error("the slice of output {output} has {actual} values, expected {expected}")]
     OutputLength {
         /// Index of the output, from 0, in the order of the taps.
         output: usize,
-        /// Images in the call times the values of the output for one image.
+        /// The number of images in the call times the number of values of the output for one image.
         expected: usize,
         /// Length of the slice.
         actual: usize,

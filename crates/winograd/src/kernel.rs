@@ -1,4 +1,4 @@
-//! The kernels, generic over the vector, the layouts in memory that they read and write, and the
+//! The kernels, which are generic over the vector, the memory layouts that they read and write, and the
 //! instruction sets that they are compiled for.
 
 pub(crate) mod feature_map;

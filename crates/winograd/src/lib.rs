@@ -1,8 +1,8 @@
-//! Networks of 3x3 convolutions, stride 1, such as VGG: several times as fast as direct
-//! convolution, because each costs a fraction of the multiplications.
+//! Networks of 3x3 convolutions with stride 1, such as VGG. They are several times as fast as with direct
+//! convolution, because Winograd's algorithms take a fraction of the multiplications.
 //!
-//! Weights and images go in, the maps of the tapped layers come out; all in `f32`, all in C order. The
-//! crate's README has the mathematics, the memory layout and the measurements.
+//! In: weights and images. Out: the maps of the tapped layers. All are `f32` in C order. The crate's README
+//! has the mathematics, the memory layout and the measurements.
 //!
 //! ```
 //! use winograd::{Accuracy, ConvLayer, Network, NetworkConfig, Pooling, Tap, TapPoint};
@@ -34,17 +34,17 @@
 //! # Ok::<(), winograd::Error>(())
 //! ```
 //!
-//! In reading order; no file imports one of a later group, and there are no circles:
-//! - [`config`], [`accuracy`], [`error`]: what goes in, and what can be wrong with it;
+//! The modules in reading order. No file imports one of a later group, and no imports form a circle:
+//! - [`config`], [`accuracy`], [`error`]: the inputs, and the errors in them;
 //! - [`buffer`], [`vector`]: memory and vectors, on top of the crate `kernel-support`;
 //! - [`algorithm`]: interpolation points, transforms, tiles;
 //! - [`kernel`]: the kernels, generic over the vector, and `isa`, which compiles them for each instruction
 //!   set;
-//! - [`plan`]: which tiles a layer uses, and in `schedule` how the work is divided;
+//! - [`plan`]: the choice of tiles for each layer, and in `schedule` the division of the work;
 //! - [`run`]: the layers' weights, the threads, the forward pass;
-//! - [`select`], [`construct`]: the choice of the instruction set, and making a network.
+//! - [`select`], [`construct`]: the choice of the instruction set, and the construction of a network.
 
-#![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
+#![allow(rustdoc::private_intra_doc_links)] // The list above is also for readers of the source.
 
 mod accuracy;
 mod algorithm;

@@ -1,4 +1,5 @@
-//! The choices that decide the numbers, [`layers`], and those that decide only the speed, [`schedule`].
+//! Planning: [`layers`] makes the choices on which the numbers depend, [`schedule`] those on which only the
+//! speed depends.
 
 pub(crate) mod layers;
 pub(crate) mod schedule;

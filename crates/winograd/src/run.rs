@@ -1,4 +1,4 @@
-//! Networks at work: their memory, their threads, and the forward pass.
+//! Execution: a network's memory, its threads, and the forward pass.
 
 pub(crate) mod bands;
 pub(crate) mod chain;
@@ -12,6 +12,6 @@ pub(crate) mod weights;
 pub(crate) mod winograd_layer;
 pub(crate) mod work_stealing;
 
-/// Turns of a spin loop before a waiting thread offers its core to others: some 50 µs, the usual
-/// difference between threads that arrive together.
+/// Iterations of a spin loop before a waiting thread yields its core: some 50 µs, the usual difference
+/// between the arrivals of threads with equal work.
 pub(crate) const SPINS: u32 = 1 << 10;

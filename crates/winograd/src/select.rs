@@ -1,7 +1,7 @@
-//! The choice of the instruction set: the best that this machine has.
+//! The choice of the best instruction set of this machine.
 //!
-//! The kernels for AVX-512 cannot be tested on machines without it, so that a change made there could
-//! break them unseen. They are therefore checked against AVX2 before they are first used.
+//! The kernels for AVX-512 cannot be tested on machines without it, where a change could break them
+//! unnoticed. Therefore each process compares them with AVX2 before it uses them.
 
 #![cfg_attr(not(any(test, target_arch = "x86_64")), allow(dead_code))] // The check is for x86-64.
 
@@ -11,7 +11,7 @@ use crate::{
     plan::layers::{Method, Plan},
 };
 
-/// The best instruction set that this machine has, and that passes the check.
+/// The best instruction set of this machine that passes the check.
 pub(crate) fn best_isa() -> Isa {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -23,7 +23,7 @@ pub(crate) fn best_isa() -> Isa {
     Isa::Portable
 }
 
-/// Whether AVX-512 gives the same features as AVX2. Both must be present. Checked once per process.
+/// Whether AVX-512 gives the same features as AVX2. Both must be present. It is checked once per process.
 #[cfg(target_arch = "x86_64")]
 fn avx512_passes() -> bool {
     static PASSED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
@@ -31,16 +31,16 @@ fn avx512_passes() -> bool {
         .get_or_init(|| TileKind::ALL.into_iter().all(|kind| agree(kind, Isa::Avx512, Isa::Avx2)))
 }
 
-/// Whether small networks of a tile kind give the same features to the last bit, on numbers of all
-/// sizes and signs and on NaN and infinity. The products are the same for all kinds: those of the
-/// smallest tiles have every number of rows that a register block can have, of tiles and of pixels.
+/// Whether two instruction sets give the same features to the last bit, for small networks of a tile kind
+/// and inputs of all sizes and signs, NaN and infinity. The kernels of products do not depend on the tile
+/// kind, so only the smallest tiles cover every number of rows of a register block.
 pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
     let sides = match kind {
         TileKind::Z3 => 3..4,
         TileKind::F2 => 11..25,
         _ => 15..17,
     };
-    // More input channels than a piece of a panel has, for one of the sizes; and pairs of tiles.
+    // One of the sizes has more input channels than a piece of a panel, and pairs of tiles.
     let same = |side: usize| {
         let (channels, strassen) = match side % 12 {
             3 => ([3, 16, 272, 16], false),
@@ -53,8 +53,8 @@ pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
     sides.into_iter().all(same)
 }
 
-/// Bits of the features of two images, the second with special values, after a first layer and two
-/// of `kind`, the last with a pool. All NaN count as one.
+/// The bits of the features of two images after a first layer and two layers of `kind`, the last with a
+/// pool. The second image has special values. All NaN have the same bits here.
 fn features(
     isa: Isa,
     kind: TileKind,

@@ -1,5 +1,5 @@
-//! Vectors of eight or sixteen floats: what the transforms and pools need beyond
-//! [`kernel_support::simd`], and two vectors as one.
+//! Vectors of eight or sixteen floats: the operations of transforms and pools that
+//! [`kernel_support::simd`] does not have, and pairs of vectors as one.
 
 #![allow(unsafe_code)] // Vector loads, stores and intrinsics.
 
@@ -12,8 +12,24 @@ pub(crate) use kernel_support::simd::{Portable, Simd};
 
 /// A vector of floats in the transforms.
 pub(crate) trait Vector: Simd {
-    /// The largest of four, and NaN where any of them is NaN.
+    /// The largest of four; NaN in lanes in which any of them is NaN.
     fn max4(a: Self, b: Self, c: Self, d: Self) -> Self;
+
+    /// Transposes a square block of [`Simd::LANES`] rows and columns: row `i` is read from `rows[i]` on,
+    /// and column `i` is written from `to + i * stride` on.
+    ///
+    /// # Safety
+    /// The instruction set is present, there are as many rows, each has as many floats, and there is room
+    /// for the columns.
+    #[inline(always)]
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
+        for column in 0..Self::LANES {
+            for (i, row) in rows[..Self::LANES].iter().enumerate() {
+                // SAFETY: the caller's promises.
+                unsafe { *to.add(column * stride + i) = *row.add(column) };
+            }
+        }
+    }
 
     /// `self * factor`
     #[inline(always)]
@@ -48,8 +64,8 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn max4(a: Self, b: Self, c: Self, d: Self) -> Self {
         let max = a.max(b).max(c.max(d)).raw();
-        // The maxima lose a NaN in a first operand; the comparisons find it, and their mask, all
-        // ones, is itself a NaN.
+        // The maxima lose a NaN in a first operand. The comparisons find it, and their mask, which has all
+        // bits set, is itself a NaN.
         // SAFETY: vectors of this type exist, so AVX2 is there.
         unsafe {
             let nan = _mm256_or_ps(
@@ -57,6 +73,34 @@ impl Vector for Avx2 {
                 _mm256_cmp_ps::<_CMP_UNORD_Q>(c.raw(), d.raw()),
             );
             Avx2::from_raw(_mm256_or_ps(max, nan))
+        }
+    }
+
+    /// In three steps: single floats of two rows are interleaved, then pairs, then halves.
+    #[inline(always)]
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let row: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(rows[i]));
+            let mut singles = [_mm256_setzero_ps(); 8];
+            let mut pairs = singles;
+            for i in (0..8).step_by(2) {
+                singles[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+                singles[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+            }
+            for i in [0, 4] {
+                pairs[i] = _mm256_shuffle_ps::<0x44>(singles[i], singles[i + 2]);
+                pairs[i + 1] = _mm256_shuffle_ps::<0xee>(singles[i], singles[i + 2]);
+                pairs[i + 2] = _mm256_shuffle_ps::<0x44>(singles[i + 1], singles[i + 3]);
+                pairs[i + 3] = _mm256_shuffle_ps::<0xee>(singles[i + 1], singles[i + 3]);
+            }
+            for i in 0..4 {
+                let (low, high) = (pairs[i], pairs[i + 4]);
+                let column = to.add(i * stride);
+                _mm256_storeu_ps(column, _mm256_permute2f128_ps::<0x20>(low, high));
+                let column = to.add((i + 4) * stride);
+                _mm256_storeu_ps(column, _mm256_permute2f128_ps::<0x31>(low, high));
+            }
         }
     }
 }
@@ -74,6 +118,21 @@ impl Vector for Avx512 {
             Avx512::from_raw(_mm512_mask_blend_ps(nan, max, _mm512_set1_ps(f32::NAN)))
         }
     }
+
+    /// As four blocks of a quarter of the size.
+    #[inline(always)]
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
+        // SAFETY: the caller's promises; processors with AVX-512 have AVX2.
+        unsafe {
+            for column in [0, 8] {
+                for row in [0, 8] {
+                    let quarter: [*const f32; 8] =
+                        std::array::from_fn(|i| rows[row + i].add(column));
+                    Avx2::transpose(&quarter, to.add(column * stride + row), stride);
+                }
+            }
+        }
+    }
 }
 
 impl<S: Vector> Vector for Pair<S> {
@@ -83,7 +142,7 @@ impl<S: Vector> Vector for Pair<S> {
     }
 }
 
-/// Two vectors as one of twice the lanes.
+/// Two vectors that act as one with twice the lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<S>(S, S);
 

@@ -1,42 +1,43 @@
-//! An allocator that counts, so that a parser can be held to a limit.
+//! An allocator that counts, with which a test can limit the memory of a parser.
 //!
-//! Memory that C and C++ take is not counted. A head's file is therefore checked against its
-//! configuration before its parameters take memory, and a JPEG's size before libjpeg takes any.
+//! Memory that C and C++ allocate is not counted. Therefore a JPEG's size is checked before libjpeg
+//! allocates any, and a head's file is checked against its configuration before its parameters take
+//! memory.
 
 #![allow(unsafe_code)] // An allocator cannot be written without.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that a parser may have allocated at one time beyond the input's own.
+/// The number of bytes that a parser may have allocated at one time, in addition to the input's size.
 pub const ALLOWANCE: usize = 64 << 20;
 
-/// Bytes from which on an allocation fails, so that a parser that takes too much is stopped before the
-/// machine's memory is full.
+/// The total, in bytes, at which an allocation fails, so that a parser that takes too much is stopped
+/// before the machine's memory is full.
 const REFUSED: usize = 4 << 30;
 
 #[global_allocator]
 static COUNTING: Counting =
     Counting { live: AtomicUsize::new(0), most: AtomicUsize::new(0), before: AtomicUsize::new(0) };
 
-/// The system's allocator, counted.
+/// The system's allocator with counters.
 struct Counting {
-    /// Bytes allocated now, by all threads.
+    /// The number of bytes that all threads have allocated.
     live: AtomicUsize,
-    /// The most bytes that were allocated at one time.
+    /// The largest number of bytes that were allocated at one time.
     most: AtomicUsize,
-    /// The bytes that were allocated when the counted work began.
+    /// The number of bytes that were allocated when the counted work began.
     before: AtomicUsize,
 }
 
 impl Counting {
-    /// Counts `bytes` more, unless they are refused.
+    /// Counts a request of `bytes`. Returns whether it is granted.
     fn grow(&self, bytes: usize) -> bool {
         let live = self.live.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if live > REFUSED {
             self.live.fetch_sub(bytes, Ordering::Relaxed);
         }
-        // A refused request counts too: it was made.
+        // A refused request counts too, since the parser made it.
         self.most.fetch_max(live, Ordering::Relaxed);
         live <= REFUSED
     }
@@ -46,8 +47,8 @@ impl Counting {
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came, or refused with a null
-// pointer; counting neither allocates nor unwinds.
+// SAFETY: every call is passed on unchanged to the system's allocator, or refused with a null pointer.
+// Counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !self.grow(layout.size()) {
@@ -81,8 +82,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Runs `work`, and panics if it had more than `limit` bytes allocated at one time. Only one caller
-/// at a time is counted rightly.
+/// Runs `work`, and panics if it had more than `limit` bytes allocated at one time. The count is right
+/// only if there is one caller at a time.
 pub(crate) fn limited<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     let before = COUNTING.live.load(Ordering::Relaxed);
     COUNTING.before.store(before, Ordering::Relaxed);
@@ -92,7 +93,7 @@ pub(crate) fn limited<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Panics if the work in [`limited`] had more than so many bytes allocated at one time until now.
+/// Panics if the work in [`limited`] had more than `limit` bytes allocated at one time until now.
 pub(crate) fn assert_taken(limit: usize) {
     let before = COUNTING.before.load(Ordering::Relaxed);
     let taken = COUNTING.most.load(Ordering::Relaxed).saturating_sub(before);
@@ -113,7 +114,7 @@ mod tests {
             (0..1u32 << 20).for_each(|number| numbers.push(number));
         };
         assert!(std::panic::catch_unwind(|| limited(1 << 20, growing)).is_err());
-        // Never touched, and yet asked for.
+        // The memory is requested and never touched.
         let refused = || drop(Vec::<u8>::new().try_reserve_exact(64 << 30));
         assert!(std::panic::catch_unwind(|| limited(1 << 30, refused)).is_err());
     }

@@ -1,4 +1,4 @@
-//! Datasets of every form: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
+//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
 
 use std::path::Path;
 
@@ -33,21 +33,21 @@ pub(crate) fn kaggle_csv(folder: &Path, bytes: &[u8]) -> bool {
 /// The smallest image, of one pixel.
 const PIXEL: &[u8] = b"P5 1 1 255\n\x07";
 
-/// A list of images, of which these are there: `a.png`, `b.png`, `c d.png` and `folder/e.png`.
+/// Parses a list of images. The images `a.png`, `b.png`, `c d.png` and `folder/e.png` exist.
 pub(crate) fn image_list(folder: &Path, bytes: &[u8]) -> bool {
     for name in ["a.png", "b.png", "c d.png", "folder/e.png"] {
         write(folder, name, PIXEL);
     }
     write(folder, "list.csv", bytes);
     let accepted = load(folder);
-    // Given itself, it is the same dataset, if it is one.
+    // If its folder is a dataset, so is the list itself.
     let list = Source::find(&folder.join("list.csv"));
     assert!(!accepted || list.is_ok(), "the folder of the list is accepted, the list is not");
     accepted
 }
 
-/// Two classes with the same image, whose format is recognised by its content. An image takes more
-/// memory to decode than other inputs, unless its header is reason enough to refuse it.
+/// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image
+/// takes more memory than other inputs, unless it is refused because of its header.
 pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "a/image.png", bytes);
     write(folder, "b/image.png", bytes);
@@ -80,7 +80,8 @@ pub(crate) fn file_digests(folder: &Path, bytes: &[u8]) -> bool {
     accepted.contains(&true)
 }
 
-/// Compressed files are found by their names.
+/// The name with the ending `.gz` for compressed content, since compressed files are recognised by their
+/// names.
 fn with_ending(name: &str, bytes: &[u8]) -> String {
     let ending = if bytes.starts_with(&[0x1f, 0x8b]) { ".gz" } else { "" };
     format!("{name}{ending}")
@@ -95,7 +96,7 @@ fn dataset(folder: &Path) -> Option<Dataset> {
     let _ = source.digest();
     let load = |val_fraction| source.load(&SplitConfig { val_fraction, limit: None, seed: 0 });
     let dataset = match load(0.5) {
-        // Classes of one image each give none to validation.
+        // Classes of one image each leave none for validation.
         Err(Error::EmptySplit { .. }) => load(0.0),
         loaded => loaded,
     };

@@ -1,8 +1,8 @@
-//! Every parser of a file that we did not write, as a function of the file's bytes: for the fuzzer in
-//! `fuzz/`, and for the test that hands it every file of `fuzz/corpus` and `fuzz/regressions`.
+//! The parsers of untrusted files, each as a function of a file's bytes. They are used by the fuzzer in
+//! `fuzz/` and by the test that runs them on every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
-//! In: any bytes. Out: whether they were accepted. A parser may refuse whatever it likes, but it may not
-//! panic, hang, or take more memory than the bytes and [`ALLOWANCE`] (for an image, a few times that).
+//! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic,
+//! hang, or take more memory than the input's size plus [`ALLOWANCE`], or a few times that for an image.
 
 mod allocations;
 mod cache;
@@ -14,17 +14,17 @@ use std::path::Path;
 
 pub use allocations::ALLOWANCE;
 
-/// One parser.
+/// A parser.
 #[derive(Debug, Clone, Copy)]
 pub struct Parser {
     /// The name of its fuzz target and of its folders of inputs.
     pub name: &'static str,
-    /// The form of dataset that its input is part of, by its name; `None` if it is not of a dataset.
+    /// The name of the form of dataset that its input is part of; `None` if it is not part of a dataset.
     pub form: Option<&'static str>,
-    /// Writes the bytes into the empty folder under the name that the program looks for, and reads
-    /// them as the program does. Returns whether they were accepted.
+    /// Writes the bytes into the empty folder under the name that the program expects, and reads them as
+    /// the program does. Returns whether they were accepted.
     read: fn(&Path, &[u8]) -> bool,
-    /// Bytes that it may have allocated at one time beyond the input's own.
+    /// The number of bytes that it may have allocated at one time, in addition to the input's size.
     allowance: usize,
 }
 
@@ -37,12 +37,13 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
     Parser { form: Some(form), ..parser(name, read) }
 }
 
-/// Bytes that decoding an image may take. 64 MiB of pixels are accepted in any file, and there are
-/// several copies of them: as stored, as decoded, and the coefficients of a progressive JPEG.
+/// The number of bytes that decoding an image may take. Images of up to 64 MiB of pixels are accepted,
+/// and there are several copies of them: as stored, as decoded, and the coefficients of a progressive
+/// JPEG.
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
-/// All of them. Every form of dataset has one.
-pub const PARSERS: [Parser; 17] = [
+/// All parsers. Every form of dataset has one.
+pub const PARSERS: [Parser; 20] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -51,9 +52,12 @@ pub const PARSERS: [Parser; 17] = [
     parser("file_digests", datasets::file_digests),
     parser("manifest", cache::manifest),
     parser("features", cache::features),
+    parser("csr", cache::csr),
     parser("labels", cache::labels),
     parser("ids", cache::ids),
+    parser("images", cache::images),
     parser("progress", cache::progress),
+    parser("progress_csr", cache::progress_csr),
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),
@@ -72,17 +76,17 @@ impl Parser {
         found.unwrap_or_else(|| panic!("there is no parser '{name}'"))
     }
 
-    /// Hands the bytes to the parser and returns whether it accepted them.
+    /// Runs the parser on the bytes and returns whether it accepted them.
     ///
     /// # Panics
-    /// If the parser does, or took too much memory.
+    /// If the parser panics or takes too much memory.
     pub fn check(self, bytes: &[u8]) -> bool {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         allocations::limited(bytes.len() + self.allowance, || (self.read)(folder.path(), bytes))
     }
 }
 
-/// Writes a file, making its folder.
+/// Writes a file and creates its folder.
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().expect("a file lies in a folder"))
@@ -90,8 +94,8 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
         .expect("the temporary folder can be written");
 }
 
-/// The parts of an input that stands for several files: they are separated by the byte that ASCII
-/// has for it. Missing ones are empty, and the last may have the byte in it.
+/// The parts of an input that stands for several files. They are separated by ASCII's record separator.
+/// Missing parts are empty, and the last part may contain the separator.
 fn parts<const N: usize>(bytes: &[u8]) -> [&[u8]; N] {
     const RECORD_SEPARATOR: u8 = 0x1e;
     let mut parts = bytes.splitn(N, |&byte| byte == RECORD_SEPARATOR);

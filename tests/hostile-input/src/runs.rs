@@ -1,5 +1,4 @@
-//! Runs and sweeps: their configurations, summaries and tables, and trained heads.
-
+//! Parsers of runs and sweeps: configurations, summaries, tables and trained heads.
 use std::path::Path;
 
 use durable::Digest;
@@ -11,7 +10,7 @@ use head::{
 use crate::cache::small;
 use crate::{parts, write};
 
-/// `config.json`, `metrics.csv`, `summary.json` and `head.safetensors`.
+/// Parses a run's `config.json`, `metrics.csv`, `summary.json` and `head.safetensors`.
 pub(crate) fn run(folder: &Path, bytes: &[u8]) -> bool {
     write_run(folder, parts(bytes));
     let Ok(run) = Run::open(folder) else { return false };
@@ -21,7 +20,7 @@ pub(crate) fn run(folder: &Path, bytes: &[u8]) -> bool {
     evaluated && predictions.is_ok_and(|predictions| submission(&predictions).is_ok())
 }
 
-/// A sweep's `config.json`, `results.csv` and `summary.json`, and the files of its run `runs/a`.
+/// Parses a sweep's `config.json`, `results.csv` and `summary.json`, and the files of its run `runs/a`.
 pub(crate) fn sweep(folder: &Path, bytes: &[u8]) -> bool {
     write_sweep(folder, bytes);
     let Ok(sweep) = Sweep::open(folder) else { return false };
@@ -32,7 +31,7 @@ pub(crate) fn sweep(folder: &Path, bytes: &[u8]) -> bool {
     write_report(&sweep, 1, &mut |_| ()).is_ok()
 }
 
-/// A sweep's `evaluation.json`; its other files are whole.
+/// Parses a sweep's `evaluation.json`. Its other files are whole.
 pub(crate) fn evaluation(folder: &Path, bytes: &[u8]) -> bool {
     write_sweep(folder, include_bytes!("../../../fuzz/corpus/sweep/whole"));
     write(folder, "evaluation.json", bytes);
@@ -52,7 +51,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
     write(folder, "config.json", &with_small_cache(config));
     write(folder, "metrics.csv", metrics);
     write(folder, "head.safetensors", head);
-    // With the digest that belongs to it, as whoever makes a hostile head would write it.
+    // The digest is that of the head, as the author of a hostile head would write it.
     let signed = serde_json::from_slice::<Summary>(summary).ok().map(|mut summary| {
         summary.head_digest = Digest::of(head);
         serde_json::to_vec(&summary).expect("a summary serialises")
@@ -60,7 +59,7 @@ fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
     write(folder, "summary.json", signed.as_deref().unwrap_or(summary));
 }
 
-/// A configuration whose features, if they are called `SMALL`, are the small cache's.
+/// A configuration in which features named `SMALL` are replaced with the small cache.
 fn with_small_cache(config: &[u8]) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(config) else { return config.to_vec() };
     let folder = small().folder().display().to_string();

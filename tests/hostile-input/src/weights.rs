@@ -1,4 +1,4 @@
-//! Weight files: our own, and those of other programs.
+//! Parsers of weights files: this project's, and those of other programs.
 
 use std::path::Path;
 

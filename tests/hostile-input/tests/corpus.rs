@@ -1,5 +1,5 @@
-//! Every input that the fuzzer starts from, and every one that it found something with, goes through
-//! its parser: without a panic, in time, and within the memory that it may take.
+//! Tests that every input of the fuzzer's corpus, and every input with which it found a bug, goes through
+//! its parser without a panic, in time, and within the memory allowed.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -17,23 +17,23 @@ use onnx::{
     encode,
 };
 
-/// Far longer than any of them takes, on a machine that does other things.
+/// The time limit of an input, far more than any of them takes even on a busy machine.
 const TIME: Duration = Duration::from_secs(20);
 
-/// Memory is counted for one parser at a time.
+/// A lock, since memory can be counted for one parser at a time only.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn fuzz() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz")).to_path_buf()
 }
 
-/// The names of the entries of a folder; none if it is not there.
+/// The names of the entries of a folder; an empty set if it does not exist.
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Hands an input to a parser; `what` names it if it fails. Whether it was accepted.
+/// Runs a parser on an input, and returns whether it was accepted. `what` names the input in messages.
 fn check(parser: Parser, what: &str, bytes: Vec<u8>) -> bool {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (done, wait) = channel();
@@ -61,7 +61,7 @@ fn every_input_is_read_or_refused() {
                 let path = folder.join(&name);
                 let what = path.display().to_string();
                 let accepted = check(parser, &what, fs::read(&path).unwrap());
-                // Or the fuzzer would start from nothing that reaches the far end of the parser.
+                // Otherwise the fuzzer would not have an input that reaches the end of the parser.
                 assert!(accepted || !name.starts_with("whole"), "{what} was refused");
                 inputs += 1;
             }
@@ -87,7 +87,7 @@ fn every_form_of_dataset_has_a_parser() {
     assert_eq!(PARSERS.iter().filter_map(|parser| parser.form).collect::<BTreeSet<_>>(), forms);
 }
 
-/// The files that `just setup` makes: large ones, for once.
+/// The files that `just setup` makes are large inputs.
 #[test]
 fn real_weights_take_no_more_than_is_allowed() {
     let weights = fuzz().join("../artifacts/weights");
@@ -99,8 +99,8 @@ fn real_weights_take_no_more_than_is_allowed() {
     }
 }
 
-/// A mebibyte of the smallest things that a format can announce. The fuzzer, which prefers short inputs,
-/// does not try that.
+/// Inputs of a mebibyte, filled with the smallest elements of a format. The fuzzer prefers short inputs
+/// and does not try them.
 #[test]
 fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let fill = |unit: &[u8]| unit.repeat((1 << 20) / unit.len());
@@ -173,7 +173,7 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     }
 }
 
-/// The same of ONNX, in a mebibyte each.
+/// Such inputs for ONNX, each of about a mebibyte.
 fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
     let most = 1 << 20;
     let graph = |graph: Graph| encode(&Model { graph: vec![encode(&graph)] }).to_vec();
@@ -207,7 +207,8 @@ fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Identity nodes from an input to 13 convolutions and on, with names of this length.
+/// A chain of `count` nodes, most of them Identity and 13 in the middle convolutions, with names of this
+/// length.
 fn identities(count: usize, len: usize) -> Vec<u8> {
     let middle = count / 2;
     let part = |index: usize| {

@@ -1,4 +1,4 @@
-//! A program that goes wrong as it is told, so that tests can see how `terminal::run` ends one.
+//! A program that fails in the way given by its argument, for tests of `terminal::run`.
 
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     terminal::run("misbehave", || misbehave(&how), |_| Failure::BadInput)
 }
 
-#[allow(clippy::panic)] // As told.
+#[allow(clippy::panic)] // The argument asks for it.
 fn misbehave(how: &str) -> Result<(), std::io::Error> {
     match how {
         "panic" => panic!("as told"),
@@ -21,7 +21,7 @@ fn misbehave(how: &str) -> Result<(), std::io::Error> {
             scope.spawn(|| panic!("as told"));
             scope.spawn(|| panic!("as told"));
         }),
-        // The other end of the channel goes with the thread.
+        // The other end of the channel is dropped with the thread.
         "pipeline" => {
             let (send, receive) = channel::<()>();
             let worker = thread::spawn(move || {

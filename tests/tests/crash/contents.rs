@@ -1,4 +1,4 @@
-//! What a program left in a folder, in a form that can be compared.
+//! The files that a program left in a folder, in a form that can be compared.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,9 +6,9 @@ use std::path::Path;
 
 use end_to_end::{files_in, is_hidden};
 
-/// Path (relative) and digest of every file, times in it aside. What a killed program leaves by
-/// contract is left out: temporary files, locks, the record of how far it came, and the digests of the
-/// dataset's files, which are remembered only of those that were not just written.
+/// The relative path and the digest of every file, without the times in it. Files that a killed program may
+/// leave are omitted: temporary files, locks, the record of its progress, and the digests of the dataset's
+/// files, which are remembered only of files that were not just written.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for path in files_in(folder) {
@@ -23,10 +23,10 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// The bytes of a file without the seconds that something took.
+/// The bytes of a file without the durations in it.
 fn without_times(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     match name {
-        // The last column.
+        // The seconds are in the last column.
         "metrics.csv" => {
             let text = String::from_utf8(bytes).unwrap();
             let rows = text.lines().map(|line| line.rsplit_once(',').unwrap().0);

@@ -1,5 +1,5 @@
-//! Killed exactly where it hurts: at each call that changes files, the last rename and those around
-//! it among them, and again at the same call after going on.
+//! Tests with a kill at each call that changes files, including the last rename and the calls around it,
+//! and another kill at the same call after the command was given again.
 //!
 //! `fixtures/kill_at.c`, preloaded into the programs, counts the calls.
 
@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use end_to_end::{Workplace, files_in, is_hidden, path_from};
+use feature_cache::Layout;
 
 use crate::torture;
 use crate::victim::Victim;
@@ -38,8 +39,8 @@ impl Killer {
         Killer { library, log: folder.path().join("calls"), _folder: folder }
     }
 
-    /// Runs a program to its call of this number, or to its end if that is 0: its calls, a name
-    /// and a path each, and whether it was killed at the last.
+    /// Runs a program to its call of this number, or to its end if that is 0. Returns its calls, each
+    /// with a name and a path, and whether it was killed at the last.
     fn run(&self, mut command: assert_cmd::Command, call: usize) -> (Vec<String>, bool) {
         fs::write(&self.log, "").unwrap();
         command.env("LD_PRELOAD", &self.library).env("KILL_LOG", &self.log);
@@ -51,8 +52,8 @@ impl Killer {
     }
 }
 
-/// Numbers of the calls to be killed at: all of them, or three, two of which are the rename that
-/// makes the result visible and the call after it.
+/// The numbers of the calls at which to kill: all of them, or three, including the rename that makes the
+/// result visible and the call after it.
 fn chosen(calls: &[String], marker: &str) -> Vec<usize> {
     let puts_in_place = |call: &String| call.starts_with("rename ") && call.ends_with(marker);
     let last_rename = 1 + calls.iter().rposition(puts_in_place).expect("results are put in place");
@@ -66,7 +67,7 @@ fn kill_at_every_call(victim: &Victim) {
     let killer = Killer::new();
     let (calls, _) = killer.run(victim.command(), 0);
     let chosen = chosen(&calls, victim.marker);
-    // Killed at the same number again, it has come further.
+    // At the second kill at the same number, the program has progressed further.
     let times = if torture().is_some() { 2 } else { 1 };
     let mut killed_at: BTreeMap<String, usize> = BTreeMap::new();
     let (mut first, mut again, mut resumed, mut whole) = (0, 0, 0, 0);
@@ -85,7 +86,7 @@ fn kill_at_every_call(victim: &Victim) {
         whole += usize::from(victim.is_finished());
         victim.finish();
     }
-    // Progress is recorded by the clock, so a run on a busy machine has some calls more.
+    // Progress is recorded at intervals of time, so a run on a busy machine has some more calls.
     assert!(first > chosen.len() * 3 / 4, "{first} kills at {} calls", chosen.len());
     let kinds: Vec<String> =
         killed_at.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -101,7 +102,16 @@ fn kill_at_every_call(victim: &Victim) {
 
 #[test]
 fn extraction_killed_at_every_call() {
-    kill_at_every_call(&Victim::extraction(60));
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::extraction(60, layout));
+    }
+}
+
+#[test]
+fn conversion_killed_at_every_call() {
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::conversion(60, layout));
+    }
 }
 
 /// The digests of a dataset's files are remembered before the extraction begins, and by one that has nothing

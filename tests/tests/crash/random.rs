@@ -1,4 +1,4 @@
-//! Killed at random moments, over and over: each time the same command goes on.
+//! Tests with repeated kills at random moments, after each of which the same command continues.
 
 use std::fs;
 use std::path::Path;
@@ -6,26 +6,27 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use end_to_end::caches_in;
+use feature_cache::Layout;
 
 use crate::torture;
 use crate::victim::Victim;
 
-/// Most work that a kill may cost.
+/// The largest loss of work by a kill.
 const MOST_LOST: Duration = Duration::from_secs(30);
 
-/// How often each program is killed.
+/// The number of kills of each program.
 fn kills() -> usize {
     torture().unwrap_or(2)
 }
 
-/// Numbers between 0 and 1 that are spread evenly, whatever their count: the golden ratio's
-/// multiples (a Weyl sequence).
+/// A sequence of numbers between 0 and 1 that is evenly spread at any length: multiples of the golden
+/// ratio (a Weyl sequence).
 fn moment(index: usize) -> f64 {
     (index as f64 * 0.618_033_988_749_895).fract()
 }
 
-/// Gives the command over and over, each time killed at another moment of the time that it takes
-/// when left alone. Where it came to its end, the result is compared and the next begins anew.
+/// Gives the command repeatedly, each time with a kill at another moment of the time that it takes
+/// undisturbed. If it reaches its end, the result is compared and the next command starts anew.
 fn kill_over_and_over(victim: &Victim) {
     let mut whole = victim.takes;
     let (mut killed, mut resumed, mut ended) = (0, 0, 0);
@@ -79,8 +80,8 @@ fn kill_over_and_over(victim: &Victim) {
     );
 }
 
-/// The time since what is unfinished under `out` was last recorded in its `progress.json`, or since
-/// the program started.
+/// The time since the last record of progress in a `progress.json` under `out`, or since the program
+/// started.
 fn unrecorded(out: &Path, started: SystemTime) -> Duration {
     let folders = caches_in(out);
     let Some(folder) = folders.iter().find(|folder| !feature_cache::is_finished(folder)) else {
@@ -94,7 +95,9 @@ fn unrecorded(out: &Path, started: SystemTime) -> Duration {
 #[test]
 fn extraction_killed_at_random() {
     let images = if torture().is_some() { 3000 } else { 400 };
-    kill_over_and_over(&Victim::extraction(images));
+    for layout in Layout::ALL {
+        kill_over_and_over(&Victim::extraction(images, layout));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The programs that are killed, and what must hold of what they leave.
+//! The programs that are killed, and the properties of the files that they leave.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,49 +6,65 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use end_to_end::{Digits, Workplace, caches_in, finish, needed, vgg_extract, vgg_head};
+use end_to_end::{Digits, Workplace, caches_in, finish, needed, path_from, vgg_extract, vgg_head};
+use feature_cache::Layout;
 
 use crate::contents::contents;
 
-/// A program that makes something under a folder.
+/// A program that writes a result under a folder.
 pub(crate) struct Victim {
-    /// What it is called in the figures.
+    /// Its name in the figures.
     pub(crate) name: &'static str,
-    /// The folder that it is told to write under.
+    /// The folder under which it writes.
     pub(crate) out: PathBuf,
-    /// What it leaves when nobody disturbs it.
+    /// The files that it leaves undisturbed.
     pub(crate) reference: BTreeMap<String, String>,
-    /// The time that it takes then.
+    /// The time that it takes undisturbed.
     pub(crate) takes: Duration,
     command: Box<dyn Fn(&Path) -> Command>,
-    /// The file that says that the others are there; those written after it are [`Victim::later`].
+    /// The file that marks the others as complete. Files written after it are [`Victim::later`].
     pub(crate) marker: &'static str,
-    /// Whether it records in a `progress.json` how far it came.
+    /// Whether it records its progress in a `progress.json`.
     pub(crate) records: bool,
     later: &'static [&'static str],
-    /// The words with which it takes up what is under the folder.
+    /// The message with which it continues the work under the folder; `None` if there is none to continue.
     resumes: fn(&Path) -> Option<String>,
-    /// What else it makes, elsewhere.
+    /// A folder elsewhere that it also writes.
     also_makes: Option<PathBuf>,
     _workplace: Workplace,
 }
 
 impl Victim {
-    /// Extraction of `images` digits.
-    pub(crate) fn extraction(images: usize) -> Victim {
+    /// Extraction of `images` digits into a cache of this layout.
+    pub(crate) fn extraction(images: usize, layout: Layout) -> Victim {
         let workplace = Workplace::empty();
         let train = Digits::first("train", images - images / 10);
         workplace.write_idx("digits", &train, &Digits::first("t10k", images / 10));
-        let run = workplace.run("digits", &["--batch-size=16", "--size=48"]);
-        let victim = Victim::new(
-            "extraction",
-            workplace,
-            with_out(run),
-            "manifest.json",
-            &[],
-            continued_rows,
-        );
+        let layout_flag = format!("--layout={layout}");
+        let run = workplace.run("digits", &["--batch-size=16", "--size=48", &layout_flag]);
+        let name = match layout {
+            Layout::Dense => "extraction",
+            Layout::Csr => "extraction as csr",
+        };
+        let victim =
+            Victim::new(name, workplace, with_out(run), "manifest.json", &[], continued_rows);
         Victim { records: true, ..victim }
+    }
+
+    /// Conversion of the features of `images` digits to this layout.
+    pub(crate) fn conversion(images: usize, layout: Layout) -> Victim {
+        let workplace = Workplace::empty();
+        let (train, test) = (Digits::first("train", images), Digits::first("t10k", 10));
+        workplace.write_idx("digits", &train, &test);
+        let (name, from) = match layout {
+            Layout::Dense => ("conversion to dense", Layout::Csr),
+            Layout::Csr => ("conversion to csr", Layout::Dense),
+        };
+        let cache = path_from(workplace.run("digits", &[&format!("--layout={from}")]));
+        let mut convert = vgg_extract(["convert", &format!("--layout={layout}")]);
+        convert.arg(&cache);
+        let convert = with_out(convert);
+        Victim::new(name, workplace, convert, "manifest.json", &[], converted_rows)
     }
 
     /// Training of one head for `epochs` epochs of `images` digits.
@@ -126,7 +142,7 @@ impl Victim {
         (self.command)(&self.out)
     }
 
-    /// Removes what it made.
+    /// Removes the files that it made.
     pub(crate) fn forget(&self) {
         for folder in [Some(&self.out), self.also_makes.as_ref()].into_iter().flatten() {
             if folder.exists() {
@@ -135,14 +151,13 @@ impl Victim {
         }
     }
 
-    /// Whether there is something for readers.
+    /// Whether there is a finished result.
     pub(crate) fn is_finished(&self) -> bool {
         let folders = durable::folders(&self.out).unwrap();
         [self.out.clone()].iter().chain(&folders).any(|folder| folder.join(self.marker).exists())
     }
 
-    /// Asserts that a reader sees all of a result, as it must be, or nothing; likewise of each run
-    /// of a sweep.
+    /// Asserts that the result, and each run of a sweep, is whole and right, or absent.
     pub(crate) fn assert_whole_or_absent(&self) {
         let found = contents(&self.out);
         for finished in found.keys().filter_map(|file| file.strip_suffix(self.marker)) {
@@ -152,7 +167,7 @@ impl Victim {
                 let is_later = self.later.iter().any(|later| file.ends_with(later));
                 assert!(
                     found.get(file) == Some(digest) || (is_later && !found.contains_key(file)),
-                    "{}: {file} is not what it must be, though {finished}{} is there",
+                    "{}: {file} is wrong, although {finished}{} is there",
                     self.name,
                     self.marker
                 );
@@ -160,8 +175,8 @@ impl Victim {
         }
     }
 
-    /// Gives the command again, to its end, and asserts that it goes on where it stopped and leaves
-    /// what an undisturbed one leaves.
+    /// Gives the command again, to its end. Asserts that it continues where it stopped and leaves the same
+    /// files as an undisturbed one.
     pub(crate) fn finish(&self) {
         let resumes = (self.resumes)(&self.out);
         let finished = finish(self.command());
@@ -172,13 +187,13 @@ impl Victim {
         assert_eq!(contents(&self.out), self.reference, "{}", self.name);
     }
 
-    /// Whether the command, given again, takes up work that was recorded.
+    /// Whether the command, given again, will continue recorded work.
     pub(crate) fn resumes(&self) -> bool {
         (self.resumes)(&self.out).is_some()
     }
 }
 
-/// The command with the folder to write under; the last of several `--out` counts.
+/// The command with a folder to write under. If `--out` is given several times, the last one counts.
 fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
     let program = command.get_program().to_owned();
     let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
@@ -194,6 +209,14 @@ fn continued_rows(out: &Path) -> Option<String> {
     let unfinished = feature_cache::unfinished(&cache);
     let (done, total) = (unfinished.rows_done, unfinished.rows_total);
     let words = format!("continuing: {done} of {total} images are there already");
+    (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
+}
+
+fn converted_rows(out: &Path) -> Option<String> {
+    let cache = caches_in(out).pop()?;
+    let unfinished = feature_cache::unfinished(&cache);
+    let (done, total) = (unfinished.rows_done, unfinished.rows_total);
+    let words = format!("continuing: {done} of {total} rows are there already");
     (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
 }
 

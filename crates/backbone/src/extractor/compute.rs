@@ -1,4 +1,4 @@
-//! The implementations and devices that compute features, and the numerics by which recipes name them.
+//! The implementations and devices that compute features, and the numerics, by which recipes name them.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub struct Compute {
 /// The implementations of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// Winograd kernels on the processor: several times as fast as libtorch.
+    /// Winograd kernels on the processor; several times as fast as libtorch.
     Winograd(Accuracy),
     /// libtorch, channels-last; needs the cargo feature `torch`.
     Torch,
@@ -48,7 +48,7 @@ impl Device {
 }
 
 impl Compute {
-    /// All of them.
+    /// All combinations of implementation and device.
     const ALL: [Compute; 4] = [
         Compute { backend: Backend::Winograd(Accuracy::Fast), device: Device::Cpu },
         Compute { backend: Backend::Winograd(Accuracy::Exact), device: Device::Cpu },
@@ -56,8 +56,8 @@ impl Compute {
         Compute { backend: Backend::Torch, device: Device::Cuda },
     ];
 
-    /// The numerics, on which the features' last digits depend, as recipes have them: equal numerics, equal
-    /// features.
+    /// The numerics, as recipes record them. The features' last digits depend on them: equal numerics make
+    /// equal features.
     ///
     /// # Errors
     /// If the implementation does not run on the device, or is libtorch and this program was built
@@ -73,7 +73,7 @@ impl Compute {
         }
     }
 
-    /// Checks that the device is there, which numerics and finished caches do not need.
+    /// Checks that the device is there. Naming its numerics and reading a finished cache do not need it.
     ///
     /// # Errors
     /// If it is not.
@@ -88,7 +88,7 @@ impl Compute {
     /// The implementation and device of these numerics.
     ///
     /// # Errors
-    /// If nothing in this program has them.
+    /// If nothing in this program computes them.
     pub fn with_numerics(numerics: &str) -> Result<Compute, Error> {
         let has = |compute: &Compute| compute.numerics().is_ok_and(|found| found == numerics);
         Compute::ALL.into_iter().find(has).ok_or_else(|| {

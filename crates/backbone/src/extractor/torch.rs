@@ -1,4 +1,4 @@
-//! The forward pass by libtorch, its tensors in channels-last memory order.
+//! The forward pass by libtorch, with tensors in channels-last memory order.
 
 use recipe::{ImageForm, Pooling, Recipe};
 use tch::{Kind, Tensor};
@@ -14,8 +14,8 @@ pub(super) struct Torch {
     taps: Vec<ResolvedTap>,
     image: ImageForm,
     device: tch::Device,
-    /// Images in each pass, of which the last is filled up with zeros: cuDNN chooses its algorithm, and
-    /// with it the order of its sums, by the number of images. `None`: as many as there are.
+    /// Number of images in each pass; `None` for the whole batch. The last pass is filled up with zeros,
+    /// because cuDNN chooses its algorithm, and with it the order of its sums, by the number of images.
     images_per_pass: Option<usize>,
 }
 
@@ -47,8 +47,8 @@ impl Torch {
         Ok(Torch { layers, taps, image: recipe.image, device, images_per_pass })
     }
 
-    /// Writes the features of the taps at one layer, of which `maps` are the maps `[n, C, H, W]`; only
-    /// those of the first `batch` images.
+    /// Writes the features of the taps at one layer, whose output is `maps`, `[n, C, H, W]`. Only those of
+    /// the first `batch` images are written.
     fn write(
         &self,
         maps: &Tensor,
@@ -60,7 +60,7 @@ impl Torch {
             if (tap.layer.convolution, tap.layer.max_pool) != (convolution, max_pool) {
                 continue;
             }
-            // Of all images, since the order of its sums, too, may depend on their number.
+            // All images are pooled, since the order of these sums may also depend on their number.
             let pooled = match tap.pooling {
                 Pooling::None => maps.shallow_clone(),
                 Pooling::Max => maps.f_amax([2, 3], false)?,
@@ -108,7 +108,7 @@ impl Torch {
                 let zeros = Tensor::f_zeros(shape(per_pass - batch), options)?;
                 input = Tensor::f_cat(&[input, zeros], 0)?;
             }
-            // For a single image oneDNN sums in another order; twice the image keeps a row from
+            // oneDNN sums in another order for a single image. Passing the image twice keeps a row from
             // depending on the batch by more than 1e-6.
             None if batch == 1 => input = input.f_repeat([2, 1, 1, 1])?,
             _ => {}
@@ -132,13 +132,13 @@ impl Torch {
     }
 }
 
-/// A convolution of 3×3, stride 1 and padding 1 in float32 on every card.
+/// A 3×3 convolution with stride 1 and padding 1, in float32 on every card.
 ///
 /// `conv2d` lets cuDNN round its operands to TF32, 10 bits of mantissa, on cards that have it:
-/// PyTorch's `torch.backends.cudnn.allow_tf32` is true unless a program says otherwise
-/// ("TensorFloat-32 on Ampere and later devices" in PyTorch's CUDA semantics). What `conv2d` calls
-/// with that setting, `_convolution`, takes it as an argument; the other arguments are those of
-/// `conv2d`.
+/// PyTorch's `torch.backends.cudnn.allow_tf32` is true unless a program sets it otherwise
+/// ("TensorFloat-32 on Ampere and later devices" in PyTorch's CUDA semantics). `conv2d` calls
+/// `_convolution` with that setting. This calls `_convolution` with the setting off and the other
+/// arguments as in `conv2d`.
 fn convolve_without_tf32(
     x: &Tensor,
     weight: &Tensor,
@@ -163,8 +163,8 @@ fn convolve_without_tf32(
     )
 }
 
-/// Names the libtorch that is loaded, which need not be the one that this program was built with, and
-/// the precision of its convolutions on CUDA.
+/// The version of the libtorch that is loaded, which need not be the one that this program was built with,
+/// the device, and on CUDA the precision of the convolutions.
 pub(super) fn numerics(device: Device) -> String {
     let [major, minor, ..] = loaded_version().to_be_bytes();
     match device {
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(numerics(Device::Cuda), "torch-2.13-cuda-f32");
     }
 
-    /// The convolution that runs on CUDA, on the processor: the same as `conv2d` there, bit for bit.
+    /// On the processor, the convolution for CUDA equals `conv2d` bit for bit.
     #[test]
     fn the_convolution_without_tf32_is_conv2d() -> Result<(), tch::TchError> {
         tch::manual_seed(1);

@@ -1,11 +1,12 @@
-//! BatchNorm in inference, folded into the convolution before it.
+//! Folding of inference-mode BatchNorm into the convolution before it.
 
 use super::source::{NormTensors, TensorSource, check_finite, read};
 use crate::{ConvolutionWeights, Error};
 
 /// Folds a BatchNorm into the numbers of its convolution: `γ (w·x + b − μ) / √(σ² + ε) + β` is a
-/// convolution with the weights `γ w / √(σ² + ε)` and the bias `γ (b − μ) / √(σ² + ε) + β`. Computed in
-/// double precision and rounded once. `weight`: the name of the convolution's weight, for messages.
+/// convolution with the weights `γ w / √(σ² + ε)` and the bias `γ (b − μ) / √(σ² + ε) + β`. They are
+/// computed in double precision and rounded once. `weight` is the name of the convolution's weight, for
+/// messages.
 ///
 /// # Errors
 /// If a tensor cannot be read, a variance is not positive even with ε, or a result is not finite.

@@ -1,6 +1,6 @@
-//! The forms of files that weights are imported from.
+//! The file forms that weights are imported from.
 //!
-//! A form is one file of this folder, which implements [`TensorSource`], and a line of [`FORMS`].
+//! A form is one file in this folder that implements [`TensorSource`], and a line in [`FORMS`].
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use crate::Error;
 
 /// A form of file.
 struct Form {
-    /// The ending of its files' names, in lower case.
+    /// The ending of its files' names, in lower case and without the full stop.
     ending: &'static str,
-    /// Opens the file at the path, whose bytes these are.
+    /// Opens the file at a path from its bytes.
     open: fn(&Path, Bytes) -> Opened,
 }
 
@@ -30,10 +30,10 @@ const FORMS: [Form; 2] = [
     },
 ];
 
-/// Opens a file in the form that its name's ending says.
+/// Opens a file in the form that matches the ending of its name.
 ///
 /// # Errors
-/// If it is missing or damaged, or its name has another ending.
+/// If it is missing or damaged, or the ending matches no form.
 pub(super) fn open(path: &Path) -> Opened {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     let form = FORMS.iter().find(|form| ending.as_deref() == Some(form.ending));

@@ -11,13 +11,13 @@ use super::report::ImportReport;
 use super::{Weights, known};
 use crate::{Error, Network};
 
-/// Facts that other programs' files do not state, or not always.
+/// Facts about the weights that other programs' files may not state.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportConfig {
-    /// Which preprocessing the weights were trained with. If it is `None`, it is that which a canonical
-    /// file records, or that of the published weights that these are recognised as.
+    /// The family, which fixes the preprocessing. `None` takes the one that a canonical file records, or
+    /// that of the published weights that these are recognised as.
     pub family: Option<Family>,
-    /// The network; if it is `None`, it is the one that the file has.
+    /// The network; `None` takes the one that the file has.
     pub network: Option<&'static Network>,
 }
 
@@ -26,21 +26,21 @@ pub struct ImportConfig {
 pub struct Imported {
     /// The weights.
     pub weights: Weights,
-    /// The fate of the file's tensors.
+    /// The use that was made of the file's tensors.
     pub report: ImportReport,
 }
 
 /// Reads the convolutions of a network from an ONNX file, in which they are found by following its
 /// graph, or from a safetensors file, in which they are found by torchvision's names, perhaps after a
-/// prefix that they share. BatchNorm is folded into them; other tensors, such as a classifier's, are
-/// left alone.
+/// common prefix. BatchNorm is folded into them. Other tensors, such as a classifier's, are ignored.
 ///
-/// A canonical file says its network and family itself, and is checked as [`Weights::read`] does.
+/// A canonical file records its network and family, and is checked as in [`Weights::read`].
 ///
 /// # Errors
-/// If the file is missing or damaged, does not hold the convolutions of one network in float32, holds
-/// another network than the given one, well-known weights of another family, records another family or
-/// version, or nothing says the family.
+/// If the file is missing or damaged, or does not hold the convolutions of exactly one network in
+/// float32; if it has another network or family than the given one; if it has published weights of
+/// another family; if it records a version that is not read; or if the family is neither given,
+/// recorded nor recognised.
 pub fn import_weights(path: &Path, config: &ImportConfig) -> Result<Imported, Error> {
     let source = open(path)?;
     let (weights, located) = match Entry::find(&*source)? {

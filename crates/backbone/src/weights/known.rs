@@ -1,5 +1,5 @@
-//! Well-known weights, recognised by the first filter of their first convolution: their family is
-//! known. The biases do not count, since fine-tuning may change them alone.
+//! Published weights, whose family is known. They are recognised by the first filter of their first
+//! convolution. The biases do not count, since fine-tuning may change the biases alone.
 
 use std::path::Path;
 
@@ -19,12 +19,12 @@ pub(super) struct Known {
     filter: Filter,
 }
 
-/// Beyond the rounding of the numbers below and of bfloat16, and far below what distinguishes the
-/// first layers of networks that were trained apart.
+/// Largest difference of a number of the filter. It is larger than the rounding of the numbers below and
+/// of bfloat16, and far smaller than the differences between networks that were trained separately.
 const TOLERANCE: f32 = 4e-3;
 
-/// conv1_1 of the VGG-16 that Oxford released (VGG_ILSVRC_16_layers), input channels B, G, R, as the
-/// weights that `just setup` fetches have it.
+/// conv1_1 of the VGG-16 that Oxford released (VGG_ILSVRC_16_layers), input channels B, G, R, from the
+/// weights that `just setup` fetches.
 pub(super) const OXFORD: Filter = [
     [0.4295, 0.3735, -0.0614, 0.2748, 0.0387, -0.3672, -0.0575, -0.2622, -0.3501],
     [0.5504, 0.4401, -0.0814, 0.3457, 0.0406, -0.4535, -0.0586, -0.3307, -0.4850],
@@ -33,14 +33,15 @@ pub(super) const OXFORD: Filter = [
 
 /// `features.0` of torchvision's `VGG16_Weights.IMAGENET1K_V1` (vgg16-397923af.pth), input channels
 /// R, G, B, as PyTorch prints it in public notebooks of Udacity's flower classifier, which load that
-/// file and train no layer of it but new ones at its end.
+/// file, freeze its layers and train new ones at its end.
 const TORCHVISION: Filter = [
     [-0.5537, 0.1427, 0.5290, -0.5831, 0.3566, 0.7657, -0.6902, -0.0480, 0.4841],
     [0.1755, 0.0099, -0.0814, 0.0441, -0.0703, -0.2604, 0.1324, -0.1728, -0.1323],
     [0.3130, -0.1659, -0.4275, 0.4752, -0.0827, -0.4870, 0.6320, 0.0193, -0.2775],
 ];
 
-/// Of other networks none are known; theirs have other first filters.
+/// All published weights that are recognised. They are VGG16's; published weights of other networks have
+/// other first filters.
 const KNOWN: [Known; 3] = [
     Known {
         name: "the original Oxford weights (input channels B, G, R)",
@@ -62,8 +63,8 @@ const KNOWN: [Known; 3] = [
     },
 ];
 
-/// The published weights that have this first convolution; so do copies that were fine-tuned with it
-/// frozen. `None` if it is none of those that are known.
+/// The published weights that have this first convolution, which copies that were fine-tuned with it
+/// frozen have too. `None` if no known weights have it.
 pub(super) fn find(network: &Network, first: &ConvolutionWeights) -> Option<&'static Known> {
     KNOWN.iter().find(|known| {
         let pairs = first.weight.iter().zip(known.filter.as_flattened());
@@ -72,7 +73,7 @@ pub(super) fn find(network: &Network, first: &ConvolutionWeights) -> Option<&'st
     })
 }
 
-/// Checks that well-known weights are given as of their own family.
+/// Checks that published weights are given with their own family.
 pub(super) fn check(path: &Path, known: Option<&Known>, given: Family) -> Result<(), Error> {
     match known {
         Some(known) if known.family != given => Err(Error::WrongFamily {

@@ -1,10 +1,10 @@
-//! From located tensors to the numbers of convolutions.
+//! Reading the numbers of convolutions from located tensors.
 
 use super::batch_norm;
 use super::source::{Located, TensorSource, read};
 use crate::{ConvolutionWeights, Error};
 
-/// The numbers of the located convolutions, BatchNorm folded into them.
+/// The numbers of the located convolutions, with BatchNorm folded into them.
 pub(super) fn load<S: TensorSource + ?Sized>(
     source: &S,
     located: &Located,

@@ -1,9 +1,8 @@
 //! A network's convolutions by the names of their tensors.
 //!
 //! In: the names in a file. Out: the network and the tensors of each of its convolutions. The
-//! invariants: every tensor that the network has is there, under one prefix and by the names of one
-//! origin; among the layers of features there is no further tensor; and if two networks answer to
-//! that, neither is taken.
+//! invariants: every tensor of the network is there, under one prefix and by the names of one origin;
+//! the layers of features have no further tensor; and a file in which two networks match is refused.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -14,22 +13,22 @@ use crate::{Error, Network};
 
 /// A program's names of a network's tensors.
 struct NameMap {
-    /// As it reads after "by".
+    /// The program, worded to follow "found by".
     origin: &'static str,
-    /// The names of each convolution's tensors, BatchNorm's among them if the network has it.
+    /// The names of each convolution's tensors, including BatchNorm's if the flag says that there is one.
     layers: fn(&Network, bool) -> Vec<LayerTensors>,
-    /// Whether a name, without its prefix, is one of a layer of features.
+    /// Whether a name, without its prefix, belongs to a layer of features.
     is_feature: fn(&str) -> bool,
 }
 
-/// All of them. Where two have the same tensors, the earlier one is right.
+/// All name maps. If two maps find the same tensors, the earlier one counts.
 const MAPS: [NameMap; 2] = [
     NameMap {
         origin: "torchvision's names",
         layers: |network, norm| numbered("features.", network, norm),
         is_feature: |name| name.starts_with("features."),
     },
-    // torchvision's `features` saved alone, or as a part of another module: `backbone.0.weight`.
+    // torchvision's `features`, saved alone or as a part of another module: `backbone.0.weight`.
     NameMap {
         origin: "the numbers of torchvision's features",
         layers: |network, norm| numbered("", network, norm),
@@ -40,12 +39,12 @@ const MAPS: [NameMap; 2] = [
     },
 ];
 
-/// The ending of the name of a tensor that BatchNorm has for training alone.
+/// The ending of the name of a BatchNorm tensor that only training uses.
 const NOT_USED: &str = ".num_batches_tracked";
 
-/// torchvision's names: a layer has its number in an `nn.Sequential`, in which a ReLU follows each
-/// convolution, or a BatchNorm and a ReLU, and a max pool each block
-/// (`make_layers` in torchvision/models/vgg.py). Its BatchNorm has PyTorch's default ε.
+/// torchvision's names. A layer is named after its number in an `nn.Sequential`, in which each
+/// convolution is followed by a ReLU, or by a BatchNorm and a ReLU, and each block by a max pool
+/// (`make_layers` in torchvision/models/vgg.py). BatchNorm has PyTorch's default ε.
 fn numbered(module: &str, network: &Network, norm: bool) -> Vec<LayerTensors> {
     let layers = network.convolutions().into_iter().enumerate().map(|(index, layer)| {
         let number = layer.torchvision + if norm { index } else { 0 };
@@ -63,7 +62,7 @@ fn numbered(module: &str, network: &Network, norm: bool) -> Vec<LayerTensors> {
     layers.collect()
 }
 
-/// A network under one prefix, which may be in a file or not.
+/// A network under one prefix, some or all of whose tensors are in a file.
 struct Candidate {
     network: &'static Network,
     norm: bool,
@@ -71,7 +70,7 @@ struct Candidate {
     map: usize,
     prefix: String,
     layers: Vec<LayerTensors>,
-    /// How many of its tensors are in the file.
+    /// The number of its tensors that are in the file.
     found: usize,
 }
 
@@ -100,19 +99,19 @@ impl Candidate {
         self.found == self.tensors()
     }
 
-    /// Whether a file without a whole network may be meant to have this one: half of its tensors are
-    /// there, or it is one by torchvision's names without a prefix.
+    /// Whether a file without a complete network may have been meant to have this one: half of its tensors
+    /// are there, or it goes by torchvision's names without a prefix.
     fn is_plausible(&self) -> bool {
         2 * self.found >= self.tensors() || (self.map == 0 && self.prefix.is_empty())
     }
 
-    /// Greater for what a file without a whole network is rather meant to have: VGG16 where nothing
-    /// tells.
+    /// The rank among the candidates of a file without a complete network: the more tensors are there, the
+    /// greater. VGG16 wins among equals.
     fn nearness(&self) -> impl Ord + use<> {
         (self.found, Reverse(self.map), self.network.name == "vgg16", !self.norm)
     }
 
-    /// The network and where it is, for messages.
+    /// The network and its prefix, for messages.
     fn describe(&self) -> String {
         match &*self.prefix {
             "" => format!("{} without a prefix", self.network.title()),
@@ -125,7 +124,7 @@ impl Candidate {
         Located { network: self.network, origin, prefix: self.prefix, layers: self.layers }
     }
 
-    /// Checks that all of its tensors are there, and no other among its features.
+    /// Checks that all of its tensors are there, and that its features have no others.
     fn check<S: TensorSource + ?Sized>(
         &self,
         source: &S,
@@ -138,7 +137,7 @@ impl Candidate {
             let feature = name.strip_prefix(&*self.prefix).is_some_and(map.is_feature);
             feature && !own.contains(&***name) && !(self.norm && name.ends_with(NOT_USED))
         });
-        // A BatchNorm's says most.
+        // A BatchNorm's tensor explains most: the file is the variant with BatchNorm.
         let foreign = foreign.min_by_key(|name| (!name.ends_with(".running_mean"), *name));
         if let Some(tensor) = foreign {
             return Err(Error::UnexpectedTensor {
@@ -168,11 +167,11 @@ impl Candidate {
     }
 }
 
-/// The tensors of a network's convolutions by their names: of the given network, or of the one that is
-/// found.
+/// The tensors of a network's convolutions by their names: of the given network, or else of the one in the
+/// file.
 ///
 /// # Errors
-/// If there is none, or more than one, or another one than the given.
+/// If there is no network, more than one, or another than the given one.
 pub(super) fn locate<S: TensorSource + ?Sized>(
     source: &S,
     given: Option<&'static Network>,
@@ -189,7 +188,7 @@ pub(super) fn locate<S: TensorSource + ?Sized>(
             }
         }
     }
-    // Maps that find the same tensors find one network.
+    // Two maps that find the same tensors have found the same network.
     let mut firsts = HashSet::new();
     complete.retain(|candidate| firsts.insert(candidate.layers[0].weight.clone()));
 
@@ -205,7 +204,7 @@ pub(super) fn locate<S: TensorSource + ?Sized>(
         (None, Some(found), Some(given)) => {
             return Err(Error::OtherNetwork { path, found, given: given.name });
         }
-        // Its check says what is not there.
+        // Its check fails and says what is missing.
         _ => nearest.unwrap_or_else(|| {
             Candidate::new(given.unwrap_or(&NETWORKS[0]), false, 0, "", &present)
         }),
@@ -214,11 +213,11 @@ pub(super) fn locate<S: TensorSource + ?Sized>(
     Ok(candidate.located())
 }
 
-/// The tensors of a network without BatchNorm by torchvision's names without a prefix, as in a
+/// The tensors of a network without BatchNorm, by torchvision's names without a prefix, as in a
 /// canonical file.
 ///
 /// # Errors
-/// If one of them is missing, or there is another one among the features.
+/// If one of them is missing, or the features have another one.
 pub(super) fn canonical<S: TensorSource + ?Sized>(
     source: &S,
     network: &'static Network,
@@ -229,13 +228,13 @@ pub(super) fn canonical<S: TensorSource + ?Sized>(
     Ok(candidate.located())
 }
 
-/// All networks, without and with BatchNorm.
+/// All networks, each without and with BatchNorm.
 fn networks() -> impl Iterator<Item = (&'static Network, bool)> {
     NETWORKS.iter().flat_map(|network| [(network, false), (network, true)])
 }
 
-/// The prefixes after which a network may be, with the index of the map of its names: those that half of
-/// the smallest network's convolutions have, and none at all. In the order of the maps.
+/// The possible prefixes of a network's names, each with the index of a name map, in the order of the maps:
+/// those that as many weights have as half of the smallest network's convolutions, and the empty one.
 fn prefixes(present: &HashSet<String>) -> Vec<(usize, String)> {
     let least = NETWORKS.iter().map(|network| network.convolutions().len()).min().unwrap_or(0) / 2;
     let mut prefixes = Vec::new();

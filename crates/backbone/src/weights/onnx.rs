@@ -1,7 +1,7 @@
 //! ONNX files.
 //!
-//! In: a file's bytes. Out: its nodes, the tensors among them and what a network's convolutions take.
-//! The invariant: memory stays near what the file has in names, whatever it announces.
+//! In: a file's bytes. Out: its nodes, its tensors, and the tensors that a network's convolutions take.
+//! The invariant: memory stays in proportion to the names in the file, whatever sizes it announces.
 
 mod graph;
 
@@ -15,17 +15,18 @@ use onnx::{Attribute, DataLocation, DataType, Part, Tensor, TensorHead, ValueInf
 use super::source::{LayerTensors, Located, NormTensors, TensorSource};
 use crate::{Error, Network};
 
-/// Most nodes, tensors, inputs, outputs, attributes and integers of these that are looked at, counted
-/// together; VGG19 has a few hundred.
+/// Largest total of nodes, tensors, inputs, outputs, attributes and their integers in a file; VGG19 has a
+/// few hundred.
 const MAX_PARTS: usize = 1 << 13;
-/// Most numbers of a list or a shape that are looked at; a padding of four axes has eight.
+/// Largest number of integers that are kept of a list or a shape. A padding of four axes has eight; a
+/// ninth shows that a list is longer.
 const MAX_INTEGERS: usize = 9;
 
 /// An ONNX file.
 #[derive(Debug)]
 pub(super) struct OnnxFile {
     path: PathBuf,
-    /// In the order of the file, which ONNX wants to be topological.
+    /// In the order of the file, which ONNX requires to be topological.
     nodes: Vec<Node>,
     /// The initializers and the values of Constant nodes, by their names; none is empty.
     tensors: HashMap<String, NamedTensor>,
@@ -49,10 +50,10 @@ struct NamedTensor {
 }
 
 impl OnnxFile {
-    /// Reads the graph of the file at `path`, whose bytes these are.
+    /// Reads the graph of the file at `path` from its `bytes`.
     ///
     /// # Errors
-    /// If it is damaged, has far more in it than a VGG network, or two tensors of one name.
+    /// If it is damaged, has far more parts than a VGG network, or has two tensors of one name.
     pub(super) fn open(path: &Path, bytes: Bytes) -> Result<OnnxFile, Error> {
         let (nodes, tensors, inputs) = (Vec::new(), HashMap::new(), Vec::new());
         let mut file = OnnxFile { path: path.to_path_buf(), nodes, tensors, inputs };
@@ -64,7 +65,7 @@ impl OnnxFile {
         Ok(file)
     }
 
-    /// Adds what is in a piece of the graph.
+    /// Adds the contents of a piece of the graph.
     fn add(&mut self, graph: &onnx::Graph, parts: &mut Parts<'_>) -> Result<(), Error> {
         parts.count(graph.node.len() + graph.initializer.len() + graph.input.len())?;
         for message in &graph.initializer {
@@ -89,8 +90,8 @@ impl OnnxFile {
         Ok(())
     }
 
-    /// Adds a tensor unless it has no name: such a one is no value's. `constant`: the node that it is the
-    /// value of, if it is not an initializer.
+    /// Adds a tensor. One without a name is ignored, since nothing can refer to it. `constant` is the
+    /// Constant node whose value it is, or `None` for an initializer.
     fn add_tensor(
         &mut self,
         name: String,
@@ -105,7 +106,7 @@ impl OnnxFile {
             return Err(Error::RepeatedValue { path: self.path.clone(), value: name, again });
         }
         if !name.is_empty() {
-            // A convolution has no negative side.
+            // A negative side becomes 0, which no convolution has either.
             let sides = dims.iter().map(|&side| usize::try_from(side).unwrap_or(0));
             let shape = sides.take(MAX_INTEGERS).collect();
             let message = message.clone();
@@ -114,7 +115,7 @@ impl OnnxFile {
         Ok(())
     }
 
-    /// The sides of an input of the graph, as far as the file fixes them: 0 for those it leaves open.
+    /// The shape of an input of the graph, with 0 for sides that the file leaves open.
     fn input_shape(&self, name: &str) -> Option<&[i64]> {
         let input = self.inputs.iter().find(|(found, _)| found == name);
         input.map(|(_, shape)| shape.as_slice())
@@ -125,7 +126,8 @@ impl OnnxFile {
         decode(&self.tensors.get(name)?.message).ok()
     }
 
-    /// The first few of a tensor's 64-bit integers; `None` if it has other numbers or is not there.
+    /// The first [`MAX_INTEGERS`] of a tensor's 64-bit integers; `None` if it has numbers of another type
+    /// or is not there.
     fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let tensor = self.tensor(name)?;
         if tensor.data_type != DataType::Int64 as i32 {
@@ -158,7 +160,7 @@ impl OnnxFile {
         let convolution = found.convolution;
         let weight = operand(convolution, 1, "weight")?;
         let bias = match (found.norm, convolution.input(2)) {
-            // The BatchNorm's shift does what a bias would do.
+            // The BatchNorm's shift takes the place of a bias.
             (Some(_), "") => None,
             _ => Some(operand(convolution, 2, "bias")?),
         };
@@ -214,7 +216,7 @@ impl TensorSource for OnnxFile {
         Ok(numbers)
     }
 
-    /// The tensors that the graph's convolutions take: see [`graph`].
+    /// The tensors that the graph's convolutions take; see [`graph`].
     fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
         let graph = graph::Graph::new(self)?;
         let (network, layers) = graph.convolutions(network)?;
@@ -225,10 +227,10 @@ impl TensorSource for OnnxFile {
     }
 }
 
-/// A count of what was found in the file at a path.
+/// A limit on the number of parts of the file at `path`.
 struct Parts<'p> {
     path: &'p Path,
-    /// How many more are looked at.
+    /// The number of further parts that the file may have.
     left: usize,
 }
 
@@ -300,7 +302,7 @@ impl Node {
         self.message.output.first().map_or("", String::as_str)
     }
 
-    /// The tensor that a Constant node is; `None` for other nodes, and constants of other types.
+    /// The value of a Constant node; `None` for other nodes, and for values that are not tensors.
     fn constant(&self) -> Option<&Bytes> {
         (self.operator() == "Constant").then(|| self.attribute("value")?.t.as_ref()).flatten()
     }
@@ -325,8 +327,8 @@ impl Node {
         self.attribute(name)?.f
     }
 
-    /// An attribute that is a text; empty if it is not there. ONNX has bytes there: those that are not
-    /// UTF-8 are replaced, so that they are not taken for a text that ONNX knows.
+    /// An attribute that is a text; empty if it is not there. ONNX allows any bytes: those that are not
+    /// UTF-8 are replaced, so that the result equals no value that ONNX defines.
     fn text(&self, name: &str) -> Cow<'_, str> {
         let text = self.attribute(name).and_then(|attribute| attribute.s.as_deref());
         String::from_utf8_lossy(text.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A report on the tensors of a file that was imported.
+//! A report on the tensors of an imported file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,24 +6,24 @@ use std::fmt;
 use super::source::{Located, TensorSource};
 use crate::Network;
 
-/// Most names in a line of the report.
+/// Largest number of names in a line of the report.
 const MOST: usize = 6;
 
-/// The fate of a file's tensors.
+/// The use that was made of a file's tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportReport {
     /// The network that they belong to.
     pub network: &'static Network,
-    /// How they were found, as it reads after "by": `torchvision's names`.
+    /// How they were found, worded to follow "found by": `torchvision's names`.
     pub origin: &'static str,
-    /// The prefix that was removed from their names; empty, or it ends with a full stop.
+    /// The prefix that was removed from their names. It is empty or ends with a full stop.
     pub prefix: String,
     /// The published weights whose first convolution these have, if they are known.
     pub known: Option<&'static str>,
     /// The tensors that are part of the weights, in the network's order.
     pub applied: Vec<Applied>,
-    /// Tensors that the network has and the file does not, for which zeros stand: biases of convolutions before
-    /// a BatchNorm, by the names of a canonical file.
+    /// Tensors that the network has and the file does not, which became zeros: biases of convolutions
+    /// before a BatchNorm, named as in a canonical file.
     pub missing: Vec<String>,
     /// The tensors that are not part of the weights, such as a classifier's.
     pub unused: Vec<String>,
@@ -36,20 +36,20 @@ pub struct Applied {
     pub tensor: String,
     /// The convolution that it is a part of, by torchvision's name: `features.28`.
     pub layer: String,
-    /// The use that was made of it.
+    /// Its use.
     pub how: Use,
 }
 
 /// The use of a tensor that is part of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// Its numbers are there under its own name.
+    /// Its numbers were kept under its own name.
     Kept,
-    /// Its numbers are there under its name without the prefix.
+    /// Its numbers were kept under its name without the prefix.
     PrefixRemoved,
-    /// Its numbers are there under another name.
+    /// Its numbers were kept under another name.
     Renamed,
-    /// It was computed with: BatchNorm was folded into the convolution.
+    /// It is part of a convolution into which BatchNorm was folded.
     Folded,
 }
 
@@ -104,7 +104,7 @@ impl ImportReport {
 }
 
 impl fmt::Display for ImportReport {
-    /// Writes a few lines for a person, without a line break at the end.
+    /// Writes a few lines for people to read, without a line break at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, found by {}", self.network.title(), self.origin)?;
         if !self.prefix.is_empty() {
@@ -115,9 +115,9 @@ impl fmt::Display for ImportReport {
         }
         write!(f, "\n{} tensors applied", self.applied.len())?;
         for (how, text) in [
-            (Use::PrefixRemoved, "their prefix removed"),
+            (Use::PrefixRemoved, "without their prefix"),
             (Use::Renamed, "renamed"),
-            (Use::Folded, "of convolutions and the BatchNorm that was folded into them"),
+            (Use::Folded, "belonging to convolutions with a folded BatchNorm"),
         ] {
             match self.count(how) {
                 0 => {}
@@ -125,9 +125,7 @@ impl fmt::Display for ImportReport {
                 count => write!(f, ", {count} of them {text}")?,
             }
         }
-        for (names, text) in
-            [(&self.missing, "missing, zeros in their stead"), (&self.unused, "left unused")]
-        {
+        for (names, text) in [(&self.missing, "missing, set to zero"), (&self.unused, "not used")] {
             if !names.is_empty() {
                 let first = names[..names.len().min(MOST)].join(", ");
                 write!(f, "\n{} {text}: {first}", names.len())?;

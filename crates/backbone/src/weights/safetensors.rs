@@ -10,7 +10,7 @@ use super::names;
 use super::source::{Located, TensorSource};
 use crate::{Error, Network};
 
-/// Bytes before the header, which say how long it is.
+/// Size of the field before the header that has the header's length, in bytes.
 const LENGTH: usize = 8;
 
 /// A safetensors file.
@@ -23,7 +23,7 @@ pub(super) struct SafetensorsFile {
 }
 
 impl SafetensorsFile {
-    /// Reads the header of the file at `path`, whose bytes these are.
+    /// Reads the header of the file at `path` from its `bytes`.
     ///
     /// # Errors
     /// If it is not a whole safetensors file.
@@ -53,7 +53,7 @@ impl TensorSource for SafetensorsFile {
         if info.dtype != Dtype::F32 {
             return Err(format!("has dtype {}", info.dtype));
         }
-        // The header was checked: the bytes are there, and as many as the shape has numbers.
+        // The header was checked: the bytes are there, and their number matches the shape.
         let (start, end) = info.data_offsets;
         Ok(bytemuck::pod_collect_to_vec(&self.data[start..end]))
     }

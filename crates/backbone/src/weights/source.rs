@@ -20,22 +20,23 @@ pub(super) trait TensorSource {
     /// The shape of a tensor; `None` if there is no such tensor.
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
 
-    /// The numbers of a tensor, whose shape says that there are `count`, in C order.
+    /// The numbers of a tensor in C order; `count` of them, the product of its shape.
     ///
     /// # Errors
-    /// Its content instead of so many numbers in single precision, as it reads after its name.
+    /// If its content is not `count` numbers in single precision. The text says what it is instead and
+    /// continues a sentence that begins with the tensor's name.
     fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String>;
 
-    /// The text that the file records under this name beside its tensors.
+    /// The text under this name in the metadata of the file; `None` if there is none.
     fn metadata(&self, _name: &str) -> Option<&str> {
         None
     }
 
-    /// The tensors of a network's convolutions: of the one that is given, or of the one that is found. A
-    /// form that says how the tensors are connected follows that; others go by the names.
+    /// The tensors of a network's convolutions: of the given network, or else of the one that the file
+    /// has. They are found by following the graph where the form has one, by their names elsewhere.
     ///
     /// # Errors
-    /// If they are not those of one network, of the given one if one is.
+    /// If the file does not have exactly one network, or another than the given one.
     fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error>;
 }
 
@@ -43,11 +44,11 @@ pub(super) trait TensorSource {
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) network: &'static Network,
-    /// How they were found, as it reads after "by": `torchvision's names`.
+    /// How they were found, worded to follow "found by": `torchvision's names`.
     pub(super) origin: &'static str,
-    /// The prefix of the names that the origin has; empty, or it ends with a full stop.
+    /// The prefix before the names; empty, or it ends with a full stop.
     pub(super) prefix: String,
-    /// Those of each convolution. All of them are in the file.
+    /// The tensors of each convolution. All of them are in the file.
     pub(super) layers: Vec<LayerTensors>,
 }
 
@@ -56,7 +57,7 @@ pub(super) struct Located {
 pub(super) struct LayerTensors {
     /// `[out, in, 3, 3]`.
     pub(super) weight: String,
-    /// `[out]`; `None` if the convolution has none, which is zeros.
+    /// `[out]`; `None` if the convolution has no bias, which stands for zeros.
     pub(super) bias: Option<String>,
     /// The BatchNorm between the convolution and its ReLU.
     pub(super) norm: Option<NormTensors>,
@@ -74,13 +75,13 @@ pub(super) struct NormTensors {
 }
 
 impl LayerTensors {
-    /// All of them: weight, bias and the BatchNorm's.
+    /// The names of all tensors: weight, bias and the BatchNorm's.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let norm = self.norm.iter().flat_map(NormTensors::names);
         [&self.weight].into_iter().chain(&self.bias).map(String::as_str).chain(norm)
     }
 
-    /// The same, to be changed.
+    /// The same names as [`names`](LayerTensors::names), mutable.
     pub(super) fn names_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let norm = self.norm.iter_mut().flat_map(|norm| {
             [&mut norm.scale, &mut norm.shift, &mut norm.mean, &mut norm.variance]
@@ -90,13 +91,13 @@ impl LayerTensors {
 }
 
 impl NormTensors {
-    /// All of them.
+    /// The names of all tensors.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         [&self.scale, &self.shift, &self.mean, &self.variance].into_iter().map(String::as_str)
     }
 }
 
-/// The bytes of a file, of which only those are read that are looked at: a classifier, which is nine
+/// The bytes of a file, mapped into memory so that only the parts in use are read. The classifier, nine
 /// tenths of torchvision's files, takes neither time nor memory.
 pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
     let failed = |error: io::Error| match error.kind() {
@@ -105,9 +106,9 @@ pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
     };
     let file = File::open(path).map_err(failed)?;
     #[allow(unsafe_code)]
-    // SAFETY: weights files are replaced as wholes, by renaming, so that the one that is mapped stays
-    // as it is. A program that writes into it nevertheless changes numbers that are copied out of it;
-    // nothing is read from it twice and taken to be the same.
+    // SAFETY: weights files are replaced by renaming, so the mapped file does not change. If another
+    // program writes into it nevertheless, numbers that are copied out of it change; no code reads
+    // anything twice and relies on both being equal.
     let map = unsafe { Mmap::map(&file) };
     Ok(Bytes::from_owner(map.map_err(failed)?))
 }

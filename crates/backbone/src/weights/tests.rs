@@ -1,17 +1,19 @@
-//! Files of weights: those that are written, imported and refused.
+//! Tests of writing, importing and refusing weights files.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use ::safetensors::tensor::TensorView;
 use ::safetensors::{Dtype, SafeTensors};
 use durable::Digest;
+use flate2::read::GzDecoder;
 
 use super::*;
 use crate::{Error, NETWORKS};
 
-/// Small numbers that differ from layer to layer.
+/// Weights of small numbers that differ between layers.
 fn some_weights(network: &str, family: Family) -> Weights {
     let network = Network::named(network).unwrap();
     let numbers = network.convolutions().into_iter().enumerate().map(|(index, layer)| {
@@ -27,7 +29,7 @@ fn some_weights(network: &str, family: Family) -> Weights {
 /// Name, shape and numbers of each tensor.
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
-/// A network with BatchNorm by torchvision's names, each tensor of one number.
+/// A network with BatchNorm by torchvision's names. All elements of a tensor are equal.
 fn with_norm(network: &str, variance: f32) -> Tensors {
     let mut tensors = Tensors::new();
     for (index, layer) in Network::named(network).unwrap().convolutions().into_iter().enumerate() {
@@ -73,18 +75,21 @@ fn canonical_files_of_every_network_are_read_as_they_were_written() {
 
         let bytes = fs::read(&file).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-        let entry = format!("1.1 caffe-rgb {}", weights.id().digest);
+        let entry = format!(
+            r#"{{"format":{{"major":2,"minor":0}},"family":"caffe-rgb","digest":"{}"}}"#,
+            weights.id().digest
+        );
         let expected = HashMap::from([(network.name.to_owned(), entry)]);
         assert_eq!(header.metadata().as_ref(), Some(&expected));
 
-        // It says its network and family itself, and no other may be given.
+        // It records its network and family, and no others may be given.
         let imported = import(&file, None, None).unwrap();
         assert!(imported.weights == weights);
         assert_eq!(imported.report.applied.len(), 2 * network.convolutions().len());
         assert!(import(&file, Some(Family::CaffeRgb), Some(network.name)).is_ok());
         for other in NETWORKS.iter().filter(|other| *other != network) {
             let message = import(&file, None, Some(other.name)).unwrap_err();
-            let says = format!("has {}, not {}: leave --network out", network.title(), other.name);
+            let says = format!("has {}, not {}: omit --network", network.title(), other.name);
             assert!(message.contains(&says), "{message}");
         }
         let message = import(&file, Some(Family::Caffe), None).unwrap_err();
@@ -93,7 +98,65 @@ fn canonical_files_of_every_network_are_read_as_they_were_written() {
     }
 }
 
-/// The digest is that of the numbers in order, little-endian, as it has been since the first version.
+/// The bytes of a file in `tests/fixtures/formats/weights`.
+fn fixture(name: &str) -> Vec<u8> {
+    let fixtures =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/formats/weights");
+    let file = File::open(fixtures.join(format!("{name}.gz"))).unwrap();
+    let mut bytes = Vec::new();
+    GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// The digest of [`eighths`] of VGG11, as the writer of version 1.1 recorded it.
+const VGG11: &str = "1e3e177dc721888aae441154f45a3142e3db1f33dba7e60b050d0ac93ffd2cf7";
+
+/// The digest of [`eighths`] of VGG16, as the writer of version 1.0 recorded it.
+const VGG16: &str = "093109e4a71f8782dde65620d3efed17d69b4efa5ad5b25b501b0d89a95fe0bd";
+
+/// The weights of the fixtures. Each tensor has −3/8, −2/8, …, 3/8, −3/8 and so on.
+fn eighths(network: &str, family: Family) -> Weights {
+    let network = Network::named(network).unwrap();
+    let numbers = |count: usize| (0..count).map(|index| (index % 7) as f32 / 8.0 - 0.375).collect();
+    let convolutions = network.convolutions().into_iter().map(|layer| ConvolutionWeights {
+        weight: numbers(layer.weight_shape().iter().product()),
+        bias: numbers(layer.out_channels),
+    });
+    Weights::new(network, family, convolutions.collect())
+}
+
+/// Files that each version wrote are read, and an import brings them to the newest version. Its writer
+/// makes the same bytes.
+#[test]
+fn files_of_every_version_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weights.safetensors");
+    for (name, network, family, digest) in [
+        ("1.0/vgg16-caffe.safetensors", "vgg16", Family::Caffe, VGG16),
+        ("1.1/vgg11-caffe-rgb.safetensors", "vgg11", Family::CaffeRgb, VGG11),
+        ("2.0/vgg11-caffe-rgb.safetensors", "vgg11", Family::CaffeRgb, VGG11),
+    ] {
+        let written = fixture(name);
+        fs::write(&file, &written).unwrap();
+        let weights = Weights::read(&file).unwrap();
+        assert_eq!(weights.network().name, network, "{name}");
+        let expected = WeightsId { digest: digest.parse().unwrap(), family };
+        assert_eq!(weights.id(), expected, "{name}");
+        assert!(weights == eighths(network, family), "{name}");
+
+        let imported = import(&file, Some(family), None).unwrap().weights;
+        assert!(imported == weights, "{name}");
+        let is_newest = name.starts_with("2.0");
+        assert_eq!(imported.write(&file).unwrap(), !is_newest, "{name}");
+        let brought_up_to_date = fs::read(&file).unwrap();
+        assert_eq!(brought_up_to_date == written, is_newest, "{name}");
+        if network == "vgg11" {
+            assert!(brought_up_to_date == fixture("2.0/vgg11-caffe-rgb.safetensors"), "{name}");
+        }
+    }
+}
+
+/// The digest is that of the numbers in order, little-endian, in every version.
 #[test]
 fn the_digest_is_that_of_the_numbers() {
     let weights = some_weights("vgg11", Family::Caffe);
@@ -105,7 +168,7 @@ fn the_digest_is_that_of_the_numbers() {
     assert_eq!(other_family.id().digest, weights.id().digest);
 }
 
-/// A record of one network over the tensors of another is not believed.
+/// A file that records one network and has the tensors of another is refused.
 #[test]
 fn canonical_files_of_another_network_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,8 +181,8 @@ fn canonical_files_of_another_network_are_refused() {
     for (other, says) in [
         ("vgg11", "has the tensor 'features.10.bias', which VGG11 does not have"),
         ("vgg16", "has the tensor 'features.15.bias', which VGG16 does not have"),
-        // Not known here: a file of another program, whose family nothing says.
-        ("vgg99", "does not say which preprocessing it needs"),
+        // Without the name of a known network the file counts as another program's, of unknown family.
+        ("vgg99", "does not say which preprocessing its weights need"),
     ] {
         let mut changed = bytes.clone();
         changed[at + 2..at + 7].copy_from_slice(other.as_bytes());
@@ -127,7 +190,7 @@ fn canonical_files_of_another_network_are_refused() {
         let message = Weights::read(&file).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");
     }
-    // Networks that are not known do not count, whatever else is recorded.
+    // The same tensors with an entry of version 1.1 are read, and their digest is checked.
     let mut tensors = Tensors::new();
     for (layer, numbers) in weights.network.convolutions().iter().zip(weights.convolutions()) {
         let name = layer.torchvision_name();
@@ -139,7 +202,7 @@ fn canonical_files_of_another_network_are_refused() {
     let entry = format!("1.1 caffe {}", weights.id().digest);
     write(&file, &tensors, Some(("vgg13", &entry)));
     assert!(Weights::read(&file).unwrap() == weights);
-    let wrong = entry.replace("caffe ", "caffe 0");
+    let wrong = format!("1.1 caffe {}", Digest::of(b"other numbers"));
     write(&file, &tensors, Some(("vgg13", &wrong)));
     let message = Weights::read(&file).unwrap_err().to_string();
     assert!(message.contains("its numbers have the digest"), "{message}");
@@ -159,7 +222,7 @@ fn batch_norm_is_folded() {
         assert!(numbers.bias.iter().all(|number| *number == (2.0 * factor + 0.25) as f32));
     }
     let text = "VGG11, found by torchvision's names\n\
-                48 tensors applied, of convolutions and the BatchNorm that was folded into them";
+                48 tensors applied, belonging to convolutions with a folded BatchNorm";
     assert_eq!(report.to_string(), text);
 }
 
@@ -194,13 +257,13 @@ fn the_family_must_be_known() {
     let file = folder.path().join("weights.safetensors");
     write(&file, &with_norm("vgg11", 4.0), None);
     let message = import(&file, None, None).unwrap_err();
-    assert!(message.contains("does not say which preprocessing it needs"), "{message}");
+    assert!(message.contains("does not say which preprocessing its weights need"), "{message}");
     for family in [Family::Caffe, Family::CaffeRgb, Family::Torchvision] {
         assert_eq!(import(&file, Some(family), None).unwrap().weights.family(), family);
     }
 }
 
-/// The published weights that are known are VGG16's.
+/// The known published weights are VGG16's.
 #[test]
 fn first_filters_are_known_for_their_own_network_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,14 +293,14 @@ fn first_filters_are_known_for_their_own_network_alone() {
             let text = "VGG16, found by torchvision's names after the prefix 'module.'\n\
                         its first convolution is that of the original Oxford weights (input channels \
                         B, G, R)\n\
-                        26 tensors applied, their prefix removed\n\
-                        1 left unused: module.classifier.6.bias";
+                        26 tensors applied, without their prefix\n\
+                        1 not used: module.classifier.6.bias";
             assert_eq!(report.to_string(), text);
         }
     }
 }
 
-/// Names in the report are the first few of each kind.
+/// The report lists only the first few names of each kind.
 #[test]
 fn reports_stay_short() {
     let names = |count: usize| (0..count).map(|index| format!("t{index}")).collect::<Vec<_>>();
@@ -252,10 +315,10 @@ fn reports_stay_short() {
         unused: names(300),
     };
     let text = "VGG19, found by the nodes of its graph\n\
-                3 tensors applied, 2 of them renamed, 1 of them of convolutions and the BatchNorm that \
-                was folded into them\n\
-                1 missing, zeros in their stead: t0\n\
-                300 left unused: t0, t1, t2, t3, t4, t5, …";
+                3 tensors applied, 2 of them renamed, 1 of them belonging to convolutions with \
+                a folded BatchNorm\n\
+                1 missing, set to zero: t0\n\
+                300 not used: t0, t1, t2, t3, t4, t5, …";
     assert_eq!(report.to_string(), text);
 }
 

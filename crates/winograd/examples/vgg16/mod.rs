@@ -7,7 +7,7 @@ use rand_distr::Normal;
 use safetensors::SafeTensors;
 use winograd::ConvLayer;
 
-/// Output channels of each convolution, and whether a pool follows.
+/// The number of output channels of each convolution, and whether a pool follows.
 pub(crate) const LAYERS: [(usize, bool); 13] = [
     (64, false),
     (64, true),
@@ -31,7 +31,7 @@ const FEATURES: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
 pub(crate) struct Vgg16(Vec<(Vec<f32>, Vec<f32>)>);
 
 impl Vgg16 {
-    /// From a safetensors file with torchvision's names.
+    /// Reads weights from a safetensors file with torchvision's names.
     pub(crate) fn open(path: &Path) -> Result<Vgg16, Box<dyn Error>> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let file = SafeTensors::deserialize(&bytes)?;
@@ -46,7 +46,7 @@ impl Vgg16 {
         Ok(Vgg16(layers.into_iter().collect::<Result<_, Box<dyn Error>>>()?))
     }
 
-    /// He-initialised: activations keep their size through the layers.
+    /// Random weights with He initialisation, with which activations keep their size through the layers.
     #[allow(dead_code)] // Not every example needs it.
     pub(crate) fn random(seed: u64) -> Vgg16 {
         let mut random = StdRng::seed_from_u64(seed);
@@ -62,7 +62,7 @@ impl Vgg16 {
         Vgg16(layers.into())
     }
 
-    /// As the crate takes them.
+    /// The layers as the crate takes them.
     pub(crate) fn layers(&self) -> Vec<ConvLayer<'_>> {
         let mut in_channels = 3;
         let layer = |((weight, bias), (out_channels, max_pool))| {

@@ -1,29 +1,29 @@
-//! The interpolation points, and the constants that the transforms make of them.
+//! The interpolation points, and the constants of the transforms that follow from them.
 //!
-//! Points come in fours, ±a and ±1/a, with 0 and ±1 or without them, and always with infinity. Both
-//! symmetries save work: ±a share an even and an odd half, and in the polynomial of all four,
+//! Points come in fours, ±a and ±1/a. In addition there may be 0 and ±1, and there is always infinity.
+//! Both symmetries save work: ±a share an even and an odd half, and in the polynomial of all four,
 //! `(x² − a²)(x² − 1/a²) = x⁴ − (a² + 1/a²) x² + 1`, two of three coefficients are 1. The README
 //! derives the formulas.
 
-/// The most fours that a tile has.
+/// The largest number of fours of a tile.
 pub(crate) const MAX_FOURS: usize = 2;
 
-/// Room for the powers of a point.
+/// The largest number of powers of a point.
 pub(crate) const MAX_POWER: usize = 4;
 
-/// A set of interpolation points, in this order: 0; 1, −1; for each of the fours a, −a, 1/a, −1/a;
+/// A set of interpolation points, in the order 0; 1, −1; a, −a, 1/a, −1/a for each of the fours;
 /// infinity.
 pub(crate) trait Points {
-    /// 1 if 0 is among the points, else 0.
+    /// 1 if 0 is one of the points, else 0.
     const ZERO: usize;
-    /// 1 if ±1 are, else 0.
+    /// 1 if ±1 are among the points, else 0.
     const ONE: usize;
     /// The `a` of each four, a fraction below 1.
     const FOURS: &'static [(u32, u32)];
 
-    /// Products per side.
+    /// The number of products per side.
     const A: usize = Self::ZERO + 2 * Self::ONE + 4 * Self::FOURS.len() + 1;
-    /// Outputs per side.
+    /// The number of outputs per side.
     const M: usize = Self::A - 2;
     /// Products at ±a are scaled by `a^-CENTRE`, and weights by the inverse, so that the powers of
     /// `a` and of `1/a` mirror each other around output `CENTRE`.
@@ -92,9 +92,9 @@ const fn constants(fours: &[(u32, u32)], centre: usize) -> [Constants; MAX_FOURS
 
 /// Points of F(2): Lavin and Gray's.
 pub(crate) struct P2;
-/// Points of F(3): those of F(4), which have the least error here, too.
+/// Points of F(3): those of F(4) except 0, which also have the least error here.
 pub(crate) struct P3;
-/// Points of F(4). Closer together than the usual 0, ±1, ±2, which halves the error.
+/// Points of F(4). They are closer together than the usual 0, ±1, ±2, which halves the error.
 pub(crate) struct P4;
 /// Points of F(5).
 pub(crate) struct P5;
@@ -102,7 +102,7 @@ pub(crate) struct P5;
 pub(crate) struct P6;
 /// Points of F(7).
 pub(crate) struct P7;
-/// Points of F(8). Of all pairs of fours on a grid, among those with the least error.
+/// Points of F(8). They are among those with the least error of all pairs of fours on a grid.
 pub(crate) struct P8;
 
 impl Points for P2 {

@@ -1,4 +1,4 @@
-//! The tile kinds, as values: what the planner chooses from.
+//! The tile kinds as values, from which the planner chooses.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use crate::algorithm::{
     transform::{MAX_SIDE, ToomCook, Transform, Z3},
 };
 
-/// A tile: how many outputs are computed at a time, and by which algorithm.
+/// A kind of tile: the number of outputs that are computed at a time, and the algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TileKind {
-    /// 2x2 outputs from 4x4 products; for the smallest maps.
+    /// 2x2 outputs from 4x4 products, for the smallest maps.
     F2,
     /// 3x3 outputs from 5x5 products.
     F3,
@@ -77,7 +77,7 @@ macro_rules! with_transform {
 pub(crate) use with_transform;
 
 impl TileKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [TileKind; 8] = [
         TileKind::F2,
         TileKind::F3,
@@ -89,18 +89,18 @@ impl TileKind {
         TileKind::Z3,
     ];
 
-    /// Outputs per side.
+    /// The number of outputs per side.
     pub fn outputs(self) -> usize {
         with_transform!(self, T => T::M)
     }
 
-    /// Products per side.
+    /// The number of products per side.
     pub fn products(self) -> usize {
         with_transform!(self, T => T::A)
     }
 
-    /// Rows and columns of a frame, border included, in which every tile can be read that covers
-    /// a map of this size.
+    /// The numbers of rows and columns of a frame, including its border, that holds the inputs of all tiles
+    /// that cover a map of this size.
     pub(crate) fn frame(self, height: usize, width: usize) -> (usize, usize) {
         with_transform!(self, T => {
             let side = |pixels: usize| (pixels.div_ceil(T::M) - 1) * T::M + T::OFFSET + T::INPUTS;
@@ -140,7 +140,7 @@ impl fmt::Display for TileKind {
     }
 }
 
-// Every transform fits into the room that the kernels have for a side.
+// Every transform fits into the arrays that the kernels have for a side.
 const _: () = {
     assert!(ToomCook::<P2>::A <= MAX_SIDE && ToomCook::<P2>::M == 2);
     assert!(ToomCook::<P3>::A <= MAX_SIDE && ToomCook::<P3>::M == 3);

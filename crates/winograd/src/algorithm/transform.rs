@@ -2,8 +2,8 @@
 //!
 //! A tile of `M` outputs reads `M + 2` inputs `d` and multiplies `A` pairs:
 //! `y = Aᵀ (G w ∘ Bᵀ d)`, with `Bᵀ` = [`input`](Transform::input), `G` =
-//! [`weight`](Transform::weight) and `Aᵀ` = [`output`](Transform::output). Two dimensions are the
-//! same twice, once along each.
+//! [`weight`](Transform::weight) and `Aᵀ` = [`output`](Transform::output). In two dimensions each
+//! transform is applied twice, once along each dimension.
 
 #![allow(clippy::needless_range_loop)] // Indices are those of the formulas.
 
@@ -11,21 +11,21 @@ use std::marker::PhantomData;
 
 use crate::{algorithm::points::Points, vector::Vector};
 
-/// Room for the longest side of any tile.
+/// The longest side of any tile, in products.
 pub(crate) const MAX_SIDE: usize = 10;
 
-/// One side of a tile: the first values; the rest is unspecified.
+/// The values along one side of a tile. Those past the side's length are unspecified.
 pub(crate) type Side<S> = [S; MAX_SIDE];
 
 /// A minimal algorithm for `M` outputs of a three-tap correlation.
 pub(crate) trait Transform {
-    /// Outputs per side.
+    /// The number of outputs per side.
     const M: usize;
-    /// Products per side.
+    /// The number of products per side.
     const A: usize;
-    /// Inputs read per side.
+    /// The number of inputs read per side.
     const INPUTS: usize;
-    /// Offset of the first of them, counted from the tile's first output minus one.
+    /// The offset of the first input, counted from one before the tile's first output.
     const OFFSET: usize;
 
     /// `Bᵀ d`: `INPUTS` values to `A`.
@@ -36,14 +36,14 @@ pub(crate) trait Transform {
     fn weight(w: [f64; 3]) -> [f64; MAX_SIDE];
 }
 
-/// Toom–Cook at the points of `P`: F(M) with `M = points − 2`.
+/// The Toom–Cook algorithm at the points of `P`: F(M) with `M = points − 2`.
 pub(crate) struct ToomCook<P>(PhantomData<P>);
 
 impl<P: Points> ToomCook<P> {
     const PAIRS: usize = P::ONE + 2 * P::FOURS.len();
 
-    /// For each pair ±p the product of `(x² − q²)` over the other pairs, applied to `e`, in which
-    /// `x²` is one index: with ±1 first, then ±a and ±1/a of each four.
+    /// For each pair ±p, the product of `(x² − q²)` over the other pairs, applied to `e`, in which `x²` is
+    /// a step of one index. The pairs are ±1 first, then ±a and ±1/a of each four.
     #[inline(always)]
     fn halves<S: Vector>(e: [S; 4]) -> [S; 4] {
         let mut out = e;
@@ -75,8 +75,8 @@ impl<P: Points> ToomCook<P> {
         out
     }
 
-    /// The product of `(x² − p²)` over all pairs, applied to every second value of `d` from `first`
-    /// on.
+    /// The product of `(x² − p²)` over all pairs, applied to every second value of `d`, starting at
+    /// `first`.
     #[inline(always)]
     fn whole<S: Vector>(d: &Side<S>, first: usize) -> S {
         let f = |i: usize| d[first + 2 * i];
@@ -101,7 +101,7 @@ impl<P: Points> Transform for ToomCook<P> {
 
     /// Row `i` holds the coefficients of `Π (x − q)` over all finite points `q` but the `i`-th. For
     /// the pair ±p it is `(x ± p)` times a polynomial in `x²` (times `x`, if 0 is a point), so both
-    /// rows come from one even and one odd half. The row of infinity is the product over all
+    /// rows come from one even and one odd half. The row of infinity is the product over all finite
     /// points.
     #[inline(always)]
     fn input<S: Vector>(d: &Side<S>) -> Side<S> {
@@ -140,7 +140,7 @@ impl<P: Points> Transform for ToomCook<P> {
     fn output<S: Vector>(m: &Side<S>) -> Side<S> {
         let (centre, fours) = (P::CENTRE, P::FOURS.len());
         let mut out = *m;
-        // For even outputs from the sums of the products at ±p, for odd ones from the differences.
+        // Even outputs come from the sums of the products at ±p, odd ones from the differences.
         let one = [m[P::ZERO].add(m[P::ZERO + 1]), m[P::ZERO].sub(m[P::ZERO + 1])];
         let (mut sums, mut differences) = ([[m[0]; 2]; 2], [[m[0]; 2]; 2]);
         let mut last = one[1];
@@ -215,12 +215,12 @@ impl<P: Points> Transform for ToomCook<P> {
     }
 }
 
-/// A whole map of three pixels a side with zeros around it: four products per side instead of the
+/// A whole map of three pixels per side, with zeros around it: four products per side instead of the
 /// five of F(3), or the six of F(4).
 ///
-/// With inputs `a, b, c` the outputs are `w1 a + w2 b`, `w0 a + w1 b + w2 c` and `w0 b + w1 c`. Of
-/// the sum and the difference of the outer two, the first depends on `a + c` and `b`, the second on
-/// `a − c` alone: that is where the fifth product goes.
+/// With inputs `a, b, c` the outputs are `w1 a + w2 b`, `w0 a + w1 b + w2 c` and `w0 b + w1 c`. The sum of
+/// the outer two depends on `a + c` and `b`, and their difference on `a − c` and `b`: two products are
+/// enough for each. The middle output is the sum of all four.
 pub(crate) struct Z3;
 
 impl Transform for Z3 {

@@ -1,9 +1,9 @@
 //! Feature maps in memory: channels last, with a border of zeros around each image.
 //!
-//! The border is the convolution's padding, kept in the buffer so that no kernel has to test for
-//! it. It is wide enough on the right and below for the last tile of the layer that reads the map,
-//! and is never written. Pixels lie 16 floats further apart than they have channels: with a power
-//! of two, the rows of a tile would all fall into the same cache sets.
+//! The border is the convolution's padding. It is part of the buffer so that no kernel has to test for
+//! it. On the right and below it is wide enough for the last tile of the layer that reads the map. It is
+//! never written. The distance between pixels is 16 floats more than the number of channels, since with a
+//! power of two all rows of a tile would fall into the same cache sets.
 
 #![allow(unsafe_code)] // Pointer arithmetic within one buffer.
 
@@ -11,31 +11,31 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 
-/// Floats between the channels of one pixel and of the next.
+/// Number of floats between the last channel of a pixel and the first of the next.
 pub(crate) const PIXEL_PAD: usize = 16;
 
-/// Channels are computed in groups of this many; a layer's last group is filled up with zeros.
+/// Number of channels that are computed together. A layer's last group is filled up with zeros.
 pub(crate) const CHANNEL_GROUP: usize = 16;
 
 /// The position of every value of one image's feature map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MapLayout {
-    /// Pixels with values.
+    /// The size of the map in pixels, without its border.
     pub(crate) height: usize,
     pub(crate) width: usize,
-    /// Channels, a multiple of [`CHANNEL_GROUP`].
+    /// The number of channels, a multiple of [`CHANNEL_GROUP`].
     pub(crate) channels: usize,
-    /// Floats from a pixel to the one on its right.
+    /// The number of floats from a pixel to the one on its right.
     pub(crate) pixel_stride: usize,
-    /// Floats from a pixel to the one below.
+    /// The number of floats from a pixel to the one below.
     pub(crate) row_stride: usize,
-    /// Floats from a pixel to the same pixel of the next image.
+    /// The number of floats from a pixel to the same pixel of the next image.
     pub(crate) image_stride: usize,
 }
 
 impl MapLayout {
-    /// A map of `height` x `width` pixels in a frame of at least `rows` x `columns`, which counts
-    /// the border; the first pixel lies in row 1 and column 1 of the frame.
+    /// A map of `height` x `width` pixels in a frame of at least `rows` x `columns`, including the border.
+    /// The first pixel lies in row 1 and column 1 of the frame.
     pub(crate) fn new(
         (height, width): (usize, usize),
         channels: usize,
@@ -49,24 +49,24 @@ impl MapLayout {
     }
 }
 
-/// Feature maps of one or more images, and windows onto such maps. They share no memory: the borders
-/// of the maps must stay zero.
+/// Feature maps of one or more images, and windows onto such maps. Maps and windows do not share memory,
+/// because the borders of the maps must stay zero.
 pub(crate) struct Activation {
     maps: Buffer,
     windows: Buffer,
     layout: MapLayout,
 }
 
-/// The maps of some consecutive images of an [`Activation`].
+/// The maps of consecutive images of an [`Activation`].
 #[derive(Clone, Copy)]
 pub(crate) struct Maps {
-    /// Row 0 and column 0 of the first image's frame: the border's upper left corner.
+    /// The address of row 0 and column 0 of the first image's frame, the border's upper left corner.
     pub(crate) start: *mut f32,
     pub(crate) layout: MapLayout,
 }
 
 impl Activation {
-    /// Room for so many images' maps, and for so many windows of `rows` rows.
+    /// Memory for the maps of `images` images, and for `windows` windows of `rows` rows.
     pub(crate) fn new(images: usize, windows: usize, rows: usize, layout: MapLayout) -> Activation {
         Activation {
             maps: Buffer::new(images * layout.image_stride),
@@ -78,7 +78,7 @@ impl Activation {
     /// The maps of these images.
     ///
     /// # Panics
-    /// If there is no room for them.
+    /// If there is no memory for them.
     pub(crate) fn maps(&self, images: Range<usize>) -> Maps {
         let MapLayout { image_stride, .. } = self.layout;
         assert!(!images.is_empty() && images.end * image_stride <= self.maps.len());
@@ -87,11 +87,10 @@ impl Activation {
         Maps { start, layout: self.layout }
     }
 
-    /// A window of `rows` rows onto the map of one image, at its upper end; the `index`th of such
-    /// windows.
+    /// Window number `index`, with `rows` rows, at the upper end of an image's map.
     ///
     /// # Panics
-    /// If there is no room for it.
+    /// If there is no memory for it.
     pub(crate) fn window(&self, index: usize, rows: usize) -> Window {
         let len = rows * self.layout.row_stride;
         assert!((index + 1) * len <= self.windows.len());
@@ -105,11 +104,11 @@ impl Activation {
     }
 }
 
-/// Some rows of the map of one image, which move down it.
+/// A window of rows that moves down the map of one image.
 pub(crate) struct Window {
     start: *mut f32,
     rows: usize,
-    /// The frame's row at the top of the window.
+    /// The index of the frame's row at the top of the window.
     top: usize,
     layout: MapLayout,
 }
@@ -121,14 +120,14 @@ impl Window {
         Maps { start, layout: self.layout }
     }
 
-    /// Makes room for the rows of the frame before `end`, keeping those from `first` to `written`;
-    /// the rest may hold anything.
+    /// Moves the window so that it holds the frame's rows from `first` to `end`. The rows from `first` to
+    /// `written` keep their values; the others may hold anything.
     ///
     /// # Safety
-    /// Nobody else touches the window.
+    /// No other thread touches the window.
     ///
     /// # Panics
-    /// If the window has fewer rows than that.
+    /// If the window has too few rows.
     pub(crate) unsafe fn slide(&mut self, first: usize, written: usize, end: usize) {
         if end <= self.top + self.rows {
             return;
@@ -143,10 +142,10 @@ impl Window {
         self.top = first;
     }
 
-    /// Fills rows of the frame with zeros: the border above and below.
+    /// Fills rows of the frame, which are the border above or below the map, with zeros.
     ///
     /// # Safety
-    /// Nobody else touches the window.
+    /// No other thread touches the window.
     pub(crate) unsafe fn clear(&mut self, rows: Range<usize>) {
         let end = rows.end.min(self.top + self.rows);
         assert!(rows.start >= self.top);
@@ -160,7 +159,7 @@ impl Window {
 }
 
 impl Maps {
-    /// The value of channel 0 at a pixel.
+    /// The address of channel 0 of a pixel.
     ///
     /// # Safety
     /// The pixel lies in the map.
@@ -168,7 +167,7 @@ impl Maps {
     pub(crate) unsafe fn pixel(&self, image: usize, y: usize, x: usize) -> *mut f32 {
         let l = &self.layout;
         let offset = image * l.image_stride + (y + 1) * l.row_stride + (x + 1) * l.pixel_stride;
-        // Not `add`: the start of a window's map may lie outside of the buffer.
+        // `add` is not allowed here, since the start of a window's map may lie outside of the buffer.
         self.start.wrapping_add(offset)
     }
 }

@@ -1,9 +1,9 @@
-//! The first layer: F(4) along the rows of the image, by the definition across them.
+//! The first layer: F(4) along the rows of the image, and the definition of the convolution along columns.
 //!
-//! With three input channels a tile's transforms would cost more than its products in two
-//! dimensions. Along one they are cheap: 13.5 multiplications per output instead of 27. The rows of a
-//! strip are transformed once, and an output row takes three of them: some tiles of four pixels
-//! times sixteen channels in registers, six frequencies each.
+//! With three input channels, the two-dimensional transforms of a tile would cost more than its products.
+//! The transforms along rows are cheap: 13.5 multiplications per output instead of 27. The rows of a strip
+//! are transformed once, and each output row is computed from three of them. A register block has some
+//! tiles of four pixels times sixteen channels, with six frequencies each.
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
@@ -22,40 +22,40 @@ use crate::{
     vector::{Portable, Simd},
 };
 
-/// Rows that are copied, and computed, at a time.
+/// Number of rows that are copied and computed at a time.
 pub(crate) const STRIP: usize = 2;
-/// Multiplications for a tile of [`Row::M`] outputs in one channel.
+/// Number of multiplications for a tile of [`Row::M`] outputs in one channel.
 pub(crate) const PRODUCTS: usize = 3 * IMAGE_CHANNELS * Row::A;
 
 /// The tile of a row.
 pub(crate) type Row = ToomCook<P4>;
 
-/// Values of a tile of one image row: frequencies times channels.
+/// Number of values of a tile of one image row: frequencies times channels.
 const TILE: usize = Row::A * IMAGE_CHANNELS;
 
-/// Floats of the buffer for images of this width.
+/// The size of the buffer for images of this width, in floats.
 pub(crate) fn lines_len(width: usize) -> usize {
     line_len(width) + (STRIP + 2) * spectra_len(width)
 }
 
-/// Floats of a row with its border, up to the last whole tile, and of a vector after it.
+/// The number of floats of a row with its border, up to the last whole tile, plus a vector at the end.
 fn line_len(width: usize) -> usize {
     (width.next_multiple_of(Row::M) + 2) * IMAGE_CHANNELS + LANES
 }
 
-/// Floats of a row in the frequency domain, and of a channel after it.
+/// The number of floats of a row in the frequency domain, plus a channel at the end.
 fn spectra_len(width: usize) -> usize {
     width.div_ceil(Row::M) * TILE + LANES
 }
 
-/// Lanes of the vectors that transform the three channels of a pixel.
+/// Number of lanes of the vectors that transform the three channels of a pixel.
 const LANES: usize = 4;
 
-/// Some rows of one image.
+/// The computation of some rows of one image.
 pub(crate) struct FirstLayerJob {
     /// `[3, height, width]`
     pub(crate) image: *const f32,
-    /// Rows to compute, at most [`STRIP`].
+    /// The rows to compute, at most [`STRIP`].
     pub(crate) rows: Range<usize>,
     /// Room for [`lines_len`] floats.
     pub(crate) lines: *mut f32,
@@ -65,10 +65,10 @@ pub(crate) struct FirstLayerJob {
     pub(crate) bias: *const f32,
     /// The image's output, of the image's size.
     pub(crate) maps: Maps,
-    /// 3: rows of the window. In memory, because the loops below are fast only while the compiler
-    /// does not unroll them: unrolled, it gathers the broadcasts and spills the sums.
+    /// The number of rows of the kernel, always 3. It is a variable so that the compiler does not unroll
+    /// the loops below: unrolled, they gather the broadcasts and spill the sums, and are slow.
     pub(crate) window_rows: usize,
-    /// 3: channels.
+    /// The number of channels, always 3.
     pub(crate) channels: usize,
 }
 
@@ -108,7 +108,7 @@ pub(crate) unsafe fn first_layer<P: Panel>(job: &FirstLayerJob) {
     }
 }
 
-/// Transforms a row along itself, `[tile][frequency][channel]`.
+/// Transforms a row into `[tile][frequency][channel]`.
 ///
 /// # Safety
 /// The line and the spectra have room for these tiles.
@@ -116,8 +116,8 @@ pub(crate) unsafe fn first_layer<P: Panel>(job: &FirstLayerJob) {
 unsafe fn transform(line: *const f32, tiles: usize, to: *mut f32) {
     type Pixel = Portable<LANES>;
     for tile in 0..tiles {
-        // SAFETY: the caller's promise. A fourth lane belongs to the next pixel, or to the next
-        // frequency, which is written after it.
+        // SAFETY: the caller's promise. The fourth lane belongs to the next pixel, or to the next
+        // frequency, which is written afterwards.
         unsafe {
             let mut d = [Pixel::splat(0.0); MAX_SIDE];
             for (i, d) in d.iter_mut().enumerate().take(Row::INPUTS) {
@@ -157,11 +157,11 @@ unsafe fn gather(job: &FirstLayerJob, padded_y: usize, to: *mut f32) {
     }
 }
 
-/// All channels of `TILES` tiles of a row, with bias and ReLU.
+/// Computes all channels of `TILES` tiles of a row, with bias and ReLU.
 ///
 /// # Safety
-/// As [`first_layer`]; the tiles' values in the upper row of the window start at `values`, those of the next
-/// row `stride` further.
+/// As [`first_layer`]. The tiles' values in the upper row of the window start at `values`, and those of
+/// each next row are `stride` floats further.
 #[inline(always)]
 unsafe fn tiles_block<P: Panel, const TILES: usize>(
     job: &FirstLayerJob,
@@ -173,8 +173,8 @@ unsafe fn tiles_block<P: Panel, const TILES: usize>(
     let layout = &job.maps.layout;
     let x = tile * Row::M;
     let pixels = (layout.width - x).min(TILES * Row::M);
-    // SAFETY: three rows from `values` on hold each tile; the weights are 54 rows of a panel; the
-    // outputs `layout.channels` floats for each pixel.
+    // SAFETY: each tile lies in three rows that begin at `values`; the weights are 54 rows of a panel; the
+    // outputs are `layout.channels` floats for each pixel.
     unsafe {
         let to = job.maps.pixel(0, y, x);
         let mut weight = job.weights;

@@ -15,6 +15,7 @@ use crate::{
     kernel::{
         first_layer::{FirstLayerJob, first_layer},
         max_pool::{PoolJob, pool},
+        output::{OutputItem, write},
         product::{ProductJob, product},
         strassen::strassen,
         tile_transform::{InputJob, OutputJob, input, output},
@@ -25,9 +26,9 @@ use crate::{
 /// An instruction set that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
-    /// Whatever the compiler's target has.
+    /// The instructions of the compiler's target.
     Portable,
-    /// The same in vectors of sixteen, as AVX-512 has them.
+    /// The same instructions in vectors of sixteen, as for AVX-512.
     #[cfg(test)]
     PortableWide,
     /// AVX2 and FMA.
@@ -38,22 +39,23 @@ pub(crate) enum Isa {
     Avx512,
 }
 
-/// The kernels that do not depend on the tile. Call them only on a machine that has the
-/// instruction set that they were taken from.
+/// The kernels that do not depend on the tile. They may be called only on a machine with their
+/// instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
     pub(crate) first_layer: unsafe fn(&FirstLayerJob),
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
     pub(crate) pool: unsafe fn(&PoolJob),
+    pub(crate) write_output: unsafe fn(&OutputItem),
 }
 
-/// The kernels of one tile kind; as above.
+/// The kernels of one tile kind. They may be called only on a machine with their instruction set.
 #[derive(Clone, Copy)]
 pub(crate) struct TileKernels {
     pub(crate) input: unsafe fn(&InputJob),
     pub(crate) output: unsafe fn(&OutputJob),
-    /// For even tiles only.
+    /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
 }
 
@@ -106,6 +108,7 @@ macro_rules! entries {
                 product: product_entry,
                 strassen: strassen_entry,
                 pool: pool_entry,
+                write_output: write_output_entry,
             };
 
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
@@ -149,6 +152,14 @@ macro_rules! entries {
             unsafe fn pool_entry(job: &PoolJob) {
                 // SAFETY: see above.
                 unsafe { pool::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`write`].
+            $(#[$attribute])*
+            unsafe fn write_output_entry(item: &OutputItem) {
+                // SAFETY: see above.
+                unsafe { write::<$simd>(item) }
             }
 
             /// # Safety

@@ -1,4 +1,4 @@
-//! The 2x2 max pool as a pass of its own, for the layers whose tiles are odd.
+//! The 2x2 max pool as a separate pass, for layers whose tiles are odd.
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
@@ -9,16 +9,15 @@ pub(crate) struct PoolJob {
     pub(crate) from: Maps,
     pub(crate) to: Maps,
     pub(crate) image: usize,
-    /// Row of the result.
+    /// The row of the result.
     pub(crate) row: usize,
 }
 
 /// Pools two rows into one.
 ///
 /// # Safety
-/// The instruction set of `S` is present, the maps have the image, `to` half the size of `from`
-/// (rounded down) and as many channels, and no other thread touches the result's row or writes
-/// `from`.
+/// The instruction set of `S` is present. The maps have the image. `to` has half the size of `from`,
+/// rounded down, and as many channels. No other thread touches the result's row or writes `from`.
 #[inline(always)]
 pub(crate) unsafe fn pool<S: Vector>(job: &PoolJob) {
     let from = &job.from.layout;

@@ -1,4 +1,4 @@
-//! The innermost loop: a few tiles times sixteen output channels, kept in registers.
+//! The innermost loop: a few tiles times sixteen output channels, whose sums stay in registers.
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
@@ -6,19 +6,19 @@
 use crate::vector::{Avx2, Avx512};
 use crate::vector::{Pair, Portable, Vector};
 
-/// Output channels of a panel of weights.
+/// Number of output channels of a panel of weights.
 pub(crate) const PANEL: usize = 16;
 
-/// Sixteen floats in one vector or two: a panel's width.
+/// Sixteen floats, the width of a panel, in one vector or two.
 pub(crate) trait Panel: Vector {
-    /// The most rows of a register block: enough sums to hide the latency of a fused multiply-add,
-    /// few enough to stay in registers.
+    /// The largest number of rows of a register block: enough sums to hide the latency of a fused
+    /// multiply-add, few enough to stay in registers.
     const ROWS: usize;
 
-    /// The most tiles of a row of the first layer in a register block.
+    /// The largest number of tiles in a register block of the first layer.
     const TILES: usize;
 
-    /// In how many blocks to take so many rows, one or more.
+    /// The number of blocks into which `rows` rows are divided, at least 1.
     fn blocks(rows: usize) -> usize {
         rows.div_ceil(Self::ROWS)
     }
@@ -29,7 +29,7 @@ impl Panel for Pair<Portable<8>> {
     const TILES: usize = 1;
 }
 
-/// As [`Avx512`], to test what is common to both on machines without it.
+/// As [`Avx512`], to test the common code on machines without AVX-512.
 #[cfg(test)]
 impl Panel for Portable<16> {
     const ROWS: usize = 12;
@@ -43,14 +43,13 @@ impl Panel for Pair<Avx2> {
     const TILES: usize = 1;
 }
 
-/// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values on their way
-/// from memory.
+/// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values as it loads them.
 #[cfg(target_arch = "x86_64")]
 impl Panel for Avx512 {
     const ROWS: usize = 12;
     const TILES: usize = 4;
 
-    /// About eight rows each, which is fastest where there are many.
+    /// Blocks of about eight rows, which is fastest if there are many.
     fn blocks(rows: usize) -> usize {
         ((rows + 3) / 8).max(1)
     }
@@ -77,22 +76,22 @@ macro_rules! with_rows {
 }
 pub(crate) use with_rows;
 
-/// Input channels taken in one turn of the loop; channel counts are multiples of it.
+/// Number of input channels in one iteration of the loop. Numbers of channels are multiples of it.
 pub(crate) const UNROLL: usize = 4;
 
-/// Input channels that are summed before their sum is added to the total: a sum of short sums has a
-/// much smaller error than one long sum, and the additions run beside the multiplications.
+/// Number of input channels that are summed before their sum is added to the total. A sum of short sums
+/// has a much smaller error than one long sum, and its additions overlap with the multiplications.
 const SHORT_SUM: usize = 32;
 
-/// The matrix that takes a product.
+/// A matrix, part of which is updated with a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
-    /// The first row and column of the matrix of which the product is a part.
+    /// The address of the first row and column of the matrix.
     pub(crate) start: *mut f32,
     pub(crate) update: Update,
 }
 
-/// The operation by which a matrix takes a product.
+/// The operation that updates a matrix with a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Update {
     Set,
@@ -103,20 +102,20 @@ pub(crate) enum Update {
 /// The operands of one register block.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a> {
-    /// Input channels.
+    /// The number of input channels.
     pub(crate) depth: usize,
     /// `[row][depth]`, rows `a_stride` apart.
     pub(crate) a: *const f32,
     pub(crate) a_stride: usize,
     /// `[depth][PANEL]`
     pub(crate) b: *const f32,
-    /// `[row][PANEL]` from `offset` on, rows `c_stride` apart.
+    /// `[row][PANEL]`, beginning at `offset`, rows `c_stride` apart.
     pub(crate) targets: &'a [Target],
     pub(crate) offset: usize,
     pub(crate) c_stride: usize,
-    /// Weights needed next, of which this block fetches some.
+    /// The weights that are needed next, some of which this block prefetches.
     pub(crate) prefetch: *const f32,
-    /// The number of their cache lines per turn of the loop.
+    /// The number of cache lines to prefetch in each iteration of the loop.
     pub(crate) lines: usize,
 }
 
@@ -124,8 +123,8 @@ pub(crate) struct Block<'a> {
 /// `ROWS`.
 ///
 /// # Safety
-/// The instruction set of `P` is present, `a`, `b` and the targets hold what their comments say for
-/// `ROWS` rows, `depth` is a multiple of [`UNROLL`], and nobody else touches the targets.
+/// The instruction set of `P` is present. `a`, `b` and the targets have `ROWS` rows and are as their
+/// comments say. `depth` is a multiple of [`UNROLL`]. No other thread touches the targets.
 #[inline(always)]
 pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
     let Block { depth, a, a_stride, mut b, mut prefetch, lines, .. } = block;

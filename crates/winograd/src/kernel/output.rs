@@ -1,13 +1,16 @@
 //! Writing a tapped map into the caller's slice: as `[channels, height, width]`, or pooled.
 //!
-//! A work item is one group of channels of one image. Its pixels are visited row by row, whatever the
-//! instruction set and whoever takes the item, so that not a bit of a mean depends on them.
+//! A work item is one group of channels of one image. Its pixels are visited row by row with every
+//! instruction set and on every thread, so that means are the same to the last bit.
 
 #![allow(unsafe_code)] // Reads maps that other threads have written.
+
+use std::ptr;
 
 use crate::{
     config::Pooling,
     kernel::feature_map::{CHANNEL_GROUP, Maps},
+    vector::Vector,
 };
 
 /// The values of a group of channels.
@@ -17,11 +20,11 @@ type Group = [f32; CHANNEL_GROUP];
 #[derive(Clone, Copy)]
 pub(crate) struct OutputItem {
     pub(crate) maps: Maps,
-    /// The image, counted from the first of the maps.
+    /// The index of the image within the maps.
     pub(crate) image: usize,
     /// The first channel of the group, a multiple of [`CHANNEL_GROUP`].
     pub(crate) first: usize,
-    /// Channels of the layer; its last group may be filled up with others.
+    /// The number of channels of the layer. Its last group may be filled up with further ones.
     pub(crate) channels: usize,
     pub(crate) pooling: Pooling,
     /// The image's part of the output, `[channels, height, width]` or `[channels]`.
@@ -31,15 +34,16 @@ pub(crate) struct OutputItem {
 /// Writes the channels of a group.
 ///
 /// # Safety
-/// The maps have the image and are complete, the output has room for the image's values, and no
-/// other thread touches those of the group.
-pub(crate) unsafe fn write(item: &OutputItem) {
+/// The instruction set of `S` is present. The maps have the image and are complete. The output has room for
+/// the image's values. No other thread touches those of the group.
+#[inline(always)]
+pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
     // SAFETY: passed on.
     unsafe {
         match item.pooling {
-            Pooling::None => write_map(item),
+            Pooling::None => write_map::<S>(item),
             Pooling::Max => {
-                // As the 2x2 pool: NaN stays.
+                // As in the 2x2 pool, a NaN stays.
                 let max = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
                 let least = f32::NEG_INFINITY;
                 write_pooled(item, fold(item, (least, max), (least, max)));
@@ -54,31 +58,46 @@ pub(crate) unsafe fn write(item: &OutputItem) {
     }
 }
 
-/// Some pixels at a time, since the values of a pixel go to as many cache lines as there are channels.
+/// Writes a whole map, some pixels at a time, since the values of a pixel go to as many cache lines as
+/// there are channels.
 ///
 /// # Safety
 /// As [`write()`].
-unsafe fn write_map(item: &OutputItem) {
-    /// Pixels that fill a cache line of each channel.
+#[inline(always)]
+unsafe fn write_map<S: Vector>(item: &OutputItem) {
+    /// Number of pixels that fill a cache line of each channel.
     const LINE: usize = 16;
     let OutputItem { maps, image, first, channels, .. } = *item;
     let width = maps.layout.width;
     let pixels = maps.layout.height * width;
     let channels = CHANNEL_GROUP.min(channels - first);
-    let mut block = [[0.0; CHANNEL_GROUP]; LINE];
+    let (mut x, mut y) = (0, 0);
+    let mut line = [ptr::null::<f32>(); LINE];
     for start in (0..pixels).step_by(LINE) {
         let count = LINE.min(pixels - start);
-        for (i, values) in block.iter_mut().enumerate().take(count) {
-            let (y, x) = ((start + i) / width, (start + i) % width);
+        for pixel in &mut line[..count] {
             // SAFETY: a pixel of the map; maps have whole groups of channels.
-            *values = unsafe { maps.pixel(image, y, x).add(first).cast::<Group>().read() };
+            *pixel = unsafe { maps.pixel(image, y, x).add(first) };
+            x += 1;
+            if x == width {
+                (x, y) = (0, y + 1);
+            }
         }
-        for c in 0..channels {
-            // SAFETY: these pixels of the channel in the output.
-            unsafe {
-                let to = item.to.add((first + c) * pixels + start);
-                for (i, values) in block.iter().enumerate().take(count) {
-                    *to.add(i) = values[c];
+        // SAFETY: these pixels of these channels, in the map and in the output.
+        unsafe {
+            let to = item.to.add(first * pixels + start);
+            if count == LINE && channels == CHANNEL_GROUP {
+                for channel in (0..CHANNEL_GROUP).step_by(S::LANES) {
+                    let rows = line.map(|pixel| pixel.add(channel));
+                    for i in (0..LINE).step_by(S::LANES) {
+                        S::transpose(&rows[i..], to.add(channel * pixels + i), pixels);
+                    }
+                }
+                continue;
+            }
+            for channel in 0..channels {
+                for (i, pixel) in line[..count].iter().enumerate() {
+                    *to.add(channel * pixels + i) = *pixel.add(channel);
                 }
             }
         }

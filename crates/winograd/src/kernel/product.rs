@@ -1,8 +1,8 @@
-//! The matrix product of one frequency: tiles x input channels times input x output channels.
+//! The matrix product of one frequency: (tiles x input channels) times (input x output channels).
 //!
-//! The weights of a frequency are packed in panels of sixteen output channels, so that the kernel
-//! reads them in order; the transformed tiles are read where they lie. A panel is cut along the
-//! input channels into pieces that stay in the first-level cache while all tiles pass by.
+//! The weights of a frequency are packed in panels of sixteen output channels, so that the kernel reads
+//! them in order. The transformed tiles are not packed. A panel is cut along the input channels into
+//! pieces, each of which stays in the first-level cache while it is multiplied with all tiles.
 
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
@@ -10,20 +10,21 @@ use std::ops::Range;
 
 use crate::kernel::microkernel::{Block, PANEL, Panel, Target, UNROLL, Update, block, with_rows};
 
-/// Input channels of a piece of a panel: 16 KiB, half of the first-level cache. It decides the
-/// order of additions, and so the last bits of the results: the same for all instruction sets.
+/// Number of input channels of a piece of a panel, which then has 16 KiB, half of the first-level cache.
+/// The order of additions, and with it the last bits of the results, depends on it, so it is the same for
+/// all instruction sets.
 const PIECE: usize = 256;
 
-/// One frequency, some panels.
+/// The product of one frequency, for some panels.
 pub(crate) struct ProductJob {
-    /// Pairs of tiles, for [Strassen's algorithm](crate::kernel::strassen) only.
+    /// The number of pairs of tiles, for [Strassen's algorithm](crate::kernel::strassen) only.
     pub(crate) pairs: usize,
-    /// Other tiles.
+    /// The number of other tiles.
     pub(crate) singles: usize,
-    /// Channels, multiples of [`PANEL`].
+    /// The numbers of channels, multiples of [`PANEL`].
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
-    /// Panels of output channels to compute.
+    /// The panels of output channels to compute.
     pub(crate) panels: Range<usize>,
     /// Transformed tiles, `[slot][in_channels]`, `v_stride` apart.
     pub(crate) v: *const f32,
@@ -40,14 +41,14 @@ pub(crate) struct ProductJob {
 /// Multiplies the job's panels.
 ///
 /// # Safety
-/// The instruction set of `P` is present, the pointers hold what their comments say, `m` does not
-/// overlap the others, and no other thread touches the job's panels of `m` or writes `v`.
+/// The instruction set of `P` is present. The pointers are as their comments say, and `m` does not overlap
+/// the others. No other thread touches the job's panels of `m` or writes `v`.
 #[inline(always)]
 pub(crate) unsafe fn product<P: Panel>(job: &ProductJob) {
     for panel in job.panels.clone() {
         for start in (0..job.in_channels).step_by(PIECE) {
             let update = if start == 0 { Update::Set } else { Update::Add };
-            // SAFETY: the pieces of a panel lie one after the other; else the caller's promise.
+            // SAFETY: the pieces of a panel are consecutive. The rest is the caller's promise.
             unsafe {
                 let factors = Factors {
                     rows: job.singles,
@@ -64,10 +65,10 @@ pub(crate) unsafe fn product<P: Panel>(job: &ProductJob) {
     }
 }
 
-/// Some rows times a piece of a panel.
+/// The factors of a product of some rows with a piece of a panel.
 pub(crate) struct Factors {
     pub(crate) rows: usize,
-    /// Input channels, a multiple of [`UNROLL`].
+    /// The number of input channels, a multiple of [`UNROLL`].
     pub(crate) depth: usize,
     /// `[row][depth]`, rows `a_stride` apart.
     pub(crate) a: *const f32,
@@ -82,8 +83,8 @@ pub(crate) struct Factors {
 /// Updates the panel of the targets.
 ///
 /// # Safety
-/// The instruction set of `P` is present, the pointers hold what their comments say, the targets do
-/// not overlap the factors, and no other thread touches their panel or writes the factors.
+/// The instruction set of `P` is present. The pointers are as their comments say, and the targets do not
+/// overlap the factors. No other thread touches the targets' panel or writes the factors.
 #[inline(always)]
 pub(crate) unsafe fn multiply<P: Panel>(factors: &Factors, targets: &[Target]) {
     if factors.rows == 0 {
@@ -92,8 +93,8 @@ pub(crate) unsafe fn multiply<P: Panel>(factors: &Factors, targets: &[Target]) {
     let blocks = P::blocks(factors.rows);
     // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
     let (rows, longer) = (factors.rows / blocks, factors.rows % blocks);
-    // Cache lines that a block fetches in a turn, so that all of them together fetch the next piece,
-    // which is the next in memory.
+    // The number of cache lines that a block prefetches in each iteration. Together the blocks prefetch the
+    // next piece, which follows in memory.
     let lines = UNROLL.div_ceil(blocks);
     let next = factors.b.wrapping_add(factors.depth * PANEL);
     let mut row = 0;

@@ -1,10 +1,11 @@
-//! Strassen's algorithm, one level: the product of two matrices of 2 × 2 blocks from seven products of
-//! blocks, where the definition takes eight.
+//! One level of Strassen's algorithm, which computes the product of two matrices of 2 × 2 blocks with
+//! seven products of blocks instead of eight.
 //!
-//! The left matrix holds the pairs of tiles of one frequency: the upper tiles of the pairs above the
-//! lower ones, the first half of the input channels beside the second. The right one holds the
-//! weights: halves of the input channels above each other, halves of the output channels side by
-//! side. With `A`, `B` and `C = A B` in blocks,
+//! The left matrix `A` holds the pairs of tiles of one frequency. Its upper blocks have the upper tiles of
+//! the pairs and its lower blocks the lower tiles; its left blocks have the first half of the input
+//! channels and its right blocks the second half. The right matrix `B` holds the weights. Its rows of
+//! blocks are the halves of the input channels, its columns of blocks those of the output channels. The
+//! product is `C = A B`.
 //!
 //! | product | left | right | part of |
 //! |---|---|---|---|
@@ -16,12 +17,12 @@
 //! | P2 | A21 + A22 | B11 | C21, −C22 |
 //! | P6 | A21 − A11 | B11 + B12 | C22 |
 //!
-//! (V. Strassen, Gaussian elimination is not optimal, 1969; his numbers.) The right factors are
-//! computed with the weights, once. The left ones are sums of a few rows, and each product is added
-//! to its parts as it leaves the registers.
+//! The numbers are those of V. Strassen, Gaussian elimination is not optimal, 1969. The right factors are
+//! computed once, with the weights. The left factors are sums of a few rows. Each product is added to its
+//! parts of `C` directly from the registers.
 //!
-//! A single tile has no lower row: A21 and A22 are zero, and P1, P3, P5 and P7 remain, which are as
-//! many multiplications as the definition takes.
+//! A single tile has no lower tile, so A21 and A22 are zero. P1, P3, P5 and P7 remain, which take as many
+//! multiplications as the definition.
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
@@ -34,31 +35,32 @@ use crate::{
     vector::Vector,
 };
 
-/// Products of blocks.
+/// Number of products of blocks.
 pub(crate) const PRODUCTS: usize = 7;
 
-/// A right factor of the product `index`, in the order of the table, from the four blocks
+/// The right factors of the products, in the order of the table, from the four blocks of `B`,
 /// `[[B11, B12], [B21, B22]]`.
 pub(crate) fn right([[b11, b12], [b21, b22]]: [[f64; 2]; 2]) -> [f64; PRODUCTS] {
     [b11 + b22, b12 - b22, b21 - b11, b22, b21 + b22, b11, b11 + b12]
 }
 
-/// Left factors that have to be computed.
+/// Number of left factors that are sums and have to be computed.
 const SUMS: usize = 5;
 
-/// Floats for the left factors of so many rows.
+/// The number of floats of the left factors for this number of rows.
 pub(crate) fn sums_len(rows: usize, in_channels: usize) -> usize {
     SUMS * rows * (in_channels / 2 + PIXEL_PAD)
 }
 
-/// Multiplies the job's panels, those of the first half of the output channels with those of the
-/// second. Channels are multiples of `2 * PANEL`, the weights are the right factors,
+/// Multiplies the job's panels, which are numbered within the first half of the output channels, and at the
+/// same time the corresponding panels of the second half. Numbers of channels are multiples of
+/// `2 * PANEL`. The weights are the right factors,
 /// `[panel of a half][product][half of the in_channels][PANEL]`.
 ///
 /// # Safety
-/// The instruction set of `S` and `P` is present, the pointers hold what their comments say, `m` and
-/// `sums` do not overlap the others, and no other thread touches the sums or the job's panels of
-/// `m`, or writes `v`.
+/// The instruction set of `S` and `P` is present. The pointers are as their comments say, and `m` and
+/// `sums` do not overlap the others. No other thread touches the sums or the job's panels of `m`, or
+/// writes `v`.
 #[inline(always)]
 pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
     use Update::{Add, Set, Subtract};

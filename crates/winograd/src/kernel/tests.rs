@@ -1,28 +1,29 @@
-//! Each kernel by itself, for every vector: the same tests, instantiated by a macro. An instruction set
-//! that this processor does not have is named on standard error.
+//! Tests of each kernel by itself. A macro instantiates the same tests for every vector. Instruction sets
+//! that this processor does not have are named on standard error.
 //!
-//! The operands are small whole numbers, so that every sum is exact in `f32` and a result is right or
-//! wrong, whatever the order of its additions. Only the first layer, whose transform has fractions, is
-//! compared within a bound. All buffers end at a forbidden page.
+//! The operands are small whole numbers, so every sum is exact in `f32` in any order of additions, and
+//! results are compared for equality. Only the first layer, whose transform has fractions, is compared
+//! within a bound. All buffers end at a forbidden page.
 
 #![allow(unsafe_code)] // Calls the kernels.
 
 use crate::{
     algorithm::transform::Transform,
     buffer::Buffer,
-    config::IMAGE_CHANNELS,
+    config::{IMAGE_CHANNELS, Pooling},
     kernel::{
-        feature_map::{Activation, MapLayout, PIXEL_PAD},
+        feature_map::{Activation, CHANNEL_GROUP, MapLayout, PIXEL_PAD},
         first_layer::{self, FirstLayerJob, Row, STRIP, lines_len},
         max_pool::{PoolJob, pool},
         microkernel::{self, Block, PANEL, Panel, Target, UNROLL, Update, with_rows},
+        output::{self, OutputItem},
         product::{self, ProductJob},
         strassen::{self, sums_len},
     },
     vector::Vector,
 };
 
-/// Whole numbers from -4 to 4, another sequence for each seed.
+/// Whole numbers from -4 to 4, in another sequence for each seed.
 fn number(seed: usize, index: usize) -> f32 {
     (((index + 1) * (2 * seed + 7919)) % 1009 % 9) as f32 - 4.0
 }
@@ -33,8 +34,9 @@ fn numbers(seed: usize, len: usize) -> Buffer {
     Buffer::padded(&values, len)
 }
 
-/// Every number of rows of a register block, several depths (shorter than a short sum, of several, and
-/// with a rest), and every way to update one or two targets. Nothing beside the block is touched.
+/// Checks every number of rows of a register block, several depths (less than a short sum, several short
+/// sums, and with a remainder), every way to update one or two targets, and that nothing beside the block
+/// is touched.
 fn check_register_blocks<P: Panel>() {
     for rows in 1..=P::ROWS {
         for depth in [UNROLL, 32, 36, 100] {
@@ -97,7 +99,7 @@ unsafe fn microkernel_block<P: Panel, const ROWS: usize>(block: Block<'_>) {
     unsafe { microkernel::block::<P, ROWS>(block) }
 }
 
-/// `v u`, both as a job has them: `[slot][in_channels]` by `[panel][in_channels][PANEL]`.
+/// An element of the product `v u` of a job: `[slot][in_channels]` times `[panel][in_channels][PANEL]`.
 fn expected_product(slot: usize, column: usize, in_channels: usize, v_stride: usize) -> f32 {
     let (panel, lane) = (column / PANEL, column % PANEL);
     (0..in_channels)
@@ -107,8 +109,8 @@ fn expected_product(slot: usize, column: usize, in_channels: usize, v_stride: us
         .sum()
 }
 
-/// Numbers of slots around every number of register blocks, channels of one and of several pieces of a
-/// panel, and some of the panels only.
+/// Checks numbers of slots around every number of register blocks, channels of one and of several pieces of
+/// a panel, and jobs with some of the panels.
 fn check_products<P: Panel>() {
     for (in_channels, out_channels) in [(16, 16), (48, 64), (272, 32), (528, 16)] {
         let (v_stride, m_stride) = (in_channels + PIXEL_PAD, out_channels + PIXEL_PAD);
@@ -145,7 +147,7 @@ fn check_products<P: Panel>() {
     }
 }
 
-/// Pairs and single tiles, whose products are those of the plain weights.
+/// Checks that the products of pairs and single tiles equal those with the plain weights.
 fn check_strassens_products<S: Vector, P: Panel>() {
     for (in_channels, out_channels) in [(32, 32), (64, 96), (544, 32)] {
         let (v_stride, m_stride) = (in_channels + PIXEL_PAD, out_channels + PIXEL_PAD);
@@ -189,7 +191,7 @@ fn check_strassens_products<S: Vector, P: Panel>() {
             unsafe { strassen::strassen::<S, P>(&job) }
             for (i, &value) in m.as_slice().iter().enumerate() {
                 let (slot, column) = (i / m_stride, i % m_stride);
-                // The lower slots of single tiles hold no tile.
+                // The lower slots of single tiles are empty.
                 let tile = slot < rows + pairs;
                 if tile && column < out_channels {
                     let expected = expected_product(slot, column, in_channels, v_stride);
@@ -202,7 +204,7 @@ fn check_strassens_products<S: Vector, P: Panel>() {
     }
 }
 
-/// Images of every width up to some tiles, strip by strip, against the definition.
+/// Checks images of every width up to some tiles, strip by strip, against the definition.
 fn check_first_layer<P: Panel>() {
     for (height, width) in (1..=19).map(|width| (3, width)).chain([(1, 40), (7, 33)]) {
         let out_channels = 32;
@@ -262,7 +264,7 @@ fn check_first_layer<P: Panel>() {
     }
 }
 
-/// Maps of even and odd sides, with NaN.
+/// Checks maps with even and odd sides, and with NaN.
 fn check_max_pool<S: Vector>() {
     for (height, width) in [(2, 2), (4, 6), (5, 7)] {
         let channels = 48;
@@ -299,6 +301,44 @@ fn check_max_pool<S: Vector>() {
     }
 }
 
+/// Whole maps and pooled ones, of pixels and channels that fill the last line and the last group and of others,
+/// of the second image. Nothing beside the output is touched.
+fn check_outputs<S: Vector>() {
+    for (height, width, channels) in [(1, 1, 16), (4, 8, 48), (5, 7, 20), (3, 11, 3), (6, 6, 33)] {
+        let layout = MapLayout::new((height, width), channels, (0, 0));
+        let all = Activation::new(2, 0, 0, layout);
+        let maps = all.maps(0..2);
+        let pixels = height * width;
+        let value = |pixel: usize, c: usize| number(1, pixel * channels + c);
+        for pixel in 0..pixels {
+            for c in 0..channels {
+                // SAFETY: a pixel of the map.
+                unsafe { *maps.pixel(1, pixel / width, pixel % width).add(c) = value(pixel, c) }
+            }
+        }
+        for pooling in [Pooling::None, Pooling::Max, Pooling::Avg] {
+            let len = if pooling == Pooling::None { channels * pixels } else { channels };
+            let mut to = numbers(2, len);
+            for first in (0..channels).step_by(CHANNEL_GROUP) {
+                let to = to.pointer();
+                let item = OutputItem { maps, image: 1, first, channels, pooling, to };
+                // SAFETY: a map and an output of these sizes; the caller has the instruction set.
+                unsafe { output::write::<S>(&item) }
+            }
+            for (i, &found) in to.as_slice()[..len].iter().enumerate() {
+                let of = |c: usize| (0..pixels).map(move |pixel| value(pixel, c));
+                let expected = match pooling {
+                    Pooling::None => value(i % pixels, i / pixels),
+                    Pooling::Max => of(i).fold(f32::NEG_INFINITY, f32::max),
+                    // Sums of whole numbers are exact.
+                    Pooling::Avg => (f64::from(of(i).sum::<f32>()) / pixels as f64) as f32,
+                };
+                assert_eq!(found, expected, "{height}x{width}, {channels}, {pooling:?}, {i}");
+            }
+        }
+    }
+}
+
 /// The tests of all kernels for one instruction set, compiled as the kernels are.
 macro_rules! kernel_tests {
     ($module:ident, $vector:ty, $panel:ty, $name:literal, $present:expr $(, #[$attribute:meta])?) => {
@@ -312,6 +352,7 @@ macro_rules! kernel_tests {
                     check_strassens_products::<$vector, $panel>();
                 the_first_layer_convolves => check_first_layer::<$panel>();
                 a_max_pool_takes_the_largest => check_max_pool::<$vector>();
+                outputs_are_the_maps => check_outputs::<$vector>();
             }
         }
     };

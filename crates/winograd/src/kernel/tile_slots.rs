@@ -1,10 +1,11 @@
-//! The slots in which the tiles of a block lie in the frequency domain.
+//! The slots that the tiles of a block occupy in the frequency domain.
 //!
 //! Tiles are numbered image by image, row by row. Without [Strassen's algorithm](crate::kernel::strassen)
-//! they lie in this order. With it, a tile and the next of its image are a pair: the upper ones of
-//! the pairs come first, in order; then the single tiles, the last ones of images of an odd number
-//! of tiles; then the lower ones of the pairs; then room for the lower ones that single tiles do not
-//! have, so that the products need not treat them apart.
+//! the slots are in this order. With it, each two consecutive tiles of an image are a pair, an upper and a
+//! lower one; the last tile of an image with an odd number of tiles is a single one. The order of the slots
+//! is: the upper tiles of the pairs, the single tiles, the lower tiles of the pairs, and empty slots in
+//! place of the lower tiles that single tiles do not have. So the products need not treat single tiles
+//! separately.
 //!
 //! ```text
 //! tiles of two images    0 1 2 3 4   5 6 7 8 9
@@ -16,13 +17,13 @@ use std::ops::Range;
 /// The numbering and pairing of the tiles of some images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pairing {
-    /// Tiles of an image.
+    /// The number of tiles of an image.
     pub(crate) per_image: usize,
-    /// Tiles of an image are multiplied in pairs.
+    /// Whether tiles of an image are multiplied in pairs.
     pub(crate) paired: bool,
 }
 
-/// A block of tiles, which ends between two pairs.
+/// A block of tiles, which begins and ends between pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileSlots {
     pairing: Pairing,
@@ -31,12 +32,12 @@ pub(crate) struct TileSlots {
 }
 
 impl Pairing {
-    /// Pairs and single tiles of an image; each of them takes a row of the products.
+    /// The number of pairs and single tiles of an image. Each of them is a row of the products.
     pub(crate) fn rows(self) -> usize {
         if self.paired { self.per_image.div_ceil(2) } else { self.per_image }
     }
 
-    /// TileSlots for so many rows.
+    /// The number of slots for this number of rows.
     pub(crate) fn slots(self, rows: usize) -> usize {
         if self.paired { 2 * rows } else { rows }
     }
@@ -47,7 +48,7 @@ impl Pairing {
         image * self.per_image + if self.paired { 2 * rest } else { rest }
     }
 
-    /// Pairs that begin before a tile, and single tiles before it.
+    /// The number of pairs that begin before a tile, and the number of single tiles before it.
     fn before(self, tile: usize) -> (usize, usize) {
         if !self.paired {
             return (0, tile);
@@ -57,7 +58,8 @@ impl Pairing {
         (image * (self.per_image / 2) + rest / 2, single)
     }
 
-    /// Block `index` of so many, of nearly equal size, of tiles that begin and end between pairs.
+    /// Block `index` of `blocks` blocks of nearly equal size, into which the tiles are divided. The tiles
+    /// begin and end between pairs.
     pub(crate) fn block(self, tiles: &Range<usize>, index: usize, blocks: usize) -> TileSlots {
         let row = |tile: usize| {
             let (pairs, singles) = self.before(tile);
@@ -75,19 +77,19 @@ impl TileSlots {
         self.first..self.end
     }
 
-    /// Pairs of tiles, and single ones.
+    /// The numbers of pairs and of single tiles.
     pub(crate) fn pairs_and_singles(&self) -> (usize, usize) {
         let (first, end) = (self.pairing.before(self.first), self.pairing.before(self.end));
         (end.0 - first.0, end.1 - first.1)
     }
 
-    /// Rows of the products: a pair takes one, a single tile another.
+    /// The number of rows of the products, one for each pair and for each single tile.
     pub(crate) fn rows(&self) -> usize {
         let (pairs, singles) = self.pairs_and_singles();
         pairs + singles
     }
 
-    /// TileSlots of the block, those without a tile among them.
+    /// The number of slots of the block, including those without a tile.
     pub(crate) fn len(&self) -> usize {
         self.pairing.slots(self.rows())
     }
@@ -131,7 +133,7 @@ mod tests {
     fn upper_tiles_of_pairs_single_tiles_lower_tiles() {
         let pairing = Pairing { per_image: 5, paired: true };
         assert_eq!(slots(pairing, 0..10), [0, 6, 1, 7, 4, 2, 8, 3, 9, 5]);
-        // From the middle of an image on.
+        // A block that begins in the middle of an image.
         assert_eq!(slots(pairing, 2..7), [0, 3, 2, 1, 4]);
         assert_eq!(pairing.block(&(2..7), 0, 1).len(), 6);
     }

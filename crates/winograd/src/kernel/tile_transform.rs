@@ -1,8 +1,8 @@
 //! The two-dimensional transforms: tiles of a feature map into the frequency domain and back.
 //!
-//! In the frequency domain the values of one frequency lie together, those of one tile
-//! `slot_stride` apart: `[frequency][tile][channel]`. Going back adds the bias, clamps at zero and,
-//! if asked to, pools: what the layer writes is what the next one reads.
+//! In the frequency domain the layout is `[frequency][tile][channel]`, with tiles `slot_stride` apart. The
+//! transform back also adds the bias, applies the ReLU and optionally pools, so that the layer writes what
+//! the next layer reads.
 
 #![allow(clippy::needless_range_loop)] // Indices name rows and columns of a tile.
 #![allow(unsafe_code)] // Kernels on raw pointers; each function states what it needs.
@@ -19,13 +19,13 @@ use crate::{
     vector::Vector,
 };
 
-/// Floats in a cache line: prefetches are made once per so many channels.
+/// Number of floats in a cache line. There is one prefetch for this number of channels.
 const LINE: usize = 16;
 
 /// The division of a feature map into tiles. Tiles are numbered image by image, row by row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileGrid {
-    /// Outputs of the convolution, before any pool.
+    /// The size of the map before any pool.
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) rows: usize,
@@ -33,17 +33,17 @@ pub(crate) struct TileGrid {
 }
 
 impl TileGrid {
-    /// The tiles of `m` outputs per side that cover a map.
+    /// The grid of tiles with `m` outputs per side that covers a map.
     pub(crate) fn new(height: usize, width: usize, m: usize) -> TileGrid {
         TileGrid { height, width, rows: height.div_ceil(m), columns: width.div_ceil(m) }
     }
 
-    /// Tiles in one image.
+    /// The number of tiles in one image.
     pub(crate) fn per_image(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Image, row and column of a tile.
+    /// The image, the row and the column of a tile.
     #[inline(always)]
     fn position(&self, tile: usize) -> (usize, usize, usize) {
         let (image, rest) = (tile / self.per_image(), tile % self.per_image());
@@ -54,15 +54,15 @@ impl TileGrid {
 /// The memory of tiles in the frequency domain.
 #[derive(Clone, Copy)]
 pub(crate) struct Spectrum {
-    /// Frequency 0 of the first slot.
+    /// The address of frequency 0 of the first slot.
     pub(crate) start: *mut f32,
-    /// Floats from a slot to the next.
+    /// The number of floats from one slot to the next.
     pub(crate) slot_stride: usize,
-    /// Floats from a frequency to the next.
+    /// The number of floats from one frequency to the next.
     pub(crate) frequency_stride: usize,
 }
 
-/// Transform these tiles of a map.
+/// The transform of some tiles of a map.
 pub(crate) struct InputJob {
     pub(crate) maps: Maps,
     pub(crate) grid: TileGrid,
@@ -71,7 +71,7 @@ pub(crate) struct InputJob {
     pub(crate) spectrum: Spectrum,
 }
 
-/// Transform these tiles back into a map.
+/// The transform of some tiles back into a map.
 pub(crate) struct OutputJob {
     pub(crate) spectrum: Spectrum,
     pub(crate) tiles: Range<usize>,
@@ -82,18 +82,20 @@ pub(crate) struct OutputJob {
     pub(crate) maps: Maps,
 }
 
-/// The columns of one chunk: a tile's values of a vector of channels, transformed along one side.
+/// The columns of one chunk, which is a tile's values for a vector of channels: they are transformed along
+/// one side.
 type ColumnScratch<S> = MaybeUninit<[S; MAX_SIDE * MAX_SIDE]>;
 
 /// Writes all frequencies of the job's tiles.
 ///
-/// A chunk's columns are transformed into a scratch, then its rows out of it. The rows of one chunk
-/// and the columns of the next are interleaved, so that neither waits for the other's last results.
+/// A chunk's columns are transformed into a scratch, and then its rows are transformed from it. The rows of
+/// one chunk and the columns of the next are interleaved, so that neither waits for the last results of
+/// the other.
 ///
 /// # Safety
-/// The instruction set of `S` is present. The maps' frame holds every tile of the grid with its
-/// border, the spectrum has room for `T::A²` frequencies of the tiles, and no other thread touches
-/// that room, or writes the maps, at the same time.
+/// The instruction set of `S` is present. The maps' frame holds every tile of the grid with its border.
+/// The spectrum has room for `T::A²` frequencies of the tiles. No other thread touches that room or writes
+/// the maps at the same time.
 #[inline(always)]
 pub(crate) unsafe fn input<S: Vector, T: Transform>(job: &InputJob) {
     let layout = &job.maps.layout;
@@ -146,10 +148,10 @@ pub(crate) unsafe fn input<S: Vector, T: Transform>(job: &InputJob) {
     }
 }
 
-/// One column of a chunk, from a map into the scratch.
+/// Transforms one column of a chunk from a map into the scratch.
 ///
 /// # Safety
-/// The column can be read at `from`, and the scratch has room from `to` on.
+/// The column can be read at `from`, and the scratch has room at `to`.
 #[inline(always)]
 unsafe fn input_column<S: Vector, T: Transform>(from: *const f32, row_stride: usize, to: *mut S) {
     // SAFETY: the caller's promise.
@@ -165,7 +167,7 @@ unsafe fn input_column<S: Vector, T: Transform>(from: *const f32, row_stride: us
     }
 }
 
-/// Row `i` of a chunk, from the scratch into the spectrum.
+/// Transforms row `i` of a chunk from the scratch into the spectrum.
 ///
 /// # Safety
 /// The columns are complete, and the chunk's frequencies can be written at `to`.
@@ -190,25 +192,26 @@ unsafe fn input_row<S: Vector, T: Transform>(
     }
 }
 
-/// The destination of a chunk's results, and how many of them lie in the grid.
+/// The destination of a chunk's results, and the number of them that lie in the grid.
 #[derive(Clone, Copy)]
 struct Results {
-    /// The first pixel's channels.
+    /// The address of the first pixel's channels.
     to: *mut f32,
     bias: *const f32,
     rows: usize,
     columns: usize,
 }
 
-/// Writes the outputs of the job's tiles that lie in the grid: after bias and ReLU, and with `POOL`
-/// the largest of each 2x2 of them (for even tiles; an odd last row or column is dropped).
+/// Writes the outputs of the job's tiles that lie in the grid, after bias and ReLU. With `POOL`, for even
+/// tiles, it writes the largest of each 2x2 outputs and drops an odd last row or column.
 ///
-/// Interleaved as [`input`] is.
+/// Rows and columns are interleaved as in [`input`].
 ///
 /// # Safety
-/// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles, the
-/// maps every output of the grid (every pool), `bias` a value for each channel of the maps, and no
-/// other thread touches these tiles' outputs, or writes the spectrum, at the same time.
+/// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles. The maps
+/// have room for every output of the grid, or with `POOL` for every pooled one, and `bias` has a value
+/// for each of their channels. No other thread touches these tiles' outputs or writes the spectrum at the
+/// same time.
 #[inline(always)]
 pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &OutputJob) {
     let pool = if POOL { 2 } else { 1 };
@@ -232,7 +235,7 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
             continue;
         }
         let slot = job.slots.of(tile) * slot_stride;
-        // Behind the last tile come the next channels of the first, if the job is not of all of them.
+        // After the last tile come the next channels of the first tile, unless the job has all channels.
         let next = if tile + 1 < job.tiles.end {
             job.slots.of(tile + 1) * slot_stride
         } else {
@@ -288,10 +291,10 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
     }
 }
 
-/// One column of a chunk, from the spectrum into the scratch.
+/// Transforms one column of a chunk from the spectrum into the scratch.
 ///
 /// # Safety
-/// The column's frequencies can be read at `from`, and the scratch has room from `to` on.
+/// The column's frequencies can be read at `from`, and the scratch has room at `to`.
 #[inline(always)]
 unsafe fn output_column<S: Vector, T: Transform>(
     from: *const f32,
@@ -311,10 +314,10 @@ unsafe fn output_column<S: Vector, T: Transform>(
     }
 }
 
-/// Row `y` of a chunk's results, from the scratch into a map.
+/// Writes row `y` of a chunk's results from the scratch into a map.
 ///
 /// # Safety
-/// The columns are complete, and those results can be written that lie in the grid.
+/// The columns are complete, and the results that lie in the grid can be written.
 #[inline(always)]
 unsafe fn output_row<S: Vector, T: Transform, const POOL: bool>(
     scratch: *const S,

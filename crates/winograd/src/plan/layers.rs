@@ -1,5 +1,6 @@
-//! The planner: the tiles that each layer uses. They decide the numbers, so they follow from the layer
-//! and from the accuracy alone. Whatever decides only the speed is the [schedule](crate::plan::schedule).
+//! The planner, which chooses the tiles of each layer. The numbers depend on the tiles, so the choice
+//! depends on the layer and the accuracy alone. Choices that affect only the speed are in the
+//! [schedule](crate::plan::schedule).
 
 use std::fmt;
 
@@ -17,7 +18,7 @@ use crate::{
 /// The algorithm of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// The first layer: Winograd along the rows only.
+    /// Winograd along the rows only, for the first layer.
     FirstLayer,
     /// Winograd in both dimensions, with this tile.
     Winograd(TileKind),
@@ -35,23 +36,23 @@ impl fmt::Display for Method {
 /// One layer of a [`Plan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerPlan {
-    /// Channels of the layer's input.
+    /// The number of input channels.
     pub in_channels: usize,
-    /// Channels of its output.
+    /// The number of output channels.
     pub out_channels: usize,
-    /// Height of the convolution, before the pool.
+    /// Height of the map before the pool.
     pub height: usize,
-    /// Width of the convolution, before the pool.
+    /// Width of the map before the pool.
     pub width: usize,
-    /// A 2x2 max pool follows, and its result is read.
+    /// Whether a 2x2 max pool follows whose result is read.
     pub max_pool: bool,
-    /// The map, before or after the pool, is an output: chains and bands of layers end here.
+    /// Whether the map before or after the pool is an output. Chains and bands of layers end here.
     pub tapped: bool,
-    /// The map before the pool is an output, so that the pool is a pass of its own.
+    /// Whether the map before the pool is an output. The pool is then a separate pass.
     pub tapped_before_pool: bool,
     /// The algorithm.
     pub method: Method,
-    /// Pairs of an image's tiles are multiplied by Strassen's algorithm, in seven eighths of the
+    /// Whether pairs of an image's tiles are multiplied by Strassen's algorithm, with seven eighths of the
     /// multiplications.
     pub strassen: bool,
 }
@@ -62,17 +63,17 @@ impl LayerPlan {
         2.0 * 9.0 * (self.in_channels * self.out_channels * self.height * self.width) as f64
     }
 
-    /// The method in a word: `F8`, and with Strassen's algorithm `F8+S`.
+    /// The name of the method: `F8`, or with Strassen's algorithm `F8+S`.
     pub fn algorithm(&self) -> String {
         format!("{}{}", self.method, if self.strassen { "+S" } else { "" })
     }
 
-    /// Tiles of a kind that cover the map of one image.
+    /// The number of tiles of a kind that cover the map of one image.
     pub(crate) fn tiles(&self, kind: TileKind) -> usize {
         TileGrid::new(self.height, self.width, kind.outputs()).per_image()
     }
 
-    /// Floating-point operations that the products really take for one image.
+    /// The number of floating-point operations that the products of one image take.
     pub fn product_flops(&self) -> f64 {
         match self.method {
             Method::FirstLayer => {
@@ -94,21 +95,21 @@ impl LayerPlan {
 /// The computation of a forward pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The accuracy asked for.
+    /// The requested accuracy.
     pub accuracy: Accuracy,
     /// The instruction set of the kernels.
     pub instructions: &'static str,
-    /// The layers in order, up to the last that is tapped.
+    /// The layers in order, up to the last tapped one.
     pub layers: Vec<LayerPlan>,
-    /// Images that are computed at a time.
+    /// The number of images that are computed at a time.
     pub chunk: usize,
 }
 
 impl Plan {
-    /// Plans layers that are known to fit together.
+    /// Plans layers that have been checked.
     ///
-    /// A pool after the network's last layer has no influence on the tile of that layer, so that an
-    /// output there does not depend on whether the pool is tapped as well.
+    /// A pool after the network's last layer does not influence the tile of that layer, so that an output
+    /// there does not depend on whether the pool is also tapped.
     pub(crate) fn new(
         layers: &[ConvLayer<'_>],
         taps: &[Tap],
@@ -152,8 +153,7 @@ impl Plan {
         Plan { accuracy: config.accuracy, instructions, layers: planned, chunk }
     }
 
-    /// Identifies the numbers that come out, for cache keys: the accuracy and the version of the
-    /// numerics.
+    /// The name of the arithmetic, for cache keys: the accuracy and the version of the arithmetic.
     pub fn numerics(&self) -> String {
         self.accuracy.numerics()
     }
@@ -177,20 +177,21 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Images that go through the network at a time: enough to use transformed weights often, few
-/// enough to bound the memory.
+/// The number of images that go through the network at a time: many enough to use transformed weights
+/// often, few enough to bound the memory.
 fn chunk(batch_size: usize, pixels: usize) -> usize {
-    /// 256 images of 48x48, 64 of 96x96, 11 of 224x224.
+    /// Pixels of all images: 256 images of 48x48, 64 of 96x96, or 11 of 224x224.
     const PIXELS: usize = 64 * 96 * 96;
     let most = (PIXELS / pixels).max(1);
     batch_size.div_ceil(batch_size.div_ceil(most))
 }
 
-/// Whether a layer is multiplied by Strassen's algorithm, which loses a part of a digit: if that is
-/// allowed, its halves are long enough, and an image has tiles to pair. Pairs of tiles of different
-/// images would make a feature depend on its position in the batch.
+/// Whether a layer is multiplied by Strassen's algorithm, which loses a part of a digit. It is if the
+/// accuracy allows that, the layer has enough channels to halve, and an image has more than one tile.
+/// Tiles of different images are not paired, since a feature would depend on its position in the batch.
 fn strassen(layer: &LayerPlan, accuracy: Accuracy) -> bool {
-    /// With fewer, the shorter products cost what the algorithm saves.
+    /// The smallest number of channels. With fewer, the shorter products cost as much as the algorithm
+    /// saves.
     const STRASSEN_CHANNELS: usize = 256;
     let Method::Winograd(kind) = layer.method else { return false };
     let halves = |channels: usize| {
@@ -219,8 +220,8 @@ pub(crate) fn tile_kind(
     let work = |kind: &TileKind| {
         let tiles = TileGrid::new(height, width, kind.outputs()).per_image();
         let products = (tiles * kind.products().pow(2)) as f64;
-        // Larger tiles are transformed in more operations per product, and odd ones cannot be pooled
-        // on the way.
+        // The transforms of larger tiles take more operations per product, and maps of odd tiles need a
+        // separate pass for the pool.
         let transforms = 1.0 + 0.01 * kind.outputs() as f64;
         let odd_pool = if pool && kind.outputs() % 2 == 1 { 1.06 } else { 1.0 };
         products * transforms * odd_pool

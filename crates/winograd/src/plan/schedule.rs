@@ -1,5 +1,4 @@
-//! The division of the work, and of the threads among it. It decides the speed and the memory; the numbers are the
-//! same whatever is chosen here.
+//! The division of the work among the threads. It affects speed and memory, but not the numbers.
 //!
 //! ```text
 //! schedule: the layers                         team: the threads
@@ -12,84 +11,86 @@
 //!             └─ band
 //! ```
 //!
-//! - The **schedule** is the way through the network of as many images as there is memory for, a chunk.
+//! - The **schedule** says how a chunk of images goes through the network. A chunk has as many images as
+//!   there is memory for.
 //! - A **team** is the **threads** of a call.
-//! - A **run** is consecutive stages that the team goes through in the same way: together, meeting after
-//!   each layer, or apart, each thread with images of its own.
-//! - A **stage** is consecutive layers up to a pool, or, with bands, up to several; so many images go
-//!   through it at a time.
-//! - A **group** is consecutive layers of a stage between which no whole map is kept; it ends at a tap.
-//! - A **chain** is a group of layers with the same tiles, of which a thread takes a block of whole images
-//!   through one layer after the other.
-//! - A **band** is some rows of a layer that are computed as soon as the layer before has what they read,
-//!   in a group of the first stages.
-//! - A **block of tiles** is what one thread, or the team where weights are large, transforms, multiplies
-//!   and transforms back at a time.
-//! - A **tile** is a square of outputs that one Winograd algorithm computes; its values of one frequency
+//! - A **run** is a sequence of stages that the team goes through in the same way: together, with a
+//!   meeting after each layer, or apart, each thread with images of its own.
+//! - A **stage** is a sequence of layers up to a pool, or in bands up to the last of several pools. It has
+//!   a number of images that go through it at a time.
+//! - A **group** is a sequence of layers of a stage between which no whole map is kept. It ends at a tap.
+//! - A **chain** is a group of layers with the same tiles. A thread takes a block of whole images through
+//!   its layers, one after the other.
+//! - A **band** is a number of rows of a layer in a group of the first stages. It is computed as soon as
+//!   the layer before has the rows that it reads.
+//! - A **block of tiles** is a number of tiles that one thread transforms, multiplies and transforms back
+//!   at a time; or the whole team, if the weights are large.
+//! - A **tile** is a square of outputs that one Winograd algorithm computes. Its values of one frequency
 //!   are a slot.
-//! - A **register block** is some slots times sixteen output channels, whose sums stay in registers.
+//! - A **register block** is a number of slots times sixteen output channels. Its sums stay in registers.
 //!
-//! Maps shrink from stage to stage and weights grow, so that early stages take few images at a time, or
-//! bands of rows of one image, whose maps stay in a cache, and late ones many, so that the weights are
-//! read few times.
+//! From stage to stage, maps shrink and weights grow. Early stages therefore take few images at a time, or
+//! bands of rows of one image, so that the maps stay in a cache. Late stages take many images, so that the
+//! weights are read few times.
 
 use std::{iter, ops::Range};
 
 use crate::plan::layers::{LayerPlan, Method, Plan};
 
-/// Stages whose maps are larger than their weights: those of the first two pools of VGG16.
+/// The number of early stages, whose maps are larger than their weights: those up to the first two pools of
+/// VGG16.
 const EARLY: usize = 2;
 
-/// Bytes of the first map from which on it does not stay in a thread's second-level cache.
+/// The size of the first map, in bytes, from which it does not stay in a thread's second-level cache.
 const CACHED_MAP: usize = 1 << 20;
 
-/// Bytes of a map up to which each thread has images of its own in the early stages.
+/// The largest size of a map, in bytes, with which each thread has images of its own in the early stages.
 const OWN_MAP: usize = 32 << 20;
 
-/// Bytes of the maps, a share of the last-level cache, that all threads work on together.
+/// The size of the maps, in bytes, that all threads work on together: a share of the last-level cache.
 const SHARED_MAPS: usize = 8 << 20;
 
-/// Tiles for which a thread reads the weights of a late stage by itself.
+/// The smallest number of tiles for which a thread reads the weights of a late stage by itself.
 pub(crate) const OWN_TILES: usize = 16;
 
 /// Consecutive layers up to a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub(crate) layers: Range<usize>,
-    /// Images that go through the stage at a time.
+    /// The number of images that go through the stage at a time.
     pub(crate) images: usize,
-    /// Among the first, with maps larger than weights.
+    /// Whether it is one of the first stages, whose maps are larger than their weights.
     pub(crate) early: bool,
-    /// Each thread takes images of its own, and does not meet the others: one by one in the early
-    /// stages, where a thread that is held up can take fewer; an equal share of them in the late
-    /// ones, to read the weights few times.
+    /// Whether each thread takes images of its own and does not meet the others. In the early stages it
+    /// takes them one by one, so that a thread that is held up takes fewer. In the late ones it takes an
+    /// equal share, to read the weights few times.
     pub(crate) apart: bool,
-    /// The layers take turns, some rows at a time, instead of one after the other.
+    /// Whether the layers take turns, a band of rows at a time, instead of one after the other.
     pub(crate) banded: bool,
-    /// The layers in order, in groups: no whole map lies between two layers of a group. In a banded
-    /// stage a group is run in bands of rows, else it is a chain that a thread takes a block of images
-    /// through. A group ends with a tapped layer, and with the stage.
+    /// The layers in order, in groups, between whose layers no whole map is kept. In a banded stage a group
+    /// is run in bands of rows. Otherwise it is a chain, through which a thread takes a block of images. A
+    /// group ends with a tapped layer or with the stage.
     pub(crate) groups: Vec<Range<usize>>,
 }
 
 impl Stage {
-    /// Index of the first map within the stage that belongs to a thread.
+    /// The index of a thread's first map within the stage.
     pub(crate) fn first_map(&self, thread: usize) -> usize {
         if self.apart { thread * self.images } else { 0 }
     }
 }
 
-/// Maps of a layer that there must be memory for, in images.
+/// The numbers of images for which memory for a layer's maps is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MapCounts {
-    /// Before the layer's pool.
+    /// Maps before the layer's pool.
     pub(crate) unpooled: usize,
-    /// After it.
+    /// Maps after the layer's pool.
     pub(crate) maps: usize,
-    /// Windows onto the maps after it, instead of whole ones.
+    /// Windows onto the maps after the pool, instead of whole maps.
     pub(crate) windows: usize,
-    /// Maps of a few channels between the layers of the chain that begins with it, instead of whole
-    /// ones.
+    /// Maps of a few channels between the layers of the chain that begins with this layer, instead of
+    /// whole maps.
     pub(crate) chain_maps: usize,
 }
 
@@ -104,7 +105,7 @@ impl MapCounts {
     }
 }
 
-/// The way of some images through the network.
+/// The stages of a pass of some images through the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     images: usize,
@@ -113,7 +114,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// For `images` images and a team of `threads` threads.
+    /// The schedule for `images` images and a team of `threads` threads.
     pub(crate) fn new(plan: &Plan, images: usize, threads: usize) -> Schedule {
         let ends = plan.layers.iter().enumerate().filter_map(|(index, layer)| {
             (layer.max_pool || index + 1 == plan.layers.len()).then_some(index + 1)
@@ -138,19 +139,19 @@ impl Schedule {
         Schedule { images, threads, stages }
     }
 
-    /// Runs of stages that the threads go through apart, or together. They meet between two runs,
-    /// unless they go through both apart.
+    /// The runs of stages, each of which the threads go through either apart or together. They meet between
+    /// two runs, unless they go through both apart.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &[Stage]> {
         self.stages.chunk_by(|a, b| a.apart == b.apart && (!a.apart || a.early == b.early))
     }
 
-    /// The images of one of the shares, as many as threads, in a run apart of late stages.
+    /// The images of share `index`. In a run apart of late stages there is one share per thread.
     pub(crate) fn share(&self, index: usize) -> Range<usize> {
         let start = |index: usize| index * self.images / self.threads;
         start(index)..start(index + 1)
     }
 
-    /// For each layer, the images of which there are maps at the same time.
+    /// The numbers of images of which each layer has maps at the same time.
     pub(crate) fn map_counts(&self) -> Vec<MapCounts> {
         let mut counts = Vec::new();
         for run in self.runs() {
@@ -185,7 +186,7 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
         Method::FirstLayer => 1,
         Method::Winograd(kind) => last.tiles(kind),
     };
-    // Threads with different numbers of images wait for each other at the end.
+    // Threads with different numbers of images would wait for each other at the end.
     let even = images.is_multiple_of(threads) || images >= 16 * threads;
     let worth = if early { map <= OWN_MAP } else { images / threads * tiles >= OWN_TILES };
     let apart = even && worth;
@@ -199,9 +200,9 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
     Stage { layers, images: at_a_time, early, apart, banded, groups: Vec::new() }
 }
 
-/// The groups of a stage's layers: in a banded stage, the layers between two taps; where threads go
-/// apart, layers of the same tiles, of which a layer's products make way for the inputs of the next;
-/// else single layers.
+/// The groups of a stage's layers. In a banded stage they are the layers between two taps. If threads go
+/// apart, they are layers of the same tiles, so that the inputs of a layer can overwrite the products of
+/// the layer before. Otherwise they are single layers.
 fn groups(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     for layer in stage.layers.clone() {
@@ -217,8 +218,8 @@ fn groups(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
     groups
 }
 
-/// Whether a layer has the same tiles as the one before, and an image not many more of them than a
-/// block.
+/// Whether a layer can follow the one before in a chain: it has the same tiles, and an image has not many
+/// more of them than a block.
 fn follows(layer: &LayerPlan, before: &LayerPlan) -> bool {
     match layer.method {
         Method::Winograd(kind) => {
@@ -232,19 +233,19 @@ fn follows(layer: &LayerPlan, before: &LayerPlan) -> bool {
 /// The way in which threads share a layer's tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TileSharing {
-    /// Each thread takes one of so many blocks of tiles through all three steps, in memory of its
-    /// own, which fits into its second-level cache where the weights do, too.
+    /// This number of blocks of tiles, each of which one thread takes through all three steps. The thread's
+    /// memory for a block fits into its second-level cache if the weights fit as well.
     Blocks(usize),
-    /// All threads take each of so many blocks through one step after the other, so that the
-    /// transformed weights, which are larger than any cache, are read once for all of them. Not for
-    /// a single thread.
+    /// This number of blocks of tiles, each of which all threads take through one step after the other. The
+    /// transformed weights, which are larger than any cache, are then read once for all threads. It is not
+    /// used with a single thread.
     Steps(usize),
 }
 
-/// The most tiles of a block that all threads share.
+/// The largest number of tiles of a block that all threads share.
 pub(crate) const SHARED_TILES: usize = 96;
 
-/// The most tiles of a thread's own block; of whole images, about so many.
+/// The largest number of tiles of a thread's own block. A block of whole images has about this many.
 pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
     match in_channels.max(out_channels) {
         ..=64 => 12,
@@ -256,13 +257,13 @@ pub(crate) fn own_tiles(in_channels: usize, out_channels: usize) -> usize {
 }
 
 impl TileSharing {
-    /// For `tiles` tiles of a layer and so many threads.
+    /// The sharing of `tiles` tiles of a layer among `threads` threads.
     pub(crate) fn new(
         (in_channels, out_channels): (usize, usize),
         tiles: usize,
         threads: usize,
     ) -> TileSharing {
-        /// Tiles for which a thread's own pass through the weights pays.
+        /// The smallest number of tiles that is worth a thread's own pass through the weights.
         const FEW: usize = 6;
         if threads > 1 && (out_channels >= 512 || tiles < FEW * threads) {
             return TileSharing::Steps(tiles.div_ceil(SHARED_TILES));

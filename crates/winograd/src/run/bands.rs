@@ -1,8 +1,8 @@
-//! One image through the early layers, a band of rows at a time.
+//! Computation of the early layers for one image, a band of rows at a time.
 //!
-//! A layer computes a band as soon as the layer before has the rows that it reads, and so on back to
-//! the image. Of a map between two layers there is only a window that moves down it, small enough
-//! for the second-level cache, where a whole map would have to be written to memory and read again.
+//! A layer computes a band as soon as the layer before has the rows that it reads, and so on back to the
+//! image. Only a window of a map between two layers is kept, which moves down the map. It fits into the
+//! second-level cache, whereas a whole map would be written to memory and read again.
 //!
 //! ```text
 //! map of a layer        ░░░ gone   ▓▓▓ in the window   ··· to come
@@ -23,25 +23,25 @@ use crate::{
     run::{clock::Clock, execute, layer::LayerBuffers, network::Network, team::Worker},
 };
 
-/// The way of one image through a banded stage, for one thread.
+/// The progress of one image in a banded stage, on one thread.
 pub(crate) struct Bands<'a> {
     network: &'a Network,
     worker: Worker<'a>,
     layers: Range<usize>,
     image: *const f32,
-    /// Index of the last layer's map among those of its layer.
+    /// The index of the image's map among those of the last layer.
     to: usize,
-    /// Index of the maps before the first layer and before a separate pool.
+    /// The index of the image's maps before the first layer and before a separate pool.
     slot: usize,
-    /// Onto the maps of all layers but the last.
+    /// The windows onto the maps of all layers but the last.
     windows: Vec<Window>,
-    /// Rows of each layer that are computed, before its pool.
+    /// The number of rows of each layer that are computed, before its pool.
     done: Vec<usize>,
 }
 
 impl<'a> Bands<'a> {
-    /// For an image whose map goes to index `to` of the last layer's maps. The first layer reads the
-    /// image, or the map of the layer before it that belongs to the thread.
+    /// Starts an image whose map goes to index `to` of the last layer's maps. The first layer reads the
+    /// image, or this thread's map of the layer before it.
     ///
     /// # Safety
     /// As [`Network::through`], for a team of one and a group of layers of the network's first stage.
@@ -59,7 +59,7 @@ impl<'a> Bands<'a> {
             .map(|(layer, pair)| {
                 let rows = pair[0].window_rows(&pair[1]);
                 let mut window = network.maps[layer].window(worker.index, rows);
-                // SAFETY: the caller's promise. The border above the map.
+                // SAFETY: the caller's promise. The row is the border above the map.
                 unsafe { window.clear(0..1) }
                 window
             })
@@ -79,7 +79,7 @@ impl<'a> Bands<'a> {
         unsafe { self.up_to(last, self.network.plan.layers[last].height, clock) }
     }
 
-    /// Computes a layer up to a row before its pool.
+    /// Computes the rows of a layer before its pool, up to row `until`.
     ///
     /// # Safety
     /// As [`new`](Self::new).
@@ -87,13 +87,13 @@ impl<'a> Bands<'a> {
         let network = self.network;
         let of = &network.layers[layer];
         let height = network.plan.layers[layer].height;
-        // Of the layer among those of the bands.
+        // The index of the layer among those of the bands.
         let index = layer - self.layers.start;
         let slot = self.slot..self.slot + 1;
         while self.done[index] < until {
             let rows = self.done[index]..height.min(self.done[index] + of.band());
-            // SAFETY: passed on. The band's tiles read the window's rows that the layer before has
-            // computed up to now, and the border, which is cleared once all are.
+            // SAFETY: passed on. The band's tiles read rows of the window that the layer before has
+            // computed, and the border, which is cleared once all rows are computed.
             unsafe {
                 if index > 0 {
                     self.read_up_to(layer, rows.clone(), clock);
@@ -121,7 +121,7 @@ impl<'a> Bands<'a> {
         }
     }
 
-    /// Has the layer before compute what a band reads.
+    /// Makes the layer before compute the rows that a band reads.
     ///
     /// # Safety
     /// As [`new`](Self::new).
@@ -130,10 +130,9 @@ impl<'a> Bands<'a> {
         let source = &self.network.plan.layers[before];
         let pool = if source.max_pool { 2 } else { 1 };
         let end = band.start + self.network.layers[before].window_rows(&self.network.layers[layer]);
-        // Row `y` of a map is row `y + 1` of its frame, and the first that the band reads is that
-        // above its own.
+        // Row `y` of a map is row `y + 1` of its frame, and a band also reads the row above its first.
         let written = self.done[index] / pool + 1;
-        // SAFETY: passed on; nobody else has this window.
+        // SAFETY: passed on. No other thread has this window.
         unsafe {
             self.windows[index].slide(band.start, written, end);
             self.up_to(before, source.height.min((band.end + 1) * pool), clock);

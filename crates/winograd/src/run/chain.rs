@@ -1,5 +1,5 @@
-//! Winograd layers at work: in blocks of tiles that one thread takes through all steps, or one step
-//! after the other by all threads.
+//! Execution of Winograd layers, in blocks of tiles: one thread takes a block through all steps, or all
+//! threads take a block through one step after the other.
 
 #![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
 
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// Tiles that a thread transforms at a time where the threads share them.
+/// The number of tiles that a thread transforms at a time if the threads share a block.
 const TILES_AT_A_TIME: usize = 4;
 
 /// The smallest matrix product, in multiplications (about 50 µs), that is worth sharing between
 /// threads. Below it, coordination costs more than it saves.
 pub(crate) const SMALLEST_SHARED_PRODUCT: usize = 1 << 20;
 
-/// Consecutive layers of the same tiles, without a pool in between; often just one.
+/// Consecutive layers of the same tiles without a pool in between; often a single layer.
 #[derive(Clone, Copy)]
 pub(crate) struct Chain<'a>(&'a [Layer]);
 
@@ -52,30 +52,30 @@ impl<'a> Chain<'a> {
         self.0[0].winograd()
     }
 
-    /// The most input and the most output channels.
+    /// The largest numbers of input and of output channels of a layer.
     fn channels(self) -> (usize, usize) {
         self.layers().fold((0, 0), |(inputs, outputs), layer| {
             (inputs.max(layer.in_channels), outputs.max(layer.out_channels))
         })
     }
 
-    /// Tiles are in pairs if they are in one of the layers.
+    /// The pairing of the tiles. They are paired if one of the layers multiplies pairs.
     fn pairing(self) -> Pairing {
         Pairing { paired: self.layers().any(|layer| layer.pairing.paired), ..self.first().pairing }
     }
 
-    /// Floats from a slot of a thread's own block to the next.
+    /// The number of floats from one slot of a thread's own block to the next.
     fn slot_stride(self) -> usize {
         let (inputs, outputs) = self.channels();
         inputs.max(outputs) + PIXEL_PAD
     }
 
-    /// Floats for the left factors of so many rows.
+    /// The number of floats of Strassen's left factors for this number of rows.
     fn sums_len(self, rows: usize) -> usize {
         self.layers().map(|layer| layer.sums_len(rows)).max().unwrap_or(0)
     }
 
-    /// Images of a block of whole ones: those that have about as many tiles as other blocks.
+    /// The number of images of a block of whole images, which has about as many tiles as other blocks.
     fn images(self) -> usize {
         let (inputs, outputs) = self.channels();
         let per_image = self.first().grid.per_image();
@@ -94,7 +94,7 @@ impl<'a> Chain<'a> {
         let frequencies = self.first().frequencies();
         let stride = |rows, slot| frequency_stride(pairing.slots(rows), slot);
         ScratchSize {
-            // One slot more than there are frequencies: see `ChainRun::block`.
+            // There is one slot more than there are frequencies; see `ChainRun::block`.
             own: (frequencies + 1) * stride(own, self.slot_stride())
                 + self.sums_len(own.max(shared)),
             inputs: frequencies * stride(shared, inputs + PIXEL_PAD),
@@ -103,33 +103,34 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Floats from one frequency to the next: whole pages, so that all frequencies of a tile would fall
-/// into one cache set, plus a line, so that they fall into consecutive ones.
+/// The number of floats from one frequency to the next: whole pages and a cache line. With whole pages
+/// alone, all frequencies of a tile would fall into one cache set; with the line they fall into
+/// consecutive ones.
 fn frequency_stride(tiles: usize, slot_stride: usize) -> usize {
     const PAGE: usize = 4096 / size_of::<f32>();
     const LINE: usize = 64 / size_of::<f32>();
     (tiles * slot_stride).next_multiple_of(PAGE) + LINE
 }
 
-/// The most rows of the products in a block of at most `tiles` tiles, of so many images.
+/// The largest number of rows of the products in a block of at most `tiles` tiles of `images` images.
 fn most_rows(pairing: Pairing, images: usize, tiles: usize) -> usize {
-    // The share of a block in all rows is that of its tiles, rounded up.
+    // A block's share of the rows equals its share of the tiles, rounded up.
     (images * pairing.rows()).min((tiles * pairing.rows()).div_ceil(pairing.per_image))
 }
 
-/// A chain at work: what all its steps need.
+/// The execution of a chain: the data that all its steps need.
 pub(crate) struct ChainRun<'a> {
     pub(crate) chain: Chain<'a>,
     pub(crate) worker: Worker<'a>,
     pub(crate) buffers: &'a LayerBuffers<'a>,
     pub(crate) input: Maps,
-    /// Before the last layer's pool, if that is a pass of its own.
+    /// The output maps: those before the last layer's pool, if that is a separate pass.
     pub(crate) output: Maps,
 }
 
 impl ChainRun<'_> {
     /// # Safety
-    /// As [`execute::run`](crate::run::execute::run); so are the other functions.
+    /// As [`execute::run`](crate::run::execute::run), as for the other functions here.
     pub(crate) unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
         // SAFETY: passed on.
         unsafe {
@@ -143,7 +144,7 @@ impl ChainRun<'_> {
         }
     }
 
-    /// A single layer, in blocks of any of its tiles.
+    /// Computes a single layer, in blocks of any of its tiles.
     unsafe fn single(&self, layer: &Layer, images: usize, rows: Range<usize>, clock: &mut Clock) {
         let w = layer.winograd();
         let m = w.outputs();
@@ -175,8 +176,8 @@ impl ChainRun<'_> {
         }
     }
 
-    /// Several layers, in blocks of whole images: a tile of a layer reads those around it of the layer
-    /// before.
+    /// Computes several layers, in blocks of whole images, since a tile reads the neighbouring tiles of the
+    /// layer before.
     unsafe fn chained(&self, images: usize, clock: &mut Clock) {
         let pairing = self.chain.pairing();
         let blocks = images.div_ceil(self.chain.images());
@@ -188,10 +189,11 @@ impl ChainRun<'_> {
         }
     }
 
-    /// All steps of all layers for a block of this thread's own.
+    /// Does all steps of all layers for a block of this thread's own.
     ///
-    /// The products of a frequency are written one frequency before its inputs, over those of the
-    /// frequency before, which have been read: one array instead of two, half of the cache.
+    /// Inputs and products share one array, which halves the cache that they need. The products of a
+    /// frequency are written one slot before its inputs, over the inputs of the frequency before, which
+    /// have been read.
     ///
     /// ```text
     ///            slot 0   slot 1   slot 2   slot 3
@@ -241,8 +243,8 @@ impl ChainRun<'_> {
 
     /// Turns the products of a layer into the inputs of the next.
     ///
-    /// A few channels of an image at a time: their map stays in a cache, and the inputs go to lines
-    /// that the products, which lay there or in the slot before, have just brought into it.
+    /// It takes a few channels of an image at a time, whose map stays in a cache. The inputs are written to
+    /// cache lines that were just read, since the products lie there or in the slot before.
     unsafe fn products_to_inputs(
         &self,
         w: &WinogradLayer,
@@ -256,7 +258,7 @@ impl ChainRun<'_> {
         let per_image = w.grid.per_image();
         for first_tile in slots.tiles().step_by(per_image) {
             let tiles = first_tile..first_tile + per_image;
-            // The one map is that of each image in turn.
+            // The images use this map in turn.
             let start = between.start.wrapping_sub(first_tile / per_image * image_stride);
             for first in (0..w.out_channels).step_by(channels) {
                 let channels = channels.min(w.out_channels - first);
@@ -273,7 +275,7 @@ impl ChainRun<'_> {
         }
     }
 
-    /// One step after the other for a block of the whole team.
+    /// Does one step after the other for a block that the whole team shares.
     unsafe fn steps(&self, layer: &Layer, slots: TileSlots, clock: &mut Clock) {
         let (w, worker, layer) = (layer.winograd(), self.worker, layer.index);
         let frequencies = w.frequencies();
@@ -307,7 +309,7 @@ impl ChainRun<'_> {
             clock.lap(layer, Part::Wait);
 
             let panels = w.panels();
-            // Enough items for the threads to finish together.
+            // Enough items that the threads finish at about the same time.
             let parts = (8 * worker.team_size()).div_ceil(frequencies).min(panels);
             for item in worker.items(frequencies * parts) {
                 let part = item % parts;

@@ -1,15 +1,15 @@
-//! A stopwatch for each thread, for profiles. It is free while it is off.
+//! A stopwatch for each thread, for profiles. It costs nothing while it is off.
 
 use std::time::{Duration, Instant};
 
-/// Thread time spent in one layer, summed over the threads.
+/// The time spent in one layer, summed over the threads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LayerTimes {
-    /// Transforming inputs, where the layer before has not done so at once.
+    /// Transforming inputs, unless the layer before in a chain has done so.
     pub input: Duration,
     /// Matrix products, or all of the first layer.
     pub products: Duration,
-    /// Transforming back, with bias, ReLU and pool, and in a chain of layers forth for the next.
+    /// Transforming back, with bias, ReLU and pool, and in a chain transforming the next layer's inputs.
     pub output: Duration,
     /// Waiting for the other threads.
     pub wait: Duration,
@@ -44,7 +44,7 @@ impl Clock {
         Clock { last: running.then(Instant::now), layers: vec![LayerTimes::default(); layers] }
     }
 
-    /// Counts the time since the last call for a part of a layer.
+    /// Adds the time since the last call to a part of a layer.
     #[inline]
     pub(crate) fn lap(&mut self, layer: usize, part: Part) {
         if let Some(last) = self.last {

@@ -1,4 +1,4 @@
-//! The work of a layer, or of several in a chain, by the threads of a team.
+//! Execution of a layer, or of a chain of layers, by the threads of a team.
 
 #![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
 
@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// Floats of scratch that these layers need for up to `images` images at a time, in a team whose threads
-/// share tiles or in one of a single thread.
+/// The sizes of the scratch buffers, in floats, that these layers need for up to `images` images at a time.
+/// `shared` says whether a team's threads share tiles.
 pub(crate) fn scratch(layers: &[Layer], images: usize, shared: bool) -> ScratchSize {
     match layers {
         [Layer { algorithm: Algorithm::FirstLayer { width, .. }, .. }] => {
@@ -31,19 +31,19 @@ pub(crate) fn scratch(layers: &[Layer], images: usize, shared: bool) -> ScratchS
     }
 }
 
-/// Computes one layer, or several in a row of the same tiles, for `images` images, together with
+/// Computes one layer, or several consecutive layers of the same tiles, for `images` images, together with
 /// the other threads of the team. The caller ends the phase.
 ///
-/// A single layer may be computed for some rows of a single image: those of the convolution, before
-/// any pool; whole rows of tiles. Several layers are for a team of one, and have no pool but after
-/// the last.
+/// A single layer may be computed for `rows` of a single image only. These are rows of the map before the
+/// pool, and whole rows of tiles. Several layers are computed by a team of one thread, and only the last
+/// may have a pool.
 ///
 /// # Safety
-/// The instruction set is present that the layers were made for. The buffers are the maps of
-/// `images` images, of the sizes of the first and the last layer, in frames that hold their tiles,
-/// a map of one image between them if there are several, and buffers of at least
-/// [`scratch`] floats. All threads of the team call this at the same time with the
-/// same arguments, and nobody else touches those maps and buffers.
+/// The instruction set that the layers were made for is present. The buffers have the maps of `images`
+/// images, of the sizes of the first and the last layer, in frames that hold their tiles; a map of one
+/// image between them if there are several layers; and scratch of at least [`scratch`] floats. All
+/// threads of the team call this at the same time with the same arguments, and no other thread touches
+/// these maps and buffers.
 pub(crate) unsafe fn run(
     layers: &[Layer],
     worker: Worker<'_>,

@@ -1,4 +1,4 @@
-//! The forward pass of a network: its stages on the threads of a team, image by image or all at once.
+//! The forward pass of a network: its stages on the threads of a team, one image or many at a time.
 
 #![allow(unsafe_code)] // Shares buffers between threads.
 
@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     kernel::{
         feature_map::{Activation, CHANNEL_GROUP},
-        output::{self, OutputItem},
+        output::OutputItem,
     },
     plan::schedule::{Schedule, Stage},
     run::{
@@ -29,11 +29,11 @@ use crate::{
 /// The time of a forward pass, by layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// From call to return.
+    /// The time from call to return.
     pub elapsed: Duration,
-    /// Threads that took part.
+    /// The number of threads that took part.
     pub threads: usize,
-    /// For each layer, the time of all threads together.
+    /// The time of each layer, summed over the threads.
     pub layers: Vec<LayerTimes>,
 }
 
@@ -43,12 +43,13 @@ impl Network {
     /// `[n, channels]` where it is pooled globally. Everything is in C order.
     ///
     /// # Errors
-    /// If the slices do not have the lengths of so many images and their outputs.
+    /// If the number of images is 0 or more than the batch size, or the lengths of the slices do not match
+    /// it.
     pub fn forward(&mut self, images: &[f32], outputs: &mut [&mut [f32]]) -> Result<(), Error> {
         self.run(images, outputs, false).map(|_| ())
     }
 
-    /// [`forward`](Self::forward), and where its time went.
+    /// As [`forward`](Self::forward), and returns the time of each layer.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -108,11 +109,11 @@ impl Network {
         Ok(Profile { elapsed: start.elapsed(), threads, layers })
     }
 
-    /// A forward pass of no more images than the maps have room for.
+    /// A forward pass of at most as many images as the maps have room for.
     ///
     /// # Safety
-    /// The slices of the pass hold so many images and outputs; all threads of the team, and nobody
-    /// else, run this network at the same time, with the same arguments.
+    /// The slices of the pass hold that many images and outputs. Exactly the threads of the team run this
+    /// network at the same time, with the same arguments.
     unsafe fn chunk(&self, worker: Worker<'_>, pass: Pass<'_>, images: usize, clock: &mut Clock) {
         let schedule = Schedule::new(&self.plan, images, worker.team_size());
         let solo = Team::solo();
@@ -121,8 +122,8 @@ impl Network {
         let mut runs = schedule.runs().peekable();
         while let Some(stages) = runs.next() {
             let end = stages[stages.len() - 1].layers.end - 1;
-            // SAFETY: threads apart have images of their own, and maps of their own within the
-            // run; what enters or leaves it lies at the image's index in the chunk.
+            // SAFETY: threads apart have images of their own, and maps of their own within the run. The
+            // inputs and outputs of the run lie at the image's index in the chunk.
             let mut through = |team: Worker<'_>, range: Range<usize>| unsafe {
                 self.through(team, stages, range.clone(), range.start, pass, clock);
             };
@@ -135,7 +136,7 @@ impl Network {
                     through(alone, image..image + 1);
                 }
                 if runs.peek().is_some_and(|next| next[0].apart) {
-                    // The last image, which is the last to be ready, belongs to the last share.
+                    // Shares are taken in order, since the last image is ready last.
                     share = schedule.share(worker.order());
                     worker.wait_for_items(share.end);
                     clock.lap(end, Part::Wait);
@@ -152,13 +153,12 @@ impl Network {
         }
     }
 
-    /// Takes images through some stages, of which the last leaves its maps from `to` on: as many
-    /// images as it takes at a time go through all stages before it, fewer of them at a time, then
-    /// through the stage itself.
+    /// Takes images through some stages. The last stage leaves its maps at the indices from `to`. As many
+    /// images as the last stage takes at a time go through the stages before it, which take fewer of them
+    /// at a time, and then through the last stage.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk), for the threads of the team. The stages are consecutive ones of a
-    /// run.
+    /// As [`chunk`](Self::chunk), for the threads of the team. The stages follow each other in a run.
     unsafe fn through(
         &self,
         worker: Worker<'_>,
@@ -173,8 +173,8 @@ impl Network {
         let within = stage.first_map(worker.index);
         for start in images.clone().step_by(stage.images) {
             let range = start..images.end.min(start + stage.images);
-            // SAFETY: each call runs a layer on maps of its own size and with room for these images:
-            // `Activation::maps` checks it.
+            // SAFETY: each call runs a layer on maps of its own size. `Activation::maps` checks that they
+            // have room for these images.
             unsafe {
                 self.through(worker, before, range.clone(), within, pass, clock);
                 let image = pass.image(image, start);
@@ -214,12 +214,12 @@ impl Network {
         }
     }
 
-    /// Writes the outputs that are taps of a layer, whose maps the team has just computed for these
-    /// images, and meets if there are any.
+    /// Writes the outputs that are taps of a layer, after the team has computed its maps for these images.
+    /// If there are any, the team meets.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk), for the threads of the team; the maps before and after the pool are
-    /// those of the images, which no thread writes.
+    /// As [`chunk`](Self::chunk), for the threads of the team. The maps before and after the pool are
+    /// those of the images, and no thread writes them.
     unsafe fn write_outputs(
         &self,
         worker: Worker<'_>,
@@ -236,7 +236,7 @@ impl Network {
         let groups = channels.div_ceil(CHANNEL_GROUP);
         let outputs: Vec<usize> =
             (0..self.taps.len()).filter(|&output| self.taps[output].layer == layer).collect();
-        // Groups of channels of an image are neighbours, so that threads share the fetched pixels.
+        // Groups of channels of an image are consecutive items, so that threads share the fetched pixels.
         for item in worker.items(images.len() * outputs.len() * groups) {
             let (image, rest) = (item / groups / outputs.len(), item / groups % outputs.len());
             let output = outputs[rest];
@@ -245,12 +245,13 @@ impl Network {
                 (TapPoint::AfterRelu, Some(unpooled)) => unpooled,
                 _ => buffers.output,
             };
-            // SAFETY: the maps are complete, since the team has met, the slice has room for the
-            // image, and no other thread takes these channels of it.
+            // SAFETY: the kernels are those of this machine, the maps are complete, since the team has
+            // met, the slice has room for the image, and no other thread takes these channels of it.
             unsafe {
                 let to = pass.output(output, self.shapes[output].len(), images.start + image);
                 let first = item % groups * CHANNEL_GROUP;
-                output::write(&OutputItem { maps, image, first, channels, pooling, to });
+                let item = OutputItem { maps, image, first, channels, pooling, to };
+                (self.layers[layer].kernels.write_output)(&item);
             }
         }
         clock.lap(layer, Part::Output);
@@ -259,12 +260,12 @@ impl Network {
     }
 }
 
-/// The caller's slices, from an image on, for all threads.
+/// The caller's slices, beginning at an image, for all threads.
 #[derive(Clone, Copy)]
 struct Pass<'a> {
     images: *const f32,
     outputs: &'a [*mut f32],
-    /// The first image.
+    /// The index of the first image.
     first: usize,
 }
 
@@ -274,7 +275,7 @@ unsafe impl Send for Pass<'_> {}
 unsafe impl Sync for Pass<'_> {}
 
 impl Pass<'_> {
-    /// The same from another image on.
+    /// The same slices, beginning at image `first` of these.
     fn starting_at(self, first: usize) -> Self {
         Pass { first, ..self }
     }

@@ -1,4 +1,4 @@
-//! A layer that is ready to run, and the memory that it is run in.
+//! A layer that is ready to run, and the memory that it needs.
 
 use crate::{
     algorithm::tile_kind::TileKind,
@@ -18,15 +18,15 @@ pub(crate) struct Layer {
     pub(crate) index: usize,
     pub(crate) algorithm: Algorithm,
     pub(crate) kernels: Kernels,
-    /// The pool is a pass of its own, after the convolution into the `unpooled` maps.
+    /// Whether the pool is a separate pass over the `unpooled` maps, after the convolution.
     pub(crate) separate_pool: bool,
 }
 
-/// The algorithm of a layer, with the weights in the form that it takes.
+/// The algorithm of a layer, with the weights in the form that it needs.
 pub(crate) enum Algorithm {
     /// See [`Method::FirstLayer`].
     FirstLayer {
-        /// Of the image.
+        /// Height of the image.
         height: usize,
         width: usize,
         weights: Buffer,
@@ -36,7 +36,7 @@ pub(crate) enum Algorithm {
     Winograd(WinogradLayer),
 }
 
-/// The maps that one or more layers work on, and the memory they need on the way. Who owns what:
+/// The maps and buffers that one or more layers work on. Their owners are:
 ///
 /// | | team of several | a thread by itself: a single layer, a chain | bands |
 /// |---|---|---|---|
@@ -46,25 +46,25 @@ pub(crate) enum Algorithm {
 /// | shared | the team's | none | none |
 #[derive(Clone, Copy)]
 pub(crate) struct LayerBuffers<'a> {
-    /// For the first layer `[images, 3, height, width]`.
+    /// The input of the first layer, `[images, 3, height, width]`.
     pub(crate) images: *const f32,
-    /// For the others.
+    /// The input of the other layers.
     pub(crate) input: Option<Maps>,
-    /// The map between two layers of a chain, see [`between_layout`]: this thread's own.
+    /// This thread's map between two layers of a chain; see [`between_layout`].
     pub(crate) between: Option<Maps>,
     /// The last layer's map, after its pool.
     pub(crate) output: Maps,
-    /// The last layer's map before its pool, if that is a pass of its own.
+    /// The last layer's map before its pool, if that is a separate pass.
     pub(crate) unpooled: Option<Maps>,
-    /// One per thread.
+    /// The scratch of each thread.
     pub(crate) scratch: &'a [Buffer],
-    /// Inputs and products of the whole team; `None` for a thread by itself.
+    /// The inputs and the products of the whole team; `None` for a thread by itself.
     pub(crate) shared: Option<(&'a Buffer, &'a Buffer)>,
     /// The smallest product, in multiplications, that other threads may take parts of.
     pub(crate) smallest_shared_product: usize,
 }
 
-/// Floats that a layer needs of the buffers of a [`LayerBuffers`].
+/// The sizes of the scratch buffers of [`LayerBuffers`] that a layer needs, in floats.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ScratchSize {
     /// Per thread.
@@ -108,7 +108,7 @@ impl Layer {
         Layer { index, algorithm, kernels: isa.kernels(), separate_pool }
     }
 
-    /// Bytes of weights and biases.
+    /// The size of weights and biases, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match &self.algorithm {
             Algorithm::FirstLayer { weights, bias, .. } => weights.bytes() + bias.bytes(),
@@ -125,9 +125,9 @@ impl Layer {
         }
     }
 
-    /// Rows of the convolution that are computed at a time where the next layer takes them up at once:
-    /// whole rows of tiles, about as many as a block has. All of an image where a pool is a pass of
-    /// its own, or tiles are paired.
+    /// The number of rows of the map before the pool that a band has: whole rows of tiles, with about as
+    /// many tiles as a block. It is all rows of an image if the pool is a separate pass or tiles are
+    /// paired.
     pub(crate) fn band(&self) -> usize {
         match &self.algorithm {
             Algorithm::FirstLayer { height, .. } if self.separate_pool => *height,
@@ -136,15 +136,15 @@ impl Layer {
         }
     }
 
-    /// Rows of a window onto the map between this layer and the next: those that a band of the next
-    /// layer reads, and those that this one computes beyond them.
+    /// The number of rows of a window onto the map between this layer and the next: those that a band of
+    /// the next layer reads, and those that this layer computes beyond them.
     pub(crate) fn window_rows(&self, next: &Layer) -> usize {
         next.band() + 2 + self.band()
     }
 }
 
-/// The layout of the map after a layer: of the size that `before` gives, in a frame that fits
-/// the tiles of `after`.
+/// The layout of the map between two layers. `before` gives its size, and its frame holds the tiles of
+/// `after`.
 pub(crate) fn map_layout(
     (height, width): (usize, usize),
     channels: usize,
@@ -157,10 +157,10 @@ pub(crate) fn map_layout(
     MapLayout::new((height, width), channels, frame)
 }
 
-/// The layout of the map between two layers of the same tiles, of which the second takes up at once
-/// what the first computes: as many channels as stay in a first-level cache, or the fewest.
+/// The layout of the map between two layers of a chain. It has as many channels as stay in a first-level
+/// cache, and at least one group.
 pub(crate) fn between_layout((height, width): (usize, usize), kind: TileKind) -> MapLayout {
-    /// Floats, half of such a cache.
+    /// Number of floats of the map, which fill half of a first-level cache.
     const CACHED: usize = 4096;
     let frame = kind.frame(height, width);
     let pixels = frame.0.max(height + 2) * frame.1.max(width + 2);

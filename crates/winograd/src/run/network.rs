@@ -1,4 +1,4 @@
-//! A whole network: its layers, the maps between them, and the memory of a forward pass.
+//! A network: its layers, the maps between them, and the memory of a forward pass.
 
 use crate::{
     buffer::Buffer,
@@ -20,8 +20,8 @@ use crate::{
 
 /// A planned network with its transformed weights and all the memory of a forward pass.
 ///
-/// A feature is the same to the last bit for any batch size, position in the batch and number of
-/// threads, and whatever else is tapped.
+/// A feature is the same to the last bit for any batch size, position in the batch, number of threads and
+/// other taps.
 pub struct Network {
     pub(crate) plan: Plan,
     pub(crate) config: NetworkConfig,
@@ -29,13 +29,13 @@ pub struct Network {
     /// One per tap.
     pub(crate) shapes: Vec<OutputShape>,
     pub(crate) layers: Vec<Layer>,
-    /// Layer `i` writes the maps `i`, unless the next one is in the same chain.
+    /// The maps of each layer, unused for layers that the next one follows in a chain.
     pub(crate) maps: Vec<Activation>,
-    /// The maps before the pool, for layers that pool in a pass of its own.
+    /// The maps before the pool, for layers whose pool is a separate pass.
     pub(crate) unpooled: Vec<Option<Activation>>,
-    /// One per thread, for layers that begin a chain.
+    /// The maps between the layers of a chain, one per thread, for layers that begin one.
     pub(crate) between: Vec<Option<Activation>>,
-    /// One per thread.
+    /// The scratch of each thread.
     pub(crate) scratch: Vec<Buffer>,
     pub(crate) inputs: Buffer,
     pub(crate) products: Buffer,
@@ -44,8 +44,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// For layers, taps and a configuration that were checked, an instruction set that is present, and
-    /// a plan for them.
+    /// Makes a network from layers, taps and a configuration that were checked, a present instruction set,
+    /// and a plan for them.
     pub(crate) fn with_plan(
         layers: &[ConvLayer<'_>],
         taps: &[Tap],
@@ -61,7 +61,8 @@ impl Network {
             .map(|(index, (layer, layer_plan))| Layer::new(index, layer, layer_plan, isa, threads))
             .collect();
 
-        // Of any team up to the size asked for: the system may refuse threads.
+        // The memory must be enough for any team up to the requested size, since the system may refuse
+        // threads.
         let mut counts = vec![MapCounts::default(); built.len()];
         let mut scratch = ScratchSize::default();
         for team in 1..=threads {
@@ -124,12 +125,12 @@ impl Network {
         &self.shapes
     }
 
-    /// The computation of a forward pass, layer by layer.
+    /// The plan of a forward pass.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Memory that the network holds: weights, maps and scratch.
+    /// The memory that the network holds, in bytes: weights, maps and scratch.
     pub fn bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
         let maps: usize = self.maps.iter().map(Activation::bytes).sum();

@@ -1,7 +1,7 @@
-//! The threads of one call: they take items of a phase one by one, and meet at its end.
+//! The threads of one call, which take the items of a phase one by one and meet at its end.
 //!
-//! The threads live as long as the call, so that the machine is idle between calls. Spawning them costs some
-//! 20 µs each, against milliseconds for the smallest batch.
+//! The threads live as long as the call, so that the machine is idle between calls. Spawning them costs
+//! some 20 µs each, against milliseconds for the smallest batch.
 
 use std::{
     iter,
@@ -18,12 +18,12 @@ use crate::run::{SPINS, work_stealing::Board};
 /// A barrier, and the number of the next item.
 #[derive(Default)]
 pub(crate) struct Team {
-    /// Threads; 0 until all of them are there.
+    /// The number of threads; 0 until all of them have started.
     size: AtomicUsize,
     next: Counter,
-    /// Threads that asked for their order.
+    /// The number of threads that have asked for their order.
     order: Counter,
-    /// For each thread, the item that it is at, of those taken in order.
+    /// The item at which each thread is, of those taken in order.
     at: Vec<Counter>,
     barrier: Barrier,
     board: Board,
@@ -33,23 +33,23 @@ pub(crate) struct Team {
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'a> {
     team: &'a Team,
-    /// The team that may steal: its own or, for a thread by itself, the one that it left.
+    /// The team that may steal its work: its own or, for a thread by itself, the one that it left.
     mates: &'a Team,
-    /// From 0, below the number of threads asked for.
+    /// The index of the thread, below the requested number of threads.
     pub(crate) index: usize,
 }
 
 impl Team {
-    /// A team of one thread, to run by itself what is written for several.
+    /// A team of one thread, for code that is written for several.
     pub(crate) fn solo() -> Team {
         Team { size: AtomicUsize::new(1), ..Team::default() }
     }
 
-    /// Runs `work` on the calling thread and on up to `threads - 1` others, and returns when all
-    /// are done. Where the system refuses a thread, the team is smaller.
+    /// Runs `work` on the calling thread and on up to `threads - 1` others, and returns when all are done.
+    /// If the system refuses a thread, the team is smaller.
     ///
     /// # Panics
-    /// If a thread of the team does.
+    /// If a thread of the team panics.
     pub(crate) fn run(threads: usize, work: impl Fn(Worker<'_>) + Sync) {
         let team = Team {
             board: Board::new(threads),
@@ -62,7 +62,7 @@ impl Team {
                 work(Worker { team: &team, mates: &team, index });
             }));
             if let Err(payload) = result {
-                // The others must not wait for this one.
+                // The others must not wait for this thread.
                 team.barrier.poison();
                 panic::resume_unwind(payload);
             }
@@ -84,28 +84,28 @@ impl Team {
 }
 
 impl<'a> Worker<'a> {
-    /// The same thread as the only one of a team.
+    /// This thread as the only one of another team.
     pub(crate) fn alone(&self, team: &'a Team) -> Worker<'a> {
         Worker { team, ..*self }
     }
 
-    /// Threads in the team.
+    /// The number of threads in the team.
     pub(crate) fn team_size(&self) -> usize {
         self.team.size.load(Ordering::Relaxed)
     }
 
-    /// The number of the phase's next item, from 0. No two threads get the same.
+    /// The number of the phase's next item, counted from 0. Each number is returned once.
     fn take(&self) -> usize {
         self.team.next.0.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The phase's items that this thread gets, of so many.
+    /// The items of this phase, of `count` in all, that this thread gets.
     pub(crate) fn items(&self, count: usize) -> impl Iterator<Item = usize> {
         iter::from_fn(move || Some(self.take()).filter(|&item| item < count))
     }
 
-    /// The same, so that others can [wait](Self::wait_for_items) for items before the phase ends. An
-    /// item is done when the next one is asked for.
+    /// As [`items`](Self::items), and others can [wait](Self::wait_for_items) for items before the phase
+    /// ends. An item counts as done when the thread asks for the next one.
     pub(crate) fn items_in_order(&self, count: usize) -> impl Iterator<Item = usize> {
         iter::from_fn(move || {
             let item = self.take();
@@ -115,34 +115,34 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Waits until all threads are done with the items before `end`. What they wrote can be read.
+    /// Waits until all threads are done with the items before `end`, whose results can then be read.
     ///
     /// # Panics
-    /// If another thread did.
+    /// If another thread panicked.
     pub(crate) fn wait_for_items(&self, end: usize) {
         let threads = &self.team.at[..self.team_size()];
         let barrier = &self.team.barrier;
         barrier.wait_until(SPINS, || threads.iter().all(|at| at.0.load(Ordering::Acquire) >= end));
     }
 
-    /// The number of threads that have asked this before in the phase.
+    /// The number of threads that have called this before in the phase.
     pub(crate) fn order(&self) -> usize {
         self.team.order.0.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Ends the phase: waits for the other threads. What they wrote before can be read after.
+    /// Ends the phase: waits for the other threads, whose results can then be read.
     ///
     /// # Panics
-    /// If another thread did.
+    /// If another thread panicked.
     pub(crate) fn wait(&self) {
         self.wait_while(|| ());
     }
 
-    /// [`wait`](Self::wait), and takes over parts of the others' work meanwhile. Calls `lap` when it has
-    /// waited so far, and with the layer when it has done parts of one.
+    /// As [`wait`](Self::wait), and takes over parts of the others' work meanwhile. It calls `lap(None)`
+    /// after it has waited, and `lap` with the layer after it has done parts of a layer.
     ///
     /// # Panics
-    /// If another thread did.
+    /// If another thread panicked.
     pub(crate) fn wait_and_steal(&self, mut lap: impl FnMut(Option<usize>)) {
         self.wait_while(|| {
             if let Some(thief) = self.team.board.find(self.index) {
@@ -162,14 +162,14 @@ impl<'a> Worker<'a> {
         team.barrier.wait(self.team_size(), SPINS, reset, meanwhile);
     }
 
-    /// Does rounds of work, one after the other, each of parts in any order, together with the threads
-    /// that [wait](Self::wait_and_steal) for this one: `work(thread, round, parts)`.
+    /// Does rounds of work, one after the other, by calls of `work(thread, round, parts)`. The parts of a
+    /// round are done in any order, also by threads that [wait](Self::wait_and_steal) for this one.
     ///
     /// # Safety
     /// Other threads may call `work`, for different parts of a round at the same time.
     ///
     /// # Panics
-    /// If a thief does.
+    /// If a thread that steals parts panics.
     #[allow(unsafe_code)] // Passes the promise on.
     pub(crate) unsafe fn share(
         &self,
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// Shares rounds again and again until `done`; the other threads steal parts of them.
+    /// Shares rounds repeatedly until `done`, while the other threads steal parts of them.
     fn share(threads: usize, work: impl Fn(usize, usize, Range<usize>) + Sync, done: &AtomicBool) {
         Team::run(threads, |worker| {
             let solo = Team::solo();
@@ -294,7 +294,7 @@ mod tests {
             if worker.index == 2 {
                 panic!("as told");
             }
-            // The others meet a panic of their own, but on this thread it is swallowed here.
+            // The other threads panic because of this one, whose panic is caught here.
             let _ = panic::catch_unwind(|| worker.wait());
         });
     }

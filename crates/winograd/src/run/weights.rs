@@ -1,4 +1,4 @@
-//! The weights as the kernels read them: transformed, and packed in panels of output channels.
+//! The weights in the form that the kernels read: transformed, and packed in panels of output channels.
 
 #![allow(unsafe_code)] // Threads fill disjoint parts of a buffer.
 
@@ -13,8 +13,8 @@ use crate::{
     run::team::Team,
 };
 
-/// A layer's weights in the frequency domain, `[frequency][panel][in_channel][PANEL]`, and zero in
-/// the channels that fill up the last group. Computed in float64: they are rounded once.
+/// A layer's weights in the frequency domain, `[frequency][panel][in_channel][PANEL]`, with zeros in the
+/// channels that fill up the last group. They are computed in float64 and rounded once.
 pub(crate) fn transform(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) -> Buffer {
     let in_channels = layer.in_channels.next_multiple_of(CHANNEL_GROUP);
     let panels = layer.out_channels.div_ceil(PANEL);
@@ -65,7 +65,7 @@ pub(crate) fn strassen(layer: &ConvLayer<'_>, kind: TileKind, threads: usize) ->
     buffer
 }
 
-/// The frequencies of one input channel and each output channel of a panel.
+/// The frequencies of the weights between one input channel and each output channel of a panel.
 type Spectra = [[f64; MAX_SIDE * MAX_SIDE]; PANEL];
 
 fn spectra(layer: &ConvLayer<'_>, kind: TileKind, panel: usize, c: usize) -> Spectra {
@@ -79,7 +79,7 @@ fn spectra(layer: &ConvLayer<'_>, kind: TileKind, panel: usize, c: usize) -> Spe
     spectra
 }
 
-/// Calls `work` for each panel, on some threads.
+/// Calls `work` for each panel, on `threads` threads.
 fn for_each_panel(threads: usize, panels: usize, work: impl Fn(usize) + Sync) {
     Team::run(threads, |worker| {
         for panel in worker.items(panels) {
@@ -89,7 +89,7 @@ fn for_each_panel(threads: usize, panels: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// # Safety
-/// The buffer has room from `at` on, which no other thread touches.
+/// The buffer has room at `at`, and no other thread touches it.
 unsafe fn write(buffer: &Buffer, at: usize, values: [f32; PANEL]) {
     // SAFETY: the caller's promise.
     unsafe { buffer.pointer().add(at).copy_from_nonoverlapping(values.as_ptr(), PANEL) }

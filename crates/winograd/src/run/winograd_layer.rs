@@ -1,5 +1,5 @@
-//! A Winograd layer, and its three steps: tiles into the frequency domain, a product for each
-//! frequency, and back.
+//! A Winograd layer and its three steps: transforming tiles into the frequency domain, a product for each
+//! frequency, and transforming back.
 
 #![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
 
@@ -22,18 +22,18 @@ use crate::{
     run::weights,
 };
 
-/// A layer in tiles: its weights, and how the tiles are cut and paired.
+/// A layer in tiles: its weights, and the grid and the pairing of its tiles.
 pub(crate) struct WinogradLayer {
     kind: TileKind,
     kernels: TileKernels,
     product: unsafe fn(&ProductJob),
     pub(crate) grid: TileGrid,
     pub(crate) pairing: Pairing,
-    /// The pool happens as the tiles are transformed back.
+    /// Whether the pool is part of transforming tiles back.
     pub(crate) fused_pool: bool,
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
-    /// See [`weights::transform`], and [`weights::strassen`] where tiles are paired.
+    /// Those of [`weights::transform`], or of [`weights::strassen`] if tiles are paired.
     weights: Buffer,
     bias: Buffer,
 }
@@ -65,12 +65,12 @@ impl WinogradLayer {
         }
     }
 
-    /// Bytes of weights and biases.
+    /// The size of weights and biases, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.weights.bytes() + self.bias.bytes()
     }
 
-    /// Whether the products of this layer's tiles can make way for the next one's inputs.
+    /// Whether the next layer's inputs can overwrite the products of this layer's tiles.
     pub(crate) fn chains_into(&self, next: &WinogradLayer) -> bool {
         self.kind == next.kind
             && self.grid == next.grid
@@ -78,12 +78,12 @@ impl WinogradLayer {
             && !self.fused_pool
     }
 
-    /// Outputs of a tile, per side.
+    /// The number of outputs of a tile per side.
     pub(crate) fn outputs(&self) -> usize {
         self.kind.outputs()
     }
 
-    /// Products of a tile.
+    /// The number of products of a tile.
     pub(crate) fn frequencies(&self) -> usize {
         self.kind.products().pow(2)
     }
@@ -96,12 +96,12 @@ impl WinogradLayer {
         rows * self.kind.outputs()
     }
 
-    /// Panels of output channels; where tiles are paired, of either half of them.
+    /// The number of panels of output channels, or of each half of the output channels if tiles are paired.
     pub(crate) fn panels(&self) -> usize {
         self.out_channels / PANEL / if self.pairing.paired { 2 } else { 1 }
     }
 
-    /// Floats for the left factors of so many rows.
+    /// The number of floats of Strassen's left factors for this number of rows.
     pub(crate) fn sums_len(&self, rows: usize) -> usize {
         if self.pairing.paired { sums_len(rows, self.in_channels) } else { 0 }
     }
@@ -109,7 +109,7 @@ impl WinogradLayer {
     /// Transforms tiles of a map.
     ///
     /// # Safety
-    /// That of [`tile_transform::input`](crate::kernel::tile_transform::input).
+    /// As for [`tile_transform::input`](crate::kernel::tile_transform::input).
     pub(crate) unsafe fn input(
         &self,
         maps: Maps,
@@ -122,11 +122,11 @@ impl WinogradLayer {
         unsafe { (self.kernels.input)(&job) }
     }
 
-    /// Multiplies a frequency of all tiles, for some panels of output channels.
+    /// Computes the products of one frequency of all tiles, for some panels of output channels.
     ///
     /// # Safety
-    /// That of [`product`](crate::kernel::product::product), or with pairs of
-    /// [`strassen`](crate::kernel::strassen::strassen), for a frequency of both spectra.
+    /// As for [`product`](crate::kernel::product::product), or if tiles are paired, as for
+    /// [`strassen`](crate::kernel::strassen::strassen). Both spectra have the frequency.
     pub(crate) unsafe fn product(
         &self,
         frequency: usize,
@@ -137,7 +137,7 @@ impl WinogradLayer {
         sums: *mut f32,
     ) {
         let (pairs, singles) = slots.pairs_and_singles();
-        // Without slots for lower tiles in between, the tiles of pairs are like single ones.
+        // Without Strassen's algorithm, the tiles of pairs are treated like single ones.
         let (pairs, singles) =
             if self.pairing.paired { (pairs, singles) } else { (0, 2 * pairs + singles) };
         let weights = self.weights.len() / self.frequencies();
@@ -159,10 +159,10 @@ impl WinogradLayer {
         }
     }
 
-    /// Transforms tiles back into a map, of whose channels the first is the `first` of the layer.
+    /// Transforms tiles back into a map, whose first channel is channel `first` of the layer.
     ///
     /// # Safety
-    /// That of [`tile_transform::output`](crate::kernel::tile_transform::output).
+    /// As for [`tile_transform::output`](crate::kernel::tile_transform::output).
     pub(crate) unsafe fn output(
         &self,
         spectrum: Spectrum,

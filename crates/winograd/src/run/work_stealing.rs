@@ -1,9 +1,9 @@
 //! Work stealing at the end of a layer: threads that finish early take over parts of a slower thread's
 //! remaining work.
 //!
-//! Threads that go apart have equal work, but a core that also serves others is slower for a while.
-//! So a thread puts up for sharing what can be shared without cost, the products of a block of tiles,
-//! and the others, waiting for it at the end, look for such jobs.
+//! Threads that go apart have equal work, but a core that also runs other programs is slower for a while.
+//! Therefore a thread offers the part of its work that can be shared without cost: the products of a block
+//! of tiles. Threads that wait for it at the end look for such jobs.
 
 #![allow(unsafe_code)] // A job lives on its owner's stack.
 
@@ -21,14 +21,14 @@ use kernel_support::sync::wait_until;
 
 use crate::run::SPINS;
 
-/// Once there are thieves, a thread takes at a time what is left of a round, divided by so many times the
-/// number of threads.
+/// Number of shares per thread. If there are thieves, a thread takes at a time the rest of a round, divided
+/// by this number times the number of threads.
 const SHARES: usize = 2;
 
-/// Does some parts of a round, on the thread of that number: `work(thread, round, parts)`.
+/// A function `work(thread, round, parts)` that does some parts of a round on the thread of that number.
 type Work<'a> = dyn Fn(usize, usize, Range<usize>) + 'a;
 
-/// Rounds of work, one after the other, each of parts in any order.
+/// Rounds of work, which are done one after the other. The parts of a round are done in any order.
 pub(crate) struct Job<'a> {
     work: &'a Work<'a>,
     rounds: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Job<'a> {
     layer: usize,
     cursor: Mutex<Cursor>,
     thieves: AtomicUsize,
-    /// A thread panicked: the round is never going to be complete.
+    /// A thread panicked, so that the round will not be complete.
     broken: AtomicBool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Job<'a> {
 #[derive(Default)]
 struct Cursor {
     round: usize,
-    /// Parts of the round that are taken, and done.
+    /// The numbers of parts of the round that are taken and that are done.
     taken: usize,
     done: usize,
 }
@@ -54,11 +54,11 @@ struct Cursor {
 #[derive(Default)]
 pub(crate) struct Board(Vec<Mutex<Option<Slot>>>);
 
-/// A pointer to a job that its owner takes away before it ends.
+/// A pointer to a job, which the job's owner removes before the job ends.
 #[derive(Clone, Copy)]
 struct Slot(NonNull<Job<'static>>);
 
-// SAFETY: who makes a job promises that other threads may do its work.
+// SAFETY: the maker of a job promises that other threads may do its work.
 unsafe impl Send for Slot {}
 
 impl Board {
@@ -72,7 +72,7 @@ impl Board {
     /// Other threads may call `work`, for different parts of a round at the same time.
     ///
     /// # Panics
-    /// If a thief does.
+    /// If a thief panics.
     pub(crate) unsafe fn share(
         &self,
         thread: usize,
@@ -97,7 +97,7 @@ impl Board {
         assert!(!job.broken.load(Ordering::Acquire), "another thread panicked");
     }
 
-    /// A job of another thread.
+    /// A job of another thread; `None` if there is none.
     pub(crate) fn find(&self, thread: usize) -> Option<Thief<'_>> {
         let others = self.0.iter().enumerate().filter(|&(index, _)| index != thread);
         for (_, slot) in others {
@@ -122,8 +122,8 @@ impl Job<'_> {
         }
     }
 
-    /// The next parts: of the next round once those of the one before are done, all of them as long
-    /// as there are no thieves.
+    /// The next parts. A round begins when all parts of the one before are done. If there are no thieves,
+    /// these are all parts of the round.
     fn take(&self) -> Option<(usize, Range<usize>)> {
         let mut taken = None;
         wait_until(SPINS, || {
@@ -148,7 +148,7 @@ impl Job<'_> {
     }
 }
 
-/// The end of a job, even if the owner panics.
+/// A guard that ends a job, even if the owner panics.
 struct Owner<'a, 'b> {
     job: &'a Job<'b>,
     slot: &'a Mutex<Option<Slot>>,
@@ -164,14 +164,14 @@ impl Drop for Owner<'_, '_> {
     }
 }
 
-/// A thread that does parts of another's job, which lasts as long.
+/// A thread that does parts of another thread's job. The job lasts until it is dropped.
 pub(crate) struct Thief<'a> {
     job: &'a Job<'a>,
     thread: usize,
 }
 
 impl<'a> Thief<'a> {
-    /// For a caller that keeps the owner from taking the job back.
+    /// Joins a job. The caller prevents the owner from removing the job meanwhile.
     fn new(job: &'a Job<'a>, thread: usize) -> Thief<'a> {
         job.thieves.fetch_add(1, Ordering::Relaxed);
         Thief { job, thread }

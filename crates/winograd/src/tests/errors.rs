@@ -1,4 +1,4 @@
-//! One test per mistake.
+//! Tests of the errors, one per kind of mistake.
 
 use super::*;
 use crate::Error;
@@ -68,7 +68,7 @@ fn images_that_vanish() {
     let layers = layers.each_ref().map(OwnedLayer::borrow);
     let new = |taps: &[Tap]| Network::new(&layers, taps, &config).err();
     assert_eq!(new(&[tap(1, TapPoint::AfterPool)]), Some(expected));
-    // A pool that is not run leaves the map as it is.
+    // The map is large enough if the pool is not run.
     assert_eq!(new(&[tap(1, TapPoint::AfterRelu)]), None);
     assert_eq!(new(&[tap(0, TapPoint::AfterPool)]), None);
 }

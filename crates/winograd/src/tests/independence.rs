@@ -1,4 +1,4 @@
-//! The same features to the last bit, whatever the batch and the threads.
+//! Tests that features are the same to the last bit for every batch and number of threads.
 
 use proptest::{prelude::*, sample::select};
 
@@ -8,7 +8,7 @@ use crate::{
     plan::schedule::{OWN_TILES, Schedule, own_tiles},
 };
 
-/// Layers of every kind of step: large maps, small ones, and shared weights.
+/// Layers for which every kind of step is used: large maps, small maps, and shared weights.
 const CHANNELS: [(usize, bool); 7] =
     [(16, false), (32, true), (32, false), (64, true), (256, false), (512, true), (32, false)];
 
@@ -44,14 +44,14 @@ fn small_images() {
     }
 }
 
-/// Maps too large for a thread of its own each.
+/// Maps that are too large for each thread to have its own.
 #[test]
 fn large_images() {
     let case = Case::random(2, (112, 160), &[(64, true), (16, false)], 3);
     check(&case, best_isa(), Accuracy::Fast, &[1, 2, 4]);
 }
 
-/// Threads that go apart with different numbers of images, in groups that do not divide them.
+/// Threads apart with different numbers of images, which the groups do not divide evenly.
 #[test]
 fn many_images() {
     let channels = [(16, false), (16, true), (32, true), (32, true), (16, false)];
@@ -62,7 +62,7 @@ fn many_images() {
     }
 }
 
-/// More images than are computed at a time.
+/// More images than a chunk has.
 #[test]
 fn several_chunks() {
     let case = Case::random(3, (260, 500), &[(16, true), (16, true), (16, false)], 6);
@@ -82,7 +82,7 @@ fn a_network_can_be_used_again() {
     assert_eq!(case.forward(&mut network, &case.images), first);
 }
 
-/// Pairs of tiles, of images of an odd number of tiles.
+/// Pairs of tiles in images with an odd number of tiles.
 #[test]
 fn pairs_of_tiles() {
     let channels = [(256, false), (256, true), (256, false)];
@@ -93,7 +93,7 @@ fn pairs_of_tiles() {
     check(&case, best_isa(), Accuracy::Fast, &[1, 2, 3]);
 }
 
-/// Whether all images on so many threads go through a chain of so many layers.
+/// Whether all images go through a chain of this number of layers on this number of threads.
 fn has_chain(case: &Case, kind: Option<TileKind>, threads: usize, layers: usize) -> bool {
     let images = case.images.len() / case.image();
     let network = case.network(best_isa(), Accuracy::Fast, kind, images, threads);
@@ -105,7 +105,8 @@ fn has_chain(case: &Case, kind: Option<TileKind>, threads: usize, layers: usize)
         .any(|stage| stage.groups.iter().any(|chain| chain.len() == layers))
 }
 
-/// All images on so many threads are the same as one by one on two, without chains.
+/// Checks that all images on `threads` threads give the same features as one by one on two threads, which
+/// use no chains.
 fn check_chains(case: &Case, kind: Option<TileKind>, threads: usize) {
     let images = case.images.len() / case.image();
     let mut all = case.network(best_isa(), Accuracy::Fast, kind, images, threads);
@@ -119,8 +120,8 @@ fn check_chains(case: &Case, kind: Option<TileKind>, threads: usize) {
     assert!(case.forward(&mut all, &case.images) == expected);
 }
 
-/// Maps of 3x3, and pairs of tiles in the first layer of a chain and in the last; a number of images
-/// that threads and blocks do not divide.
+/// Maps of 3x3, and pairs of tiles in the first and in the last layer of a chain. Threads and blocks do not
+/// divide the number of images evenly.
 #[test]
 fn chains_of_many_channels() {
     let early = [(16, true), (256, true)];
@@ -163,7 +164,7 @@ proptest! {
             let schedule = Schedule::new(network.plan(), 1, threads);
             assert_eq!(schedule.runs().flatten().any(|stage| stage.banded), threads == 1);
             let image = case.images.clone();
-            // Again, so that windows hold the end of an image.
+            // This pass leaves the end of an image in the windows.
             case.forward(&mut network, &image);
             case.forward(&mut network, &image)
         };

@@ -1,9 +1,9 @@
-//! All instruction sets give the same features.
+//! Tests that all instruction sets give the same features.
 
 use super::*;
 use crate::select::agree;
 
-/// The code of an AVX-512 machine, but for the instructions themselves.
+/// The code that an AVX-512 machine runs, apart from the instructions themselves.
 #[test]
 fn sixteen_lanes_give_what_eight_give() {
     for kind in TileKind::ALL {
@@ -22,7 +22,7 @@ fn avx512_gives_what_avx2_gives() {
     }
 }
 
-/// The portable kernels round between multiplication and addition.
+/// Without fused multiply-add, the portable kernels round between multiplication and addition.
 #[test]
 #[cfg(all(target_arch = "x86_64", not(target_feature = "fma")))]
 fn the_check_finds_a_difference_in_the_last_bits() {

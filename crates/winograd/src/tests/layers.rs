@@ -1,4 +1,4 @@
-//! Every tile kind on maps of every shape, against the naive convolution.
+//! Tests of every tile kind on maps of many shapes, against the naive convolution.
 
 use proptest::{prelude::*, sample::select};
 
@@ -43,8 +43,8 @@ fn a_3x3_map_in_four_products_a_side() {
     }
 }
 
-/// The shapes of VGG16's layers, with their channels, on small maps: both ways to share the tiles,
-/// and more input channels than one piece of a panel has.
+/// VGG16's layers with their channels on small maps. They cover both ways to share tiles, and have more
+/// input channels than one piece of a panel.
 #[test]
 fn every_channel_count_of_vgg16() {
     let shapes = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)];
@@ -78,7 +78,7 @@ proptest! {
         check(&case, isa, kind, threads, 1.0);
     }
 
-    /// Images of even and odd numbers of tiles, down to one.
+    /// Images with even and odd numbers of tiles, down to a single one.
     #[test]
     fn strassen_on_any_shape(
         seed: u64,
@@ -117,8 +117,8 @@ proptest! {
     }
 }
 
-/// A layer's bias and ReLU are those of the sums without them: an identity in float32, where the
-/// bias is added last.
+/// A layer's output equals bias and ReLU applied to the sums without them. This is exact in float32, since
+/// the bias is added last.
 #[test]
 fn fused_bias_and_relu_are_those_of_the_plain_sums() {
     for isa in instruction_sets() {
@@ -130,7 +130,7 @@ fn fused_bias_and_relu_are_those_of_the_plain_sums() {
                 case.forward(&mut network, &case.images)
             };
             let positive = sums(&case);
-            // The negative sums, from the negated weights.
+            // Negated weights give the negative sums.
             let mut negated = Case { layers: case.layers.clone(), ..case };
             negated.layers[1].weight.iter_mut().for_each(|w| *w = -*w);
             let negative = sums(&negated);

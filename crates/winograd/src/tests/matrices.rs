@@ -1,4 +1,4 @@
-//! The transforms against matrices made from the interpolation points in exact arithmetic.
+//! Tests of the transforms against matrices computed from the interpolation points in exact arithmetic.
 
 use num_rational::Ratio;
 use num_traits::{One, Signed, ToPrimitive, Zero};
@@ -13,7 +13,7 @@ use crate::{
 
 type Rational = Ratio<i128>;
 
-/// A matrix as rows.
+/// A matrix as a list of rows.
 type Matrix<T> = Vec<Vec<T>>;
 
 /// The three matrices of a transform.
@@ -33,7 +33,7 @@ fn rational(value: f64) -> Rational {
     Rational::new(numerator as i128, scale)
 }
 
-/// Coefficients of the product of `(x - root)`, from the constant up.
+/// The coefficients of the product of `(x - root)` over the roots, constant first.
 fn product(roots: impl Iterator<Item = Rational>) -> Vec<Rational> {
     roots.fold(vec![Rational::one()], |polynomial, root| {
         let mut next = vec![Rational::zero(); polynomial.len() + 1];
@@ -45,7 +45,7 @@ fn product(roots: impl Iterator<Item = Rational>) -> Vec<Rational> {
     })
 }
 
-/// Toom and Cook's construction, transposed and scaled: see the README.
+/// The Toom–Cook construction, transposed and scaled; see the README.
 fn from_points<P: Points>() -> Matrices<Rational> {
     let mut points = vec![Rational::zero(); P::ZERO];
     if P::ONE == 1 {
@@ -117,7 +117,7 @@ fn lane(vector: &Portable<1>) -> f64 {
     f64::from(lanes[0])
 }
 
-/// Relative to the largest value of a row.
+/// Compares matrices with a tolerance relative to the largest value of a row.
 fn assert_close(name: &str, exact: &Matrix<Rational>, code: &Matrix<f64>, tolerance: f64) {
     assert_eq!(exact.len(), code.len(), "{name}");
     for (i, (exact, code)) in exact.iter().zip(code).enumerate() {
@@ -131,7 +131,8 @@ fn assert_close(name: &str, exact: &Matrix<Rational>, code: &Matrix<f64>, tolera
     }
 }
 
-/// Output `y` for input `d` and weight `w`, each a unit vector: 1 where `d = y + w`.
+/// Checks output `y` for unit vectors with a one at index `d` of the input and `w` of the weights: it is
+/// 1 if `d = y + w`, else 0.
 fn check_convolution<T>(m: &Matrices<T>, offset: usize, one: T, check: impl Fn(T, T))
 where
     T: Copy + Zero + std::ops::Mul<Output = T>,
@@ -151,8 +152,8 @@ fn check_toom_cook<P: Points>() {
     let exact = from_points::<P>();
     check_convolution(&exact, 0, Rational::one(), |sum, expected| assert_eq!(sum, expected));
     let code = from_code::<ToomCook<P>>();
-    // A few units in the last place of float32, since the code multiplies rounded constants;
-    // float64 for the weights.
+    // A few units in the last place of float32, since the code multiplies rounded constants. Weights are
+    // in float64.
     assert_close("B", &exact.b, &code.b, 2e-7);
     assert_close("A", &exact.a, &code.a, 2e-7);
     assert_close("G", &exact.g, &code.g, 4e-15);
@@ -193,7 +194,7 @@ fn f8_is_exact() {
     check_toom_cook::<P8>();
 }
 
-/// Not Toom–Cook, so its matrices are those of the code, with two thirds put right.
+/// This is not Toom–Cook, so its matrices are those of the code, with 2/3 made exact.
 #[test]
 fn z3_is_exact() {
     let exact = |matrix: Matrix<f64>| {

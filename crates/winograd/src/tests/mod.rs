@@ -1,5 +1,5 @@
 //! Tests of whole networks against a naive convolution in float64, and of the transforms against
-//! exact arithmetic. Every buffer in them is fenced by forbidden pages; see [`crate::buffer`].
+//! exact arithmetic. Every buffer lies between forbidden pages; see [`crate::buffer`].
 
 #![allow(unsafe_code)] // To lend fenced buffers as slices.
 
@@ -22,7 +22,7 @@ use crate::{
     select::best_isa,
 };
 
-/// Instruction sets of this machine. Those that are missing are named on standard error.
+/// The instruction sets of this machine. Missing ones are named on standard error.
 fn instruction_sets() -> Vec<Isa> {
     let mut all = vec![Isa::Portable, Isa::PortableWide];
     #[cfg(target_arch = "x86_64")]
@@ -39,12 +39,12 @@ fn instruction_sets() -> Vec<Isa> {
     all
 }
 
-/// Kinds that fit every map.
+/// The tile kinds that fit every map.
 fn kinds() -> Vec<TileKind> {
     TileKind::ALL.into_iter().filter(|&kind| kind != TileKind::Z3).collect()
 }
 
-/// One layer with values of its own.
+/// A layer that owns its values.
 #[derive(Clone)]
 struct OwnedLayer {
     in_channels: usize,
@@ -79,21 +79,21 @@ impl OwnedLayer {
     }
 }
 
-/// A network, and the images to put through it.
+/// A network and its images.
 #[derive(Clone)]
 struct Case {
     layers: Vec<OwnedLayer>,
     height: usize,
     width: usize,
     images: Vec<f32>,
-    /// Tiles are paired in layers of a given kind whose channels allow it.
+    /// Whether tiles are paired in layers of a given kind whose channels allow it.
     strassen: bool,
-    /// See [`Network`]: 1, so that threads that are done take over parts of any product.
+    /// See [`Network`]. It is 1, so that threads that are done take over parts of any product.
     smallest_shared_product: usize,
 }
 
 impl Case {
-    /// Random layers of these output channels and pools, and `n` random images.
+    /// Random layers with these output channels and pools, and `n` random images.
     fn random(
         seed: u64,
         (height, width): (usize, usize),
@@ -126,8 +126,8 @@ impl Case {
         Tap { layer, at, pooling: Pooling::None }
     }
 
-    /// A network for this case, whose only output is that of the last layer. With a `kind`, all layers
-    /// but the first use it.
+    /// A network for this case whose only output is that of the last layer. If a `kind` is given, all
+    /// layers but the first use it.
     fn network(
         &self,
         isa: Isa,
@@ -139,7 +139,7 @@ impl Case {
         self.tapped(&[self.last()], isa, accuracy, kind, (batch_size, threads))
     }
 
-    /// The same with these outputs.
+    /// A network for this case with these outputs.
     fn tapped(
         &self,
         taps: &[Tap],
@@ -164,7 +164,7 @@ impl Case {
         network
     }
 
-    /// The features of these images: the only output of the network.
+    /// The features of these images, which are the only output of the network.
     fn forward(&self, network: &mut Network, images: &[f32]) -> Vec<f32> {
         let mut outputs = self.outputs(network, images);
         assert_eq!(outputs.len(), 1);
@@ -177,7 +177,7 @@ impl Case {
         let input = Buffer::padded(images, images.len());
         let buffers: Vec<Buffer> =
             network.output_shapes().iter().map(|shape| Buffer::new(n * shape.len())).collect();
-        // SAFETY: buffers of these lengths that nobody else uses.
+        // SAFETY: these are buffers of these lengths, which no other code uses.
         let (input, mut outputs) = unsafe {
             let input = std::slice::from_raw_parts(input.pointer(), input.len());
             let output = |b: &Buffer| std::slice::from_raw_parts_mut(b.pointer(), b.len());
@@ -187,8 +187,8 @@ impl Case {
         outputs.into_iter().map(|output| output.to_vec()).collect()
     }
 
-    /// [`forward`](Self::forward) in float64, by the definition. The sums skip nothing, so that NaN
-    /// and infinity reach what they should.
+    /// As [`forward`](Self::forward), in float64 and by the definition. The sums have all their terms, so
+    /// that NaN and infinity spread as they must.
     fn reference(&self, images: &[f32]) -> Vec<f64> {
         let mut all = Vec::new();
         for image in images.chunks_exact(self.image()) {
@@ -207,7 +207,7 @@ impl Case {
     }
 }
 
-/// Convolution, bias and ReLU: `[in, height, width]` to `[out, height, width]`.
+/// Convolution, bias and ReLU, from `[in, height, width]` to `[out, height, width]`.
 fn naive(layer: &OwnedLayer, map: &[f64], height: usize, width: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(layer.out_channels * height * width);
     for o in 0..layer.out_channels {
@@ -253,12 +253,12 @@ fn error(actual: &[f32], reference: &[f64]) -> f64 {
     assert_eq!(actual.len(), reference.len());
     let largest = reference.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
     let differences = actual.iter().zip(reference).map(|(&a, r)| (f64::from(a) - r).abs());
-    // Not `fold(max)`, which would skip NaN.
+    // `f64::max` would skip NaN.
     let difference = differences.fold(0.0, |max, d| if d <= max { max } else { d });
     if difference == 0.0 { 0.0 } else { difference / largest }
 }
 
-/// The largest error of one layer of random values.
+/// The bound on the error of one layer of random values.
 fn bound(kind: TileKind) -> f64 {
     match kind {
         TileKind::F2 | TileKind::Z3 => 2e-6,

@@ -1,4 +1,4 @@
-//! The planner's choices, and their independence of everything else.
+//! Tests of the planner's choices, and of what they do not depend on.
 
 use super::*;
 use crate::{

@@ -1,4 +1,4 @@
-//! Values that are not of the usual size, or not numbers at all.
+//! Tests of very large and very small values, infinity and NaN.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn run(case: &Case, isa: Isa, kind: TileKind) -> (Vec<f32>, Vec<f64>) {
 #[test]
 fn nan_reaches_every_output_that_depends_on_it() {
     each(|isa, kind, mut case| {
-        // Fewer where there are more channels: it is half of the time of all tests.
+        // Fewer positions with more channels, since this takes half of the time of all tests.
         for position in (0..case.height * case.width).step_by(if case.strassen { 7 } else { 1 }) {
             let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, 1);
             case.images[position] = f32::NAN;
@@ -87,7 +87,8 @@ fn large_values_keep_the_relative_error() {
     });
 }
 
-/// Inputs, and so all products, below the least normal number: they may be lost, never grow.
+/// Inputs below the smallest normal number, so that all products are too. They may become zero, but never
+/// grow.
 #[test]
 fn denormals_stay_small() {
     each(|isa, kind, mut case| {

@@ -1,4 +1,4 @@
-//! Outputs at any layer: those of the network that ends there, in any company.
+//! Tests that outputs at any layer equal those of a network that ends there, whatever other taps there are.
 
 use proptest::{prelude::*, sample::select};
 
@@ -7,7 +7,7 @@ use crate::plan::schedule::Schedule;
 
 const POOLINGS: [Pooling; 3] = [Pooling::None, Pooling::Max, Pooling::Avg];
 
-/// Both maps of a layer, or the one of a layer without a pool.
+/// The points of a layer: two, or one without a pool.
 fn points(layer: &OwnedLayer) -> &'static [TapPoint] {
     if layer.max_pool {
         &[TapPoint::AfterRelu, TapPoint::AfterPool]
@@ -16,7 +16,7 @@ fn points(layer: &OwnedLayer) -> &'static [TapPoint] {
     }
 }
 
-/// Every tap at every layer, each with every pooling.
+/// All taps at all layers, each with every pooling.
 fn every_tap(case: &Case) -> Vec<Tap> {
     let mut taps = Vec::new();
     for (layer, owned) in case.layers.iter().enumerate() {
@@ -27,7 +27,7 @@ fn every_tap(case: &Case) -> Vec<Tap> {
     taps
 }
 
-/// The network that ends with the tapped map, and has it as its ordinary output.
+/// The network that ends with the tapped map, which is its default output.
 fn truncated(case: &Case, tap: Tap) -> Case {
     let mut case = case.clone();
     case.layers.truncate(tap.layer + 1);
@@ -36,7 +36,7 @@ fn truncated(case: &Case, tap: Tap) -> Case {
 }
 
 impl Case {
-    /// Width of the last map.
+    /// The width of the last map.
     fn output_width(&self) -> usize {
         self.layers
             .iter()
@@ -78,7 +78,7 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
                 .map(|plane| match tap.pooling {
                     Pooling::None => unreachable!("a whole map"),
                     Pooling::Max => plane.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-                    // In the documented order.
+                    // The sums are in the documented order.
                     Pooling::Avg => {
                         let rows = plane.chunks_exact(width).map(|row| row.iter().sum::<f32>());
                         (rows.map(f64::from).sum::<f64>() / plane.len() as f64) as f32
@@ -89,8 +89,8 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
         .collect();
     for &threads in threads {
         let mut network = case.tapped(taps, isa, Accuracy::Fast, kind, (n, threads));
-        // Again, so that windows and maps hold the end of a pass; then other batch sizes and
-        // positions.
+        // The second pass begins with the end of a pass in windows and maps. The others have other batch
+        // sizes and positions.
         for first in [0, 0, n / 2, n - 1] {
             let outputs = case.outputs(&mut network, &case.images[first * case.image()..]);
             assert_eq!(outputs.len(), taps.len());
@@ -105,8 +105,8 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
     }
 }
 
-/// Layers of every kind of step, on maps for which an odd and an even tile never change ranks because
-/// of a pool.
+/// Layers for which every kind of step is used, on maps for which a pool never changes the choice between
+/// an odd and an even tile.
 #[test]
 fn every_tap_is_the_output_of_the_network_that_ends_there() {
     let channels = [(16, false), (32, true), (20, false), (64, true), (256, true), (512, false)];
@@ -128,7 +128,7 @@ fn a_single_tap_is_the_same_as_among_others() {
             assert_eq!(single.plan().layers.len(), tap.layer + 1, "layers after the tap are run");
             assert!(case.outputs(&mut single, &case.images) == [expected.clone()], "{tap:?}");
         }
-        // In another order, and twice.
+        // The taps in another order, and each twice.
         let mut reversed: Vec<Tap> = taps.iter().rev().copied().collect();
         reversed.push(taps[0]);
         let mut outputs = case.outputs(&mut network(&reversed), &case.images);
@@ -138,10 +138,10 @@ fn a_single_tap_is_the_same_as_among_others() {
     }
 }
 
-/// A network's last pool is there for taps only: whether it is tapped changes no other output.
+/// A network's last pool serves taps only. Whether it is tapped changes no other output.
 #[test]
 fn a_tap_after_the_last_pool_leaves_the_others_alone() {
-    // F5 where the map is not pooled, F6 where it is.
+    // The tile is F5 if the map is not pooled, F6 if it is.
     let case = Case::random(3, (40, 40), &[(16, false), (16, true)], 2);
     let relu = Tap { layer: 1, at: TapPoint::AfterRelu, pooling: Pooling::None };
     let pool = Tap { at: TapPoint::AfterPool, ..relu };

@@ -1,4 +1,4 @@
-//! Names that are a network's, and those that are not.
+//! Tests of finding a network by names, and of names that are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +32,7 @@ impl TensorSource for Shapes {
 }
 
 impl Shapes {
-    /// torchvision's `features` of a network, without a classifier, after this.
+    /// torchvision's `features` of a network, without a classifier, after the text `before`.
     fn torchvision(before: &str, network: &str, norm: bool) -> Shapes {
         let mut shapes = Shapes::default();
         let layers = Network::named(network).unwrap().convolutions();
@@ -68,7 +68,7 @@ impl Shapes {
         self
     }
 
-    /// Network, whether it has BatchNorm, prefix.
+    /// The network, whether it has BatchNorm, and the prefix.
     fn found(&self, given: Option<&str>) -> Result<(&'static str, bool, String), String> {
         let given = given.map(|given| Network::named(given).unwrap());
         let located = self.locate(given).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ impl Shapes {
 
 const ALL: [&str; 4] = ["vgg11", "vgg13", "vgg16", "vgg19"];
 
-/// Numbers of the modules in torchvision's `vgg16_bn().features`.
+/// The numbers are those of the modules in torchvision's `vgg16_bn().features`.
 #[test]
 fn batch_norm_is_counted_as_torchvision_does() {
     let layers = numbered("features.", Network::named("vgg16").unwrap(), true);
@@ -103,7 +103,7 @@ fn networks_are_found_under_any_prefix() {
                     let shapes = Shapes::torchvision(&format!("{prefix}{module}"), network, norm)
                         .with(&format!("{outside}classifier.0.weight"), &[4096, 25088])
                         .with("head.0.weight", &[10, 512]);
-                    // torchvision's names are the better explanation of the last one.
+                    // The last prefix ends like torchvision's names, whose map comes first.
                     let expected = match (module, prefix) {
                         ("", "a.0.features.") => Ok((network, norm, "a.0.".to_owned())),
                         _ => expected.clone(),
@@ -114,7 +114,7 @@ fn networks_are_found_under_any_prefix() {
                         let message = shapes.found(Some(other)).unwrap_err();
                         let says = format!("file has {}", network.to_uppercase());
                         assert!(message.starts_with(&says), "{message}");
-                        assert!(message.contains(&format!("not {other}: leave --network out")));
+                        assert!(message.contains(&format!("not {other}: omit --network")));
                     }
                 }
             }
@@ -144,14 +144,14 @@ fn two_networks_are_refused_unless_one_is_named() {
         let message = same.found(given).unwrap_err();
         assert!(message.contains("VGG11 without a prefix and VGG11 after the prefix 'student.'"));
     }
-    // By the names of two origins, too.
+    // The same network twice, by the names of two origins.
     let same = student.clone().and(Shapes::torchvision("teacher.0.", "vgg11", false));
     let message = same.found(None).unwrap_err();
     assert!(
         message.contains("the prefix 'student.' and VGG11 after the prefix 'teacher.0.'"),
         "{message}"
     );
-    // Half a network is none.
+    // Half a network does not count.
     let half = Shapes::torchvision("teacher.features.", "vgg11", false);
     let half = half.without("teacher.features.8.weight");
     assert_eq!(student.and(half).found(None), Ok(("vgg11", false, "student.".to_owned())));
@@ -197,7 +197,7 @@ fn missing_tensors_are_explained_by_their_own_origin() {
             assert!(message.starts_with(&says), "{message}");
         }
     }
-    // Of a file that has nothing of a VGG network.
+    // A file without any tensor of a VGG network.
     let other = Shapes::default().with("layer1.0.downsample.0.weight", &[256, 64, 1, 1]);
     let says = "file has no tensor 'features.0.weight'; expected torchvision's names of VGG16, \
                 features.0.weight to features.28.bias, all of them, perhaps after one prefix, such as \
@@ -223,7 +223,7 @@ fn further_features_are_refused() {
     let norm = vgg16.clone().with("features.4.running_mean", &[64]).with("features.1.bias", &[64]);
     let message = norm.with("features.1.running_mean", &[64]).found(None).unwrap_err();
     assert!(message.starts_with("file has the tensor 'features.1.running_mean'"), "{message}");
-    // What BatchNorm counts in training is none without BatchNorm.
+    // BatchNorm's counter of batches is a further feature in a network without BatchNorm.
     let counted = vgg16.with("features.1.num_batches_tracked", &[]);
     assert!(counted.found(None).is_err());
 }
@@ -241,12 +241,12 @@ fn other_shapes_are_refused() {
         let says = format!("file: tensor '{name}' has shape {found:?}, expected [");
         assert!(message.starts_with(&says), "{message}");
     }
-    // It says more than what is missing.
+    // The message names a further tensor rather than a missing one, since that explains more.
     let alone = Shapes::default().with("features.0.weight", &[64, 3, 5, 5]);
     assert!(alone.found(None).unwrap_err().contains("shape [64, 3, 5, 5], expected [64, 3, 3, 3]"));
 }
 
-/// A canonical file has no prefix, and no BatchNorm.
+/// A canonical file has neither a prefix nor BatchNorm.
 #[test]
 fn canonical_names_are_exact() {
     let locate = |shapes: &Shapes, network: &str| {

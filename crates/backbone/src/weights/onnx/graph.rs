@@ -2,8 +2,8 @@
 //!
 //! In: a graph. Out: the network and its convolutions, in order, each with the BatchNormalization between
 //! it and its ReLU if there is one. The invariant: one chain of nodes leads from the graph's input to the
-//! last convolution and computes what the network computes; the first node on it that the network does
-//! not have is refused by name.
+//! last convolution and computes what the network computes. The first node on it that the network does
+//! not have is refused, and the message names it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use crate::NETWORKS;
 use crate::weights::source::TensorSource;
 use crate::{Error, Network};
 
-/// The floating-point types, as far as ONNX's operators of a network take them.
+/// The floating-point types that ONNX's operators of a network take.
 const FLOATS: [DataType; 4] =
     [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16];
 
 /// A file's graph: which node computes each value, and which nodes take it.
 pub(super) struct Graph<'f> {
     file: &'f OnnxFile,
-    /// None of the values has an empty name.
+    /// The node that computes each value, by the value's name, which is not empty.
     producers: HashMap<&'f str, &'f Node>,
 }
 
@@ -44,20 +44,20 @@ enum Expected {
 /// ONNX's `auto_pad`.
 #[derive(Debug, Clone, Copy)]
 enum AutoPad {
-    /// The attribute `pads` says it.
+    /// The attribute `pads` has the padding.
     NotSet,
-    /// As many outputs as inputs, divided by the stride and rounded up.
+    /// The padding with which an output's side is the input's, divided by the stride and rounded up.
     Same,
-    /// None.
+    /// No padding.
     Valid,
 }
 
 /// One axis of a value on the chain.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
-    /// Its index in the graph's input or, after a convolution or a pool, in the output of that one.
+    /// Its index in the output of the last convolution or pool before, or else in the graph's input.
     origin: usize,
-    /// Zeros that Pad nodes have put before and after it since.
+    /// The number of zeros that Pad nodes have added before and after it since then.
     padding: [i64; 2],
 }
 
@@ -65,7 +65,7 @@ impl<'f> Graph<'f> {
     /// The graph of a file.
     ///
     /// # Errors
-    /// If it defines a value twice: programs differ in which definition they take.
+    /// If it defines a value twice, since programs differ in which definition they use.
     pub(super) fn new(file: &'f OnnxFile) -> Result<Graph<'f>, Error> {
         let mut producers = HashMap::new();
         for node in &file.nodes {
@@ -88,15 +88,15 @@ impl<'f> Graph<'f> {
         Ok(Graph { file, producers })
     }
 
-    /// The node that computes this value; `None` if it is the graph's input or a tensor.
+    /// The node that computes the value of this name; `None` if it is the graph's input or a tensor.
     pub(super) fn producer(&self, value: &str) -> Option<&'f Node> {
         self.producers.get(value).copied()
     }
 
-    /// The network, which is the one that is `given` if one is, and its convolutions in order.
+    /// The network, which must be the `given` one if one is given, and its convolutions in order.
     ///
     /// # Errors
-    /// The node that the graph has instead.
+    /// If the graph is not that of a network. The error names the first node that differs.
     pub(super) fn convolutions(
         &self,
         given: Option<&'static Network>,
@@ -143,7 +143,7 @@ impl<'f> Graph<'f> {
         Ok((network, found))
     }
 
-    /// The network with so many convolutions.
+    /// The network with `count` convolutions.
     fn network(
         &self,
         count: usize,
@@ -168,7 +168,7 @@ impl<'f> Graph<'f> {
         }
     }
 
-    /// The nodes from the graph's input to `last`, each of which computes the next one's first input.
+    /// The nodes from the graph's input to `last`. Each of them computes the first input of the next.
     fn chain_to(&self, last: &'f Node) -> Result<Vec<&'f Node>, Error> {
         let mut chain = vec![last];
         let mut at = last;
@@ -188,12 +188,12 @@ impl<'f> Graph<'f> {
         Ok(chain)
     }
 
-    /// The nodes that take one of these values, which may have passed through nodes that keep or move
-    /// numbers; the flag says whether a Transpose is among these.
+    /// The nodes that take one of these values, directly or through nodes that keep or transpose values.
+    /// The flag says whether a Transpose is on the way.
     fn takers(&self, values: &'f [String]) -> Vec<(&'f Node, bool)> {
         let mut consumers: HashMap<&str, Vec<&'f Node>> = HashMap::new();
         for node in &self.file.nodes {
-            // Empty names stand for optional inputs that are not given.
+            // An empty name stands for an optional input that is not given.
             for input in node.message.input.iter().filter(|name| !name.is_empty()) {
                 consumers.entry(input).or_default().push(node);
             }
@@ -202,7 +202,7 @@ impl<'f> Graph<'f> {
             values.iter().map(|value| (value.as_str(), false)).collect();
         let mut takers = Vec::new();
         while let Some((value, moved)) = values.pop() {
-            // Each value once, whatever cycles the file has.
+            // Each value is followed once, so that cycles end.
             for node in consumers.remove(value).unwrap_or_default() {
                 let is_transpose = node.operator() == "Transpose";
                 if is_transpose || keeps_values(node) {
@@ -227,19 +227,19 @@ impl<'f> Graph<'f> {
     }
 }
 
-/// A walk along the chain, from the input on.
+/// A walk along the chain, starting at the graph's input.
 struct Walk<'g, 'f> {
     graph: &'g Graph<'f>,
     network: &'static Network,
     /// The axes of the value that the next node takes.
     axes: [Axis; 4],
-    /// Whether the graph fixes the size of its images to one that all four pools divide evenly.
+    /// Whether the graph fixes the size of its images, and all four pools divide that size evenly.
     divides_evenly: bool,
 }
 
 impl<'f> Walk<'_, 'f> {
-    /// Whether the node is not a layer of its own: it only moves axes, changes the floating-point type
-    /// or puts zeros around images, which [`check`](Walk::check) takes into account.
+    /// Whether the node is passed over because it is not a layer: it only transposes axes, changes the
+    /// floating-point type or pads images with zeros. [`check`](Walk::check) takes its effect into account.
     fn passes_over(&mut self, node: &Node) -> Result<bool, Error> {
         match node.operator() {
             "Transpose" => {
@@ -266,8 +266,8 @@ impl<'f> Walk<'_, 'f> {
         Ok(true)
     }
 
-    /// The zeros that a Pad node adds before and after each axis; `None` if it adds something else,
-    /// or more than one to a side.
+    /// The number of zeros that a Pad node adds before and after each axis; `None` if it adds something
+    /// else, or more than one zero on a side.
     fn small_padding(&self, node: &Node) -> Option<[[i64; 2]; 4]> {
         let file = self.graph.file;
         let pads = match node.integers("pads") {
@@ -284,7 +284,8 @@ impl<'f> Walk<'_, 'f> {
             .then(|| std::array::from_fn(|axis| [pads[axis], pads[axis + 4]]))
     }
 
-    /// Checks that the node is this layer of the network. `input`: shape of the graph's input, if known.
+    /// Checks that the node is this layer of the network. `input` is the shape of the graph's input, if it
+    /// is known.
     fn check(&mut self, node: &Node, layer: Expected, input: Option<&[i64]>) -> Result<(), Error> {
         if node.operator() != layer.operator() {
             return Err(self.unexpected(node, layer));
@@ -316,14 +317,15 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    /// Checks for 3×3 and stride 1, with the padding that Pad nodes and itself put around the image.
+    /// Checks for a 3×3 kernel with stride 1 and a total padding of 1: its own and `padding`, which Pad
+    /// nodes added before it.
     fn check_convolution(&self, node: &Node, padding: [i64; 4]) -> Result<(), Error> {
         self.expect_integers(node, "kernel_shape", &[3, 3], &[3, 3])?;
         self.expect_integers(node, "strides", &[1, 1], &[1, 1])?;
         self.expect_integers(node, "dilations", &[1, 1], &[1, 1])?;
         self.expect(node, "group", &node.integer("group").unwrap_or(1), &1)?;
         let own = match self.auto_pad(node)? {
-            // Of a 3×3 kernel with stride 1 it is one row and column on each side.
+            // For a 3×3 kernel with stride 1 this is one row and column on each side.
             AutoPad::Same => vec![1; 4],
             AutoPad::Valid => vec![0; 4],
             AutoPad::NotSet => node.integers("pads").unwrap_or_else(|| vec![0; 4]),
@@ -333,7 +335,7 @@ impl<'f> Walk<'_, 'f> {
         self.expect(node, "pads", &pads[..], &[1; 4][..])
     }
 
-    /// Checks for 2×2 and stride 2, sides rounded down.
+    /// Checks for a 2×2 kernel with stride 2 and output sides rounded down.
     fn check_pool(&self, node: &Node, padding: [i64; 4]) -> Result<(), Error> {
         self.expect_integers(node, "kernel_shape", &[], &[2, 2])?;
         self.expect_integers(node, "strides", &[1, 1], &[2, 2])?;
@@ -343,7 +345,7 @@ impl<'f> Walk<'_, 'f> {
         let rounds_up = node.integer("ceil_mode").is_some_and(|mode| mode != 0);
         let (rounds_up, pads) = match self.auto_pad(node)? {
             _ if rounds_up => (Some("ceil_mode"), pads),
-            // Of a 2×2 kernel with stride 2 it adds a row or a column where the side is odd.
+            // For a 2×2 kernel with stride 2 it adds a row or a column if the side is odd.
             AutoPad::Same => (Some("auto_pad"), vec![0; 4]),
             _ if pads == [0, 0, 1, 1] => (Some("pads"), vec![0; 4]),
             _ => (None, pads),
@@ -359,7 +361,7 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    /// The padding that the node states.
+    /// The node's attribute `auto_pad`.
     fn auto_pad(&self, node: &Node) -> Result<AutoPad, Error> {
         match &*node.text("auto_pad") {
             "" | "NOTSET" => Ok(AutoPad::NotSet),
@@ -372,13 +374,14 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    /// Checks for inference along the channels, directly after a convolution.
+    /// Checks that a BatchNormalization is in inference mode, normalises channels, and follows a
+    /// convolution directly.
     fn check_norm(&mut self, node: &Node) -> Result<(), Error> {
         self.expect(node, "the order of axes", &self.axes.map(|axis| axis.origin), &[0, 1, 2, 3])?;
-        // It would move the zeros, which the convolution after it wants to find.
+        // It would change the padded zeros, on which the next convolution relies.
         self.expect(node, "padding before it", &self.axes.map(|axis| axis.padding), &[[0, 0]; 4])?;
         self.expect(node, "training_mode", &node.integer("training_mode").unwrap_or(0), &0)?;
-        // Of the operator's versions before 7 and 9.
+        // Attributes of the operator before its versions 7 and 9.
         self.expect(node, "is_test", &node.integer("is_test").unwrap_or(1), &1)?;
         self.expect(node, "spatial", &node.integer("spatial").unwrap_or(1), &1)?;
         match node.message.output.iter().skip(1).find(|name| !name.is_empty()) {
@@ -389,8 +392,8 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    /// Checks that nothing but a ReLU takes the output of the last convolution, or of the
-    /// BatchNormalization after it, which is returned.
+    /// Checks that only a ReLU takes the output of the last convolution, or of the BatchNormalization after
+    /// it. Returns that BatchNormalization.
     fn check_end(&mut self, last: &'f Node) -> Result<Option<&'f Node>, Error> {
         let takers = self.graph.takers(&last.message.output);
         let norm = match takers[..] {
@@ -440,10 +443,11 @@ impl<'f> Walk<'_, 'f> {
     fn unexpected(&self, node: &Node, layer: Expected) -> Error {
         let hint = match (node.operator(), layer) {
             (_, Expected::Convolution(0)) => {
-                "if it prepares the images, export the network without it: that is done here"
+                "if it prepares the images, export the network without it, because vgg-extract prepares \
+                 them itself"
             }
             ("BatchNormalization", _) => {
-                "one that stands between a convolution and its Relu is read, others are not"
+                "expected BatchNormalization only between a convolution and its Relu"
             }
             _ => "is it another network?",
         };
@@ -479,12 +483,12 @@ impl fmt::Display for Expected {
     }
 }
 
-/// The axes of a graph's input, or of what a convolution or a pool puts out.
+/// The axes of a graph's input, or of the output of a convolution or a pool.
 fn in_order() -> [Axis; 4] {
     std::array::from_fn(|origin| Axis { origin, padding: [0, 0] })
 }
 
-/// Whether the node's output is its input, in inference and up to floating-point types.
+/// Whether the node's output equals its input in inference, apart from the floating-point type.
 fn keeps_values(node: &Node) -> bool {
     match node.operator() {
         "Identity" | "Dropout" => true,

@@ -1,4 +1,4 @@
-//! Tensors in ONNX files: those that are read, and those that are not.
+//! Tests of the tensors in ONNX files: which are read and which are refused.
 
 use onnx::build::{Chain, Part, float_tensor};
 use onnx::encode;
@@ -54,7 +54,7 @@ fn other_numbers_are_refused() {
     assert_eq!(refused(double), "has ONNX data type 11");
     let odd = Tensor { raw_data: vec![0; 6].into(), ..whole.clone() };
     assert_eq!(refused(odd), "has 6 bytes, not a multiple of 4");
-    // float_data as numbers of 64 bits.
+    // float_data with numbers of 64 bits.
     let mut damaged = encode(&whole).to_vec();
     damaged.extend([0x21, 0, 0, 0, 0, 0, 0, 0, 0]);
     let graph = onnx::Graph { initializer: vec![damaged.into()], ..onnx::Graph::default() };
@@ -62,7 +62,7 @@ fn other_numbers_are_refused() {
     let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
     let message = file.numbers("w", 1).unwrap_err();
     assert!(message.starts_with("cannot be read (failed to decode"), "{message}");
-    // A side that no tensor has is not one of a convolution's either.
+    // A negative side is read as 0.
     let negative = Tensor { dims: vec![-64, 3, i64::MIN, 3], ..whole };
     let file = open(&Chain::default().tensor(negative)).unwrap();
     assert_eq!(file.shape("w"), Some(vec![0, 3, 0, 3]));
@@ -85,7 +85,7 @@ fn the_tensors_of_each_convolution_are_found() {
     let chain = with_tensors(true).change("n1", |part| part.without("epsilon"));
     let located = open(&chain).unwrap().locate(None).unwrap();
     assert_eq!(located.layers[0].norm.as_ref().unwrap().epsilon, f64::from(1e-5f32));
-    // A convolution without a bias, which its BatchNorm makes up for.
+    // A convolution may lack a bias if a BatchNorm follows.
     for inputs in [&["w3"][..], &["w3", ""]] {
         let chain = with_tensors(true).change("c3", |part| part.inputs(inputs));
         assert_eq!(open(&chain).unwrap().locate(None).unwrap().layers[2].bias, None);
@@ -117,7 +117,7 @@ fn tensors_that_are_not_in_the_file_are_named() {
     }
 }
 
-/// Whether a file stops being read because there is too much in it.
+/// Whether a file is refused because it has too many parts.
 fn is_too_much(graph: onnx::Graph) -> bool {
     let file = encode(&onnx::Model { graph: vec![encode(&graph)] });
     match OnnxFile::open(Path::new("file.onnx"), file) {
@@ -155,7 +155,7 @@ fn parts_are_counted() {
         let graph = onnx::Graph { initializer: vec![tensor], ..onnx::Graph::default() };
         assert_eq!(is_too_much(graph), count >= most);
     }
-    // Together they are too many, in several pieces of the graph as well.
+    // Parts of several pieces of the graph are counted together.
     let half = onnx::Graph { node: vec![none(); most / 2 + 1], ..onnx::Graph::default() };
     let file = encode(&onnx::Model { graph: vec![encode(&half), encode(&half)] });
     let error = OnnxFile::open(Path::new("file.onnx"), file).unwrap_err();

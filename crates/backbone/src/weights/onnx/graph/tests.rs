@@ -1,4 +1,4 @@
-//! Graphs that are networks, and those that are not.
+//! Tests of recognising a network in a graph, and of graphs that are refused.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use onnx::{DataType, Tensor};
 
 use super::*;
 
-/// A chain that is checked.
+/// Checks on the graph of a chain of nodes.
 trait Checked {
-    /// With other bytes in place of `old`, wherever these stand in the file: what is found.
+    /// The convolutions found after every occurrence of `old` in the file is replaced with `new`.
     fn with_bytes(&self, old: &[u8], new: &[u8]) -> Result<Vec<String>, String>;
     fn is_found_as(&self, network: &str);
     fn is_vgg16(&self);
@@ -177,7 +177,7 @@ fn padding_may_stand_apart() {
     input = input.inputs(&["pads:0"]);
     vgg16().before("c2", input.clone()).change("c2", unpadded).beside(&constant, "").is_vgg16();
 
-    // Keras pads images of [N, H, W, C].
+    // Keras pads images in the order [N, H, W, C].
     let channels_last = attribute.clone().ints("pads", &[0, 1, 1, 0, 0, 1, 1, 0]);
     vgg16()
         .before("c1", channels_last.clone())
@@ -234,7 +234,7 @@ fn other_nodes_are_refused_by_name() {
             graph.is_refused(&[&format!("node '{name}' ({operator})"), place]);
         }
     }
-    // A BatchNormalization may stand before a Relu, but not in its stead.
+    // A BatchNormalization may stand before a Relu, but not replace it.
     for (name, next, place) in [
         ("r1", "'c2' (Conv)", "the Relu after convolution 1"),
         ("r7", "'p7' (MaxPool)", "the Relu after convolution 7"),
@@ -337,7 +337,7 @@ fn other_convolutions_and_pools_are_refused() {
     }
 }
 
-/// Where all sides are even, rounding up is rounding down.
+/// If all sides are even, rounding up and rounding down are the same.
 #[test]
 fn pools_may_round_up_what_divides_evenly() {
     let up = vgg16().change("p7", |part| part.int("ceil_mode", 1));
@@ -400,7 +400,7 @@ fn cycles_and_further_outputs_are_refused() {
     cycle.nodes[2].input[0] = "a:0".to_owned();
     cycle.parts.clear();
     cycle.is_refused(&says);
-    // Also after the last convolution.
+    // A cycle after the last convolution.
     let end = Part::new("a", "Identity").inputs(&["b:0"]);
     vgg16().beside(&end, "c13:0").beside(&Part::new("b", "Identity"), "a:0").is_vgg16();
     let mut graph = vgg16();
@@ -408,7 +408,7 @@ fn cycles_and_further_outputs_are_refused() {
     graph.is_refused(&["node 's' (Split) has a further output that leads to the last convolution"]);
 }
 
-/// Programs differ in which of two definitions they take, and the other could hide a node.
+/// Programs differ in which of two definitions they use, and the other could hide a node.
 #[test]
 fn values_that_are_defined_twice_are_refused() {
     // c5 -> c5:0, norm(c5:0) -> c5:0, r5(c5:0).
@@ -438,7 +438,7 @@ fn node(input: &[&str], output: &[&str], name: &str, op_type: &str) -> onnx::Nod
     onnx::Node { input, output, name, op_type, ..onnx::Node::default() }
 }
 
-/// An empty name stands for an output that is not wanted, and for no tensor.
+/// An empty name stands for an output that is not used and does not name a tensor.
 #[test]
 fn values_without_a_name_may_be_many() {
     let mut graph = vgg16().tensor(float("", 0.0)).tensor(float("", 0.0));
@@ -453,7 +453,8 @@ fn values_without_a_name_may_be_many() {
     assert!(Graph::new(&file).unwrap().producer("").is_none());
 }
 
-/// Or they would all be the same name, and an operator of another domain one of ONNX's own.
+/// If such names were read as empty, they would all be equal, and an operator of another domain would pass
+/// for one of ONNX's own.
 #[test]
 fn names_that_are_not_utf8_are_refused() {
     let graph = vgg16()
@@ -485,7 +486,7 @@ fn every_network_is_found_by_its_number_of_convolutions() {
             Chain::vgg(&blocks, with_norm).is_found_as(name);
         }
     }
-    // Thirteen convolutions, and yet another network.
+    // Thirteen convolutions in other blocks are another network.
     let other = Chain::vgg(&[2, 2, 4, 3, 2], false);
     other.is_refused(&["'c8' (Conv) stands where VGG16 has the MaxPool after convolution 7"]);
     let given = |blocks: &[usize], network| {
@@ -493,7 +494,7 @@ fn every_network_is_found_by_its_number_of_convolutions() {
         found_in(Chain::vgg(blocks, false).file(), Some(given)).unwrap_err()
     };
     let message = given(&[2, 2, 4, 4, 4], "vgg16");
-    let says = "file.onnx has VGG19, not vgg16: leave --network out, or give the network that the \
+    let says = "file.onnx has VGG19, not vgg16: omit --network, or give the network that the \
                 file has";
     assert_eq!(message, says);
     let message = given(&[2, 2, 3, 3, 4], "vgg16");
@@ -517,7 +518,7 @@ fn batch_norm_is_found_between_convolution_and_relu() {
     let all: Vec<_> = (1..=13).map(|index| Some(format!("n{index}"))).collect();
     assert_eq!(norms(&vgg16()), vec![None; 13]);
     assert_eq!(norms(&vgg16_bn()), all);
-    // Also where the file ends with it, and where nodes that keep values stand before and after it.
+    // It is also found at the end of the file, and among nodes that keep values.
     assert_eq!(norms(&vgg16_bn().ending_with("n13")), all);
     let identities = vgg16_bn()
         .before("n5", Part::new("x", "Identity"))
@@ -529,7 +530,7 @@ fn batch_norm_is_found_between_convolution_and_relu() {
     let some = norms(&vgg16_bn().remove("n2").remove("n13"));
     assert_eq!((&some[1], &some[12]), (&None, &None));
     assert_eq!(some.iter().flatten().count(), 11);
-    // Attributes of other versions of the operator.
+    // Attributes of other versions of the operator are accepted.
     let old = |part: Part| part.without("training_mode").int("spatial", 1).int("is_test", 1);
     assert_eq!(norms(&vgg16_bn().change("n1", old).change("n13", old)), all);
 }
@@ -537,7 +538,7 @@ fn batch_norm_is_found_between_convolution_and_relu() {
 #[test]
 fn batch_norm_elsewhere_or_in_training_is_refused() {
     let norm = || Part::new("x", "BatchNormalization");
-    let hint = "one that stands between a convolution and its Relu is read, others are not";
+    let hint = "expected BatchNormalization only between a convolution and its Relu";
     for (graph, place) in [
         (vgg16_bn().before("r1", norm()), "the Relu after convolution 1"),
         (vgg16_bn().before("r13", norm()), "the Relu after convolution 13"),
