@@ -4,15 +4,16 @@
     python3 fuzz/make_corpus.py
 
 The script writes the same bytes every time. It needs only Python's standard library, which has no
-BLAKE3, so it does not make `corpus/manifest/whole*.json`. These are manifests of the small cache of
-`tests/hostile-input/src/cache.rs`, as written by this version, by versions 1.0 and 1.1, and as
-another program might write a later minor version.
+BLAKE3, so it does not make `corpus/manifest/whole*.json`. These are manifests of the small caches of
+`tests/hostile-input/src/cache.rs`, as written by this version in either layout, by versions 1.0, 1.1
+and 2.0, and as another program might write a later minor version.
 """
 
 import gzip
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -177,6 +178,10 @@ def caches() -> None:
     write("ids/hostile", "../../x\n\x1b]0;owned\x07\n<script>alert(1)</script>\n=cmd()\n")
     write("ids/not-utf-8", b"a\n\xff\nc\nd\n")
     write("ids/too-few", "a\nb")
+    write("images/whole", bytes(range(128)))
+    write("images/truncated", bytes(range(127)))
+    write("images/empty", b"")
+    write("images/more", bytes(160))
     whole = (CORPUS / "manifest/whole.json").read_text()
     for name, old, new in [
         ("names-elsewhere", '"train/ids.txt"', '"../../etc/passwd"'),
@@ -201,25 +206,111 @@ def caches() -> None:
         ("rows-from-5", '"first_row": 0', '"first_row": 5'),
         ("half", '"float32"', '"float16"'),
         ("hostile-classes", '"cat"', '"<script>\\u001b[2J"'),
+        ("other-layout", '"layout": "dense"', '"layout": "csr"'),
+        ("unknown-layout", '"layout": "dense"', '"layout": "coo"'),
+        ("images-elsewhere", '"train/images.b3"', '"../images.b3"'),
+        ("huge-reading", '"reading": 2', '"reading": 4294967296'),
     ]:
         assert old in whole, old
         write(f"manifest/{name}.json", whole.replace(old, new))
     write("manifest/truncated.json", whole[:-100])
-    split = {"rows": 2, "digests": {"conv5_3": "0" * 64}}
-    # `SMALL_KEY` stands for the key of the small cache.
-    record = {
-        "format": {"major": 2, "minor": 0}, "key": "SMALL_KEY", "rows_total": 12,
-        "splits": {"train": split},
-    }  # fmt: skip
+    manifest = json.loads(whole)
+
+    def record_of(layout: str, part: dict) -> dict:
+        """A `progress.json`; `SMALL_KEY` stands for the key of the small cache."""
+        split = {"rows": 2, "images": None, "features": {"conv5_3": part}}
+        return {
+            "format": {"major": 2, "minor": 1}, "key": "SMALL_KEY",
+            "recipe": manifest["inputs"]["recipe"], "reading": 2, "layout": layout,
+            "shapes": {"conv5_3": [2, 2, 2]}, "shard": {"index": 0, "of": 1}, "rows_total": 12,
+            "splits": {"train": split},
+        }  # fmt: skip
+
+    def entry(name: str, content: bytes) -> dict:
+        """The entry of a file; whoever reads it puts the digest in."""
+        return {"file": name, "bytes": len(content), "digest": "0" * 64}
+
+    record = record_of(
+        "dense", entry("train/features.npy", features) | {"first_row": 0, "rows": 2}
+    )
     write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
     write("progress/alone", json.dumps(record))
-    huge = {"rows": 2**64 - 1, "digests": {}}
+    huge = {"rows": 2**64 - 1, "images": None, "features": {}}
     write("progress/huge", json.dumps(record | {"splits": {"train": huge, "val": huge}}))
     write("progress/of-other-inputs", json.dumps(record | {"key": "0" * 64}))
     write("progress/newer-major", json.dumps(record | {"format": {"major": 3, "minor": 0}}))
+    write("progress/of-another-part", json.dumps(record | {"shard": {"index": 1, "of": 2}}))
+    write("progress/of-no-part", json.dumps(record | {"shard": {"index": 1, "of": 1}}))
+    write("progress/of-other-rules", json.dumps(record | {"reading": None}))
+    of_2_0 = {"rows": 2, "digests": {"conv5_3": "0" * 64}}
+    write("progress/of-2.0", json.dumps(record | {"splits": {"train": of_2_0}}))
     old = {name: record[name] for name in ["rows_total", "splits"]}
     write("progress/of-1.0", json.dumps(old).encode() + RECORD_SEPARATOR + features)
     write("progress/empty", "")
+    csr_arrays(record_of, entry)
+
+
+def csr_arrays(record_of: Callable[..., dict], entry: Callable[..., dict]) -> None:
+    """Inputs of the parsers of the layout csr: four rows of eight numbers."""
+    names = ("data", "indices", "indptr")
+
+    def vector(descriptor: str, code: str, numbers: list) -> bytes:
+        return npy(descriptor, (len(numbers),), struct.pack(f"<{len(numbers)}{code}", *numbers))
+
+    def arrays(data: list[float], indices: list[int], indptr: list[int]) -> list[bytes]:
+        columns = [index % 2**16 for index in indices]
+        return [vector("<f4", "f", data), vector("<u2", "H", columns), vector("<i8", "q", indptr)]
+
+    def joined(*parts: bytes) -> bytes:
+        return RECORD_SEPARATOR.join(parts)
+
+    data, indices, indptr = [0.5, -0.0, 1.5, 2.5, 3.5], [0, 2, 7, 1, 7], [0, 3, 3, 4, 5]
+    whole = arrays(data, indices, indptr)
+    write("csr/whole", joined(*whole))
+    write("csr/whole-of-nothing", joined(*arrays([], [], [0] * 5)))
+    for name, change in [
+        ("falling-pointers", {"indptr": [0, 3, 2, 4, 5]}),
+        ("pointers-from-1", {"indptr": [1, 3, 3, 4, 5]}),
+        ("pointers-beyond", {"indptr": [0, 3, 2**62, 4, 5]}),
+        ("negative-pointers", {"indptr": [0, -1, 3, 4, 5]}),
+        ("too-few-pointers", {"indptr": [0, 3, 5]}),
+        ("last-pointer", {"indptr": [0, 3, 3, 4, 6]}),
+        ("column-8", {"indices": [0, 2, 8, 1, 7]}),
+        ("column-twice", {"indices": [0, 2, 2, 1, 7]}),
+        ("falling-columns", {"indices": [7, 2, 0, 1, 7]}),
+        ("too-few-columns", {"indices": [0, 2, 7, 1]}),
+        ("too-few-values", {"data": data[:4]}),
+        ("nan", {"data": [0.5, float("nan"), 1.5, 2.5, 3.5]}),
+        ("infinite", {"data": [0.5, 1.5, 1.5, 2.5, float("inf")]}),
+    ]:
+        content = {"data": data, "indices": indices, "indptr": indptr} | change
+        write(f"csr/{name}", joined(*arrays(**content)))
+    write("csr/wide-columns", joined(whole[0], vector("<i4", "i", indices), whole[2]))
+    write("csr/two-dimensions", joined(npy("<f4", (5, 1), bytes(20)), *whole[1:]))
+    write("csr/huge", joined(npy("<f4", (2**61,), bytes(20)), *whole[1:]))
+    write("csr/truncated", joined(*whole)[:-9])
+    write("csr/alone", whole[0])
+    recorded = arrays(data[:3], indices[:3], indptr[:3])
+    files = {
+        name: entry(f"train/features.{name}.npy", content)
+        for name, content in zip(names, recorded)
+    }
+    record = record_of("csr", files | {"first_row": 0, "rows": 2})
+
+    def progress(name: str, record: dict, *files: bytes) -> None:
+        write(f"progress_csr/{name}", joined(json.dumps(record).encode(), *files))
+
+    progress("whole", record, *recorded)
+    # What follows the recorded rows is cut off.
+    progress("whole-and-more", record, *(content + bytes(64) for content in recorded))
+    progress("alone", record)
+    progress("shorter", record, *(content[:-1] for content in recorded))
+    progress("other-columns", record, recorded[0], whole[1], recorded[2])
+    other = arrays(data[:3], indices[:3], [0, 3, 2**40])
+    progress("other-pointers", record, *other)
+    huge = {name: file | {"bytes": 2**64 - 1} for name, file in files.items()}
+    progress("huge", record_of("csr", huge | {"first_row": 0, "rows": 2}), *recorded)
+    progress("dense", record_of("dense", files | {"first_row": 0, "rows": 2}), *recorded)
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:

@@ -148,6 +148,15 @@ impl Digits {
         Digits { pixels: read("images-idx3", 16, 784), labels: read("labels-idx1", 8, 1) }
     }
 
+    /// The digest that a cache keeps of the digit of this index: that of its height, width, number of
+    /// channels, and pixels.
+    pub fn digest(&self, index: usize) -> Digest {
+        let mut bytes = b"dataset, pixels 1".to_vec();
+        bytes.extend([28u64, 28, 1].iter().flat_map(|side| side.to_le_bytes()));
+        bytes.extend(&self.pixels[784 * index..784 * (index + 1)]);
+        Digest::of(&bytes)
+    }
+
     /// The bytes of an IDX image file.
     pub fn idx_images(&self) -> Vec<u8> {
         let count = (self.pixels.len() / 784) as u32;

@@ -2,6 +2,7 @@
 //!
 //! `fixtures/formats/caches/VERSION/` was made by `vgg-extract` of that version with
 //! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or with the flags that a constant below names.
+//! `2.1-csr` is in the layout csr, and `2.1-two-parts` was written by two writers.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -13,7 +14,7 @@ use end_to_end::{
     Digits, Workplace, assert_close, files_in, finish, needed, path_from, root, rows_of,
     vgg_extract, vgg_head,
 };
-use feature_cache::{Cache, FORMAT, SplitName};
+use feature_cache::{Cache, CacheWriter, FORMAT, Layout, Shard, SplitName, Started};
 use serde_json::{Value, json};
 
 /// A split, the file of MNIST and the number of its digits that it is taken from, and the sum of each row
@@ -42,7 +43,8 @@ const ROWS_OF_1: [Rows; 3] = [
     ),
 ];
 
-/// The rows of 2.0, computed with NumPy. It was made with `--limit=10 --taps=conv4_3:avg,conv5_3`.
+/// The rows of 2.x, computed with NumPy from 2.0. These were made with `--limit=10
+/// --taps=conv4_3:avg,conv5_3`.
 const ROWS_OF_2: [Rows; 3] = [
     (
         SplitName::Train,
@@ -73,7 +75,7 @@ const ROWS_OF_2: [Rows; 3] = [
     ),
 ];
 
-/// The sums of the rows of conv4_3:avg in the test split of 2.0, computed with NumPy.
+/// The sums of the rows of conv4_3:avg in the test split of 2.x, computed with NumPy.
 const POOLED_ROWS: [f32; 10] = [
     21078.17, 19573.91, 16931.58, 20930.64, 18192.82, 18084.66, 19629.72, 20938.48, 20708.2,
     15004.11,
@@ -96,15 +98,22 @@ fn caches_of_every_version_are_of_use() {
     versions.sort();
     let names = versions.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
     let names: Vec<&str> = names.collect();
-    assert_eq!(names, ["1.0", "1.1", "2.0"]);
-    assert_eq!(FORMAT.to_string(), names[2], "every version has a fixture");
+    assert_eq!(names, ["1.0", "1.1", "2.0", "2.1", "2.1-csr", "2.1-two-parts"]);
+    assert_eq!(FORMAT.to_string(), names[3], "every version has a fixture");
     for (version, name) in versions.iter().zip(names) {
         let workplace = Workplace::empty();
         let folder = copy(&workplace, version);
         let cache = Cache::open(&folder).unwrap();
-        assert_eq!(cache.manifest().format.to_string(), name);
+        assert!(name.starts_with(&cache.manifest().format.to_string()));
+        assert_eq!(cache.layout() == Layout::Csr, name.ends_with("csr"));
         let verified = finish(vgg_extract(["verify", &format!("--features={}", folder.display())]));
-        let files = if cache.taps().len() == 1 { "9 files" } else { "12 files" };
+        let files = match name {
+            "1.0" | "1.1" => "9 files",
+            "2.0" => "12 files",
+            "2.1" => "15 files",
+            "2.1-two-parts" => "21 files",
+            _ => "27 files",
+        };
         assert!(verified.stdout.contains(files), "{verified:?}");
         let out = format!("--out={}", workplace.path("features").display());
         let listed = finish(vgg_extract(["status", &out]));
@@ -117,6 +126,9 @@ fn caches_of_every_version_are_of_use() {
             let ids = reader.ids().unwrap();
             let labels = ids.iter().map(|id| digits.labels[id.parse::<usize>().unwrap()].into());
             assert_eq!(reader.labels_required().unwrap(), labels.collect::<Vec<i64>>());
+            let images = ids.iter().map(|id| digits.digest(id.parse().unwrap()));
+            let found = reader.images().unwrap().map(|found| found.iter().collect::<Vec<_>>());
+            assert_eq!(found, name.starts_with("2.1").then(|| images.collect()));
             let found = rows_of(&cache, split);
             let found: Vec<f32> = found.iter().map(|row| row.iter().sum()).collect();
             assert_close(&found, sums, 1e-5);
@@ -181,18 +193,15 @@ fn manifest_of_1_1(cache: &Cache) -> (String, String) {
     (key, text.replace("DIGEST", &digest))
 }
 
-/// The reader in FORMAT.md reads the newest and the oldest fixture.
+/// The reader in FORMAT.md reads every fixture.
 #[test]
 fn the_documented_reader_reads_every_version() {
-    let page = fs::read_to_string(root().join("FORMAT.md")).unwrap();
-    let (_, code) = page.split_once("```python\n").unwrap();
-    let (code, _) = code.split_once("```").unwrap();
-    assert!(code.lines().count() <= 35, "a reader in thirty lines");
-    let read = |version: &str, more: &[&str]| {
-        let caches = root().join("tests/fixtures/formats/caches").join(version);
+    let [_, code] = documented_python();
+    assert!(code.lines().count() <= 40, "a reader in forty lines");
+    let read = |caches: &Path, more: &[&str]| {
         let cache = fs::read_dir(caches).unwrap().next().unwrap().unwrap().path();
         let mut python = std::process::Command::new(needed("artifacts/venv/bin/python"));
-        let output = python.args(["-c", code]).arg(cache).args(more).output().unwrap();
+        let output = python.args(["-c", &code]).arg(cache).args(more).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let (shape, dtype, sum, labels, ids): (
             Vec<usize>,
@@ -205,16 +214,139 @@ fn the_documented_reader_reads_every_version() {
         assert_eq!((labels.unwrap().len(), ids.len()), (shape[0], shape[0]));
         (shape, sum as f32)
     };
-    for (version, rows) in [("1.0", ROWS_OF_1), ("1.1", ROWS_OF_1), ("2.0", ROWS_OF_2)] {
-        for (split, _, _, sums) in rows {
-            let (shape, sum) = read(version, &[split.as_str()]);
+    for entry in fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap() {
+        let version = entry.unwrap().path();
+        let is_of_1 = version.file_name().unwrap().to_str().unwrap().starts_with("1.");
+        for (split, _, _, sums) in if is_of_1 { ROWS_OF_1 } else { ROWS_OF_2 } {
+            let (shape, sum) = read(&version, &[split.as_str()]);
             assert_eq!(shape, [sums.len(), 512, 2, 2]);
             assert_close(&[sum], &[sums.iter().sum()], 1e-5);
         }
+        if !is_of_1 {
+            let (shape, sum) = read(&version, &["test", "conv4_3:avg"]);
+            assert_eq!(shape, [10, 512]);
+            assert_close(&[sum], &[POOLED_ROWS.iter().sum()], 1e-5);
+        }
     }
-    let (shape, sum) = read("2.0", &["test", "conv4_3:avg"]);
-    assert_eq!(shape, [10, 512]);
-    assert_close(&[sum], &[POOLED_ROWS.iter().sum()], 1e-5);
+    // More parts than rows, in the layout csr.
+    let workplace = Workplace::empty();
+    rewrite_in_parts(&fixture("2.1"), Layout::Csr, 11, &workplace.path("features"));
+    for (split, _, _, sums) in ROWS_OF_2 {
+        let (shape, sum) = read(&workplace.path("features"), &[split.as_str()]);
+        assert_eq!(shape, [sums.len(), 512, 2, 2]);
+        assert_close(&[sum], &[sums.iter().sum()], 1e-5);
+    }
+}
+
+/// The pieces of Python in FORMAT.md.
+fn documented_python() -> [String; 2] {
+    let page = fs::read_to_string(root().join("FORMAT.md")).unwrap();
+    let mut pieces = page.split("```python\n").skip(1);
+    let mut piece = || pieces.next().unwrap().split_once("```").unwrap().0.to_owned();
+    [piece(), piece()]
+}
+
+/// The cache of a version in the fixtures.
+fn fixture(version: &str) -> Cache {
+    let caches = root().join("tests/fixtures/formats/caches").join(version);
+    Cache::open(&fs::read_dir(caches).unwrap().next().unwrap().unwrap().path()).unwrap()
+}
+
+/// Writes a cache's rows again, by so many writers; the finished cache.
+fn rewrite_in_parts(cache: &Cache, layout: Layout, parts: usize, out: &Path) -> Cache {
+    let mut finished = None;
+    for part in Shard::new(0, parts).unwrap().all() {
+        let spec = cache.spec(layout).unwrap();
+        let Started::Unfinished(mut writer) = CacheWriter::start_part(out, spec, part).unwrap()
+        else {
+            panic!("the cache is there already")
+        };
+        for &name in cache.manifest().splits.keys() {
+            let mut rows = writer.split(name).unwrap();
+            let taps = cache.taps().iter().map(std::slice::from_ref);
+            let taps: Vec<_> = taps.map(|tap| cache.split_at(name, tap).unwrap()).collect();
+            for row in rows.rows() {
+                let values = taps.iter().map(|tap| {
+                    let mut values = vec![0.0; tap.row_len()];
+                    tap.read_row(row, &mut values).unwrap();
+                    values
+                });
+                let values: Vec<Vec<f32>> = values.collect();
+                rows.append(&values.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+            }
+            rows.finish().unwrap();
+        }
+        finished = writer.finish_part().unwrap();
+    }
+    finished.expect("all parts are complete")
+}
+
+/// The layout csr, and parts: either way the fixtures are made again, byte for byte.
+#[test]
+fn layouts_and_parts_have_the_same_rows() {
+    let workplace = Workplace::empty();
+    let contents = |folder: &Path| -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = files_in(folder);
+        files.sort();
+        let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_path_buf();
+        files.iter().map(|path| (relative(path), fs::read(path).unwrap())).collect()
+    };
+    let convert = |cache: &Path, layout: &str, out: &str| {
+        let mut command = vgg_extract(["convert", &format!("--layout={layout}")]);
+        command.arg(cache).arg("--out").arg(workplace.path(out));
+        path_from(command)
+    };
+    let [dense, sparse, parts] = ["2.1", "2.1-csr", "2.1-two-parts"].map(fixture);
+    let made = convert(dense.folder(), "csr", "csr");
+    assert_eq!(contents(&made), contents(sparse.folder()));
+    let made = convert(&made, "dense", "dense");
+    assert_eq!(contents(&made), contents(dense.folder()));
+    let made = convert(parts.folder(), "csr", "parts");
+    assert_eq!(contents(&made), contents(sparse.folder()));
+    let made = rewrite_in_parts(&dense, Layout::Dense, 2, &workplace.path("two"));
+    assert_eq!(contents(made.folder()), contents(parts.folder()));
+
+    // Beside the cache itself, unless another folder is named.
+    let copied = copy(&workplace, dense.folder().parent().unwrap());
+    let mut command = vgg_extract(["convert", "--layout=csr"]);
+    command.arg(&copied);
+    assert_eq!(path_from(command).parent(), copied.parent());
+    let again = finish(vgg_extract(["convert", "--layout=dense", copied.to_str().unwrap()]));
+    assert!(again.stderr.contains("nothing to do"), "{again:?}");
+
+    // Caches of older versions, too, which have no digests of images.
+    for version in ["1.0", "1.1", "2.0"] {
+        let old = fixture(version);
+        let made = Cache::open(&convert(old.folder(), "csr", version)).unwrap();
+        for &name in made.manifest().splits.keys() {
+            assert!(made.split(name).unwrap().images().unwrap().is_none());
+            assert_eq!(rows_of(&made, name), rows_of(&old, name));
+        }
+        assert_eq!(made.manifest().format, FORMAT);
+    }
+}
+
+/// FORMAT.md's line with SciPy, as it stands there.
+#[test]
+fn scipy_takes_the_three_arrays() {
+    let workplace = Workplace::new();
+    let [line, _] = documented_python();
+    assert_eq!(line.lines().count(), 1);
+    for dtype in ["f32", "f16"] {
+        let dtype = format!("--dtype={dtype}");
+        let dense = Cache::open(&path_from(workplace.run("digits", &[&dtype]))).unwrap();
+        let sparse = path_from(workplace.run("digits", &[&dtype, "--layout=csr"]));
+        let rows = rows_of(&dense, SplitName::Train);
+        let shape = format!("shape = ({}, {})", rows.len(), rows[0].len());
+        let more =
+            "matrix = matrix.astype(np.float32)\nprint(json.dumps(matrix.toarray().tolist()))";
+        let code = format!("import json, numpy as np, scipy.sparse\n{shape}\n{line}\n{more}");
+        let mut python = std::process::Command::new(needed("artifacts/venv/bin/python"));
+        let output = python.args(["-c", &code]).current_dir(&sparse).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: Vec<Vec<f32>> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found, rows);
+    }
 }
 
 /// The JSON schema describes the manifests that are written.
@@ -223,13 +355,14 @@ fn manifests_obey_the_schema() {
     let path = root().join("crates/feature-cache/manifest.schema.json");
     let mut schemas = boon::Schemas::new();
     let schema = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
-    let caches = root().join("tests/fixtures/formats/caches/2.0");
-    let cache = fs::read_dir(caches).unwrap().next().unwrap().unwrap().path();
-    let written = fs::read_to_string(cache.join("manifest.json")).unwrap();
-    let written: Value = serde_json::from_str(&written).unwrap();
-    schemas.validate(&written, schema).unwrap();
+    for version in ["2.0", "2.1-two-parts", "2.1-csr", "2.1"] {
+        schemas.validate(&fixture(version).manifest_json().unwrap(), schema).unwrap();
+    }
+    let written = fixture("2.1").manifest_json().unwrap();
+    let sparse = fixture("2.1-csr").manifest_json().unwrap();
+    let csr = &sparse["splits"]["train"]["features"]["conv5_3"][0];
     type Change = fn(&mut Value);
-    let changes: [Change; 7] = [
+    let changes: [Change; 9] = [
         |manifest| manifest["format"]["major"] = json!(1),
         |manifest| manifest["key"] = json!("8D"),
         |manifest| manifest["inputs"]["recipe"]["taps"] = json!([]),
@@ -237,10 +370,23 @@ fn manifests_obey_the_schema() {
         |manifest| manifest["splits"]["train"]["features"]["conv5_3"][0]["rows"] = json!(-1),
         |manifest| drop(manifest["splits"]["train"].as_object_mut().unwrap().remove("ids")),
         |manifest| manifest["splits"]["holdout"] = manifest["splits"]["test"].clone(),
+        |manifest| manifest["layout"] = json!("coo"),
+        |manifest| manifest["splits"]["train"]["images"] = json!(null),
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut changed = written.clone();
         change(&mut changed);
         assert!(schemas.validate(&changed, schema).is_err(), "change {index}");
     }
+    // A part has one array or three, not both and not two.
+    let mut changed = written.clone();
+    let part = &mut changed["splits"]["train"]["features"]["conv5_3"][0];
+    for array in ["data", "indices", "indptr"] {
+        part[array] = csr[array].clone();
+    }
+    assert!(schemas.validate(&changed, schema).is_err());
+    let mut changed = sparse.clone();
+    let part = &mut changed["splits"]["train"]["features"]["conv5_3"][0];
+    part.as_object_mut().unwrap().remove("indptr");
+    assert!(schemas.validate(&changed, schema).is_err());
 }

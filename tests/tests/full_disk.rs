@@ -121,16 +121,57 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// Too little space is refused at once. In a second run there is enough, but another program takes it while
-/// features are written into a file that is still sparse.
+/// An extraction that meets a full disk.
+struct Extraction {
+    /// The test that runs it.
+    test: &'static str,
+    layout: &'static str,
+    /// The file that is too large if files may have at most so many bytes.
+    file: &'static str,
+    limit: u64,
+    /// The room that it asks for, in MiB, for 307 digits and for 607; and the beginning of what it asks for
+    /// when it has met the full disk.
+    needs: [&'static str; 3],
+}
+
 #[test]
 fn an_extraction_whose_disk_fills_up_is_continued() {
-    let test = "an_extraction_whose_disk_fills_up_is_continued";
+    disk_fills_up(&Extraction {
+        test: "an_extraction_whose_disk_fills_up_is_continued",
+        layout: "dense",
+        file: "train/features.npy",
+        limit: 1 << 20,
+        needs: ["66.", "68.", "68."],
+    });
+}
+
+#[test]
+fn a_sparse_extraction_whose_disk_fills_up_is_continued() {
+    disk_fills_up(&Extraction {
+        test: "a_sparse_extraction_whose_disk_fills_up_is_continued",
+        layout: "csr",
+        file: "train/features.data.npy",
+        limit: 64 << 10,
+        needs: ["64.6", "65.2", "6"],
+    });
+}
+
+/// Too little space is refused at once. In a second run there is enough, but another program takes it while
+/// features are written into a file that is still sparse, or that grows.
+fn disk_fills_up(extraction: &Extraction) {
+    let Extraction { test, layout, file, limit, needs: [small, whole, rest] } = extraction;
+    let extract_to = |workplace: &Workplace, out: &Path| {
+        let mut command = extract_to(workplace, out);
+        command.arg(format!("--layout={layout}"));
+        command
+    };
+    let reference =
+        |workplace: &Workplace| path_from(extract_to(workplace, &workplace.path("reference")));
     let limited = |workplace: &Workplace| {
         let out = workplace.path("features");
-        let command = with_file_limit(&extract_to(workplace, &out), 1 << 20);
-        let says = ["train/features.npy", "no space is left there, and 66.", "MiB more are needed"];
-        assert_refused(command, 1, &says);
+        let command = with_file_limit(&extract_to(workplace, &out), *limit);
+        let needed = format!("no space is left there, and {small}");
+        assert_refused(command, 1, &[file, &needed, "MiB more are needed"]);
         let cache = path_from(extract_to(workplace, &out));
         assert_eq!(digests(&cache), digests(&reference(workplace)));
     };
@@ -142,7 +183,8 @@ fn an_extraction_whose_disk_fills_up_is_continued() {
     let disk = mount(&workplace, RESERVE + (16 << 20));
     let features = disk.join("features");
     let ballast = fill(&disk, RESERVE);
-    let too_small = ["the features need 68.", "MiB", disk.to_str().unwrap(), "has room for"];
+    let needed = format!("the features need {whole}");
+    let too_small = [needed.as_str(), "MiB", disk.to_str().unwrap(), "has room for"];
     assert_refused(extract_to(&workplace, &features), 1, &too_small);
     fs::remove_file(ballast).unwrap();
     let command = extract_to(&workplace, &features);
@@ -153,21 +195,21 @@ fn an_extraction_whose_disk_fills_up_is_continued() {
         .spawn()
         .unwrap();
     let cache = || caches_in(&features).pop();
-    wait_for(|| cache().is_some_and(|cache| cache.join("train/features.npy").exists()));
+    wait_for(|| cache().is_some_and(|cache| cache.join(file).exists()));
     signal(&child, "-STOP");
     let ballast = fill(&disk, 256 << 10);
     signal(&child, "-CONT");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for text in
-        ["features.npy", "no space is left there, and 68.", "MiB more are needed", "os error 28"]
-    {
+    let needed = format!("no space is left there, and {rest}");
+    for text in ["train/features.", ".npy", &needed, "MiB more are needed", "os error 28"] {
         assert!(stderr.contains(text), "'{text}' is not in: {stderr}");
     }
     let unfinished = cache().unwrap();
     assert!(!unfinished.join("manifest.json").exists());
     // The space that it needs is now checked at once.
+    let too_small = ["the features need 6", "MiB", disk.to_str().unwrap(), "has room for"];
     assert_refused(extract_to(&workplace, &features), 1, &too_small);
     fs::remove_file(ballast).unwrap();
     let cache = path_from(extract_to(&workplace, &features));

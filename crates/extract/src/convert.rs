@@ -17,8 +17,24 @@ pub struct Conversion {
     pub was_there: bool,
 }
 
+/// Something that happened in a conversion.
+#[derive(Debug, Clone, Copy)]
+pub enum ConversionEvent<'a> {
+    /// The new cache is begun, or continued.
+    Started {
+        /// Its folder.
+        folder: &'a Path,
+        /// Rows that an earlier conversion wrote.
+        rows_before: usize,
+        /// Rows that it will have.
+        rows_total: usize,
+    },
+    /// Rows of a split were written.
+    Converted(Converted),
+}
+
 /// Makes the cache under `out` that has the features of `cache` in this layout, or finds it. `report` is told
-/// how far it is; once `stop` is true, the conversion ends after the rows at hand.
+/// what happens; once `stop` is true, the conversion ends after the rows at hand.
 ///
 /// # Errors
 /// If `cache` is damaged, the disk lacks the room, or a stop was asked for; what was written is kept and
@@ -27,7 +43,7 @@ pub fn convert(
     cache: &Cache,
     layout: Layout,
     out: &Path,
-    report: &mut dyn FnMut(Converted),
+    report: &mut dyn FnMut(ConversionEvent<'_>),
     stop: &AtomicBool,
 ) -> Result<Conversion, Error> {
     let writer = match CacheWriter::start(out, cache.spec(layout)?)? {
@@ -35,9 +51,12 @@ pub fn convert(
         Started::Unfinished(writer) => *writer,
     };
     let (path, rows_total) = (writer.folder().to_path_buf(), writer.rows());
+    let rows_before = writer.rows_done();
+    report(ConversionEvent::Started { folder: &path, rows_before, rows_total });
     let needed = room_needed(&writer);
     check_room(out, needed)?;
-    match cache.convert(writer, report, stop).map_err(|error| error.needing(needed))? {
+    let mut converted = |rows| report(ConversionEvent::Converted(rows));
+    match cache.convert(writer, &mut converted, stop).map_err(|error| error.needing(needed))? {
         Some(cache) => Ok(Conversion { cache, was_there: false }),
         None => {
             let rows_done = unfinished(&path).rows_done;

@@ -14,7 +14,7 @@ mod pipeline;
 mod row_writer;
 
 pub use config::ExtractConfig;
-pub use convert::{Conversion, convert};
+pub use convert::{Conversion, ConversionEvent, convert};
 pub use error::Error;
 pub use event::Event;
 pub use extraction::{Extraction, extract};

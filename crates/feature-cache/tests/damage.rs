@@ -7,10 +7,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use common::{files, spec_of_two_taps, write_cache, write_cache_of};
-use feature_cache::{Cache, Error};
+use common::{files, spec_of_two_taps, write_cache, write_cache_of, write_part};
+use feature_cache::{Cache, CacheSpec, Error, Layout, Shard};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
@@ -79,6 +79,27 @@ fn finished_of_two_taps() -> (TempDir, PathBuf, BTreeMap<String, Vec<u8>>) {
 #[test]
 fn any_change_to_any_file_is_found() {
     let (_root, folder, files) = finished_of_two_taps();
+    any_change_is_found(&folder, &files);
+}
+
+#[test]
+fn any_change_to_any_file_of_two_sparse_parts_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let spec = CacheSpec { layout: Layout::Csr, ..spec_of_two_taps() };
+    for part in Shard::new(0, 2).unwrap().all() {
+        write_part(root.path(), spec.clone(), part).unwrap();
+    }
+    let folder = root.path().join(spec.folder_name());
+    let files = files(&folder);
+    assert_eq!(
+        files.len(),
+        29,
+        "three arrays of two taps in two parts of two splits, and five files"
+    );
+    any_change_is_found(&folder, &files);
+}
+
+fn any_change_is_found(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
     let mut config = ProptestConfig::with_cases(2000);
     // The cache is the same for all cases.
     config.failure_persistence = None;
@@ -87,7 +108,7 @@ fn any_change_to_any_file_is_found() {
         let mut bytes = whole.clone();
         change.apply(&mut bytes);
         fs::write(folder.join(name), &bytes).unwrap();
-        let found = Cache::verify(&folder, |_, _| ());
+        let found = Cache::verify(folder, |_, _| ());
         fs::write(folder.join(name), whole).unwrap();
         let error = match found {
             Ok(_) => return Err(TestCaseError::fail(format!("{change:?} of {name} went unnoticed"))),
@@ -96,7 +117,7 @@ fn any_change_to_any_file_is_found() {
         prop_assert!(error.is_bad_input());
         prop_assert!(error.to_string().contains(name.as_str()), "{} does not name {}", error, name);
     });
-    Cache::verify(&folder, |_, _| ()).unwrap();
+    Cache::verify(folder, |_, _| ()).unwrap();
 }
 
 #[test]

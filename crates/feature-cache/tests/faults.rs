@@ -8,13 +8,17 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use common::{features, files, spec, spec_of_two_taps, write_cache, write_cache_of};
+use common::{features, files, spec, spec_of_two_taps, write_cache, write_cache_of, write_part};
 use durable::faults::{Fault, inject};
-use feature_cache::{Cache, CacheSpec, Error, SplitName, Why, find_garbage};
+use feature_cache::{
+    Cache, CacheSpec, CacheWriter, Error, Layout, Shard, SplitName, Started, Why, find_garbage,
+};
 use proptest::prelude::*;
 
-const FEATURES_HEADER: usize = 128;
+/// Bytes of the header of every array.
+const HEADER: usize = 128;
 
 fn undisturbed<T>(action: impl FnOnce() -> T) -> T {
     inject(Fault::ShortWrite, usize::MAX, action).0
@@ -52,20 +56,35 @@ fn check_of(spec: &CacheSpec, root: &Path, reference: &BTreeMap<String, Vec<u8>>
         let bytes = found.get(name);
         assert!(bytes.is_none_or(|bytes| *bytes == reference[name]), "{name} is torn");
     }
-    // Whatever is recorded as done is in the file.
-    let Some(progress) = found.get("progress.json") else { return };
-    let progress: serde_json::Value = serde_json::from_slice(progress).unwrap();
-    for (split, spec) in &spec.splits {
-        let rows = progress["splits"][split.as_str()]["rows"].as_u64().unwrap_or(0) as usize;
-        let start = format!("{split}/features");
-        for (name, whole) in reference.iter().filter(|(name, _)| name.starts_with(&start)) {
-            if rows > 0 {
-                let row_bytes = (whole.len() - FEATURES_HEADER) / spec.ids.len();
-                let recorded = ..FEATURES_HEADER + rows * row_bytes;
-                assert_eq!(found[name][recorded], whole[recorded], "{name}");
+    // Whatever is recorded as done is in the files.
+    for (_, record) in found.iter().filter(|(name, _)| name.starts_with("progress")) {
+        let record: serde_json::Value = serde_json::from_slice(record).unwrap();
+        for part in record["splits"].as_object().unwrap().values() {
+            for part in part["features"].as_object().unwrap().values() {
+                for (name, bytes) in recorded(part) {
+                    let recorded = HEADER..bytes;
+                    assert_eq!(found[name][recorded.clone()], reference[name][recorded], "{name}");
+                }
             }
         }
     }
+}
+
+/// The files of a recorded part, and how many bytes of each are recorded.
+fn recorded(part: &serde_json::Value) -> Vec<(&str, usize)> {
+    let entry = |entry: &serde_json::Value| entry["bytes"].as_u64().unwrap() as usize;
+    if let Some(name) = part["file"].as_str() {
+        // The array has its full size from the beginning.
+        let (rows, row_bytes) = (part["rows"].as_u64().unwrap(), row_bytes(name));
+        return vec![(name, HEADER + rows as usize * row_bytes)];
+    }
+    let csr = ["data", "indices", "indptr"].map(|array| &part[array]);
+    csr.map(|array| (array["file"].as_str().unwrap(), entry(array))).into()
+}
+
+/// Bytes of a row in an array of the small caches, which are of float16.
+fn row_bytes(name: &str) -> usize {
+    if name.contains("conv4_3-avg") { 3 * 2 } else { 8 * 2 }
 }
 
 #[test]
@@ -78,23 +97,69 @@ fn whatever_fails_a_cache_of_two_taps_is_whole_or_continued() {
     whatever_fails_it_is_whole_or_continued(&spec_of_two_taps());
 }
 
+#[test]
+fn whatever_fails_a_sparse_cache_is_whole_or_continued() {
+    let spec = CacheSpec { layout: Layout::Csr, ..spec_of_two_taps() };
+    whatever_fails_it_is_whole_or_continued(&spec);
+}
+
+#[test]
+fn whatever_fails_a_cache_of_two_parts_is_whole_or_continued() {
+    for layout in Layout::ALL {
+        let spec = CacheSpec { layout, ..spec() };
+        let write = |root: &Path| {
+            let [first, last] = [0, 1].map(|index| Shard::new(index, 2).unwrap());
+            write_part(root, spec.clone(), first)?;
+            Ok(write_part(root, spec.clone(), last)?.expect("both parts are complete"))
+        };
+        whatever_fails_what_is_written_is_whole_or_continued(&spec, &write);
+    }
+}
+
+#[test]
+fn whatever_fails_a_conversion_is_whole_or_continued() {
+    for layout in Layout::ALL {
+        let other = if layout == Layout::Csr { Layout::Dense } else { Layout::Csr };
+        let elsewhere = tempfile::tempdir().unwrap();
+        let spec = CacheSpec { layout, ..spec() };
+        let source = CacheSpec { layout: other, ..spec.clone() };
+        let source = write_cache_of(elsewhere.path(), source).unwrap();
+        let convert = |root: &Path| match CacheWriter::start(root, source.spec(layout)?)? {
+            Started::Complete(cache) => Ok(*cache),
+            Started::Unfinished(writer) => {
+                let converted = source.convert(*writer, &mut |_| (), &AtomicBool::new(false))?;
+                Ok(converted.expect("nobody stops it"))
+            }
+        };
+        whatever_fails_what_is_written_is_whole_or_continued(&spec, &convert);
+    }
+}
+
 fn whatever_fails_it_is_whole_or_continued(spec: &CacheSpec) {
-    let reference = reference_of(spec);
-    let write_cache = |root: &Path| write_cache_of(root, spec.clone());
+    let write = |root: &Path| write_cache_of(root, spec.clone());
+    whatever_fails_what_is_written_is_whole_or_continued(spec, &write);
+}
+
+fn whatever_fails_what_is_written_is_whole_or_continued(
+    spec: &CacheSpec,
+    write: &dyn Fn(&Path) -> Result<Cache, Error>,
+) {
+    let root = tempfile::tempdir().unwrap();
+    let reference = files(undisturbed(|| write(root.path())).unwrap().folder());
     for fault in Fault::ALL {
         let mut strikes = 0;
         for index in 0.. {
             let root = tempfile::tempdir().unwrap();
-            let (written, struck) = inject(fault, index, || write_cache(root.path()));
+            let (written, struck) = inject(fault, index, || write(root.path()));
             if !struck {
                 written.unwrap();
                 break;
             }
             strikes += 1;
             match written {
-                // The manifest supersedes the progress record, which may stay.
+                // The manifest supersedes the records of progress, which may stay.
                 Ok(cache) => assert!(
-                    fault.is_harmless() || cache.folder().join("progress.json").exists(),
+                    fault.is_harmless() || files(cache.folder()).keys().any(is_progress),
                     "{fault:?} {index}"
                 ),
                 Err(Error::File(error)) => {
@@ -106,24 +171,34 @@ fn whatever_fails_it_is_whole_or_continued(spec: &CacheSpec) {
                 Err(error) => panic!("{fault:?} {index}: {error}"),
             }
             check_of(spec, root.path(), &reference);
-            let cache = undisturbed(|| write_cache(root.path())).unwrap();
+            let cache = undisturbed(|| write(root.path())).unwrap();
             let mut found = files(cache.folder());
-            found.remove("progress.json");
+            found.retain(|name, _| !is_progress(name));
             assert_eq!(found, reference, "{fault:?} {index}");
         }
         assert!(strikes > 10, "{fault:?} struck {strikes} times only");
     }
 }
 
+fn is_progress(name: impl AsRef<str>) -> bool {
+    name.as_ref().starts_with("progress")
+}
+
 /// A caller that goes on after a failure gets no further: a flush that succeeds then, as it does on
 /// Linux, must not record rows that the failed one has lost.
 #[test]
 fn after_a_failed_flush_nothing_more_is_recorded() {
-    use feature_cache::{CacheWriter, Started};
-    let reference = reference();
+    for layout in Layout::ALL {
+        nothing_more_is_recorded(&CacheSpec { layout, ..spec() });
+    }
+}
+
+fn nothing_more_is_recorded(spec: &CacheSpec) {
+    let reference = reference_of(spec);
     for fault in [Fault::DeviceError, Fault::FullDisk] {
         let root = tempfile::tempdir().unwrap();
-        let Started::Unfinished(mut writer) = CacheWriter::start(root.path(), spec()).unwrap()
+        let Started::Unfinished(mut writer) =
+            CacheWriter::start(root.path(), spec.clone()).unwrap()
         else {
             panic!("the folder is new")
         };
@@ -139,8 +214,8 @@ fn after_a_failed_flush_nothing_more_is_recorded() {
         train.finish().unwrap_err();
         assert_eq!(writer.rows_done(), 1);
         drop(writer);
-        check(root.path(), &reference);
-        let cache = write_cache(root.path()).unwrap();
+        check_of(spec, root.path(), &reference);
+        let cache = write_cache_of(root.path(), spec.clone()).unwrap();
         assert_eq!(files(cache.folder()), reference);
     }
 }
@@ -171,17 +246,19 @@ proptest! {
     /// Failure upon failure, until one call is left in peace.
     #[test]
     fn any_number_of_failures_ends_in_the_same_bytes(
-        failures in prop::collection::vec((0..Fault::ALL.len(), 0..40usize), 1..6)
+        failures in prop::collection::vec((0..Fault::ALL.len(), 0..60usize), 1..6),
+        layout in prop::sample::select(Layout::ALL.to_vec()),
     ) {
-        let reference = reference();
+        let spec = CacheSpec { layout, ..spec() };
+        let reference = reference_of(&spec);
         let root = tempfile::tempdir().unwrap();
         for (fault, index) in failures {
-            let _ = inject(Fault::ALL[fault], index, || write_cache(root.path()));
-            check(root.path(), &reference);
+            let _ = inject(Fault::ALL[fault], index, || write_cache_of(root.path(), spec.clone()));
+            check_of(&spec, root.path(), &reference);
         }
-        let cache = undisturbed(|| write_cache(root.path())).unwrap();
+        let cache = undisturbed(|| write_cache_of(root.path(), spec.clone())).unwrap();
         let mut found = files(cache.folder());
-        found.remove("progress.json");
+        found.retain(|name, _| !is_progress(name));
         prop_assert_eq!(found, reference);
     }
 }

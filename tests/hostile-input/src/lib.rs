@@ -43,7 +43,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 17] = [
+pub const PARSERS: [Parser; 20] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -52,9 +52,12 @@ pub const PARSERS: [Parser; 17] = [
     parser("file_digests", datasets::file_digests),
     parser("manifest", cache::manifest),
     parser("features", cache::features),
+    parser("csr", cache::csr),
     parser("labels", cache::labels),
     parser("ids", cache::ids),
+    parser("images", cache::images),
     parser("progress", cache::progress),
+    parser("progress_csr", cache::progress_csr),
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),

@@ -9,6 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use feature_cache::Layout;
+
 use crate::torture;
 use crate::victim::Victim;
 
@@ -99,7 +101,16 @@ fn kill_at_every_call(victim: &Victim) {
 
 #[test]
 fn extraction_killed_at_every_call() {
-    kill_at_every_call(&Victim::extraction(60));
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::extraction(60, layout));
+    }
+}
+
+#[test]
+fn conversion_killed_at_every_call() {
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::conversion(60, layout));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use end_to_end::caches_in;
+use feature_cache::Layout;
 
 use crate::torture;
 use crate::victim::Victim;
@@ -94,7 +95,9 @@ fn unrecorded(out: &Path, started: SystemTime) -> Duration {
 #[test]
 fn extraction_killed_at_random() {
     let images = if torture().is_some() { 3000 } else { 400 };
-    kill_over_and_over(&Victim::extraction(images));
+    for layout in Layout::ALL {
+        kill_over_and_over(&Victim::extraction(images, layout));
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use end_to_end::{Digits, Workplace, caches_in, finish, needed, vgg_extract, vgg_head};
+use end_to_end::{Digits, Workplace, caches_in, finish, needed, path_from, vgg_extract, vgg_head};
+use feature_cache::Layout;
 
 use crate::contents::contents;
 
@@ -34,21 +35,36 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Extraction of `images` digits.
-    pub(crate) fn extraction(images: usize) -> Victim {
+    /// Extraction of `images` digits into a cache of this layout.
+    pub(crate) fn extraction(images: usize, layout: Layout) -> Victim {
         let workplace = Workplace::empty();
         let train = Digits::first("train", images - images / 10);
         workplace.write_idx("digits", &train, &Digits::first("t10k", images / 10));
-        let run = workplace.run("digits", &["--batch-size=16", "--size=48"]);
-        let victim = Victim::new(
-            "extraction",
-            workplace,
-            with_out(run),
-            "manifest.json",
-            &[],
-            continued_rows,
-        );
+        let layout_flag = format!("--layout={layout}");
+        let run = workplace.run("digits", &["--batch-size=16", "--size=48", &layout_flag]);
+        let name = match layout {
+            Layout::Dense => "extraction",
+            Layout::Csr => "extraction as csr",
+        };
+        let victim =
+            Victim::new(name, workplace, with_out(run), "manifest.json", &[], continued_rows);
         Victim { records: true, ..victim }
+    }
+
+    /// Conversion of the features of `images` digits to this layout.
+    pub(crate) fn conversion(images: usize, layout: Layout) -> Victim {
+        let workplace = Workplace::empty();
+        let (train, test) = (Digits::first("train", images), Digits::first("t10k", 10));
+        workplace.write_idx("digits", &train, &test);
+        let (name, from) = match layout {
+            Layout::Dense => ("conversion to dense", Layout::Csr),
+            Layout::Csr => ("conversion to csr", Layout::Dense),
+        };
+        let cache = path_from(workplace.run("digits", &[&format!("--layout={from}")]));
+        let mut convert = vgg_extract(["convert", &format!("--layout={layout}")]);
+        convert.arg(&cache);
+        let convert = with_out(convert);
+        Victim::new(name, workplace, convert, "manifest.json", &[], converted_rows)
     }
 
     /// Training of one head for `epochs` epochs of `images` digits.
@@ -193,6 +209,14 @@ fn continued_rows(out: &Path) -> Option<String> {
     let unfinished = feature_cache::unfinished(&cache);
     let (done, total) = (unfinished.rows_done, unfinished.rows_total);
     let words = format!("continuing: {done} of {total} images are there already");
+    (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
+}
+
+fn converted_rows(out: &Path) -> Option<String> {
+    let cache = caches_in(out).pop()?;
+    let unfinished = feature_cache::unfinished(&cache);
+    let (done, total) = (unfinished.rows_done, unfinished.rows_total);
+    let words = format!("continuing: {done} of {total} rows are there already");
     (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
 }
 

@@ -47,6 +47,7 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
         let sides: Vec<String> = cache.shape(tap)?.iter().map(usize::to_string).collect();
         println!("features  {tap} {} {}", sides.join("x"), recipe.dtype);
     }
+    println!("layout    {}", cache.layout());
     println!("size      {}", HumanBytes(cache.bytes()));
     println!("classes   {}\n", manifest.class_names.join(", "));
     let mut table = Table::new(["split", "rows", "labels"]);

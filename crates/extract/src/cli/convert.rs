@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use extract::{Conversion, Error, convert};
+use extract::{Conversion, ConversionEvent, Error, convert};
 use feature_cache::{Cache, Converted};
 use terminal::{Progress, print_path, say};
 
@@ -13,16 +13,23 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), Error> {
     let cache = Cache::open(&args.cache)?;
     let out = args.out.clone().unwrap_or_else(|| beside(&args.cache));
     let mut shown: Option<Progress> = None;
-    let mut show = |converted: Converted| {
-        let Converted { split, rows_before, rows_done, rows_total } = converted;
-        let progress = shown.get_or_insert_with(|| {
-            Progress::new(&split.to_string(), "rows", rows_total as u64, rows_before as u64)
-        });
-        progress.update(rows_done as u64, "");
-        if rows_done == rows_total
-            && let Some(progress) = shown.take()
-        {
-            progress.finish(rows_done as u64, "");
+    let mut show = |event: ConversionEvent<'_>| match event {
+        ConversionEvent::Started { folder, rows_before, rows_total } => {
+            say(format!("{}: {rows_total} rows as {}", folder.display(), args.layout));
+            if rows_before > 0 {
+                say(format!("continuing: {rows_before} of {rows_total} rows are there already"));
+            }
+        }
+        ConversionEvent::Converted(Converted { split, rows_before, rows_done, rows_total }) => {
+            let progress = shown.get_or_insert_with(|| {
+                Progress::new(&split.to_string(), "rows", rows_total as u64, rows_before as u64)
+            });
+            progress.update(rows_done as u64, "");
+            if rows_done == rows_total
+                && let Some(progress) = shown.take()
+            {
+                progress.finish(rows_done as u64, "");
+            }
         }
     };
     let Conversion { cache, was_there } = convert(&cache, args.layout, &out, &mut show, stop)?;
