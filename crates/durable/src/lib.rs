@@ -22,6 +22,7 @@ mod lock;
 mod operation;
 mod path;
 mod replace;
+mod stamp;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use path::{JsonPath, json_path};
 pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, replace, sync_folder,
 };
+pub use stamp::Stamp;
 
 /// A failed operation on one file.
 #[derive(Debug)]

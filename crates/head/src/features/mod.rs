@@ -7,4 +7,3 @@ pub(crate) mod labelled;
 pub(crate) mod order;
 pub(crate) mod pooled;
 mod row;
-pub(crate) mod stamp;

@@ -20,7 +20,7 @@
 use std::fs;
 use std::path::Path;
 
-use durable::{Digest, Lock, Temporary};
+use durable::{Digest, Lock, Stamp, Temporary};
 use feature_cache::{ArrayWriter, SplitName, SplitReader, map_f32, release};
 use memmap2::{Advice, Mmap};
 use rayon::prelude::*;
@@ -31,7 +31,6 @@ use crate::error::Error;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
 use crate::features::row::{TapRows, pool_row};
-use crate::features::stamp::Stamp;
 
 /// Rows pooled together.
 const CHUNK_ROWS: usize = 256;

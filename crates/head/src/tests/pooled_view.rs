@@ -3,14 +3,13 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use durable::Digest;
+use durable::{Digest, Stamp};
 use feature_cache::SplitName;
 
 use super::{Fixture, unheard};
 use crate::error::Error;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
-use crate::features::stamp::Stamp;
 
 impl Fixture {
     fn open_training(&self) -> Result<PooledSplit<'_>, Error> {

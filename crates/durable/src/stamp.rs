@@ -1,6 +1,7 @@
 //! A cheap fingerprint of a file (size, times, inode), used to skip hashing it again when it hasn't
 //! changed.
 
+use std::fs::Metadata;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// same tick of the file system's clock (some milliseconds). It says nothing of the disk: a bit that
 /// flips there by itself changes no stamp. A copied file has another stamp, and is checked once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     bytes: u64,
     /// When the content last changed: seconds since 1970, and nanoseconds.
     modified: (i64, i64),
@@ -22,11 +23,15 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
+    /// The stamp of the file at `path`; `None` if it cannot be had, and the file must be read.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        Stamp::of_metadata(&std::fs::metadata(path).ok()?)
+    }
+
+    /// The stamp of a file with this metadata; `None` if it cannot be had, and the file must be read.
     #[cfg(unix)]
-    pub(crate) fn of(path: &Path) -> Option<Stamp> {
+    pub fn of_metadata(metadata: &Metadata) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(path).ok()?;
         Some(Stamp {
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -35,9 +40,9 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
+    /// The stamp of a file with this metadata; `None` if it cannot be had, and the file must be read.
     #[cfg(not(unix))]
-    pub(crate) fn of(_: &Path) -> Option<Stamp> {
+    pub fn of_metadata(_: &Metadata) -> Option<Stamp> {
         None
     }
 }
