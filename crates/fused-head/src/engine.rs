@@ -14,6 +14,7 @@ use std::{
 use crate::{
     StepResult,
     adam::Adam,
+    buffer::{Allocator, Count},
     head::Head,
     isa::{Isa, Kernels},
     layout::Layout,
@@ -65,19 +66,28 @@ impl Engine {
         rows: usize,
         threads: usize,
         isa: Isa,
-        workspace: fn(&Layout, usize) -> Workspace,
+        workspace: fn(&Layout, usize, &mut Allocator) -> Workspace,
     ) -> Engine {
         let pool = Pool::new(threads);
-        let workspaces = if heads < pool.size() { 1 } else { pool.size() };
+        let workspaces = workspaces(heads, pool.size());
         Engine {
             layout,
             kernels: isa.kernels(),
             isa,
             pool,
-            gathered: RowLists::new(&layout, rows),
-            workspaces: (0..workspaces).map(|_| workspace(&layout, rows)).collect(),
+            gathered: RowLists::new(&layout, rows, &mut Allocator),
+            workspaces: (0..workspaces).map(|_| workspace(&layout, rows, &mut Allocator)).collect(),
             clock: Default::default(),
         }
+    }
+
+    /// Bytes of memory that an engine for learning takes.
+    pub(crate) fn memory(layout: Layout, heads: usize, rows: usize, threads: usize) -> u64 {
+        let (mut gathered, mut workspace) = (Count::default(), Count::default());
+        RowLists::new(&layout, rows, &mut gathered);
+        Workspace::new(&layout, rows, &mut workspace);
+        let workspaces = workspaces(heads, threads) as u64;
+        workspace.bytes.saturating_mul(workspaces).saturating_add(gathered.bytes)
     }
 
     pub(crate) fn isa(&self) -> Isa {
@@ -255,6 +265,11 @@ impl Engine {
         });
         if invalid.into_inner() { Err(InvalidColumns) } else { Ok(()) }
     }
+}
+
+/// The number of workspaces: one per thread, or one for all if there are fewer heads than threads.
+fn workspaces(heads: usize, threads: usize) -> usize {
+    if heads < threads { 1 } else { threads }
 }
 
 fn add(time: &AtomicU64, elapsed: Duration) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Error, HeadConfig, HeadShape, Parameters,
+    buffer::Count,
     engine::{EVALUATION_ROWS, Engine, Learning},
     head::Head,
     isa::Isa,
@@ -109,6 +110,23 @@ impl Trainer {
             #[cfg(test)]
             last_rows: 0,
         })
+    }
+
+    /// Bytes of memory that a trainer of heads of this shape takes: their parameters with Adam's moments,
+    /// and the rows and the activations of a batch. `u64::MAX` if no machine has as many.
+    pub fn memory(shape: HeadShape, heads: usize, batch_size: usize, threads: usize) -> u64 {
+        let HeadShape { inputs, hidden, classes } = shape;
+        // No product of two of the sizes overflows below.
+        let sizes = [inputs, hidden, classes, heads, batch_size, threads];
+        if sizes.iter().any(|&size| size > 1 << 30) {
+            return u64::MAX;
+        }
+        let layout = Layout::new(shape);
+        let mut head = Count::default();
+        Head::zero(layout, HeadConfig { dropout: [0.0; 3], seed: 0 }, true, &mut head);
+        let heads_bytes = head.bytes.saturating_mul(heads as u64);
+        let rows = batch_size.max(EVALUATION_ROWS);
+        heads_bytes.saturating_add(Engine::memory(layout, heads, rows, threads))
     }
 
     /// The sizes of the heads' layers.
