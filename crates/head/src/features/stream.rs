@@ -89,6 +89,12 @@ impl Stream {
         rows.take(count).collect()
     }
 
+    /// Windows that were received and not passed.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Passes the next `count` rows, and gives back the windows that end with them.
     pub(crate) fn pass(&mut self, mut count: usize) {
         while let Some(window) = self.held.front_mut() {
