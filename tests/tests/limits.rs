@@ -298,9 +298,8 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     // Making the views takes memory of its own.
     finish(train("32MiB", "made"));
     let with_views = peaks("views");
-    // Beside it there are the program's own code and stacks.
-    let start = peak_of(&vgg_head(["--version"])) / MEBIBYTE;
-    assert!(with_views[0] <= start + 32.0 + 4.0, "{with_views:?} {start}");
+    // Beside it, the program's own code and stacks take some ten MiB.
+    assert!(with_views[0] <= 32.0 + 14.0, "{with_views:?}");
     fs::remove_dir_all(&pooled).unwrap();
     // Whoever runs the test may write everywhere; but no folder can be made where a file is.
     fs::write(&pooled, b"").unwrap();

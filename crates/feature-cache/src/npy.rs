@@ -326,14 +326,3 @@ fn describe_header(
     let shape: Vec<usize> = [rows].iter().chain(row_shape).copied().collect();
     check_header(&map(path)?, path, &shape, dtype)
 }
-
-/// Maps a whole float32 `.npy` array of shape `[rows, columns]` and returns the map and the offset
-/// in bytes of its first element.
-///
-/// # Errors
-/// If the file cannot be mapped or its header says something else.
-pub fn map_f32(path: &Path, rows: usize, columns: usize) -> Result<(Mmap, usize), Error> {
-    let map = map(path)?;
-    let offset = check_header(&map, path, &[rows, columns], Dtype::F32)?;
-    Ok((map, offset))
-}

@@ -493,7 +493,7 @@ impl MappedArray<'_> {
 
 /// Tells the operating system that bytes of a read-only map of a file are not needed for now, so that
 /// they no longer count as this program's memory. They can be read again.
-pub fn release(map: &Mmap, start: usize, len: usize) {
+fn release(map: &Mmap, start: usize, len: usize) {
     // Where a page is touched, Linux maps those around it, too: all of a large folio, of up to 2 MiB.
     const BLOCK: usize = 2 << 20;
     let base = map.as_ptr().addr();

@@ -179,8 +179,8 @@ fn spec() -> CacheSpec {
     }
 }
 
-/// The small cache's files in `folder`.
-fn copy_of_small(folder: &Path) {
+/// The small cache's files in `folder`, but for its manifest.
+pub(crate) fn copy_of_small(folder: &Path) {
     static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     let files = FILES.get_or_init(|| {
         let splits = SplitName::ALL.into_iter();

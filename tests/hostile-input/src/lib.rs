@@ -7,6 +7,7 @@
 mod allocations;
 mod cache;
 mod datasets;
+mod pooled;
 mod runs;
 mod weights;
 
@@ -42,7 +43,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All of them. Every form of dataset has one.
-pub const PARSERS: [Parser; 16] = [
+pub const PARSERS: [Parser; 17] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -59,6 +60,7 @@ pub const PARSERS: [Parser; 16] = [
     parser("run", runs::run),
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
+    parser("pooled", pooled::pooled),
 ];
 
 impl Parser {

@@ -274,23 +274,34 @@ impl Rows {
     /// # Panics
     /// If the rows are dense.
     pub(crate) fn compress(&mut self, row: &[f32]) {
+        /// Writes the elements from `first` on, and returns where they end.
+        fn write<T: Clone + Default>(
+            row: &[f32],
+            first: usize,
+            columns: &mut Vec<T>,
+            values: &mut Vec<f32>,
+            number: impl Fn(usize) -> T,
+        ) -> usize {
+            let room = first + row.len();
+            columns.resize(room.max(columns.len()), T::default());
+            values.resize(room.max(values.len()), 0.0);
+            let mut end = first;
+            for (column, &value) in row.iter().enumerate() {
+                // Without a branch, which nobody could predict: a 0 is written over.
+                columns[end] = number(column);
+                values[end] = value;
+                end += usize::from(value != 0.0);
+            }
+            end
+        }
         let Rows::Sparse { starts, columns, values } = self else { panic!("the rows are dense") };
         let first = starts.last().copied().unwrap_or(0);
-        values.truncate(first);
-        let elements = || row.iter().enumerate().filter(|(_, value)| **value != 0.0);
-        match columns {
-            // The length of rows says that they fit.
-            Indices::U16(columns) => {
-                columns.truncate(first);
-                columns.extend(elements().map(|(column, _)| column as u16));
-            }
-            Indices::U32(columns) => {
-                columns.truncate(first);
-                columns.extend(elements().map(|(column, _)| column as u32));
-            }
-        }
-        values.extend(elements().map(|(_, value)| *value));
-        starts.push(values.len());
+        // The length of the rows says that their columns fit.
+        let end = match columns {
+            Indices::U16(columns) => write(row, first, columns, values, |column| column as u16),
+            Indices::U32(columns) => write(row, first, columns, values, |column| column as u32),
+        };
+        starts.push(end);
     }
 
     /// Adds the rows of others, which are sparse as well.
@@ -334,5 +345,57 @@ impl SomeRows {
     /// If it is not among them.
     pub(crate) fn row(&self, number: usize) -> Row<'_> {
         self.rows.row(self.numbers.binary_search(&number).expect("the row was read"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of both widths of columns, of which the last and the first element may be other than 0.
+    #[test]
+    fn compressed_rows_have_the_elements_that_are_not_0() {
+        for row_len in [9, 1 << 16, (1 << 16) + 1] {
+            let mut rows = Rows::new(Layout::Csr, row_len);
+            let ends = [0, row_len / 2, row_len - 1];
+            let row = |number: usize| {
+                let mut row = vec![0.0; row_len];
+                row[1] = -0.0;
+                ends[..number].iter().for_each(|&column| row[column] = -(column as f32) - 1.0);
+                row
+            };
+            for _ in 0..2 {
+                rows.clear();
+                let mut others = Rows::new(Layout::Csr, row_len);
+                (0..3).for_each(|number| rows.compress(&row(number)));
+                others.compress(&row(3));
+                rows.append(&others);
+                for number in 0..4 {
+                    let Row::Sparse { columns, values } = rows.row(number) else { panic!("dense") };
+                    let expected: Vec<u32> = ends[..number].iter().map(|&end| end as u32).collect();
+                    let columns: Vec<u32> = match columns {
+                        Columns::U16(columns) => {
+                            columns.iter().map(|&column| column.into()).collect()
+                        }
+                        Columns::U32(columns) => columns.to_vec(),
+                    };
+                    assert_eq!(columns, expected);
+                    let negated: Vec<f32> =
+                        expected.iter().map(|&end| -(end as f32) - 1.0).collect();
+                    assert_eq!(values, negated);
+                }
+                let [values, columns] = rows.arrays();
+                let width = if row_len > 1 << 16 { 4 } else { 2 };
+                assert_eq!((rows.elements(), values.len(), columns.len()), (6, 24, 6 * width));
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_a_third_is_dense() {
+        let layouts = [(0, 0), (1, 3), (2, 3), (100, 300), (101, 300), (u64::MAX, u64::MAX)]
+            .map(|(elements, numbers)| Layout::of(elements, numbers));
+        use Layout::{Csr, Dense};
+        assert_eq!(layouts, [Csr, Csr, Dense, Csr, Dense, Dense]);
     }
 }
