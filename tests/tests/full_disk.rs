@@ -210,8 +210,10 @@ fn disk_fills_up(extraction: &Extraction) {
     assert!(!unfinished.join("manifest.json").exists());
     // The space that it needs is now checked at once, if there is some for the lock and the digests of the
     // dataset's files.
-    let file = fs::File::options().write(true).open(&ballast).unwrap();
-    file.set_len(file.metadata().unwrap().len() - (64 << 10)).unwrap();
+    let taken = fs::metadata(&ballast).unwrap().len();
+    let open = fs::File::options().write(true).open(&ballast).unwrap();
+    open.set_len(taken - (64 << 10)).unwrap();
+    drop(open);
     let too_small = ["the features need 6", "MiB", disk.to_str().unwrap(), "has room for"];
     assert_refused(extract_to(&workplace, &features), 1, &too_small);
     fs::remove_file(ballast).unwrap();

@@ -112,7 +112,7 @@ impl Place<'_> {
 /// One part of a tap's rows, as it is written.
 #[derive(Debug)]
 pub(crate) enum PartWriter {
-    Dense(ArrayWriter),
+    Dense(Box<ArrayWriter>),
     Csr(Box<CsrWriter>),
 }
 
@@ -126,7 +126,7 @@ impl PartWriter {
             Layout::Dense => {
                 let Place { rows, shape, dtype, .. } = *place;
                 let path = place.path(files::DENSE)?;
-                PartWriter::Dense(ArrayWriter::create(&path, rows, shape, dtype)?)
+                PartWriter::Dense(Box::new(ArrayWriter::create(&path, rows, shape, dtype)?))
             }
             Layout::Csr => PartWriter::Csr(Box::new(CsrWriter::create(place)?)),
         })
@@ -144,7 +144,7 @@ impl PartWriter {
                 let path = place.path(files::DENSE)?;
                 let array =
                     ArrayWriter::resume(&path, rows, shape, dtype, recorded.rows, file.digest)?;
-                Ok(array.map(PartWriter::Dense))
+                Ok(array.map(|array| PartWriter::Dense(Box::new(array))))
             }
             PartFiles::Csr { data, indices, indptr } => {
                 let csr = CsrWriter::resume(place, recorded.rows, [data, indices, indptr])?;

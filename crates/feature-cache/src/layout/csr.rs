@@ -99,7 +99,9 @@ impl CsrWriter {
         let rows = values.len() / self.row_len;
         assert!(self.rows_done() + rows <= self.rows, "more rows than the array has");
         let Buffers { data, indices, indptr, halves } = &mut self.buffers;
-        (data.clear(), indices.clear(), indptr.clear());
+        for bytes in [&mut *data, indices, indptr] {
+            bytes.clear();
+        }
         if self.dtype == Dtype::F16 {
             halves.resize(values.len(), f16::ZERO);
             halves.convert_from_f32_slice(values);
