@@ -156,6 +156,72 @@ def npy(descriptor: str, shape: tuple[int, ...], content: bytes, version: int = 
     )
 
 
+def pooled() -> None:
+    """Inputs of the parser of pooled views: four rows of two numbers, of which four are not 0."""
+
+    def record(layout: str, count: int, stamp: object, **changes: object) -> bytes:
+        # `SMALL_FEATURES` stands for the digest of the small cache's features, and the digests and stamps
+        # for those of the arrays.
+        array = {"digest": "", "stamp": stamp}
+        fields = {
+            "features_digest": "SMALL_FEATURES",
+            "layout": layout,
+            "elements": 4,
+            "largest_block": 4,
+            "arrays": [array] * count,
+        }
+        return json.dumps(fields | changes).encode()
+
+    def csr(
+        values: tuple[float, ...] = (0.5,) * 4,
+        columns: tuple[int, ...] = (0, 0, 1, 1),
+        starts: tuple[int, ...] = (0, 1, 1, 3, 4),
+        stamp: object = "",
+        **changes: object,
+    ) -> bytes:
+        data = npy("<f4", (len(values),), struct.pack(f"<{len(values)}f", *values))
+        indices = npy("<u2", (len(columns),), struct.pack(f"<{len(columns)}H", *columns))
+        pointers = npy("<i8", (len(starts),), struct.pack(f"<{len(starts)}q", *starts))
+        parts = [record("csr", 3, stamp, **changes), data, indices, pointers]
+        return RECORD_SEPARATOR.join(parts)
+
+    numbers = npy("<f4", (4, 2), struct.pack("<8f", *[0.5] * 8))
+    dense = record("dense", 1, "", elements=8, largest_block=8) + RECORD_SEPARATOR + numbers
+    write("pooled/whole-csr", csr())
+    write("pooled/whole-dense", dense)
+    for name, changes in {
+        "column-beyond": {"columns": (0, 0, 1, 2)},
+        "columns-repeat": {"columns": (0, 1, 1, 1)},
+        "columns-fall": {"columns": (0, 1, 0, 1)},
+        "pointers-fall": {"starts": (0, 3, 1, 3, 4)},
+        "pointers-from-1": {"starts": (1, 1, 1, 3, 4)},
+        "pointers-beyond": {"starts": (0, 1, 1, 9, 4)},
+        "pointers-negative": {"starts": (0, 1, -1, 3, 4)},
+        "pointers-short": {"starts": (0, 1, 1, 4)},
+        "row-too-long": {"starts": (0, 0, 0, 3, 4)},
+        "columns-short": {"columns": (0, 0, 1)},
+        "values-short": {"values": (0.5,) * 3},
+        "nan": {"values": (0.5, float("nan"), 0.5, 0.5)},
+        "infinite": {"values": (float("inf"), 0.5, 0.5, 0.5)},
+        "elements-huge": {"elements": 2**63},
+        "elements-most": {"elements": 2**64 - 1, "largest_block": 2**64 - 1},
+        "largest-block-wrong": {"largest_block": 3},
+        "other-features": {"features_digest": "0" * 64},
+        "arrays-too-few": {"arrays": []},
+    }.items():
+        # Trusted by its stamps, and read for its digests.
+        write(f"pooled/{name}", csr(**changes))
+        write(f"pooled/{name}-without-stamps", csr(**changes, stamp=None))
+    write("pooled/truncated", csr()[:-1])
+    write("pooled/dense-nan", dense[:-4] + struct.pack("<f", float("nan")))
+    write("pooled/dense-truncated", dense[:-1])
+    write("pooled/other-type", csr().replace(b"<u2", b"<i2"))
+    write("pooled/other-layout", csr().replace(b'"csr"', b'"dense"'))
+    earlier = {"features_digest": "SMALL_FEATURES", "digest": "0" * 64, "stamp": None}
+    write("pooled/earlier-version", json.dumps(earlier).encode() + RECORD_SEPARATOR + numbers)
+    write("pooled/not-json", b"{" + RECORD_SEPARATOR + numbers)
+
+
 def caches() -> None:
     """Inputs of the parsers of a cache's files."""
     features = npy("<f4", (4, 2, 2, 2), struct.pack("<32f", *[0.5] * 32))
@@ -535,5 +601,6 @@ def runs() -> None:
 datasets()
 images()
 caches()
+pooled()
 weights()
 runs()

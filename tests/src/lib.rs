@@ -446,3 +446,26 @@ pub fn assert_close(found: &[f32], golden: &[f32], tolerance: f32) {
     let worst = differences.fold(0.0f32, f32::max);
     assert!(worst <= tolerance * scale, "{worst} > {tolerance} · {scale}");
 }
+
+/// Bytes that training of heads of 8 hidden units and two classes takes, on 2 threads, beside its rows of
+/// 3 numbers.
+pub fn memory_beside_rows(
+    heads: usize,
+    batch_size: usize,
+    training_rows: usize,
+    validation_rows: usize,
+) -> usize {
+    let shape = fused_head::HeadShape { inputs: 3, hidden: 8, classes: 2 };
+    let trainer = fused_head::Trainer::memory(shape, heads, batch_size, 2) as usize;
+    // Each head as it is kept, and two copies of one of them on the way.
+    let kept = (heads + 2) * 8 * (3 + 8 + 2) * size_of::<f32>();
+    let labels = (training_rows + validation_rows) * size_of::<i64>();
+    let order = training_rows * size_of::<usize>();
+    // Of validation rows that are not in memory, a batch is.
+    trainer + kept + labels + order + validation_rows.min(256) * ROW_IN_MEMORY
+}
+
+/// Bytes of a row of 3 numbers that are not 0.
+pub const ROW_IN_MEMORY: usize = 3 * size_of::<f32>();
+/// The same of a streamed row, with its number in the order of the file and in that of the epoch.
+pub const STREAMED_ROW: usize = ROW_IN_MEMORY + 2 * size_of::<usize>();

@@ -110,7 +110,7 @@ fn an_image_that_cannot_be_decoded_stops_the_run() {
     let run = || workplace.run("photos", &["--val-fraction=0", "--batch-size=4"]);
     let says = [
         "row 5 of train",
-        "if you replace or remove a file, the extraction starts from the beginning",
+        "the rows before it are kept",
         "photos/cat/5.jpg cannot be decoded",
         "truncated",
         "replace or remove it",

@@ -164,7 +164,14 @@ fn numpy_reads_every_array() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: HashMap<String, (Vec<usize>, String, f64)> =
             serde_json::from_str(&text).unwrap();
-        assert_eq!(found.len(), 8, "three feature files, three label files, two pooled views");
+        assert_eq!(found.len(), 12, "three feature files, three label files, two views of three");
+        for (split, rows) in [("train", 25), ("val", 5)] {
+            let array = |name: &str| &found[&format!("pooled/{split}.{name}.npy")];
+            let [data, indices, pointers] = ["data", "indices", "indptr"].map(array);
+            assert_eq!(data.0, indices.0);
+            assert_eq!(pointers.0, [rows + 1]);
+            assert_eq!([&*data.1, &*indices.1, &*pointers.1], ["float32", "uint16", "int64"]);
+        }
         let cache = Cache::open(&cache).unwrap();
         let sum: f64 = rows_of(&cache, SplitName::Val).concat().iter().map(|&x| f64::from(x)).sum();
         let (shape, found_dtype, found_sum) = &found["val/features.npy"];

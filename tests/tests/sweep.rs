@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, files_in, finish, path_from, root,
-    vgg_head,
+    BAD_INPUT, Digits, ROW_IN_MEMORY, STREAMED_ROW, USAGE, Workplace, assert_refused, files_in,
+    finish, memory_beside_rows, path_from, root, vgg_head,
 };
 use feature_cache::SplitName;
 
@@ -166,19 +166,31 @@ fn features_beyond_the_memory_allowed_are_streamed() {
     let workplace = Workplace::empty();
     workplace.write_idx("digits", &Digits::first("train", 900), &Digits::first("t10k", 40));
     let cache = workplace.extract();
-    let top1 = |memory: &str, out: &str| {
-        let out = format!("--out={}", workplace.path(out).display());
-        let flags = ["--p=0.2", "--epochs=20", "--lr=0.003", "--json", memory, &out];
-        let finished = finish(workplace.train(&cache, &flags));
+    let train = |epochs: usize, memory: u64| {
+        let out = format!("--out={}", workplace.path(&format!("{epochs} {memory}")).display());
+        let (epochs, memory) = (format!("--epochs={epochs}"), format!("--memory={memory}"));
+        let flags = ["--hidden=32", "--p=0.2", &epochs, "--lr=0.003", "--json", &memory, &out];
+        finish(workplace.train(&cache, &flags))
+    };
+    // The least memory, to some bytes, in which nothing is streamed.
+    let (mut streamed, mut whole) = (0, 1 << 30);
+    while streamed + 16 < whole {
+        let middle = (streamed + whole) / 2;
+        let trained = train(1, middle);
+        let fits = trained.code == Some(0) && !trained.stderr.contains("streamed");
+        *(if fits { &mut whole } else { &mut streamed }) = middle;
+    }
+    let top1 = |memory: u64| {
+        let finished = train(20, memory);
         let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
         (json["summary"]["last"]["val_top1"].as_f64().unwrap(), finished.stderr)
     };
-    let (whole, whole_log) = top1("--memory=1GiB", "a");
-    let (streamed, streamed_log) = top1("--memory=1500KiB", "b");
+    let (whole, whole_log) = top1(whole);
+    let (streamed, streamed_log) = top1(streamed);
     assert!(!whole_log.contains("streamed"), "{whole_log}");
-    let says = "features and heads do not fit together into --memory=1.46MiB: rows are streamed, \
-                128 at a time";
+    let says = "features and heads do not fit together into --memory=";
     assert!(streamed_log.contains(says), "{streamed_log}");
+    assert!(streamed_log.contains(": rows are streamed, "), "{streamed_log}");
     assert!(whole > 0.7 && (whole - streamed).abs() < 0.1, "{whole} {streamed}");
 }
 
@@ -187,20 +199,18 @@ fn features_beyond_the_memory_allowed_are_streamed() {
 fn features_that_just_fit_are_not_streamed() {
     let workplace = Workplace::empty();
     let names = ["cat", "dog"].map(str::to_owned);
-    let rows = 300;
+    let rows = 700;
     let labels = (0..rows).map(|row| row % 2).collect();
     let features = (0..rows * 12).map(|i| (i as f32).sin()).collect();
     let cache = workplace.write_cache(&names, 0, [(SplitName::Train, Some(labels), features)]);
-    // There are three numbers per pooled row, weights with two moments, and a batch's logits with
-    // gradients.
-    let features = rows as u64 * 3 * 4;
-    let heads = 3 * 8 * (3 + 8 + 2) * 4 + 2 * 64 * 2 * 4;
-    for (memory, streamed) in [(features + heads, false), (features + heads - 1, true)] {
+    let rows = rows as usize;
+    let needed = memory_beside_rows(1, 64, rows, 0) + rows * ROW_IN_MEMORY;
+    for (memory, streamed) in [(needed, false), (needed - 1, true)] {
         let out = format!("--out={}", workplace.path(&memory.to_string()).display());
         let memory = format!("--memory={memory}");
         let trained = finish(workplace.train(&cache, &["--hidden=8", &memory, &out]));
         assert_eq!(trained.code, Some(0), "{trained:?}");
-        let says = "do not fit together into --memory=5.73KiB: rows are streamed, 128 at a time";
+        let says = "KiB: rows are streamed, 128 at a time";
         assert_eq!(trained.stderr.contains(says), streamed, "{memory}: {}", trained.stderr);
         assert_eq!(trained.stderr.contains("streamed"), streamed, "{memory}: {}", trained.stderr);
     }
@@ -216,9 +226,14 @@ fn write_rows(workplace: &Workplace, rows: usize) -> PathBuf {
     workplace.write_cache(&names, 0, [(SplitName::Train, rows), (SplitName::Val, 40)].map(split))
 }
 
-/// The memory, in bytes, of training a head of 8 hidden units on such rows, including a batch's logits.
-fn head_of_8(batch_size: usize) -> usize {
-    3 * 8 * (3 + 8 + 2) * 4 + 2 * batch_size * 2 * 4
+/// Bytes in which all of such rows fit beside heads.
+fn all_fit(heads: usize, batch_size: usize, rows: usize) -> usize {
+    memory_beside_rows(heads, batch_size, rows, 40) + rows * ROW_IN_MEMORY
+}
+
+/// Bytes in which `fitting` of such rows fit beside heads, when they are streamed.
+fn some_fit(heads: usize, batch_size: usize, rows: usize, fitting: usize) -> usize {
+    memory_beside_rows(heads, batch_size, rows, 40) + fitting * STREAMED_ROW
 }
 
 /// A streamed epoch has as many steps as one in memory, with the same learning rates. Each row is seen
@@ -226,17 +241,17 @@ fn head_of_8(batch_size: usize) -> usize {
 #[test]
 fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
     let workplace = Workplace::empty();
-    let rows = 1000;
+    let rows = 3000;
     let cache = write_rows(&workplace, rows);
     for (batch, fitting, window) in [(100, 300, 128), (256, 400, 128), (256, 600, 256)] {
-        let metrics = |rows: usize, says: &str| {
-            let memory = format!("--memory={}", head_of_8(batch) + rows * 3 * 4);
+        let metrics = |memory: usize, says: &str| {
+            let memory = format!("--memory={memory}");
             let out = format!("--out={}", workplace.path(&memory[2..]).display());
             let batch = format!("--batch-size={batch}");
             let flags = ["--hidden=8", "--epochs=3", "--schedule=cosine", &batch, &memory, &out];
             let trained = finish(workplace.train(&cache, &flags));
             assert_eq!(trained.code, Some(0), "{trained:?}");
-            assert!(trained.stderr.contains(says), "{batch} {rows}: {}", trained.stderr);
+            assert!(trained.stderr.contains(says), "{batch} {memory}: {}", trained.stderr);
             let run = PathBuf::from(trained.stdout.lines().last().unwrap());
             let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
             let number = |line: &str, column: usize| -> f64 {
@@ -247,8 +262,9 @@ fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
             );
             text.lines().skip(1).map(|line| [number(line, 2), number(line, 5)]).collect::<Vec<_>>()
         };
-        let whole = metrics(rows, "");
-        let streamed = metrics(fitting, &format!("rows are streamed, {window} at a time"));
+        let whole = metrics(all_fit(1, batch, rows), "");
+        let says = format!("rows are streamed, {window} at a time");
+        let streamed = metrics(some_fit(1, batch, rows, fitting), &says);
         assert_eq!(whole.len(), 3);
         for (epoch, ([_, rate], [top1, streamed_rate])) in whole.iter().zip(&streamed).enumerate() {
             assert_eq!(rate, streamed_rate, "batch size {batch}");
@@ -268,9 +284,9 @@ fn streamed_rows_are_trained_on_in_the_batches_asked_for() {
 #[test]
 fn memory_without_room_for_windows_is_refused() {
     let workplace = Workplace::empty();
-    let cache = write_rows(&workplace, 1000);
-    for (batch, rows) in [(64, 256), (128, 256), (200, 328)] {
-        let needed = head_of_8(batch) + rows * 3 * 4;
+    let cache = write_rows(&workplace, 3000);
+    for (batch, rows) in [(64, 256), (128, 256), (200, 384)] {
+        let needed = some_fit(1, batch, 3000, rows);
         let train = |memory: usize| {
             let flags = [format!("--batch-size={batch}"), format!("--memory={memory}")];
             let out = format!("--out={}", workplace.path(&format!("{batch}-{memory}")).display());
@@ -289,7 +305,7 @@ fn memory_without_room_for_windows_is_refused() {
     let few = Workplace::empty();
     let cache = write_rows(&few, 200);
     let memory = |bytes: usize| format!("--memory={bytes}");
-    let needed = head_of_8(64) + 200 * 3 * 4;
+    let needed = all_fit(1, 64, 200);
     let says = ["no room for 200 rows", &format!("{}, or", memory(needed))];
     assert_refused(few.train(&cache, &["--hidden=8", &memory(needed - 1)]), USAGE, &says);
     path_from(few.train(&cache, &["--hidden=8", &memory(needed)]));
@@ -300,14 +316,17 @@ fn memory_without_room_for_windows_is_refused() {
 #[test]
 fn the_window_of_streamed_rows_is_recorded() {
     let workplace = Workplace::empty();
-    let cache = write_rows(&workplace, 1000);
+    let cache = write_rows(&workplace, 3000);
     let window_of = |run: &Path| {
         let summary = fs::read_to_string(run.join("summary.json")).unwrap();
         serde_json::from_str::<serde_json::Value>(&summary).unwrap()["streamed_window"].clone()
     };
-    let memory = |heads: usize, rows: usize| {
-        let one = head_of_8(0);
-        format!("--memory={}", heads * one + (head_of_8(64) - one) + rows * 3 * 4)
+    let memory = |heads: usize, fitting: usize| {
+        let bytes = match fitting {
+            3000 => all_fit(heads, 64, 3000),
+            _ => some_fit(heads, 64, 3000, fitting),
+        };
+        format!("--memory={bytes}")
     };
     let train = |rows: usize| finish(workplace.train(&cache, &["--hidden=8", &memory(1, rows)]));
     let path = |stdout: &str| PathBuf::from(stdout.lines().last().unwrap());
@@ -318,7 +337,7 @@ fn the_window_of_streamed_rows_is_recorded() {
     let same_window = train(310);
     assert!(!same_window.stderr.contains("was trained with"), "{}", same_window.stderr);
     for (rows, now) in
-        [(1000, "all would be in memory"), (600, "they would be streamed in windows of 256")]
+        [(3000, "all would be in memory"), (600, "they would be streamed in windows of 256")]
     {
         let again = train(rows);
         let says = "the head was trained with rows streamed in windows of 128; with --memory=";
@@ -333,11 +352,11 @@ fn the_window_of_streamed_rows_is_recorded() {
         sweep.arg(memory(2, rows));
         finish(sweep)
     };
-    let swept = path(&sweep(1000).stdout);
+    let swept = path(&sweep(3000).stdout);
     for run in fs::read_dir(swept.join("runs")).unwrap() {
         assert!(window_of(&run.unwrap().path()).is_null());
     }
-    assert!(!sweep(2000).stderr.contains("trained with"));
+    assert!(!sweep(4000).stderr.contains("trained with"));
     let says = ["2 heads were trained with all rows in memory", "streamed in windows of 128"];
     let again = sweep(300).stderr;
     assert!(says.iter().all(|text| again.contains(text)), "{again}");
@@ -437,9 +456,9 @@ fn grids_that_cannot_be_trained() {
     refuse("--lr=0", &["--lr"]);
     refuse("--hidden=0", &["--hidden"]);
     assert_refused(
-        place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=2MiB"]),
+        place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=32MiB"]),
         USAGE,
-        &["4 heads", "--memory=2.00MiB has room for 2", "split the grid"],
+        &["4 heads", "--memory=32.00MiB has room for 2", "split the grid"],
     );
     let flags = ["--val-fraction=0"];
     let without_validation = path_from(place.workplace.run("digits", &flags));

@@ -14,8 +14,8 @@ pub enum Error {
     File(#[from] durable::Error),
     /// The weights file is not there.
     #[error(
-        "there is no weights file {}; 'just setup' makes the default one, or make one from your \
-         own with 'vgg-extract import-weights FILE --family FAMILY'",
+        "there is no weights file {}; run 'just setup', which makes the default one, or make one from \
+         your own with 'vgg-extract import-weights FILE --family FAMILY'",
         path.display()
     )]
     MissingWeights {

@@ -1,5 +1,5 @@
-//! Features of a colour image against PyTorch's, for every family: a swapped channel or a wrong mean
-//! fails. See `tests/fixtures/make_goldens.py`.
+//! Tests that features of a colour image equal PyTorch's, for every family and network. A swapped channel or
+//! a wrong mean makes them fail. See `tests/fixtures/make_goldens.py`.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 

@@ -1,6 +1,7 @@
 //! A cheap fingerprint of a file (size, times, inode), used to skip hashing it again when it hasn't
 //! changed.
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,15 +24,14 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file; `None` if it cannot be had, and the file must be read.
+    /// The stamp of the file at `path`; `None` if it cannot be had, and the file must be read.
     pub fn of(path: &Path) -> Option<Stamp> {
         Stamp::of_metadata(&std::fs::metadata(path).ok()?)
     }
 
-    /// The stamp of the file that has this metadata; `None` if it cannot be had, and the file must be
-    /// read.
+    /// The stamp of a file with this metadata; `None` if it cannot be had, and the file must be read.
     #[cfg(unix)]
-    pub fn of_metadata(metadata: &std::fs::Metadata) -> Option<Stamp> {
+    pub fn of_metadata(metadata: &Metadata) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
         Some(Stamp {
             bytes: metadata.len(),
@@ -41,10 +41,9 @@ impl Stamp {
         })
     }
 
-    /// The stamp of the file that has this metadata; `None` if it cannot be had, and the file must be
-    /// read.
+    /// The stamp of a file with this metadata; `None` if it cannot be had, and the file must be read.
     #[cfg(not(unix))]
-    pub fn of_metadata(_: &std::fs::Metadata) -> Option<Stamp> {
+    pub fn of_metadata(_: &Metadata) -> Option<Stamp> {
         None
     }
 

@@ -13,9 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Dataset(#[from] dataset::Error),
     /// An image cannot be read.
-    #[error(
-        "row {row} of {split} stops the extraction; if you replace or remove a file, the extraction starts from the beginning"
-    )]
+    #[error("row {row} of {split} stops the extraction; the rows before it are kept")]
     Image {
         /// The split.
         split: SplitName,

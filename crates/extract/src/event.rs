@@ -1,5 +1,6 @@
 //! Events of an extraction, for whoever wants to show them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,10 +28,33 @@ pub enum Event<'a> {
         recipe: &'a Recipe,
         /// Rows that it will have.
         rows_total: usize,
-        /// Rows that an earlier extraction computed.
+        /// Rows that an earlier extraction wrote.
         rows_before: usize,
         /// Bytes of its features.
         feature_bytes: u64,
+    },
+    /// The digests of a cache are checked, from which rows may be taken.
+    Checking {
+        /// Its folder.
+        folder: &'a Path,
+        /// Bytes that are read.
+        bytes: u64,
+    },
+    /// A cache has to be left out, from which rows might have been taken.
+    Skipped {
+        /// Its folder.
+        folder: &'a Path,
+        /// The reason.
+        cause: &'a feature_cache::Error,
+    },
+    /// Rows of images that other caches have are taken from them.
+    Reusing {
+        /// The folders of those caches, with the number of rows that are taken from each.
+        folders: &'a BTreeMap<&'a Path, usize>,
+        /// Rows that are to be written, whether taken or computed.
+        rows: usize,
+        /// Those of them that are computed.
+        to_compute: usize,
     },
     /// The network is ready to compute.
     Ready {
@@ -44,18 +68,18 @@ pub enum Event<'a> {
         /// The split.
         split: SplitName,
     },
-    /// So many rows of a split are computed.
-    Computed {
+    /// So many rows of a split are written.
+    Written {
         /// The split.
         split: SplitName,
-        /// Rows that an earlier extraction computed; `rows_done` has them too.
+        /// Rows that an earlier extraction wrote; `rows_done` has them too.
         rows_before: usize,
-        /// Rows done.
+        /// Rows written.
         rows_done: usize,
         /// Rows that the split will have.
         rows_total: usize,
     },
-    /// No more rows of this split are computed: all are written, or the user asked for a stop.
+    /// No more rows of this split are written: all are, or the user asked for a stop.
     SplitEnded {
         /// Its rows on disk.
         rows_done: usize,

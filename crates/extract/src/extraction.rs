@@ -9,12 +9,13 @@ use backbone::{ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
-    Started,
+    Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Ids, Inputs, Layout, RowSources,
+    Skipped, SplitName, SplitSpec, Started,
 };
 use recipe::Recipe;
 
-use crate::pipeline::{Outcome, Pipeline};
+use crate::pipeline::{self, Network, Outcome};
+use crate::row_writer::RowWriter;
 use crate::{Error, Event, ExtractConfig};
 
 /// Room on the disk beyond the features: labels, ids, manifest and the file system's own needs.
@@ -27,7 +28,9 @@ pub struct Extraction {
     pub cache: Cache,
     /// Images that went through the network now; 0 if the cache was there.
     pub images: usize,
-    /// The time that they took, from the first to the last.
+    /// Rows that were taken from other caches instead.
+    pub rows_taken: usize,
+    /// The time that computing and writing these rows took.
     pub elapsed: Duration,
 }
 
@@ -80,11 +83,12 @@ pub fn extract(
 impl Extraction {
     /// A cache that was there.
     fn found(cache: Cache) -> Extraction {
-        Extraction { cache, images: 0, elapsed: Duration::ZERO }
+        Extraction { cache, images: 0, rows_taken: 0, elapsed: Duration::ZERO }
     }
 }
 
-/// Computes the rows that `writer` lacks and finishes the cache.
+/// Writes the rows that `writer` lacks and finishes the cache. Those that other caches have are taken from
+/// there, the others computed.
 fn fill(
     mut writer: CacheWriter,
     dataset: &Dataset,
@@ -98,34 +102,69 @@ fn fill(
     let recipe = &writer.spec().inputs.recipe;
     report(Event::Started { folder: &folder, recipe, rows_total, rows_before, feature_bytes });
 
-    let started = Instant::now();
-    let mut pipeline = build(&writer.spec().inputs.recipe, weights, config)?;
-    let (batch_size, elapsed) = (pipeline.batch_size(), started.elapsed());
-    report(Event::Ready { batch_size, elapsed });
-
-    let started = Instant::now();
-    let mut images = 0;
+    let sources = find_sources(&writer, config, report)?;
+    let recipe = writer.spec().inputs.recipe.clone();
+    let row_lens: Vec<usize> =
+        writer.spec().shapes.iter().map(|shape| shape.iter().product()).collect();
+    // Where every row is taken over, it is not needed.
+    let (mut weights, mut network) = (Some(weights), None);
+    let (mut images, mut rows_taken, mut elapsed) = (0, 0, Duration::ZERO);
     for (name, split) in named_splits(dataset) {
         let (needed, recorded) = (room_needed(&writer), writer.rows_done_of(name));
         let rows = writer.split(name).map_err(|error| error.needing(needed))?;
         if rows.rows_done() < recorded {
             report(Event::SplitBeginsAgain { split: name });
         }
-        images += split.len() - rows.rows_done();
-        let outcome = pipeline.run(split, rows, report, stop);
+        let rows = RowWriter::new(rows, &sources, &row_lens, stop);
+        let to_compute = rows.to_compute().count();
+        images += to_compute;
+        rows_taken += rows.left().len() - to_compute;
+        if let Some(weights) = weights.take_if(|_| to_compute > 0) {
+            network = Some(build(&recipe, weights, config, report)?);
+        }
+        let started = Instant::now();
+        let outcome = pipeline::run(network.as_mut(), split, name, rows, report, stop);
         let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
+        elapsed += started.elapsed();
         if outcome == Outcome::Interrupted {
             let rows_done = writer.rows_done();
             return Err(Error::Interrupted { path: folder, rows_done, rows_total });
         }
     }
-    let elapsed = started.elapsed();
     let needed = room_needed(&writer);
     let cache = writer.finish().map_err(|error| error.needing(needed))?;
-    Ok(Extraction { cache, images, elapsed })
+    Ok(Extraction { cache, images, rows_taken, elapsed })
 }
 
-fn build(recipe: &Recipe, weights: Weights, config: &ExtractConfig) -> Result<Pipeline, Error> {
+/// The rows that other caches under the same folder have.
+fn find_sources(
+    writer: &CacheWriter,
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<RowSources, Error> {
+    let checking = |Checking { folder, bytes }: Checking<'_>| {
+        report(Event::Checking { folder, bytes });
+    };
+    let (sources, skipped) = RowSources::find(&config.out, writer, checking)?;
+    for Skipped { folder, cause } in &skipped {
+        report(Event::Skipped { folder, cause });
+    }
+    let folders = sources.folders();
+    if !folders.is_empty() {
+        let rows = writer.rows() - writer.rows_done();
+        let to_compute = rows - folders.values().sum::<usize>();
+        report(Event::Reusing { folders: &folders, rows, to_compute });
+    }
+    Ok(sources)
+}
+
+fn build(
+    recipe: &Recipe,
+    weights: Weights,
+    config: &ExtractConfig,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Network, Error> {
+    let started = Instant::now();
     let ExtractorConfig { batch_size, threads } = config.extractor();
     let extractor = backbone::build(recipe, &weights, &config.extractor())?;
     // The extractor has what it needs of them.
@@ -135,8 +174,8 @@ fn build(recipe: &Recipe, weights: Weights, config: &ExtractConfig) -> Result<Pi
         .build()
         .map_err(|source| Error::Threads { threads, source })?;
     let preprocessor = Preprocessor::new(recipe.weights.family, recipe.image);
-    let row_lens = backbone::shapes(recipe)?.iter().map(|shape| shape.iter().product()).collect();
-    Ok(Pipeline::new(extractor, preprocessor, row_lens, batch_size, pool))
+    report(Event::Ready { batch_size, elapsed: started.elapsed() });
+    Ok(Network { extractor, preprocessor, batch_size, pool })
 }
 
 fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod extraction;
 mod pipeline;
+mod row_writer;
 
 pub use config::ExtractConfig;
 pub use convert::{Conversion, ConversionEvent, convert};

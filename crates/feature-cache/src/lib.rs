@@ -53,7 +53,6 @@ pub use layout::dense::ArrayWriter;
 pub use manifest::{
     DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, Split, SplitName,
 };
-pub use npy::{map_f32, release};
 pub use progress::{Unfinished, unfinished};
 pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
 pub use reuse::{Checking, RowSources, Skipped};

@@ -112,7 +112,7 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
 
 /// Tells the operating system that bytes of a read-only map of a file are not needed for now, so that
 /// they no longer count as this program's memory. They can be read again.
-pub fn release(map: &Mmap, start: usize, len: usize) {
+pub(crate) fn release(map: &Mmap, start: usize, len: usize) {
     // Where a page is touched, Linux maps those around it, too: all of a large folio, of up to 2 MiB.
     const BLOCK: usize = 2 << 20;
     let base = map.as_ptr().addr();
@@ -225,15 +225,4 @@ pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
         0..=MAX_BRACKETS => Ok(()),
         brackets => Err(format!("{brackets} brackets in the header")),
     }
-}
-
-/// Maps a whole float32 `.npy` array of shape `[rows, columns]` and returns the map and the offset
-/// in bytes of its first element.
-///
-/// # Errors
-/// If the file cannot be mapped or its header says something else.
-pub fn map_f32(path: &Path, rows: usize, columns: usize) -> Result<(Mmap, usize), Error> {
-    let map = map(path)?;
-    let offset = check_header(&map, path, &[rows, columns], Element::F32)?;
-    Ok((map, offset))
 }

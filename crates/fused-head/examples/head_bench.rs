@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
+use fused_head::{HeadConfig, HeadShape, Parameters, Row, Trainer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let npy: String = option("npy", String::new());
@@ -70,10 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 order.swap(last, random.below(last + 1));
             }
             for batch in order.chunks(batch) {
-                let slices: Vec<&[f32]> =
-                    batch.iter().map(|&row| &data[row * shape.inputs..][..shape.inputs]).collect();
+                let row_of = |&row: &usize| Row::Dense(&data[row * shape.inputs..][..shape.inputs]);
+                let rows: Vec<Row<'_>> = batch.iter().map(row_of).collect();
                 let labels: Vec<i64> = batch.iter().map(|&row| labels[row]).collect();
-                trainer.step(&slices, &labels, &rates)?;
+                trainer.step(&rows, &labels, &rates)?;
                 done += batch.len();
                 if started.elapsed() > limit {
                     break 'round;

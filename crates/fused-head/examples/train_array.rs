@@ -13,7 +13,7 @@ use std::error::Error;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
-use fused_head::{HeadConfig, HeadShape, Parameters, Trainer};
+use fused_head::{HeadConfig, HeadShape, Parameters, Row, Trainer};
 use ndarray::{Array1, Array2};
 use ndarray_npy::read_npy;
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut batch = Vec::with_capacity(BATCH);
             let mut batch_labels = Vec::with_capacity(BATCH);
             for _ in 0..BATCH {
-                batch.push(&numbers[next * inputs..][..inputs]);
+                batch.push(Row::Dense(&numbers[next * inputs..][..inputs]));
                 batch_labels.push(labels[next]);
                 next = (next + stride) % rows;
             }

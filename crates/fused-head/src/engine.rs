@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -14,13 +14,13 @@ use std::{
 use crate::{
     StepResult,
     adam::Adam,
+    buffer::{Allocator, Count},
     head::Head,
     isa::{Isa, Kernels},
     layout::Layout,
     phase::{self, Context, Update},
     random::Dropout,
-    rows::{Row, Rows},
-    sparse,
+    rows::Row,
     team::{Member, Pool, Team},
     workspace::{RowLists, Workspace},
 };
@@ -45,6 +45,10 @@ pub(crate) struct Engine {
     clock: [AtomicU64; 1 + phase::TRAINING.len()],
 }
 
+/// Some row's columns do not ascend or are not inputs; nothing was computed.
+#[derive(Debug)]
+pub(crate) struct InvalidColumns;
+
 /// The learning part of a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Learning<'a> {
@@ -62,19 +66,28 @@ impl Engine {
         rows: usize,
         threads: usize,
         isa: Isa,
-        workspace: fn(&Layout, usize) -> Workspace,
+        workspace: fn(&Layout, usize, &mut Allocator) -> Workspace,
     ) -> Engine {
         let pool = Pool::new(threads);
-        let workspaces = if heads < pool.size() { 1 } else { pool.size() };
+        let workspaces = workspaces(heads, pool.size());
         Engine {
             layout,
             kernels: isa.kernels(),
             isa,
             pool,
-            gathered: RowLists::new(&layout, rows),
-            workspaces: (0..workspaces).map(|_| workspace(&layout, rows)).collect(),
+            gathered: RowLists::new(&layout, rows, &mut Allocator),
+            workspaces: (0..workspaces).map(|_| workspace(&layout, rows, &mut Allocator)).collect(),
             clock: Default::default(),
         }
+    }
+
+    /// Bytes of memory that an engine for learning takes.
+    pub(crate) fn memory(layout: Layout, heads: usize, rows: usize, threads: usize) -> u64 {
+        let (mut gathered, mut workspace) = (Count::default(), Count::default());
+        RowLists::new(&layout, rows, &mut gathered);
+        Workspace::new(&layout, rows, &mut workspace);
+        let workspaces = workspaces(heads, threads) as u64;
+        workspace.bytes.saturating_mul(workspaces).saturating_add(gathered.bytes)
     }
 
     pub(crate) fn isa(&self) -> Isa {
@@ -87,17 +100,18 @@ impl Engine {
     }
 
     /// Loss, mean over all rows, and hits of every head: without dropout, normalised by the running
-    /// averages. The workspaces have room for losses; rows and labels are checked, and there are some.
+    /// averages. The workspaces have room for losses; the rows' lengths and the labels are checked, and
+    /// there are some.
     pub(crate) fn evaluate(
         &mut self,
         heads: &mut [Head],
-        rows: &[&[f32]],
+        rows: &[Row<'_>],
         labels: &[i64],
-    ) -> Vec<StepResult> {
+    ) -> Result<Vec<StepResult>, InvalidColumns> {
         let mut sums = vec![(0.0, 0); heads.len()];
         let chunk = self.rows();
         for (rows, labels) in rows.chunks(chunk).zip(labels.chunks(chunk)) {
-            self.run(heads, Rows::Dense(rows), labels, None, |_, _| {});
+            self.run(heads, rows, labels, None, |_, _| {})?;
             for (sum, head) in sums.iter_mut().zip(&mut *heads) {
                 let result = head.result.as_slice();
                 sum.0 += f64::from(result[0]);
@@ -105,12 +119,16 @@ impl Engine {
             }
         }
         let mean = |sum: f64| (sum / rows.len() as f64) as f32;
-        sums.into_iter().map(|(loss, hits)| StepResult { loss: mean(loss), hits }).collect()
+        Ok(sums.into_iter().map(|(loss, hits)| StepResult { loss: mean(loss), hits }).collect())
     }
 
     /// The logits of every head, `[rows, classes]` each: without dropout, normalised by the running
-    /// averages. The rows are checked.
-    pub(crate) fn logits(&mut self, heads: &[Head], rows: Rows<'_>) -> Vec<Vec<f32>> {
+    /// averages. The rows' lengths are checked.
+    pub(crate) fn logits(
+        &mut self,
+        heads: &[Head],
+        rows: &[Row<'_>],
+    ) -> Result<Vec<Vec<f32>>, InvalidColumns> {
         let Layout { outputs, classes, .. } = self.layout;
         let mut logits: Vec<Mutex<Vec<f32>>> = Vec::new();
         logits.resize_with(heads.len(), Default::default);
@@ -122,10 +140,10 @@ impl Engine {
                     // SAFETY: rows of the batch, whose logits are done.
                     logits.extend(unsafe { std::slice::from_raw_parts(row, classes) });
                 }
-            });
+            })?;
         }
         let taken = logits.into_iter().map(|logits| logits.into_inner());
-        taken.map(|logits| logits.expect("nobody panics with it")).collect()
+        Ok(taken.map(|logits| logits.expect("nobody panics with it")).collect())
     }
 
     /// The logits of the last step, of the first workspace's last head.
@@ -146,15 +164,15 @@ impl Engine {
     /// Runs a batch through every head, with learning if `learning` is given. Then each head's
     /// sum of losses and hits is in its `result`; `done` sees its workspace.
     ///
-    /// The rows fit the workspaces, and rows and labels are checked.
+    /// The rows fit the workspaces, and the rows' lengths and the labels are checked.
     pub(crate) fn run(
         &mut self,
         heads: &[Head],
-        rows: Rows<'_>,
+        rows: &[Row<'_>],
         labels: &[i64],
         learning: Option<Learning<'_>>,
         done: impl Fn(usize, &Workspace) + Sync,
-    ) {
+    ) -> Result<(), InvalidColumns> {
         let Engine { layout, kernels, pool, gathered, workspaces, clock, .. } = self;
         let (layout, gathered, workspaces, clock) = (&*layout, &*gathered, &**workspaces, &*clock);
         let kernels = *kernels;
@@ -214,25 +232,26 @@ impl Engine {
         let threads = pool.size();
         // As many heads as possible whole on one thread each, the others by all threads together.
         let whole = heads.len() / threads * threads;
+        let invalid = AtomicBool::new(false);
         pool.run(&|member| {
             let started = Instant::now();
             while let Some(item) = member.take(rows.len().div_ceil(phase::ROWS)) {
                 let first = item * phase::ROWS;
                 for index in first..rows.len().min(first + phase::ROWS) {
-                    // SAFETY: the kernels are those of this machine; the rows were checked, there
-                    // is room for them, and each item is taken once.
-                    unsafe {
-                        match rows.row(index) {
-                            Row::Dense(values) => (kernels.gather)(layout, values, index, gathered),
-                            Row::Sparse { columns, values } => {
-                                sparse::copy_list(layout, columns, values, index, gathered);
-                            }
-                        }
+                    // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
+                    // there is room for them, and each item is taken once.
+                    let valid = unsafe { (kernels.gather)(layout, rows[index], index, gathered) };
+                    if !valid {
+                        invalid.store(true, Ordering::Relaxed);
                     }
                 }
             }
             member.wait();
             add(&clock[0], started.elapsed());
+            // Every thread sees the same, since all have met.
+            if invalid.load(Ordering::Relaxed) {
+                return;
+            }
             if whole > 0 {
                 let alone = Team::new(1);
                 while let Some(head) = member.take(whole) {
@@ -244,7 +263,13 @@ impl Engine {
                 run_head(head, &workspaces[0], member);
             }
         });
+        if invalid.into_inner() { Err(InvalidColumns) } else { Ok(()) }
     }
+}
+
+/// The number of workspaces: one per thread, or one for all if there are fewer heads than threads.
+fn workspaces(heads: usize, threads: usize) -> usize {
+    if heads < threads { 1 } else { threads }
 }
 
 fn add(time: &AtomicU64, elapsed: Duration) {

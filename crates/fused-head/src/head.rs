@@ -1,7 +1,7 @@
 //! One head: parameters, and in training Adam's moments, in the layout of the kernels.
 
 use crate::{
-    buffer::Buffer,
+    buffer::{Allocate, Allocator, Buffer},
     layout::Layout,
     parameters::{HeadConfig, HeadShape, NAMES, Parameters},
 };
@@ -19,6 +19,25 @@ pub(crate) struct Norm {
     pub(crate) shift: Trained,
     pub(crate) running_mean: Buffer,
     pub(crate) running_var: Buffer,
+}
+
+impl Trained {
+    fn zero(len: usize, learns: bool, from: &mut impl Allocate) -> Trained {
+        let moment_len = if learns { len } else { 0 };
+        let (value, m) = (from.buffer(len), from.buffer(moment_len));
+        Trained { value, m, v: from.buffer(moment_len) }
+    }
+}
+
+impl Norm {
+    fn zero(hidden: usize, learns: bool, from: &mut impl Allocate) -> Norm {
+        Norm {
+            scale: Trained::zero(hidden, learns, from),
+            shift: Trained::zero(hidden, learns, from),
+            running_mean: from.buffer(hidden),
+            running_var: from.buffer(hidden),
+        }
+    }
 }
 
 /// See [`crate::layout`] for the order of each tensor.
@@ -65,38 +84,37 @@ impl Head {
 
     fn with_values(config: HeadConfig, parameters: &Parameters, learns: bool) -> Head {
         let layout = Layout::new(parameters.shape());
-        let Layout { inputs, hidden, outputs, slabs, .. } = layout;
-        let learning = |len: usize| if learns { len } else { 0 };
-        let trained = |len: usize| Trained {
-            value: Buffer::new(len),
-            m: Buffer::new(learning(len)),
-            v: Buffer::new(learning(len)),
-        };
-        let norm = || Norm {
-            scale: trained(hidden),
-            shift: trained(hidden),
-            running_mean: Buffer::new(hidden),
-            running_var: Buffer::new(hidden),
-        };
-        let mut head = Head {
-            layout,
-            config,
-            weight1: trained(inputs * hidden),
-            reached: Buffer::new(learning(slabs * inputs)),
-            weight2: trained(hidden * hidden),
-            weight3: trained(hidden * outputs),
-            weight2_back: Buffer::new(learning(hidden * hidden)),
-            weight3_back: Buffer::new(learning(outputs * hidden)),
-            biases: [trained(hidden), trained(hidden), trained(outputs)],
-            norms: [norm(), norm()],
-            result: Buffer::new(2),
-        };
+        let mut head = Head::zero(layout, config, learns, &mut Allocator);
         for (name, _, values) in parameters.iter() {
             let (buffer, order) = head.tensor(name, |trained| &mut trained.value);
             let numbers = buffer.as_slice();
             order.for_each(layout, values.len(), |element, at| numbers[at] = values[element]);
         }
         head
+    }
+
+    /// A head all of whose parameters are 0.
+    pub(crate) fn zero(
+        layout: Layout,
+        config: HeadConfig,
+        learns: bool,
+        from: &mut impl Allocate,
+    ) -> Head {
+        let Layout { inputs, hidden, outputs, slabs, .. } = layout;
+        let learning = |len: usize| if learns { len } else { 0 };
+        Head {
+            layout,
+            config,
+            weight1: Trained::zero(inputs * hidden, learns, from),
+            reached: from.buffer(learning(slabs * inputs)),
+            weight2: Trained::zero(hidden * hidden, learns, from),
+            weight3: Trained::zero(hidden * outputs, learns, from),
+            weight2_back: from.buffer(learning(hidden * hidden)),
+            weight3_back: from.buffer(learning(outputs * hidden)),
+            biases: [hidden, hidden, outputs].map(|len| Trained::zero(len, learns, from)),
+            norms: [hidden, hidden].map(|len| Norm::zero(len, learns, from)),
+            result: from.buffer(2),
+        }
     }
 
     /// The parameters in PyTorch's layout; `part` chooses the values or one of the moments.

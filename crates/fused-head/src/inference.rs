@@ -6,7 +6,7 @@ use crate::{
     head::Head,
     isa::Isa,
     layout::Layout,
-    rows::{Row, Rows, check_rows},
+    rows::{Row, check_rows, first_column_error},
     workspace::Workspace,
 };
 
@@ -72,7 +72,8 @@ impl Inference {
     /// # Errors
     /// If there is no row, or a row does not fit the heads' inputs.
     pub fn logits(&mut self, rows: &[Row<'_>]) -> Result<Vec<Vec<f32>>, Error> {
-        check_rows(self.shape, Rows::Any(rows))?;
-        Ok(self.engine.logits(&self.heads, Rows::Any(rows)))
+        check_rows(self.shape, rows)?;
+        let logits = self.engine.logits(&self.heads, rows);
+        logits.map_err(|_| first_column_error(self.shape, rows))
     }
 }

@@ -8,6 +8,7 @@
 use crate::{
     layout::Layout,
     phase::{Context, Phase, run_item},
+    rows::Row,
     simd::{PORTABLE_FUSES, Portable},
     sparse::gather,
     workspace::RowLists,
@@ -26,7 +27,7 @@ pub(crate) enum Isa {
 /// The kernels. Call them only on a machine that has the instruction set of [`Isa::detect`].
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub(crate) gather: unsafe fn(&Layout, &[f32], usize, &RowLists),
+    pub(crate) gather: unsafe fn(&Layout, Row<'_>, usize, &RowLists) -> bool,
     pub(crate) run_item: unsafe fn(&Context<'_>, Phase, usize, usize),
 }
 
@@ -85,12 +86,12 @@ macro_rules! entries {
             $(#[$attribute])*
             pub(super) unsafe fn gather_entry(
                 layout: &Layout,
-                values: &[f32],
+                content: Row<'_>,
                 row: usize,
                 lists: &RowLists,
-            ) {
+            ) -> bool {
                 // SAFETY: see above.
-                unsafe { gather::<$simd>(layout, values, row, lists) }
+                unsafe { gather::<$simd>(layout, content, row, lists) }
             }
 
             /// # Safety

@@ -15,7 +15,7 @@
 //! let mut trainer = Trainer::new(shape, &configs, &initial, 4, 2)?;
 //!
 //! let rows = [[1.0; 20], [0.0; 20], [0.5; 20], [2.0; 20]];
-//! let rows = rows.each_ref().map(|row| row.as_slice());
+//! let rows = rows.each_ref().map(|row| Row::Dense(row));
 //! let results = trainer.step(&rows, &[0, 1, 2, 0], &[1e-3, 1e-3])?;
 //! assert!(results.iter().all(|result| result.loss.is_finite()));
 //!
@@ -24,7 +24,7 @@
 //! assert_eq!(trainer.parameters(1).tensor("fc1.weight").map(|w| w.len()), Some(16 * 20));
 //!
 //! let trained = [0, 1].map(|head| trainer.parameters(head));
-//! let logits = Inference::new(&trained, 2)?.logits(&rows.map(|row| Row::Dense(row)))?;
+//! let logits = Inference::new(&trained, 2)?.logits(&rows)?;
 //! assert_eq!(logits[1].len(), 4 * 3);
 //! # Ok::<(), fused_head::Error>(())
 //! ```
@@ -68,7 +68,7 @@ mod tests;
 pub use error::Error;
 pub use inference::Inference;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
-pub use rows::Row;
+pub use rows::{Columns, Row};
 pub use trainer::{StepResult, Trainer};
 
 /// Version of the training arithmetic on this machine: with equal versions, the same rows in the same

@@ -10,53 +10,62 @@ pub enum Row<'a> {
     /// Those that are not 0, as in a row of a compressed sparse matrix.
     Sparse {
         /// Their columns, ascending.
-        columns: &'a [u32],
+        columns: Columns<'a>,
         /// Their values, one per column.
         values: &'a [f32],
     },
 }
 
-/// The rows of a call.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Rows<'a> {
-    Dense(&'a [&'a [f32]]),
-    Any(&'a [Row<'a>]),
+/// The columns of a sparse row, in either width in which such matrices have them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Columns<'a> {
+    /// Of matrices with at most 65,536 columns.
+    U16(&'a [u16]),
+    /// Of any others.
+    U32(&'a [u32]),
 }
 
-impl<'a> Rows<'a> {
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Rows::Dense(rows) => rows.len(),
-            Rows::Any(rows) => rows.len(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn row(self, index: usize) -> Row<'a> {
-        match self {
-            Rows::Dense(rows) => Row::Dense(rows[index]),
-            Rows::Any(rows) => rows[index],
-        }
-    }
-
-    /// Parts of at most `len` rows, in order.
-    pub(crate) fn chunks(self, len: usize) -> impl Iterator<Item = Rows<'a>> {
-        (0..self.len()).step_by(len).map(move |start| {
-            let range = start..self.len().min(start + len);
-            match self {
-                Rows::Dense(rows) => Rows::Dense(&rows[range]),
-                Rows::Any(rows) => Rows::Any(&rows[range]),
-            }
-        })
+impl<'a> From<&'a [f32]> for Row<'a> {
+    fn from(values: &'a [f32]) -> Row<'a> {
+        Row::Dense(values)
     }
 }
 
-/// Checks that there are rows and that each has the head's inputs.
-pub(crate) fn check_rows(shape: HeadShape, rows: Rows<'_>) -> Result<(), Error> {
-    if rows.len() == 0 {
+impl<'a> From<&'a [u16]> for Columns<'a> {
+    fn from(columns: &'a [u16]) -> Columns<'a> {
+        Columns::U16(columns)
+    }
+}
+
+impl<'a> From<&'a [u32]> for Columns<'a> {
+    fn from(columns: &'a [u32]) -> Columns<'a> {
+        Columns::U32(columns)
+    }
+}
+
+impl Columns<'_> {
+    fn len(self) -> usize {
+        match self {
+            Columns::U16(columns) => columns.len(),
+            Columns::U32(columns) => columns.len(),
+        }
+    }
+
+    fn at(self, index: usize) -> u32 {
+        match self {
+            Columns::U16(columns) => u32::from(columns[index]),
+            Columns::U32(columns) => columns[index],
+        }
+    }
+}
+
+/// Checks that there are rows and that the length of each fits the head's inputs. The columns of sparse
+/// rows are checked by the threads that gather them: reading them here would take as long as that.
+pub(crate) fn check_rows(shape: HeadShape, rows: &[Row<'_>]) -> Result<(), Error> {
+    if rows.is_empty() {
         return Err(Error::NoRows);
     }
-    (0..rows.len()).try_for_each(|row| check_row(shape.inputs, row, rows.row(row)))
+    rows.iter().enumerate().try_for_each(|(row, content)| check_row(shape.inputs, row, *content))
 }
 
 fn check_row(inputs: usize, row: usize, content: Row<'_>) -> Result<(), Error> {
@@ -64,21 +73,45 @@ fn check_row(inputs: usize, row: usize, content: Row<'_>) -> Result<(), Error> {
         Row::Dense(values) if values.len() != inputs => {
             Err(Error::RowLength { row, expected: inputs, actual: values.len() })
         }
-        Row::Dense(_) => Ok(()),
-        Row::Sparse { columns, values } => {
-            if columns.len() != values.len() {
-                let (columns, values) = (columns.len(), values.len());
-                return Err(Error::SparseLength { row, columns, values });
-            }
-            if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
-                return Err(Error::ColumnOrder { row, column: pair[1], before: pair[0] });
-            }
-            match columns.last() {
-                Some(&column) if column as usize >= inputs => {
-                    Err(Error::Column { row, column, inputs })
-                }
-                _ => Ok(()),
-            }
+        Row::Sparse { columns, values } if columns.len() != values.len() => {
+            let (columns, values) = (columns.len(), values.len());
+            Err(Error::SparseLength { row, columns, values })
+        }
+        // More columns than there are inputs cannot all differ.
+        Row::Sparse { columns, .. } if columns.len() > inputs => {
+            Err(column_error(inputs, row, columns))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first error in the columns of `rows`, which have one.
+pub(crate) fn first_column_error(shape: HeadShape, rows: &[Row<'_>]) -> Error {
+    let inputs = shape.inputs;
+    let lists = rows.iter().enumerate().filter_map(|(row, content)| match *content {
+        Row::Dense(_) => None,
+        Row::Sparse { columns, .. } => Some((row, columns)),
+    });
+    let mut wrong = lists.filter(|(_, columns)| !ascend_below(*columns, inputs));
+    let (row, columns) = wrong.next().unwrap_or((0, Columns::U16(&[])));
+    column_error(inputs, row, columns)
+}
+
+fn ascend_below(columns: Columns<'_>, inputs: usize) -> bool {
+    match columns {
+        Columns::U16(columns) => crate::sparse::ascend_below(columns, inputs),
+        Columns::U32(columns) => crate::sparse::ascend_below(columns, inputs),
+    }
+}
+
+/// The error of columns that do not ascend, or else of the last one.
+fn column_error(inputs: usize, row: usize, columns: Columns<'_>) -> Error {
+    let pairs = (1..columns.len()).map(|index| (columns.at(index - 1), columns.at(index)));
+    match pairs.clone().find(|(before, column)| before >= column) {
+        Some((before, column)) => Error::ColumnOrder { row, column, before },
+        None => {
+            let column = columns.len().checked_sub(1).map_or(0, |last| columns.at(last));
+            Error::Column { row, column, inputs }
         }
     }
 }

@@ -19,6 +19,45 @@ pub(crate) const LANES: usize = 8;
 /// Plain Rust.
 pub(crate) type Portable = kernel_support::simd::Portable<LANES>;
 
+/// The number of a column, as sparse rows have it.
+pub(crate) trait Column: Copy + Default + PartialOrd {
+    /// The number.
+    fn widen(self) -> u32;
+
+    /// The eight columns at `from`.
+    ///
+    /// # Safety
+    /// The instruction set is present and the columns can be read (any alignment).
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn load(from: *const Self) -> __m256i;
+}
+
+impl Column for u16 {
+    #[inline(always)]
+    fn widen(self) -> u32 {
+        u32::from(self)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(from: *const u16) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())) }
+    }
+}
+
+impl Column for u32 {
+    #[inline(always)]
+    fn widen(self) -> u32 {
+        self
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+}
+
 /// A vector of eight floats.
 pub(crate) trait Vector: Simd {
     /// `self / other`
@@ -40,6 +79,18 @@ pub(crate) trait Vector: Simd {
     /// # Safety
     /// Eight values and indices can be written, whatever the number.
     unsafe fn compress(self, base: u32, values: *mut f32, indices: *mut u32) -> usize;
+
+    /// Writes those of eight elements that are not 0 (NaN is not), and their columns; returns how many
+    /// there are.
+    ///
+    /// # Safety
+    /// The instruction set is present, eight values and columns can be read from `from`, and written,
+    /// whatever the number.
+    unsafe fn compress_list<C: Column>(
+        from: (*const f32, *const C),
+        values: *mut f32,
+        indices: *mut u32,
+    ) -> usize;
 
     /// Writes those of the first `count` (at most eight) elements that are not dropped, scaled, and
     /// their indices, which are their columns; returns how many there are.
@@ -92,6 +143,24 @@ impl Vector for Portable {
                     *indices.add(count) = base + i as u32;
                 }
                 count += 1;
+            }
+        }
+        count
+    }
+    #[inline(always)]
+    unsafe fn compress_list<C: Column>(
+        from: (*const f32, *const C),
+        values: *mut f32,
+        indices: *mut u32,
+    ) -> usize {
+        let mut count = 0;
+        for i in 0..LANES {
+            // SAFETY: eight can be read and written, and `count <= i`.
+            unsafe {
+                let value = *from.0.add(i);
+                *values.add(count) = value;
+                *indices.add(count) = (*from.1.add(i)).widen();
+                count += usize::from(value != 0.0);
             }
         }
         count
@@ -223,6 +292,24 @@ impl Vector for Avx2 {
             let order = to_front(set);
             _mm256_storeu_ps(values, _mm256_permutevar8x32_ps(self.raw(), order));
             let columns = _mm256_add_epi32(order, _mm256_set1_epi32(base as i32));
+            _mm256_storeu_si256(indices.cast(), columns);
+            set.count_ones() as usize
+        }
+    }
+    #[inline(always)]
+    unsafe fn compress_list<C: Column>(
+        from: (*const f32, *const C),
+        values: *mut f32,
+        indices: *mut u32,
+    ) -> usize {
+        // SAFETY: eight can be read and written; the mask has eight bits.
+        unsafe {
+            let elements = _mm256_loadu_ps(from.0);
+            let present = _mm256_cmp_ps::<_CMP_NEQ_UQ>(elements, _mm256_setzero_ps());
+            let set = _mm256_movemask_ps(present) as usize;
+            let order = to_front(set);
+            _mm256_storeu_ps(values, _mm256_permutevar8x32_ps(elements, order));
+            let columns = _mm256_permutevar8x32_epi32(C::load(from.1), order);
             _mm256_storeu_si256(indices.cast(), columns);
             set.count_ones() as usize
         }

@@ -16,25 +16,45 @@ use crate::{
     head::Head,
     layout::{BLOCK, Layout, Slab},
     random::Dropout,
-    simd::{LANES, Vector},
+    rows::{Columns, Row},
+    simd::{Column, LANES, Vector},
     workspace::{Entry, RowLists, Workspace},
 };
 
-/// Distance ahead at which a row is fetched, in floats.
+/// Distance ahead at which a row is fetched, in elements.
 const AHEAD: usize = 512;
 
-/// Makes the list of a row.
+/// Makes the list of a row. Returns whether its columns ascend and are inputs; otherwise nothing is made.
 ///
 /// # Safety
-/// The instruction set of `S` is present, `values` are a row's inputs, `row` is one of `lists`, and
+/// The instruction set of `S` is present, the row's lengths were checked, `row` is one of `lists`, and
 /// nobody else uses it.
 #[inline(always)]
 pub(crate) unsafe fn gather<S: Vector>(
     layout: &Layout,
-    values: &[f32],
+    content: Row<'_>,
     row: usize,
     lists: &RowLists,
-) {
+) -> bool {
+    // SAFETY: the caller's promises.
+    unsafe {
+        match content {
+            Row::Dense(values) => gather_dense::<S>(layout, values, row, lists),
+            Row::Sparse { columns: Columns::U16(columns), values } => {
+                return gather_sparse::<S, u16>(layout, columns, values, row, lists);
+            }
+            Row::Sparse { columns: Columns::U32(columns), values } => {
+                return gather_sparse::<S, u32>(layout, columns, values, row, lists);
+            }
+        }
+    }
+    true
+}
+
+/// # Safety
+/// As for [`gather`].
+#[inline(always)]
+unsafe fn gather_dense<S: Vector>(layout: &Layout, values: &[f32], row: usize, lists: &RowLists) {
     // SAFETY: a row's list has room for all inputs and a vector more; `count` never exceeds the
     // number of elements looked at.
     unsafe {
@@ -64,40 +84,64 @@ pub(crate) unsafe fn gather<S: Vector>(
     }
 }
 
-/// Makes the list of a row of which columns and values are given, as [`gather`] would of the whole
-/// row.
+/// Makes the list that [`gather_dense`] would make of the whole row: elements that are 0 are left out.
 ///
 /// # Safety
-/// The columns ascend and are inputs, there is a value for each, `row` is one of `lists`, and nobody
-/// else uses it.
-pub(crate) unsafe fn copy_list(
+/// As for [`gather`].
+#[inline(always)]
+unsafe fn gather_sparse<S: Vector, C: Column>(
     layout: &Layout,
-    columns: &[u32],
+    columns: &[C],
     values: &[f32],
     row: usize,
     lists: &RowLists,
-) {
-    // SAFETY: a row's list has room for all inputs; blocks are those of the columns.
+) -> bool {
+    if !ascend_below(columns, layout.inputs) {
+        return false;
+    }
+    // SAFETY: the columns differ and are inputs, so a row's list has room for all of them and a vector
+    // more, and each lies in one of the blocks.
     unsafe {
         let list = lists.values.pointer().add(row * lists.stride);
         let indices = lists.indices.pointer().add(row * lists.stride);
         let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
-        let (mut count, mut block) = (0, 0);
-        *starts = 0;
-        for (&column, &value) in columns.iter().zip(values) {
-            while block < column as usize / BLOCK {
-                block += 1;
-                *starts.add(block) = count as u32;
-            }
-            *list.add(count) = value;
-            *indices.add(count) = column;
-            count += usize::from(value != 0.0);
+        let mut count = 0;
+        let (whole_columns, last_columns) = columns.as_chunks::<LANES>();
+        let (whole_values, last_values) = values.as_chunks::<LANES>();
+        for (columns, values) in whole_columns.iter().zip(whole_values) {
+            let from = (values.as_ptr(), columns.as_ptr());
+            S::prefetch(from.0.wrapping_add(AHEAD));
+            S::prefetch(from.1.wrapping_add(AHEAD).cast());
+            count += S::compress_list(from, list.add(count), indices.add(count));
         }
-        while block < layout.blocks {
-            block += 1;
-            *starts.add(block) = count as u32;
+        if !last_values.is_empty() {
+            let (mut columns, mut values) = ([C::default(); LANES], [0.0; LANES]);
+            columns[..last_columns.len()].copy_from_slice(last_columns);
+            values[..last_values.len()].copy_from_slice(last_values);
+            let from = (values.as_ptr(), columns.as_ptr());
+            count += S::compress_list(from, list.add(count), indices.add(count));
+        }
+        // Each block ends after the last of its elements, or where the block before it ends.
+        starts.write_bytes(0, layout.blocks + 1);
+        for index in 0..count {
+            *starts.add(*indices.add(index) as usize / BLOCK + 1) = index as u32 + 1;
+        }
+        let mut end = 0;
+        for block in 1..=layout.blocks {
+            end = end.max(*starts.add(block));
+            *starts.add(block) = end;
         }
     }
+    true
+}
+
+/// Whether columns ascend and are less than `inputs`.
+#[inline(always)]
+pub(crate) fn ascend_below<C: Column>(columns: &[C], inputs: usize) -> bool {
+    let Some(last) = columns.last() else { return true };
+    // Without a branch, so that several pairs are compared at a time.
+    let pairs = columns.iter().zip(&columns[1..]);
+    pairs.fold(true, |ascend, (a, b)| ascend & (a < b)) && (last.widen() as usize) < inputs
 }
 
 /// Makes the list of a row after dropout from the list before it.

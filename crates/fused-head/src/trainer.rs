@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::{
     Error, HeadConfig, HeadShape, Parameters,
+    buffer::Count,
     engine::{EVALUATION_ROWS, Engine, Learning},
     head::Head,
     isa::Isa,
     layout::Layout,
-    rows::{Rows, check_labels, check_rows},
+    rows::{Row, check_labels, check_rows, first_column_error},
     workspace::Workspace,
 };
 
@@ -111,6 +112,23 @@ impl Trainer {
         })
     }
 
+    /// Bytes of memory that a trainer of heads of this shape takes: their parameters with Adam's moments,
+    /// and the rows and the activations of a batch. `u64::MAX` if no machine has as many.
+    pub fn memory(shape: HeadShape, heads: usize, batch_size: usize, threads: usize) -> u64 {
+        let HeadShape { inputs, hidden, classes } = shape;
+        // No product of two of the sizes overflows below.
+        let sizes = [inputs, hidden, classes, heads, batch_size, threads];
+        if sizes.iter().any(|&size| size > 1 << 30) {
+            return u64::MAX;
+        }
+        let layout = Layout::new(shape);
+        let mut head = Count::default();
+        Head::zero(layout, HeadConfig { dropout: [0.0; 3], seed: 0 }, true, &mut head);
+        let heads_bytes = head.bytes.saturating_mul(heads as u64);
+        let rows = batch_size.max(EVALUATION_ROWS);
+        heads_bytes.saturating_add(Engine::memory(layout, heads, rows, threads))
+    }
+
     /// The sizes of the heads' layers.
     pub fn shape(&self) -> HeadShape {
         self.shape
@@ -126,34 +144,37 @@ impl Trainer {
         self.engine.isa().name()
     }
 
-    /// One step of every head on the same rows, each `[inputs]` long; a label and a row have the
-    /// same position. `learning_rates` has one for each head.
+    /// One step of every head on the same rows; a label and a row have the same position.
+    /// `learning_rates` has one for each head. A sparse row has the same effect, to the bit, as the dense
+    /// one of the same elements.
     ///
     /// A single row has no variance: its units normalise to 0, no gradient passes the normalisation, and
     /// the running variances stay as they are.
     ///
     /// # Errors
-    /// If there is no row or more than a batch, or lengths or labels do not fit.
+    /// If there is no row or more than a batch, or lengths, columns or labels do not fit. Then no head
+    /// has changed.
     pub fn step(
         &mut self,
-        rows: &[&[f32]],
+        rows: &[Row<'_>],
         labels: &[i64],
         learning_rates: &[f64],
     ) -> Result<&[StepResult], Error> {
         if rows.is_empty() || rows.len() > self.batch_size {
             return Err(Error::Rows { rows: rows.len(), batch_size: self.batch_size });
         }
-        check_rows(self.shape, Rows::Dense(rows))?;
+        check_rows(self.shape, rows)?;
         check_labels(self.shape, rows.len(), labels)?;
         if learning_rates.len() != self.heads.len() {
             let (heads, rates) = (self.heads.len(), learning_rates.len());
             return Err(Error::LearningRateCount { heads, rates });
         }
+        let learning = Learning { rates: learning_rates, step: self.steps + 1 };
+        let run = self.engine.run(&self.heads, rows, labels, Some(learning), |_, _| {});
+        run.map_err(|_| first_column_error(self.shape, rows))?;
         self.steps += 1;
         #[cfg(test)]
         (self.last_rows = rows.len());
-        let learning = Learning { rates: learning_rates, step: self.steps };
-        self.engine.run(&self.heads, Rows::Dense(rows), labels, Some(learning), |_, _| {});
         for (result, head) in self.results.iter_mut().zip(&mut self.heads) {
             let sums = head.result.as_slice();
             *result = StepResult { loss: sums[0] / rows.len() as f32, hits: sums[1] as u32 };
@@ -165,27 +186,23 @@ impl Trainer {
     /// averages. Any number of rows.
     ///
     /// # Errors
-    /// If there is no row, or lengths or labels do not fit.
-    pub fn evaluate(&mut self, rows: &[&[f32]], labels: &[i64]) -> Result<Vec<StepResult>, Error> {
-        if rows.is_empty() {
-            return Err(Error::NoRows);
-        }
-        check_rows(self.shape, Rows::Dense(rows))?;
+    /// If there is no row, or lengths, columns or labels do not fit.
+    pub fn evaluate(&mut self, rows: &[Row<'_>], labels: &[i64]) -> Result<Vec<StepResult>, Error> {
+        check_rows(self.shape, rows)?;
         check_labels(self.shape, rows.len(), labels)?;
-        Ok(self.engine.evaluate(&mut self.heads, rows, labels))
+        let evaluated = self.engine.evaluate(&mut self.heads, rows, labels);
+        evaluated.map_err(|_| first_column_error(self.shape, rows))
     }
 
     /// The logits of every head, `[rows, classes]` each: without dropout, normalised by the running
     /// averages. Any number of rows.
     ///
     /// # Errors
-    /// If there is no row, or a row's length does not fit.
-    pub fn logits(&mut self, rows: &[&[f32]]) -> Result<Vec<Vec<f32>>, Error> {
-        if rows.is_empty() {
-            return Err(Error::NoRows);
-        }
-        check_rows(self.shape, Rows::Dense(rows))?;
-        Ok(self.engine.logits(&self.heads, Rows::Dense(rows)))
+    /// If there is no row, or a row does not fit the heads' inputs.
+    pub fn logits(&mut self, rows: &[Row<'_>]) -> Result<Vec<Vec<f32>>, Error> {
+        check_rows(self.shape, rows)?;
+        let logits = self.engine.logits(&self.heads, rows);
+        logits.map_err(|_| first_column_error(self.shape, rows))
     }
 
     /// The parameters of a head as they are now.

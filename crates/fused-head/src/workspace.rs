@@ -6,7 +6,7 @@
 use kernel_support::buffer::Zeroable;
 
 use crate::{
-    buffer::Buffer,
+    buffer::{Allocate, Buffer},
     layout::{BLOCK, Layout},
     simd::LANES,
 };
@@ -23,13 +23,13 @@ pub(crate) struct RowLists {
 }
 
 impl RowLists {
-    pub(crate) fn new(layout: &Layout, rows: usize) -> RowLists {
+    pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> RowLists {
         // Kernels read and write whole vectors that begin at any element.
         let stride = layout.inputs.next_multiple_of(LANES) + LANES;
         RowLists {
-            values: Buffer::new(rows * stride),
-            indices: Buffer::new(rows * stride),
-            starts: Buffer::new(rows * (layout.blocks + 1)),
+            values: from.buffer(rows * stride),
+            indices: from.buffer(rows * stride),
+            starts: from.buffer(rows * (layout.blocks + 1)),
             stride,
         }
     }
@@ -80,36 +80,44 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     /// A workspace for training steps of up to `rows` rows.
-    pub(crate) fn new(layout: &Layout, rows: usize) -> Workspace {
-        Workspace::sized(layout, rows, rows)
+    pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> Workspace {
+        Workspace::sized(layout, rows, rows, from)
     }
 
     /// A workspace for logits alone: what only training and losses need is empty.
-    pub(crate) fn for_logits(layout: &Layout, rows: usize) -> Workspace {
-        Workspace::sized(layout, rows, 0)
+    pub(crate) fn for_logits(layout: &Layout, rows: usize, from: &mut impl Allocate) -> Workspace {
+        Workspace::sized(layout, rows, 0, from)
     }
 
     /// `learning_rows` is `rows`, or 0 if no loss and no gradient is ever computed.
-    fn sized(layout: &Layout, rows: usize, learning_rows: usize) -> Workspace {
+    fn sized(
+        layout: &Layout,
+        rows: usize,
+        learning_rows: usize,
+        from: &mut impl Allocate,
+    ) -> Workspace {
         let Layout { inputs, hidden, outputs, blocks, .. } = *layout;
-        let pair = |len| [Buffer::new(len), Buffer::new(len)];
         let learning = |len: usize| if learning_rows == 0 { 0 } else { len };
         Workspace {
             rows,
-            inputs: RowLists::new(layout, learning_rows),
-            columns: Buffer::new(blocks * BLOCK.min(inputs) * learning_rows),
-            column_ends: Buffer::new(learning(inputs)),
-            units: pair(rows * hidden),
-            activations: pair(rows * hidden),
-            means: pair(learning(hidden)),
-            inverse_deviations: pair(learning(hidden)),
-            logits: Buffer::new(rows * outputs),
-            logits_grad: Buffer::new(learning_rows * outputs),
-            sums2_grad: Buffer::new(learning_rows * hidden),
-            slab_grad: Buffer::new(learning_rows * hidden),
-            weight_grad: Buffer::new(learning(hidden * hidden.max(outputs))),
-            losses: Buffer::new(learning_rows),
-            hits: Buffer::new(learning_rows),
+            inputs: RowLists::new(layout, learning_rows, from),
+            columns: from.buffer(blocks * BLOCK.min(inputs) * learning_rows),
+            column_ends: from.buffer(learning(inputs)),
+            units: pair(rows * hidden, from),
+            activations: pair(rows * hidden, from),
+            means: pair(learning(hidden), from),
+            inverse_deviations: pair(learning(hidden), from),
+            logits: from.buffer(rows * outputs),
+            logits_grad: from.buffer(learning_rows * outputs),
+            sums2_grad: from.buffer(learning_rows * hidden),
+            slab_grad: from.buffer(learning_rows * hidden),
+            weight_grad: from.buffer(learning(hidden * hidden.max(outputs))),
+            losses: from.buffer(learning_rows),
+            hits: from.buffer(learning_rows),
         }
     }
+}
+
+fn pair(len: usize, from: &mut impl Allocate) -> [Buffer; 2] {
+    [from.buffer(len), from.buffer(len)]
 }

@@ -48,6 +48,18 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// The columns of a row of the pooled features contradict each other.
+    #[error(
+        "{} is damaged at row {row}: its columns do not ascend, or are more than there are; give the \
+         same command again, which makes the pooled features again",
+        path.display()
+    )]
+    DamagedView {
+        /// A file of the pooled features.
+        path: PathBuf,
+        /// Row within the split.
+        row: usize,
+    },
     /// All training rows have the same label.
     #[error(
         "the training split of {} has only one class ('{class}'); a head needs two or more",

@@ -100,6 +100,13 @@ impl<T: Zeroable, M: Memory> Buffer<T, M> {
     }
 }
 
+/// Bytes of memory that a buffer of `len` values takes from the heap, all of which it touches.
+pub fn resident_bytes<T: Zeroable>(len: usize) -> u64 {
+    let round = |bytes: u64, to: usize| bytes.div_ceil(to as u64).saturating_mul(to as u64);
+    let bytes = round((len.max(1) as u64).saturating_mul(size_of::<T>() as u64), LINE);
+    if bytes < LARGE as u64 { bytes } else { round(bytes, HUGE_PAGE) }
+}
+
 /// Memory from the ordinary allocator.
 pub struct Heap {
     start: NonNull<u8>,
@@ -244,6 +251,18 @@ mod tests {
         check::<Heap>();
         let large = Buffer::<f32>::new(LARGE / 4);
         assert_eq!(large.pointer() as usize % HUGE_PAGE, 0);
+    }
+
+    #[test]
+    fn resident_bytes_are_those_taken_from_the_system() {
+        for len in [0, 1, 16, 17, LARGE / 4 - 1, LARGE / 4, HUGE_PAGE / 4, HUGE_PAGE / 4 + 1] {
+            assert_eq!(resident_bytes::<f32>(len), Buffer::<f32>::new(len).bytes() as u64, "{len}");
+        }
+        // Beside what is left out of fresh memory for its alignment.
+        let len = FRESH / 4 + 3;
+        let taken = Buffer::<f32>::new(len).bytes() - HUGE_PAGE;
+        assert_eq!(resident_bytes::<f32>(len), taken as u64);
+        assert_eq!(resident_bytes::<f32>(usize::MAX), u64::MAX);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod values;
 pub use durable::JsonPath;
 use exit::INTERNAL;
 pub use exit::{Failure, USAGE, run, with_causes};
-pub use indicatif::{HumanBytes, HumanDuration};
+pub use indicatif::{HumanBytes, HumanCount, HumanDuration};
 pub use interrupt::catch_interrupts;
 pub use path::print_path;
 pub use plain::plain;

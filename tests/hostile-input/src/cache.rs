@@ -248,7 +248,7 @@ fn spec(layout: Layout) -> CacheSpec {
 }
 
 /// The files of both small caches in `folder`. They have different names, but for those that are equal.
-fn copy_of_small(folder: &Path) {
+pub(crate) fn copy_of_small(folder: &Path) {
     static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     let files = FILES.get_or_init(|| {
         let mut files = Vec::new();

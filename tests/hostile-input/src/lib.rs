@@ -7,6 +7,7 @@
 mod allocations;
 mod cache;
 mod datasets;
+mod pooled;
 mod runs;
 mod weights;
 
@@ -43,7 +44,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 20] = [
+pub const PARSERS: [Parser; 21] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -64,6 +65,7 @@ pub const PARSERS: [Parser; 20] = [
     parser("run", runs::run),
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
+    parser("pooled", pooled::pooled),
 ];
 
 impl Parser {

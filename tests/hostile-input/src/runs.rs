@@ -47,7 +47,7 @@ fn write_sweep(folder: &Path, bytes: &[u8]) {
     write_run(&folder.join("runs/a"), parts(run));
 }
 
-fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
+pub(crate) fn write_run(folder: &Path, [config, metrics, summary, head]: [&[u8]; 4]) {
     write(folder, "config.json", &with_small_cache(config));
     write(folder, "metrics.csv", metrics);
     write(folder, "head.safetensors", head);

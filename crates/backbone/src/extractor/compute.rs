@@ -14,7 +14,7 @@ use crate::extractor::torch;
 pub struct Compute {
     /// The implementation.
     pub backend: Backend,
-    /// Where it runs.
+    /// The device on which it runs.
     pub device: Device,
 }
 
@@ -27,7 +27,7 @@ pub enum Backend {
     Torch,
 }
 
-/// Where the forward pass runs.
+/// The device of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Device {

@@ -285,7 +285,7 @@ fn first_filters_are_known_for_their_own_network_alone() {
         write(&file, &tensors, None);
         let torchvision = import(&file, Some(Family::Torchvision), None);
         assert_eq!(torchvision.is_err(), is_known);
-        // Where they are known, so is their family.
+        // If the weights are known, so is their family.
         let found = import(&file, None, None);
         assert_eq!(found.is_ok(), is_known);
         if let Ok(Imported { weights, report }) = found {

@@ -1,9 +1,12 @@
 //! `run`: an extraction, shown while it goes on.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, extract};
 use recipe::Tap;
-use terminal::{HumanBytes, JsonPath, Progress, print_path, println, say};
+use terminal::{HumanBytes, HumanCount, JsonPath, Progress, print_path, println, say, with_causes};
 
 use super::{BackendName, RunArgs};
 
@@ -15,16 +18,19 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let extraction = extract(&config, &mut |event| shown.show(event), stop)?;
     let folder = extraction.cache.folder();
     let seconds = extraction.elapsed.as_secs_f64();
-    let images_per_s = (extraction.images > 0).then(|| extraction.images as f64 / seconds);
+    let (images, rows_taken) = (extraction.images, extraction.rows_taken);
+    let images_per_s = (images > 0).then(|| images as f64 / seconds);
     match images_per_s {
-        Some(rate) => say(format!("{} images in {seconds:.1} s: {rate:.1}/s", extraction.images)),
+        Some(rate) => say(format!("{images} images in {seconds:.1} s: {rate:.1}/s")),
+        None if rows_taken > 0 => say(format!("{rows_taken} rows taken in {seconds:.1} s")),
         None => say("nothing to do: these features are cached already"),
     }
     if json {
         let json = serde_json::json!({
             "features": JsonPath(folder),
             "key": extraction.cache.manifest().key,
-            "images": extraction.images,
+            "images": images,
+            "rows_taken": rows_taken,
             "seconds": seconds,
             "images_per_s": images_per_s,
         });
@@ -68,6 +74,17 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     })
 }
 
+/// The caches that rows are taken from, and what is left to compute.
+fn reusing(folders: &BTreeMap<&Path, usize>, rows: usize, to_compute: usize) -> String {
+    let from = match folders.keys().next() {
+        Some(folder) if folders.len() == 1 => folder.display().to_string(),
+        _ => format!("{} caches", folders.len()),
+    };
+    let [taken, rows, to_compute] =
+        [rows - to_compute, rows, to_compute].map(|count| HumanCount(count as u64));
+    format!("{taken} of {rows} rows taken from {from}, {to_compute} to compute")
+}
+
 /// The part of an extraction that was shown.
 struct Shown<'a> {
     config: &'a ExtractConfig,
@@ -102,6 +119,21 @@ impl Shown<'_> {
                     ));
                 }
             }
+            Event::Checking { folder, bytes } => {
+                let bytes = HumanBytes(bytes);
+                say(format!(
+                    "checking {bytes} of {}, which has rows of some images",
+                    folder.display()
+                ));
+            }
+            Event::Skipped { folder, cause } => say(format!(
+                "no rows are taken from {}, which 'vgg-extract verify' checks: {}",
+                folder.display(),
+                with_causes(cause)
+            )),
+            Event::Reusing { folders, rows, to_compute } => {
+                say(reusing(folders, rows, to_compute));
+            }
             Event::Ready { batch_size, elapsed } => say(format!(
                 "{} with {} threads, batch size {batch_size}, ready after {:.1} s",
                 config.compute.backend,
@@ -109,12 +141,12 @@ impl Shown<'_> {
                 elapsed.as_secs_f64(),
             )),
             Event::SplitBeginsAgain { split } => {
-                say(format!("{split}: its files are not as recorded; all of it is computed again"));
+                say(format!("{split}: its files are not as recorded; all of it is written again"));
             }
-            Event::Computed { split, rows_before, rows_done, rows_total } => {
+            Event::Written { split, rows_before, rows_done, rows_total } => {
                 let progress = self.progress.get_or_insert_with(|| {
                     let (total, before) = (rows_total as u64, rows_before as u64);
-                    Progress::new(&split.to_string(), "images", total, before)
+                    Progress::new(&split.to_string(), "rows", total, before)
                 });
                 progress.update(rows_done as u64, "");
             }

@@ -18,8 +18,8 @@ use recipe::Dtype;
 
 use self::growing::{GrowingArray, RecordedArray};
 use super::Place;
-use crate::npy::{Element, check_header, check_vector, map};
-use crate::{Error, FileEntry, files, release};
+use crate::npy::{Element, check_header, check_vector, map, release};
+use crate::{Error, FileEntry, files};
 
 /// The element type of the columns of rows of this length.
 fn column_type(row_len: usize) -> Element {

@@ -13,8 +13,8 @@ use ndarray::IxDyn;
 use ndarray_npy::{WriteNpyError, write_zeroed_npy};
 use recipe::{Dtype, TapShape};
 
-use crate::npy::{Half, check_header, map};
-use crate::{Error, release};
+use crate::Error;
+use crate::npy::{Half, check_header, map, release};
 
 /// Bytes of a file that are hashed at a time when its writing is resumed.
 const HASH_CHUNK: usize = 4 << 20;

@@ -1,7 +1,7 @@
 //! The masks' statistics.
 
 use super::{features, isas, labels, trainer};
-use crate::{HeadConfig, HeadShape, random::Dropout};
+use crate::{HeadConfig, HeadShape, Row, random::Dropout};
 
 fn mask(fraction: f32, seed: u64, step: u64, layer: usize, row: usize) -> Vec<bool> {
     let dropout = Dropout::new(fraction, seed, step, layer).row(row);
@@ -83,7 +83,7 @@ fn instruction_sets_drop_the_same() {
     let shape = HeadShape { inputs: 531, hidden: 40, classes: 3 };
     let config = HeadConfig { dropout: [0.5, 0.3, 0.7], seed: 11 };
     let data = features(20, shape.inputs, 0.7, 1);
-    let rows: Vec<&[f32]> = data.chunks(shape.inputs).collect();
+    let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
     let labels = labels(20, shape.classes, 1);
     let mut losses = Vec::new();
     for isa in isas() {

@@ -4,7 +4,7 @@
 use safetensors::SafeTensors;
 
 use super::isas;
-use crate::{HeadConfig, HeadShape, Parameters, Trainer};
+use crate::{HeadConfig, HeadShape, Parameters, Row, Trainer};
 
 /// Largest deviation from the golden, as a fraction of the golden's largest number.
 #[track_caller]
@@ -50,7 +50,7 @@ fn three_steps_equal_pytorchs() {
             initial.tensor_mut(name).unwrap().copy_from_slice(&golden);
         }
         let features = max_pool(&floats(&goldens, "x"));
-        let rows: Vec<&[f32]> = features.chunks(24).collect();
+        let rows: Vec<Row<'_>> = features.chunks(24).map(Row::Dense).collect();
         let labels = goldens.tensor("labels").unwrap().data().as_chunks::<8>().0;
         let labels: Vec<i64> = labels.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
         for isa in isas() {

@@ -1,8 +1,8 @@
 //! Trained heads give the logits that their training's evaluation sees, whatever the batch size, the
 //! threads, the other heads, and the form of the rows.
 
-use super::{features, isas, labels, trainer};
-use crate::{Error, HeadConfig, HeadShape, Inference, Parameters, Row, Trainer, isa::Isa};
+use super::{SparseRows, features, isas, labels, trainer};
+use crate::{Columns, Error, HeadConfig, HeadShape, Inference, Parameters, Row, Trainer, isa::Isa};
 
 const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
 
@@ -12,7 +12,7 @@ fn trained(isa: Isa) -> Trainer {
     let mut trainer = trainer(SHAPE, &configs, 32, 2, isa);
     for step in 0..2 {
         let data = features(32, SHAPE.inputs, 0.3, step);
-        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+        let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
         trainer.step(&rows, &labels(32, SHAPE.classes, step), &[1e-3; 3]).unwrap();
     }
     trainer
@@ -21,8 +21,7 @@ fn trained(isa: Isa) -> Trainer {
 #[test]
 fn logits_are_those_of_the_trainer_whatever_the_batch_and_the_threads() {
     let data = features(150, SHAPE.inputs, 0.3, 9);
-    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
-    let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
+    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
     for isa in isas() {
         let mut trainer = trained(isa);
         let expected = trainer.logits(&rows).unwrap();
@@ -31,7 +30,7 @@ fn logits_are_those_of_the_trainer_whatever_the_batch_and_the_threads() {
             for batch_size in [1, 7, 64, 150] {
                 let mut inference = Inference::with_isa(&heads, threads, isa).unwrap();
                 let mut found = vec![Vec::new(); heads.len()];
-                for batch in dense.chunks(batch_size) {
+                for batch in rows.chunks(batch_size) {
                     for (all, logits) in found.iter_mut().zip(inference.logits(batch).unwrap()) {
                         all.extend(logits);
                     }
@@ -39,7 +38,7 @@ fn logits_are_those_of_the_trainer_whatever_the_batch_and_the_threads() {
                 assert!(found == expected, "{isa:?}, {threads} threads, batches of {batch_size}");
             }
             let mut alone = Inference::with_isa(&heads[1..2], threads, isa).unwrap();
-            assert!(alone.logits(&dense).unwrap()[0] == expected[1], "{isa:?}, {threads} threads");
+            assert!(alone.logits(&rows).unwrap()[0] == expected[1], "{isa:?}, {threads} threads");
         }
     }
 }
@@ -48,14 +47,13 @@ fn logits_are_those_of_the_trainer_whatever_the_batch_and_the_threads() {
 #[test]
 fn hits_are_those_of_the_trainers_evaluation() {
     let data = features(200, SHAPE.inputs, 0.3, 5);
-    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
     let labels = labels(200, SHAPE.classes, 5);
     for isa in isas() {
         let mut trainer = trained(isa);
         let evaluated = trainer.evaluate(&rows, &labels).unwrap();
         let heads = [0, 1, 2].map(|head| trainer.parameters(head));
-        let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
-        let logits = Inference::with_isa(&heads, 2, isa).unwrap().logits(&dense).unwrap();
+        let logits = Inference::with_isa(&heads, 2, isa).unwrap().logits(&rows).unwrap();
         for (evaluated, logits) in evaluated.iter().zip(logits) {
             let hits = logits.chunks(SHAPE.classes).zip(&labels).filter(|(logits, label)| {
                 let label = logits[**label as usize];
@@ -66,28 +64,21 @@ fn hits_are_those_of_the_trainers_evaluation() {
     }
 }
 
+/// In either width of the columns, whatever zeros are written down, and whether vectors are full or not.
 #[test]
 fn sparse_rows_give_the_logits_of_dense_ones() {
     for density in [0.0, 0.02, 0.3, 1.0] {
         let data = features(20, SHAPE.inputs, density, 6);
-        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
-        let lists: Vec<(Vec<u32>, Vec<f32>)> = rows
-            .iter()
-            .enumerate()
-            .map(|(row, values)| {
-                let elements = (0..).zip(values.iter().copied());
-                // Every third row has zeros that are written down.
-                elements.filter(|&(_, value)| value != 0.0 || row % 3 == 0).unzip()
-            })
-            .collect();
-        let sparse: Vec<Row<'_>> =
-            lists.iter().map(|(columns, values)| Row::Sparse { columns, values }).collect();
+        let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+        let lists = SparseRows::of(&data, SHAPE.inputs);
         for isa in isas() {
             let mut trainer = trained(isa);
             let expected = trainer.logits(&rows).unwrap();
             let heads = [0, 1, 2].map(|head| trainer.parameters(head));
             let mut inference = Inference::with_isa(&heads, 2, isa).unwrap();
-            assert!(inference.logits(&sparse).unwrap() == expected, "{isa:?}, density {density}");
+            for sparse in [lists.narrow(), lists.wide()] {
+                assert!(inference.logits(&sparse).unwrap() == expected, "{isa:?}, {density}");
+            }
         }
     }
 }
@@ -106,15 +97,20 @@ fn what_does_not_fit_is_refused() {
 
     let mut inference = Inference::new(&[head], 1).unwrap();
     let mut refused = |row: Row<'_>| inference.logits(&[Row::Dense(&[0.0; 3]), row]).unwrap_err();
+    fn sparse(columns: &[u32]) -> Row<'_> {
+        Row::Sparse { columns: columns.into(), values: &[1.0; 2] }
+    }
     let length = Error::RowLength { row: 1, expected: 3, actual: 2 };
     assert_eq!(refused(Row::Dense(&[0.0; 2])), length);
     let length = Error::SparseLength { row: 1, columns: 1, values: 2 };
-    assert_eq!(refused(Row::Sparse { columns: &[0], values: &[1.0; 2] }), length);
+    assert_eq!(refused(sparse(&[0])), length);
     let column = Error::Column { row: 1, column: 3, inputs: 3 };
-    assert_eq!(refused(Row::Sparse { columns: &[0, 3], values: &[1.0; 2] }), column);
+    assert_eq!(refused(sparse(&[0, 3])), column);
     for columns in [[1, 1], [2, 1]] {
         let order = Error::ColumnOrder { row: 1, column: columns[1], before: columns[0] };
-        assert_eq!(refused(Row::Sparse { columns: &columns, values: &[1.0; 2] }), order);
+        assert_eq!(refused(sparse(&columns)), order);
     }
+    let too_many = Row::Sparse { columns: Columns::U16(&[0, 1, 2, 3]), values: &[1.0; 4] };
+    assert_eq!(refused(too_many), column);
     assert_eq!(inference.logits(&[]).unwrap_err(), Error::NoRows);
 }

@@ -7,7 +7,7 @@ mod inference;
 mod reference;
 mod training;
 
-use crate::{HeadConfig, HeadShape, Parameters, Trainer, isa::Isa, random::Uniform};
+use crate::{HeadConfig, HeadShape, Parameters, Row, Trainer, isa::Isa, random::Uniform};
 
 /// Both instruction sets, on a machine that has both; else the missing one is named on standard error.
 fn isas() -> Vec<Isa> {
@@ -45,4 +45,34 @@ fn trainer(
 ) -> Trainer {
     let initial: Vec<_> = configs.iter().map(|c| Parameters::glorot(shape, c.seed)).collect();
     Trainer::with_isa(shape, configs, &initial, batch_size, threads, isa).unwrap()
+}
+
+/// Rows as lists of their elements, with columns in both widths.
+struct SparseRows(Vec<(Vec<u16>, Vec<u32>, Vec<f32>)>);
+
+impl SparseRows {
+    /// The lists of `[rows][inputs]`. In those of every third row, zeros of both signs are written down.
+    fn of(data: &[f32], inputs: usize) -> SparseRows {
+        let list = |(row, values): (usize, &[f32])| {
+            let elements = (0u32..).zip(values.iter().copied());
+            let kept = elements.filter(|&(_, value)| value != 0.0 || row % 3 == 0);
+            let (columns, mut values): (Vec<u32>, Vec<f32>) = kept.unzip();
+            let zeros = values.iter_mut().filter(|value| **value == 0.0);
+            zeros.step_by(2).for_each(|zero| *zero = -0.0);
+            (columns.iter().map(|&column| column as u16).collect(), columns, values)
+        };
+        SparseRows(data.chunks(inputs).enumerate().map(list).collect())
+    }
+
+    fn narrow(&self) -> Vec<Row<'_>> {
+        let rows = self.0.iter();
+        rows.map(|(columns, _, values)| Row::Sparse { columns: columns.as_slice().into(), values })
+            .collect()
+    }
+
+    fn wide(&self) -> Vec<Row<'_>> {
+        let rows = self.0.iter();
+        rows.map(|(_, columns, values)| Row::Sparse { columns: columns.as_slice().into(), values })
+            .collect()
+    }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{features, isas, labels, trainer};
-use crate::{HeadConfig, HeadShape, Parameters, random::Dropout};
+use crate::{HeadConfig, HeadShape, Parameters, Row, random::Dropout};
 
 type Matrix = Vec<Vec<f64>>;
 
@@ -226,7 +226,8 @@ fn compare(shape: HeadShape, dropout: [f32; 3], batches: &[usize], density: f64,
                 let data = features(n, shape.inputs, density, seed + step as u64);
                 let rows: Vec<&[f32]> = data.chunks(shape.inputs).collect();
                 let labels = labels(n, shape.classes, seed + step as u64);
-                let result = ours.step(&rows, &labels, &[1e-3]).unwrap()[0];
+                let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
+                let result = ours.step(&dense, &labels, &[1e-3]).unwrap()[0];
                 let (loss, logits) = reference.step(&rows, &labels, 1e-3);
                 assert!((f64::from(result.loss) - loss).abs() <= 1e-5 * loss.abs().max(1.0));
                 let found = ours.last_logits();

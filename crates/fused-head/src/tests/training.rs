@@ -1,7 +1,9 @@
 //! Properties of training: bit-identity, learning, inference, and what goes wrong.
 
-use super::{features, isas, labels, trainer};
-use crate::{Error, HeadConfig, HeadShape, Parameters, StepResult, Trainer, isa::Isa};
+use super::{SparseRows, features, isas, labels, trainer};
+use crate::{
+    Columns, Error, HeadConfig, HeadShape, Parameters, Row, StepResult, Trainer, isa::Isa,
+};
 
 const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
 
@@ -16,7 +18,7 @@ fn train(heads: &[HeadConfig], threads: usize, isa: Isa) -> Vec<(Vec<StepResult>
     let mut results = vec![Vec::new(); heads.len()];
     for (step, n) in [16, 16, 7, 16, 1].into_iter().enumerate() {
         let data = features(n, SHAPE.inputs, 0.3, step as u64);
-        let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+        let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
         let labels = labels(n, SHAPE.classes, step as u64);
         let rates: Vec<f64> = heads.iter().map(|head| 1e-3 * head.seed as f64).collect();
         for (head, &result) in trainer.step(&rows, &labels, &rates).unwrap().iter().enumerate() {
@@ -25,7 +27,7 @@ fn train(heads: &[HeadConfig], threads: usize, isa: Isa) -> Vec<(Vec<StepResult>
         }
     }
     let data = features(100, SHAPE.inputs, 0.3, 99);
-    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
     let evaluated = trainer.evaluate(&rows, &labels(100, SHAPE.classes, 99)).unwrap();
     let with_parameters = |(head, mut results): (usize, Vec<_>)| {
         results.push(evaluated[head]);
@@ -43,6 +45,69 @@ fn threads_and_company_do_not_change_a_bit() {
             assert!(train(&heads, threads, isa) == alone, "{threads} threads");
             assert!(train(&heads[1..3], threads, isa) == alone[1..3], "{threads} threads");
         }
+    }
+}
+
+/// Rows as lists of their elements train the same heads, to the bit, whatever the density, the width of
+/// the columns, and zeros that are written down.
+#[test]
+fn sparse_rows_train_the_heads_of_dense_ones() {
+    let heads = &configs()[..3];
+    for isa in isas() {
+        for density in [0.0, 0.05, 0.3, 1.0] {
+            let train = |rows_of: fn(&SparseRows) -> Option<Vec<Row<'_>>>, threads| {
+                let mut trainer = trainer(SHAPE, heads, 16, threads, isa);
+                let mut results = Vec::new();
+                for (step, n) in [16, 7, 16, 1].into_iter().enumerate() {
+                    let mut data = features(n, SHAPE.inputs, density, step as u64);
+                    // A row without elements, and a block without any.
+                    data[..SHAPE.inputs].fill(0.0);
+                    data.chunks_mut(SHAPE.inputs).for_each(|row| row[256..512].fill(0.0));
+                    let lists = SparseRows::of(&data, SHAPE.inputs);
+                    let dense = || data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+                    let rows = rows_of(&lists).unwrap_or_else(dense);
+                    let labels = labels(n, SHAPE.classes, step as u64);
+                    results.extend_from_slice(trainer.step(&rows, &labels, &[1e-3; 3]).unwrap());
+                    results.extend(trainer.evaluate(&rows, &labels).unwrap());
+                }
+                (results, [0, 1, 2].map(|head| trainer.parameters(head)))
+            };
+            let expected = train(|_| None, 1);
+            for threads in [1, 3] {
+                assert!(train(|lists| Some(lists.narrow()), threads) == expected, "{density}");
+                assert!(train(|lists| Some(lists.wide()), threads) == expected, "{density}");
+            }
+        }
+    }
+}
+
+/// A row whose columns are wrong is named, and no head has changed.
+#[test]
+fn wrong_columns_change_no_head() {
+    let shape = HeadShape { inputs: 20, hidden: 8, classes: 2 };
+    let config = HeadConfig { dropout: [0.5; 3], seed: 1 };
+    let data = features(12, 20, 0.5, 1);
+    let rows: Vec<Row<'_>> = data.chunks(20).map(Row::Dense).collect();
+    let labels = labels(12, 2, 1);
+    for isa in isas() {
+        let mut undisturbed = trainer(shape, &[config], 12, 2, isa);
+        let mut disturbed = trainer(shape, &[config], 12, 2, isa);
+        for columns in [[3, 2, 4], [3, 3, 4], [0, 1, 20], [0, 1, u16::MAX]] {
+            let mut wrong = rows.clone();
+            wrong[11] = Row::Sparse { columns: Columns::U16(&columns), values: &[1.0; 3] };
+            let expected = match columns {
+                [before, column, _] if before >= column => {
+                    Error::ColumnOrder { row: 11, column: column.into(), before: before.into() }
+                }
+                [.., column] => Error::Column { row: 11, column: column.into(), inputs: 20 },
+            };
+            assert_eq!(disturbed.step(&wrong, &labels, &[1e-3]).unwrap_err(), expected);
+            assert_eq!(disturbed.evaluate(&wrong, &labels).unwrap_err(), expected);
+            assert_eq!(disturbed.logits(&wrong).unwrap_err(), expected);
+            let result = disturbed.step(&rows, &labels, &[1e-3]).unwrap()[0];
+            assert_eq!(result, undisturbed.step(&rows, &labels, &[1e-3]).unwrap()[0]);
+        }
+        assert!(disturbed.parameters(0) == undisturbed.parameters(0));
     }
 }
 
@@ -79,7 +144,7 @@ fn a_diverged_neighbour_does_not_change_a_bit() {
                 let mut trainer = trainer(SHAPE, heads, 16, threads, isa);
                 for (step, n) in [16, 16, 7, 16].into_iter().enumerate() {
                     let data = features(n, SHAPE.inputs, 0.3, step as u64);
-                    let rows: Vec<&[f32]> = data.chunks(SHAPE.inputs).collect();
+                    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
                     trainer.step(&rows, &labels(n, SHAPE.classes, step as u64), rates).unwrap();
                     trainer.evaluate(&rows, &labels(n, SHAPE.classes, step as u64)).unwrap();
                 }
@@ -106,7 +171,7 @@ fn heads_learn() {
     for (row, &label) in data.chunks_mut(inputs).zip(&labels) {
         row[label as usize * 16..][..16].fill(2.0);
     }
-    let rows: Vec<&[f32]> = data.chunks(inputs).collect();
+    let rows: Vec<Row<'_>> = data.chunks(inputs).map(Row::Dense).collect();
     let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
     let mut trainer = trainer(shape, &configs, n, 2, Isa::detect());
     let first: Vec<_> = trainer.step(&rows, &labels, &[0.01; 2]).unwrap().to_vec();
@@ -131,7 +196,7 @@ fn inference_normalises_by_the_running_averages() {
     }
     let rows = 70;
     let data = features(rows, 9, 0.6, 4);
-    let rows: Vec<&[f32]> = data.chunks(9).collect();
+    let rows: Vec<Row<'_>> = data.chunks(9).map(Row::Dense).collect();
     let tensor = |name: &str| initial.tensor(name).unwrap();
     let dense = |x: &[f32], layer: &str| -> Vec<f32> {
         let weight = tensor(&format!("{layer}.weight"));
@@ -152,7 +217,7 @@ fn inference_normalises_by_the_running_averages() {
         let initial = std::slice::from_ref(&initial);
         let mut trainer = Trainer::with_isa(shape, &[config], initial, 4, 2, isa).unwrap();
         let logits = trainer.logits(&rows).unwrap();
-        for (row, found) in rows.iter().zip(logits[0].chunks(3)) {
+        for (row, found) in data.chunks(9).zip(logits[0].chunks(3)) {
             let hidden = norm(dense(row, "fc1"), "bn1");
             let hidden = norm(dense(&hidden, "fc2"), "bn2");
             for (found, expected) in found.iter().zip(dense(&hidden, "fc3")) {
@@ -197,7 +262,7 @@ fn large_logits_do_not_overflow() {
     for isa in isas() {
         let initial = std::slice::from_ref(&initial);
         let mut trainer = Trainer::with_isa(shape, &[config], initial, 2, 1, isa).unwrap();
-        let rows: [&[f32]; 2] = [&[1.0, 2.0, 3.0, 4.0], &[0.0, 1.0, 0.0, 1.0]];
+        let rows = [&[1.0, 2.0, 3.0, 4.0], &[0.0, 1.0, 0.0, 1.0]].map(|row| Row::Dense(row));
         let result = trainer.step(&rows, &[0, 1], &[1e-3]).unwrap()[0];
         assert!((result.loss - 3e4).abs() < 10.0, "{result:?}");
         assert_eq!(result.hits, 1);
@@ -214,7 +279,7 @@ fn a_nan_is_reported() {
             let mut trainer = trainer(shape, &[config], 2, 1, isa);
             let mut data = features(2, 19, 0.5, 1);
             data[column] = f32::NAN;
-            let rows: Vec<&[f32]> = data.chunks(19).collect();
+            let rows: Vec<Row<'_>> = data.chunks(19).map(Row::Dense).collect();
             let result = trainer.step(&rows, &[0, 1], &[1e-3]).unwrap()[0];
             assert!(result.loss.is_nan(), "column {column}: {result:?}");
             assert_eq!(result.hits, 0);
@@ -230,7 +295,7 @@ fn one_row_is_a_batch() {
         let mut trainer = trainer(shape, &[config], 1, 2, isa);
         let data = features(1, 30, 0.5, 1);
         for _ in 0..5 {
-            let result = trainer.step(&[&data], &[1], &[1e-3]).unwrap()[0];
+            let result = trainer.step(&[Row::Dense(&data)], &[1], &[1e-3]).unwrap()[0];
             assert!(result.loss.is_finite(), "{result:?}");
         }
         let parameters = trainer.parameters(0);
@@ -250,7 +315,7 @@ fn inputs_without_gradient_keep_their_weights() {
     let mut data = features(4, 10, 1.0, 1);
     data.chunks_mut(10).for_each(|row| row[3] = 0.0);
     let step = |trainer: &mut Trainer, data: &[f32]| {
-        let rows: Vec<&[f32]> = data.chunks(10).collect();
+        let rows: Vec<Row<'_>> = data.chunks(10).map(Row::Dense).collect();
         trainer.step(&rows, &[0, 1, 2, 0], &[1e-3]).unwrap();
         trainer.parameters(0).tensor("fc1.weight").unwrap().to_vec()
     };
@@ -273,7 +338,7 @@ fn moments_do_not_become_denormal() {
         let mut trainer = trainer(shape, &[config], 4, 1, isa);
         let mut data = features(4, 9, 1.0, 1);
         for _ in 0..1000 {
-            let rows: Vec<&[f32]> = data.chunks(9).collect();
+            let rows: Vec<Row<'_>> = data.chunks(9).map(Row::Dense).collect();
             trainer.step(&rows, &[0, 1, 2, 0], &[1e-3]).unwrap();
             data.chunks_mut(9).for_each(|row| row[4] = 0.0);
         }
@@ -319,12 +384,12 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(Trainer::new(shape, &[], &[], 1, 1).unwrap_err(), Error::NoHeads);
 
     let mut trainer = Trainer::new(shape, &[config], &one, 2, 1).unwrap();
-    let row: &[f32] = &[0.0, 1.0];
+    let row = Row::Dense(&[0.0, 1.0]);
     let rates = &[1e-3];
     let rows = |rows| Error::Rows { rows, batch_size: 2 };
     assert_eq!(trainer.step(&[], &[], rates).unwrap_err(), rows(0));
     assert_eq!(trainer.step(&[row; 3], &[0; 3], rates).unwrap_err(), rows(3));
-    let error = trainer.step(&[row, &[0.0]], &[0; 2], rates).unwrap_err();
+    let error = trainer.step(&[row, Row::Dense(&[0.0])], &[0; 2], rates).unwrap_err();
     assert_eq!(error, Error::RowLength { row: 1, expected: 2, actual: 1 });
     let error = trainer.step(&[row; 2], &[0], rates).unwrap_err();
     assert_eq!(error, Error::LabelCount { rows: 2, labels: 1 });
@@ -336,5 +401,5 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(error, Error::LearningRateCount { heads: 1, rates: 0 });
     assert_eq!(trainer.evaluate(&[], &[]).unwrap_err(), Error::NoRows);
     assert_eq!(trainer.logits(&[]).unwrap_err(), Error::NoRows);
-    assert!(matches!(trainer.logits(&[&[]]).unwrap_err(), Error::RowLength { .. }));
+    assert!(matches!(trainer.logits(&[Row::Dense(&[])]).unwrap_err(), Error::RowLength { .. }));
 }

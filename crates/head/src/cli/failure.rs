@@ -21,6 +21,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Cache(_)
         | Error::TooSmallToPool { .. }
         | Error::NotFinite { .. }
+        | Error::DamagedView { .. }
         | Error::OneClass { .. }
         | Error::NotARun { .. }
         | Error::UnfinishedRun { .. }

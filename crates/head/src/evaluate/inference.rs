@@ -1,6 +1,6 @@
 //! Trained heads on all rows of a split.
 
-use fused_head::{Inference, Row};
+use fused_head::Inference;
 
 use crate::error::Error;
 use crate::event::Event;
@@ -15,7 +15,7 @@ const LOGITS: usize = 1 << 24;
 /// for each head `[rows, classes]`.
 ///
 /// # Errors
-/// If a feature is NaN or infinite.
+/// If a file cannot be read, or a feature is NaN or infinite.
 pub(crate) fn for_each_batch(
     features: &mut PooledSplit<'_>,
     heads: &mut Inference,
@@ -25,13 +25,12 @@ pub(crate) fn for_each_batch(
     // Each row is read once, so nothing is gained by keeping it.
     features.keep_in_memory(false, report)?;
     let batch_size = (LOGITS / heads.shape().classes).clamp(1, BATCH);
-    let mut buffer = Vec::new();
+    let mut buffer = None;
     for first in (0..features.rows()).step_by(batch_size) {
         let rows: Vec<usize> = (first..features.rows().min(first + batch_size)).collect();
         let batch = features.read(&rows, &mut buffer)?;
-        let batch: Vec<Row<'_>> = batch.into_iter().map(Row::Dense).collect();
-        let logits = heads.logits(&batch)?;
-        features.read_done(&rows);
+        let logits = heads.logits(&batch);
+        let logits = logits.map_err(|error| features.explain(error, &rows))?;
         take(first, &logits);
     }
     Ok(())

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::features::row::TapRows;
+use crate::features::rows::Sizes;
+use crate::features::view::ViewFiles;
 
 /// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +77,12 @@ impl<'a> Features<'a> {
     /// Numbers in a row as heads take it.
     pub(crate) fn row_len(self) -> usize {
         self.tap_rows().into_iter().map(TapRows::pooled_len).sum()
+    }
+
+    /// The memory that the rows of a split take, as it is recorded beside them; `None` if it is not.
+    pub(crate) fn recorded_sizes(self, split: SplitName) -> Option<Sizes> {
+        let files = ViewFiles::of(self, split).ok()?;
+        files.recorded_sizes(&self.cache.split_at(split, self.taps).ok()?, self.row_len())
     }
 
     /// The name of a file of the pooled view of a split, but for its ending: of the cache's last tap the

@@ -57,13 +57,8 @@ impl<'a> LabelledSplit<'a> {
         Ok(LabelledSplit { features, labels })
     }
 
-    /// Features, one slice per row, and labels of these rows; `buffer` as in [`PooledSplit::read`].
-    pub(crate) fn batch<'b>(
-        &'b self,
-        rows: &[usize],
-        buffer: &'b mut Vec<f32>,
-    ) -> Result<(Vec<&'b [f32]>, Vec<i64>), Error> {
-        let features = self.features.read(rows, buffer)?;
-        Ok((features, rows.iter().map(|&row| self.labels[row]).collect()))
+    /// The labels of these rows.
+    pub(crate) fn labels_of(&self, rows: &[usize]) -> Vec<i64> {
+        rows.iter().map(|&row| self.labels[row]).collect()
     }
 }

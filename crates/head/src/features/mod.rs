@@ -4,6 +4,11 @@
 
 pub(crate) mod cache;
 pub(crate) mod labelled;
+mod npy;
 pub(crate) mod order;
 pub(crate) mod pooled;
 mod row;
+pub(crate) mod rows;
+mod source;
+pub(crate) mod stream;
+mod view;

@@ -11,29 +11,49 @@
 //!
 //! Another order gives other heads: whoever changes it raises [`fused_head::numerics`].
 
-use std::iter::{Peekable, Skip};
-use std::slice::Chunks;
-
 use shuffle::Shuffler;
 
-/// Consecutive rows that stay together when not all rows fit into memory.
-const BLOCK_ROWS: usize = 64;
+use crate::features::rows::BLOCK_ROWS;
+
 /// Fewest rows in a window: fewer would hardly be shuffled.
 const LEAST_WINDOW: usize = 2 * BLOCK_ROWS;
 
-/// The most rows per window where `fitting` rows fit into memory; `None` if no window is small enough.
-///
-/// Two windows are in memory, the one being trained on and the one being fetched, or one and a batch
-/// that begins in it, if the batch is larger.
-pub(crate) fn largest_window(fitting: usize, batch_size: usize) -> Option<usize> {
-    let window = (fitting / 2).min(fitting.saturating_sub(batch_size));
-    let window = window / BLOCK_ROWS * BLOCK_ROWS;
-    (window >= LEAST_WINDOW).then_some(window)
+/// The windows that are in memory: as many as a batch can lie in, and at least the one being trained on and
+/// the one being read.
+pub(crate) fn windows_in_memory(window: usize, batch_size: usize) -> usize {
+    // A batch that begins with the last row of a window lies in most.
+    2 + batch_size.saturating_sub(2) / window
 }
 
-/// The number of rows that must fit into memory for [`largest_window`] to find a window.
-pub(crate) fn least_fitting(batch_size: usize) -> usize {
-    LEAST_WINDOW + batch_size.max(LEAST_WINDOW)
+/// The most rows per window of `rows` rows of which as many windows as must be in memory fit into `room`
+/// bytes; `None` if no window is small enough. `bytes` are those of a window.
+pub(crate) fn largest_window(
+    rows: usize,
+    batch_size: usize,
+    room: u64,
+    bytes: impl Fn(usize) -> u64,
+) -> Option<usize> {
+    let fits = |&window: &usize| bytes_in_memory(window, batch_size, &bytes) <= room;
+    windows_up_to(rows).rev().find(fits)
+}
+
+/// The window that takes the least memory, and the bytes of those that must be in memory.
+pub(crate) fn least_window(
+    rows: usize,
+    batch_size: usize,
+    bytes: impl Fn(usize) -> u64,
+) -> (usize, u64) {
+    let all = windows_up_to(rows.max(LEAST_WINDOW));
+    let sized = all.map(|window| (window, bytes_in_memory(window, batch_size, &bytes)));
+    sized.min_by_key(|&(_, bytes)| bytes).expect("there is a window of the fewest rows")
+}
+
+fn windows_up_to(rows: usize) -> impl DoubleEndedIterator<Item = usize> {
+    (LEAST_WINDOW / BLOCK_ROWS..=rows / BLOCK_ROWS).map(|blocks| blocks * BLOCK_ROWS)
+}
+
+fn bytes_in_memory(window: usize, batch_size: usize, bytes: impl Fn(usize) -> u64) -> u64 {
+    bytes(window).saturating_mul(windows_in_memory(window, batch_size) as u64)
 }
 
 /// The order of the rows, epoch by epoch.
@@ -51,6 +71,11 @@ impl RowOrder {
         RowOrder { rows: (0..rows).collect(), window, shuffler: Shuffler::new(0, 0) }
     }
 
+    /// The order of this epoch.
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
     /// The order of the next epoch.
     pub(crate) fn next_epoch(&mut self) -> &[usize] {
         let rows = self.rows.len();
@@ -64,37 +89,6 @@ impl RowOrder {
             self.shuffler.shuffle(window);
         }
         &self.rows
-    }
-}
-
-/// The windows of an epoch whose rows are streamed, to be fetched and given back one after the other.
-#[derive(Debug)]
-pub(crate) struct Windows<'o> {
-    /// The windows that were not passed yet.
-    held: Peekable<Chunks<'o, usize>>,
-    /// The windows that were not fetched yet.
-    next: Skip<Chunks<'o, usize>>,
-    /// Rows of the windows that were passed.
-    passed: usize,
-}
-
-impl<'o> Windows<'o> {
-    /// The windows of `order`. The first is fetched as it is read.
-    pub(crate) fn new(order: &'o [usize], window: usize) -> Windows<'o> {
-        let windows = order.chunks(window);
-        Windows { held: windows.clone().peekable(), next: windows.skip(1), passed: 0 }
-    }
-
-    /// The next window to fetch: one at the start, and one for each that was passed.
-    pub(crate) fn fetch(&mut self) -> Option<&'o [usize]> {
-        self.next.next()
-    }
-
-    /// A window that ends within the first `done` rows of the order, each once.
-    pub(crate) fn pass(&mut self, done: usize) -> Option<&'o [usize]> {
-        let window = self.held.next_if(|window| self.passed + window.len() <= done)?;
-        self.passed += window.len();
-        Some(window)
     }
 }
 
@@ -119,15 +113,32 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_batches_stay_within_the_rows_that_fit() {
-        assert_eq!(largest_window(999, 64), Some(448), "half of what fits, in whole blocks");
-        assert_eq!(largest_window(256, 128), Some(128));
-        assert_eq!(largest_window(255, 1), None);
-        assert_eq!(largest_window(1000, 600), Some(384), "beside a large batch");
-        for batch in [1, 100, 128, 129, 256, 1000] {
-            let least = least_fitting(batch);
-            assert_eq!(largest_window(least, batch), Some(LEAST_WINDOW), "{batch}");
-            assert_eq!(largest_window(least - 1, batch), None, "{batch}");
+    fn windows_that_hold_a_batch_stay_within_the_memory() {
+        let window = |room, batch| largest_window(100_000, batch, room, |rows| rows as u64);
+        assert_eq!(window(999, 64), Some(448), "half of what fits, in whole blocks");
+        assert_eq!(window(256, 128), Some(128));
+        assert_eq!(window(255, 1), None);
+        assert_eq!(window(1000, 600), Some(320), "three that a large batch can lie in");
+        assert_eq!(
+            largest_window(200, 64, 999, |rows| rows as u64),
+            Some(192),
+            "no more than rows"
+        );
+        for batch in [1, 100, 128, 129, 130, 256, 1000] {
+            let (least, bytes) = least_window(100_000, batch, |rows| rows as u64);
+            assert!(window(bytes, batch) >= Some(least), "{batch}");
+            assert_eq!(window(bytes - 1, batch), None, "{batch}");
+        }
+    }
+
+    /// Wherever it begins, a batch lies in no more windows than are in memory.
+    #[test]
+    fn a_batch_lies_in_the_windows_in_memory() {
+        for window in [128, 192] {
+            for batch in [1, 2, 127, 128, 129, 130, 192, 194, 600] {
+                let most = (0..window).map(|begin| (begin + batch - 1) / window + 1).max();
+                assert_eq!(windows_in_memory(window, batch), most.unwrap().max(2), "{batch}");
+            }
         }
     }
 
@@ -140,32 +151,5 @@ mod tests {
         blocks.dedup();
         assert!(blocks.len() <= 5, "four blocks, or five with the short last one: {blocks:?}");
         assert_ne!(first, (0..256).collect::<Vec<_>>());
-    }
-
-    /// Whatever the batch size: each window is fetched before it is read, and given back as soon as it
-    /// is passed; never are more rows held than must fit.
-    #[test]
-    fn windows_are_fetched_and_given_back_as_they_are_passed() {
-        const WINDOW: usize = 128;
-        let order: Vec<usize> = (0..1000).collect();
-        for batch in [1, 50, 100, 128, 200, 256, 300, 1000] {
-            let mut windows = Windows::new(&order, WINDOW);
-            let (mut fetched, mut given_back) = (WINDOW, 0);
-            fetched += windows.fetch().unwrap().len();
-            let mut done = 0;
-            for rows in order.chunks(batch) {
-                done += rows.len();
-                let held = fetched.max(done) - given_back;
-                assert!(held <= WINDOW + batch.max(WINDOW), "batch size {batch}: {held}");
-                assert!(batch > WINDOW || fetched >= done, "batch size {batch}: {fetched} {done}");
-                while let Some(window) = windows.pass(done) {
-                    assert_eq!(window, &order[given_back..][..window.len()]);
-                    given_back += window.len();
-                    fetched += windows.fetch().map_or(0, <[usize]>::len);
-                }
-                assert!(done - given_back < WINDOW, "batch size {batch}: {given_back} {done}");
-            }
-            assert_eq!((fetched, given_back), (1000, 1000), "batch size {batch}");
-        }
     }
 }

@@ -22,6 +22,7 @@ use crate::resources::Resources;
 use crate::store::sweep::{Sweep, SweepConfig, UnfinishedSweep, refuse_other_formats, runs_of};
 use crate::sweep::choice::choose;
 use crate::sweep::grid::Grid;
+use crate::train::plan::SplitSizes;
 use crate::train::train_together;
 use crate::train::windows::report_other_windows;
 
@@ -52,7 +53,12 @@ pub fn sweep(
     refuse_other_formats(&folder)?;
     match Sweep::open_whole(&folder) {
         Ok(sweep) => {
-            report_other_windows(features, &config.heads, resources, &runs, report);
+            // Without the sizes nobody can tell, and making the views would take long.
+            if let Some(training) = features.recorded_sizes(SplitName::Train) {
+                let validation = features.recorded_sizes(SplitName::Val);
+                let sizes = SplitSizes { training, validation };
+                report_other_windows(features, sizes, &config.heads, resources, &runs, report);
+            }
             return Ok(sweep);
         }
         // It was not finished.

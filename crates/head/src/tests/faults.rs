@@ -61,7 +61,13 @@ fn head_of(run: &Path) -> Vec<u8> {
 
 #[test]
 fn whatever_fails_a_run_is_whole_or_trained_again() {
-    let fixture = Fixture::new();
+    // Their pooled features are in one array, or in three.
+    for fixture in [Fixture::new(), Fixture::sparse()] {
+        whatever_fails_a_run_of(&fixture);
+    }
+}
+
+fn whatever_fails_a_run_of(fixture: &Fixture) {
     let train =
         |root: &Path| train(fixture.features(), &config(), RESOURCES, root, &mut unheard, &GO_ON);
     let reference = head_of(train(&fixture.path("reference")).unwrap().folder());

@@ -3,6 +3,7 @@
 mod events;
 mod faults;
 mod pooled_view;
+mod streaming;
 mod taps;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
     Started,
 };
+use fused_head::{Columns, Row};
 use recipe::Recipe;
 use tempfile::TempDir;
 
@@ -30,7 +32,7 @@ fn unheard(_: Event<'_>) {}
 /// One thread, and plenty of memory.
 const RESOURCES: Resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };
 
-/// A folder of its own with a small cache: 12 rows for training, 6 for validation, 4 for test, of
+/// A folder of its own with a small cache: usually 12 rows for training, 6 for validation, 4 for test, of
 /// two classes.
 struct Fixture {
     root: TempDir,
@@ -43,10 +45,34 @@ impl Fixture {
         Fixture::of_taps(&["conv5_3"], &[vec![16, 2, 2]])
     }
 
+    /// Of the default tap, with features that are nearly all 0.
+    fn sparse() -> Fixture {
+        Fixture::with_values(12, |row, index| match (row * 64 + index) * 37 % 101 {
+            value @ 0..5 => value as f32,
+            _ => 0.0,
+        })
+    }
+
+    /// Of the default tap, with so many training rows and these features.
+    fn with_values(rows: usize, value: impl Fn(usize, usize) -> f32) -> Fixture {
+        Fixture::filled(&["conv5_3"], &[vec![16, 2, 2]], rows, value)
+    }
+
     /// Of several taps, whose rows have these shapes.
     fn of_taps(taps: &[&str], shapes: &[Vec<usize>]) -> Fixture {
+        let value = |row: usize, index: usize| ((row * 64 + index) * 37 % 101) as f32;
+        Fixture::filled(taps, shapes, 12, value)
+    }
+
+    fn filled(
+        taps: &[&str],
+        shapes: &[Vec<usize>],
+        training_rows: usize,
+        value: impl Fn(usize, usize) -> f32,
+    ) -> Fixture {
         let root = tempfile::tempdir().unwrap();
-        let rows = [(SplitName::Train, 12), (SplitName::Val, 6), (SplitName::Test, 4)];
+        let training_rows = training_rows as i64;
+        let rows = [(SplitName::Train, training_rows), (SplitName::Val, 6), (SplitName::Test, 4)];
         let splits: BTreeMap<SplitName, SplitSpec> = rows
             .into_iter()
             .map(|(split, rows)| {
@@ -81,7 +107,7 @@ impl Fixture {
         for (split, rows) in rows {
             let mut writer = writer.split(split).unwrap();
             for row in 0..rows {
-                let value = |index: usize| ((row as usize * 64 + index) * 37 % 101) as f32;
+                let value = |index: usize| value(row as usize, index);
                 let rows: Vec<Vec<f32>> = shapes
                     .iter()
                     .map(|shape| (0..shape.iter().product()).map(value).collect())
@@ -119,4 +145,19 @@ fn config() -> TrainConfig {
         schedule: Schedule::Constant,
         seed: 0,
     }
+}
+
+/// All numbers of a row.
+fn whole_row(row: Row<'_>, row_len: usize) -> Vec<f32> {
+    let mut whole = vec![0.0; row_len];
+    match row {
+        Row::Dense(values) => whole.copy_from_slice(values),
+        Row::Sparse { columns: Columns::U16(columns), values } => {
+            columns.iter().zip(values).for_each(|(&column, &value)| whole[column as usize] = value);
+        }
+        Row::Sparse { columns: Columns::U32(columns), values } => {
+            columns.iter().zip(values).for_each(|(&column, &value)| whole[column as usize] = value);
+        }
+    }
+    whole
 }

@@ -3,7 +3,7 @@
 pub(crate) mod curve;
 mod head;
 mod pass;
-mod plan;
+pub(crate) mod plan;
 mod progress;
 mod tally;
 pub(crate) mod windows;
@@ -21,7 +21,7 @@ use crate::features::labelled::Splits;
 use crate::resources::Resources;
 use crate::store::run::{Run, RunConfig};
 use crate::train::pass::run_pass;
-use crate::train::plan::{Pass, Plan, in_passes, run_config};
+use crate::train::plan::{Pass, Plan, SplitSizes, in_passes, run_config};
 use crate::train::progress::Meter;
 use crate::train::windows::report_other_windows;
 
@@ -70,7 +70,8 @@ pub(crate) fn train_together(
     mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let features = splits.features;
-    report_other_windows(features, configs, resources, root, report);
+    let sizes = sizes_of(splits)?;
+    report_other_windows(features, sizes, configs, resources, root, report);
     let (mut waiting, mut rows_x_heads, mut best) = (Vec::new(), 0, None);
     for config in configs {
         let run_config = run_config(features, config);
@@ -94,7 +95,7 @@ pub(crate) fn train_together(
     }
     // What does not fit is refused before anything is trained.
     let plan = |(pass, configs): (Pass, Vec<RunConfig>)| {
-        let plan = Plan::new(features, pass, configs.len(), resources)?;
+        let plan = Plan::new(features, sizes, pass, configs.len(), resources)?;
         Ok((pass, configs, plan))
     };
     let passes: Vec<_> = in_passes(waiting).into_iter().map(plan).collect::<Result<_, Error>>()?;
@@ -112,13 +113,19 @@ pub(crate) fn train_together(
     Ok(())
 }
 
+fn sizes_of(splits: &mut Splits<'_>) -> Result<SplitSizes, Error> {
+    let training = splits.training.features.sizes()?;
+    let validation = splits.validation.as_mut().map(|split| split.features.sizes()).transpose()?;
+    Ok(SplitSizes { training, validation })
+}
+
 /// Takes into memory, or gives back, the rows that a pass's plan says.
 fn arrange(
     splits: &mut Splits<'_>,
     plan: Plan,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), Error> {
-    splits.training.features.keep_in_memory(plan.window.is_none(), report)?;
+    splits.training.features.keep_in_memory(plan.streamed.is_none(), report)?;
     if let Some(validation) = &mut splits.validation {
         validation.features.keep_in_memory(plan.validation_fits, report)?;
     }

@@ -10,16 +10,15 @@ use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
-use crate::features::order::{RowOrder, Windows};
+use crate::features::order::RowOrder;
+use crate::features::stream::Stream;
 use crate::resources::Resources;
 use crate::store::run::Run;
 use crate::train::head::HeadInTraining;
-use crate::train::plan::{Pass, Plan};
+use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, Streamed};
 use crate::train::progress::Meter;
 use crate::train::tally::{SplitMetrics, Tally};
 
-/// Rows per batch when nothing is learned from it.
-const EVALUATION_BATCH: usize = 256;
 /// Shortest time between two recordings of the epochs done: an epoch can take less than a flush of
 /// the disk.
 const RECORD_EVERY: Duration = Duration::from_secs(2);
@@ -28,7 +27,6 @@ const RECORD_EVERY: Duration = Duration::from_secs(2);
 struct RunningPass<'a> {
     splits: &'a Splits<'a>,
     pass: Pass,
-    plan: Plan,
     trainer: Trainer,
     heads: Vec<HeadInTraining<'a>>,
     /// Learning rates of the heads at the current step.
@@ -53,29 +51,21 @@ pub(crate) fn run_pass<'r>(
     stop: &AtomicBool,
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
     let trainer = new_trainer(runs, pass, resources.threads)?;
-    if let Some(window) = plan.window {
+    if let Some(window) = plan.window() {
         report(Event::Streaming { window, memory: resources.memory });
     }
-    let rows = splits.training.labels.len();
-    let heads = runs.iter().map(|run| HeadInTraining::new(run, plan.window)).collect();
+    let training = &splits.training.features;
+    let heads = runs.iter().map(|run| HeadInTraining::new(run, plan.window())).collect();
     let rates = vec![0.0; runs.len()];
-    let mut running = RunningPass { splits, pass, plan, trainer, heads, rates, meter, report };
-    let mut order = RowOrder::new(rows, plan.window);
-    let mut recorded = Instant::now();
-    for epoch in 1..=pass.epochs {
-        let started = Instant::now();
-        running.train(epoch, order.next_epoch(), stop)?;
-        let validated = running.validate()?;
-        running.end_epoch(epoch, &validated, started.elapsed());
-        if running.in_training().next().is_none() {
-            break;
-        }
-        let due = recorded.elapsed() >= RECORD_EVERY;
-        running.export(due || epoch == pass.epochs);
-        if due && epoch < pass.epochs {
-            running.in_training().try_for_each(|head| head.record().map(drop))?;
-            recorded = Instant::now();
-        }
+    let mut running = RunningPass { splits, pass, trainer, heads, rates, meter, report };
+    let order = RowOrder::new(training.rows(), plan.window());
+    match plan.streamed {
+        None => running.run(TrainingRows::InMemory { order, next: 0 }, stop)?,
+        Some(Streamed { window, windows, bytes }) => std::thread::scope(|scope| {
+            let windows = (window, windows);
+            let stream = Stream::begin(scope, training, order, windows, bytes, pass.epochs);
+            running.run(TrainingRows::Streamed(stream), stop)
+        })?,
     }
     running.end()?;
     let last = |run: usize| *running.heads[run].last().expect("at least one epoch was trained");
@@ -94,45 +84,101 @@ fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Erro
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
 }
 
-impl<'a> RunningPass<'a> {
-    /// Trains on every row once, in `order`.
-    fn train(&mut self, epoch: usize, order: &[usize], stop: &AtomicBool) -> Result<(), Error> {
-        let RunningPass { splits, pass, plan, .. } = *self;
-        let training = &splits.training;
-        let rows = order.len();
-        let steps_per_epoch = rows.div_ceil(pass.batch_size);
-        let mut windows = plan.window.map(|window| Windows::new(order, window));
-        if let Some(window) = windows.as_mut().and_then(Windows::fetch) {
-            training.features.read_soon(window);
+/// The training rows, epoch by epoch, in batches.
+enum TrainingRows {
+    InMemory {
+        order: RowOrder,
+        /// The position in the order of the next row.
+        next: usize,
+    },
+    Streamed(Stream),
+}
+
+impl TrainingRows {
+    /// Begins an epoch.
+    fn begin_epoch(&mut self) {
+        if let TrainingRows::InMemory { order, next } = self {
+            order.next_epoch();
+            *next = 0;
         }
-        let mut buffer = Vec::new();
+    }
+
+    /// The numbers of the next `count` rows of the epoch.
+    fn next_batch(&mut self, count: usize) -> Result<Vec<usize>, Error> {
+        match self {
+            TrainingRows::InMemory { order, next } => {
+                let first = *next;
+                *next += count;
+                Ok(order.rows()[first..*next].to_vec())
+            }
+            TrainingRows::Streamed(stream) => stream.next_batch(count),
+        }
+    }
+}
+
+impl<'a> RunningPass<'a> {
+    /// Trains the epochs.
+    fn run(&mut self, mut rows: TrainingRows, stop: &AtomicBool) -> Result<(), Error> {
+        let epochs = self.pass.epochs;
+        let mut recorded = Instant::now();
+        for epoch in 1..=epochs {
+            let started = Instant::now();
+            self.train(epoch, &mut rows, stop)?;
+            let validated = self.validate()?;
+            self.end_epoch(epoch, &validated, started.elapsed());
+            if self.in_training().next().is_none() {
+                break;
+            }
+            let due = recorded.elapsed() >= RECORD_EVERY;
+            self.export(due || epoch == epochs);
+            if due && epoch < epochs {
+                self.in_training().try_for_each(|head| head.record().map(drop))?;
+                recorded = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains on every row once.
+    fn train(
+        &mut self,
+        epoch: usize,
+        training_rows: &mut TrainingRows,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        let RunningPass { splits, pass, .. } = *self;
+        let training = &splits.training;
+        let rows = training.features.rows();
+        let steps_per_epoch = rows.div_ceil(pass.batch_size);
+        training_rows.begin_epoch();
+        let mut buffer = None;
         let mut done = 0;
-        let steps_before = (epoch - 1) * steps_per_epoch;
         if epoch == 1 {
             self.meter.update(0, epoch, pass, self.heads.len(), self.report);
         }
-        for (step, batch) in (steps_before..).zip(order.chunks(pass.batch_size)) {
+        for step in (epoch - 1) * steps_per_epoch..epoch * steps_per_epoch {
             if stop.load(Ordering::Relaxed) {
                 return Err(self.interrupt()?);
             }
             for (rate, head) in self.rates.iter_mut().zip(&self.heads) {
                 *rate = head.learning_rate(step, steps_per_epoch * pass.epochs);
             }
-            let (features, labels) = training.batch(batch, &mut buffer)?;
-            let results = self.trainer.step(&features, &labels, &self.rates)?;
+            let batch = training_rows.next_batch(pass.batch_size.min(rows - done))?;
+            let features = match training_rows {
+                TrainingRows::InMemory { .. } => training.features.read(&batch, &mut buffer)?,
+                TrainingRows::Streamed(stream) => stream.rows(batch.len()),
+            };
+            let results = self.trainer.step(&features, &training.labels_of(&batch), &self.rates);
+            let results = results.map_err(|error| training.features.explain(error, &batch))?;
             for (head, result) in self.heads.iter_mut().zip(results) {
                 head.add(result, batch.len());
+            }
+            if let TrainingRows::Streamed(stream) = training_rows {
+                stream.pass(batch.len());
             }
             done += batch.len();
             let trained = (epoch - 1) * rows + done;
             self.meter.update(trained, epoch, pass, self.heads.len(), self.report);
-            let Some(windows) = &mut windows else { continue };
-            while let Some(window) = windows.pass(done) {
-                training.features.read_done(window);
-                if let Some(next) = windows.fetch() {
-                    training.features.read_soon(next);
-                }
-            }
         }
         Ok(())
     }
@@ -142,7 +188,7 @@ impl<'a> RunningPass<'a> {
         let Some(split) = &self.splits.validation else {
             return Ok(vec![None; self.heads.len()]);
         };
-        let metrics = validate(split, &mut self.trainer, self.plan)?;
+        let metrics = validate(split, &mut self.trainer)?;
         Ok(metrics.into_iter().map(Some).collect())
     }
 
@@ -199,22 +245,17 @@ impl<'a> RunningPass<'a> {
     }
 }
 
-fn validate(
-    split: &LabelledSplit<'_>,
-    trainer: &mut Trainer,
-    plan: Plan,
-) -> Result<Vec<SplitMetrics>, Error> {
+fn validate(split: &LabelledSplit<'_>, trainer: &mut Trainer) -> Result<Vec<SplitMetrics>, Error> {
     let mut tallies = vec![Tally::default(); trainer.heads()];
-    let all: Vec<usize> = (0..split.labels.len()).collect();
-    let mut buffer = Vec::new();
-    for rows in all.chunks(EVALUATION_BATCH) {
-        let (features, labels) = split.batch(rows, &mut buffer)?;
-        let results = trainer.evaluate(&features, &labels)?;
+    let mut buffer = None;
+    for first in (0..split.labels.len()).step_by(EVALUATION_BATCH) {
+        let end = split.labels.len().min(first + EVALUATION_BATCH);
+        let rows: Vec<usize> = (first..end).collect();
+        let features = split.features.read(&rows, &mut buffer)?;
+        let results = trainer.evaluate(&features, &split.labels[first..end]);
+        let results = results.map_err(|error| split.features.explain(error, &rows))?;
         for (tally, result) in tallies.iter_mut().zip(results) {
             tally.add(f64::from(result.loss), result.hits as usize, rows.len());
-        }
-        if !plan.validation_fits {
-            split.features.read_done(rows);
         }
     }
     Ok(tallies.iter().map(Tally::metrics).collect())

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use feature_cache::SplitName;
-use fused_head::HeadShape;
+use fused_head::{HeadShape, Trainer};
 
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::features::cache::Features;
-use crate::features::order::{largest_window, least_fitting};
+use crate::features::order::{largest_window, least_window, windows_in_memory};
+use crate::features::rows::Sizes;
 use crate::resources::Resources;
 use crate::store::run::RunConfig;
 
 /// Most heads per pass: more gain no speed, take memory, and an interruption costs the whole pass.
 const MAX_HEADS: usize = 8;
+
+/// Rows per batch when nothing is learned from it.
+pub(crate) const EVALUATION_BATCH: usize = 256;
 
 /// The configuration that heads must share to be trained in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,10 +29,28 @@ pub(crate) struct Pass {
 /// The features that are in memory while a pass runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Rows per window if the training rows are streamed; `None` if all are in memory.
-    pub(crate) window: Option<usize>,
+    /// The windows if the training rows are streamed; `None` if all are in memory.
+    pub(crate) streamed: Option<Streamed>,
     /// Whether all validation rows are in memory, too.
     pub(crate) validation_fits: bool,
+}
+
+/// The windows of streamed rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Streamed {
+    /// Rows per window.
+    pub(crate) window: usize,
+    /// Windows in memory at a time.
+    pub(crate) windows: usize,
+    /// The most bytes of a window.
+    pub(crate) bytes: u64,
+}
+
+/// The memory that the rows of the two splits take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SplitSizes {
+    pub(crate) training: Sizes,
+    pub(crate) validation: Option<Sizes>,
 }
 
 /// The configuration of a run of a head on these features.
@@ -67,49 +88,77 @@ impl Plan {
     /// If the heads do not fit into memory, or not with the rows that streaming needs.
     pub(crate) fn new(
         features: Features<'_>,
+        sizes: SplitSizes,
         pass: Pass,
         heads: usize,
         resources: Resources,
     ) -> Result<Plan, Error> {
         let shape = features.head_shape(pass.hidden);
-        let taken = bytes_of_heads(shape, pass, heads, resources)?;
         let memory = resources.memory;
-        let room = memory.bytes() - taken;
-        let rows_of = |split| features.rows(split).unwrap_or(0);
-        let row_bytes = (shape.inputs * size_of::<f32>()) as u64;
-        let bytes_of = |rows: usize| rows as u64 * row_bytes;
-        let rows = rows_of(SplitName::Train);
-        if let Some(left) = room.checked_sub(bytes_of(rows)) {
-            let validation_fits = bytes_of(rows_of(SplitName::Val)) <= left;
-            return Ok(Plan { window: None, validation_fits });
+        let SplitSizes { training, validation } = sizes;
+        let beside =
+            bytes_of_heads(shape, pass, heads, resources)?.saturating_add(bytes_of_order(sizes));
+        // Validation rows that are not in memory are read by the batch.
+        let validation_batch =
+            validation.map_or(0, |rows| rows.all.min(rows.at_most(EVALUATION_BATCH)));
+        let room = memory.bytes().saturating_sub(beside.saturating_add(validation_batch));
+        if training.all <= room {
+            let left = room - training.all + validation_batch;
+            let validation_fits = validation.is_none_or(|rows| rows.all <= left);
+            return Ok(Plan { streamed: None, validation_fits });
         }
-        // Fewer than there are rows.
-        let fitting = (room / row_bytes) as usize;
-        match largest_window(fitting, pass.batch_size) {
-            Some(window) => Ok(Plan { window: Some(window), validation_fits: false }),
+        // The rows, and their numbers in two orders.
+        let numbers = |window: usize| (2 * window * size_of::<usize>()) as u64;
+        let bytes = |window: usize| training.at_most(window).saturating_add(numbers(window));
+        match largest_window(training.rows, pass.batch_size, room, bytes) {
+            Some(window) => {
+                let windows = windows_in_memory(window, pass.batch_size);
+                let streamed = Some(Streamed { window, windows, bytes: bytes(window) });
+                Ok(Plan { streamed, validation_fits: false })
+            }
             None => {
-                let rows = least_fitting(pass.batch_size).min(rows);
-                Err(Error::NoRoomForRows { memory, rows, needed: taken + bytes_of(rows) })
+                let (window, bytes) = least_window(training.rows, pass.batch_size, bytes);
+                // All rows may take less than so many windows can.
+                let rows = training.rows.min(window * windows_in_memory(window, pass.batch_size));
+                let needed = beside + validation_batch + bytes.min(training.all);
+                Err(Error::NoRoomForRows { memory, rows, needed })
             }
         }
     }
+
+    /// Rows per window if the training rows are streamed.
+    pub(crate) fn window(&self) -> Option<usize> {
+        self.streamed.map(|streamed| streamed.window)
+    }
 }
 
-/// Bytes that the heads of a pass take: each parameter with Adam's two moments, and the logits of a batch
-/// with their gradients, which matter where there are many classes.
+/// Bytes that are in memory for each row, however it is read: its label, its place in the order, and where
+/// it starts.
+fn bytes_of_order(SplitSizes { training, validation }: SplitSizes) -> u64 {
+    let label = |sizes: Sizes| (sizes.rows * size_of::<i64>()) as u64 + sizes.pointers;
+    let order = (training.rows * size_of::<usize>()) as u64;
+    label(training) + validation.map_or(0, label) + order
+}
+
+/// Bytes that the heads of a pass take: the trainer, and each head as it is kept after an epoch, with the
+/// copies of one of them that are made on the way.
 fn bytes_of_heads(
     shape: HeadShape,
     pass: Pass,
     heads: usize,
-    Resources { memory, .. }: Resources,
+    Resources { memory, threads }: Resources,
 ) -> Result<u64, Error> {
     let HeadShape { inputs, hidden, classes } = shape;
-    let numbers = hidden * (inputs + hidden + classes);
-    let one = (3 * numbers * size_of::<f32>()) as u64;
-    let logits = (2 * pass.batch_size * classes * size_of::<f32>()) as u64;
-    let needed = one * heads as u64 + logits;
+    // In wide numbers, since nobody has checked them.
+    let numbers = hidden as u128 * (inputs as u128 + hidden as u128 + classes as u128);
+    let file = u64::try_from(numbers * size_of::<f32>() as u128).unwrap_or(u64::MAX);
+    let bytes_of = |heads: usize| {
+        Trainer::memory(shape, heads, pass.batch_size, threads)
+            .saturating_add(file.saturating_mul(heads as u64 + 2))
+    };
+    let needed = bytes_of(heads);
     if needed > memory.bytes() {
-        let fit = (memory.bytes().saturating_sub(logits) / one) as usize;
+        let fit = (1..heads).rev().find(|&heads| bytes_of(heads) <= memory.bytes()).unwrap_or(0);
         return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
     }
     Ok(needed)

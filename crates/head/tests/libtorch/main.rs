@@ -49,7 +49,7 @@ fn the_trainer_equals_libtorchs_autograd() {
             .map(|n| n as f32 / 504.5 - 1.0)
             .collect();
         let labels: Vec<i64> = (0..64).map(|row| (row * 3 + i64::from(step)) % 7).collect();
-        let rows: Vec<&[f32]> = numbers.chunks(50).collect();
+        let rows: Vec<Row<'_>> = numbers.chunks(50).map(Row::Dense).collect();
         let result = trainer.step(&rows, &labels, &[0.01]).unwrap()[0];
         let features = Tensor::from_slice(&numbers).view([64, 50]);
         let logits = head.forward(&features, true);
@@ -78,16 +78,15 @@ fn logits_of_a_trained_head_equal_libtorchs() {
             .map(|i: u32| i.wrapping_mul(2_654_435_761) >> 16)
             .map(|n| if n % 3 == 0 { (n % 1009) as f32 / 300.0 } else { 0.0 })
             .collect();
-        let rows: Vec<&[f32]> = numbers.chunks(300).collect();
+        let rows: Vec<Row<'_>> = numbers.chunks(300).map(Row::Dense).collect();
         let labels: Vec<i64> = (0..160).map(|row| row % classes as i64).collect();
         for (rows, labels) in rows.chunks(32).zip(labels.chunks(32)) {
             trainer.step(rows, labels, &[0.01]).unwrap();
         }
         let file = to_safetensors(&trainer.parameters(0));
         let parameters = read_parameters(shape, &file, Path::new("trained")).unwrap();
-        let batch: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
         let head = std::slice::from_ref(&parameters);
-        let found = Inference::new(head, 2).unwrap().logits(&batch).unwrap().remove(0);
+        let found = Inference::new(head, 2).unwrap().logits(&rows).unwrap().remove(0);
         let features = Tensor::from_slice(&numbers).view([160, 300]);
         let expected = tch::no_grad(|| with_parameters(&parameters).forward(&features, false));
         let found = Tensor::from_slice(&found).view_as(&expected);

@@ -127,9 +127,9 @@ fn two_networks_are_refused_unless_one_is_named() {
     let student = Shapes::torchvision("student.features.", "vgg11", false);
     let both = student.clone().and(Shapes::torchvision("teacher.features.", "vgg19", true));
     let message = both.found(None).unwrap_err();
-    let says = "file has VGG11 after the prefix 'student.' and VGG19 after the prefix 'teacher.': which \
-                one is meant? Write it alone into a file, or, if the networks differ, name it with \
-                --network";
+    let says = "file has VGG11 after the prefix 'student.' and VGG19 after the prefix 'teacher.', \
+                expected one network: write the one that is meant into a file of its own or, if the \
+                networks differ, name it with --network";
     assert_eq!(message, says);
     assert_eq!(both.found(Some("vgg11")), Ok(("vgg11", false, "student.".to_owned())));
     assert_eq!(both.found(Some("vgg19")), Ok(("vgg19", true, "teacher.".to_owned())));

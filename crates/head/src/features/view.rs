@@ -1,0 +1,530 @@
+//! The training-ready view of a split on disk: its features after the head's parameter-free beginning.
+//!
+//! The 2×2 max pool of a convolution's maps, and the joining of several taps, are the same in every epoch
+//! of every run, so they are done once and their result is kept beside the features. After a ReLU, most
+//! numbers are 0, so the rows are compressed, as SciPy's `csr_matrix((data, indices, indptr))` takes them:
+//!
+//! ```text
+//! <cache>/pooled/<split>.data.npy     (elements,) float32: the numbers that are not 0, row by row
+//! <cache>/pooled/<split>.indices.npy  (elements,) uint16, or uint32 if a row has more than 65,536
+//!                                     numbers: their columns, ascending within a row
+//! <cache>/pooled/<split>.indptr.npy   (N + 1,) int64: where each row starts, and where the last ends
+//! <cache>/pooled/<split>.json         what they were made from, and their digests; written last
+//! ```
+//!
+//! If more than a third of the numbers are not 0, there is one array instead:
+//!
+//! ```text
+//! <cache>/pooled/<split>.npy          (N, row_len) float32: of conv5_3, C · ⌊H/2⌋ · ⌊W/2⌋ numbers per row
+//! ```
+//!
+//! Of other taps than the cache's last one the names are `<split>-<taps>`.
+//!
+//! The digests are computed when the view is made, and checked once for each [`Stamp`] that a file
+//! comes to have, together with all columns and values: training on an unchanged view starts at once.
+//! Headers, lengths and row pointers are checked always, and the columns of a row whenever it is
+//! gathered. What no stamp shows, a bit that flips on the disk by itself, is found when
+//! `pooled/<split>.json` is removed.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use durable::{Digest, Lock, Stamp, Temporary};
+use feature_cache::{SplitName, SplitReader};
+use fused_head::{Columns, Row};
+use memmap2::{Advice, Mmap};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::features::cache::Features;
+use crate::features::npy::{HEADER_LEN, header};
+use crate::features::rows::{BLOCK_ROWS, Layout, Rows, Sizes, has_narrow_columns};
+use crate::features::source::{CHUNK_ROWS, Source};
+
+/// Bytes of an element of `data` and of a dense row.
+const VALUE: usize = size_of::<f32>();
+/// Bytes of an element of `indptr`.
+const POINTER: usize = size_of::<u64>();
+
+/// The files of a split's view.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewFiles {
+    dense: PathBuf,
+    /// `data`, `indices`, `indptr`.
+    csr: [PathBuf; 3],
+    record: PathBuf,
+}
+
+/// `<split>.json`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Record {
+    features_digest: Digest,
+    layout: Layout,
+    /// Numbers that are not 0.
+    elements: u64,
+    /// The most of them in a block of [`BLOCK_ROWS`] rows.
+    largest_block: u64,
+    /// In the order of [`ViewFiles::arrays`].
+    arrays: Vec<ArrayRecord>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct ArrayRecord {
+    digest: Digest,
+    /// The array's when its digest was last found right.
+    stamp: Option<Stamp>,
+}
+
+/// A view that is whole, to be read.
+#[derive(Debug)]
+pub(crate) struct View {
+    files: ViewFiles,
+    row_len: usize,
+    sizes: Sizes,
+    layout: Layout,
+    /// In the order of [`ViewFiles::arrays`], but for `indptr`.
+    arrays: Vec<File>,
+    /// Where among the elements each row starts, and where the last one ends; empty if rows are dense.
+    starts: Vec<u64>,
+    /// The arrays' maps, if the rows are in memory.
+    maps: Vec<Mmap>,
+}
+
+impl ViewFiles {
+    /// The files of the view of a split.
+    ///
+    /// # Errors
+    /// If a link leads out of the cache's folder: the view lies beside the features, not where a link in
+    /// their folder leads.
+    pub(crate) fn of(features: Features<'_>, split: SplitName) -> Result<ViewFiles, Error> {
+        let name = features.view_name(split);
+        let file = |ending: &str| features.cache.pooled_file(&format!("{name}.{ending}"));
+        Ok(ViewFiles {
+            dense: file("npy")?,
+            csr: [file("data.npy")?, file("indices.npy")?, file("indptr.npy")?],
+            record: file("json")?,
+        })
+    }
+
+    fn arrays(&self, layout: Layout) -> &[PathBuf] {
+        match layout {
+            Layout::Dense => std::slice::from_ref(&self.dense),
+            Layout::Csr => &self.csr,
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.record.parent().expect("the view lies in a folder of the cache")
+    }
+
+    /// The first array of the view, to be named to the user.
+    pub(crate) fn first(&self, layout: Layout) -> &Path {
+        &self.arrays(layout)[0]
+    }
+
+    /// The record, if it is of the features of this digest.
+    fn read_record(&self, features_digest: Digest) -> Option<Record> {
+        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        let arrays = self.arrays(record.layout).len();
+        let fits = record.features_digest == features_digest && record.arrays.len() == arrays;
+        fits.then_some(record)
+    }
+
+    /// The sizes of the rows as they are recorded; `None` if there is no view of these features.
+    pub(crate) fn recorded_sizes(&self, split: &SplitReader<'_>, row_len: usize) -> Option<Sizes> {
+        let record = self.read_record(split.features_digest())?;
+        let Record { layout, elements, largest_block, .. } = record;
+        Some(Sizes::new(layout, (split.rows(), row_len), elements, largest_block))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), durable::Error> {
+        let text = serde_json::to_vec_pretty(record).expect("strings and numbers serialise");
+        durable::replace(&self.record, &text)
+    }
+
+    /// Has the view made again by whoever opens it next.
+    pub(crate) fn forget(&self) {
+        // Where it cannot be removed, the user learns of the damage again.
+        let _ = durable::remove(&self.record);
+    }
+}
+
+/// The headers of a view's arrays and the bytes of each.
+fn headers(layout: Layout, (rows, row_len): (usize, usize), elements: usize) -> Vec<Header> {
+    let header = |descriptor, shape: &[usize], size: usize| {
+        let numbers = shape.iter().fold(1u64, |all, &len| all.saturating_mul(len as u64));
+        let bytes = numbers.saturating_mul(size as u64).saturating_add(HEADER_LEN as u64);
+        Header { text: header(descriptor, shape), file_len: bytes }
+    };
+    match layout {
+        Layout::Dense => vec![header("<f4", &[rows, row_len], VALUE)],
+        Layout::Csr => {
+            let indices = if has_narrow_columns(row_len) {
+                header("<u2", &[elements], size_of::<u16>())
+            } else {
+                header("<u4", &[elements], size_of::<u32>())
+            };
+            vec![header("<f4", &[elements], VALUE), indices, header("<i8", &[rows + 1], POINTER)]
+        }
+    }
+}
+
+struct Header {
+    text: [u8; HEADER_LEN],
+    /// Bytes of the whole file.
+    file_len: u64,
+}
+
+impl View {
+    /// Opens the view of `source`'s rows, making it first if it is not there or not whole.
+    ///
+    /// # Errors
+    /// If it cannot be made or read, or the features are damaged.
+    pub(crate) fn open_or_make(
+        source: &Source<'_>,
+        files: &ViewFiles,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<View, Error> {
+        if let Some(view) = View::open(files, source) {
+            return Ok(view);
+        }
+        let file = |error: durable::Error| Error::Cache(error.into());
+        durable::make_folder(files.folder()).map_err(file)?;
+        // Another process may be making the view now.
+        let _lock = Lock::wait(&files.folder().join(".lock")).map_err(file)?;
+        durable::remove_leftovers(files.folder()).map_err(file)?;
+        if let Some(view) = View::open(files, source) {
+            return Ok(view);
+        }
+        source.split.verify_features()?;
+        make(source, files, report)?;
+        View::open(files, source).ok_or_else(|| {
+            let cause = io::Error::other("it is not what was written");
+            file(durable::Error::at("read back", &files.record)(cause))
+        })
+    }
+
+    /// Opens the view if it is whole and was made from these very features. One that cannot be read is not
+    /// whole.
+    fn open(files: &ViewFiles, source: &Source<'_>) -> Option<View> {
+        let mut record = files.read_record(source.split.features_digest())?;
+        let (layout, shape) = (record.layout, (source.split.rows(), source.row_len));
+        let headers = headers(layout, shape, usize::try_from(record.elements).ok()?);
+        let mut arrays = Vec::new();
+        let mut changed = false;
+        for ((path, array), header) in
+            files.arrays(layout).iter().zip(&mut record.arrays).zip(&headers)
+        {
+            // The file that was opened is the one that is looked at, whatever takes its name meanwhile.
+            let file = open_file(path)?;
+            let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
+            let mut found = [0; HEADER_LEN];
+            read_at(&file, &mut found, 0).ok()?;
+            if found != header.text || metadata.len() != header.file_len {
+                return None;
+            }
+            // Taken before the bytes are read, so that a later change gives another stamp.
+            let stamp = Stamp::of_metadata(&metadata);
+            if stamp.is_none() || stamp != array.stamp {
+                if durable::digest_of_file(path, |_| ()).ok() != Some(array.digest) {
+                    return None;
+                }
+                (array.stamp, changed) = (stamp, true);
+            }
+            arrays.push(file);
+        }
+        let starts = match layout {
+            Layout::Dense => Vec::new(),
+            Layout::Csr => read_pointers(&arrays.pop()?, shape, record.elements)?,
+        };
+        let Record { elements, largest_block, .. } = record;
+        if layout == Layout::Csr && largest_block != largest_block_of(&starts) {
+            return None;
+        }
+        let sizes = Sizes::new(layout, shape, elements, largest_block);
+        let (files, row_len, maps) = (files.clone(), source.row_len, Vec::new());
+        let view = View { files, row_len, sizes, layout, arrays, starts, maps };
+        if changed {
+            if !view.has_sound_rows() {
+                return None;
+            }
+            // Where it cannot be recorded, the next opening checks the bytes again.
+            let _ = view.files.write_record(&record);
+        }
+        Some(view)
+    }
+
+    /// Whether all columns ascend within a row and exist, and all values are finite.
+    fn has_sound_rows(&self) -> bool {
+        let mut block = Rows::new(self.layout, self.row_len);
+        (0..self.sizes.rows).step_by(BLOCK_ROWS).all(|start| {
+            let rows: Vec<usize> = (start..self.sizes.rows.min(start + BLOCK_ROWS)).collect();
+            block.clear();
+            let read = self.read(&rows, &mut block).is_ok();
+            read && (0..rows.len()).all(|index| is_sound(block.row(index), self.row_len))
+        })
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn files(&self) -> &ViewFiles {
+        &self.files
+    }
+
+    /// Maps the rows into memory, from where [`View::row`] has them, or unmaps them.
+    ///
+    /// # Errors
+    /// If the files cannot be mapped.
+    pub(crate) fn keep_in_memory(&mut self, fit: bool) -> Result<(), durable::Error> {
+        if !fit {
+            self.maps.clear();
+        } else if self.maps.is_empty() {
+            let files = self.arrays.iter().zip(self.files.arrays(self.layout));
+            let maps = files.map(|(file, path)| {
+                #[allow(unsafe_code)]
+                // SAFETY: a view is renamed into its place and then left alone; who changes the file
+                // while it is read sees wrong numbers or a bus error, as with every memory map.
+                let map = unsafe { Mmap::map(file) }.map_err(durable::Error::at("map", path))?;
+                // Advice: without it, rows are fetched when they are touched.
+                let _ = map.advise(Advice::WillNeed);
+                Ok(map)
+            });
+            self.maps = maps.collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    /// A row, if all are in memory.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn row(&self, row: usize) -> Option<Row<'_>> {
+        // Aligned: maps begin at a page, and headers have 128 bytes.
+        fn at<T: bytemuck::AnyBitPattern>(map: &Mmap, first: usize, count: usize) -> &[T] {
+            let start = HEADER_LEN + first * size_of::<T>();
+            bytemuck::cast_slice(&map[start..][..count * size_of::<T>()])
+        }
+        Some(match &*self.maps {
+            [data] => Row::Dense(at(data, row * self.row_len, self.row_len)),
+            [data, indices] => {
+                let [first, end] = [row, row + 1].map(|row| self.starts[row] as usize);
+                let columns = if has_narrow_columns(self.row_len) {
+                    Columns::U16(at(indices, first, end - first))
+                } else {
+                    Columns::U32(at(indices, first, end - first))
+                };
+                Row::Sparse { columns, values: at(data, first, end - first) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Adds rows, whose numbers ascend, to others of the same layout. They are read from the files.
+    ///
+    /// # Errors
+    /// If the files cannot be read.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(crate) fn read(&self, rows: &[usize], to: &mut Rows) -> Result<(), durable::Error> {
+        let read = |array: usize, bytes: &mut [u8], element: usize, size: usize| {
+            let start = HEADER_LEN + element * size;
+            let read = read_at(&self.arrays[array], bytes, start as u64);
+            read.map_err(durable::Error::at("read", &self.files.arrays(self.layout)[array]))
+        };
+        for run in rows.chunk_by(|a, b| a + 1 == *b) {
+            let (first, end) = (run[0], run[0] + run.len());
+            if self.layout == Layout::Dense {
+                let numbers = bytemuck::cast_slice_mut(to.add_dense(run.len()));
+                read(0, numbers, first * self.row_len, VALUE)?;
+                continue;
+            }
+            let starts = &self.starts[first..=end];
+            let lengths = starts.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+            let (columns, values) = to.add_sparse(lengths);
+            let (first, count) = (starts[0] as usize, values.len() / VALUE);
+            read(0, values, first, VALUE)?;
+            let column_size = columns.len().checked_div(count).unwrap_or(0);
+            read(1, columns, first, column_size)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file for reading. A named pipe is not waited for.
+fn open_file(path: &Path) -> Option<File> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    File::open(path).ok()
+}
+
+/// Fills `bytes` from a place in a file, which is the same for other threads.
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let mut done = 0;
+        while done < bytes.len() {
+            match file.seek_read(&mut bytes[done..], at + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => done += read,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row pointers; `None` if they do not ascend from 0 to the number of elements, or a row has more
+/// elements than numbers.
+fn read_pointers(file: &File, (rows, row_len): (usize, usize), elements: u64) -> Option<Vec<u64>> {
+    // The file's length was compared with the number of rows, so there is as much memory as file.
+    let mut starts = vec![0u64; rows + 1];
+    read_at(file, bytemuck::cast_slice_mut(&mut starts), HEADER_LEN as u64).ok()?;
+    let ascend = |pair: &[u64]| pair[0] <= pair[1] && pair[1] - pair[0] <= row_len as u64;
+    let sound = starts[0] == 0 && starts[rows] == elements && starts.windows(2).all(ascend);
+    sound.then_some(starts)
+}
+
+/// The most elements in a block.
+fn largest_block_of(starts: &[u64]) -> u64 {
+    let rows = starts.len() - 1;
+    let blocks = (0..rows).step_by(BLOCK_ROWS);
+    blocks.map(|row| starts[rows.min(row + BLOCK_ROWS)] - starts[row]).max().unwrap_or(0)
+}
+
+fn is_sound(row: Row<'_>, row_len: usize) -> bool {
+    fn ascend<T: Copy + PartialOrd + Into<u32>>(columns: &[T], row_len: usize) -> bool {
+        columns.windows(2).all(|pair| pair[0] < pair[1])
+            && columns.last().is_none_or(|&last| (last.into() as usize) < row_len)
+    }
+    let (values, ascend) = match row {
+        Row::Dense(values) => (values, true),
+        Row::Sparse { columns: Columns::U16(columns), values } => {
+            (values, ascend(columns, row_len))
+        }
+        Row::Sparse { columns: Columns::U32(columns), values } => {
+            (values, ascend(columns, row_len))
+        }
+    };
+    ascend && values.iter().all(|value| value.is_finite())
+}
+
+/// An array that is being written. Its length is known in the end.
+struct ArrayFile {
+    temporary: Temporary,
+    file: durable::File,
+    path: PathBuf,
+}
+
+impl ArrayFile {
+    fn create(path: &Path) -> Result<ArrayFile, durable::Error> {
+        let temporary = Temporary::beside(path);
+        let file = durable::File::create(temporary.path());
+        let file = file.map_err(durable::Error::at("make", path))?;
+        let mut array = ArrayFile { temporary, file, path: path.to_path_buf() };
+        array.append(&[0; HEADER_LEN])?;
+        Ok(array)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), durable::Error> {
+        self.file.write_all(bytes).map_err(durable::Error::at("write", &self.path))
+    }
+
+    fn finish(mut self, header: &[u8]) -> Result<ArrayRecord, durable::Error> {
+        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(header));
+        let written = written.and_then(|()| self.file.sync());
+        written.map_err(durable::Error::at("write", &self.path))?;
+        let digest = durable::digest_of_file(self.temporary.path(), |_| ())?;
+        self.temporary.put_in_place()?;
+        Ok(ArrayRecord { digest, stamp: Stamp::of(&self.path) })
+    }
+}
+
+/// Makes the view. The layout is that of all rows; which one is written first, the first rows tell.
+fn make(
+    source: &Source<'_>,
+    files: &ViewFiles,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Error> {
+    let file = |error: durable::Error| Error::Cache(error.into());
+    let mut first = Rows::new(Layout::Csr, source.row_len);
+    let rows = source.chunks(CHUNK_ROWS).next().unwrap_or_default();
+    source.pool(&rows, &mut first)?;
+    let numbers = (rows.len() * source.row_len) as u64;
+    let mut layout = Layout::of(first.elements() as u64, numbers);
+    report(Event::Pooling { split: source.split.name(), file: files.first(layout) });
+    // What is there is of other features, damaged, or of another version.
+    durable::remove(&files.record).map_err(file)?;
+    let record = loop {
+        for path in files.arrays(layout.other()) {
+            durable::remove(path).map_err(file)?;
+        }
+        match write(source, files, layout)? {
+            Some(record) => break record,
+            None => layout = layout.other(),
+        }
+    };
+    files.write_record(&record).map_err(file)
+}
+
+/// Writes the arrays of a view in a layout; `None` as soon as it is not the one of all rows.
+fn write(source: &Source<'_>, files: &ViewFiles, layout: Layout) -> Result<Option<Record>, Error> {
+    let file = |error: durable::Error| Error::Cache(error.into());
+    let numbers = source.numbers();
+    let arrays = files.arrays(layout).iter().map(|path| ArrayFile::create(path));
+    let mut arrays = arrays.collect::<Result<Vec<_>, _>>().map_err(file)?;
+    if let [_, _, indptr] = &mut *arrays {
+        indptr.append(&[0; POINTER]).map_err(file)?;
+    }
+    let mut chunk = Rows::new(layout, source.row_len);
+    let (mut elements, mut zeros, mut starts) = (0u64, 0u64, vec![0u64]);
+    for rows in source.chunks(CHUNK_ROWS) {
+        chunk.clear();
+        source.pool(&rows, &mut chunk)?;
+        match &chunk {
+            Rows::Dense { numbers, row_len, .. } => {
+                let numbers = &numbers[..rows.len() * row_len];
+                let present = numbers.iter().filter(|number| **number != 0.0).count();
+                elements += present as u64;
+                zeros += (numbers.len() - present) as u64;
+                arrays[0].append(bytemuck::cast_slice(numbers)).map_err(file)?;
+            }
+            Rows::Sparse { starts: within, .. } => {
+                let ends: Vec<u64> = within[1..].iter().map(|&end| elements + end as u64).collect();
+                elements += chunk.elements() as u64;
+                let [values, columns] = chunk.arrays();
+                let bytes = [values, columns, bytemuck::cast_slice(&ends)];
+                for (array, bytes) in arrays.iter_mut().zip(bytes) {
+                    array.append(bytes).map_err(file)?;
+                }
+                starts.extend(ends);
+            }
+        }
+        // Neither the rows that follow nor all of them can make it the right layout.
+        let certain = match layout {
+            Layout::Dense => Layout::of(numbers - zeros, numbers),
+            Layout::Csr => Layout::of(elements, numbers),
+        };
+        if certain != layout {
+            return Ok(None);
+        }
+    }
+    let shape = (source.split.rows(), source.row_len);
+    let headers = headers(layout, shape, elements as usize);
+    let arrays = arrays.into_iter().zip(headers).map(|(array, header)| array.finish(&header.text));
+    let arrays = arrays.collect::<Result<_, _>>().map_err(file)?;
+    let largest_block = largest_block_of(&starts);
+    let features_digest = source.split.features_digest();
+    Ok(Some(Record { features_digest, layout, elements, largest_block, arrays }))
+}

@@ -1,0 +1,217 @@
+//! Rows that are read in windows: which, in what order, and in how much memory.
+
+use std::fs;
+use std::path::Path;
+
+use feature_cache::SplitName;
+use fused_head::{HeadConfig, Parameters, Row, Trainer};
+
+use super::{Fixture, GO_ON, config, unheard, whole_row};
+use crate::config::TrainConfig;
+use crate::event::Event;
+use crate::features::order::{RowOrder, windows_in_memory};
+use crate::features::pooled::PooledSplit;
+use crate::features::stream::Stream;
+use crate::resources::{Memory, Resources};
+use crate::train::plan::{Pass, Plan, SplitSizes};
+use crate::{Error, train};
+
+const ROWS: usize = 1000;
+const ROW_LEN: usize = 256;
+
+/// Rows of which the first ones have many elements and the last ones few.
+fn sparse() -> Fixture {
+    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, |row, index| {
+        let period = 40 + row / 20;
+        if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
+    })
+}
+
+fn dense() -> Fixture {
+    let value = |row: usize, index: usize| ((row * 64 + index) * 37 % 101) as f32;
+    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, value)
+}
+
+fn open<'a>(fixture: &'a Fixture) -> PooledSplit<'a> {
+    PooledSplit::open(fixture.features(), SplitName::Train, &mut unheard).unwrap()
+}
+
+/// The windows come in the order of the epochs, whatever the batch size, with the rows' numbers, and no
+/// more of them are in memory than were asked for.
+#[test]
+fn rows_come_in_the_order_of_the_epochs() {
+    for fixture in [sparse(), dense()] {
+        let mut split = open(&fixture);
+        split.keep_in_memory(true, &mut unheard).unwrap();
+        let all: Vec<usize> = (0..ROWS).collect();
+        let mut buffer = None;
+        let rows = split.read(&all, &mut buffer).unwrap();
+        let expected: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
+        split.keep_in_memory(false, &mut unheard).unwrap();
+        let sizes = split.sizes().unwrap();
+        for (window, batch) in
+            [(128, 1), (128, 100), (128, 128), (192, 129), (128, 600), (192, 1000)]
+        {
+            let windows = windows_in_memory(window, batch);
+            let mut order = RowOrder::new(ROWS, Some(window));
+            std::thread::scope(|scope| {
+                let streamed = RowOrder::new(ROWS, Some(window));
+                let bytes = sizes.at_most(window);
+                let mut stream =
+                    Stream::begin(scope, &split, streamed, (window, windows), bytes, 2);
+                for _ in 0..2 {
+                    for expected_batch in order.next_epoch().chunks(batch) {
+                        let count = expected_batch.len();
+                        assert_eq!(stream.next_batch(count).unwrap(), expected_batch);
+                        for (&row, found) in expected_batch.iter().zip(stream.rows(count)) {
+                            assert_eq!(whole_row(found, ROW_LEN), expected[row], "{row}");
+                        }
+                        assert!(stream.held() <= windows, "{window}, {batch}");
+                        stream.pass(count);
+                    }
+                }
+                assert_eq!(stream.held(), 0);
+            });
+        }
+        // Whoever stops in the middle does not wait for the rest.
+        std::thread::scope(|scope| {
+            let order = RowOrder::new(ROWS, Some(128));
+            let mut stream = Stream::begin(scope, &split, order, (128, 2), 0, 1 << 40);
+            stream.next_batch(1).unwrap();
+        });
+    }
+}
+
+/// The bytes that a window's rows may take, by the largest block, are as many as any window takes.
+#[test]
+fn no_window_takes_more_than_is_counted() {
+    let fixture = sparse();
+    let mut split = open(&fixture);
+    let sizes = split.sizes().unwrap();
+    let mut rows = split.no_rows();
+    for window in [128, 192, 320, 512] {
+        let mut order = RowOrder::new(ROWS, Some(window));
+        for _ in 0..20 {
+            for window in order.next_epoch().chunks(window) {
+                split.fill(window, &mut rows).unwrap();
+                let elements =
+                    (rows.rows.elements() * (size_of::<f32>() + size_of::<u16>())) as u64;
+                let starts = ((window.len() + 1) * size_of::<usize>()) as u64;
+                assert!(elements + starts <= sizes.at_most(window.len()), "{window:?}");
+            }
+        }
+    }
+    assert!(sizes.all < 4 * (ROWS * ROW_LEN) as u64 / 2, "{sizes:?}");
+}
+
+/// A file that shrinks while its rows are read is an error.
+#[test]
+fn rows_that_cannot_be_read_are_an_error() {
+    for (fixture, name) in [(sparse(), "train.data.npy"), (dense(), "train.npy")] {
+        let split = open(&fixture);
+        let path = fixture.pooled().join(name);
+        fs::File::options().write(true).open(&path).unwrap().set_len(300).unwrap();
+        std::thread::scope(|scope| {
+            let order = RowOrder::new(ROWS, Some(128));
+            let mut stream = Stream::begin(scope, &split, order, (128, 2), 0, 1);
+            let read = (0..ROWS).find_map(|_| stream.next_batch(1).map(|_| stream.pass(1)).err());
+            match read.unwrap() {
+                Error::File(error) => {
+                    assert_eq!(error.path, path.canonicalize().unwrap_or(path.clone()))
+                }
+                error => panic!("{error}"),
+            }
+        });
+    }
+}
+
+/// Memory in which the heads and `rows` have room, of which `fitting` bytes are for rows.
+fn memory_for(fixture: &Fixture, config: &TrainConfig, fitting: impl Fn(u64) -> u64) -> Memory {
+    let mut split = open(fixture);
+    let training = split.sizes().unwrap();
+    let mut validation =
+        PooledSplit::open(fixture.features(), SplitName::Val, &mut unheard).unwrap();
+    let validation = Some(validation.sizes().unwrap());
+    let sizes = SplitSizes { training, validation };
+    let pass = Pass { hidden: config.hidden, epochs: config.epochs, batch_size: config.batch_size };
+    let in_memory = |memory: u64| {
+        let resources = Resources { threads: 1, memory: Memory::Given(memory) };
+        let plan = Plan::new(fixture.features(), sizes, pass, 1, resources);
+        plan.is_ok_and(|plan| plan.streamed.is_none())
+    };
+    let (mut low, mut high) = (0, 1 << 40);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        *(if in_memory(middle) { &mut high } else { &mut low }) = middle;
+    }
+    Memory::Given(high - training.all + fitting(training.all))
+}
+
+fn head(
+    fixture: &Fixture,
+    config: &TrainConfig,
+    memory: Memory,
+    out: &Path,
+) -> (Option<usize>, Vec<u8>) {
+    let mut window = None;
+    let mut report = |event: Event<'_>| {
+        if let Event::Streaming { window: rows, .. } = event {
+            window = Some(rows);
+        }
+    };
+    let resources = Resources { threads: 2, memory };
+    let run = train(fixture.features(), config, resources, out, &mut report, &GO_ON).unwrap();
+    assert_eq!(run.summary().unwrap().streamed_window, window);
+    (window, fs::read(run.folder().join("head.safetensors")).unwrap())
+}
+
+/// The head that dense rows give, trained on one after the other in the order of this window.
+fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> Parameters {
+    let split = open(fixture);
+    let all: Vec<usize> = (0..ROWS).collect();
+    let mut buffer = None;
+    let rows = split.read(&all, &mut buffer).unwrap();
+    let rows: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
+    let shape = fixture.features().head_shape(config.hidden);
+    let dropout = config.arch.dropout(config.p).map(|fraction| fraction as f32);
+    let head = HeadConfig { dropout, seed: config.seed };
+    let initial = [Parameters::glorot(shape, config.seed)];
+    let mut trainer = Trainer::new(shape, &[head], &initial, config.batch_size, 1).unwrap();
+    let mut order = RowOrder::new(ROWS, window);
+    for _ in 0..config.epochs {
+        for batch in order.next_epoch().chunks(config.batch_size) {
+            let batch_rows: Vec<Row<'_>> =
+                batch.iter().map(|&row| Row::Dense(&rows[row])).collect();
+            let labels: Vec<i64> = batch.iter().map(|&row| row as i64 % 2).collect();
+            trainer.step(&batch_rows, &labels, &[config.learning_rate]).unwrap();
+        }
+    }
+    trainer.parameters(0)
+}
+
+/// Sparse or dense, in memory or streamed, with a view or without: the head is, bit for bit, the one that
+/// dense rows in the same order give.
+#[test]
+fn the_same_order_gives_the_same_head() {
+    for (name, fixture) in [("sparse", sparse()), ("dense", dense())] {
+        for batch_size in [64, 200] {
+            let config = TrainConfig { epochs: 2, batch_size, ..config() };
+            let out = |way: &str| fixture.path(&format!("{way} {batch_size}"));
+            for (way, streams) in [("whole", false), ("streamed", true)] {
+                let memory =
+                    memory_for(&fixture, &config, |all| if streams { all - 1 } else { all });
+                let (window, with_view) = head(&fixture, &config, memory, &out(way));
+                assert_eq!(window.is_some(), streams, "{name}");
+                let expected = reference(&fixture, &config, window);
+                let expected = crate::store::parameters::to_safetensors(&expected);
+                assert!(with_view == expected, "{name}, {way}, {batch_size}");
+
+                fs::remove_dir_all(fixture.pooled()).unwrap();
+                fs::write(fixture.pooled(), b"").unwrap();
+                let without = head(&fixture, &config, memory, &out(&format!("{way} without")));
+                fs::remove_file(fixture.pooled()).unwrap();
+                assert!(without == (window, expected), "{name}, {way}, {batch_size}");
+            }
+        }
+    }
+}
