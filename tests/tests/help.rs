@@ -7,7 +7,10 @@ use end_to_end::{finish, vgg_extract, vgg_head};
 #[test]
 fn help_of_every_command() {
     for (program, commands) in [
-        ("vgg-extract", &["run", "import-weights", "verify", "inspect", "status", "gc"][..]),
+        (
+            "vgg-extract",
+            &["run", "convert", "import-weights", "verify", "inspect", "status", "gc"][..],
+        ),
         ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
     ] {
         for command in [""].iter().chain(commands) {

@@ -57,7 +57,8 @@ pub enum Error {
     /// The features would not fit on the disk.
     #[error(
         "the features need {}, but {} has room for {}; free some, take a smaller --size or --limit, \
-         halve them with --dtype=f16, or name another folder with --out=FOLDER",
+         halve them with --dtype=f16, leave out their zeros with --layout=csr, or name another folder with \
+         --out=FOLDER",
         ByteSize(*needed).display().iec(), path.display(), ByteSize(*available).display().iec()
     )]
     NoRoom {

@@ -106,7 +106,6 @@ fn convert_split(
         taps.iter_mut().for_each(Vec::clear);
         for row in start..end {
             reader.read_row(row, &mut row_values)?;
-            reader.release_row(row);
             let mut rest = &row_values[..];
             for (tap, &len) in taps.iter_mut().zip(&lens) {
                 let (values, more) = rest.split_at(len);
@@ -114,6 +113,8 @@ fn convert_split(
                 rest = more;
             }
         }
+        // After all are read, since a page has several rows.
+        (start..end).for_each(|row| reader.release_row(row));
         let values: Vec<&[f32]> = taps.iter().map(Vec::as_slice).collect();
         writer.append(&values)?;
         reported(end);

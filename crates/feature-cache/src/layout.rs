@@ -112,7 +112,7 @@ impl Place<'_> {
 /// One part of a tap's rows, as it is written.
 #[derive(Debug)]
 pub(crate) enum PartWriter {
-    Dense(ArrayWriter),
+    Dense(Box<ArrayWriter>),
     Csr(Box<CsrWriter>),
 }
 
@@ -126,7 +126,7 @@ impl PartWriter {
             Layout::Dense => {
                 let Place { rows, shape, dtype, .. } = *place;
                 let path = place.path(files::DENSE)?;
-                PartWriter::Dense(ArrayWriter::create(&path, rows, shape, dtype)?)
+                PartWriter::Dense(Box::new(ArrayWriter::create(&path, rows, shape, dtype)?))
             }
             Layout::Csr => PartWriter::Csr(Box::new(CsrWriter::create(place)?)),
         })
@@ -144,7 +144,7 @@ impl PartWriter {
                 let path = place.path(files::DENSE)?;
                 let array =
                     ArrayWriter::resume(&path, rows, shape, dtype, recorded.rows, file.digest)?;
-                Ok(array.map(PartWriter::Dense))
+                Ok(array.map(|array| PartWriter::Dense(Box::new(array))))
             }
             PartFiles::Csr { data, indices, indptr } => {
                 let csr = CsrWriter::resume(place, recorded.rows, [data, indices, indptr])?;
@@ -228,6 +228,58 @@ impl PartReader {
                 PartReader::Csr(CsrReader::open(paths, part.rows, row_len, dtype)?)
             }
         })
+    }
+
+    /// Maps the recorded rows of a part that is being written, as [`PartWriter::checkpoint`] returned it, and
+    /// which has `rows` rows when it is complete.
+    ///
+    /// # Errors
+    /// If a file cannot be mapped, or does not hold the rows.
+    pub(crate) fn open_recorded(
+        folder: &Path,
+        recorded: &Part,
+        rows: usize,
+        shape: &TapShape,
+        dtype: Dtype,
+    ) -> Result<PartReader, Error> {
+        let path = |entry: &FileEntry| files::inside(folder, &entry.file);
+        Ok(match &recorded.files {
+            PartFiles::Dense(file) => {
+                let array = DenseReader::open(&path(file)?, rows, shape, dtype)?;
+                PartReader::Dense(array.beginning(recorded.rows))
+            }
+            PartFiles::Csr { data, indices, indptr } => {
+                let paths = [path(data)?, path(indices)?, path(indptr)?];
+                let (entries, row_len) = ([data, indices, indptr], shape.iter().product());
+                let rows = recorded.rows;
+                PartReader::Csr(CsrReader::open_recorded(paths, entries, rows, row_len, dtype)?)
+            }
+        })
+    }
+
+    /// Reads the rows of a part that was opened by [`PartReader::open_recorded`] and checks their digests.
+    ///
+    /// # Errors
+    /// If they have other ones.
+    pub(crate) fn check_recorded(&self, folder: &Path, recorded: &Part) -> Result<(), Error> {
+        match (self, &recorded.files) {
+            (PartReader::Csr(csr), PartFiles::Csr { data, indices, indptr }) => {
+                csr.check_recorded([data, indices, indptr])
+            }
+            (_, files) => files.entries().try_for_each(|file| {
+                let path = files::inside(folder, &file.file)?;
+                let found = durable::digest_of_beginning(&path, self.bytes(), |_| ())?;
+                file.expect_digest(path, found)
+            }),
+        }
+    }
+
+    /// Bytes of the files that hold its rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            PartReader::Dense(array) => array.bytes(),
+            PartReader::Csr(csr) => csr.bytes(),
+        }
     }
 
     /// Checks what only a look at every row can show: that the arrays of the layout `csr` do not contradict

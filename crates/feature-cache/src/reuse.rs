@@ -6,8 +6,7 @@
 //! precision where half is wanted), its images were decoded by the same rules, and the digests of its files
 //! are checked before a row of theirs is taken.
 //!
-//! The other cache is finished, and has either layout; or it is unfinished, and its recorded rows are taken,
-//! if its layout is `dense`. Nothing is locked: a file that is removed or made anew meanwhile stays readable
+//! The other cache is finished, or it is unfinished, and its recorded rows are taken. Nothing is locked: a file that is removed or made anew meanwhile stays readable
 //! for whoever has it open, and recorded rows do not change.
 
 use std::collections::BTreeMap;
@@ -21,9 +20,7 @@ use serde_json::Value;
 use crate::images::{DIGEST_BYTES, Images};
 use crate::layout::PartReader;
 use crate::progress::{Progress, SplitProgress};
-use crate::{
-    Cache, CacheSpec, CacheWriter, Error, FORMAT, FileEntry, Part, PartFiles, SplitName, files,
-};
+use crate::{Cache, CacheSpec, CacheWriter, Error, FORMAT, Part, SplitName};
 
 /// The rows that a cache can take over from others.
 #[derive(Debug, Default)]
@@ -81,8 +78,8 @@ struct Source {
 #[derive(Debug)]
 struct SourcePart {
     part: Part,
-    /// Bytes at the beginning of the file that the recorded digest is of; `None` if it is of the whole file.
-    recorded: Option<u64>,
+    /// Whether it is the recorded beginning of a part that is not complete.
+    is_recorded: bool,
     reader: PartReader,
 }
 
@@ -351,19 +348,10 @@ fn recorded_source(
     let mut taps = Vec::new();
     for (tap, shape) in spec.taps() {
         let part = split.features.get(tap).filter(|_| record.shapes.get(tap) == Some(shape));
-        let Some(Part { files: PartFiles::Dense(file), first_row, rows }) = part else {
-            return Ok(None);
-        };
-        if (*first_row, *rows) != (all.start, split.rows) {
-            return Ok(None);
-        }
-        // Its file has its full size from the beginning.
-        let missing = (all.len() - rows) * shape.iter().product::<usize>() * dtype.bytes();
-        let Some(recorded) = file.bytes.checked_sub(missing as u64) else { return Ok(None) };
-        let whole =
-            Part { files: PartFiles::Dense(file.clone()), first_row: all.start, rows: all.len() };
-        let part = SourcePart::open(folder, &whole, shape, dtype)?;
-        taps.push(vec![SourcePart { recorded: Some(recorded), ..part }]);
+        let part = part.filter(|it| (it.first_row, it.rows) == (all.start, split.rows));
+        let Some(part) = part else { return Ok(None) };
+        let reader = PartReader::open_recorded(folder, part, all.len(), shape, dtype)?;
+        taps.push(vec![SourcePart { part: part.clone(), is_recorded: true, reader }]);
     }
     let (folder, images) = (folder.to_path_buf(), Images::open(folder, images)?);
     let rows = all.start..all.start + split.rows;
@@ -404,11 +392,7 @@ impl Source {
 
     /// Bytes that [`Source::check`] reads.
     fn bytes(&self) -> u64 {
-        let bytes = |part: &SourcePart| {
-            let all = part.part.files.entries().map(|file| file.bytes).fold(0, u64::saturating_add);
-            part.recorded.unwrap_or(all)
-        };
-        self.parts().map(bytes).fold(0, u64::saturating_add)
+        self.parts().map(|part| part.reader.bytes()).fold(0, u64::saturating_add)
     }
 
     /// Checks the digests of its files, and that they do not contradict each other.
@@ -426,19 +410,17 @@ impl SourcePart {
     ) -> Result<SourcePart, Error> {
         part.files.entries().try_for_each(|file| file.check_size(folder))?;
         let reader = PartReader::open(folder, part, shape, dtype)?;
-        Ok(SourcePart { part: part.clone(), recorded: None, reader })
+        Ok(SourcePart { part: part.clone(), is_recorded: false, reader })
     }
 
     fn check(&self, folder: &Path) -> Result<(), Error> {
-        let check = |file: &FileEntry| match self.recorded {
-            None => file.check_digest(folder, |_| ()),
-            Some(bytes) => {
-                let path = files::inside(folder, &file.file)?;
-                let found = durable::digest_of_beginning(&path, bytes, |_| ())?;
-                file.expect_digest(path, found)
+        match self.is_recorded {
+            true => self.reader.check_recorded(folder, &self.part)?,
+            false => {
+                let mut files = self.part.files.entries();
+                files.try_for_each(|file| file.check_digest(folder, |_| ()))?;
             }
-        };
-        self.part.files.entries().try_for_each(check)?;
+        }
         self.reader.check()
     }
 }

@@ -194,9 +194,18 @@ fn damaged_rows_are_not_taken_but_others_are() {
 /// cut may take back, are not.
 #[test]
 fn recorded_rows_of_an_unfinished_cache_are_taken() {
+    for (layout, array) in
+        [(Layout::Dense, "train/features.npy"), (Layout::Csr, "train/features.data.npy")]
+    {
+        recorded_rows_are_taken(&CacheSpec { layout, ..spec() }, array);
+    }
+}
+
+/// `array` is the file that is damaged in the end.
+fn recorded_rows_are_taken(source_spec: &CacheSpec, array: &str) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let mut source = begin(root, spec());
+    let mut source = begin(root, source_spec.clone());
     let mut split = source.split(SplitName::Train).unwrap();
     for row in 0..4 {
         split.append(&[&features(row)]).unwrap();
@@ -215,8 +224,7 @@ fn recorded_rows_of_an_unfinished_cache_are_taken() {
     split.append(&[&features(4)]).unwrap();
     split.finish().unwrap();
     drop(source);
-    let array =
-        writer.folder().with_file_name(common::spec().folder_name()).join("train/features.npy");
+    let array = root.join(source_spec.folder_name()).join(array);
     let mut bytes = fs::read(&array).unwrap();
     bytes[128..].fill(7);
     fs::remove_file(&array).unwrap();
@@ -234,10 +242,16 @@ fn recorded_rows_of_an_unfinished_cache_are_taken() {
 /// A part that one of several writers has recorded.
 #[test]
 fn recorded_rows_of_a_part_are_taken() {
+    for layout in Layout::ALL {
+        recorded_part_is_taken(CacheSpec { layout, ..spec() });
+    }
+}
+
+fn recorded_part_is_taken(source: CacheSpec) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let shard = Shard::new(1, 2).unwrap();
-    let Started::Unfinished(mut source) = CacheWriter::start_part(root, spec(), shard).unwrap()
+    let Started::Unfinished(mut source) = CacheWriter::start_part(root, source, shard).unwrap()
     else {
         panic!("the cache is new")
     };

@@ -18,7 +18,7 @@ use feature_cache::{
 use proptest::prelude::*;
 use recipe::Dtype;
 
-const NOT_STOPPED: AtomicBool = AtomicBool::new(false);
+static NOT_STOPPED: AtomicBool = AtomicBool::new(false);
 
 fn csr(spec: CacheSpec) -> CacheSpec {
     CacheSpec { layout: Layout::Csr, ..spec }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, extract};
+use feature_cache::Layout;
 use recipe::Tap;
 use terminal::{HumanBytes, HumanCount, JsonPath, Progress, print_path, println, say, with_causes};
 
@@ -105,13 +106,17 @@ impl Shown<'_> {
             Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
                 say(format!(
-                    "{}: {rows_total} images at {} px, {} of features of {} at {} as {}",
+                    "{}: {rows_total} images at {} px, {} of features of {} at {} as {}{}",
                     folder.display(),
                     config.size,
                     HumanBytes(feature_bytes),
                     recipe.network,
                     taps.join(", "),
                     config.dtype,
+                    match config.layout {
+                        Layout::Dense => "",
+                        Layout::Csr => ", stored without their zeros",
+                    },
                 ));
                 if rows_before > 0 {
                     say(format!(

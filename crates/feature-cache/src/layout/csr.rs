@@ -16,7 +16,7 @@ use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use recipe::Dtype;
 
-use self::growing::GrowingArray;
+use self::growing::{GrowingArray, RecordedArray};
 use super::Place;
 use crate::npy::{Element, check_header, check_vector, map, release};
 use crate::{Error, FileEntry, files};
@@ -99,7 +99,9 @@ impl CsrWriter {
         let rows = values.len() / self.row_len;
         assert!(self.rows_done() + rows <= self.rows, "more rows than the array has");
         let Buffers { data, indices, indptr, halves } = &mut self.buffers;
-        (data.clear(), indices.clear(), indptr.clear());
+        for bytes in [&mut *data, indices, indptr] {
+            bytes.clear();
+        }
         if self.dtype == Dtype::F16 {
             halves.resize(values.len(), f16::ZERO);
             halves.convert_from_f32_slice(values);
@@ -184,6 +186,26 @@ impl MappedArray {
         Ok(MappedArray { path, map, offset, width: element.bytes(), len })
     }
 
+    /// Maps the elements that `recorded` counts of an array that is being written.
+    fn open_recorded(
+        path: PathBuf,
+        element: Element,
+        recorded: &FileEntry,
+    ) -> Result<MappedArray, Error> {
+        let map = map(&path)?;
+        let Some(RecordedArray { len, offset }) = RecordedArray::of(recorded, map.len(), element)
+        else {
+            let (expected, found) = (recorded.bytes, map.len() as u64);
+            return Err(Error::WrongSize { path, expected, found });
+        };
+        Ok(MappedArray { path, map, offset, width: element.bytes(), len })
+    }
+
+    /// Bytes of the file up to the last element.
+    fn bytes(&self) -> u64 {
+        (self.offset + self.len * self.width) as u64
+    }
+
     /// The bytes of the elements `start..end`.
     fn slice(&self, start: usize, end: usize) -> &[u8] {
         &self.map[self.offset + start * self.width..self.offset + end * self.width]
@@ -210,24 +232,63 @@ impl CsrReader {
         let [data, indices, indptr] = paths;
         let data = MappedArray::open(data, dtype.into())?;
         let indices = MappedArray::open(indices, column_type(row_len))?;
-        if indices.len != data.len {
-            let (columns, values) = (indices.len, data.len);
-            return Err(indices.contradiction(format!("{columns} columns for {values} values")));
-        }
         let indptr = {
             let map = map(&indptr)?;
             let len = rows.saturating_add(1);
             let offset = check_header(&map, &indptr, &[len], Element::I64)?;
             MappedArray { path: indptr, map, offset, width: Element::I64.bytes(), len }
         };
-        let reader = CsrReader { data, indices, indptr, dtype, rows, row_len };
-        let (first, last) = (reader.bound(0), reader.bound(rows));
-        if first != 0 || last != reader.data.len as i64 {
-            let elements = reader.data.len;
-            let found = format!("its rows have the elements {first} to {last} of {elements}");
-            return Err(reader.indptr.contradiction(found));
+        CsrReader { data, indices, indptr, dtype, rows, row_len }.checked()
+    }
+
+    /// Maps the recorded rows of data, indices and indptr that are being written.
+    pub(super) fn open_recorded(
+        paths: [PathBuf; 3],
+        recorded: [&FileEntry; 3],
+        rows: usize,
+        row_len: usize,
+        dtype: Dtype,
+    ) -> Result<CsrReader, Error> {
+        let [data, indices, indptr] = paths;
+        let data = MappedArray::open_recorded(data, dtype.into(), recorded[0])?;
+        let indices = MappedArray::open_recorded(indices, column_type(row_len), recorded[1])?;
+        let indptr = MappedArray::open_recorded(indptr, Element::I64, recorded[2])?;
+        if indptr.len != rows.saturating_add(1) {
+            let found = format!("it has {} row pointers for {rows} rows", indptr.len);
+            return Err(indptr.contradiction(found));
         }
-        Ok(reader)
+        CsrReader { data, indices, indptr, dtype, rows, row_len }.checked()
+    }
+
+    /// Checks the digests of the recorded rows of data, indices and indptr.
+    pub(super) fn check_recorded(&self, recorded: [&FileEntry; 3]) -> Result<(), Error> {
+        let elements = [self.dtype.into(), column_type(self.row_len), Element::I64];
+        let arrays = [&self.data, &self.indices, &self.indptr];
+        for ((array, recorded), element) in arrays.into_iter().zip(recorded).zip(elements) {
+            RecordedArray::check(&array.path, recorded, element)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the three files up to the last row.
+    pub(super) fn bytes(&self) -> u64 {
+        [&self.data, &self.indices, &self.indptr].into_iter().map(MappedArray::bytes).sum()
+    }
+
+    /// The same, if the arrays' lengths agree.
+    fn checked(self) -> Result<CsrReader, Error> {
+        let CsrReader { data, indices, rows, .. } = &self;
+        if indices.len != data.len {
+            let (columns, values) = (indices.len, data.len);
+            return Err(indices.contradiction(format!("{columns} columns for {values} values")));
+        }
+        let (first, last) = (self.bound(0), self.bound(*rows));
+        if first != 0 || last != data.len as i64 {
+            let elements = data.len;
+            let found = format!("its rows have the elements {first} to {last} of {elements}");
+            return Err(self.indptr.contradiction(found));
+        }
+        Ok(self)
     }
 
     /// The row pointer at an index.

@@ -214,6 +214,7 @@ pub(crate) struct DenseReader {
     map: Mmap,
     /// Where in the map the first element lies.
     offset: usize,
+    rows: usize,
     row_bytes: usize,
     dtype: Dtype,
 }
@@ -233,7 +234,17 @@ impl DenseReader {
         let row_bytes = shape.iter().product::<usize>() * dtype.bytes();
         let shape: Vec<usize> = [rows].iter().chain(shape).copied().collect();
         let offset = check_header(&map, path, &shape, dtype.into())?;
-        Ok(DenseReader { map, offset, row_bytes, dtype })
+        Ok(DenseReader { map, offset, rows, row_bytes, dtype })
+    }
+
+    /// The first so many rows of it.
+    pub(super) fn beginning(self, rows: usize) -> DenseReader {
+        DenseReader { rows: rows.min(self.rows), ..self }
+    }
+
+    /// Bytes of the file up to the last row.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.offset + self.rows * self.row_bytes) as u64
     }
 
     /// The bytes of a row.

@@ -1,6 +1,7 @@
 //! `.npy` arrays of one dimension whose length is known when the last element is written.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use durable::{Digest, File};
@@ -67,6 +68,7 @@ impl GrowingArray {
         if !found {
             return Ok(None);
         }
+        // Where the recorded elements end the file is cut, and the next ones are written.
         let GrowingArray { path, file, .. } = &mut array;
         let cut = file.write_with(|file| file.set_len(recorded.bytes));
         cut.map_err(durable::Error::at("shorten", path))?;
@@ -74,22 +76,13 @@ impl GrowingArray {
     }
 
     /// Reads the recorded elements; whether they are there.
-    fn holds(&mut self, recorded: &FileEntry) -> std::io::Result<bool> {
-        let Some(mut left) = recorded.bytes.checked_sub(HEADER as u64) else { return Ok(false) };
-        let width = self.element.bytes() as u64;
-        if !left.is_multiple_of(width) || self.file.size()? < recorded.bytes {
+    fn holds(&mut self, recorded: &FileEntry) -> io::Result<bool> {
+        let Some(len) = len_of(recorded.bytes, self.element) else { return Ok(false) };
+        if self.file.size()? < recorded.bytes {
             return Ok(false);
         }
-        self.len = (left / width) as usize;
-        // The header on the disk may be torn, and it is written again.
-        self.file.seek(SeekFrom::Start(HEADER as u64))?;
-        let mut chunk = vec![0; left.min(HASH_CHUNK as u64) as usize];
-        while left > 0 {
-            let chunk = &mut chunk[..left.min(HASH_CHUNK as u64) as usize];
-            self.file.read_exact(chunk)?;
-            self.hasher.update(chunk);
-            left -= chunk.len() as u64;
-        }
+        self.len = len;
+        self.hasher = hash_elements(&mut self.file, recorded.bytes)?;
         Ok(self.digest() == recorded.digest)
     }
 
@@ -152,6 +145,62 @@ impl GrowingArray {
 
     fn digest(&self) -> Digest {
         self.hasher.digest(&header(self.element, self.len))
+    }
+}
+
+/// The number of elements in a file of so many bytes; `None` if no array has that size.
+fn len_of(bytes: u64, element: Element) -> Option<usize> {
+    let elements = bytes.checked_sub(HEADER as u64)?;
+    let width = element.bytes() as u64;
+    elements.is_multiple_of(width).then_some((elements / width) as usize)
+}
+
+/// Hashes the elements of a file up to its byte `end`. The header on the disk may be torn, and it is not
+/// looked at.
+fn hash_elements(file: &mut (impl Read + Seek), end: u64) -> io::Result<LateHeader> {
+    let mut hasher = LateHeader::new(HEADER);
+    file.seek(SeekFrom::Start(HEADER as u64))?;
+    let mut left = end.saturating_sub(HEADER as u64);
+    let mut chunk = vec![0; left.min(HASH_CHUNK as u64) as usize];
+    while left > 0 {
+        let chunk = &mut chunk[..left.min(HASH_CHUNK as u64) as usize];
+        file.read_exact(chunk)?;
+        hasher.update(chunk);
+        left -= chunk.len() as u64;
+    }
+    Ok(hasher)
+}
+
+/// The recorded elements of an array that is being written.
+#[derive(Debug)]
+pub(super) struct RecordedArray {
+    /// Number of elements.
+    pub(super) len: usize,
+    /// Where in the file the first of them lies.
+    pub(super) offset: usize,
+}
+
+impl RecordedArray {
+    /// Those of a file of `found` bytes; `None` if it does not hold them.
+    pub(super) fn of(
+        recorded: &FileEntry,
+        found: usize,
+        element: Element,
+    ) -> Option<RecordedArray> {
+        let len = len_of(recorded.bytes, element).filter(|_| recorded.bytes <= found as u64)?;
+        Some(RecordedArray { len, offset: HEADER })
+    }
+
+    /// Checks the digest of the recorded elements of the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or they have another digest.
+    pub(super) fn check(path: &Path, recorded: &FileEntry, element: Element) -> Result<(), Error> {
+        let hasher = fs::File::open(path)
+            .and_then(|mut file| hash_elements(&mut file, recorded.bytes))
+            .map_err(durable::Error::at("read", path))?;
+        let len = len_of(recorded.bytes, element).unwrap_or(0);
+        recorded.expect_digest(path.to_path_buf(), hasher.digest(&header(element, len)))
     }
 }
 
