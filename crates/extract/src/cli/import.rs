@@ -1,4 +1,4 @@
-//! `import-weights`: the weights file of this project from another program's.
+//! `import-weights`: makes a weights file of this project from another program's.
 
 use std::path::Path;
 
@@ -32,8 +32,8 @@ pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses to replace other weights where no file was named: later extractions would use the new ones
-/// without a word. A file that cannot be read is replaced.
+/// Refuses to replace other weights at the default path, since later extractions would use the new ones
+/// silently. A file that cannot be read is replaced.
 fn refuse_others(path: &Path, given: Digest) -> Result<(), Error> {
     match Weights::read(path) {
         Ok(there) if there.id().digest != given => {

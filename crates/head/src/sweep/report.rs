@@ -1,4 +1,4 @@
-//! A sweep's plots and its report: collected here, drawn by the `report` crate.
+//! A sweep's plots and its report. Their contents are collected here and drawn by the `report` crate.
 
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,7 @@ fn drawn(sweep: &Sweep) -> Result<report::Sweep, Error> {
     Ok(report::Sweep { heads, chosen: Some(sweep.summary().clone()) })
 }
 
-/// A command line that makes the sweep again.
+/// A command line that repeats the sweep.
 fn command(sweep: &Sweep) -> String {
     let list = |values: Vec<String>| {
         let mut different: Vec<String> = Vec::new();

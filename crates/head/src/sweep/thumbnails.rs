@@ -11,10 +11,10 @@ use crate::evaluate::MISTAKES;
 use crate::features::cache::dataset_of;
 use crate::store::evaluation::{Mistake, TestEvaluation};
 
-/// Longest side of an image shown, in pixels: twice its size on the page, for dense screens.
+/// Longest side of a shown image, in pixels. It is twice the size on the page, for high-resolution screens.
 const THUMBNAIL_SIDE: usize = 192;
 
-/// The mistakes with their images, if the dataset still lies where it was and is what it was. `caches` is
+/// The mistakes with their images, if the dataset is still in its place and unchanged. `caches` is
 /// the folder in which the features' cache lies.
 pub(super) fn misclassified(evaluation: &TestEvaluation, caches: &Path) -> Misclassified {
     match thumbnails(evaluation, caches) {
