@@ -33,13 +33,14 @@ pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
 }
 
 /// Refuses to replace other weights at the default path, since later extractions would use the new ones
-/// silently. A file that cannot be read is replaced.
+/// silently. A file of a newer version is left alone. A damaged one is replaced.
 fn refuse_others(path: &Path, given: Digest) -> Result<(), Error> {
     match Weights::read(path) {
         Ok(there) if there.id().digest != given => {
             let (path, found) = (path.to_path_buf(), there.id().digest);
             Err(Error::OtherWeightsThere { path, found, given })
         }
+        Err(error @ backbone::Error::OtherFormat { .. }) => Err(error.into()),
         _ => Ok(()),
     }
 }
