@@ -18,11 +18,11 @@ pub enum Event<'a> {
         /// Its rows.
         rows: usize,
     },
-    /// The features of a split are pooled once, into a file.
+    /// The features of a split are pooled once, into files.
     Pooling {
         /// The split.
         split: SplitName,
-        /// The file.
+        /// The first of the files.
         file: &'a Path,
     },
     /// The pooled features of a split cannot be kept in a file, so every command pools them again.
