@@ -233,7 +233,7 @@ fn folders_one_level_too_high_are_refused_or_said() {
         }
     };
     kinds("wrapped/PetImages");
-    let says = ["the only class is", "wrapped/PetImages, and all its images lie in", "cat, dog"];
+    let says = ["the only class is", "wrapped/PetImages, and all its images are in", "cat, dog"];
     assert_refused(workplace.run("wrapped", &[]), BAD_INPUT, &says);
     kinds("twice/train/train");
     let meant = format!("is --dataset {} meant?", workplace.path("twice/train/train").display());

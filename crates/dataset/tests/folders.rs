@@ -142,9 +142,9 @@ fn what_does_not_fit_together_is_refused() {
     let with = |files: &[&'static str]| [&train[..], files].concat();
     refused(&with(&["val/c/1.png"]), &["val/c is a class that", "train lacks"]);
     refused(&with(&["test/unknown/1.png"]), &["test/unknown is a class", "directly into test/"]);
-    refused(&with(&["val/1.png"]), &["val/1.png lies in no class folder"]);
-    refused(&with(&["test/a/1.png", "test/1.png"]), &["test/1.png lies in no class folder"]);
-    refused(&with(&["train/1.png"]), &["train/1.png lies in no class folder"]);
+    refused(&with(&["val/1.png"]), &["val/1.png is not in a class folder"]);
+    refused(&with(&["test/a/1.png", "test/1.png"]), &["test/1.png is not in a class folder"]);
+    refused(&with(&["train/1.png"]), &["train/1.png is not in a class folder"]);
     refused(&with(&["train/c/notes.txt"]), &["train/c holds no images", "jpg, jpeg, png"]);
     refused(&with(&["val/a/1.png", "valid/a/1.png"]), &["holds both val/ and valid/"]);
     refused(&with(&["Val/a/1.png", "validation/a/1.png"]), &["holds both Val/ and validation/"]);
@@ -298,7 +298,7 @@ fn a_class_called_like_a_split_is_not_taken_for_one_in_silence() {
     let files = ["car/1.png", "bus/1.png", "train/1.png", "train/2.png"];
     refused(
         &files,
-        &["train is taken as the training split", "train/1.png lies", "class like bus, car"],
+        &["train is taken as the training split", "train/1.png is not", "class like bus, car"],
     );
     let files = ["car/1.png", "train/steam/1.png", "train/electric/1.png"];
     assert_eq!(said(&folder_of(files), &ALL), ["passed over beside train/: car"]);
@@ -338,7 +338,7 @@ fn a_folder_one_level_too_high_is_refused() {
         let error = Source::find(folder.path()).unwrap_err().to_string();
         let at = |path: &str| folder.path().join(path).display().to_string();
         let expected = format!(
-            "the only class is {}, and all its images lie in the folders {inner}: is --dataset {} meant?",
+            "the only class is {}, and all its images are in the folders {inner}: is --dataset {} meant?",
             at(class),
             at(meant)
         );
