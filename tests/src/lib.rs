@@ -259,6 +259,15 @@ impl Workplace {
         command
     }
 
+    /// Likewise, under a folder of its own, so that every image goes through the network: no row is taken
+    /// from another cache.
+    pub fn run_apart(&self, dataset: &str, more: &[&str]) -> Command {
+        let out = self.path(&format!("apart/{dataset}{}", more.concat().replace('/', "-")));
+        let mut command = self.run(dataset, more);
+        command.arg("--out").arg(out);
+        command
+    }
+
     /// The features of the small dataset.
     pub fn extract(&self) -> PathBuf {
         path_from(self.run("digits", &[]))

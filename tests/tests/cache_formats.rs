@@ -335,7 +335,7 @@ fn scipy_takes_the_three_arrays() {
     for dtype in ["f32", "f16"] {
         let dtype = format!("--dtype={dtype}");
         let dense = Cache::open(&path_from(workplace.run("digits", &[&dtype]))).unwrap();
-        let sparse = path_from(workplace.run("digits", &[&dtype, "--layout=csr"]));
+        let sparse = path_from(workplace.run_apart("digits", &[&dtype, "--layout=csr"]));
         let rows = rows_of(&dense, SplitName::Train);
         let shape = format!("shape = ({}, {})", rows.len(), rows[0].len());
         let more =

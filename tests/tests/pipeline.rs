@@ -67,7 +67,7 @@ fn rows_belong_together() {
             };
             let folder = format!("one-{index}");
             workplace.write_idx(&folder, &train, &one);
-            let alone = path_from(workplace.run(&folder, &[]));
+            let alone = path_from(workplace.run_apart(&folder, &[]));
             let alone = rows_of(&Cache::open(&alone).unwrap(), SplitName::Test);
             assert_close(features, &alone[0], 1e-6);
         }
@@ -141,7 +141,7 @@ fn whatever_changes_the_features_changes_the_folder() {
 fn half_precision_halves_the_file_and_rounds() {
     let workplace = Workplace::new();
     let (single, half) =
-        (workplace.extract(), path_from(workplace.run("digits", &["--dtype=f16"])));
+        (workplace.extract(), path_from(workplace.run_apart("digits", &["--dtype=f16"])));
     let size = |cache: &std::path::Path| {
         fs::metadata(cache.join("train/features.npy")).unwrap().len() - 128
     };
@@ -201,8 +201,8 @@ fn csv_and_idx_give_the_same_features() {
     }
     let read = |cache: &std::path::Path, file: &str| fs::read(cache.join(file)).unwrap();
     let idx = workplace.extract();
-    let kaggle = path_from(workplace.run("kaggle", &[]));
-    let compressed = path_from(workplace.run("compressed", &[]));
+    let kaggle = path_from(workplace.run_apart("kaggle", &[]));
+    let compressed = path_from(workplace.run_apart("compressed", &[]));
     for file in ["train/features.npy", "val/labels.npy", "test/features.npy", "train/ids.txt"] {
         assert!(read(&idx, file) == read(&kaggle, file), "{file}");
         assert!(read(&idx, file) == read(&compressed, file), "{file}");

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
+    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -352,4 +352,41 @@ fn manifests_name_the_libtorch_that_is_loaded() {
     let mut other = run();
     other.env("LD_PRELOAD", &library);
     assert_eq!(numerics(other), "torch-2.99-cpu");
+}
+
+/// Where no file is named, weights that a later extraction would use silently are not replaced. A damaged file
+/// is, and so is an earlier version of the same weights.
+#[test]
+fn other_weights_are_replaced_only_where_the_file_is_named() {
+    let workplace = Workplace::empty();
+    let onnx = needed("artifacts/weights/vgg16-caffe.onnx");
+    let canonical = fs::read(weights()).unwrap();
+    let default = "artifacts/weights/vgg16-caffe.safetensors";
+    let import = || {
+        let mut command = vgg_extract(["import-weights", "--family=caffe"]);
+        command.arg(&onnx).current_dir(workplace.path(""));
+        command
+    };
+    let version = |entry: &str| rewritten(&canonical, |_| {}, Some(entry));
+    let others = rewritten(&canonical, negate_first_weight, None);
+    let others = workplace.write("others.safetensors", &others);
+    let others = path_from(self::import(&others, "caffe", &workplace.path("others-canonical")));
+    let others = fs::read(others).unwrap();
+    for (there, code, says) in [
+        (others, USAGE, ["holds other weights", "name another file with --out"]),
+        (
+            version(&oxford_3_0()),
+            BAD_INPUT,
+            ["weights file of version 3.0", "use the vgg-extract that wrote it"],
+        ),
+    ] {
+        let path = workplace.write(default, &there);
+        assert_refused(import(), code, &says);
+        assert!(fs::read(path).unwrap() == there);
+    }
+    for there in [&canonical[..canonical.len() / 2], &version(OXFORD_1_1)] {
+        let path = workplace.write(default, there);
+        path_from(import());
+        assert!(fs::read(path).unwrap() == version(OXFORD));
+    }
 }

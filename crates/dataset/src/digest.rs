@@ -75,7 +75,7 @@ pub(crate) fn of_pixels(image: &Image<'_>) -> Digest {
     digest.finalize().into()
 }
 
-/// Adds a name, and the digest of the bytes that it stands for.
+/// Adds a name and the digest of the bytes of its file.
 pub(crate) fn add_named(digest: &mut Hasher, name: &OsStr, bytes: &Digest) {
     digest.update(name::bytes(name));
     digest.update(&[0]);

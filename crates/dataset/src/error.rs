@@ -1,4 +1,4 @@
-//! The errors of reading a dataset, one variant for each that a user can act on.
+//! The errors of reading a dataset, with one variant for each failure that a user can act on.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use crate::name::Names;
 pub enum Error {
     /// There is neither a folder nor a file.
     #[error(
-        "there is no dataset folder or file {}; 'just setup' puts MNIST into data/mnist, or give your \
-         own with --dataset",
+        "there is no dataset folder or file {}; run 'just setup', which puts MNIST into data/mnist, or \
+         give your own with --dataset",
         path.display()
     )]
     MissingFolder {
         /// The path.
         path: PathBuf,
     },
-    /// The folder or file has none of the known forms.
+    /// The folder or file is not a dataset of a known form.
     #[error(
         "{} holds no dataset of a known form; expected {}",
         path.display(), form_descriptions()
@@ -35,7 +35,7 @@ pub enum Error {
     Ambiguous {
         /// The folder.
         path: PathBuf,
-        /// Their marks, for example `IDX files`.
+        /// The marks of the two forms, for example `IDX files`.
         both: [String; 2],
     },
     /// The folder has two lists of images.
@@ -60,8 +60,8 @@ pub enum Error {
         /// The folder that is there.
         beside: PathBuf,
     },
-    /// A file that belongs to the others is missing.
-    #[error("{} is missing; {beside} is there and needs it", path.display())]
+    /// A file that another file needs is missing.
+    #[error("{} is missing, and {beside} needs it; add it", path.display())]
     MissingFile {
         /// The missing file, without `.gz`.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// An IDX file begins with something else.
+    /// An IDX file does not begin with the magic number of its kind.
     #[error(
         "{}: wrong magic number {found:#010x}, expected {expected:#010x} (IDX {what}); \
          is it another file, or still compressed?",
@@ -95,33 +95,33 @@ pub enum Error {
     WrongMagic {
         /// The file.
         path: PathBuf,
-        /// Its first four bytes, big-endian.
+        /// Its first four bytes as a big-endian number.
         found: u32,
-        /// The expected ones.
+        /// The expected magic number.
         expected: u32,
         /// `images` or `labels`.
         what: &'static str,
     },
-    /// An IDX file's length is not what its header says.
+    /// An IDX file does not have the length that its header says.
     #[error(
-        "{}: {found} bytes, but its header announces {what}, {expected} bytes in all; \
+        "{} has {found} bytes, but its header announces {what}, {expected} bytes in all; \
          it was truncated or changed: fetch it again",
         path.display()
     )]
     WrongLength {
         /// The file.
         path: PathBuf,
-        /// Bytes found, after decompression.
+        /// Number of bytes found, after decompression.
         found: u64,
-        /// Bytes expected.
+        /// Number of bytes expected.
         expected: u64,
-        /// The announcement of the header, for example `60000 images of 28x28`.
+        /// The content that the header announces, for example `60000 images of 28x28`.
         what: String,
     },
-    /// A compressed IDX file announces what no images compress to.
+    /// A compressed IDX file is too small for the images that its header announces.
     #[error(
-        "{}: {size} bytes, but its header announces {what}, {expected} bytes decompressed: \
-         too many to be images; if they are, decompress the file with gunzip",
+        "{} has {size} bytes, but its header announces {what}, {expected} bytes decompressed, which is \
+         more than images compress to; if they are images, decompress the file with gunzip",
         path.display()
     )]
     TooCompressed {
@@ -129,13 +129,17 @@ pub enum Error {
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
-        /// Bytes announced.
+        /// Number of bytes announced.
         expected: u64,
-        /// The announcement of the header, for example `60000 images of 28x28`.
+        /// The content that the header announces, for example `60000 images of 28x28`.
         what: String,
     },
-    /// Images and labels do not belong together.
-    #[error("{images} images in {} but {labels} labels in {}", images_path.display(), labels_path.display())]
+    /// The numbers of images and labels differ.
+    #[error(
+        "{} has {images} images, but {} has {labels} labels; expected a label for each image: fetch both \
+         files again",
+        images_path.display(), labels_path.display()
+    )]
     CountsDiffer {
         /// The image file.
         images_path: PathBuf,
@@ -146,15 +150,15 @@ pub enum Error {
         /// Number of labels.
         labels: usize,
     },
-    /// There are no images in it.
-    #[error("{} holds no images", path.display())]
+    /// A file or folder without images.
+    #[error("{} holds no images; expected at least one", path.display())]
     NoImages {
         /// The file.
         path: PathBuf,
     },
-    /// A symbolic link leads to a folder that it lies in.
+    /// A symbolic link leads to a folder that contains it.
     #[error(
-        "{} is a symbolic link to {}, in which it lies; remove it",
+        "{} is a symbolic link to {}, which contains it; remove the link",
         path.display(), ancestor.display()
     )]
     SymlinkLoop {
@@ -163,15 +167,15 @@ pub enum Error {
         /// The folder it leads to.
         ancestor: PathBuf,
     },
-    /// An image lies beside class folders instead of in one.
-    #[error("{} lies in no class folder; move it into one, or away", path.display())]
+    /// An image is beside class folders instead of in one.
+    #[error("{} is not in a class folder; move it into one, or out of the dataset", path.display())]
     StrayImage {
         /// The image.
         path: PathBuf,
     },
-    /// Images lie directly in the folder of the training images, which may be meant as a class.
+    /// Images are directly in the folder of the training images, which may be meant as a class.
     #[error(
-        "{} is taken as the training split, but {} lies in no class folder within it; if '{}' is a \
+        "{} is taken as the training split, but {} is not in a class folder within it; if '{}' is a \
          class like {} beside it, rename it; if it is the split, move its images into class folders",
         train.display(), image.display(), train.file_name().unwrap_or_default().display(),
         Names(beside)
@@ -184,24 +188,24 @@ pub enum Error {
         /// The folders beside it.
         beside: Vec<String>,
     },
-    /// The only class folder holds folders of images, which may be the classes.
+    /// The only class folder contains folders of images, which may be the classes.
     #[error(
-        "the only class is {}, and all its images lie in the folders {}: is --dataset {} meant? \
+        "the only class is {}, and all its images are in the folders {}: is --dataset {} meant? \
          (A head needs two classes or more.)",
         class.display(), Names(inner), meant.display()
     )]
     OneLevelTooHigh {
         /// The class folder.
         class: PathBuf,
-        /// The folders that its images lie in.
+        /// The folders that contain its images.
         inner: Vec<String>,
-        /// The folder that these lie in: the class folder, or one further down.
+        /// The folder that contains these: the class folder, or one below it.
         meant: PathBuf,
     },
-    /// A class of training images has none.
+    /// A class of training images is empty.
     #[error(
         "the class folder {} holds no images (files that end with one of {endings}); \
-         put some in, or remove it",
+         add some, or remove the folder",
         path.display()
     )]
     EmptyClass {
@@ -210,7 +214,7 @@ pub enum Error {
         /// The endings of images.
         endings: String,
     },
-    /// Validation or test images are of a class that is never trained on.
+    /// Validation or test images belong to a class without training images.
     #[error(
         "{} is a class that {} lacks; expected the same class folders in both \
          (test images without a class belong directly into test/)",
@@ -222,7 +226,7 @@ pub enum Error {
         /// The folder of the training classes.
         train: PathBuf,
     },
-    /// A file that is named like an image holds something else.
+    /// A file with an image's ending is not an image.
     #[error(
         "{} begins with '{start}': expected a JPEG, PNG, GIF, WebP, TIFF, BMP or PNM image; \
          replace or remove it",
@@ -247,8 +251,8 @@ pub enum Error {
     },
     /// An image has no pixels, or too many.
     #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 pixels per side, and at most 512 MiB decoded; of a \
-         small file at most 64 MiB and 3000 times its size: replace, shrink or remove it",
+        "{} has {width}x{height} pixels; expected 1 to 65535 pixels per side and at most 512 MiB decoded, \
+         and for a small file at most 64 MiB plus 3000 times its size: replace, shrink or remove it",
         path.display()
     )]
     ImageSize {
@@ -259,9 +263,9 @@ pub enum Error {
         /// In pixels.
         height: usize,
     },
-    /// An image of a form that is not read.
+    /// An image of an unsupported form.
     #[error(
-        "{} is {form}, which is not read; save it as a PNG with 8 bits per channel",
+        "{} is {form}, which is not supported; save it as a PNG with 8 bits per channel",
         path.display()
     )]
     ImageForm {
@@ -271,11 +275,11 @@ pub enum Error {
         form: String,
     },
     /// Training and test images differ in size.
-    #[error("{}: images of {found}, but the training images are {expected}", path.display())]
+    #[error("{} has images of {found}, expected {expected} as in training", path.display())]
     SizesDiffer {
         /// The test file.
         path: PathBuf,
-        /// Height x width there.
+        /// Height x width of the test images.
         found: String,
         /// Height x width of the training images.
         expected: String,
@@ -295,7 +299,7 @@ pub enum Error {
     Field {
         /// The file.
         path: PathBuf,
-        /// Line, counted from 1, the header included.
+        /// Line, counted from 1 including the header.
         line: usize,
         /// Name of the column.
         column: String,
@@ -324,8 +328,8 @@ pub enum Error {
     },
     /// A list of images names a file that is not there.
     #[error(
-        "{}: line {line}: there is no file {}; expected the path of an image, relative to the folder of \
-         the list or absolute (if it is not a list of the images, move it out of the folder)",
+        "{}: line {line}: there is no file {}; expected the path of an image, absolute or relative to the \
+         folder of the list (if this is not a list of images, move it out of the folder)",
         path.display(), file.display()
     )]
     MissingImage {
@@ -344,12 +348,12 @@ pub enum Error {
     ListedTwice {
         /// The list.
         path: PathBuf,
-        /// The first line of the file and the second, counted from 1, the header included.
+        /// The two lines that name the file, counted from 1 including the header.
         lines: [usize; 2],
         /// The file, as it is written in the second line.
         file: PathBuf,
     },
-    /// polars found a fault that the line-by-line look did not.
+    /// polars found a fault that the check of each line did not find.
     #[error("could not read {} as CSV", path.display())]
     Csv {
         /// The file.
@@ -357,7 +361,7 @@ pub enum Error {
         /// polars's reason.
         source: polars_core::error::PolarsError,
     },
-    /// The split takes nothing for validation.
+    /// The split leaves no images for validation.
     #[error(
         "--val-fraction {fraction} takes none of the {images} training images of {} ({classes} classes) \
          for validation: their number is rounded, and the last image of a class is never taken; add \
@@ -367,7 +371,7 @@ pub enum Error {
     EmptySplit {
         /// The dataset folder.
         path: PathBuf,
-        /// The fraction asked for.
+        /// The requested fraction.
         fraction: f64,
         /// Images to split.
         images: usize,
@@ -383,7 +387,7 @@ pub enum Error {
     LimitTooSmall {
         /// The dataset folder.
         path: PathBuf,
-        /// The limit asked for.
+        /// The requested limit.
         limit: usize,
         /// Classes with training images.
         classes: usize,

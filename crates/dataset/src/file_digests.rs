@@ -83,6 +83,11 @@ impl FileDigests {
         FileDigests::remembered_at(path_under(root, source), SystemTime::now())
     }
 
+    /// The same, for a program that leaves the folder as it is: what it reads is not remembered.
+    pub fn unchanged_under(root: &Path, source: &Source) -> FileDigests {
+        FileDigests { path: None, ..FileDigests::under(root, source) }
+    }
+
     /// None, so that every file is read and remembered anew.
     pub fn anew(root: &Path, source: &Source) -> FileDigests {
         FileDigests { remembered: Entries::default(), ..FileDigests::under(root, source) }
@@ -378,6 +383,15 @@ mod tests {
             [4, 4, 0]
         );
         assert_eq!(fixture.read_with(FileDigests::none()), 4);
+        // A program that only reads them neither changes nor makes them.
+        let reading = || FileDigests {
+            settled: later,
+            ..FileDigests::unchanged_under(&fixture.out(), &fixture.source())
+        };
+        assert_eq!(fixture.read_with(reading()), 0);
+        fs::remove_dir_all(fixture.out()).unwrap();
+        assert_eq!([fixture.read_with(reading()), fixture.read_with(reading())], [4, 4]);
+        assert!(!fixture.out().exists());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files that are called like data: images, tables, IDX files.
+//! Recognition of data files by their names: images, tables, IDX files.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,18 +7,18 @@ use std::path::Path;
 pub(crate) const IMAGE_ENDINGS: [&str; 12] =
     ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "pbm", "pgm", "ppm", "pnm"];
 
-/// Whether a file is called like an image.
+/// Whether a file has the name of an image.
 pub(crate) fn is_image(name: &OsStr) -> bool {
     let ending = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
     IMAGE_ENDINGS.iter().any(|known| ending == *known)
 }
 
-/// Whether a file is called like a table.
+/// Whether a file has the name of a table.
 pub(crate) fn is_csv(name: &OsStr) -> bool {
     Path::new(name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
 }
 
-/// Whether a file is called like one that holds images or labels.
+/// Whether a file has the name of a file of images or labels.
 pub(crate) fn is_data(name: &OsStr) -> bool {
     let lower = name.to_ascii_lowercase();
     is_image(name) || is_csv(name) || lower.to_string_lossy().contains("-ubyte")

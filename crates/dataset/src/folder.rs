@@ -9,8 +9,8 @@ use crate::name::{self, escape};
 use crate::system::SystemEntries;
 use crate::{Error, Notice};
 
-/// A folder and the entries directly in it, in the order of their bytes, without hidden ones. Links
-/// count as what they lead to.
+/// A folder and the entries directly in it without hidden ones, sorted by the bytes of their names. A link
+/// counts as the file or folder that it leads to.
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(crate) path: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Folder {
     pub(crate) folders: Vec<OsString>,
     /// Everything else in it.
     pub(crate) files: Vec<OsString>,
-    /// Not among the folders and files.
+    /// Entries that a system made, which are not among the folders and files.
     pub(crate) system: SystemEntries,
 }
 
@@ -60,8 +60,8 @@ impl Folder {
         unused.map(|name| escape(name.as_ref())).collect()
     }
 
-    /// The notices on what is passed over in the folder by a dataset that consists of the files or
-    /// folders `used`, whose training images are in the entry called `train`.
+    /// The notices on entries that are passed over. `used` are the files or folders of the dataset, and
+    /// `train` is the entry with its training images.
     pub(crate) fn notices(
         &self,
         train: String,

@@ -1,4 +1,4 @@
-//! Equally large gray images in memory, of classes that are numbers: what IDX and Kaggle files hold.
+//! Gray images of one size in memory, whose classes are numbers: the content of IDX and Kaggle files.
 
 use std::path::Path;
 

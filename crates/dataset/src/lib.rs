@@ -47,11 +47,11 @@ use durable::Digest;
 pub struct Dataset {
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
-    /// For training.
+    /// The split for training.
     pub train: Split,
-    /// For choosing among trained heads; the source's own, or taken from the training images.
+    /// The split for choosing among trained heads: the source's own, or taken from the training images.
     pub val: Split,
-    /// For one last evaluation; empty if the source has no test images.
+    /// The split for one final evaluation; empty if the source has no test images.
     pub test: Split,
 }
 
@@ -86,7 +86,7 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
     /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest.
     fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error>;
 
-    /// A text of one line that no other image has.
+    /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
 }
 
@@ -144,9 +144,9 @@ impl Split {
         self.labels.as_deref()
     }
 
-    /// One id per row. Of an image in a file of its own: the file's path within the dataset, in which
-    /// `%`, control characters and bytes that are not UTF-8 are percent-encoded, so that it is one
-    /// line. Of another: its number in the source file, counted from 0.
+    /// One id per row. The id of an image in a file of its own is the file's path within the dataset, in
+    /// which `%`, control characters and bytes that are not UTF-8 are percent-encoded, so that it is one
+    /// line. The id of another image is its number in the source file, counted from 0.
     pub fn ids(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|&row| self.images.id(row))
     }

@@ -4,15 +4,15 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// The bytes that names and paths are sorted by. Compared as paths, they would be compared component
-/// by component.
+/// The bytes by which names and paths are sorted. Comparing them as paths would compare component by
+/// component.
 pub(crate) fn bytes(name: &OsStr) -> &[u8] {
     name.as_encoded_bytes()
 }
 
 /// A path as text of one line. `%`, control characters, line separators and bytes that are not UTF-8
-/// are percent-encoded, as in a URL; everything else stays as it is. Different paths give different
-/// texts, and percent-decoding gives the path's bytes again.
+/// are percent-encoded, as in a URL. Different paths give different texts, and percent-decoding a text gives
+/// the path's bytes again.
 pub(crate) fn escape(path: &Path) -> String {
     let mut text = String::new();
     for chunk in bytes(path.as_os_str()).utf8_chunks() {
@@ -36,10 +36,10 @@ fn escape_bytes(bytes: &[u8], text: &mut String) {
     }
 }
 
-/// Most names that a message lists.
+/// Largest number of names that a message lists.
 const LISTED: usize = 10;
 
-/// Names in a message: the first ten, and how many more there are.
+/// Names in a message: the first ten, and the number of further ones.
 pub(crate) struct Names<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Names<'_> {

@@ -9,7 +9,7 @@ use crate::name::Names;
 /// one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Files without an image's ending lie among the images and are passed over.
+    /// Files without an image's ending are among the images and are passed over.
     OtherFiles {
         /// The dataset's folder.
         folder: PathBuf,
@@ -39,16 +39,16 @@ pub enum Notice {
         /// Number of images.
         count: usize,
     },
-    /// Class folders without images of their own hold folders of the same names.
+    /// Class folders without images of their own contain folders of the same names.
     SameFolders {
-        /// The folder that the class folders lie in.
+        /// The folder that contains the class folders.
         folder: PathBuf,
         /// The class folders.
         classes: Vec<String>,
-        /// The folders that more than one of them holds.
+        /// The folders that more than one of them contains.
         inner: Vec<String>,
     },
-    /// Nearly all images of the only class lie in folders within it.
+    /// Nearly all images of the only class are in folders within it.
     NestedClass {
         /// The class folder.
         class: PathBuf,
@@ -107,7 +107,7 @@ impl fmt::Display for Notice {
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,
                 "warning: {} in {} are taken as classes, but hold folders of the same names: {}; \
-                 if those are the classes, give --dataset a folder that they lie in directly",
+                 if those are the classes, give --dataset a folder that contains them directly",
                 Names(classes),
                 folder.display(),
                 Names(inner)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-/// A part of a dataset. Its own validation part is optional, and so is the test part.
+/// A part of a dataset. A dataset need not have a validation part of its own or a test part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Train,
@@ -18,7 +18,7 @@ const NAMES: [(Part, &[&str]); 3] = [
 ];
 
 impl Part {
-    /// The part of this name; `None` if no part is called so.
+    /// The part of this name; `None` if there is no such part.
     pub(crate) fn named(name: &OsStr) -> Option<Part> {
         let is_named = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
         NAMES.into_iter().find(|(_, names)| is_named(names)).map(|(part, _)| part)

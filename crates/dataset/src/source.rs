@@ -1,4 +1,4 @@
-//! From a path to a dataset: which form it has, its digest, and its split images.
+//! From a path to a dataset: its form, its digest, and its split images.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -27,10 +27,10 @@ struct Digests {
 }
 
 impl Source {
-    /// Looks at what is at `path`: a folder, or the file that a form of dataset begins with.
+    /// Recognises the dataset at `path`, which is a folder or the main file of a form of dataset.
     ///
     /// # Errors
-    /// If there is nothing, or it is of none or of two of the known forms.
+    /// If there is nothing at the path, or it matches none of the known forms or two of them.
     pub fn find(path: &Path) -> Result<Source, Error> {
         let form = if path.is_file() { find_in_file(path)? } else { find_in_folder(path)? };
         let path = path.to_path_buf();
@@ -40,7 +40,7 @@ impl Source {
         }
     }
 
-    /// The path that was given: of the folder, or of the file.
+    /// The path of the folder or file, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -52,22 +52,22 @@ impl Source {
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Facts about the dataset's files that its user may not be aware of: those that are passed over,
-    /// and signs that another folder is meant.
+    /// Facts about the dataset's files that its user may not be aware of: files that are passed over, and
+    /// signs that another folder is meant.
     pub fn notices(&self) -> &[Notice] {
         self.form.notices()
     }
 
-    /// The configuration as far as it matters to this source: one with validation images of its own
-    /// takes none from the training images, so its `val_fraction` is 0, whatever was asked for.
+    /// The configuration that applies to this source. A source with validation images of its own takes none
+    /// from the training images, so its `val_fraction` is always 0.
     pub fn applicable(&self, config: &SplitConfig) -> SplitConfig {
         let val_fraction = if self.form.has_val() { 0.0 } else { config.val_fraction };
         SplitConfig { val_fraction, ..*config }
     }
 
-    /// The BLAKE3 digest of everything but the [`SplitConfig`] that the result of
-    /// [`Source::load`] depends on: the names and bytes of the files, and the way in which they are
-    /// read. Images in files go by their splits and their paths within the dataset. The files are read
+    /// The BLAKE3 digest of everything on which the result of [`Source::load`] depends, except for the
+    /// [`SplitConfig`]: the names and bytes of the files, and the rules by which they are read. The names of
+    /// images in files of their own are their splits and their paths within the dataset. The files are read
     /// once, whether for this or for [`Source::load`].
     ///
     /// # Errors
@@ -136,7 +136,7 @@ fn find_in_file(path: &Path) -> Opened {
     first(|form| (form.open_file)(path))
 }
 
-/// The first dataset that one of the forms opens.
+/// The dataset that the first matching form opens; `None` if no form matches.
 fn first(open: impl Fn(&Entry) -> Opened) -> Opened {
     FORMS.iter().find_map(|form| open(form).transpose()).transpose()
 }

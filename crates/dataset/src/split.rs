@@ -1,6 +1,7 @@
-//! The validation split and subsets, taken from each class in proportion, by a seed.
+//! The validation split and subsets. A seed selects their rows, from each class in proportion.
 //!
-//! Caches are looked up by the seed, so a seed must take the same rows for ever; [`shuffle`] sees to it.
+//! Caches are looked up by the seed, so a seed must select the same rows in every version. [`shuffle`]
+//! guarantees that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,36 +12,36 @@ use shuffle::Shuffler;
 pub struct SplitConfig {
     /// Fraction of the training images that become the validation split, at least 0, less than 1.
     pub val_fraction: f64,
-    /// Most rows of each split.
+    /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
-    /// Seed of both choices.
+    /// Seed of both selections.
     pub seed: u64,
 }
 
-/// One stream of random numbers for each choice, so that none depends on another.
+/// The purpose of a selection. Each has its own stream of random numbers, so that none depends on another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The rows chosen leave training, in which every class keeps at least one.
+    /// The selected rows leave the training split, in which every class keeps at least one.
     Validation,
-    /// The rows chosen are what remains for training: at least one of every class.
+    /// The selected rows, at least one of every class, remain in the training split.
     LimitTrain,
     LimitVal,
     LimitTest,
 }
 
-/// Number of classes that the rows are of.
+/// The number of classes of the rows.
 pub(crate) fn count_classes(rows: &[usize], labels: Option<&[i64]>) -> usize {
     let classes: BTreeSet<i64> = rows.iter().map(|&row| class_of(row, labels)).collect();
     classes.len()
 }
 
-/// Rows without labels are one class.
+/// The class of a row. Rows without labels form one class.
 fn class_of(row: usize, labels: Option<&[i64]>) -> i64 {
     labels.map_or(0, |labels| labels[row])
 }
 
-/// Chooses `count` of the rows, or fewer if every class is to keep one, so that each class has its
-/// share. Returns the chosen and the others, both in ascending order.
+/// Selects `count` of the rows, in proportion to the sizes of the classes, or fewer if every class must keep
+/// one. Returns the selected rows and the others, both in ascending order.
 ///
 /// `rows` are indices into `labels`. For [`Purpose::LimitTrain`], `count` must be at least the number
 /// of their classes.
@@ -69,13 +70,13 @@ pub(crate) fn stratified(
     (chosen, others)
 }
 
-/// The number of rows to choose from each class, for `count` rows in all; `sizes` are the numbers of
-/// rows that the classes have.
+/// The number of rows to select from each class, for `count` rows in all. `sizes` are the numbers of rows of
+/// the classes.
 fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let mut shares = vec![1; sizes.len()];
     let mut count = count;
     let mut open: Vec<usize> = (0..sizes.len()).collect();
-    // Classes whose share would be 0 have 1 instead, and the others share what is left.
+    // Classes whose share would be 0 get 1 instead, and the others share the rest.
     loop {
         let of_open: Vec<usize> = open.iter().map(|&class| sizes[class]).collect();
         let of_open = proportional(&of_open, count, purpose);
@@ -95,8 +96,8 @@ fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     }
 }
 
-/// Shares in whole numbers: `floor(size · count / all)` each, and the rest to the largest remainders.
-/// For validation, every class keeps at least one row.
+/// Shares in whole numbers by the method of largest remainders: `floor(size · count / all)` each, and one
+/// more for the largest remainders. For validation, every class keeps at least one row.
 fn proportional(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1) as u128;
     let exact = |class: usize| sizes[class] as u128 * count as u128;

@@ -1,7 +1,7 @@
-//! Folders and files that systems make among a user's own: recycle bins, thumbnails, snapshots.
+//! Folders and files that operating systems make among a user's own: recycle bins, thumbnails, snapshots.
 //!
-//! They are passed over at any depth, as hidden ones are, and reported: a picture in a recycle bin or a
-//! thumbnail of another one is not a sample.
+//! They are passed over at any depth, like hidden ones, and reported: an image in a recycle bin or a thumbnail
+//! is not a sample.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -10,8 +10,7 @@ use std::path::Path;
 use crate::Notice;
 use crate::name::escape;
 
-/// Names as the systems write them. Those that a class may have, such as `Trash` and `thumbnails`, are
-/// not among them.
+/// Names as the systems write them, without names that a class may have, such as `Trash` and `thumbnails`.
 const NAMES: [&str; 18] = [
     // Synology: thumbnails and indexes, recycle bin (TerraMaster's, too), snapshots, half-written files.
     "@eaDir",
@@ -23,11 +22,11 @@ const NAMES: [&str; 18] = [
     "@Recently-Snapshot",
     "@__thumb",
     "@Transcode",
-    // NetApp, seen over SMB: snapshots.
+    // NetApp, over SMB: snapshots.
     "~snapshot",
-    // fsck of ext2, ext3 and ext4: it belongs to root, who alone may read it.
+    // fsck of ext2, ext3 and ext4: only root may read it.
     "lost+found",
-    // Android, on memory cards: what its file system check found.
+    // Android, on memory cards: files that its file system check found.
     "LOST.DIR",
     // Windows up to XP, on NTFS: recycle bin.
     "RECYCLER",
@@ -42,16 +41,16 @@ const NAMES: [&str; 18] = [
     "files_trashbin",
 ];
 
-/// Windows' names, in any case: its versions and file systems differ in it.
+/// Names of Windows, in upper or lower case, in which its versions and file systems differ.
 const NAMES_IN_ANY_CASE: [&str; 2] = ["$RECYCLE.BIN", "System Volume Information"];
 
-/// Entries passed over because a system made them: how many of each name.
+/// The numbers of entries that are passed over because a system made them, by name.
 #[derive(Debug, Default)]
 pub(crate) struct SystemEntries(BTreeMap<String, usize>);
 
 impl SystemEntries {
-    /// Whether an entry of this name is passed over, since it is hidden or a system made it. The
-    /// latter is counted.
+    /// Whether an entry of this name is passed over, because it is hidden or a system made it. Entries that a
+    /// system made are counted.
     pub(crate) fn pass_over(&mut self, name: &OsStr) -> bool {
         if name.as_encoded_bytes().starts_with(b".") {
             return true;
@@ -80,15 +79,15 @@ impl SystemEntries {
 }
 
 fn is_made_by_system(name: &OsStr) -> bool {
-    // A name that begins with a sign is not a class's name in any case.
+    // A class's name does not begin with one of these signs, in upper or lower case.
     let is_marked = name.as_encoded_bytes().first().is_some_and(|byte| b"#@~$".contains(byte));
     NAMES.iter().any(|known| name == *known || (is_marked && name.eq_ignore_ascii_case(known)))
         || NAMES_IN_ANY_CASE.iter().any(|known| name.eq_ignore_ascii_case(known))
         || is_of_chkdsk(name)
 }
 
-/// Whether a name is that of a folder in which Windows' chkdsk puts what it found: `found.000` on
-/// NTFS, `FOUND.000` on FAT, and further numbers.
+/// Whether this is the name of a folder in which Windows' chkdsk puts the files that it found: `found.000` on
+/// NTFS or `FOUND.000` on FAT, and higher numbers.
 fn is_of_chkdsk(name: &OsStr) -> bool {
     let Some((stem, number)) = name.to_str().and_then(|name| name.split_once('.')) else {
         return false;

@@ -1,4 +1,4 @@
-//! A dataset before it is split: what every form of dataset is read into.
+//! A dataset before it is split, which every form of dataset is read into.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ pub(crate) struct Samples<I: ?Sized = dyn ImageStore> {
     pub(crate) labels: Option<Vec<i64>>,
 }
 
-/// All images of a dataset, by the parts that they have on disk.
+/// All images of a dataset, by its parts on disk.
 #[derive(Debug)]
 pub(crate) struct Table<I: ?Sized = dyn ImageStore> {
-    /// In the order of the labels.
+    /// The class names, in the order of the labels.
     pub(crate) class_names: Vec<String>,
     pub(crate) train: Samples<I>,
     /// `None` if validation images are to be taken from the training images.
@@ -36,7 +36,7 @@ pub(crate) struct Loaded {
     pub(crate) digests: Arc<[Digest]>,
 }
 
-// Derived, it would ask for images that can be cloned.
+// A derived implementation would require images that can be cloned.
 impl<I: ?Sized> Clone for Samples<I> {
     fn clone(&self) -> Samples<I> {
         Samples { images: self.images.clone(), labels: self.labels.clone() }

@@ -8,8 +8,8 @@ use image::{ImageBuffer, Luma, Rgb};
 use crate::Image;
 
 impl<'a> Image<'a> {
-    /// The image reduced to fit into `side` × `side` pixels, its proportions kept; one that fits
-    /// stays as it is.
+    /// The image, reduced to fit into `side` × `side` pixels with its aspect ratio. An image that fits is
+    /// returned unchanged.
     pub fn fitted(self, side: usize) -> Image<'a> {
         let longest = self.height.max(self.width);
         if longest <= side {

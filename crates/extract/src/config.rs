@@ -6,28 +6,29 @@ use backbone::{Compute, ExtractorConfig, ImageSize};
 use feature_cache::Layout;
 use recipe::{Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 
-/// An extraction: its inputs, its recipe but for what the weights decide, and its resources.
+/// The configuration of an extraction: its inputs, the parts of its recipe that do not follow from the weights,
+/// and its resources.
 #[derive(Debug, Clone)]
 pub struct ExtractConfig {
     /// The folder with the images.
     pub dataset: PathBuf,
     /// The network's weights, a canonical file.
     pub weights: PathBuf,
-    /// The size that images are brought to.
+    /// The size to which images are resized.
     pub size: ImageSize,
-    /// How images of other proportions are brought to it.
+    /// How images of another aspect ratio are brought to that size.
     pub fit: Fit,
-    /// The filter with which they are resized.
+    /// The filter that resizes them.
     pub resize: ResizeFilter,
     /// Whether the orientation that a camera recorded is applied.
     pub orientation: Orientation,
-    /// The layers whose outputs are kept; if there are none, the network's last convolution.
+    /// The layers whose outputs are kept; if empty, the network's last convolution.
     pub taps: Vec<Tap>,
     /// Element type of the features.
     pub dtype: Dtype,
     /// The form in which the features are stored.
     pub layout: Layout,
-    /// Most rows of each split.
+    /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
     /// Fraction of the training images that become the validation split.
     pub val_fraction: f64,
@@ -35,9 +36,9 @@ pub struct ExtractConfig {
     pub seed: u64,
     /// Batch size; `None` for one that suits the size of the images.
     pub batch_size: Option<usize>,
-    /// Threads that compute.
+    /// Number of threads that compute.
     pub threads: usize,
-    /// Implementation of the forward pass, and where it runs.
+    /// Implementation of the forward pass and the device on which it runs.
     pub compute: Compute,
     /// The folder under which caches are made.
     pub out: PathBuf,
@@ -45,8 +46,8 @@ pub struct ExtractConfig {
     pub rehash: bool,
 }
 
-/// Pixels per batch: enough that the last layers' small maps still fill the machine, and little
-/// enough that the first layers' large ones stay within some hundred megabytes.
+/// Number of pixels per batch: enough that the last layers' small maps still use the whole machine, and few
+/// enough that the first layers' large maps take only some hundred megabytes.
 const PIXELS_PER_BATCH: usize = 640 * 640;
 
 impl ExtractConfig {

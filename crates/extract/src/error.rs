@@ -1,4 +1,4 @@
-//! Reasons to stop an extraction.
+//! The errors of an extraction.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Backbone(#[from] backbone::Error),
     /// libtorch has no accuracy to choose.
-    #[error("--accuracy is winograd's: leave it out with --backend=torch and --device=cuda")]
+    #[error("--accuracy applies to winograd only; omit it with --backend=torch and --device=cuda")]
     AccuracyOfTorch,
     /// The file that weights would be written to by default holds others.
     #[error(
@@ -64,9 +64,9 @@ pub enum Error {
     NoRoom {
         /// The folder under which caches are made.
         path: PathBuf,
-        /// Bytes that must be free: those of the features that are left, and 64 MiB.
+        /// Number of bytes that must be free: those of the missing features, and 64 MiB.
         needed: u64,
-        /// Bytes free.
+        /// Number of free bytes.
         available: u64,
     },
     /// The threads that decode could not be started.
@@ -74,10 +74,10 @@ pub enum Error {
     Threads {
         /// Their number.
         threads: usize,
-        /// Why.
+        /// The reason.
         source: rayon::ThreadPoolBuildError,
     },
-    /// A stop was asked for.
+    /// A stop was requested.
     #[error(
         "{rows_done} of {rows_total} images are cached in {}; \
          give the same command again to continue",
@@ -86,9 +86,9 @@ pub enum Error {
     Interrupted {
         /// The unfinished cache.
         path: PathBuf,
-        /// Rows on disk, of all splits.
+        /// Number of rows on disk, over all splits.
         rows_done: usize,
-        /// Rows it will have.
+        /// Number of rows that it will have.
         rows_total: usize,
     },
 }

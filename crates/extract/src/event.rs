@@ -1,4 +1,4 @@
-//! Events of an extraction, for whoever wants to show them.
+//! The events of an extraction, which its caller may show.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use dataset::Notice;
 use feature_cache::SplitName;
 use recipe::Recipe;
 
-/// Something that happened.
+/// An event of an extraction.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Something about the dataset that the user should know.
@@ -63,7 +63,7 @@ pub enum Event<'a> {
         /// The time that it took to plan it and to transform the weights.
         elapsed: Duration,
     },
-    /// Rows of a split that an earlier extraction recorded are not in its files: all are computed again.
+    /// Rows of a split that an earlier extraction recorded are not in its files. All rows are computed again.
     SplitBeginsAgain {
         /// The split.
         split: SplitName,

@@ -18,7 +18,7 @@ use crate::pipeline::{self, Network, Outcome};
 use crate::row_writer::RowWriter;
 use crate::{Error, Event, ExtractConfig};
 
-/// Room on the disk beyond the features: labels, ids, manifest and the file system's own needs.
+/// Disk space required beyond the features, in bytes: for labels, ids, the manifest and the file system itself.
 const DISK_RESERVE: u64 = 64 << 20;
 
 /// The result of an extraction.
@@ -34,12 +34,12 @@ pub struct Extraction {
     pub elapsed: Duration,
 }
 
-/// Makes the cache that `config` describes, or finds it. `report` is told what happens; once `stop` is
+/// Makes the cache that `config` describes, or finds it. Events are passed to `report`. When `stop` becomes
 /// true, the extraction ends after the current batch.
 ///
 /// # Errors
-/// If an input cannot be used, the disk lacks the room, or a stop was asked for; what was computed
-/// is kept and continued by the same call.
+/// If an input cannot be used, the disk has too little space, or a stop was requested. Computed rows are kept,
+/// and the same call continues.
 pub fn extract(
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
@@ -62,7 +62,7 @@ pub fn extract(
         report_notices(&notices_of(&cache)?, report);
         return Ok(Extraction::found(cache));
     }
-    // Before the folder is made: without the device nothing will ever be in it.
+    // This check comes before the folder is made, which would stay empty without the device.
     config.compute.check_device()?;
     let dataset = source.load(&split_config)?;
     // The dataset has the digests of its images itself.
@@ -167,7 +167,7 @@ fn build(
     let started = Instant::now();
     let ExtractorConfig { batch_size, threads } = config.extractor();
     let extractor = backbone::build(recipe, &weights, &config.extractor())?;
-    // The extractor has what it needs of them.
+    // The extractor has its own copy.
     drop(weights);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -262,8 +262,8 @@ fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpe
     Ok(CacheSpec { inputs, class_names, shapes, splits, reading: Some(READING), layout })
 }
 
-/// Bytes that must be free for the rest of a cache. What an interrupted run wrote and did not record
-/// is counted again: it is on the disk perhaps, or not.
+/// The number of bytes that must be free for the rest of a cache. Rows that an interrupted run wrote and did not
+/// record are counted again, since they may not be on the disk.
 pub(crate) fn room_needed(writer: &CacheWriter) -> u64 {
     writer.feature_bytes_left() + DISK_RESERVE
 }

@@ -2,8 +2,9 @@
 //!
 //! In: an [`ExtractConfig`]. Out: a finished cache. The invariants: memory is bounded by the batch,
 //! whatever the number of images; decoding, the forward pass and writing overlap; a cache that
-//! exists is never computed again, and one that was begun is continued. Nothing is printed: what
-//! happens is reported as [`Event`]s.
+//! exists is never computed again, one that was begun is continued, and the row of an image that another
+//! cache of the same recipe has is taken from there. Nothing is printed: what happens is reported as
+//! [`Event`]s.
 
 mod config;
 mod convert;

@@ -27,12 +27,12 @@ const BUFFERS: usize = 2;
 /// Longest time between two reports of the rows that are written, while nothing is computed.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
-/// How a split ended.
+/// The end of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Every row is written.
     Finished,
-    /// A stop was asked for; the rows so far are written.
+    /// A stop was requested, and the rows so far are written.
     Interrupted,
 }
 
@@ -53,7 +53,7 @@ struct Job<'a> {
     name: SplitName,
     /// Most rows in a batch.
     batch_size: usize,
-    /// Numbers in a row of each tap.
+    /// The number of elements in a row of each tap.
     row_lens: &'a [usize],
     stop: &'a AtomicBool,
 }

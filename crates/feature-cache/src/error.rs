@@ -1,4 +1,4 @@
-//! Errors about a cache, one variant for each that a user can act on.
+//! The errors of caches, with one variant for each failure that a user can act on.
 
 use std::path::PathBuf;
 
@@ -23,8 +23,8 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// There is no finished cache, of which the newest could be taken.
-    #[error("no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
+    /// There is no finished cache to take the newest of.
+    #[error("there is no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
     NoCaches {
         /// The folder under which caches are made.
         root: PathBuf,
@@ -66,7 +66,7 @@ pub enum Error {
         /// The manifest.
         path: PathBuf,
     },
-    /// The manifest was written whole, but what it says cannot be.
+    /// The manifest is whole, but its content is contradictory.
     #[error("{} contradicts itself: {found}; remove the cache's folder and extract again", path.display())]
     Inconsistent {
         /// The manifest.
@@ -74,10 +74,10 @@ pub enum Error {
         /// The contradiction.
         found: String,
     },
-    /// A file of the cache would lie elsewhere.
+    /// A file of the cache would be outside of its folder.
     #[error(
-        "the file {name:?} of the cache {} is not inside its folder, by its name or through a \
-         symbolic link; make the cache again, or get it again from where it came",
+        "the file {name:?} of the cache {} is not inside its folder, because of its name or a symbolic \
+         link; extract the features again, or get the cache again from its source",
         path.display()
     )]
     Outside {
@@ -179,7 +179,7 @@ pub enum Error {
         found: usize,
     },
     /// An id would take more than one line of the list.
-    #[error("sample id {id:?} of row {row} contains a line break")]
+    #[error("sample id {id:?} of row {row} contains a line break, expected one line")]
     BadId {
         /// Row within the split.
         row: usize,
@@ -187,7 +187,7 @@ pub enum Error {
         id: String,
     },
     /// The cache has no such split.
-    #[error("{} has no {split} split; it has {present}", path.display())]
+    #[error("{} has no {split} split; expected one of {present}", path.display())]
     NoSplit {
         /// The cache folder.
         path: PathBuf,
@@ -211,7 +211,7 @@ pub enum Error {
         present: String,
     },
     /// The split has no labels.
-    #[error("the {split} split of {} has no labels, and they are needed here", path.display())]
+    #[error("the {split} split of {} has no labels, which are needed here; use a labelled split", path.display())]
     NoLabels {
         /// The cache folder.
         path: PathBuf,
@@ -220,7 +220,7 @@ pub enum Error {
     },
     /// A label is outside the class list.
     #[error(
-        "{}: row {row} has label {label}, but there are {classes} classes, 0 to {}",
+        "{}: row {row} has label {label}, expected 0 to {1} for {classes} classes",
         path.display(),
         classes.saturating_sub(1)
     )]
@@ -234,7 +234,7 @@ pub enum Error {
         /// Number of classes.
         classes: usize,
     },
-    /// A feature is too large for the element type, or is not a finite number at all.
+    /// A feature is too large for the element type, or not finite.
     #[error(
         "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; {}",
         beyond_what(*value, *dtype), beyond_remedy(*value, weights)
@@ -253,7 +253,7 @@ pub enum Error {
         /// The weights that it was computed with.
         weights: WeightsId,
     },
-    /// The folder that the cache should have holds one of other inputs.
+    /// The folder for the cache contains a cache with other inputs.
     #[error(
         "{} holds another cache, with the key {found} instead of {expected}; rename it back or remove \
          it, then give the same command again",
@@ -305,7 +305,7 @@ pub enum Error {
     },
     /// A run or sweep does not say what it was trained on.
     #[error(
-        "{} does not say which features it refers to, so it is not known which are still needed; \
+        "{} does not say which features it refers to, so the caches that are still needed are not known; \
          remove its folder, or clean up with --only=unfinished",
         path.display()
     )]
@@ -315,7 +315,7 @@ pub enum Error {
         /// Where and why parsing failed.
         source: serde_json::Error,
     },
-    /// Somebody else is writing the cache.
+    /// Another process is writing the cache.
     #[error(
         "{} is being written by {by}; wait for it to finish, then give the same command again",
         path.display()
@@ -323,7 +323,7 @@ pub enum Error {
     Held {
         /// The cache folder.
         path: PathBuf,
-        /// Who holds it.
+        /// The process that holds its lock.
         by: String,
     },
 }
@@ -334,7 +334,7 @@ impl Error {
         !matches!(self, Error::File(_) | Error::Held { .. } | Error::PartsMissing { .. })
     }
 
-    /// The same error, which says how many bytes are needed if the cause is want of space.
+    /// The same error with the number of bytes that are needed, for its message if space ran out.
     pub fn needing(self, bytes: u64) -> Error {
         match self {
             Error::File(error) => Error::File(error.needing(bytes)),

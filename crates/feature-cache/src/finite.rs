@@ -5,14 +5,14 @@ use recipe::Dtype;
 /// The position of the first value that `dtype` cannot hold as a finite number; `None` if it can hold
 /// all of them.
 pub(crate) fn first_beyond(dtype: Dtype, values: &[f32]) -> Option<usize> {
-    // What float16 rounds to infinity begins halfway between its largest number, 65504, and 65536.
+    // float16 rounds to infinity from halfway between its largest number, 65504, and 65536.
     let first_infinite: f32 = match dtype {
         Dtype::F32 => f32::INFINITY,
         Dtype::F16 => 65520.0,
     };
     // A comparison with NaN is false.
     let fits = |value: &f32| value.abs() < first_infinite;
-    // Whether all fit is found a vector of values at a time; the position of one is not.
+    // The check of all values is vectorised; the search for a position would not be.
     if values.iter().fold(true, |all, value| all & fits(value)) {
         return None;
     }

@@ -14,16 +14,16 @@ use crate::locks::{self, lock_whole};
 use crate::writer::superseded;
 use crate::{Cache, CacheKey, Error, SplitName, files, is_finished};
 
-/// Something to remove.
+/// A cache or a file that is not needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Garbage {
     /// The cache folder, or the file.
     pub path: PathBuf,
-    /// Why nobody needs it.
+    /// The reason why it is not needed.
     pub why: Why,
 }
 
-/// Why nobody needs something.
+/// The reason why something is not needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// A cache without a manifest.
@@ -49,12 +49,12 @@ impl fmt::Display for Why {
 pub struct Found {
     /// The garbage, which can be removed.
     pub garbage: Vec<Garbage>,
-    /// Why other caches must be left alone: somebody is at work in them, or they are damaged.
+    /// The reasons why other caches must not be removed: a process is using them, or they are damaged.
     pub left_alone: Vec<Error>,
 }
 
-/// Looks through the caches under `root`. `referred_to`: the keys that are still needed; `None` if
-/// every finished cache is.
+/// Searches the caches under `root`. `referred_to` has the keys that are still needed; `None` means that every
+/// finished cache is needed.
 ///
 /// # Errors
 /// If a folder cannot be listed.
@@ -66,7 +66,7 @@ pub fn find_garbage(root: &Path, referred_to: Option<&BTreeSet<CacheKey>>) -> Re
             continue;
         }
         match Cache::open(&path) {
-            // Only the name can tell that it is a cache's.
+            // Without a manifest only the name shows that it is a cache's folder.
             Err(Error::NoManifest { .. }) if !is_named_by_us(&path) => {}
             Err(Error::NoManifest { .. }) => {
                 found.garbage.push(Garbage { path, why: Why::Unfinished });
@@ -90,20 +90,20 @@ fn is_named_by_us(folder: &Path) -> bool {
 }
 
 impl Garbage {
-    /// Removes it, unless that has become wrong since it was found.
+    /// Removes it, unless it is needed by now.
     ///
     /// # Errors
-    /// If somebody is at work in the cache, or something cannot be removed.
+    /// If a process is using the cache, or a file cannot be removed.
     pub fn remove(&self) -> Result<(), Error> {
         match self.why {
-            // If it still is one: nobody takes a lock for it.
+            // It may be gone by now, since leftovers are not locked.
             Why::Leftover => Ok(durable::remove(&self.path)?),
             Why::Unfinished | Why::Unreferenced => remove_cache(&self.path, self.why),
         }
     }
 }
 
-/// Removes a cache such that at no moment, and after no power cut, half of it looks like a whole one.
+/// Removes a cache so that at no time, even after a power cut, half of it looks like a whole cache.
 fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
     let _lock = lock_whole(folder)?;
     if let Some(by) = pooling(folder)? {
@@ -114,8 +114,8 @@ fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
     }
     durable::remove(&folder.join(files::MANIFEST))?;
     durable::sync_folder(folder)?;
-    // Out of the way first, so that an extraction that begins now has a folder of its own. What a
-    // power cut leaves under this name is an unfinished cache again.
+    // It is renamed first, so that an extraction that begins now makes a new folder. A folder that a power cut
+    // leaves under this name is an unfinished cache.
     let mut name = std::ffi::OsString::from(".removed-");
     name.push(folder.file_name().unwrap_or_default());
     let removed = folder.with_file_name(name);
@@ -126,7 +126,7 @@ fn remove_cache(folder: &Path, why: Why) -> Result<(), Error> {
     Ok(fs::remove_dir_all(&removed).map_err(durable::Error::at("remove", &removed))?)
 }
 
-/// Who is at work in a cache: an extraction, or a training that pools its features.
+/// The process that uses a cache, an extraction or a training that pools its features; `None` if there is none.
 fn holder(folder: &Path) -> Result<Option<String>, Error> {
     match locks::holder(folder)? {
         Some(by) => Ok(Some(by)),
@@ -139,7 +139,7 @@ fn pooling(folder: &Path) -> Result<Option<String>, Error> {
     Ok(Lock::holder(&folder.join(files::POOLED).join(files::LOCK))?)
 }
 
-/// Files that killed processes left in a finished cache that nobody is at work in.
+/// Files that killed processes left in a finished cache that no process is using.
 fn leftovers(cache: &Cache) -> Result<Vec<PathBuf>, Error> {
     let folder = cache.folder();
     let mut found = superseded(folder, cache.manifest())?;
@@ -157,12 +157,11 @@ fn leftovers(cache: &Cache) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// The keys of the features that the runs or sweeps in the folders under `root` refer to; none if
-/// `root` does not exist. Whatever uses a cache records the key as `features_key` in its
-/// `config.json`.
+/// The keys of the features to which the runs or sweeps in the folders under `root` refer; an empty set if
+/// `root` does not exist. Each run and sweep records the key as `features_key` in its `config.json`.
 ///
 /// # Errors
-/// If a folder cannot be listed or a `config.json` cannot be read: what it refers to is not known.
+/// If a folder cannot be listed or a `config.json` cannot be read, since its key is then unknown.
 pub fn keys_referred_to(root: &Path) -> Result<BTreeSet<CacheKey>, Error> {
     #[derive(Deserialize)]
     struct Config {

@@ -1,5 +1,5 @@
-//! Sample ids as one piece of text, so that ten million of them take the memory of their file, not that
-//! of ten million `String`s.
+//! Sample ids in a single text, so that ten million ids take as much memory as their file, and not as ten
+//! million `String`s.
 
 use crate::Error;
 
@@ -12,7 +12,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Takes ids in row order.
+    /// Makes the text from ids in row order.
     ///
     /// # Errors
     /// If one contains a line break.

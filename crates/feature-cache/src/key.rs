@@ -16,7 +16,7 @@ use crate::Layout;
 /// Members of `inputs.dataset` that do not determine the features.
 const NOT_IN_THE_KEY: [&str; 2] = ["name", "path"];
 
-/// Digits of the key in the name of the cache's folder.
+/// Number of digits of the key in the name of the cache's folder.
 const DIGITS: usize = 12;
 
 /// The identity of a cache: the digest of everything that determines its features.

@@ -49,7 +49,6 @@ pub use ids::Ids;
 pub use images::Images;
 pub use key::CacheKey;
 pub use layout::Layout;
-pub use layout::dense::ArrayWriter;
 pub use manifest::{
     DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, Split, SplitName,
 };

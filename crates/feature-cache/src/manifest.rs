@@ -35,7 +35,7 @@ use crate::{CacheKey, Error, Layout, files};
 /// the same way.
 pub const FORMAT: Format = Format { major: 2, minor: 1 };
 
-/// Largest row of features that is taken seriously: that of the first layer for an image of 4096 px.
+/// Largest valid row of features, in bytes: that of the first layer for an image of 4096 px.
 const MAX_ROW_BYTES: usize = 4 << 30;
 
 /// The content of `manifest.json`.
@@ -66,7 +66,7 @@ pub struct Manifest {
 /// Everything that determines the features' numbers: equal inputs, equal features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
-    /// How an image becomes a row.
+    /// The description of how an image becomes a row.
     pub recipe: Recipe,
     /// The images and how they were split.
     pub dataset: DatasetInputs,
@@ -83,7 +83,7 @@ pub struct DatasetInputs {
     pub digest: Digest,
     /// Fraction of the training images that became the validation split.
     pub val_fraction: f64,
-    /// Most rows taken from each split; `None` for all.
+    /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
     /// Seed of the split and of the subset that `limit` takes.
     pub seed: u64,
@@ -266,16 +266,16 @@ impl FileEntry {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum SplitName {
-    /// For training.
+    /// The split for training.
     Train,
-    /// For choosing among what was trained.
+    /// The split for choosing among trained heads.
     Val,
-    /// For one last look at what was chosen.
+    /// The split for one final evaluation of the chosen heads.
     Test,
 }
 
 impl SplitName {
-    /// All of them, in order.
+    /// All splits, in order.
     pub const ALL: [SplitName; 3] = [SplitName::Train, SplitName::Val, SplitName::Test];
 
     /// The name, which is also the folder's.
@@ -285,8 +285,8 @@ impl SplitName {
 }
 
 impl Inputs {
-    /// The digest of everything that determines the features. The name of the dataset and where it lies
-    /// do not.
+    /// The digest of everything that determines the features. The name and the path of the dataset are not part
+    /// of it.
     pub fn key(&self) -> CacheKey {
         let inputs = serde_json::to_value(self);
         CacheKey::of(inputs.expect("structs of strings and numbers serialise"))
@@ -334,18 +334,18 @@ impl Manifest {
         text(&Digest::of(text("").as_bytes()).to_string())
     }
 
-    /// Reads the text of the manifest at `path` and checks its version, its digest, its key and that
-    /// it makes sense. Returns also the recipe as the text has it.
+    /// Reads the text of the manifest at `path` and checks its version, its digest, its key and its consistency.
+    /// Also returns the recipe as it is in the text.
     pub(crate) fn from_text(text: &str, path: &Path) -> Result<(Manifest, Value), Error> {
         let syntax = |source| Error::ManifestSyntax { path: path.to_path_buf(), source };
         let inconsistent = |found| Error::Inconsistent { path: path.to_path_buf(), found };
-        // The version first: another major may have anything else in it.
+        // The version is read first, since another major version may have any content.
         let Versioned { format } = serde_json::from_str(text).map_err(syntax)?;
         if format.major != 1 && !format.is_readable_by(FORMAT) {
             let (path, supported) = (path.to_path_buf(), FORMAT);
             return Err(Error::UnsupportedFormat { path, found: format, supported });
         }
-        // The digest next: it covers fields that this version does not know.
+        // The digest is checked next. It covers fields that this version does not know.
         let Signed { digest } = serde_json::from_str(text).map_err(syntax)?;
         if digest_without(text, digest).to_string() != digest {
             return Err(Error::ManifestChanged { path: path.to_path_buf() });
@@ -366,8 +366,8 @@ impl Manifest {
         }
     }
 
-    /// A statement of it that cannot be true, whoever wrote it and however whole it is. `inputs` are
-    /// its own, fields that this version does not know among them.
+    /// A contradiction in the manifest; `None` if there is none. `inputs` are its inputs, including fields that
+    /// this version does not know.
     fn contradiction(&self, inputs: Value) -> Option<String> {
         // That of 1.0 depends on the program that printed it.
         let has_canonical_key = self.format != Format { major: 1, minor: 0 };
@@ -410,7 +410,7 @@ impl Manifest {
         Some(format!("{:?} is not of the layout {}", other.files.name(), self.layout))
     }
 
-    /// Likewise, about the taps that recipe, shapes and splits name: they must be the same.
+    /// A contradiction between the taps that recipe, shapes and splits name, which must be the same.
     fn tap_contradiction(&self) -> Option<String> {
         let taps = &self.inputs.recipe.taps;
         let join = |taps: &mut dyn Iterator<Item = &Tap>| {
@@ -466,7 +466,7 @@ impl Split {
     }
 }
 
-/// Bytes of a row of features of this shape; `None` if there cannot be such a row.
+/// The size of a row of features of this shape, in bytes; `None` if it is not a valid shape.
 pub(crate) fn row_bytes(shape: &[usize], dtype: Dtype) -> Option<usize> {
     if !matches!(shape.len(), 1 | 3) {
         return None;
@@ -489,7 +489,7 @@ struct Signed<'text> {
     digest: &'text str,
 }
 
-/// Everything that determines the features, as it stands in the file.
+/// Everything that determines the features, as it is in the file.
 #[derive(Deserialize)]
 struct Keyed {
     inputs: Value,

@@ -104,8 +104,9 @@ impl ViewElement for Half {
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
     let file = std::fs::File::open(path).map_err(durable::Error::at("open", path))?;
-    // SAFETY: caches are written once and then left alone; who changes a file while it is read
-    // sees wrong numbers or a bus error, as with every memory map, and `verify` finds the change.
+    // SAFETY: caches are written once and not changed afterwards. If another program changes a file while it is
+    // read, the numbers are wrong or there is a bus error, as with every memory map, and `verify` finds the
+    // change.
     let map = unsafe { Mmap::map(&file) };
     Ok(map.map_err(durable::Error::at("map", path))?)
 }
@@ -199,13 +200,13 @@ impl Header {
     }
 }
 
-/// Longest header that is looked at: NumPy's of a plain array has some 100 bytes.
+/// Length of the longest header that is parsed, in bytes. NumPy's header of a plain array has some 100 bytes.
 const MAX_HEADER: usize = 1 << 10;
-/// Most opening brackets in it: a dictionary with one tuple has two.
+/// Largest number of opening brackets in it. A dictionary with one tuple has two.
 const MAX_BRACKETS: usize = 2;
 
-/// Checks that a `.npy` file begins with a header of a plain array's size and depth, and returns
-/// what is wrong otherwise: a parser of Python's literals would recurse as deep as the brackets go.
+/// Checks that a `.npy` file begins with a header of a plain array's size and depth, since a parser of Python's
+/// literals would recurse as deep as the brackets. The error says what is wrong.
 pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
     // The magic string, two bytes of version, and the header's length (`numpy.lib.format`).
     let (len, start) = match *file {

@@ -17,17 +17,16 @@ use split::TapReader;
 
 pub use split::SplitReader;
 
-/// A finished cache: its manifest was read and checked, and every file it names is there with the
-/// size it records.
+/// A finished cache. Its manifest was checked, and every file that it names is there with the recorded size.
 #[derive(Debug)]
 pub struct Cache {
     folder: PathBuf,
     manifest: Manifest,
-    /// As the manifest has it.
+    /// The recipe as it is in the manifest.
     recipe: Value,
 }
 
-/// The extent of what [`Cache::verify`] checked.
+/// The files that [`Cache::verify`] checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Verification {
     /// Files whose digests were computed.
@@ -98,7 +97,7 @@ impl Cache {
             Err(Error::NoManifest { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // The folder's name has only the key's beginning, and whoever has the folder can rename it.
+        // The folder's name has only the beginning of the key, and the folder may have been renamed.
         let found = cache.manifest.key;
         if found != expected {
             return Err(Error::OtherInputs { path: folder.to_path_buf(), found, expected });
@@ -128,8 +127,7 @@ impl Cache {
         &self.manifest
     }
 
-    /// The manifest as it stands in the file, whatever its format, with members that this version does not
-    /// know.
+    /// The manifest as it is in the file, in its own format and with members that this version does not know.
     ///
     /// # Errors
     /// If the file cannot be read again.
@@ -139,13 +137,13 @@ impl Cache {
         serde_json::from_slice(&text).map_err(|source| Error::ManifestSyntax { path, source })
     }
 
-    /// The recipe as the manifest has it, with members that this version does not know: the one to keep
-    /// beside what is made of the features.
+    /// The recipe as it is in the manifest, with members that this version does not know. Runs and sweeps record
+    /// it in this form.
     pub fn recipe_as_written(&self) -> &Value {
         &self.recipe
     }
 
-    /// Bytes of all files that the manifest names.
+    /// The total size of all files that the manifest names, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files().map(|file| file.bytes).fold(0, u64::saturating_add)
     }
@@ -160,12 +158,12 @@ impl Cache {
         &self.manifest.inputs.recipe.taps
     }
 
-    /// The tap that is meant where none is named: the last.
+    /// The tap that is used if none is named, which is the last.
     pub fn default_tap(&self) -> &Tap {
         self.taps().last().expect("a manifest without taps is refused")
     }
 
-    /// The shape of a row of a tap: channels, height and width, or channels alone.
+    /// The shape of a row of a tap: `[C, H, W]`, or `[C]` if it is pooled.
     ///
     /// # Errors
     /// If the cache does not have the tap.

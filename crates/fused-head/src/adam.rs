@@ -14,9 +14,9 @@ const BETA2: f64 = 0.999;
 /// Added to the root of the second moment (Keras' default).
 const EPS: f64 = 1e-7;
 
-/// Moments of a smaller magnitude become 0 (2^-100). A moment without new
-/// gradients decays until it is a denormal number, and computing with those takes a hundred times as
-/// long. Because of ε, the difference to a weight is far smaller than its rounding.
+/// The smallest magnitude of a moment, 2^-100; smaller ones become 0. A moment without new gradients decays to
+/// a denormal number, and computing with those takes a hundred times as long. Because of ε, the difference to a
+/// weight is far smaller than its rounding.
 const LEAST: f32 = 7.888_609e-31;
 
 /// Numbers that are the same for all parameters in one step.
@@ -73,7 +73,7 @@ impl<S: Vector> AdamVectors<S> {
     /// Updates eight parameters.
     ///
     /// # Safety
-    /// Eight floats at each pointer can be read and written, by nobody else.
+    /// Eight floats at each pointer can be read and written, and no other thread uses them.
     #[inline(always)]
     pub(crate) unsafe fn update(&self, gradient: S, value: *mut f32, m: *mut f32, v: *mut f32) {
         // SAFETY: the caller's promise.

@@ -1,5 +1,5 @@
-//! The errors of training and inference. Everything is checked before any work starts, so the kernels
-//! never see a length that does not fit.
+//! The errors of training and inference. Everything is checked before any work starts, so the kernels never see
+//! a wrong length.
 
 /// A trainer that could not be made, or a call that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -12,10 +12,10 @@ pub enum Error {
         field: &'static str,
     },
     /// There must be at least one head.
-    #[error("there is no head")]
+    #[error("no head is given, expected at least one")]
     NoHeads,
     /// Every head needs its initial parameters.
-    #[error("{heads} heads were given {initial} sets of initial parameters")]
+    #[error("{initial} sets of initial parameters were given, expected {heads}, one for each head")]
     InitialCount {
         /// Heads configured.
         heads: usize,
@@ -29,17 +29,17 @@ pub enum Error {
         head: usize,
     },
     /// A fraction dropped is at least 0 and less than 1.
-    #[error("head {head} drops {fraction} at layer {layer}, which is not in [0, 1)")]
+    #[error("head {head} has dropout {fraction} at layer {layer}, expected 0 <= p < 1")]
     Dropout {
         /// Index of the head, from 0.
         head: usize,
-        /// Which of the three dense layers it comes before, from 0.
+        /// Index of the dense layer after it, from 0.
         layer: usize,
         /// The fraction.
         fraction: f32,
     },
     /// Rows, and their elements within a block of inputs, are numbered in 32 bits.
-    #[error("a batch of {batch_size} rows is too large, at most {limit} are possible")]
+    #[error("the batch size {batch_size} is too large, expected at most {limit}")]
     BatchSize {
         /// The batch size configured.
         batch_size: usize,
@@ -47,7 +47,7 @@ pub enum Error {
         limit: usize,
     },
     /// A step has between 1 and the configured number of rows.
-    #[error("{rows} rows in a step, expected 1 to {batch_size}")]
+    #[error("the step has {rows} rows, expected 1 to {batch_size}")]
     Rows {
         /// Rows given.
         rows: usize,
@@ -55,7 +55,7 @@ pub enum Error {
         batch_size: usize,
     },
     /// A call has at least one row.
-    #[error("there are no rows to evaluate")]
+    #[error("no rows are given to evaluate, expected at least one")]
     NoRows,
     /// A row does not have the head's number of inputs.
     #[error("row {row} has {actual} values, expected {expected}")]
@@ -98,7 +98,7 @@ pub enum Error {
         inputs: usize,
     },
     /// Every row needs a label.
-    #[error("{rows} rows have {labels} labels")]
+    #[error("{labels} labels were given, expected {rows}, one for each row")]
     LabelCount {
         /// Rows given.
         rows: usize,
@@ -116,7 +116,7 @@ pub enum Error {
         classes: usize,
     },
     /// Every head needs a learning rate.
-    #[error("{heads} heads were given {rates} learning rates")]
+    #[error("{rates} learning rates were given, expected {heads}, one for each head")]
     LearningRateCount {
         /// Heads in training.
         heads: usize,

@@ -117,7 +117,7 @@ impl Head {
         }
     }
 
-    /// The parameters in PyTorch's layout; `part` chooses the values or one of the moments.
+    /// The parameters in PyTorch's layout. `part` selects the values or one of the moments.
     pub(crate) fn export(
         &mut self,
         shape: HeadShape,
@@ -163,7 +163,7 @@ impl Head {
     }
 }
 
-/// How the elements of a tensor, which PyTorch has in C order, lie in memory.
+/// The order in memory of the elements of a tensor, which PyTorch has in C order.
 #[derive(Clone, Copy)]
 enum Order {
     /// As in PyTorch.

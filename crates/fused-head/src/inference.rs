@@ -10,14 +10,14 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Most logits in memory at a time, where there are many classes.
+/// Largest number of logits in memory at a time, if there are many classes.
 const LOGITS: usize = 1 << 24;
 
 /// Trained heads of one shape, with their threads.
 ///
-/// The arithmetic is that of [`Trainer::evaluate`](crate::Trainer::evaluate): dropout is left out and
-/// BatchNorm takes its running averages. A row's logits do not depend, to the bit, on the rows and the
-/// heads beside it, on whether it is given dense or sparse, or on the number of threads.
+/// The arithmetic is that of [`Trainer::evaluate`](crate::Trainer::evaluate): without dropout, and with
+/// BatchNorm's running averages. A row's logits are the same to the bit whatever other rows and heads there are,
+/// whether the row is given dense or sparse, and for any number of threads.
 pub struct Inference {
     shape: HeadShape,
     heads: Vec<Head>,

@@ -1,5 +1,5 @@
-//! ReLU, batch normalisation and dropout of some units, forwards and back. Units are independent
-//! here, so a slab needs no other.
+//! ReLU, batch normalisation and dropout of some units, forward and backward. Units are independent here, so
+//! slabs are too.
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 #![allow(clippy::needless_range_loop)] // Several arrays of vectors go in step.
@@ -102,7 +102,7 @@ unsafe fn forward_some<S: Vector, const V: usize>(u: &Units<'_>, column: usize) 
                 let running = u.norm.running_mean.pointer().add(at);
                 let old = S::load(running);
                 means[v].sub(old).mul_add(momentum, old).store(running);
-                // Of one row there is no variance.
+                // A single row has no variance.
                 if u.rows > 1 {
                     let unbiased = squares[v].mul(S::splat(1.0 / (u.rows - 1) as f32));
                     let running = u.norm.running_var.pointer().add(at);

@@ -76,8 +76,8 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// The course of the learning rate.
     pub schedule: Schedule,
-    /// Seed of the initial weights and of what is dropped. The order of rows has no seed: it is the
-    /// same for every head.
+    /// Seed of the initial weights and of dropout. The order of rows does not depend on it: it is the same for
+    /// every head.
     pub seed: u64,
 }
 

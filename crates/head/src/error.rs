@@ -34,8 +34,8 @@ pub enum Error {
     },
     /// A feature is NaN or infinite.
     #[error(
-        "{}: row {row} of the {split} features has the value {value}; \
-         a head trained on it would be worthless: extract again",
+        "{}: row {row} of the {split} features has the value {value}, expected finite numbers; extract the \
+         features again",
         path.display()
     )]
     NotFinite {
@@ -116,7 +116,7 @@ pub enum Error {
         found: Format,
     },
     /// No run has ended under the folder.
-    #[error("no run in {}; train one with 'vgg-head train'", root.display())]
+    #[error("there is no finished run in {}; train one with 'vgg-head train'", root.display())]
     NoRuns {
         /// The folder under which runs are made.
         root: PathBuf,
@@ -165,7 +165,7 @@ pub enum Error {
         needed: u64,
     },
     /// No sweep is finished under the folder.
-    #[error("no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
+    #[error("there is no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
     NoSweeps {
         /// The folder under which sweeps are made.
         root: PathBuf,
@@ -206,7 +206,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The recorded evaluation of a sweep's best head makes no sense.
+    /// The recorded evaluation of a sweep's best head contradicts itself.
     #[error(
         "{}: {found}; give the same 'vgg-head sweep' command again, or remove the file to have the \
          best head evaluated again",

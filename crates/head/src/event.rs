@@ -1,4 +1,4 @@
-//! Progress and notices of the functions that take long, as data: programs turn them into text.
+//! Progress and notices of long-running functions, as data that programs turn into text.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::resources::Memory;
 
-/// Something that a caller may want to tell the user.
+/// An event that a caller may want to show to the user.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The features of a split are opened, to be read.
@@ -18,11 +18,11 @@ pub enum Event<'a> {
         /// Its rows.
         rows: usize,
     },
-    /// The features of a split are pooled once, into a file.
+    /// The features of a split are pooled once, into files.
     Pooling {
         /// The split.
         split: SplitName,
-        /// The file.
+        /// The first of the files.
         file: &'a Path,
     },
     /// The pooled features of a split cannot be kept in a file, so every command pools them again.
@@ -66,11 +66,11 @@ pub enum Event<'a> {
         /// The memory allowed.
         memory: Memory,
     },
-    /// Training goes on. The first of these events comes before the first step.
+    /// The progress of training. The first of these events comes before the first step.
     Training(Progress),
     /// All passes of training have ended.
     Trained(Progress),
-    /// The loss of a head became NaN or infinite; the other heads are trained on.
+    /// The loss of a head became NaN or infinite. Training of the other heads continues.
     Diverged {
         /// The head.
         config: &'a TrainConfig,
@@ -92,7 +92,7 @@ pub enum Event<'a> {
     },
 }
 
-/// How far training is.
+/// The progress of training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Rows × heads trained.
@@ -109,7 +109,7 @@ pub struct Progress {
     pub best_val_top1: Option<f64>,
 }
 
-/// When rows are pooled that no file keeps.
+/// The time at which rows without a file are pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooled {
     /// Once, into memory.

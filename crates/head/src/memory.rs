@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use sysinfo::System;
 
-/// Half of the memory that is free now, in bytes: other programs keep the rest.
+/// Half of the free memory, in bytes. The rest is for other programs.
 ///
-/// This is the smaller of what is free on the host and what the limits of this process's control groups
-/// leave. A container, a batch system or `systemd-run` sets such limits.
+/// The free memory is the smaller of that of the host and the rest that the limits of this process's control
+/// groups leave. Containers, batch systems and `systemd-run` set such limits.
 pub(crate) fn half_of_free_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();
@@ -43,7 +43,7 @@ const VERSIONS: [Version; 2] = [
     Version {
         file_system: "cgroup2",
         controller: "",
-        // Above memory.high, processes are slowed down until they hardly get anywhere.
+        // Above memory.high, processes are slowed down almost to a halt.
         limits: &["memory.max", "memory.high"],
         inherited_limit: None,
         usage: "memory.current",

@@ -6,9 +6,9 @@ use bytesize::ByteSize;
 
 use crate::memory::half_of_free_memory;
 
-/// The part of the machine that training may take. No bit of a head depends on the number of threads.
-/// A head depends on the memory only where it is too small for the features: rows that are streamed are
-/// shuffled within windows, whose size depends on the room that the heads of a pass leave.
+/// The threads and the memory that training may take. A head is the same to the bit for any number of threads. It
+/// depends on the memory only if that is too small for the features: streamed rows are shuffled within windows,
+/// whose size depends on the memory that the heads of a pass leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resources {
     /// Threads that compute.
@@ -27,7 +27,7 @@ pub enum Memory {
 }
 
 impl Memory {
-    /// Half of what is free now, the limits of control groups considered.
+    /// Half of the free memory, within the limits of control groups.
     pub fn half_of_free() -> Memory {
         Memory::HalfOfFree(half_of_free_memory())
     }

@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
+use end_to_end::{Workplace, files_in, is_hidden, path_from};
 use feature_cache::Layout;
 
 use crate::torture;
@@ -37,11 +39,10 @@ impl Killer {
         Killer { library, log: folder.path().join("calls"), _folder: folder }
     }
 
-    /// Runs the victim to its call of this number, or to its end if that is 0. Returns its calls, each
+    /// Runs a program to its call of this number, or to its end if that is 0. Returns its calls, each
     /// with a name and a path, and whether it was killed at the last.
-    fn run(&self, victim: &Victim, call: usize) -> (Vec<String>, bool) {
+    fn run(&self, mut command: assert_cmd::Command, call: usize) -> (Vec<String>, bool) {
         fs::write(&self.log, "").unwrap();
-        let mut command = victim.command();
         command.env("LD_PRELOAD", &self.library).env("KILL_LOG", &self.log);
         let output = command.env("KILL_AT", call.to_string()).output().unwrap();
         let killed = output.status.signal() == Some(SIGKILL);
@@ -64,7 +65,7 @@ fn chosen(calls: &[String], marker: &str) -> Vec<usize> {
 
 fn kill_at_every_call(victim: &Victim) {
     let killer = Killer::new();
-    let (calls, _) = killer.run(victim, 0);
+    let (calls, _) = killer.run(victim.command(), 0);
     let chosen = chosen(&calls, victim.marker);
     // At the second kill at the same number, the program has progressed further.
     let times = if torture().is_some() { 2 } else { 1 };
@@ -73,7 +74,7 @@ fn kill_at_every_call(victim: &Victim) {
     for &call in &chosen {
         victim.forget();
         for time in 0..times {
-            let (calls, killed) = killer.run(victim, call);
+            let (calls, killed) = killer.run(victim.command(), call);
             if killed {
                 *if time == 0 { &mut first } else { &mut again } += 1;
                 let (name, _) = calls.last().unwrap().split_once(' ').unwrap();
@@ -111,6 +112,52 @@ fn conversion_killed_at_every_call() {
     for layout in Layout::ALL {
         kill_at_every_call(&Victim::conversion(60, layout));
     }
+}
+
+/// The digests of a dataset's files are remembered before the extraction begins, and by one that has nothing
+/// else to do.
+#[test]
+fn remembering_killed_at_every_call() {
+    let workplace = Workplace::new();
+    let run = || workplace.run("digits", &[]);
+    let cache = path_from(run());
+    // Files that were just written are not remembered.
+    let settle = || std::thread::sleep(Duration::from_millis(2100));
+    settle();
+    let folder = workplace.path("features/.file-digests");
+    let remembered = || files_in(&folder).into_iter().find(|path| !is_hidden(path));
+    assert_eq!(path_from(run()), cache);
+    let index = remembered().expect("the digests are remembered");
+    let old = fs::read(&index).unwrap();
+    let images =
+        fs::File::options().write(true).open(workplace.path("digits/t10k-images-idx3-ubyte"));
+    images.unwrap().set_modified(SystemTime::now() - Duration::from_secs(1_000_000)).unwrap();
+    settle();
+    let killer = Killer::new();
+    let (calls, _) = killer.run(run(), 0);
+    let new = fs::read(&index).unwrap();
+    assert!(new != old && calls.len() >= 5, "{calls:?}");
+    let (mut olds, mut news) = (0, 0);
+    for there in [Some(&old), None] {
+        for call in 1..=calls.len() {
+            fs::remove_dir_all(&folder).unwrap();
+            if let Some(bytes) = there {
+                fs::create_dir(&folder).unwrap();
+                fs::write(&index, bytes).unwrap();
+            }
+            let (calls, killed) = killer.run(run(), call);
+            assert!(killed, "{calls:?}");
+            match remembered().map(|path| fs::read(path).unwrap()) {
+                found if found.as_ref() == there => olds += 1,
+                Some(found) if found == new => news += 1,
+                found => panic!("killed at {:?}, it left {found:?}", calls.last()),
+            }
+            assert_eq!(path_from(run()), cache);
+            assert!(fs::read(&index).unwrap() == new);
+        }
+    }
+    println!("remembering: {olds} times the old digests were there, {news} times the new ones");
+    assert!(olds > 0 && news > 0);
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! BMP with run-length encoding; the other BMPs are the `image` crate's.
+//! BMP with run-length encoding. The `image` crate decodes other BMPs.
 //!
-//! An encoded image may leave pixels out: the rest of a row, whole rows, or the pixels that a jump passes
-//! over. These have index 0 and thus the first colour of the palette, as in PIL. Encoded pixels that run
-//! over the end of a row are treated as in PIL's `BmpRleDecoder`. An image whose last rows are missing is
-//! damaged.
+//! An encoded image may omit pixels: the rest of a row, whole rows, or pixels that a jump passes over. They
+//! have index 0, the first colour of the palette, as in PIL. Encoded pixels that go past the end of a row are
+//! treated as in PIL's `BmpRleDecoder`. An image whose last rows are missing is damaged.
 
 use super::{Fault, Room};
 use crate::Image;
@@ -12,7 +11,7 @@ use crate::Image;
 const RLE_8: u32 = 1;
 const RLE_4: u32 = 2;
 
-/// The least size of a header that names a compression.
+/// The smallest size of a header with a field for the compression, in bytes.
 const INFO_HEADER: u32 = 40;
 
 /// The header of a run-length encoded image.
@@ -21,19 +20,19 @@ struct Header {
     width: usize,
     height: usize,
     four_bits: bool,
-    /// Where the palette begins, and its number of colours.
+    /// The offset of the palette, and its number of colours.
     palette: (usize, usize),
-    /// Where the encoded pixels begin.
+    /// The offset of the encoded pixels.
     pixels: usize,
 }
 
-/// Whether a file that begins so is run-length encoded.
+/// Whether a file with this beginning is run-length encoded.
 pub(super) fn is_encoded(start: &[u8]) -> bool {
     matches!(number(start, 14), Some(INFO_HEADER..))
         && matches!(number(start, 30), Some(RLE_8 | RLE_4))
 }
 
-/// Whether the pixels of a file that begins so have 2 bits, which no other program reads alike.
+/// Whether the pixels of a file with this beginning have 2 bits, which programs read differently.
 pub(super) fn has_two_bits(start: &[u8]) -> bool {
     matches!(number(start, 14), Some(INFO_HEADER..))
         && number(start, 26).is_some_and(|number| number >> 16 == 2)
@@ -94,7 +93,7 @@ fn indices(
         encoded = rest;
         let left = indices.len() - at;
         match (first, second) {
-            // The end of a row. One that has no pixels at all is a row, too.
+            // The end of a row, which may have no pixels.
             (0, 0) => {
                 let begun = at % width;
                 if begun != 0 || column == 0 {
@@ -111,7 +110,7 @@ fn indices(
                 at += left.min(usize::from(right) + usize::from(up) * width);
                 column = at % width;
             }
-            // As many indices as they are, padded to whole words.
+            // `count` single indices, padded to whole words.
             (0, count) => {
                 let bytes = if four_bits { usize::from(count).div_ceil(2) } else { count.into() };
                 let Some(literal) = encoded.get(..bytes) else { break };
@@ -124,7 +123,7 @@ fn indices(
                 at += left.min(count);
                 column += count;
             }
-            // One index, or two in turn, several times; not beyond the end of the row.
+            // One index, or two alternating ones, repeated `count` times, but not past the end of the row.
             (count, value) => {
                 let count = usize::from(count).min(width.saturating_sub(column)).min(left);
                 for (index, into) in indices[at..at + count].iter_mut().enumerate() {
@@ -146,7 +145,7 @@ fn half(byte: u8, position: usize) -> u8 {
     if position.is_multiple_of(2) { byte >> 4 } else { byte & 15 }
 }
 
-/// The little-endian number of 32 bits at `offset`; `None` beyond the end.
+/// The little-endian number of 32 bits at `offset`; `None` past the end.
 fn number(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..)?.first_chunk().map(|&bytes| u32::from_le_bytes(bytes))
 }

@@ -12,7 +12,7 @@ pub(super) fn inverted_to_rgb(inks: &[u8]) -> Vec<u8> {
     pixels.flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| light(255 - ink, 255 - k))).collect()
 }
 
-/// The part of white light that an ink and black leave.
+/// The share of white light that an ink and black leave.
 fn light(ink: u8, black: u8) -> u8 {
     let not_black = 255 - black;
     // ink · not_black / 255, rounded.

@@ -1,9 +1,8 @@
-//! GIF: the first frame on its screen, as PIL has it.
+//! GIF: the first frame on its screen, as in PIL.
 //!
-//! A frame may be smaller than the screen, lie anywhere on it and reach beyond it, which enlarges the
-//! screen. The pixels around the frame have the transparent index if the frame names one, else index 0.
-//! (Browsers show them transparent, other programs in the background colour: no rule is followed by
-//! all.)
+//! A frame may be smaller than the screen, be anywhere on it, and extend beyond it, which enlarges the screen.
+//! The pixels around the frame have the transparent index if the frame names one, else index 0. (Browsers show
+//! them transparent, and other programs in the background colour.)
 
 use std::io::BufRead;
 

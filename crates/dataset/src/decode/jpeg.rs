@@ -1,18 +1,17 @@
-//! JPEG, by libjpeg-turbo's decoder, as it is in mozjpeg: PIL's pixels, to the last bit.
+//! JPEG, decoded by libjpeg-turbo's decoder from mozjpeg. The pixels equal PIL's to the last bit.
 //!
-//! libjpeg decides by its own rules which colours the numbers stand for: one component is gray;
-//! three are YCbCr if there is a JFIF segment, else what an Adobe segment says, else RGB if the
-//! components are called R, G and B, else YCbCr; four are CMYK or YCCK as an Adobe segment says,
-//! else CMYK. Where a file ends before its end-of-image marker, lacks a component's scan, or has
-//! entropy-coded data that cannot be, libjpeg would make up pixels and warn; here that is an error.
-//! Damage that decodes to something is not seen, as it is not by PIL; nor are bytes after coded data,
-//! which sound files have, too.
+//! libjpeg chooses the colour space by its own rules. One component is gray. Three are YCbCr if there is a
+//! JFIF segment, else as an Adobe segment says, else RGB if the components are named R, G and B, else YCbCr.
+//! Four are CMYK or YCCK as an Adobe segment says, else CMYK. If a file ends before its end-of-image marker,
+//! lacks a component's scan, or has invalid entropy-coded data, libjpeg would invent pixels and warn; here
+//! that is an error. Damage that still decodes is not noticed, as in PIL. Bytes after the coded data are
+//! ignored, since sound files have them too.
 
 #![allow(unsafe_code)] // The decoder is written in C.
 
 use std::ffi::{CStr, c_char, c_int};
 
-// Linked by way of the C code.
+// The C code links this crate's library.
 use mozjpeg_sys as _;
 
 use super::{Fault, Room, cmyk};
@@ -25,7 +24,7 @@ const MESSAGE_LEN: usize = 200;
 const DECODED: c_int = 1;
 const NOT_READ: c_int = 2;
 
-/// How the numbers of the components are understood.
+/// The interpretation of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(super) enum Colours {
@@ -73,7 +72,7 @@ impl Header {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jpeg<'a> {
     pub(super) bytes: &'a [u8],
-    /// An abbreviated JPEG of tables alone that it relies on, as strips of a TIFF do.
+    /// An abbreviated JPEG with the tables that it uses, as for strips of a TIFF.
     pub(super) tables: Option<&'a [u8]>,
     pub(super) colours: Colours,
 }
@@ -114,11 +113,11 @@ impl Jpeg<'_> {
     pub(super) fn pixels(&self, header: Header, room: Room) -> Result<Vec<u8>, Fault> {
         let (height, width) = (header.height as usize, header.width as usize);
         let components = header.components as usize;
-        // Of several scans, coefficients of 16 bits are there as well until the last one is read.
+        // With several scans, coefficients of 16 bits are also in memory until the last scan is read.
         room.check(width, height, components)?;
         let mut pixels = vec![0; height * width * components];
-        // SAFETY: as above; and libjpeg writes as many bytes as the header of the same file, read
-        // by the same code, says.
+        // SAFETY: as above. libjpeg writes the number of bytes that the header says, which the same code has
+        // read from the same file.
         self.call(|file, message| unsafe {
             dataset_jpeg_pixels(file, pixels.as_mut_ptr(), message)
         })?;

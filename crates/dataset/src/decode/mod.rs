@@ -1,11 +1,11 @@
-//! From an image file to pixels, 8 bits per channel, as PIL's `Image.open(path).convert("RGB")` has
-//! them. The format is recognised by the content, not by the name's ending, and the first of several
-//! frames is read. Alpha is dropped. The EXIF orientation is ignored, as PyTorch's `ImageFolder` and
-//! Keras ignore it, but a TIFF is turned as its own tag says. Gray stays gray; 16 bits are rounded to 8
-//! (PIL cuts gray off at 255); CMYK becomes RGB without a colour profile.
+//! From an image file to pixels with 8 bits per channel, equal to those of PIL's
+//! `Image.open(path).convert("RGB")`. The format is recognised by the content, not by the name's ending, and
+//! the first of several frames is read. Alpha is dropped. The EXIF orientation is ignored, as in PyTorch's
+//! `ImageFolder` and Keras, but a TIFF is turned as its own tag says. Gray stays gray. 16 bits are rounded to
+//! 8 (PIL clips gray at 255). CMYK becomes RGB without a colour profile.
 //!
-//! Every file is read as PIL reads it, with the exceptions that `tests/corpus.rs` lists, or refused with
-//! the name of its format. There is one module for each format that needs more than the `image` crate.
+//! Every file is read as by PIL, with the exceptions that `tests/corpus.rs` lists, or refused with the name of
+//! its format. There is a module for each format that needs more than the `image` crate.
 
 mod bmp;
 mod cmyk;
@@ -26,14 +26,14 @@ use crate::{Error, Image};
 
 /// Longest side, in pixels.
 const MAX_SIDE: usize = 65_535;
-/// Most bytes that a decoded image takes.
+/// Largest size of a decoded image, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
-/// Bytes of pixels that any file may hold, and how many more for each of its bytes. A tiny file thus
-/// cannot make a decoder take much memory, and only a lossless WebP of a single colour compresses better
-/// (deflate 1,032 to 1, LZW some 2,700 to 1).
+/// Number of bytes of pixels that any file may have, to which a multiple of its size is added. So a tiny file
+/// cannot make a decoder take much memory. Only a lossless WebP of a single colour compresses better than the
+/// multiple (deflate 1,032 to 1, LZW some 2,700 to 1).
 const FREE_BYTES: u64 = 64 << 20;
 const BYTES_PER_BYTE: u64 = 3_000;
-/// Bytes of an unknown file that an error shows.
+/// Number of bytes of an unknown file that an error shows.
 const SHOWN: usize = 12;
 /// Bytes from which the format is recognised.
 const START: usize = 64;
@@ -50,7 +50,7 @@ enum Fault {
     NotAnImage(String),
     /// The content contradicts itself or ends too early.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
-    /// A form of image that is not read, sound or not: a noun phrase.
+    /// An unsupported form of image, as a noun phrase.
     Form(String),
     /// No pixels, or too many.
     Size { width: usize, height: usize },
@@ -105,14 +105,14 @@ impl From<ImageError> for Fault {
 }
 
 impl Room {
-    /// The room for the pixels of a file of so many bytes.
+    /// The room for the pixels of a file of `bytes` bytes.
     fn of_file(bytes: u64) -> Room {
         let earned = bytes.saturating_mul(BYTES_PER_BYTE).saturating_add(FREE_BYTES);
         Room { bytes: MAX_BYTES.min(earned) }
     }
 
-    /// Refuses an image without pixels, or that takes more than there is room for: so many bytes for
-    /// each pixel of its size.
+    /// Refuses an image without pixels, and one that takes more than the room, with `bytes_per_pixel` bytes for
+    /// each pixel.
     fn check(self, width: usize, height: usize, bytes_per_pixel: usize) -> Result<(), Fault> {
         let sides = 1..=MAX_SIDE;
         if sides.contains(&width) && sides.contains(&height) {
@@ -184,7 +184,7 @@ fn decode_from(mut file: impl BufRead + Seek, room: Room) -> Result<Image<'stati
     }
 }
 
-/// Decodes a form that the `image` crate reads as PIL does.
+/// Decodes a form that the `image` crate reads like PIL.
 fn decode_by_image(
     file: impl BufRead + Seek,
     form: ImageFormat,

@@ -1,7 +1,7 @@
-//! WebP: the first frame of an animation by itself; the decoder is the `image` crate's.
+//! WebP: the first frame of an animation. The decoder is the `image` crate's.
 //!
-//! An animation's frame is cut out as a file of its own and put on a black canvas: colours stay as
-//! they are stored, whatever their opacity, and the canvas's own colour does not count, as in PIL.
+//! An animation's frame is decoded as a file of its own and put on a black canvas. As in PIL, colours stay as
+//! they are stored, whatever their opacity, and the canvas's own colour is ignored.
 //! (See the container's specification, <https://developers.google.com/speed/webp/docs/riff_container>.)
 
 use std::io::Cursor;
@@ -26,7 +26,7 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
     let cut_off = || Fault::damaged("its first frame is cut off");
     let frame = chunks.find(|(name, _)| *name == b"ANMF").ok_or_else(cut_off)?.1;
     let (position, data) = frame.split_at_checked(16).ok_or_else(cut_off)?;
-    // Offsets are stored halved, and lengths less one.
+    // Offsets are stored halved, and lengths minus one.
     let [left, top] = [0, 3].map(|at| 2 * number(position, at));
     let [width, height] = [4, 7].map(|at| 1 + number(canvas, at));
     room.check(width, height, 3)?;
@@ -45,7 +45,7 @@ fn decode_still(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {
     decode_by_image(Cursor::new(bytes), ImageFormat::WebP, room)
 }
 
-/// A file of one image: these chunks, of a size in the form in which chunks have it.
+/// A file of one image with these chunks. `size` has the form that chunks use.
 fn still(data: &[u8], size: &[u8]) -> Vec<u8> {
     // A frame of the lossy kind has its alpha in a chunk of its own, before the colours.
     let alpha = if data.starts_with(b"VP8 ") { 0 } else { ALPHA };
@@ -66,7 +66,7 @@ fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     })
 }
 
-/// The little-endian number of 24 bits at `offset`; 0 beyond the end.
+/// The little-endian number of 24 bits at `offset`; 0 past the end.
 fn number(bytes: &[u8], offset: usize) -> usize {
     let bytes = bytes.get(offset..offset + 3).unwrap_or(&[0; 3]);
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte))

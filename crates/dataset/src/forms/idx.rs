@@ -1,6 +1,6 @@
 //! MNIST's IDX format: a big-endian magic number, the dimensions, then bytes.
 //!
-//! Memory is taken for the header's announcement only if the file can hold that much.
+//! Memory for the content that the header announces is allocated only if the file can hold that much.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -25,10 +25,10 @@ const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
 
-/// Most bytes that a compressed file may hold per byte of its size. Digits come to 5, mostly empty ones
-/// to some 20, and a file made to fill the memory to 1000.
+/// Largest ratio of the decompressed to the compressed size. It is about 5 for digits, some 20 for mostly empty
+/// images, and 1000 for a file made to fill the memory.
 const MAX_COMPRESSION: u64 = 64;
-/// Bytes that even a tiny compressed file may hold.
+/// Number of decompressed bytes that even a tiny compressed file may have.
 const ALWAYS_ALLOWED: u64 = 1 << 20;
 
 /// The files of a dataset.
@@ -109,7 +109,7 @@ impl IdxFiles {
     }
 }
 
-/// An IDX file by the names under which it is found: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not.
+/// An IDX file by one of its possible names: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not.
 fn file(folder: &Folder, stem: &str, kind: &str) -> Option<PathBuf> {
     let names = ["-", "."].into_iter().flat_map(|separator| {
         ["", ".gz"].map(|ending| format!("{stem}{separator}{kind}-ubyte{ending}"))
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         {
             return Err(Error::TooCompressed { path, size: self.size, expected: total, what });
         }
-        // One byte more than announced, to notice that there is more.
+        // One byte more than announced, to notice if the file has more.
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX) + 1);
         self.read(expected + 1, &mut bytes)?;
         let found = header + bytes.len() as u64;

@@ -1,4 +1,4 @@
-//! A CSV file that lists images with their labels, and perhaps their splits.
+//! A CSV file that lists images with their labels, and optionally their splits.
 //!
 //! ```text
 //! path,label,split
@@ -6,14 +6,13 @@
 //! images/2.jpg,,test
 //! ```
 //!
-//! Columns are found by their names, in any order and case; others are ignored. Paths are relative to
-//! the file's folder, or absolute; a backslash separates folders where no file has it in its name. Rows
-//! are in the order of the file. Classes are the labels of the training rows: in the order of the
-//! numbers if all of them are numbers, else in the order of their bytes. Test rows may be without
-//! labels, all or none. Without a column of splits, all rows are for training and validation. White
-//! space around a field is not part of it.
+//! Columns are found by their names, in any order and in upper or lower case. Other columns are ignored. Paths
+//! are absolute or relative to the file's folder. A backslash separates folders unless a file has it in its
+//! name. Rows are in the order of the file. Classes are the labels of the training rows, in numerical order if
+//! all of them are numbers, else in the order of their bytes. Either all test rows have labels or none. Without
+//! a column of splits, all rows are for training and validation. White space around a field is ignored.
 //!
-//! The file is given as the dataset, or its folder is, if it is the only such file in it.
+//! The dataset is given as the file, or as its folder if it is the only such file there.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -35,8 +34,8 @@ use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, ImageStore, Notice, digest};
 
-/// Names of the column of paths, without spaces, `-` and `_`. The first is preferred to the others,
-/// here and below.
+/// Names of the column of paths, without spaces, `-` and `_`. The first name is preferred to the others, here
+/// and in the next two lists.
 const PATH: [&str; 9] =
     ["path", "file", "filename", "filepath", "image", "imagepath", "imagefile", "imagename", "img"];
 /// Names of the column of labels.
@@ -44,10 +43,10 @@ const LABEL: [&str; 6] = ["label", "class", "labelname", "classname", "category"
 /// Names of the column of splits.
 const SPLIT: [&str; 4] = ["split", "subset", "set", "partition"];
 
-/// Most bytes of a file that are read to see whether it is a list. Kaggle's digits of 256×256 pixels
-/// have a header of 0.7 MiB.
+/// Largest number of bytes of a file that are read to see whether it is a list. Kaggle's digits of 256×256
+/// pixels have a header of 0.7 MiB.
 const MAX_HEADER: u64 = 1 << 20;
-/// Most characters of a field that an error shows.
+/// Largest number of characters of a field that an error shows.
 const SHOWN: usize = 100;
 
 const A_PATH: &str = "the path of an image";
@@ -58,7 +57,7 @@ const NO_LABEL: &str = "no label, since other test rows have none";
 const A_TRAINED_CLASS: &str = "the label of a training row";
 const UTF_8: &str = "text in UTF-8; save the file as 'CSV UTF-8'";
 
-/// A list of images, read, with the images not yet decoded.
+/// A list of images that was read. The images are not decoded yet.
 #[derive(Debug)]
 pub(crate) struct ImageList {
     table: Table<ImageFiles>,
@@ -83,7 +82,7 @@ struct Row {
     start: usize,
 }
 
-/// The rows of a list, each of an image file that is there.
+/// The rows of a list, whose image files all exist.
 struct Rows {
     rows: Vec<Row>,
     /// The rows' files by their canonical folders and their names.
@@ -99,7 +98,7 @@ struct Files {
     starts: HashMap<PathBuf, usize>,
 }
 
-/// A list's content, with what errors say of it.
+/// A list's content, with the facts that errors need.
 struct Text<'a> {
     path: &'a Path,
     bytes: Vec<u8>,
@@ -113,8 +112,7 @@ impl Form for ImageList {
     }
 
     fn description() -> &'static str {
-        "a CSV file with the columns path, label and perhaps split (train, val, test), given itself or \
-         as its folder"
+        "a CSV file with the columns path, label and optionally split (train, val, test), or its folder"
     }
 
     fn mark(folder: &Folder) -> Result<Option<String>, Error> {
@@ -263,7 +261,7 @@ fn in_order(classes: BTreeSet<&str>) -> Vec<&str> {
     let number = |class: &str| class.parse().ok().filter(|number: &f64| number.is_finite());
     let mut classes: Vec<&str> = classes.into_iter().collect();
     if classes.iter().all(|class| number(class).is_some()) {
-        // Stable, so that different texts of one number stay in the order of their bytes.
+        // The sort is stable, so different texts of one number stay in the order of their bytes.
         classes.sort_by(|a, b| number(a).partial_cmp(&number(b)).expect("the numbers are finite"));
     }
     classes
@@ -322,9 +320,10 @@ impl<'a> Text<'a> {
         let wrong = |found: String| Error::Columns {
             path: self.path.to_path_buf(),
             found,
-            expected: "the columns path, label and perhaps split, separated by commas (Kaggle's \
+            expected:
+                "the columns path, label and optionally split, separated by commas (Kaggle's \
                        digits are given as their folder)"
-                .to_owned(),
+                    .to_owned(),
         };
         if self.bytes.starts_with(b"\xff\xfe") || self.bytes.starts_with(b"\xfe\xff") {
             let (path, found) = (self.path.to_path_buf(), "text in UTF-16".to_owned());
@@ -428,7 +427,7 @@ impl<'a> Text<'a> {
         files.add(file, start).map_err(|source| Error::Read { path: file.into(), source })
     }
 
-    /// The error that a field of the row that begins at `start` is not as it should be.
+    /// The error about a wrong field of the row that begins at `start`.
     fn wrong(&self, start: usize, column: usize, found: &str, expected: &'static str) -> Error {
         let (path, line) = (self.path.to_path_buf(), self.line(start));
         Error::Field { path, line, column: self.name(column), found: shown(found), expected }
@@ -439,8 +438,7 @@ impl<'a> Text<'a> {
         shown(String::from_utf8_lossy(&self.names[column]).trim())
     }
 
-    /// Where the next row begins: at or after the position, which may be within a line break or before
-    /// empty lines.
+    /// The position at which the next row begins. `position` may be within a line break or before empty lines.
     fn row_after(&self, position: usize) -> usize {
         let rest = self.bytes.get(position..).unwrap_or_default();
         let breaks = rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
@@ -476,7 +474,7 @@ fn header(bytes: &[u8]) -> Result<ByteRecord, csv::Error> {
     Ok(names)
 }
 
-/// The columns that have one of the names: the first name's if there are any, else all others'.
+/// The columns with one of these names: those with the first name if there are any, else those with the others.
 fn named(header: &ByteRecord, names: &[&str]) -> Vec<usize> {
     let columns = |names: &[&str]| -> Vec<usize> {
         let normalised = header.iter().map(|name| {

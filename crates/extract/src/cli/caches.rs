@@ -1,4 +1,4 @@
-//! `verify`, `inspect` and `status`: what is known of caches.
+//! `verify`, `inspect` and `status`: facts about caches.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! `gc`: caches that nobody needs.
+//! `gc`: caches and files that are not needed.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(super) fn gc(args: &GcArgs) -> Result<(), Error> {
     for (found, size) in garbage.iter().zip(sizes) {
         match found.remove() {
             Ok(()) => freed += size,
-            // Somebody has begun to work there since it was listed.
+            // Another process has begun to work there since it was listed.
             Err(error @ feature_cache::Error::Held { .. }) => say(format!("left alone: {error}")),
             Err(error) => return Err(error.into()),
         }

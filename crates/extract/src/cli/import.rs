@@ -1,4 +1,4 @@
-//! `import-weights`: the weights file of this project from another program's.
+//! `import-weights`: makes a weights file of this project from another program's.
 
 use std::path::Path;
 
@@ -32,14 +32,15 @@ pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses to replace other weights where no file was named: later extractions would use the new ones
-/// without a word. A file that cannot be read is replaced.
+/// Refuses to replace other weights at the default path, since later extractions would use the new ones
+/// silently. A file of a newer version is left alone. A damaged one is replaced.
 fn refuse_others(path: &Path, given: Digest) -> Result<(), Error> {
     match Weights::read(path) {
         Ok(there) if there.id().digest != given => {
             let (path, found) = (path.to_path_buf(), there.id().digest);
             Err(Error::OtherWeightsThere { path, found, given })
         }
+        Err(error @ backbone::Error::OtherFormat { .. }) => Err(error.into()),
         _ => Ok(()),
     }
 }

@@ -68,7 +68,7 @@ struct RunArgs {
     /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
     #[arg(long, default_value = "96")]
     size: ImageSize,
-    /// How images of other proportions are brought to that size: stretch scales height and width apart
+    /// How images of another aspect ratio are brought to that size: stretch scales height and width independently
     #[arg(long, default_value = "stretch", value_parser = named::<Fit>())]
     fit: Fit,
     /// Resize filter: bilinear with half-pixel centres
@@ -89,12 +89,12 @@ struct RunArgs {
     /// not zero, in three arrays that scipy.sparse.csr_matrix takes
     #[arg(long, default_value = "dense", value_parser = named::<Layout>())]
     layout: Layout,
-    /// Most images of each split, taken from all classes in proportion; for training, at least one of
-    /// every class
+    /// Largest number of images of each split, taken from all classes in proportion; for training, at least one
+    /// of every class
     #[arg(long, value_parser = positive)]
     limit: Option<usize>,
-    /// Fraction of the training images that become the validation split, but never a class's last
-    /// one; where the dataset has a folder val/, that is the validation split, and this is 0
+    /// Fraction of the training images that become the validation split, but never a class's last one; if the
+    /// dataset has a validation split of its own, that one is used instead
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split and of the subset that --limit takes
@@ -113,7 +113,7 @@ struct RunArgs {
     /// [default: fast]
     #[arg(long)]
     accuracy: Option<Accuracy>,
-    /// Where it runs: cpu, or cuda for an NVIDIA card, by libtorch
+    /// Device of the forward pass: cpu, or cuda for an NVIDIA card with libtorch
     #[arg(long, default_value = "cpu", value_parser = named::<Device>())]
     device: Device,
     #[command(flatten)]
@@ -137,10 +137,9 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, under any
-    /// prefix
+    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, after any prefix
     file: PathBuf,
-    /// Where the weights come from, which fixes how images are prepared for them
+    /// Origin of the weights, which fixes how images are preprocessed for them
     #[arg(long, value_parser = families())]
     family: Family,
     /// The network, with or without BatchNorm [default: recognised from the file]
@@ -182,7 +181,7 @@ struct GcArgs {
     /// Folder whose sweeps refer to caches
     #[arg(long, default_value = SWEEPS)]
     sweeps: PathBuf,
-    /// Keep to caches of one kind
+    /// Consider caches of one kind only
     #[arg(long)]
     only: Option<Only>,
     /// Remove them; without this flag they are only shown
@@ -192,9 +191,9 @@ struct GcArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Only {
-    /// Without a manifest; and what killed programs left in finished ones
+    /// Caches without a manifest, and files that killed programs left in finished ones
     Unfinished,
-    /// Finished, but no run and no sweep refers to them
+    /// Finished caches to which no run and no sweep refers
     Unreferenced,
 }
 
@@ -299,5 +298,7 @@ fn fraction(text: &str) -> Result<f64, String> {
     };
     let fraction = number.map(|(above, below)| above / below);
     let fraction = fraction.filter(|fraction| (0.0..1.0).contains(fraction));
-    fraction.ok_or_else(|| format!("'{text}' is not a fraction; expected a number from 0 up to, but not including, 1, such as 0.2 or 1/6"))
+    fraction.ok_or_else(|| {
+        format!("'{text}' is not a fraction; expected 0 <= x < 1, such as 0.2 or 1/6")
+    })
 }

@@ -1,4 +1,4 @@
-//! `run`: an extraction, shown while it goes on.
+//! `run`: an extraction with its progress.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,10 +86,10 @@ fn reusing(folders: &BTreeMap<&Path, usize>, rows: usize, to_compute: usize) -> 
     format!("{taken} of {rows} rows taken from {from}, {to_compute} to compute")
 }
 
-/// The part of an extraction that was shown.
+/// The display of an extraction's events.
 struct Shown<'a> {
     config: &'a ExtractConfig,
-    /// That of the split whose features are being computed.
+    /// The progress of the split whose features are being computed.
     progress: Option<Progress>,
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use extract::Error;
 
-/// Bytes that a file, or the files in a folder, occupy; a file of which only a part was written counts
-/// with that part.
+/// The number of bytes that a file, or the files in a folder, occupy on the disk. Of a partly written file only
+/// that part counts.
 pub(super) fn size_of(path: &Path) -> Result<u64, Error> {
     let at = || durable::Error::at("look at", path);
     let metadata = std::fs::symlink_metadata(path).map_err(at())?;
@@ -22,7 +22,7 @@ pub(super) fn size_of(path: &Path) -> Result<u64, Error> {
 #[cfg(unix)]
 fn occupied(metadata: &std::fs::Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    // `st_blocks` counts 512-byte units whatever the file system's own blocks are.
+    // `st_blocks` counts units of 512 bytes, whatever the block size of the file system.
     metadata.blocks() * 512
 }
 

@@ -22,7 +22,7 @@ const HASH_CHUNK: usize = 4 << 20;
 /// A `.npy` array of shape `[rows, …row_shape]` that is written from its first row to its last,
 /// its BLAKE3 digest computed on the way.
 #[derive(Debug)]
-pub struct ArrayWriter {
+pub(crate) struct ArrayWriter {
     path: PathBuf,
     file: File,
     hasher: blake3::Hasher,
@@ -39,7 +39,7 @@ impl ArrayWriter {
     ///
     /// # Errors
     /// If the file cannot be made.
-    pub fn create(
+    pub(crate) fn create(
         path: &Path,
         rows: usize,
         row_shape: &[usize],
@@ -67,7 +67,7 @@ impl ArrayWriter {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn resume(
+    pub(crate) fn resume(
         path: &Path,
         rows: usize,
         row_shape: &[usize],
@@ -125,7 +125,7 @@ impl ArrayWriter {
     }
 
     /// Rows written so far, those of earlier runs included.
-    pub fn rows_done(&self) -> usize {
+    pub(crate) fn rows_done(&self) -> usize {
         self.rows_done
     }
 
@@ -137,7 +137,7 @@ impl ArrayWriter {
     ///
     /// # Panics
     /// If `values` is not a whole number of rows, or has more rows than are missing.
-    pub fn append(&mut self, values: &[f32]) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, values: &[f32]) -> Result<(), Error> {
         assert_eq!(values.len() % self.row_len.max(1), 0, "whole rows only");
         let rows = values.len() / self.row_len.max(1);
         assert!(self.rows_done + rows <= self.rows, "more rows than the array has");
@@ -165,22 +165,9 @@ impl ArrayWriter {
     ///
     /// # Errors
     /// If flushing fails, or an earlier call failed: the rows since the last flush may be lost.
-    pub fn checkpoint(&mut self) -> Result<Digest, Error> {
+    pub(crate) fn checkpoint(&mut self) -> Result<Digest, Error> {
         self.file.sync().map_err(durable::Error::at("flush", &self.path))?;
         Ok(self.digest())
-    }
-
-    /// Flushes the finished file; its size in bytes and its digest.
-    ///
-    /// # Errors
-    /// If flushing fails.
-    ///
-    /// # Panics
-    /// If rows are missing.
-    pub fn finish(mut self) -> Result<(u64, Digest), Error> {
-        assert_eq!(self.rows_done, self.rows, "rows are missing");
-        let digest = self.checkpoint()?;
-        Ok((self.bytes, digest))
     }
 
     fn digest(&self) -> Digest {

@@ -59,16 +59,16 @@ struct Split {
     ids: FileEntry,
 }
 
-/// That tap in the terms of this version.
+/// That tap in this version's form.
 fn tap() -> Tap {
     Tap { layer: "conv5_3".into(), pooling: Pooling::None }
 }
 
 impl Manifest {
-    /// The same cache in the terms of this version; format and key stay those of the file.
+    /// The manifest in this version's form, with the format and key of the file.
     ///
     /// # Errors
-    /// The statement that no program of 1.x wrote.
+    /// If it has a value that no program of 1.x wrote. The text names it.
     pub(super) fn upgrade(self) -> Result<super::Manifest, String> {
         let inputs = self.inputs.upgrade()?;
         let shape: TapShape = self.feature_shape.into();

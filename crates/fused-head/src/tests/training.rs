@@ -352,6 +352,27 @@ fn moments_do_not_become_denormal() {
     }
 }
 
+/// Each head takes its parameters three times, and each thread that trains whole heads a workspace.
+#[test]
+fn the_memory_is_that_of_heads_and_workspaces() {
+    let shape = HeadShape { inputs: 1000, hidden: 128, classes: 10 };
+    let memory = |heads, batch_size, threads| Trainer::memory(shape, heads, batch_size, threads);
+    let head = memory(2, 64, 1) - memory(1, 64, 1);
+    assert_eq!(memory(9, 64, 1) - memory(8, 64, 1), head);
+    let numbers = 128 * (1000 + 128 + 10);
+    // Large tensors fill whole pages of 2 MiB, of which each moment and each value has one.
+    assert!((12 * numbers..12 * numbers + (8 << 20)).contains(&head), "{head}");
+    // The lists of a batch before and after dropout, and its columns.
+    let batch = 64 * (3 * 8 * 1000);
+    let beside = memory(1, 64, 1) - head;
+    assert!((batch..batch + (16 << 20)).contains(&beside), "{beside}");
+    assert_eq!(memory(1, 64, 4), memory(1, 64, 1), "one head is trained by all threads");
+    assert!(memory(4, 64, 4) > memory(4, 64, 1) + 3 * (batch * 2 / 3), "one per thread");
+    assert!(memory(1, 256, 1) > memory(1, 64, 1));
+    let huge = HeadShape { hidden: usize::MAX, ..shape };
+    assert_eq!(Trainer::memory(huge, 1, 1, 1), u64::MAX);
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let shape = HeadShape { inputs: 2, hidden: 3, classes: 2 };

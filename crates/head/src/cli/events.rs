@@ -53,7 +53,7 @@ fn note(progress: Progress) -> String {
     note
 }
 
-/// The line for an event; `None` if nobody needs to be told.
+/// The line for an event; `None` if it is not shown.
 fn line(event: Event<'_>) -> Option<String> {
     Some(match event {
         Event::ReadSplit { .. } | Event::Training(_) | Event::Trained(_) => return None,
@@ -109,7 +109,7 @@ fn line(event: Event<'_>) -> Option<String> {
     })
 }
 
-/// The state of a run, as it reads after its path.
+/// The state of a run, worded to follow its path.
 fn state_of(state: &Unfinished) -> String {
     match state {
         Unfinished::Interrupted { epochs } => {

@@ -3,7 +3,7 @@
 use head::Error;
 use terminal::Failure;
 
-/// Whose fault an error is.
+/// The kind of failure, from which the exit code follows.
 pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::InterruptedInFirstEpoch

@@ -50,7 +50,7 @@ enum Command {
         #[arg(long)]
         sweep: Option<PathBuf>,
     },
-    /// Accuracy, confusion matrix, precision and recall on the test split
+    /// Print accuracy, confusion matrix, precision and recall on the test split
     Evaluate {
         #[command(flatten)]
         run: RunArgs,
@@ -119,7 +119,7 @@ struct TrainArgs {
     /// Adam's learning rate
     #[arg(long, default_value = "0.001", value_parser = learning_rate)]
     lr: f64,
-    /// Seed of the initial weights and of what is dropped
+    /// Seed of the initial weights and of dropout
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -143,7 +143,7 @@ struct SweepArgs {
     /// Adam's learning rates, a list
     #[arg(long, default_value = "0.001", value_parser = list(learning_rate))]
     lr: List<f64>,
-    /// How many seeds, from 0 on; or a list of seeds
+    /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
     #[command(flatten)]

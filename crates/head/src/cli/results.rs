@@ -5,7 +5,7 @@ use std::path::Path;
 use head::{Error, Evaluation, Run, Sweep};
 use terminal::{JsonPath, Table, print, print_path, println};
 
-/// Text in place of a number that does not exist.
+/// The text in place of a number that does not exist.
 const NONE: &str = "–";
 
 /// Prints a trained head's metrics and its run's folder; `features` is the cache's folder.

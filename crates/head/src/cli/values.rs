@@ -7,7 +7,7 @@ use feature_cache::SplitName;
 use head::List;
 use recipe::from_name;
 
-/// Most seeds that a number asks for.
+/// Largest number of seeds that may be given as a number.
 const MAX_SEEDS: u64 = 10_000;
 
 /// A parser of lists whose values `parse` reads.
@@ -37,13 +37,13 @@ pub(super) fn split(text: &str) -> Result<SplitName, String> {
     from_name("split", text)
 }
 
-/// A fraction dropped.
+/// Reads a dropout fraction.
 pub(super) fn dropout(text: &str) -> Result<f64, String> {
     let fraction = text.parse().ok().filter(|fraction: &f64| (0.0..1.0).contains(fraction));
     fraction.ok_or_else(|| format!("expected 0 <= p < 1, got '{text}'"))
 }
 
-/// A learning rate.
+/// Reads a learning rate.
 pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))

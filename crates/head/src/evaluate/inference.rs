@@ -6,13 +6,13 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::pooled::PooledSplit;
 
-/// Rows read together.
+/// Number of rows that are read together.
 const BATCH: usize = 256;
-/// Most logits of a batch, where there are many classes.
+/// Largest number of logits of a batch, if there are many classes.
 const LOGITS: usize = 1 << 24;
 
-/// Hands the logits of all rows to `take`, batch by batch in row order: the first row of the batch, and
-/// for each head `[rows, classes]`.
+/// Calls `take` with the logits of all rows, batch by batch in row order: with the first row of the batch, and for
+/// each head `[rows, classes]`.
 ///
 /// # Errors
 /// If a file cannot be read, or a feature is NaN or infinite.
@@ -22,7 +22,7 @@ pub(crate) fn for_each_batch(
     report: &mut dyn FnMut(Event<'_>),
     mut take: impl FnMut(usize, &[Vec<f32>]),
 ) -> Result<(), Error> {
-    // Each row is read once, so nothing is gained by keeping it.
+    // Each row is read once, so keeping it in memory would not help.
     features.keep_in_memory(false, report)?;
     let batch_size = (LOGITS / heads.shape().classes).clamp(1, BATCH);
     let mut buffer = None;
@@ -40,7 +40,7 @@ pub(crate) fn for_each_batch(
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scores<'a> {
     logits: &'a [f32],
-    /// The most probable class; of equals, the first.
+    /// The most probable class; among equals, the first.
     pub(crate) class: usize,
     /// Sum of exp(logit − largest logit).
     sum: f64,
@@ -66,7 +66,7 @@ impl<'a> Scores<'a> {
         if probability.is_nan() { 0.0 } else { probability }
     }
 
-    /// Whether the row is a hit, if its class is `label`: as the trainer counts, a row with a NaN is not.
+    /// Whether the row is a hit if its class is `label`. As in the trainer, a row with a NaN is not.
     pub(crate) fn is_right(&self, label: usize) -> bool {
         self.class == label && !self.sum.is_nan()
     }

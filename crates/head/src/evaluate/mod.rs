@@ -15,9 +15,9 @@ use crate::features::pooled::PooledSplit;
 use crate::store::evaluation::Mistake;
 use crate::store::run::Run;
 
-/// Most classes of a confusion matrix: of more, it would take gigabytes and nobody could read it.
+/// Largest number of classes of a confusion matrix. A larger matrix would take gigabytes and be unreadable.
 const MATRIX_CLASSES: usize = 1000;
-/// Most mistakes that are kept.
+/// Largest number of mistakes that are kept.
 pub(crate) const MISTAKES: usize = 24;
 
 /// The result of a head on a split.
@@ -46,9 +46,10 @@ pub struct ClassMetrics {
     pub name: String,
     /// Rows with this label.
     pub rows: usize,
-    /// The fraction of the rows predicted so that are right; `None` if there are none.
+    /// The fraction of the rows predicted as this class that have it as label; `None` if there are no such rows.
     pub precision: Option<f64>,
-    /// The fraction of the rows labelled so that are right; `None` if there are none.
+    /// The fraction of the rows with this label that are predicted as this class; `None` if there are no such
+    /// rows.
     pub recall: Option<f64>,
 }
 
@@ -56,7 +57,8 @@ pub struct ClassMetrics {
 /// on.
 ///
 /// # Errors
-/// If the cache is another, the split is not there or has no labels, or the head is damaged.
+/// If the features are not those that the head was trained on, the split is missing or has no labels, or the head
+/// is damaged.
 pub fn evaluate(
     run: &Run,
     cache: &Cache,
@@ -84,7 +86,7 @@ pub fn evaluate(
     Ok(Evaluation { split, rows, loss, top1: top1[0], class_names, confusion, classes })
 }
 
-/// The results of several heads on a split, one of them in detail.
+/// The results of several heads on a split, with details of one of them.
 #[derive(Debug)]
 pub(crate) struct EvaluatedHeads {
     /// Rows of the split.
@@ -107,8 +109,7 @@ pub(crate) struct Details {
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// Evaluates heads of one shape in one pass over a labelled split; the one with the index `best` in
-/// detail.
+/// Evaluates heads of one shape in one pass over a labelled split, with details of the head with the index `best`.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -176,7 +177,7 @@ pub(crate) fn evaluate_together(
     })
 }
 
-/// Keeps the mistakes with the highest probabilities; of equal ones, the first rows.
+/// Keeps the mistakes with the highest probabilities; among equals, those of the first rows.
 fn keep_most_confident(mistakes: &mut Vec<Mistake>) {
     mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.row.cmp(&b.row)));
     mistakes.truncate(MISTAKES);

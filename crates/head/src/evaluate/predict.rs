@@ -1,4 +1,4 @@
-//! A trained head's predictions, and Kaggle's form of them.
+//! A trained head's predictions, and Kaggle's submission format.
 
 use feature_cache::{Cache, SplitName};
 use fused_head::Inference;
@@ -62,7 +62,7 @@ pub fn predict(
 }
 
 /// The predictions as a Kaggle submission, `ImageId,Label`: images are numbered from 1 in the order
-/// of the test file. An id that is a number counts from 0; other ids stand as they are.
+/// of the test file. An id that is a number counts from 0; other ids are written unchanged.
 ///
 /// # Errors
 /// If the CSV writer fails, which it does not in memory.

@@ -29,7 +29,7 @@ impl<'a> Features<'a> {
     /// The features of `taps`, joined in that order; if there are none, those of the last tap.
     ///
     /// # Errors
-    /// If the cache does not have a tap, or a tap stands there twice.
+    /// If the cache does not have a tap, or a tap is given twice.
     pub fn at(cache: &'a Cache, taps: &'a [Tap]) -> Result<Features<'a>, Error> {
         if taps.is_empty() {
             return Ok(Features::new(cache));
@@ -48,7 +48,7 @@ impl<'a> Features<'a> {
         self.cache.folder()
     }
 
-    /// The same, absolute where that can be found out.
+    /// The cache's folder as an absolute path, if it can be determined.
     pub(crate) fn absolute_folder(self) -> PathBuf {
         std::path::absolute(self.folder()).unwrap_or_else(|_| self.folder().to_path_buf())
     }
@@ -74,7 +74,7 @@ impl<'a> Features<'a> {
         self.taps.iter().map(|tap| TapRows { tap, shape: &shapes[tap] }).collect()
     }
 
-    /// Numbers in a row as heads take it.
+    /// The number of elements in a row of a head's input.
     pub(crate) fn row_len(self) -> usize {
         self.tap_rows().into_iter().map(TapRows::pooled_len).sum()
     }
@@ -85,8 +85,8 @@ impl<'a> Features<'a> {
         files.recorded_sizes(&self.cache.split_at(split, self.taps).ok()?, self.row_len())
     }
 
-    /// The name of a file of the pooled view of a split, but for its ending: of the cache's last tap the
-    /// split's, of others with their names.
+    /// The name, without its ending, of the files of the pooled view of a split: the split's name for the cache's
+    /// last tap, and for others with the taps' names.
     pub(super) fn view_name(self, split: SplitName) -> String {
         if self.taps == std::slice::from_ref(self.cache.default_tap()) {
             return split.to_string();

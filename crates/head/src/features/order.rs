@@ -1,21 +1,21 @@
 //! The order in which training rows are seen.
 //!
-//! The order is the same for every head, whatever its seed. So heads that are compared do not differ by
-//! the luck of the order; heads that are trained together read each row once; and a head trained alone
-//! is, bit for bit, the one trained among others, unless rows are streamed.
+//! The order is the same for every head, whatever its seed. So the order does not affect comparisons between
+//! heads; heads that are trained together read each row once; and a head trained alone equals the one trained
+//! among others bit for bit, unless rows are streamed.
 //!
 //! Rows that fit into the memory allowed are shuffled as a whole. Others are streamed and shuffled in
 //! two levels: blocks of consecutive rows in random order, and the rows within a window of as many
 //! blocks as fit. The disk is then read block by block, not row by row. Batches are cut from the
 //! order of the whole epoch: one may begin in a window and end in the next.
 //!
-//! Another order gives other heads: whoever changes it raises [`fused_head::numerics`].
+//! Another order gives other heads: a change of it must raise [`fused_head::numerics`].
 
 use shuffle::Shuffler;
 
 use crate::features::rows::BLOCK_ROWS;
 
-/// Fewest rows in a window: fewer would hardly be shuffled.
+/// Smallest number of rows in a window. Fewer would hardly be shuffled.
 const LEAST_WINDOW: usize = 2 * BLOCK_ROWS;
 
 /// The windows that are in memory: as many as a batch can lie in, and at least the one being trained on and

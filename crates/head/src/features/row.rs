@@ -1,5 +1,5 @@
-//! The parameter-free beginning of every head: the maps of a convolution are pooled as VGG pools them,
-//! and what the taps hold is joined into one row.
+//! The parameter-free beginning of every head: the maps of a convolution are max-pooled as in VGG, and the rows
+//! of the taps are joined into one.
 
 use recipe::Tap;
 
@@ -34,7 +34,7 @@ impl TapRows<'_> {
     }
 }
 
-/// Makes of the taps' rows, one after another as the cache has them, the row that a head takes.
+/// Makes a head's input row from the taps' rows, which are given one after another as in the cache.
 pub(crate) fn pool_row(taps: &[TapRows<'_>], features: &[f32], pooled: &mut [f32]) {
     let (mut features, mut pooled) = (features, pooled);
     for tap in taps {
@@ -48,8 +48,8 @@ pub(crate) fn pool_row(taps: &[TapRows<'_>], features: &[f32], pooled: &mut [f32
     }
 }
 
-/// 2×2 max pool of stride 2, an odd last row or column left out, as Keras and PyTorch have it.
-/// `features`: `[C, H, W]`; `pooled`: `[C, ⌊H/2⌋, ⌊W/2⌋]`.
+/// A 2×2 max pool of stride 2 that drops an odd last row or column, as in Keras and PyTorch, from `features`,
+/// `[C, H, W]`, to `pooled`, `[C, ⌊H/2⌋, ⌊W/2⌋]`.
 fn max_pool(features: &[f32], (height, width): (usize, usize), pooled: &mut [f32]) {
     let (out_height, out_width) = (height / 2, width / 2);
     let maps = features.chunks_exact(height * width);

@@ -21,7 +21,7 @@ impl Layout {
     /// The layout of rows of which `elements` of all `numbers` are not 0: dense if these are more than a
     /// third.
     pub(crate) fn of(elements: u64, numbers: u64) -> Layout {
-        if elements.saturating_mul(3) > numbers { Layout::Dense } else { Layout::Csr }
+        if elements > numbers / 3 { Layout::Dense } else { Layout::Csr }
     }
 
     /// The other one.

@@ -1,4 +1,4 @@
-//! `evaluation.json`: the findings of the one evaluation of a sweep's best head, for the report.
+//! `evaluation.json`: the results of the one evaluation of a sweep's best head, for the report.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub struct Mistake {
     pub id: String,
     /// Name of its class.
     pub label: String,
-    /// Name of the class that the head took it for.
+    /// Name of the class that the head predicted.
     pub predicted: String,
     /// The probability that the head gave to that class, 0 to 1.
     pub probability: f64,

@@ -4,8 +4,8 @@ use durable::Format;
 
 /// The version of the files of runs and sweeps.
 ///
-/// - 1.0: not written into the files, which are recognised by that. Configurations had `threads`,
-///   which determine nothing, and no `numerics`; summaries had a spread of 0 for a single seed.
+/// - 1.0: files have no version. Configurations have `threads`, on which heads do not depend, and no `numerics`;
+///   summaries have a spread of 0 for a single seed.
 /// - 1.1: `format`, `numerics`; the spread of a single seed is null.
 /// - 1.2: `streamed_window`.
 /// - 1.3: a sweep's `evaluation.json`.

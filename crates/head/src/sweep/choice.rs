@@ -1,4 +1,4 @@
-//! The choice among a sweep's settings, and the one look at the test split after it.
+//! The choice among a sweep's settings, and the one evaluation on the test split after it.
 
 use feature_cache::SplitName;
 use fused_head::HeadShape;

@@ -55,7 +55,7 @@ impl Grid {
     }
 }
 
-/// A list of different values, written with commas.
+/// A list of different values, separated by commas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct List<T>(pub Vec<T>);
 
@@ -66,13 +66,13 @@ impl<T: FromStr + fmt::Display> List<T> {
     /// If it is empty, a value cannot be read, or one is there twice.
     pub fn parse(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<List<T>, String> {
         if text.trim().is_empty() {
-            return Err("the list is empty; expected values with commas between them".to_owned());
+            return Err("the list is empty; expected values separated by commas".to_owned());
         }
         let values = text.split(',').map(|value| parse(value.trim()));
         let values = values.collect::<Result<Vec<T>, String>>()?;
         let mut seen = BTreeSet::new();
         match values.iter().find(|value| !seen.insert(value.to_string())) {
-            Some(twice) => Err(format!("{twice} is in the list twice")),
+            Some(twice) => Err(format!("{twice} is in the list twice, expected different values")),
             None => Ok(List(values)),
         }
     }

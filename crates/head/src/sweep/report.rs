@@ -1,6 +1,6 @@
-//! A sweep's plots and its report: collected here, drawn by the `report` crate.
+//! A sweep's plots and its report. Their contents are collected here and drawn by the `report` crate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use feature_cache::Cache;
 use recipe::Tap;
@@ -40,6 +40,7 @@ pub fn write_report(
         Some(evaluation) => evaluation,
         None => evaluate_again(sweep, threads, report)?,
     };
+    let caches = sweep.features().parent().unwrap_or(Path::new("."));
     let setting = &sweep.summary().setting;
     let split = evaluation.split;
     let name = dataset_of(&evaluation.manifest).map(|dataset| dataset.name).unwrap_or_default();
@@ -47,7 +48,7 @@ pub fn write_report(
         title: format!("Dropout sweep on {name}"),
         command: command(sweep),
         sweep: drawn,
-        misclassified: misclassified(&evaluation),
+        misclassified: misclassified(&evaluation, caches),
         confusion: evaluation.confusion.map(|counts| Confusion {
             class_names: evaluation.class_names,
             counts,
@@ -99,7 +100,7 @@ fn drawn(sweep: &Sweep) -> Result<report::Sweep, Error> {
     Ok(report::Sweep { heads, chosen: Some(sweep.summary().clone()) })
 }
 
-/// A command line that makes the sweep again.
+/// A command line that repeats the sweep.
 fn command(sweep: &Sweep) -> String {
     let list = |values: Vec<String>| {
         let mut different: Vec<String> = Vec::new();

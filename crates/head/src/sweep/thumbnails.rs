@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use dataset::{Source, SplitConfig};
+use dataset::{FileDigests, Source, SplitConfig};
 use feature_cache::{DatasetInputs, SplitName};
 use report::{Misclassified, Thumbnail, encode_png};
 
@@ -11,12 +11,13 @@ use crate::evaluate::MISTAKES;
 use crate::features::cache::dataset_of;
 use crate::store::evaluation::{Mistake, TestEvaluation};
 
-/// Longest side of an image shown, in pixels: twice its size on the page, for dense screens.
+/// Longest side of a shown image, in pixels. It is twice the size on the page, for high-resolution screens.
 const THUMBNAIL_SIDE: usize = 192;
 
-/// The mistakes with their images, if the dataset still lies where it was and is what it was.
-pub(super) fn misclassified(evaluation: &TestEvaluation) -> Misclassified {
-    match thumbnails(evaluation) {
+/// The mistakes with their images, if the dataset is still in its place and unchanged. `caches` is
+/// the folder in which the features' cache lies.
+pub(super) fn misclassified(evaluation: &TestEvaluation, caches: &Path) -> Misclassified {
+    match thumbnails(evaluation, caches) {
         Ok(thumbnails) => Misclassified::Images(thumbnails),
         Err(why) => Misclassified::NotShown(why),
     }
@@ -24,10 +25,10 @@ pub(super) fn misclassified(evaluation: &TestEvaluation) -> Misclassified {
 
 /// # Errors
 /// A sentence for the report, if the images cannot be shown.
-fn thumbnails(evaluation: &TestEvaluation) -> Result<Vec<Thumbnail>, String> {
+fn thumbnails(evaluation: &TestEvaluation, caches: &Path) -> Result<Vec<Thumbnail>, String> {
     let unknown = || not_shown("the manifest does not say from which dataset they are");
     let inputs = dataset_of(&evaluation.manifest).ok_or_else(unknown)?;
-    let images = images_of(&inputs, evaluation.split)?;
+    let images = images_of(&inputs, evaluation.split, caches)?;
     if images.len() != evaluation.rows {
         return Err(not_shown("there are other rows than in the features"));
     }
@@ -49,9 +50,15 @@ fn thumbnails(evaluation: &TestEvaluation) -> Result<Vec<Thumbnail>, String> {
 ///
 /// # Errors
 /// A sentence for the report, if they cannot be read.
-fn images_of(inputs: &DatasetInputs, split: SplitName) -> Result<dataset::Split, String> {
+fn images_of(
+    inputs: &DatasetInputs,
+    split: SplitName,
+    caches: &Path,
+) -> Result<dataset::Split, String> {
     let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
-    if source.digest().map_err(not_shown)? != inputs.digest {
+    // The extraction has remembered which files are as it found them.
+    let mut files = FileDigests::unchanged_under(caches, &source);
+    if source.digest_with(&mut files).map_err(not_shown)? != inputs.digest {
         return Err(not_shown(format!(
             "the files in {} are not those that the features were made from, or are read differently now",
             inputs.path

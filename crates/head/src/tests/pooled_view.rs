@@ -179,14 +179,15 @@ fn a_view_that_cannot_be_read_is_done_without() {
 /// Up to a third of the numbers may be other than 0. All rows count, whatever the first ones are like.
 #[test]
 fn the_layout_is_chosen_by_counting() {
+    type Elements = fn(usize) -> usize;
     // As many of a row's 16 numbers are not 0, each the largest of its four features.
-    let with_elements = |elements: fn(usize) -> usize| {
+    let with_elements = |elements: Elements| {
         Fixture::with_values(600, move |row, index| {
             if index < 4 * elements(row) { (row % 7 + index + 1) as f32 } else { -0.0 }
         })
     };
     // A third of 600 rows of 16 numbers is 3,200 of them.
-    let cases: [(fn(usize) -> usize, &[&str]); 6] = [
+    let cases: [(Elements, &[&str]); 6] = [
         (|row| if row < 200 { 6 } else { 5 }, CSR),
         (|row| if row <= 200 { 6 } else { 5 }, DENSE),
         (|row| if row < 300 { 0 } else { 16 }, DENSE),

@@ -60,7 +60,7 @@ pub(crate) fn run_pass<'r>(
     let mut running = RunningPass { splits, pass, trainer, heads, rates, meter, report };
     let order = RowOrder::new(training.rows(), plan.window());
     match plan.streamed {
-        None => running.run(TrainingRows::InMemory { order, next: 0 }, stop)?,
+        None => running.run(TrainingRows::InMemory { order: Box::new(order), next: 0 }, stop)?,
         Some(Streamed { window, windows, bytes }) => std::thread::scope(|scope| {
             let windows = (window, windows);
             let stream = Stream::begin(scope, training, order, windows, bytes, pass.epochs);
@@ -87,7 +87,7 @@ fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Erro
 /// The training rows, epoch by epoch, in batches.
 enum TrainingRows {
     InMemory {
-        order: RowOrder,
+        order: Box<RowOrder>,
         /// The position in the order of the next row.
         next: usize,
     },

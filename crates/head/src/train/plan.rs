@@ -101,16 +101,17 @@ impl Plan {
         // Validation rows that are not in memory are read by the batch.
         let validation_batch =
             validation.map_or(0, |rows| rows.all.min(rows.at_most(EVALUATION_BATCH)));
-        let room = memory.bytes().saturating_sub(beside.saturating_add(validation_batch));
-        if training.all <= room {
-            let left = room - training.all + validation_batch;
+        let beside = beside.saturating_add(validation_batch);
+        let room = memory.bytes().checked_sub(beside);
+        if let Some(left) = room.and_then(|room| room.checked_sub(training.all)) {
+            let left = left.saturating_add(validation_batch);
             let validation_fits = validation.is_none_or(|rows| rows.all <= left);
             return Ok(Plan { streamed: None, validation_fits });
         }
         // The rows, and their numbers in two orders.
         let numbers = |window: usize| (2 * window * size_of::<usize>()) as u64;
         let bytes = |window: usize| training.at_most(window).saturating_add(numbers(window));
-        match largest_window(training.rows, pass.batch_size, room, bytes) {
+        match largest_window(training.rows, pass.batch_size, room.unwrap_or(0), bytes) {
             Some(window) => {
                 let windows = windows_in_memory(window, pass.batch_size);
                 let streamed = Some(Streamed { window, windows, bytes: bytes(window) });
@@ -120,7 +121,7 @@ impl Plan {
                 let (window, bytes) = least_window(training.rows, pass.batch_size, bytes);
                 // All rows may take less than so many windows can.
                 let rows = training.rows.min(window * windows_in_memory(window, pass.batch_size));
-                let needed = beside + validation_batch + bytes.min(training.all);
+                let needed = beside.saturating_add(bytes.min(training.all));
                 Err(Error::NoRoomForRows { memory, rows, needed })
             }
         }
@@ -132,8 +133,8 @@ impl Plan {
     }
 }
 
-/// Bytes that are in memory for each row, however it is read: its label, its place in the order, and where
-/// it starts.
+/// Bytes that are in memory for each row, however it is read: its label, its number in the order, and
+/// where it starts.
 fn bytes_of_order(SplitSizes { training, validation }: SplitSizes) -> u64 {
     let label = |sizes: Sizes| (sizes.rows * size_of::<i64>()) as u64 + sizes.pointers;
     let order = (training.rows * size_of::<usize>()) as u64;
