@@ -55,7 +55,7 @@ impl Cache {
     }
 
     /// Writes the rows that `writer` lacks of the cache that [`Cache::spec`] describes, and its manifest.
-    /// What is read of this cache is checked against its digests first. `report` is told how far it is; once
+    /// The features of this cache are checked against their digests first. `report` is told how far it is; once
     /// `stop` is true, the conversion ends after the rows at hand and returns `None`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub(crate) const LOCK: &str = ".lock";
 pub(crate) const COMMON_LOCK: &str = ".lock.common";
 pub(crate) const POOLED: &str = "pooled";
 
-/// What may follow the stem of the features' names.
+/// The endings that may follow the stem of the features' names.
 const ENDINGS: [&str; 4] = [DENSE, DATA, INDICES, INDPTR];
 pub(crate) const DENSE: &str = "npy";
 pub(crate) const DATA: &str = "data.npy";

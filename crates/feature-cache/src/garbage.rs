@@ -134,7 +134,7 @@ fn holder(folder: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Who pools a cache's features.
+/// The process that pools a cache's features; `None` if nobody does.
 fn pooling(folder: &Path) -> Result<Option<String>, Error> {
     Ok(Lock::holder(&folder.join(files::POOLED).join(files::LOCK))?)
 }

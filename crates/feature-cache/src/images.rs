@@ -15,7 +15,7 @@ pub(crate) const DIGEST_BYTES: usize = 32;
 /// they are not read.
 #[derive(Debug)]
 pub struct Images {
-    /// `None` if there are no rows: an empty file cannot be mapped everywhere.
+    /// `None` if there are no rows, since an empty file cannot be mapped on every system.
     map: Option<Mmap>,
 }
 

@@ -260,7 +260,7 @@ impl PartReader {
     /// Reads the rows of a part that was opened by [`PartReader::open_recorded`] and checks their digests.
     ///
     /// # Errors
-    /// If they have other ones.
+    /// If a digest differs from the recorded one.
     pub(crate) fn check_recorded(&self, folder: &Path, recorded: &Part) -> Result<(), Error> {
         match (self, &recorded.files) {
             (PartReader::Csr(csr), PartFiles::Csr { data, indices, indptr }) => {

@@ -164,7 +164,7 @@ fn wrong(path: &Path, expected: fmt::Arguments<'_>, found: String) -> Error {
     Error::WrongHeader { path: path.to_path_buf(), expected: expected.to_string(), found }
 }
 
-/// What the header of a `.npy` file says.
+/// The content of the header of a `.npy` file.
 struct Header {
     shape: Vec<usize>,
     in_c_order: bool,

@@ -35,7 +35,7 @@ pub(crate) struct Progress {
     pub(crate) splits: BTreeMap<SplitName, SplitProgress>,
 }
 
-/// What is on disk of a split.
+/// The rows of a split that are on disk.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SplitProgress {
     /// Rows of this part.
@@ -115,7 +115,7 @@ impl Progress {
 }
 
 impl SplitProgress {
-    /// What is recorded of a tap's rows at `place`; `None` if nothing is that can be.
+    /// The recorded rows of a tap at `place`; `None` if none are recorded, or those of another place.
     pub(crate) fn part_at(&self, tap: &Tap, place: &Place<'_>, layout: Layout) -> Option<&Part> {
         let part = self.features.get(tap)?;
         (part.rows == self.rows && place.is_place_of(part, layout)).then_some(part)

@@ -11,7 +11,9 @@ use recipe::{Dtype, Tap, TapShape};
 use serde_json::Value;
 
 use crate::layout::PartReader;
-use crate::{CacheKey, Error, FileEntry, Inputs, Layout, Manifest, Part, Split, SplitName, files};
+use crate::{
+    CacheKey, Error, FileEntry, Inputs, Layout, Manifest, Part, PartFiles, Split, SplitName, files,
+};
 
 use split::TapReader;
 
@@ -231,7 +233,9 @@ impl Cache {
         let progress = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
         let check = |file: &&FileEntry| {
             file.check_size(folder)?;
-            file.check_digest(folder, progress)
+            // A header that contradicts the manifest says more than a digest.
+            let damaged = file.check_digest(folder, progress);
+            damaged.map_err(|error| cache.header_fault(file).unwrap_or(error))
         };
         let problems = files.par_iter().filter_map(|file| check(file).err()).collect();
         cache.all_sound(files.len(), problems)?;
@@ -245,6 +249,13 @@ impl Cache {
             split.labels()?;
         }
         Ok(Verification { files: files.len(), bytes: total })
+    }
+
+    /// The fault of the header of a dense array; `None` if it has none, or the file is another.
+    fn header_fault(&self, file: &FileEntry) -> Option<Error> {
+        let is_of = |part: &Part| matches!(&part.files, PartFiles::Dense(array) if array == file);
+        let (part, shape) = self.parts().find(|(part, _)| is_of(part))?;
+        self.open_part(part, shape).err()
     }
 
     /// The error of the problems that were found, if any were.

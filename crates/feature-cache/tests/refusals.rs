@@ -85,7 +85,7 @@ fn a_row_that_the_element_type_cannot_hold_is_where_a_cache_ends() {
 #[test]
 fn labels_that_no_reader_accepts_are_refused_before_anything_is_written() {
     for (labels, row, says) in [
-        (vec![0, 1, 2, 0, 1], 2, "has label 2, but there are 2 classes, 0 to 1"),
+        (vec![0, 1, 2, 0, 1], 2, "has label 2, expected 0 to 1 for 2 classes"),
         (vec![0, 1, 1, 0, -1], 4, "has label -1"),
     ] {
         let root = tempfile::tempdir().unwrap();

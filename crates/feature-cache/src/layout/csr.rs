@@ -275,7 +275,7 @@ impl CsrReader {
         [&self.data, &self.indices, &self.indptr].into_iter().map(MappedArray::bytes).sum()
     }
 
-    /// The same, if the arrays' lengths agree.
+    /// Checks that the arrays' lengths agree.
     fn checked(self) -> Result<CsrReader, Error> {
         let CsrReader { data, indices, rows, .. } = &self;
         if indices.len != data.len {

@@ -68,7 +68,7 @@ impl GrowingArray {
         if !found {
             return Ok(None);
         }
-        // Where the recorded elements end the file is cut, and the next ones are written.
+        // The next elements are written where the recorded ones end.
         let GrowingArray { path, file, .. } = &mut array;
         let cut = file.write_with(|file| file.set_len(recorded.bytes));
         cut.map_err(durable::Error::at("shorten", path))?;
@@ -181,7 +181,7 @@ pub(super) struct RecordedArray {
 }
 
 impl RecordedArray {
-    /// Those of a file of `found` bytes; `None` if it does not hold them.
+    /// The recorded elements of a file of `found` bytes; `None` if it does not hold them.
     pub(super) fn of(
         recorded: &FileEntry,
         found: usize,

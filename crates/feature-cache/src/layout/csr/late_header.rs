@@ -27,7 +27,7 @@ pub(super) struct LateHeader {
 }
 
 impl LateHeader {
-    /// Of a file with a header of `header_len` bytes, which fit into a chunk.
+    /// Begins a file with a header of `header_len` bytes, which must fit into a chunk.
     pub(super) fn new(header_len: usize) -> LateHeader {
         let mut digest = LateHeader {
             header_len,
@@ -72,7 +72,7 @@ impl LateHeader {
         }
     }
 
-    /// The digest of the file, were this its header and nothing to follow.
+    /// The digest of the file that has this header and ends here.
     pub(super) fn digest(&self, header: &[u8]) -> Digest {
         assert_eq!(header.len(), self.header_len);
         let mut first = Hasher::new();
