@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -245,7 +245,7 @@ fn wait_for(mut what: impl FnMut() -> bool) {
 /// continued.
 #[test]
 fn killed_and_interrupted_it_goes_on_to_the_same_bytes() {
-    const IMAGES: usize = 160;
+    const IMAGES: usize = 600;
     let flags = &["--size=96", "--batch-size=4", "--val-fraction=0"];
     for layout in ["--layout=dense", "--layout=csr"] {
         let photos = Photos::new((0..IMAGES).step_by(2), flags);
@@ -265,19 +265,22 @@ fn killed_and_interrupted_it_goes_on_to_the_same_bytes() {
         wait_for(|| recorded() > 0 || killed.try_wait().unwrap().is_some());
         signal(&killed, "-KILL");
         let said = end(killed, None);
-        assert!(said.contains("80 of 160 rows taken from "), "{said}");
+        assert!(said.contains("300 of 600 rows taken from "), "{said}");
         let after_kill = recorded();
         assert!((1..IMAGES).contains(&after_kill), "{after_kill} rows were recorded");
 
-        let interrupted = spawn(&photos.command(&[layout]));
-        // Once it is at work: what was recorded stays in any case.
-        std::thread::sleep(Duration::from_millis(1500));
+        let mut interrupted = spawn(&photos.command(&[layout]));
+        let mut says = BufReader::new(interrupted.stderr.take().unwrap());
+        let mut said = String::new();
+        // It is at work then.
+        while !said.contains("ready after") {
+            assert!(says.read_line(&mut said).unwrap() > 0, "{said}");
+        }
         signal(&interrupted, "-INT");
-        let said = end(interrupted, Some(130));
-        assert!(
-            said.contains(&format!("continuing: {after_kill} of 160 images are there")),
-            "{said}"
-        );
+        says.read_to_string(&mut said).unwrap();
+        assert_eq!(interrupted.wait().unwrap().code(), Some(130), "{said}");
+        let continuing = format!("continuing: {after_kill} of 600 images are there");
+        assert!(said.contains(&continuing), "{said}");
         assert!(said.contains("give the same command again"), "{said}");
         let after_interrupt = recorded();
         assert!((after_kill..IMAGES).contains(&after_interrupt), "{after_interrupt} rows");

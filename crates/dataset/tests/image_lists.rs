@@ -272,7 +272,7 @@ fn a_file_that_is_listed_twice_is_refused() {
 fn files_that_are_not_lists_are_refused() {
     refused("path,label\n", &["holds no images"]);
     refused("path,label,split\nimages/a.png,,test\n", &["lists no training images", "'train'"]);
-    let expected = "expected the columns path, label and perhaps split";
+    let expected = "expected the columns path, label and optionally split";
     for list in ["", "\n\n", "path;label\nimages/a.png;x\n", "path,split\n", "label,pixel0\n1,2\n"]
     {
         refused(
