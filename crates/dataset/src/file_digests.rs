@@ -139,7 +139,8 @@ impl FileDigests {
             let is_new = !entries.entries().is_empty() || self.remembered() > 0;
             if is_new && entries != self.remembered {
                 // What is not remembered is read again, which costs time alone.
-                let _ = durable::replace(path, &entries.0);
+                let written = durable::replace(path, &entries.0);
+                let _ = written.and_then(|()| durable::remove_leftovers_of(path));
             }
         }
         Ok(found.into_iter().map(|found| found.digest).collect())
@@ -196,17 +197,20 @@ impl Entries {
 
     /// Those of the digests that are to be remembered.
     fn of(found: &[Found]) -> Entries {
-        let mut entries: Vec<(Key, Digest)> =
-            found.iter().filter_map(|found| Some((found.key?, found.digest))).collect();
+        // Room for what comes before and after them: of millions of files, there is one copy.
+        let mut entries: Vec<[u8; ENTRY_LEN]> = Vec::with_capacity(found.len() + 1);
+        for Found { digest, key, .. } in found {
+            let Some(key) = key else { continue };
+            let mut entry = [0; ENTRY_LEN];
+            entry[..KEY_LEN].copy_from_slice(key);
+            entry[KEY_LEN..].copy_from_slice(digest.as_bytes());
+            entries.push(entry);
+        }
         entries.sort_unstable();
         // One file under two names that are links to it has two keys; equal keys have equal digests.
-        entries.dedup_by_key(|(key, _)| *key);
-        let mut bytes = Vec::with_capacity(MAGIC.len() + entries.len() * ENTRY_LEN + DIGEST_LEN);
-        bytes.extend(MAGIC);
-        for (key, digest) in &entries {
-            bytes.extend(key);
-            bytes.extend(digest.as_bytes());
-        }
+        entries.dedup();
+        let mut bytes = entries.into_flattened();
+        bytes.splice(..0, *MAGIC);
         bytes.extend(blake3::hash(&bytes).as_bytes());
         Entries(bytes)
     }

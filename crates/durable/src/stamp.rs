@@ -47,6 +47,12 @@ impl Stamp {
         None
     }
 
+    /// Whether this is a stamp of the same file, whose content may have changed in between. Files of different
+    /// file systems are not told apart.
+    pub fn is_of_same_file(self, other: Stamp) -> bool {
+        self.inode == other.inode
+    }
+
     /// Whether the file's times are at or before `moment`.
     pub fn is_by(self, moment: SystemTime) -> bool {
         let Ok(since) = moment.duration_since(UNIX_EPOCH) else { return false };

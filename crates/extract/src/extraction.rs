@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use backbone::{ExtractorConfig, Preprocessor, Weights};
+use backbone::{Backend, ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
 use durable::Digest;
 use feature_cache::{
@@ -102,7 +102,7 @@ fn fill(
     let recipe = &writer.spec().inputs.recipe;
     report(Event::Started { folder: &folder, recipe, rows_total, rows_before, feature_bytes });
 
-    let sources = find_sources(&writer, config, report)?;
+    let mut sources = find_sources(&writer, config, report)?;
     let recipe = writer.spec().inputs.recipe.clone();
     let row_lens: Vec<usize> =
         writer.spec().shapes.iter().map(|shape| shape.iter().product()).collect();
@@ -111,9 +111,14 @@ fn fill(
     let (mut images, mut rows_taken, mut elapsed) = (0, 0, Duration::ZERO);
     for (name, split) in named_splits(dataset) {
         let (needed, recorded) = (room_needed(&writer), writer.rows_done_of(name));
-        let rows = writer.split(name).map_err(|error| error.needing(needed))?;
+        let mut rows = writer.split(name).map_err(|error| error.needing(needed))?;
         if rows.rows_done() < recorded {
             report(Event::SplitBeginsAgain { split: name });
+            drop(rows);
+            check_room(&config.out, room_needed(&writer))?;
+            // Other caches may have the rows that were recorded.
+            sources = find_sources(&writer, config, report)?;
+            rows = writer.split(name).map_err(|error| error.needing(needed))?;
         }
         let rows = RowWriter::new(rows, &sources, &row_lens, stop);
         let to_compute = rows.to_compute().count();
@@ -136,12 +141,16 @@ fn fill(
     Ok(Extraction { cache, images, rows_taken, elapsed })
 }
 
-/// The rows that other caches under the same folder have.
+/// The rows that other caches under the same folder have. None if libtorch computes: the last digits of its
+/// features depend on the batch size, the threads and the card.
 fn find_sources(
     writer: &CacheWriter,
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<RowSources, Error> {
+    if matches!(config.compute.backend, Backend::Torch) {
+        return Ok(RowSources::default());
+    }
     let checking = |Checking { folder, bytes }: Checking<'_>| {
         report(Event::Checking { folder, bytes });
     };

@@ -1,6 +1,7 @@
 //! The names of the files in a cache folder.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use recipe::{Pooling, Tap};
@@ -105,6 +106,25 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
         names.extend(entry.map_err(at())?.file_name().into_string());
     }
     Ok(names)
+}
+
+/// The content of a file.
+///
+/// # Errors
+/// If it cannot be read, or is something else than a file, such as a named pipe, for whose content a program
+/// would wait for ever.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    check_is_file(path)?;
+    fs::read(path)
+}
+
+/// # Errors
+/// If there is nothing at `path`, or something else than a file.
+pub(crate) fn check_is_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
+    }
 }
 
 /// The path of a file of the cache in `folder`, whose name may come from a manifest, checked to be

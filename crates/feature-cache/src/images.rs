@@ -5,7 +5,7 @@ use std::path::Path;
 use durable::Digest;
 use memmap2::Mmap;
 
-use crate::npy::map;
+use crate::npy::{map, release};
 use crate::{Error, FileEntry, files};
 
 /// Bytes of a digest.
@@ -30,6 +30,14 @@ impl Images {
         let path = files::inside(folder, &file.file)?;
         let map = if file.bytes == 0 { None } else { Some(map(&path)?) };
         Ok(Images { map })
+    }
+
+    /// Tells the operating system that the digests are not needed for now, so that they no longer count as this
+    /// program's memory.
+    pub(crate) fn release(&self) {
+        if let Some(map) = &self.map {
+            release(map, 0, map.len());
+        }
     }
 
     /// Number of rows.

@@ -16,6 +16,7 @@ use py_literal::Value as PyValue;
 use recipe::Dtype;
 
 use crate::Error;
+use crate::files::check_is_file;
 
 /// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,8 @@ impl ViewElement for Half {
 /// A memory map of a file.
 #[allow(unsafe_code)]
 pub(crate) fn map(path: &Path) -> Result<Mmap, Error> {
-    let file = std::fs::File::open(path).map_err(durable::Error::at("open", path))?;
+    let file = check_is_file(path).and_then(|()| std::fs::File::open(path));
+    let file = file.map_err(durable::Error::at("open", path))?;
     // SAFETY: caches are written once and not changed afterwards. If another program changes a file while it is
     // read, the numbers are wrong or there is a bus error, as with every memory map, and `verify` finds the
     // change.

@@ -4,7 +4,6 @@
 //! another cache: how an image became a row, which images there are, and where the rows lie.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use durable::Format;
@@ -66,7 +65,7 @@ impl Progress {
     /// The record of a part in `folder`; `None` if there is none that this version can read, as that of
     /// another format. Then every row is computed again, which costs time but no correctness.
     pub(crate) fn read(folder: &Path, shard: Shard) -> Option<Progress> {
-        let text = fs::read(folder.join(files::progress(shard))).ok()?;
+        let text = files::read(&folder.join(files::progress(shard))).ok()?;
         let record: Progress = serde_json::from_slice(&text).ok()?;
         (record.format.is_readable_by(FORMAT) && record.shard == shard).then_some(record)
     }

@@ -2,7 +2,6 @@
 
 mod split;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,7 +56,7 @@ impl Cache {
     /// Reads and checks the manifest alone.
     pub(crate) fn read(folder: &Path) -> Result<Cache, Error> {
         let path = folder.join(files::MANIFEST);
-        let text = match fs::read(&path) {
+        let text = match files::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::NoManifest { path: folder.to_path_buf() });
@@ -135,7 +134,7 @@ impl Cache {
     /// If the file cannot be read again.
     pub fn manifest_json(&self) -> Result<Value, Error> {
         let path = self.folder.join(files::MANIFEST);
-        let text = fs::read(&path).map_err(durable::Error::at("read", &path))?;
+        let text = files::read(&path).map_err(durable::Error::at("read", &path))?;
         serde_json::from_slice(&text).map_err(|source| Error::ManifestSyntax { path, source })
     }
 

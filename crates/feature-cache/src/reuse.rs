@@ -6,21 +6,23 @@
 //! precision where half is wanted), its images were decoded by the same rules, and the digests of its files
 //! are checked before a row of theirs is taken.
 //!
-//! The other cache is finished, or it is unfinished, and its recorded rows are taken. Nothing is locked: a file that is removed or made anew meanwhile stays readable
-//! for whoever has it open, and recorded rows do not change.
+//! Of an unfinished cache, the rows are taken that it has recorded. Nothing is locked: a file that is removed
+//! or made anew meanwhile stays readable for whoever has it open, and recorded rows do not change.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use durable::Digest;
+use durable::{Digest, Stamp};
 use recipe::{Dtype, Tap, TapShape};
 use serde_json::Value;
 
 use crate::images::{DIGEST_BYTES, Images};
+use crate::key::is_folder_name;
 use crate::layout::PartReader;
 use crate::progress::{Progress, SplitProgress};
-use crate::{Cache, CacheSpec, CacheWriter, Error, FORMAT, Part, SplitName};
+use crate::{Cache, CacheSpec, CacheWriter, Error, FORMAT, FileEntry, Part, SplitName, files};
 
 /// The rows that a cache can take over from others.
 #[derive(Debug, Default)]
@@ -57,9 +59,6 @@ struct Origin {
     row: u32,
 }
 
-/// The origin of a row that must be computed.
-const NONE: Origin = Origin { source: u32::MAX, row: u32::MAX };
-
 /// Consecutive rows of a split of another cache.
 #[derive(Debug)]
 struct Source {
@@ -70,8 +69,6 @@ struct Source {
     rows: Range<usize>,
     /// For each tap that is wanted, the parts that have those rows, in row order.
     taps: Vec<Vec<SourcePart>>,
-    /// Whether its files have the digests that are recorded.
-    checked: bool,
 }
 
 /// A part of a tap's rows.
@@ -81,6 +78,12 @@ struct SourcePart {
     /// Whether it is the recorded beginning of a part that is not complete.
     is_recorded: bool,
     reader: PartReader,
+    /// The stamps of its files when they were opened.
+    stamps: Vec<Option<Stamp>>,
+    /// Whether rows are taken from it.
+    used: bool,
+    /// Whether its files have the digests that are recorded.
+    checked: bool,
 }
 
 /// The rows that a writer lacks.
@@ -99,7 +102,8 @@ type Entry = (u64, u32);
 
 impl RowSources {
     /// Looks through the caches under `root` for the rows that `writer` lacks, and checks the digests of the
-    /// files that have some; `checking` is told before. Also returns the caches that had to be left out.
+    /// parts from which rows are taken; `checking` is told before. Those with most of the rows come first. Also
+    /// returns the caches that had to be left out.
     ///
     /// Memory: 8 bytes per row of the cache, and 16 more per row that is lacking until this returns.
     ///
@@ -122,32 +126,35 @@ impl RowSources {
             }
             match sources_in(&folder, writer.spec()) {
                 Ok(sources) => found.sources.extend(sources),
+                // What is not called like a cache of ours, or has another format, is none of our concern.
+                Err(Error::UnsupportedFormat { .. }) => {}
+                Err(_) if !is_called_like_a_cache(&folder) => {}
                 Err(cause) => skipped.push(Skipped { folder, cause }),
             }
         }
+        let table = wanted.table();
+        found.sort_sources(&wanted, &table);
         if found.sources.is_empty() {
             return Ok((found, skipped));
         }
         found.row_lens = writer.spec().taps().map(|(_, shape)| shape.iter().product()).collect();
         for (&name, split) in &writer.spec().splits {
-            found.origins.insert(name, vec![NONE; split.ids.len()]);
+            found.origins.insert(name, vec![Origin::NONE; split.ids.len()]);
         }
-        let table = wanted.table();
         found.assign(&wanted, &table);
-        while let Some(index) = found.used().find(|&index| !found.sources[index].checked) {
+        while let Some(index) = found.sources.iter().position(|source| source.bytes_to_check() > 0)
+        {
             let source = &mut found.sources[index];
-            checking(Checking { folder: &source.folder, bytes: source.bytes() });
-            match source.check() {
-                Ok(()) => source.checked = true,
-                Err(cause) => {
-                    skipped.push(Skipped { folder: source.folder.clone(), cause });
-                    source.rows = 0..0;
-                    found.forget(index);
-                    // Another source may have its rows.
-                    found.assign(&wanted, &table);
-                }
+            checking(Checking { folder: &source.folder, bytes: source.bytes_to_check() });
+            if let Err(cause) = source.check() {
+                skipped.push(Skipped { folder: source.folder.clone(), cause });
+                source.rows = 0..0;
+                found.forget(index);
+                // Another source may have its rows.
+                found.assign(&wanted, &table);
             }
         }
+        found.sources.iter().for_each(|source| source.images.release());
         Ok((found, skipped))
     }
 
@@ -156,7 +163,7 @@ impl RowSources {
     /// # Panics
     /// If the cache has no such row.
     pub fn has(&self, split: SplitName, row: usize) -> bool {
-        self.origins.get(&split).is_some_and(|origins| origins[row] != NONE)
+        self.origins.get(&split).is_some_and(|origins| origins[row] != Origin::NONE)
     }
 
     /// The caches that rows are taken from, with the number of those rows.
@@ -203,16 +210,21 @@ impl RowSources {
 
     /// The origins of the rows that have one.
     fn taken(&self) -> impl Iterator<Item = Origin> {
-        self.origins.values().flatten().copied().filter(|&origin| origin != NONE)
+        self.origins.values().flatten().copied().filter(|&origin| origin != Origin::NONE)
     }
 
-    /// The sources that rows are taken from.
-    fn used(&self) -> impl Iterator<Item = usize> + use<> {
-        let mut used = vec![false; self.sources.len()];
-        for origin in self.taken() {
-            used[origin.source as usize] = true;
-        }
-        used.into_iter().enumerate().filter_map(|(source, used)| used.then_some(source))
+    /// Puts the sources that have most of the rows that are wanted first, and drops those that have none.
+    fn sort_sources(&mut self, wanted: &Wanted<'_>, table: &[Entry]) {
+        let count = |source: &Source| {
+            let digests = source.rows.clone().map(|row| source.images.digest(row));
+            digests.filter(|digest| wanted.rows_of(digest, table).next().is_some()).count()
+        };
+        let mut counted: Vec<(usize, Source)> =
+            self.sources.drain(..).map(|source| (count(&source), source)).collect();
+        counted.retain(|(rows, _)| *rows > 0);
+        // Stable, so that the order of equals is that of their folders.
+        counted.sort_by_key(|(rows, _)| Reverse(*rows));
+        self.sources.extend(counted.into_iter().map(|(_, source)| source));
     }
 
     /// Gives the rows that are wanted and have no origin the first one that there is.
@@ -220,18 +232,22 @@ impl RowSources {
         for (source, index) in self.sources.iter().zip(0..) {
             for row in source.rows.clone() {
                 let digest = source.images.digest(row);
-                let (beginning, Ok(row)) = (beginning(&digest), u32::try_from(row)) else { break };
-                let first = table.partition_point(|entry| entry.0 < beginning);
-                let alike = table[first..].iter().take_while(|entry| entry.0 == beginning);
-                for &(_, position) in alike {
-                    let (split, wanted_row) = wanted.row(position);
-                    let origins = self.origins.get_mut(&split.name).expect("every split has some");
-                    let origin = &mut origins[wanted_row];
-                    if *origin == NONE && split.images[wanted_row] == digest {
-                        *origin = Origin { source: index, row };
+                let Ok(row) = u32::try_from(row) else { break };
+                for (split, wanted_row) in wanted.rows_of(&digest, table) {
+                    let origins = self.origins.get_mut(&split).expect("every split has some");
+                    // All rows of an image have their origin at once.
+                    if origins[wanted_row] != Origin::NONE {
+                        break;
                     }
+                    origins[wanted_row] = Origin { source: index, row };
                 }
             }
+        }
+        for part in self.sources.iter_mut().flat_map(Source::parts_mut) {
+            part.used = false;
+        }
+        for origin in self.origins.values().flatten().filter(|&&origin| origin != Origin::NONE) {
+            self.sources[origin.source as usize].use_row(origin.row);
         }
     }
 
@@ -239,10 +255,15 @@ impl RowSources {
     fn forget(&mut self, source: usize) {
         for origin in self.origins.values_mut().flatten() {
             if origin.source as usize == source {
-                *origin = NONE;
+                *origin = Origin::NONE;
             }
         }
     }
+}
+
+impl Origin {
+    /// That of a row that must be computed.
+    const NONE: Origin = Origin { source: u32::MAX, row: u32::MAX };
 }
 
 impl<'a> Wanted<'a> {
@@ -258,10 +279,30 @@ impl<'a> Wanted<'a> {
 
     /// An entry for each row, in the order of their digests' beginnings.
     fn table(&self) -> Vec<Entry> {
-        let rows = self.splits.iter().flat_map(|split| &split.images[split.rows.clone()]);
-        let mut table: Vec<Entry> = rows.map(beginning).zip(0..u32::MAX).collect();
+        let rows = self.splits.iter().map(|split| split.rows.len()).sum();
+        let mut table: Vec<Entry> = Vec::with_capacity(rows);
+        for split in &self.splits {
+            let positions = table.len() as u64..u64::from(u32::MAX);
+            let entries = split.images[split.rows.clone()].iter().map(beginning);
+            table.extend(entries.zip(positions.map(|position| position as u32)));
+        }
         table.sort_unstable();
         table
+    }
+
+    /// The rows of an image: their splits, and their numbers there.
+    fn rows_of(
+        &self,
+        digest: &Digest,
+        table: &[Entry],
+    ) -> impl Iterator<Item = (SplitName, usize)> {
+        let beginning = beginning(digest);
+        let first = table.partition_point(|entry| entry.0 < beginning);
+        let alike = table[first..].iter().take_while(move |entry| entry.0 == beginning);
+        alike.filter_map(move |&(_, position)| {
+            let (split, row) = self.row(position);
+            (split.images[row] == *digest).then_some((split.name, row))
+        })
     }
 
     /// The row at a position: its split, and its number there.
@@ -275,6 +316,11 @@ impl<'a> Wanted<'a> {
         }
         unreachable!("a position is that of a row");
     }
+}
+
+/// Whether a folder's name is one that extractions give to caches.
+fn is_called_like_a_cache(folder: &Path) -> bool {
+    folder.file_name().and_then(|name| name.to_str()).is_some_and(is_folder_name)
 }
 
 /// The first eight bytes of a digest.
@@ -312,7 +358,6 @@ fn sources_in(folder: &Path, spec: &CacheSpec) -> Result<Vec<Source>, Error> {
             images: Images::open(folder, images)?,
             rows: 0..split.rows,
             taps: spec.taps().map(open).collect::<Result<_, Error>>()?,
-            checked: false,
         });
     }
     Ok(sources)
@@ -350,12 +395,12 @@ fn recorded_source(
         let part = split.features.get(tap).filter(|_| record.shapes.get(tap) == Some(shape));
         let part = part.filter(|it| (it.first_row, it.rows) == (all.start, split.rows));
         let Some(part) = part else { return Ok(None) };
-        let reader = PartReader::open_recorded(folder, part, all.len(), shape, dtype)?;
-        taps.push(vec![SourcePart { part: part.clone(), is_recorded: true, reader }]);
+        let open = || PartReader::open_recorded(folder, part, all.len(), shape, dtype);
+        taps.push(vec![SourcePart::new(folder, part, true, open)?]);
     }
     let (folder, images) = (folder.to_path_buf(), Images::open(folder, images)?);
     let rows = all.start..all.start + split.rows;
-    Ok(Some(Source { folder, images, rows, taps, checked: false }))
+    Ok(Some(Source { folder, images, rows, taps }))
 }
 
 /// Whether a row of a cache with this recipe, whose images were decoded by the rules of this version, has
@@ -382,23 +427,43 @@ impl Source {
     /// The part that has a row of a tap, and the row's number in it.
     fn part(&self, tap: usize, row: u32) -> (&SourcePart, usize) {
         let (parts, row) = (&self.taps[tap], row as usize);
-        let index = parts.partition_point(|it| it.part.first_row + it.part.rows <= row);
-        (&parts[index], row - parts[index].part.first_row)
+        let part = &parts[part_with(parts, row)];
+        (part, row - part.part.first_row)
     }
 
-    fn parts(&self) -> impl Iterator<Item = &SourcePart> {
-        self.taps.iter().flatten()
+    /// Notes that a row is taken.
+    fn use_row(&mut self, row: u32) {
+        for parts in &mut self.taps {
+            let part = part_with(parts, row as usize);
+            parts[part].used = true;
+        }
+    }
+
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut SourcePart> {
+        self.taps.iter_mut().flatten()
     }
 
     /// Bytes that [`Source::check`] reads.
-    fn bytes(&self) -> u64 {
-        self.parts().map(|part| part.reader.bytes()).fold(0, u64::saturating_add)
+    fn bytes_to_check(&self) -> u64 {
+        let parts = self.taps.iter().flatten().filter(|part| part.used && !part.checked);
+        parts.map(|part| part.reader.bytes()).fold(0, u64::saturating_add)
     }
 
-    /// Checks the digests of its files, and that they do not contradict each other.
-    fn check(&self) -> Result<(), Error> {
-        self.parts().try_for_each(|part| part.check(&self.folder))
+    /// Checks the digests of the parts from which rows are taken, and that their arrays do not contradict each
+    /// other.
+    fn check(&mut self) -> Result<(), Error> {
+        let parts = self.taps.iter_mut().flatten();
+        for part in parts.filter(|part| part.used && !part.checked) {
+            part.check(&self.folder)?;
+            part.checked = true;
+        }
+        Ok(())
     }
+}
+
+/// The index of the part that has a row.
+fn part_with(parts: &[SourcePart], row: usize) -> usize {
+    parts.partition_point(|it| it.part.first_row + it.part.rows <= row)
 }
 
 impl SourcePart {
@@ -409,18 +474,44 @@ impl SourcePart {
         dtype: Dtype,
     ) -> Result<SourcePart, Error> {
         part.files.entries().try_for_each(|file| file.check_size(folder))?;
-        let reader = PartReader::open(folder, part, shape, dtype)?;
-        Ok(SourcePart { part: part.clone(), is_recorded: false, reader })
+        let open = || PartReader::open(folder, part, shape, dtype);
+        SourcePart::new(folder, part, false, open)
+    }
+
+    fn new(
+        folder: &Path,
+        part: &Part,
+        is_recorded: bool,
+        open: impl FnOnce() -> Result<PartReader, Error>,
+    ) -> Result<SourcePart, Error> {
+        let stamps = stamps(folder, part)?;
+        let (part, reader) = (part.clone(), open()?);
+        Ok(SourcePart { part, is_recorded, reader, stamps, used: false, checked: false })
     }
 
     fn check(&self, folder: &Path) -> Result<(), Error> {
-        match self.is_recorded {
-            true => self.reader.check_recorded(folder, &self.part)?,
-            false => {
-                let mut files = self.part.files.entries();
-                files.try_for_each(|file| file.check_digest(folder, |_| ()))?;
+        if self.is_recorded {
+            self.reader.check_recorded(folder, &self.part)?;
+        } else {
+            let mut files = self.part.files.entries();
+            files.try_for_each(|file| file.check_digest(folder, |_| ()))?;
+        }
+        // Files are read by their names to compute digests, and must be those that are open.
+        let now = stamps(folder, &self.part)?;
+        let files = self.part.files.entries();
+        for (file, stamps) in files.zip(self.stamps.iter().zip(now)) {
+            if let (Some(opened), Some(now)) = (stamps.0, stamps.1)
+                && !opened.is_of_same_file(now)
+            {
+                return Err(Error::MissingFile { path: files::inside(folder, &file.file)? });
             }
         }
         self.reader.check()
     }
+}
+
+/// The stamps of a part's files.
+fn stamps(folder: &Path, part: &Part) -> Result<Vec<Option<Stamp>>, Error> {
+    let stamp = |file: &FileEntry| Ok(Stamp::of(&files::inside(folder, &file.file)?));
+    part.files.entries().map(stamp).collect()
 }

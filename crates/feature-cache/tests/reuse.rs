@@ -190,6 +190,88 @@ fn damaged_rows_are_not_taken_but_others_are() {
     }
 }
 
+/// As few caches are read as have all rows that can be had.
+#[test]
+fn the_cache_with_most_of_the_rows_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let all = write_cache_of(root, CacheSpec { layout: Layout::Csr, ..spec() }).unwrap();
+    // Their folders' names come first.
+    for rows in [&[0][..], &[3, 2]] {
+        let mut few = wanted(rows);
+        few.inputs.dataset.name = format!("a{}", rows.len());
+        let images = rows.iter().copied().map(image).collect();
+        let ids = Ids::new(rows.iter().map(usize::to_string)).unwrap();
+        let split = SplitSpec { ids, labels: None, images: Some(images) };
+        few.splits = BTreeMap::from([(SplitName::Train, split)]);
+        write_cache_of(root, few).unwrap();
+    }
+    let spec = wanted(&[0, 3, 2, 4]);
+    let (sources, _) = find(root, &begin(root, spec));
+    assert_eq!(sources.folders(), [(all.folder(), 4)].into());
+}
+
+/// Only the parts from which rows are taken are read.
+#[test]
+fn parts_without_rows_that_are_wanted_may_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for index in 0..2 {
+        let shard = Shard::new(index, 2).unwrap();
+        let Started::Unfinished(mut writer) =
+            CacheWriter::start_part(root, common::spec(), shard).unwrap()
+        else {
+            panic!("the part is new")
+        };
+        for (name, split) in common::spec().splits {
+            let mut rows = writer.split(name).unwrap();
+            for row in shard.rows(split.ids.len()) {
+                rows.append(&[&features(row)]).unwrap();
+            }
+            rows.finish().unwrap();
+        }
+        writer.finish_part().unwrap();
+    }
+    let damaged = root.join(common::spec().folder_name()).join("train/features.1-of-2.npy");
+    let mut bytes = fs::read(&damaged).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let spec = wanted(&[1, 0]);
+    let (sources, skipped) = find(root, &begin(root, spec.clone()));
+    assert!(skipped.is_empty(), "{skipped:?}");
+    assert_eq!(taken(&sources, &spec), [Some(features(1)), Some(features(0)), None]);
+    fs::remove_dir_all(root.join(spec.folder_name())).unwrap();
+    let spec = wanted(&[1, 4]);
+    let (sources, skipped) = find(root, &begin(root, spec.clone()));
+    assert!(
+        matches!(skipped[..], [Skipped { cause: Error::WrongDigest { .. }, .. }]),
+        "{skipped:?}"
+    );
+    assert_eq!(taken(&sources, &spec), [None, None, None]);
+}
+
+/// Who opens a named pipe waits for ever.
+#[cfg(unix)]
+#[test]
+fn pipes_are_not_opened() {
+    for file in ["manifest.json", "progress.json", "train/images.b3", "train/features.npy"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let mut source = begin(root, spec());
+        let mut split = source.split(SplitName::Train).unwrap();
+        split.append(&[&features(0)]).unwrap();
+        split.finish().unwrap();
+        let pipe = source.folder().join(file);
+        drop(source);
+        let _ = fs::remove_file(&pipe);
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let spec = wanted(&[0]);
+        let (sources, _) = find(root, &begin(root, spec.clone()));
+        assert_eq!(taken(&sources, &spec), [None, None], "{file}");
+    }
+}
+
 /// The recorded rows of an unfinished cache are taken, whoever is writing it; those after them, which a power
 /// cut may take back, are not.
 #[test]

@@ -131,11 +131,9 @@ impl Shown<'_> {
                     folder.display()
                 ));
             }
-            Event::Skipped { folder, cause } => say(format!(
-                "no rows are taken from {}, which 'vgg-extract verify' checks: {}",
-                folder.display(),
-                with_causes(cause)
-            )),
+            Event::Skipped { folder, cause } => {
+                say(format!("no rows are taken from {}: {}", folder.display(), with_causes(cause)))
+            }
             Event::Reusing { folders, rows, to_compute } => {
                 say(reusing(folders, rows, to_compute));
             }
