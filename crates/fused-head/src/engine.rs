@@ -242,7 +242,8 @@ impl Engine {
                     let next = rows[..end].get(index + 1).copied();
                     // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
                     // there is room for them, and each item is taken once.
-                    let valid = unsafe { (kernels.gather)(layout, rows[index], next, index, gathered) };
+                    let valid =
+                        unsafe { (kernels.gather)(layout, rows[index], next, index, gathered) };
                     if !valid {
                         invalid.store(true, Ordering::Relaxed);
                     }
