@@ -237,10 +237,13 @@ impl Engine {
             let started = Instant::now();
             while let Some(item) = member.take(rows.len().div_ceil(phase::ROWS)) {
                 let first = item * phase::ROWS;
-                for (index, &row) in rows.iter().enumerate().skip(first).take(phase::ROWS) {
+                let end = rows.len().min(first + phase::ROWS);
+                for index in first..end {
+                    let next = rows[..end].get(index + 1).copied();
                     // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
                     // there is room for them, and each item is taken once.
-                    let valid = unsafe { (kernels.gather)(layout, row, index, gathered) };
+                    let valid =
+                        unsafe { (kernels.gather)(layout, rows[index], next, index, gathered) };
                     if !valid {
                         invalid.store(true, Ordering::Relaxed);
                     }

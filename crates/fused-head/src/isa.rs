@@ -27,7 +27,7 @@ pub(crate) enum Isa {
 /// The kernels. Call them only on a machine that has the instruction set of [`Isa::detect`].
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub(crate) gather: unsafe fn(&Layout, Row<'_>, usize, &RowLists) -> bool,
+    pub(crate) gather: unsafe fn(&Layout, Row<'_>, Option<Row<'_>>, usize, &RowLists) -> bool,
     pub(crate) run_item: unsafe fn(&Context<'_>, Phase, usize, usize),
 }
 
@@ -87,11 +87,12 @@ macro_rules! entries {
             pub(super) unsafe fn gather_entry(
                 layout: &Layout,
                 content: Row<'_>,
+                next: Option<Row<'_>>,
                 row: usize,
                 lists: &RowLists,
             ) -> bool {
                 // SAFETY: see above.
-                unsafe { gather::<$simd>(layout, content, row, lists) }
+                unsafe { gather::<$simd>(layout, content, next, row, lists) }
             }
 
             /// # Safety

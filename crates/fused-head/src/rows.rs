@@ -1,6 +1,6 @@
 //! Rows of inputs as they are handed in, and the checks that keep the kernels within them.
 
-use crate::{Error, HeadShape};
+use crate::{Error, HeadShape, sparse};
 
 /// The inputs of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +44,14 @@ impl<'a> From<&'a [u32]> for Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// Whether each column is greater than the one before it, and all are less than `inputs`.
+    pub fn ascend_below(self, inputs: usize) -> bool {
+        match self {
+            Columns::U16(columns) => sparse::ascend_below(columns, inputs),
+            Columns::U32(columns) => sparse::ascend_below(columns, inputs),
+        }
+    }
+
     fn len(self) -> usize {
         match self {
             Columns::U16(columns) => columns.len(),
@@ -92,16 +100,9 @@ pub(crate) fn first_column_error(shape: HeadShape, rows: &[Row<'_>]) -> Error {
         Row::Dense(_) => None,
         Row::Sparse { columns, .. } => Some((row, columns)),
     });
-    let mut wrong = lists.filter(|(_, columns)| !ascend_below(*columns, inputs));
+    let mut wrong = lists.filter(|(_, columns)| !columns.ascend_below(inputs));
     let (row, columns) = wrong.next().unwrap_or((0, Columns::U16(&[])));
     column_error(inputs, row, columns)
-}
-
-fn ascend_below(columns: Columns<'_>, inputs: usize) -> bool {
-    match columns {
-        Columns::U16(columns) => crate::sparse::ascend_below(columns, inputs),
-        Columns::U32(columns) => crate::sparse::ascend_below(columns, inputs),
-    }
 }
 
 /// The error of columns that do not ascend, or else of the last one.

@@ -21,10 +21,14 @@ use crate::{
     workspace::{Entry, RowLists, Workspace},
 };
 
-/// Distance ahead at which a row is fetched, in elements.
+/// Distance ahead at which a dense row is fetched, in elements.
 const AHEAD: usize = 512;
+/// Elements at the beginning of a sparse row that are fetched while the row before it is gathered. The
+/// hardware's prefetcher fetches the rest.
+const BEGINNING: usize = 64;
 
-/// Makes the list of a row. Returns whether its columns ascend and are inputs; otherwise nothing is made.
+/// Makes the list of a row. Returns whether the columns of its elements ascend and are inputs; otherwise the
+/// list is unusable. The beginning of the row that is gathered after it, if one is given, is fetched.
 ///
 /// # Safety
 /// The instruction set of `S` is present, the row's lengths were checked, `row` is one of `lists`, and
@@ -33,11 +37,19 @@ const AHEAD: usize = 512;
 pub(crate) unsafe fn gather<S: Vector>(
     layout: &Layout,
     content: Row<'_>,
+    next: Option<Row<'_>>,
     row: usize,
     lists: &RowLists,
 ) -> bool {
     // SAFETY: the caller's promises.
     unsafe {
+        if let Some(Row::Sparse { columns, values }) = next {
+            prefetch::<S, f32>(values);
+            match columns {
+                Columns::U16(columns) => prefetch::<S, u16>(columns),
+                Columns::U32(columns) => prefetch::<S, u32>(columns),
+            }
+        }
         match content {
             Row::Dense(values) => gather_dense::<S>(layout, values, row, lists),
             Row::Sparse { columns: Columns::U16(columns), values } => {
@@ -49,6 +61,16 @@ pub(crate) unsafe fn gather<S: Vector>(
         }
     }
     true
+}
+
+/// Fetches the beginning of a sparse row's values or columns.
+#[inline(always)]
+fn prefetch<S: Vector, T>(elements: &[T]) {
+    /// Bytes of a cache line.
+    const LINE: usize = 64;
+    for element in elements.iter().take(BEGINNING).step_by(LINE / size_of::<T>()) {
+        S::prefetch(std::ptr::from_ref(element).cast());
+    }
 }
 
 /// # Safety
@@ -96,11 +118,9 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
     row: usize,
     lists: &RowLists,
 ) -> bool {
-    if !ascend_below(columns, layout.inputs) {
-        return false;
-    }
-    // SAFETY: the columns differ and are inputs, so a row's list has room for all of them and a vector
-    // more, and each lies in one of the blocks.
+    // SAFETY: a row has no more columns than there are inputs, so its list has room for all of them and a
+    // vector more. The row may lie in a file that another program writes to. So it is the columns in the
+    // list that are checked: each lies in one of the blocks.
     unsafe {
         let list = lists.values.pointer().add(row * lists.stride);
         let indices = lists.indices.pointer().add(row * lists.stride);
@@ -110,8 +130,6 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
         let (whole_values, last_values) = values.as_chunks::<LANES>();
         for (columns, values) in whole_columns.iter().zip(whole_values) {
             let from = (values.as_ptr(), columns.as_ptr());
-            S::prefetch(from.0.wrapping_add(AHEAD));
-            S::prefetch(from.1.wrapping_add(AHEAD).cast());
             count += S::compress_list(from, list.add(count), indices.add(count));
         }
         if !last_values.is_empty() {
@@ -120,6 +138,9 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
             values[..last_values.len()].copy_from_slice(last_values);
             let from = (values.as_ptr(), columns.as_ptr());
             count += S::compress_list(from, list.add(count), indices.add(count));
+        }
+        if !ascend_below(std::slice::from_raw_parts(indices, count), layout.inputs) {
+            return false;
         }
         // Each block ends after the last of its elements, or where the block before it ends.
         starts.write_bytes(0, layout.blocks + 1);

@@ -291,6 +291,15 @@ pub enum Error {
     /// The kernels refused a head or a batch.
     #[error("the head cannot be trained or evaluated")]
     Kernels(#[from] fused_head::Error),
+    /// The operating system refused a thread.
+    #[error(
+        "could not start the thread that reads rows; raise the limit on threads (ulimit -u), or allow more \
+         --memory, so that rows are not streamed"
+    )]
+    NoThread {
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The loss became NaN or infinite.
     #[error(
         "training diverged: the loss became NaN or infinite in epoch {epoch}; try a smaller --lr \

@@ -15,6 +15,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::File(_)
         | Error::Csv { .. }
         | Error::Kernels(_)
+        | Error::NoThread { .. }
         | Error::Diverged { .. }
         | Error::EverySettingDiverged => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,

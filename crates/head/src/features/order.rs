@@ -83,7 +83,8 @@ impl RowOrder {
             let mut blocks: Vec<usize> = (0..rows.div_ceil(BLOCK_ROWS)).collect();
             self.shuffler.shuffle(&mut blocks);
             let of_block = |block: usize| block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(rows);
-            self.rows = blocks.into_iter().flat_map(of_block).collect();
+            self.rows.clear();
+            self.rows.extend(blocks.into_iter().flat_map(of_block));
         }
         for window in self.rows.chunks_mut(self.window.unwrap_or(rows).max(1)) {
             self.shuffler.shuffle(window);

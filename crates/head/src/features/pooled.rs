@@ -112,8 +112,7 @@ impl<'a> PooledSplit<'a> {
                 Some(sizes) => *sizes,
                 None => *sizes.insert(source.sizes()?),
             };
-            let mut rows = Rows::new(sizes.layout(), self.row_len);
-            rows.reserve(sizes.all);
+            let mut rows = Rows::with_room(sizes.layout(), self.row_len, self.rows, sizes.all);
             for chunk in source.chunks(CHUNK_ROWS) {
                 source.pool(&chunk, &mut rows)?;
             }
@@ -137,9 +136,17 @@ impl<'a> PooledSplit<'a> {
         if let Some(found) = rows.iter().map(|&row| self.row(row)).collect() {
             return Ok(found);
         }
-        let buffer = buffer.get_or_insert_with(|| self.no_rows());
-        self.fill(rows, buffer)?;
-        Ok(rows.iter().map(|&row| buffer.row(row)).collect())
+        let buffer = buffer.get_or_insert_with(|| self.no_rows(0, 0));
+        self.fill(rows, buffer, || false)?;
+        Ok((0..rows.len()).map(|index| buffer.row(index)).collect())
+    }
+
+    /// Rows, which [`PooledSplit::keep_in_memory`] keeps there.
+    ///
+    /// # Panics
+    /// If it does not, or there is no such row.
+    pub(crate) fn in_memory(&self, rows: &[usize]) -> Vec<Row<'_>> {
+        rows.iter().map(|&row| self.row(row).expect("all rows are in memory")).collect()
     }
 
     /// A row, if all are in memory.
@@ -153,29 +160,39 @@ impl<'a> PooledSplit<'a> {
         }
     }
 
-    /// No rows, to be filled by [`PooledSplit::fill`].
-    pub(crate) fn no_rows(&self) -> SomeRows {
+    /// No rows, to be filled by [`PooledSplit::fill`], with room for this many of this many bytes in all.
+    pub(crate) fn no_rows(&self, rows: usize, bytes: u64) -> SomeRows {
         let layout = match &self.storage {
-            Storage::View(view) => view.layout(),
+            Storage::View(view) => view.sizes().layout(),
             // Without having counted them, nothing is gained by lists.
             Storage::NoFile { sizes, .. } => sizes.map_or(Layout::Dense, |sizes| sizes.layout()),
         };
-        SomeRows::new(layout, self.row_len)
+        SomeRows::new(Rows::with_room(layout, self.row_len, rows, bytes))
     }
 
-    /// Reads rows into memory, in place of those that are there.
+    /// Reads rows into memory, in place of those that are there. Returns whether all were read; otherwise
+    /// `stop` said to stop before the next ones.
     ///
     /// # Errors
     /// As [`PooledSplit::read`].
-    pub(crate) fn fill(&self, rows: &[usize], to: &mut SomeRows) -> Result<(), Error> {
-        to.rows.clear();
-        to.numbers.clear();
-        to.numbers.extend(rows);
-        to.numbers.sort_unstable();
-        match &self.storage {
-            Storage::View(view) => Ok(view.read(&to.numbers, &mut to.rows)?),
-            Storage::NoFile { source, .. } => source.pool(&to.numbers, &mut to.rows),
+    pub(crate) fn fill(
+        &self,
+        rows: &[usize],
+        to: &mut SomeRows,
+        stop: impl Fn() -> bool,
+    ) -> Result<bool, Error> {
+        // While rows are pooled, they are in memory twice.
+        for chunk in to.begin(rows).chunks(CHUNK_ROWS) {
+            if stop() {
+                return Ok(false);
+            }
+            let numbers: Vec<usize> = chunk.iter().map(|&index| rows[index as usize]).collect();
+            match &self.storage {
+                Storage::View(view) => view.read(&numbers, &mut to.rows)?,
+                Storage::NoFile { source, .. } => source.pool(&numbers, &mut to.rows)?,
+            }
         }
+        Ok(true)
     }
 
     /// The error of kernels that refused a batch of these rows. If it is the columns of a row, the view is
@@ -185,7 +202,7 @@ impl<'a> PooledSplit<'a> {
         match (&self.storage, &error) {
             (Storage::View(view), &(Column { row, .. } | ColumnOrder { row, .. })) => {
                 view.files().forget();
-                let path = view.files().first(view.layout()).to_path_buf();
+                let path = view.files().first(view.sizes().layout()).to_path_buf();
                 Error::DamagedView { path, row: rows.get(row).copied().unwrap_or(row) }
             }
             _ => error.into(),

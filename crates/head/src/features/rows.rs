@@ -18,10 +18,11 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    /// The layout of rows of which `elements` of all `numbers` are not 0: dense if these are more than a
-    /// third.
-    pub(crate) fn of(elements: u64, numbers: u64) -> Layout {
-        if elements > numbers / 3 { Layout::Dense } else { Layout::Csr }
+    /// The layout of rows of `row_len` numbers, of which `elements` of all `numbers` are not 0: dense if these
+    /// are more than a third, or if the numbers of columns do not fit into an int32.
+    pub(crate) fn of(elements: u64, numbers: u64, row_len: usize) -> Layout {
+        let fits = row_len <= 1 << 31;
+        if elements > numbers / 3 || !fits { Layout::Dense } else { Layout::Csr }
     }
 
     /// The other one.
@@ -183,27 +184,29 @@ impl Rows {
         }
     }
 
-    /// Makes room for rows of this many bytes in all, so that they are not moved while they are added.
-    pub(crate) fn reserve(&mut self, bytes: u64) {
+    /// No rows, with room for this many of this many bytes in all, so that they are not moved while they are
+    /// added. The room is pages of zeros, which take no memory before rows are written to them.
+    pub(crate) fn with_room(layout: Layout, row_len: usize, rows: usize, bytes: u64) -> Rows {
         let elements = |size: usize| usize::try_from(bytes).unwrap_or(0) / size;
-        match self {
-            Rows::Dense { numbers, .. } => numbers.reserve_exact(elements(size_of::<f32>())),
-            Rows::Sparse { columns, values, .. } => {
+        let mut empty = Rows::new(layout, row_len);
+        match &mut empty {
+            Rows::Dense { numbers, .. } => *numbers = vec![0.0; elements(size_of::<f32>())],
+            Rows::Sparse { starts, columns, values } => {
+                starts.reserve_exact(rows);
                 let elements = match columns {
                     Indices::U16(columns) => {
-                        let elements = elements(size_of::<f32>() + size_of::<u16>());
-                        columns.reserve_exact(elements);
-                        elements
+                        *columns = vec![0; elements(size_of::<f32>() + size_of::<u16>())];
+                        columns.len()
                     }
                     Indices::U32(columns) => {
-                        let elements = elements(size_of::<f32>() + size_of::<u32>());
-                        columns.reserve_exact(elements);
-                        elements
+                        *columns = vec![0; elements(size_of::<f32>() + size_of::<u32>())];
+                        columns.len()
                     }
                 };
-                values.reserve_exact(elements);
+                *values = vec![0.0; elements];
             }
         }
+        empty
     }
 
     pub(crate) fn clear(&mut self) {
@@ -213,12 +216,13 @@ impl Rows {
         }
     }
 
-    /// Elements of the sparse rows; 0 if they are dense.
+    /// Elements of the sparse rows.
+    ///
+    /// # Panics
+    /// If the rows are dense.
     pub(crate) fn elements(&self) -> usize {
-        match self {
-            Rows::Dense { .. } => 0,
-            Rows::Sparse { starts, .. } => starts.last().copied().unwrap_or(0),
-        }
+        let Rows::Sparse { starts, .. } = self else { panic!("the rows are dense") };
+        starts.last().copied().unwrap_or(0)
     }
 
     /// The row at a position.
@@ -325,26 +329,40 @@ impl Rows {
     }
 }
 
-/// Some of a split's rows in memory, by their number.
+/// Some of a split's rows in memory, in any order.
 #[derive(Debug)]
 pub(crate) struct SomeRows {
-    /// Ascending.
-    pub(crate) numbers: Vec<usize>,
+    /// The positions in `rows`, where rows ascend by their number, in the order that was asked for.
+    positions: Vec<u32>,
     pub(crate) rows: Rows,
 }
 
 impl SomeRows {
-    /// None.
-    pub(crate) fn new(layout: Layout, row_len: usize) -> SomeRows {
-        SomeRows { numbers: Vec::new(), rows: Rows::new(layout, row_len) }
+    /// No rows, in memory that `rows` has.
+    pub(crate) fn new(rows: Rows) -> SomeRows {
+        SomeRows { positions: Vec::new(), rows }
     }
 
-    /// The row of this number.
+    /// Removes the rows, and orders those of these numbers, which are then to be added by ascending number:
+    /// returns their indices in `numbers` in that order.
+    pub(crate) fn begin(&mut self, numbers: &[usize]) -> Vec<u32> {
+        self.rows.clear();
+        let mut ascending: Vec<u32> = (0..numbers.len() as u32).collect();
+        ascending.sort_unstable_by_key(|&index| numbers[index as usize]);
+        self.positions.clear();
+        self.positions.resize(numbers.len(), 0);
+        for (position, &index) in ascending.iter().enumerate() {
+            self.positions[index as usize] = position as u32;
+        }
+        ascending
+    }
+
+    /// The row at an index in the order that was asked for.
     ///
     /// # Panics
-    /// If it is not among them.
-    pub(crate) fn row(&self, number: usize) -> Row<'_> {
-        self.rows.row(self.numbers.binary_search(&number).expect("the row was read"))
+    /// If there is none.
+    pub(crate) fn row(&self, index: usize) -> Row<'_> {
+        self.rows.row(self.positions[index] as usize)
     }
 }
 
@@ -394,8 +412,10 @@ mod tests {
     #[test]
     fn more_than_a_third_is_dense() {
         let layouts = [(0, 0), (1, 3), (2, 3), (100, 300), (101, 300), (u64::MAX, u64::MAX)]
-            .map(|(elements, numbers)| Layout::of(elements, numbers));
+            .map(|(elements, numbers)| Layout::of(elements, numbers, 3));
         use Layout::{Csr, Dense};
         assert_eq!(layouts, [Csr, Csr, Dense, Csr, Dense, Dense]);
+        let longest = 1 << 31;
+        assert_eq!([longest, longest + 1].map(|row_len| Layout::of(0, 9, row_len)), [Csr, Dense]);
     }
 }

@@ -83,7 +83,7 @@ impl Source<'_> {
             elements += block.elements() as u64;
             largest_block = largest_block.max(block.elements() as u64);
         }
-        let layout = Layout::of(elements, self.numbers());
+        let layout = Layout::of(elements, self.numbers(), self.row_len);
         let shape = (self.split.rows(), self.row_len);
         Ok(Sizes::new(layout, shape, elements, largest_block))
     }

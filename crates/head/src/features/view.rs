@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! <cache>/pooled/<split>.data.npy     (elements,) float32: the numbers that are not 0, row by row
-//! <cache>/pooled/<split>.indices.npy  (elements,) uint16, or uint32 if a row has more than 65,536
+//! <cache>/pooled/<split>.indices.npy  (elements,) uint16, or int32 if a row has more than 65,536
 //!                                     numbers: their columns, ascending within a row
 //! <cache>/pooled/<split>.indptr.npy   (N + 1,) int64: where each row starts, and where the last ends
 //! <cache>/pooled/<split>.json         what they were made from, and their digests; written last
@@ -27,7 +27,7 @@
 //! `pooled/<split>.json` is removed.
 
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use durable::{Digest, Lock, Stamp, Temporary};
@@ -83,7 +83,6 @@ pub(crate) struct View {
     files: ViewFiles,
     row_len: usize,
     sizes: Sizes,
-    layout: Layout,
     /// In the order of [`ViewFiles::arrays`], but for `indptr`.
     arrays: Vec<File>,
     /// Where among the elements each row starts, and where the last one ends; empty if rows are dense.
@@ -126,7 +125,9 @@ impl ViewFiles {
 
     /// The record, if it is of the features of this digest.
     fn read_record(&self, features_digest: Digest) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
+        let mut text = Vec::new();
+        open_file(&self.record)?.read_to_end(&mut text).ok()?;
+        let record: Record = serde_json::from_slice(&text).ok()?;
         let arrays = self.arrays(record.layout).len();
         let fits = record.features_digest == features_digest && record.arrays.len() == arrays;
         fits.then_some(record)
@@ -144,7 +145,7 @@ impl ViewFiles {
         durable::replace(&self.record, &text)
     }
 
-    /// Has the view made again by whoever opens it next.
+    /// Removes the record, so that the view is made again when it is opened next.
     pub(crate) fn forget(&self) {
         // Where it cannot be removed, the user learns of the damage again.
         let _ = durable::remove(&self.record);
@@ -164,7 +165,7 @@ fn headers(layout: Layout, (rows, row_len): (usize, usize), elements: usize) -> 
             let indices = if has_narrow_columns(row_len) {
                 header("<u2", &[elements], size_of::<u16>())
             } else {
-                header("<u4", &[elements], size_of::<u32>())
+                header("<i4", &[elements], size_of::<i32>())
             };
             vec![header("<f4", &[elements], VALUE), indices, header("<i8", &[rows + 1], POINTER)]
         }
@@ -231,6 +232,10 @@ impl View {
                 if durable::digest_of_file(path, |_| ()).ok() != Some(array.digest) {
                     return None;
                 }
+                // It is the name that was read: another file may have taken it since.
+                if Stamp::of(path) != stamp {
+                    return None;
+                }
                 (array.stamp, changed) = (stamp, true);
             }
             arrays.push(file);
@@ -245,7 +250,7 @@ impl View {
         }
         let sizes = Sizes::new(layout, shape, elements, largest_block);
         let (files, row_len, maps) = (files.clone(), source.row_len, Vec::new());
-        let view = View { files, row_len, sizes, layout, arrays, starts, maps };
+        let view = View { files, row_len, sizes, arrays, starts, maps };
         if changed {
             if !view.has_sound_rows() {
                 return None;
@@ -258,7 +263,7 @@ impl View {
 
     /// Whether all columns ascend within a row and exist, and all values are finite.
     fn has_sound_rows(&self) -> bool {
-        let mut block = Rows::new(self.layout, self.row_len);
+        let mut block = Rows::new(self.sizes.layout(), self.row_len);
         (0..self.sizes.rows).step_by(BLOCK_ROWS).all(|start| {
             let rows: Vec<usize> = (start..self.sizes.rows.min(start + BLOCK_ROWS)).collect();
             block.clear();
@@ -269,10 +274,6 @@ impl View {
 
     pub(crate) fn sizes(&self) -> Sizes {
         self.sizes
-    }
-
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
     }
 
     pub(crate) fn files(&self) -> &ViewFiles {
@@ -287,7 +288,7 @@ impl View {
         if !fit {
             self.maps.clear();
         } else if self.maps.is_empty() {
-            let files = self.arrays.iter().zip(self.files.arrays(self.layout));
+            let files = self.arrays.iter().zip(self.files.arrays(self.sizes.layout()));
             let maps = files.map(|(file, path)| {
                 #[allow(unsafe_code)]
                 // SAFETY: a view is renamed into its place and then left alone; who changes the file
@@ -338,11 +339,11 @@ impl View {
         let read = |array: usize, bytes: &mut [u8], element: usize, size: usize| {
             let start = HEADER_LEN + element * size;
             let read = read_at(&self.arrays[array], bytes, start as u64);
-            read.map_err(durable::Error::at("read", &self.files.arrays(self.layout)[array]))
+            read.map_err(durable::Error::at("read", &self.files.arrays(self.sizes.layout())[array]))
         };
         for run in rows.chunk_by(|a, b| a + 1 == *b) {
             let (first, end) = (run[0], run[0] + run.len());
-            if self.layout == Layout::Dense {
+            if self.sizes.layout() == Layout::Dense {
                 let numbers = bytemuck::cast_slice_mut(to.add_dense(run.len()));
                 read(0, numbers, first * self.row_len, VALUE)?;
                 continue;
@@ -404,18 +405,9 @@ fn largest_block_of(starts: &[u64]) -> u64 {
 }
 
 fn is_sound(row: Row<'_>, row_len: usize) -> bool {
-    fn ascend<T: Copy + PartialOrd + Into<u32>>(columns: &[T], row_len: usize) -> bool {
-        columns.windows(2).all(|pair| pair[0] < pair[1])
-            && columns.last().is_none_or(|&last| (last.into() as usize) < row_len)
-    }
     let (values, ascend) = match row {
         Row::Dense(values) => (values, true),
-        Row::Sparse { columns: Columns::U16(columns), values } => {
-            (values, ascend(columns, row_len))
-        }
-        Row::Sparse { columns: Columns::U32(columns), values } => {
-            (values, ascend(columns, row_len))
-        }
+        Row::Sparse { columns, values } => (values, columns.ascend_below(row_len)),
     };
     ascend && values.iter().all(|value| value.is_finite())
 }
@@ -451,7 +443,7 @@ impl ArrayFile {
     }
 }
 
-/// Makes the view. The layout is that of all rows; which one is written first, the first rows tell.
+/// Makes the view. The layout depends on all rows. The one that suits the first rows is tried first.
 fn make(
     source: &Source<'_>,
     files: &ViewFiles,
@@ -462,14 +454,15 @@ fn make(
     let rows = source.chunks(CHUNK_ROWS).next().unwrap_or_default();
     source.pool(&rows, &mut first)?;
     let numbers = (rows.len() * source.row_len) as u64;
-    let mut layout = Layout::of(first.elements() as u64, numbers);
+    let mut layout = Layout::of(first.elements() as u64, numbers, source.row_len);
     report(Event::Pooling { split: source.split.name(), file: files.first(layout) });
     // What is there is of other features, damaged, or of another version.
+    // It goes first, since it takes room that the view may need.
     durable::remove(&files.record).map_err(file)?;
+    for path in [Layout::Dense, Layout::Csr].iter().flat_map(|&layout| files.arrays(layout)) {
+        durable::remove(path).map_err(file)?;
+    }
     let record = loop {
-        for path in files.arrays(layout.other()) {
-            durable::remove(path).map_err(file)?;
-        }
         match write(source, files, layout)? {
             Some(record) => break record,
             None => layout = layout.other(),
@@ -511,12 +504,13 @@ fn write(source: &Source<'_>, files: &ViewFiles, layout: Layout) -> Result<Optio
                 starts.extend(ends);
             }
         }
-        // Neither the rows that follow nor all of them can make it the right layout.
-        let certain = match layout {
-            Layout::Dense => Layout::of(numbers - zeros, numbers),
-            Layout::Csr => Layout::of(elements, numbers),
+        // The rows that follow are counted in favour of this layout. If it is wrong all the same, it is
+        // certain that the other one is right.
+        let possible = match layout {
+            Layout::Dense => Layout::of(numbers - zeros, numbers, source.row_len),
+            Layout::Csr => Layout::of(elements, numbers, source.row_len),
         };
-        if certain != layout {
+        if possible != layout {
             return Ok(None);
         }
     }

@@ -168,11 +168,15 @@ fn a_view_that_cannot_be_read_is_done_without() {
         }
         assert_eq!(without.sizes().unwrap(), sizes);
         let fill = |split: &PooledSplit<'_>| {
-            let mut rows: SomeRows = split.no_rows();
-            split.fill(&[5, 3, 4, 0], &mut rows).unwrap();
-            [0, 3, 4, 5].map(|row| whole_row(rows.row(row), ROW_LEN))
+            let mut rows: SomeRows = split.no_rows(0, 0);
+            assert!(!split.fill(&[5, 3, 4, 0], &mut rows, || true).unwrap());
+            assert!(split.fill(&[5, 3, 4, 0], &mut rows, || false).unwrap());
+            [0, 1, 2, 3].map(|index| whole_row(rows.row(index), ROW_LEN))
         };
         assert_eq!(fill(&without), fill(&with_view));
+        // All rows come from the last to the first.
+        let in_order = [5, 3, 4, 0].map(|row| expected[expected.len() - 1 - row].clone());
+        assert_eq!(fill(&without), in_order);
     }
 }
 

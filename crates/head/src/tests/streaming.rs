@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use feature_cache::SplitName;
 use fused_head::{HeadConfig, Parameters, Row, Trainer};
@@ -57,12 +58,13 @@ fn rows_come_in_the_order_of_the_epochs() {
             std::thread::scope(|scope| {
                 let streamed = RowOrder::new(ROWS, Some(window));
                 let bytes = sizes.at_most(window);
-                let mut stream =
-                    Stream::begin(scope, &split, streamed, (window, windows), bytes, 2);
+                let windows_of = (window, windows);
+                let begun = Stream::begin(scope, &split, streamed, windows_of, bytes, 2, &GO_ON);
+                let mut stream = begun.unwrap();
                 for _ in 0..2 {
                     for expected_batch in order.next_epoch().chunks(batch) {
                         let count = expected_batch.len();
-                        assert_eq!(stream.next_batch(count).unwrap(), expected_batch);
+                        assert_eq!(stream.next_batch(count).unwrap().unwrap(), expected_batch);
                         for (&row, found) in expected_batch.iter().zip(stream.rows(count)) {
                             assert_eq!(whole_row(found, ROW_LEN), expected[row], "{row}");
                         }
@@ -76,8 +78,20 @@ fn rows_come_in_the_order_of_the_epochs() {
         // Whoever stops in the middle does not wait for the rest.
         std::thread::scope(|scope| {
             let order = RowOrder::new(ROWS, Some(128));
-            let mut stream = Stream::begin(scope, &split, order, (128, 2), 0, 1 << 40);
-            stream.next_batch(1).unwrap();
+            let begun = Stream::begin(scope, &split, order, (128, 2), 0, 1 << 40, &GO_ON);
+            begun.unwrap().next_batch(1).unwrap().unwrap();
+        });
+        // The reader itself listens to whoever says stop, and the trainer does not wait in vain.
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let order = RowOrder::new(ROWS, Some(128));
+            let begun = Stream::begin(scope, &split, order, (128, 2), 0, 1 << 40, &stop);
+            let mut stream = begun.unwrap();
+            stream.next_batch(1).unwrap().unwrap();
+            stop.store(true, Ordering::Relaxed);
+            while stream.next_batch(1).unwrap().is_some() {
+                stream.pass(1);
+            }
         });
     }
 }
@@ -88,12 +102,12 @@ fn no_window_takes_more_than_is_counted() {
     let fixture = sparse();
     let mut split = open(&fixture);
     let sizes = split.sizes().unwrap();
-    let mut rows = split.no_rows();
+    let mut rows = split.no_rows(0, 0);
     for window in [128, 192, 320, 512] {
         let mut order = RowOrder::new(ROWS, Some(window));
         for _ in 0..20 {
             for window in order.next_epoch().chunks(window) {
-                split.fill(window, &mut rows).unwrap();
+                assert!(split.fill(window, &mut rows, || false).unwrap());
                 let elements =
                     (rows.rows.elements() * (size_of::<f32>() + size_of::<u16>())) as u64;
                 let starts = ((window.len() + 1) * size_of::<usize>()) as u64;
@@ -113,7 +127,8 @@ fn rows_that_cannot_be_read_are_an_error() {
         fs::File::options().write(true).open(&path).unwrap().set_len(300).unwrap();
         std::thread::scope(|scope| {
             let order = RowOrder::new(ROWS, Some(128));
-            let mut stream = Stream::begin(scope, &split, order, (128, 2), 0, 1);
+            let begun = Stream::begin(scope, &split, order, (128, 2), 0, 1, &GO_ON);
+            let mut stream = begun.unwrap();
             let read = (0..ROWS).find_map(|_| stream.next_batch(1).map(|_| stream.pass(1)).err());
             match read.unwrap() {
                 Error::File(error) => {

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
 use crate::features::order::RowOrder;
+use crate::features::rows::SomeRows;
 use crate::features::stream::Stream;
 use crate::resources::Resources;
 use crate::store::run::Run;
@@ -31,6 +32,8 @@ struct RunningPass<'a> {
     heads: Vec<HeadInTraining<'a>>,
     /// Learning rates of the heads at the current step.
     rates: Vec<f64>,
+    /// Validation rows that are not in memory are read into it.
+    validation_batch: Option<SomeRows>,
     meter: &'a mut Meter,
     report: &'a mut dyn FnMut(Event<'_>),
 }
@@ -57,13 +60,14 @@ pub(crate) fn run_pass<'r>(
     let training = &splits.training.features;
     let heads = runs.iter().map(|run| HeadInTraining::new(run, plan.window())).collect();
     let rates = vec![0.0; runs.len()];
-    let mut running = RunningPass { splits, pass, trainer, heads, rates, meter, report };
+    let mut running =
+        RunningPass { splits, pass, trainer, heads, rates, validation_batch: None, meter, report };
     let order = RowOrder::new(training.rows(), plan.window());
     match plan.streamed {
         None => running.run(TrainingRows::InMemory { order: Box::new(order), next: 0 }, stop)?,
         Some(Streamed { window, windows, bytes }) => std::thread::scope(|scope| {
             let windows = (window, windows);
-            let stream = Stream::begin(scope, training, order, windows, bytes, pass.epochs);
+            let stream = Stream::begin(scope, training, order, windows, bytes, pass.epochs, stop)?;
             running.run(TrainingRows::Streamed(stream), stop)
         })?,
     }
@@ -103,13 +107,13 @@ impl TrainingRows {
         }
     }
 
-    /// The numbers of the next `count` rows of the epoch.
-    fn next_batch(&mut self, count: usize) -> Result<Vec<usize>, Error> {
+    /// The numbers of the next `count` rows of the epoch; `None` if reading them was stopped.
+    fn next_batch(&mut self, count: usize) -> Result<Option<Vec<usize>>, Error> {
         match self {
             TrainingRows::InMemory { order, next } => {
                 let first = *next;
                 *next += count;
-                Ok(order.rows()[first..*next].to_vec())
+                Ok(Some(order.rows()[first..*next].to_vec()))
             }
             TrainingRows::Streamed(stream) => stream.next_batch(count),
         }
@@ -151,7 +155,6 @@ impl<'a> RunningPass<'a> {
         let rows = training.features.rows();
         let steps_per_epoch = rows.div_ceil(pass.batch_size);
         training_rows.begin_epoch();
-        let mut buffer = None;
         let mut done = 0;
         if epoch == 1 {
             self.meter.update(0, epoch, pass, self.heads.len(), self.report);
@@ -164,8 +167,9 @@ impl<'a> RunningPass<'a> {
                 *rate = head.learning_rate(step, steps_per_epoch * pass.epochs);
             }
             let batch = training_rows.next_batch(pass.batch_size.min(rows - done))?;
+            let Some(batch) = batch else { return Err(self.interrupt()?) };
             let features = match training_rows {
-                TrainingRows::InMemory { .. } => training.features.read(&batch, &mut buffer)?,
+                TrainingRows::InMemory { .. } => training.features.in_memory(&batch),
                 TrainingRows::Streamed(stream) => stream.rows(batch.len()),
             };
             let results = self.trainer.step(&features, &training.labels_of(&batch), &self.rates);
@@ -185,10 +189,11 @@ impl<'a> RunningPass<'a> {
 
     /// Loss and accuracy of each head on the validation split; `None` if there is none.
     fn validate(&mut self) -> Result<Vec<Option<SplitMetrics>>, Error> {
-        let Some(split) = &self.splits.validation else {
+        let RunningPass { splits, trainer, validation_batch, .. } = self;
+        let Some(split) = &splits.validation else {
             return Ok(vec![None; self.heads.len()]);
         };
-        let metrics = validate(split, &mut self.trainer)?;
+        let metrics = validate(split, trainer, validation_batch)?;
         Ok(metrics.into_iter().map(Some).collect())
     }
 
@@ -245,13 +250,17 @@ impl<'a> RunningPass<'a> {
     }
 }
 
-fn validate(split: &LabelledSplit<'_>, trainer: &mut Trainer) -> Result<Vec<SplitMetrics>, Error> {
+/// Loss and accuracy of each head on a split. Rows that are not in memory are read into `batch`.
+fn validate(
+    split: &LabelledSplit<'_>,
+    trainer: &mut Trainer,
+    batch: &mut Option<SomeRows>,
+) -> Result<Vec<SplitMetrics>, Error> {
     let mut tallies = vec![Tally::default(); trainer.heads()];
-    let mut buffer = None;
     for first in (0..split.labels.len()).step_by(EVALUATION_BATCH) {
         let end = split.labels.len().min(first + EVALUATION_BATCH);
         let rows: Vec<usize> = (first..end).collect();
-        let features = split.features.read(&rows, &mut buffer)?;
+        let features = split.features.read(&rows, batch)?;
         let results = trainer.evaluate(&features, &split.labels[first..end]);
         let results = results.map_err(|error| split.features.explain(error, &rows))?;
         for (tally, result) in tallies.iter_mut().zip(results) {

@@ -18,6 +18,10 @@ const MAX_HEADS: usize = 8;
 /// Rows per batch when nothing is learned from it.
 pub(crate) const EVALUATION_BATCH: usize = 256;
 
+/// While training rows are streamed, validation rows stay in memory if the room for rows has at least this many
+/// times their bytes.
+const KEPT_VALIDATION: u64 = 8;
+
 /// The configuration that heads must share to be trained in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pass {
@@ -31,7 +35,7 @@ pub(crate) struct Pass {
 pub(crate) struct Plan {
     /// The windows if the training rows are streamed; `None` if all are in memory.
     pub(crate) streamed: Option<Streamed>,
-    /// Whether all validation rows are in memory, too.
+    /// Whether all validation rows are in memory.
     pub(crate) validation_fits: bool,
 }
 
@@ -98,6 +102,7 @@ impl Plan {
         let SplitSizes { training, validation } = sizes;
         let beside =
             bytes_of_heads(shape, pass, heads, resources)?.saturating_add(bytes_of_order(sizes));
+        let room_for_rows = memory.bytes().saturating_sub(beside);
         // Validation rows that are not in memory are read by the batch.
         let validation_batch =
             validation.map_or(0, |rows| rows.all.min(rows.at_most(EVALUATION_BATCH)));
@@ -108,14 +113,22 @@ impl Plan {
             let validation_fits = validation.is_none_or(|rows| rows.all <= left);
             return Ok(Plan { streamed: None, validation_fits });
         }
-        // The rows, and their numbers in two orders.
-        let numbers = |window: usize| (2 * window * size_of::<usize>()) as u64;
+        // The rows and their numbers, and the positions of the rows in both orders.
+        let numbers = |window: usize| (window * (size_of::<usize>() + 2 * size_of::<u32>())) as u64;
         let bytes = |window: usize| training.at_most(window).saturating_add(numbers(window));
-        match largest_window(training.rows, pass.batch_size, room.unwrap_or(0), bytes) {
+        let largest = |room: u64| largest_window(training.rows, pass.batch_size, room, bytes);
+        // Small validation splits stay in memory: the heads wait while the rows of others are read.
+        let kept = validation.map_or(0, |rows| rows.all);
+        let beside_kept = (kept <= room_for_rows / KEPT_VALIDATION).then(|| room_for_rows - kept);
+        let (window, validation_fits) = match beside_kept.and_then(largest) {
+            Some(window) => (Some(window), true),
+            None => (largest(room.unwrap_or(0)), false),
+        };
+        match window {
             Some(window) => {
                 let windows = windows_in_memory(window, pass.batch_size);
                 let streamed = Some(Streamed { window, windows, bytes: bytes(window) });
-                Ok(Plan { streamed, validation_fits: false })
+                Ok(Plan { streamed, validation_fits })
             }
             None => {
                 let (window, bytes) = least_window(training.rows, pass.batch_size, bytes);
