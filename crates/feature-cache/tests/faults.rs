@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use common::{features, files, spec, spec_of_two_taps, write_cache, write_cache_of, write_part};
+use common::{
+    features, files, spec, spec_of_two_taps, wanted, write_cache, write_cache_of, write_part,
+    write_wanted,
+};
 use durable::faults::{Fault, inject};
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, Error, Layout, Shard, SplitName, Started, Why, find_garbage,
@@ -132,6 +135,26 @@ fn whatever_fails_a_conversion_is_whole_or_continued() {
             }
         };
         whatever_fails_what_is_written_is_whole_or_continued(&spec, &convert);
+    }
+}
+
+/// Four of its rows come from a cache of the other layout, and one is computed.
+#[test]
+fn whatever_fails_a_cache_of_rows_that_are_taken_is_whole_or_continued() {
+    const ROWS: [usize; 4] = [3, 0, 4, 3];
+    for (layout, other) in [(Layout::Dense, Layout::Csr), (Layout::Csr, Layout::Dense)] {
+        let [sources, none] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        write_cache_of(sources.path(), CacheSpec { layout: other, ..spec() }).unwrap();
+        let spec = CacheSpec { layout, ..wanted(&ROWS) };
+        let write_with =
+            |sources: &Path, root: &Path| write_wanted(root, sources, spec.clone(), &ROWS);
+        let root = tempfile::tempdir().unwrap();
+        let (taken, cache) = write_with(sources.path(), root.path()).unwrap();
+        let (computed, fresh) = write_with(none.path(), none.path()).unwrap();
+        assert_eq!((taken, computed), (4, 0));
+        assert_eq!(files(cache.folder()), files(fresh.folder()));
+        let write = |root: &Path| Ok(write_with(sources.path(), root)?.1);
+        whatever_fails_what_is_written_is_whole_or_continued(&spec, &write);
     }
 }
 

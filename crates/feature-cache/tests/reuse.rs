@@ -2,32 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 mod common;
 
-use common::{features, files, image, spec, spec_of_two_taps, write_cache_of};
+use common::{features, files, spec, spec_of_two_taps, wanted, write_cache_of, write_wanted};
 use durable::Digest;
 use feature_cache::{
-    CacheSpec, CacheWriter, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName, SplitSpec,
-    Started,
+    CacheSpec, CacheWriter, Error, Layout, RowSources, Shard, Skipped, SplitName, Started,
 };
 use recipe::Dtype;
-
-/// A cache that wants the images of these rows of the small cache as training rows, and an image that no
-/// other has.
-fn wanted(rows: &[usize]) -> CacheSpec {
-    let mut spec = spec();
-    spec.inputs.dataset.digest = Digest::of(b"more animals");
-    let images: Arc<[Digest]> = rows.iter().copied().chain([99]).map(image).collect();
-    let ids = Ids::new((0..images.len()).map(|row| format!("animal {row}"))).unwrap();
-    let split = SplitSpec { ids, labels: None, images: Some(images) };
-    spec.splits = BTreeMap::from([(SplitName::Train, split)]);
-    spec
-}
 
 fn begin(root: &Path, spec: CacheSpec) -> CacheWriter {
     match CacheWriter::start(root, spec).unwrap() {
@@ -356,20 +341,8 @@ fn a_cache_of_rows_that_were_taken_is_the_same() {
         write_cache_of(reused.path(), spec()).unwrap();
         let spec = CacheSpec { layout, ..wanted(&[1, 0, 4]) };
         let write = |root: &Path| {
-            let mut writer = begin(root, spec.clone());
-            let (sources, _) = find(root, &writer);
-            let mut split = writer.split(SplitName::Train).unwrap();
-            let mut taken = 0;
-            for (row, image) in [1, 0, 4, 99].into_iter().enumerate() {
-                let mut arrays = [features(image)];
-                if sources.has(SplitName::Train, row) {
-                    sources.read(SplitName::Train, row..row + 1, &mut arrays).unwrap();
-                    taken += 1;
-                }
-                split.append(&[&arrays[0]]).unwrap();
-            }
-            split.finish().unwrap();
-            (taken, files(writer.finish().unwrap().folder()))
+            let (taken, cache) = write_wanted(root, root, spec.clone(), &[1, 0, 4]).unwrap();
+            (taken, files(cache.folder()))
         };
         let ((three, reused), (zero, fresh)) = (write(reused.path()), write(fresh.path()));
         assert_eq!((three, zero), (3, 0));

@@ -108,6 +108,13 @@ fn extraction_killed_at_every_call() {
 }
 
 #[test]
+fn extraction_with_reuse_killed_at_every_call() {
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::extraction_with_reuse(60, layout));
+    }
+}
+
+#[test]
 fn conversion_killed_at_every_call() {
     for layout in Layout::ALL {
         kill_at_every_call(&Victim::conversion(60, layout));

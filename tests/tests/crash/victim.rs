@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use end_to_end::{Digits, Workplace, caches_in, finish, needed, path_from, vgg_extract, vgg_head};
+use end_to_end::{
+    Digits, Workplace, caches_in, files_in, finish, needed, path_from, vgg_extract, vgg_head,
+};
 use feature_cache::Layout;
 
 use crate::contents::contents;
@@ -31,7 +33,9 @@ pub(crate) struct Victim {
     resumes: fn(&Path) -> Option<String>,
     /// A folder elsewhere that it also writes.
     also_makes: Option<PathBuf>,
-    _workplace: Workplace,
+    /// A finished cache elsewhere, a copy of which lies in `out` from the beginning.
+    given: Option<PathBuf>,
+    workplace: Workplace,
 }
 
 impl Victim {
@@ -49,6 +53,32 @@ impl Victim {
         let victim =
             Victim::new(name, workplace, with_out(run), "manifest.json", &[], continued_rows);
         Victim { records: true, ..victim }
+    }
+
+    /// Likewise an extraction that takes the rows of every second digit from a cache of the other layout.
+    pub(crate) fn extraction_with_reuse(images: usize, layout: Layout) -> Victim {
+        let victim = Victim::extraction(images, layout);
+        let (name, from) = match layout {
+            Layout::Dense => ("extraction with reuse", Layout::Csr),
+            Layout::Csr => ("extraction as csr with reuse", Layout::Dense),
+        };
+        let workplace = &victim.workplace;
+        let train = Digits::first("train", images - images / 10).every_second();
+        workplace.write_idx("half", &train, &Digits::first("t10k", images / 10).every_second());
+        let layout_flag = format!("--layout={from}");
+        let given = path_from(workplace.run("half", &["--size=48", &layout_flag]));
+        let mut reference = victim.reference.clone();
+        let name_of_given = Path::new(given.file_name().unwrap());
+        reference.extend(contents(&given).into_iter().map(|(file, digest)| {
+            (name_of_given.join(file).to_string_lossy().into_owned(), digest)
+        }));
+        let victim = Victim { name, reference, given: Some(given), ..victim };
+        victim.forget();
+        let finished = finish(victim.command());
+        let taken = format!("{} of {images} rows taken from ", images / 2);
+        assert!(finished.stderr.contains(&taken), "no '{taken}' in: {}", finished.stderr);
+        victim.forget();
+        victim
     }
 
     /// Conversion of the features of `images` digits to this layout.
@@ -134,7 +164,8 @@ impl Victim {
             later,
             resumes,
             also_makes: None,
-            _workplace: workplace,
+            given: None,
+            workplace,
         }
     }
 
@@ -142,18 +173,29 @@ impl Victim {
         (self.command)(&self.out)
     }
 
-    /// Removes the files that it made.
+    /// Removes the files that it made, and restores the cache that was given.
     pub(crate) fn forget(&self) {
         for folder in [Some(&self.out), self.also_makes.as_ref()].into_iter().flatten() {
             if folder.exists() {
                 fs::remove_dir_all(folder).unwrap();
             }
         }
+        if let Some(given) = &self.given {
+            let copy = self.out.join(given.file_name().unwrap());
+            for file in files_in(given) {
+                let to = copy.join(file.strip_prefix(given).unwrap());
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::copy(file, to).unwrap();
+            }
+        }
     }
 
     /// Whether there is a finished result.
     pub(crate) fn is_finished(&self) -> bool {
-        let folders = durable::folders(&self.out).unwrap();
+        let mut folders = durable::folders(&self.out).unwrap();
+        if let Some(given) = &self.given {
+            folders.retain(|folder| folder.file_name() != given.file_name());
+        }
         [self.out.clone()].iter().chain(&folders).any(|folder| folder.join(self.marker).exists())
     }
 
@@ -205,19 +247,21 @@ fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
 }
 
 fn continued_rows(out: &Path) -> Option<String> {
-    let cache = caches_in(out).pop()?;
-    let unfinished = feature_cache::unfinished(&cache);
-    let (done, total) = (unfinished.rows_done, unfinished.rows_total);
-    let words = format!("continuing: {done} of {total} images are there already");
-    (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
+    let (done, total) = recorded_rows(out)?;
+    Some(format!("continuing: {done} of {total} images are there already"))
 }
 
 fn converted_rows(out: &Path) -> Option<String> {
-    let cache = caches_in(out).pop()?;
+    let (done, total) = recorded_rows(out)?;
+    Some(format!("continuing: {done} of {total} rows are there already"))
+}
+
+/// The number of rows that an unfinished cache has recorded, and that of all its rows; `None` if there is no
+/// such cache, or it has none.
+fn recorded_rows(out: &Path) -> Option<(usize, usize)> {
+    let cache = caches_in(out).into_iter().find(|cache| !feature_cache::is_finished(cache))?;
     let unfinished = feature_cache::unfinished(&cache);
-    let (done, total) = (unfinished.rows_done, unfinished.rows_total);
-    let words = format!("continuing: {done} of {total} rows are there already");
-    (done > 0 && !feature_cache::is_finished(&cache)).then_some(words)
+    (unfinished.rows_done > 0).then_some((unfinished.rows_done, unfinished.rows_total))
 }
 
 fn continued_heads(out: &Path) -> Option<String> {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, Layout, Shard, SplitName,
-    SplitSpec, SplitWriter, Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, Layout, RowSources, Shard,
+    SplitName, SplitSpec, SplitWriter, Started,
 };
 use recipe::{Dtype, Pooling, Recipe, Tap};
 use walkdir::{DirEntry, WalkDir};
@@ -75,6 +76,54 @@ pub(crate) fn spec_of_two_taps() -> CacheSpec {
     spec.inputs.recipe.taps.insert(0, pooled);
     spec.shapes.insert(0, vec![3]);
     spec
+}
+
+/// A cache that wants the images of these rows of the small cache as training rows, and the image of row 99,
+/// which no other has.
+pub(crate) fn wanted(rows: &[usize]) -> CacheSpec {
+    let mut spec = spec();
+    spec.inputs.dataset.digest = Digest::of(b"more animals");
+    let images: Arc<[Digest]> = with_another(rows).map(image).collect();
+    let ids = Ids::new((0..images.len()).map(|row| format!("animal {row}"))).unwrap();
+    let split = SplitSpec { ids, labels: None, images: Some(images) };
+    spec.splits = BTreeMap::from([(SplitName::Train, split)]);
+    spec
+}
+
+fn with_another(rows: &[usize]) -> impl Iterator<Item = usize> {
+    rows.iter().copied().chain([99])
+}
+
+/// Writes the cache that [`wanted`] describes under `root`, or what is missing of it: the rows that the caches
+/// under `sources` have are taken from there. Returns how many these are.
+pub(crate) fn write_wanted(
+    root: &Path,
+    sources: &Path,
+    spec: CacheSpec,
+    rows: &[usize],
+) -> Result<(usize, Cache), Error> {
+    let mut writer = match CacheWriter::start(root, spec)? {
+        Started::Complete(cache) => return Ok((0, *cache)),
+        Started::Unfinished(writer) => writer,
+    };
+    let (sources, skipped) = RowSources::find(sources, &writer, |_| ())?;
+    assert!(skipped.is_empty(), "{skipped:?}");
+    let mut split = writer.split(SplitName::Train)?;
+    let mut taken = 0;
+    for (row, image) in with_another(rows).enumerate().skip(split.rows_done()) {
+        let mut arrays = [features(image)];
+        if sources.has(SplitName::Train, row) {
+            arrays[0].fill(f32::NAN);
+            sources.read(SplitName::Train, row..row + 1, &mut arrays)?;
+            taken += 1;
+        }
+        split.append(&[&arrays[0]])?;
+        if row % ROWS_PER_CHECKPOINT == 1 {
+            split.checkpoint()?;
+        }
+    }
+    split.finish()?;
+    Ok((taken, writer.finish()?))
 }
 
 /// Writes the small cache under `root`, or what is missing of it, as an extraction does.
