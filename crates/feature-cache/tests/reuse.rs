@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 mod common;
 
-use common::{features, files, spec, spec_of_two_taps, wanted, write_cache_of, write_wanted};
+use common::{
+    features, files, image, spec, spec_of_two_taps, wanted, write_cache_of, write_wanted,
+};
 use durable::Digest;
 use feature_cache::{
-    CacheSpec, CacheWriter, Error, Layout, RowSources, Shard, Skipped, SplitName, Started,
+    CacheSpec, CacheWriter, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName, SplitSpec,
+    Started,
 };
 use recipe::Dtype;
 
