@@ -272,10 +272,11 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     const MEBIBYTE: f64 = (1 << 20) as f64;
     let workplace = Workplace::empty();
     let names = ["cat", "dog"].map(str::to_owned);
-    // The training split has 256 MiB, and 64 MiB after pooling. Most numbers are 0, as after a ReLU.
+    // The training split has 256 MiB. Most numbers are 0, as after a ReLU, and 31 % of them after pooling are not:
+    // 31 MiB of sparse rows.
     let split = |(split, rows, seed): (SplitName, usize, usize)| {
         let labels = (0..rows as i64).map(|row| row % 2).collect();
-        let number = |i: usize| if i % 7 == seed { (i as f32).sin().abs() } else { 0.0 };
+        let number = |i: usize| if i % 13 == seed { (i as f32).sin().abs() } else { 0.0 };
         (split, Some(labels), (0..rows * 256 * 64).map(number).collect())
     };
     let splits = [(SplitName::Train, 4096, 1), (SplitName::Val, 512, 2)].map(split);
@@ -310,14 +311,14 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     let streamed = finish(train("32MiB", "said"));
     assert!(streamed.stderr.contains(says), "{}", streamed.stderr);
     let pairs = || without.iter().zip(&with_views);
-    // 32 MiB is half of the size of all pooled rows.
-    assert!(pairs().all(|(without, with)| *without < with + 32.0), "{without:?} {with_views:?}");
+    // All pooled rows would take more, and so would a second copy of a window.
+    assert!(pairs().all(|(without, with)| *without < with + 8.0), "{without:?} {with_views:?}");
     // If all rows fit, they are kept in memory.
     let in_memory = finish(train("1GiB", "memory"));
     assert!(!in_memory.stderr.contains("streamed"), "{}", in_memory.stderr);
     assert!(in_memory.stderr.contains("the train features are pooled in memory, again by every"));
     assert!(!in_memory.stderr.contains("whenever"), "{}", in_memory.stderr);
-    assert!(peak_of(&train("1GiB", "peak")) / MEBIBYTE > without[0] + 48.0);
+    assert!(peak_of(&train("1GiB", "peak")) / MEBIBYTE > without[0] + 8.0);
 
     let head = |out: &str| fs::read(run(out).join("head.safetensors")).unwrap();
     assert!(head("views") == head("none"));

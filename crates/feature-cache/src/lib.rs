@@ -52,6 +52,7 @@ pub use layout::Layout;
 pub use manifest::{
     DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, Split, SplitName,
 };
+pub use npy::{NPY_HEADER, npy_header};
 pub use progress::{Unfinished, unfinished};
 pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
 pub use reuse::{Checking, RowSources, Skipped};

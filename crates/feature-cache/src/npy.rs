@@ -18,6 +18,31 @@ use recipe::Dtype;
 use crate::Error;
 use crate::files::check_is_file;
 
+/// Bytes of every header that [`npy_header`] makes: a multiple of 64, as NumPy's are. The elements that follow
+/// are aligned in a map of the file.
+pub const NPY_HEADER: usize = 128;
+
+/// The header, of version 1.0, of an array of at most two dimensions in C order. `descriptor` is NumPy's name of
+/// the element type.
+///
+/// All headers have the same length: an array whose length is known only in the end is begun with the header of
+/// another one.
+pub fn npy_header(descriptor: &str, shape: &[usize]) -> [u8; NPY_HEADER] {
+    // `numpy.lib.format`: magic string, version, length of the rest, a literal of Python, padding, and a
+    // line break. A shape of one number is written `(1,)`.
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let shape = format!("({}{comma})", lengths.join(", "));
+    let text = format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}");
+    let mut header = [b' '; NPY_HEADER];
+    header[..8].copy_from_slice(b"\x93NUMPY\x01\x00");
+    header[8..10].copy_from_slice(&(NPY_HEADER as u16 - 10).to_le_bytes());
+    // Two numbers of 64 bits leave room.
+    header[10..10 + text.len()].copy_from_slice(text.as_bytes());
+    header[NPY_HEADER - 1] = b'\n';
+    header
+}
+
 /// The type of an array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
@@ -227,5 +252,21 @@ pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
     match header.iter().filter(|byte| b"([{".contains(byte)).count() {
         0..=MAX_BRACKETS => Ok(()),
         brackets => Err(format!("{brackets} brackets in the header")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_numpys() {
+        let text =
+            |shape: &[usize]| String::from_utf8_lossy(&npy_header("<f4", shape)[10..]).into_owned();
+        let expected = "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }";
+        assert_eq!(text(&[5]).trim_end(), expected);
+        assert_eq!(text(&[5, 7]).trim_end(), expected.replace("(5,)", "(5, 7)"));
+        let longest = text(&[usize::MAX, usize::MAX]);
+        assert!(longest.trim_end().ends_with('}') && longest.ends_with('\n'), "{longest}");
     }
 }

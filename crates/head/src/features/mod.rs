@@ -4,7 +4,6 @@
 
 pub(crate) mod cache;
 pub(crate) mod labelled;
-mod npy;
 pub(crate) mod order;
 pub(crate) mod pooled;
 mod row;

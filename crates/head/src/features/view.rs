@@ -31,7 +31,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use durable::{Digest, Lock, Stamp, Temporary};
-use feature_cache::{SplitName, SplitReader};
+use feature_cache::{NPY_HEADER, SplitName, SplitReader, npy_header};
 use fused_head::{Columns, Row};
 use memmap2::{Advice, Mmap};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
-use crate::features::npy::{HEADER_LEN, header};
 use crate::features::rows::{BLOCK_ROWS, Layout, Rows, Sizes, has_narrow_columns};
 use crate::features::source::{CHUNK_ROWS, Source};
 
@@ -156,8 +155,8 @@ impl ViewFiles {
 fn headers(layout: Layout, (rows, row_len): (usize, usize), elements: usize) -> Vec<Header> {
     let header = |descriptor, shape: &[usize], size: usize| {
         let numbers = shape.iter().fold(1u64, |all, &len| all.saturating_mul(len as u64));
-        let bytes = numbers.saturating_mul(size as u64).saturating_add(HEADER_LEN as u64);
-        Header { text: header(descriptor, shape), file_len: bytes }
+        let bytes = numbers.saturating_mul(size as u64).saturating_add(NPY_HEADER as u64);
+        Header { text: npy_header(descriptor, shape), file_len: bytes }
     };
     match layout {
         Layout::Dense => vec![header("<f4", &[rows, row_len], VALUE)],
@@ -173,7 +172,7 @@ fn headers(layout: Layout, (rows, row_len): (usize, usize), elements: usize) -> 
 }
 
 struct Header {
-    text: [u8; HEADER_LEN],
+    text: [u8; NPY_HEADER],
     /// Bytes of the whole file.
     file_len: u64,
 }
@@ -221,7 +220,7 @@ impl View {
             // The file that was opened is the one that is looked at, whatever takes its name meanwhile.
             let file = open_file(path)?;
             let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
-            let mut found = [0; HEADER_LEN];
+            let mut found = [0; NPY_HEADER];
             read_at(&file, &mut found, 0).ok()?;
             if found != header.text || metadata.len() != header.file_len {
                 return None;
@@ -310,7 +309,7 @@ impl View {
     pub(crate) fn row(&self, row: usize) -> Option<Row<'_>> {
         // Aligned: maps begin at a page, and headers have 128 bytes.
         fn at<T: bytemuck::AnyBitPattern>(map: &Mmap, first: usize, count: usize) -> &[T] {
-            let start = HEADER_LEN + first * size_of::<T>();
+            let start = NPY_HEADER + first * size_of::<T>();
             bytemuck::cast_slice(&map[start..][..count * size_of::<T>()])
         }
         Some(match &*self.maps {
@@ -337,7 +336,7 @@ impl View {
     /// If there is no such row.
     pub(crate) fn read(&self, rows: &[usize], to: &mut Rows) -> Result<(), durable::Error> {
         let read = |array: usize, bytes: &mut [u8], element: usize, size: usize| {
-            let start = HEADER_LEN + element * size;
+            let start = NPY_HEADER + element * size;
             let read = read_at(&self.arrays[array], bytes, start as u64);
             read.map_err(durable::Error::at("read", &self.files.arrays(self.sizes.layout())[array]))
         };
@@ -391,7 +390,7 @@ fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
 fn read_pointers(file: &File, (rows, row_len): (usize, usize), elements: u64) -> Option<Vec<u64>> {
     // The file's length was compared with the number of rows, so there is as much memory as file.
     let mut starts = vec![0u64; rows + 1];
-    read_at(file, bytemuck::cast_slice_mut(&mut starts), HEADER_LEN as u64).ok()?;
+    read_at(file, bytemuck::cast_slice_mut(&mut starts), NPY_HEADER as u64).ok()?;
     let ascend = |pair: &[u64]| pair[0] <= pair[1] && pair[1] - pair[0] <= row_len as u64;
     let sound = starts[0] == 0 && starts[rows] == elements && starts.windows(2).all(ascend);
     sound.then_some(starts)
@@ -425,7 +424,7 @@ impl ArrayFile {
         let file = durable::File::create(temporary.path());
         let file = file.map_err(durable::Error::at("make", path))?;
         let mut array = ArrayFile { temporary, file, path: path.to_path_buf() };
-        array.append(&[0; HEADER_LEN])?;
+        array.append(&[0; NPY_HEADER])?;
         Ok(array)
     }
 

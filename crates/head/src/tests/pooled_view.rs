@@ -238,6 +238,15 @@ fn another_view_is_replaced_and_removed() {
         fs::write(fixture.record(), record).unwrap();
         assert_eq!(fixture.numbers(), expected, "{record}");
     }
+    // A named pipe is not waited for.
+    #[cfg(unix)]
+    {
+        fs::remove_file(fixture.record()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(fixture.record()).status().unwrap();
+        assert!(made.success());
+        assert_eq!(fixture.numbers(), expected);
+        assert!(fs::metadata(fixture.record()).unwrap().is_file());
+    }
     // A record of as many arrays as another layout has.
     let mut record: Value = serde_json::from_slice(&fs::read(fixture.record()).unwrap()).unwrap();
     record["layout"] = "dense".into();

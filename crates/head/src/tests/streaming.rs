@@ -12,9 +12,10 @@ use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::features::order::{RowOrder, windows_in_memory};
 use crate::features::pooled::PooledSplit;
+use crate::features::rows::{Layout, Sizes};
 use crate::features::stream::Stream;
 use crate::resources::{Memory, Resources};
-use crate::train::plan::{Pass, Plan, SplitSizes};
+use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, SplitSizes, Streamed};
 use crate::{Error, train};
 
 const ROWS: usize = 1000;
@@ -148,18 +149,54 @@ fn memory_for(fixture: &Fixture, config: &TrainConfig, fitting: impl Fn(u64) -> 
         PooledSplit::open(fixture.features(), SplitName::Val, &mut unheard).unwrap();
     let validation = Some(validation.sizes().unwrap());
     let sizes = SplitSizes { training, validation };
+    let whole = memory_for_all(fixture, config, sizes);
+    Memory::Given(whole - training.all + fitting(training.all))
+}
+
+fn plan(
+    fixture: &Fixture,
+    config: &TrainConfig,
+    sizes: SplitSizes,
+    memory: u64,
+) -> Result<Plan, Error> {
     let pass = Pass { hidden: config.hidden, epochs: config.epochs, batch_size: config.batch_size };
+    let resources = Resources { threads: 1, memory: Memory::Given(memory) };
+    Plan::new(fixture.features(), sizes, pass, 1, resources)
+}
+
+/// The least memory in which no training row is streamed.
+fn memory_for_all(fixture: &Fixture, config: &TrainConfig, sizes: SplitSizes) -> u64 {
     let in_memory = |memory: u64| {
-        let resources = Resources { threads: 1, memory: Memory::Given(memory) };
-        let plan = Plan::new(fixture.features(), sizes, pass, 1, resources);
-        plan.is_ok_and(|plan| plan.streamed.is_none())
+        plan(fixture, config, sizes, memory).is_ok_and(|plan| plan.streamed.is_none())
     };
     let (mut low, mut high) = (0, 1 << 40);
     while low + 1 < high {
         let middle = (low + high) / 2;
         *(if in_memory(middle) { &mut high } else { &mut low }) = middle;
     }
-    Memory::Given(high - training.all + fitting(training.all))
+    high
+}
+
+/// While training rows are streamed, validation rows that take an eighth of the room stay in memory, and the
+/// windows have the rest.
+#[test]
+fn few_validation_rows_stay_in_memory() {
+    let fixture = dense();
+    let config = config();
+    let training = open(&fixture).sizes().unwrap();
+    for (rows, stay) in [(6, true), (142, true), (143, false), (900, false)] {
+        let validation = Sizes::new(Layout::Dense, (rows, ROW_LEN), 0, 0);
+        let sizes = SplitSizes { training, validation: Some(validation) };
+        // One byte less than all rows and a batch of validation rows take.
+        let memory = memory_for_all(&fixture, &config, sizes) - 1;
+        let batch = validation.all.min(validation.at_most(EVALUATION_BATCH));
+        let room = training.all + batch - 1;
+        let plan = plan(&fixture, &config, sizes, memory).unwrap();
+        assert_eq!(plan.validation_fits, stay, "{rows}");
+        let Streamed { windows, bytes, .. } = plan.streamed.unwrap();
+        let others = if stay { validation.all } else { batch };
+        assert!(windows as u64 * bytes <= room - others, "{rows}");
+    }
 }
 
 fn head(

@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 use durable::{Digest, File};
 
 use super::late_header::LateHeader;
-use crate::npy::Element;
+use crate::npy::{Element, NPY_HEADER as HEADER, npy_header};
 use crate::{Error, FileEntry};
 
-/// Bytes of the header, whatever the length that it names: a multiple of 64, as NumPy's are, with room for
-/// the largest length.
-const HEADER: usize = 128;
 /// Bytes of a file that are hashed at a time when its writing is resumed.
 const HASH_CHUNK: usize = 4 << 20;
 
@@ -204,18 +201,7 @@ impl RecordedArray {
     }
 }
 
-/// The header of an array of so many elements, of version 1.0 (`numpy.lib.format`).
+/// The header of an array of so many elements.
 fn header(element: Element, len: usize) -> [u8; HEADER] {
-    /// The magic string, two bytes of version, and two of the header's length.
-    const START: usize = 10;
-    let description = format!(
-        "{{'descr': '{}', 'fortran_order': False, 'shape': ({len},), }}",
-        element.descriptor()
-    );
-    let mut header = [b' '; HEADER];
-    header[..START - 2].copy_from_slice(b"\x93NUMPY\x01\x00");
-    header[START - 2..START].copy_from_slice(&((HEADER - START) as u16).to_le_bytes());
-    header[START..][..description.len()].copy_from_slice(description.as_bytes());
-    header[HEADER - 1] = b'\n';
-    header
+    npy_header(element.descriptor(), &[len])
 }
