@@ -49,6 +49,14 @@ evaluate *flags: ready
 predict *flags: ready
     @scripts/run vgg-head predict "$@"
 
+# Stage 3: print the most probable classes of images (FILE|FOLDER|CSV … run= sweep= model= format= …)
+classify *flags: ready
+    @scripts/run vgg-classify run "$@"
+
+# Write a trained head with all that it needs as one file (run= out= …)
+export *flags: ready
+    @scripts/run vgg-classify export "$@"
+
 # List the caches, finished and unfinished
 status *flags: ready
     @scripts/run vgg-extract status "$@"
@@ -104,6 +112,7 @@ fresh:
             cargo build "$1" --workspace $features
             cargo build "$1" --bin vgg-extract $features
             cargo build "$1" --bin vgg-head $features
+            cargo build "$1" --bin vgg-classify $features
         done
     }
     build --quiet

@@ -366,11 +366,26 @@ pub enum Error {
         /// The recipe's weights.
         expected: WeightsId,
         /// The recipe's network.
-        expected_network: &'static str,
+        expected_network: String,
         /// The weights given.
         found: WeightsId,
         /// The network of the weights given.
         found_network: &'static str,
+    },
+    /// No file in a folder has the recipe's weights.
+    #[error(
+        "no file in {} has the weights with the digest {} ({}){}; import them there ('vgg-extract \
+         import-weights'), or name their file with --weights",
+        folder.display(), expected.digest, expected.family,
+        if others.is_empty() { String::new() } else { format!(": {}", others.join("; ")) }
+    )]
+    NoSuchWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// The recipe's weights.
+        expected: WeightsId,
+        /// The weights that are there, worded: `vgg16-caffe.safetensors has 58ed… (caffe)`.
+        others: Vec<String>,
     },
     /// The recipe's features were computed with numerics that this program does not have.
     #[error(

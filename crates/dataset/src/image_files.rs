@@ -32,13 +32,17 @@ impl ImageStore for ImageFiles {
         self.paths.len()
     }
 
-    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error> {
+    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error> {
         decode::decode(&on_disk(&self.folder, &self.paths[index]), digest)
     }
 
     /// The path as the dataset names it.
     fn id(&self, index: usize) -> String {
         escape(&self.paths[index])
+    }
+
+    fn path(&self, index: usize) -> Option<PathBuf> {
+        Some(on_disk(&self.folder, &self.paths[index]))
     }
 }
 

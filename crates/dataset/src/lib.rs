@@ -19,6 +19,7 @@ mod folder;
 mod forms;
 mod gray;
 mod image_files;
+mod images;
 mod name;
 mod notice;
 mod part;
@@ -32,12 +33,14 @@ pub use digest::READING;
 pub use error::Error;
 pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names};
+pub use images::Images;
 pub use notice::{Notice, class_notices};
 pub use source::Source;
 pub use split::SplitConfig;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use durable::Digest;
@@ -83,11 +86,17 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest.
-    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error>;
+    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest if
+    /// one is given.
+    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error>;
 
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
+
+    /// The image's own file; `None` if it has none.
+    fn path(&self, _index: usize) -> Option<PathBuf> {
+        None
+    }
 }
 
 impl Image<'static> {
@@ -126,7 +135,7 @@ impl Split {
     /// # Panics
     /// If there is no such row.
     pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
-        self.images.image(self.rows[row], &self.digests[row])
+        self.images.image(self.rows[row], Some(&self.digests[row]))
     }
 
     /// The digest of each row's image, in row order. Images of equal digests have equal pixels if they

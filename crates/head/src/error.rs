@@ -250,6 +250,32 @@ pub enum Error {
         /// Classes of the cache.
         found_classes: usize,
     },
+    /// A head takes other taps than it is given.
+    #[error(
+        "the head takes rows of {expected} numbers, but those of {} have {found}; train again",
+        taps.join(", ")
+    )]
+    OtherTaps {
+        /// The taps.
+        taps: Vec<String>,
+        /// The head's inputs.
+        expected: usize,
+        /// Numbers in a row of the taps.
+        found: usize,
+    },
+    /// A run does not record the names of its classes, and neither do its features.
+    #[error(
+        "{}: the version that trained this run did not record the names of its classes; run the same \
+         'vgg-head train' again, which adds them and does not train again, as long as its features {} are \
+         there",
+        run.display(), features.display()
+    )]
+    NoClassNames {
+        /// The run.
+        run: PathBuf,
+        /// The features that it was trained on.
+        features: PathBuf,
+    },
     /// A trained head's file is damaged.
     #[error("{}: {found}; train again", path.display())]
     DamagedHead {

@@ -35,6 +35,7 @@ mod train;
 
 pub use config::{Arch, Schedule, TrainConfig};
 pub use error::Error;
+pub use evaluate::heads::{Heads, softmax};
 pub use evaluate::predict::{Prediction, predict, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};

@@ -125,8 +125,8 @@ impl Room {
     }
 }
 
-/// Decodes the file at `path`, whose bytes must have this digest.
-pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Error> {
+/// Decodes the file at `path`, whose bytes must have this digest if one is given.
+pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'static>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let changed = || Error::Changed { path: path.to_path_buf() };
     let mut file = File::open(path).map_err(read)?;
@@ -136,17 +136,19 @@ pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Err
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         // One that has grown to more has another digest.
         (&file).take(IN_MEMORY).read_to_end(&mut bytes).map_err(read)?;
-        if Digest::of(&bytes) != *digest {
+        if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
             return Err(changed());
         }
         decode_from(Cursor::new(&bytes), room)
     } else {
-        let mut bytes = Hasher::new();
-        bytes.update_reader(&file).map_err(read)?;
-        if Digest::from(bytes.finalize()) != *digest {
-            return Err(changed());
+        if let Some(digest) = digest {
+            let mut bytes = Hasher::new();
+            bytes.update_reader(&file).map_err(read)?;
+            if Digest::from(bytes.finalize()) != *digest {
+                return Err(changed());
+            }
+            file.rewind().map_err(read)?;
         }
-        file.rewind().map_err(read)?;
         let image = decode_from(BufReader::new(&file), room);
         let now = file.metadata().map_err(read)?;
         if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {

@@ -16,7 +16,9 @@ use super::{Form, SourceFile};
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
+use crate::images::Group;
 use crate::name::escape;
+use crate::part::Part;
 use crate::table::Loaded;
 use crate::{Error, ImageStore, Notice, digest};
 
@@ -72,6 +74,25 @@ impl Form for IdxFiles {
         let train = escape(files.train_images.file_name().unwrap_or_default().as_ref());
         files.notices = folder.notices(train, &used, is_data);
         Ok(Some(files))
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let mut groups = Vec::new();
+        for (part, stem) in [(Part::Train, "train"), (Part::Test, "t10k")] {
+            let Some(images) = file(folder, &format!("{stem}-images"), "idx3") else { continue };
+            let labels = file(folder, &format!("{stem}-labels"), "idx1");
+            let samples = read(&images, labels.as_deref())?;
+            groups.push(gray::group(&images, Some(part), samples));
+        }
+        Ok((!groups.is_empty()).then_some(groups))
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if !name.contains("idx3-ubyte") {
+            return Ok(None);
+        }
+        Ok(Some(vec![gray::group(path, None, read(path, None)?)]))
     }
 
     fn notices(&self) -> &[Notice] {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use durable::Digest;
 
 use crate::folder::Folder;
+use crate::images::Group;
 use crate::table::Loaded;
 use crate::{Error, Notice};
 
@@ -46,6 +47,21 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
 
     /// Looks at a file that was given as the dataset. `None` if it is not a dataset of this form.
     fn open_file(_path: &Path) -> Result<Option<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
+    /// The images of a folder of this form, to be classified: all of them, in groups, whether or not they
+    /// could be trained on. `None` if the folder is not of this form.
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error>
+    where
+        Self: Sized;
+
+    /// The images of a file that holds or lists several in this form, to be classified. `None` if it is
+    /// not such a file.
+    fn images_of_file(_path: &Path) -> Result<Option<Vec<Group>>, Error>
     where
         Self: Sized,
     {
@@ -98,6 +114,8 @@ pub(crate) struct Entry {
     pub(crate) mark: fn(&Folder) -> Result<Option<String>, Error>,
     pub(crate) open: fn(&Folder) -> Opened,
     pub(crate) open_file: fn(&Path) -> Opened,
+    pub(crate) images_in: fn(&Folder) -> Result<Option<Vec<Group>>, Error>,
+    pub(crate) images_of_file: fn(&Path) -> Result<Option<Vec<Group>>, Error>,
 }
 
 /// A dataset of any form; `None` if there is none.
@@ -121,6 +139,8 @@ const fn entry<F: Form + 'static>() -> Entry {
         mark: F::mark,
         open: |folder| Ok(F::open(folder)?.map(shared)),
         open_file: |path| Ok(F::open_file(path)?.map(shared)),
+        images_in: F::images_in,
+        images_of_file: F::images_of_file,
     }
 }
 

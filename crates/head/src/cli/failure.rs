@@ -38,6 +38,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedEvaluation { .. }
         | Error::RunOutside { .. }
         | Error::WrongShape { .. }
+        | Error::OtherTaps { .. }
+        | Error::NoClassNames { .. }
         | Error::DamagedHead { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }

@@ -14,7 +14,7 @@
 
 mod nesting;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use super::{Form, SourceFile};
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
 use crate::image_files::{ImageFiles, samples};
+use crate::images::Group;
 use crate::name::{self, escape};
 use crate::part::Part;
 use crate::system::SystemEntries;
@@ -92,6 +93,46 @@ impl Form for ClassFolders {
             }
             (None, None) => ClassFolders::of_classes(folder),
         }
+    }
+
+    /// All images at any depth. Their labels are the folders that they lie in: those directly in a
+    /// split's folder, or directly in `folder` itself.
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let root = folder.path.as_path();
+        let mut walked = Walk::new(root).through(Path::new(""))?;
+        if walked.images.is_empty() {
+            return Ok(None);
+        }
+        sort(&mut walked.images);
+        let parts = [Some(Part::Train), Some(Part::Val), Some(Part::Test), None];
+        let mut groups: Vec<Group> = Vec::new();
+        for part in parts {
+            let of_part = |path: &&PathBuf| split_of(path) == part;
+            let paths: Vec<PathBuf> = walked.images.iter().filter(of_part).cloned().collect();
+            if paths.is_empty() {
+                continue;
+            }
+            let depth = usize::from(part.is_some());
+            let class = |path: &PathBuf| -> Option<OsString> {
+                let mut components = path.components().skip(depth);
+                let class = components.next()?;
+                components.next().map(|_| class.as_os_str().to_owned())
+            };
+            let classes: BTreeSet<OsString> = paths.iter().filter_map(class).collect();
+            let numbers: HashMap<&OsString, usize> = classes.iter().zip(0..).collect();
+            let labels = paths
+                .iter()
+                .map(|path| class(path).and_then(|class| numbers.get(&class).copied()))
+                .collect();
+            groups.push(Group {
+                origin: root.to_path_buf(),
+                part,
+                class_names: classes.iter().map(|class| escape(class.as_ref())).collect(),
+                labels: (!classes.is_empty()).then_some(labels),
+                images: samples(root, paths, None).images,
+            });
+        }
+        Ok(Some(groups))
     }
 
     fn notices(&self) -> &[Notice] {
@@ -207,6 +248,14 @@ impl ClassFolders {
         let table = Table { class_names: classes.names(), train, val: None, test: None };
         Ok(Some(ClassFolders { table, notices }))
     }
+}
+
+/// The split that an image lies in by the first folder of its path; `None` if that is not a split's.
+fn split_of(path: &Path) -> Option<Part> {
+    let mut components = path.components();
+    let first = components.next()?;
+    components.next()?;
+    Part::named(first.as_os_str())
 }
 
 /// The folders that are called like a split.

@@ -1,0 +1,165 @@
+//! From preprocessed images to probabilities.
+
+use backbone::{Extractor, ExtractorConfig, Preprocessor};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use head::{Heads, softmax};
+use recipe::Dtype;
+
+use crate::{Error, Model};
+
+/// A model that is ready to classify: its weights are transformed, and its buffers are there.
+pub struct Classifier {
+    extractor: Box<dyn Extractor>,
+    heads: Heads,
+    preprocessor: Preprocessor,
+    batch_size: usize,
+    dtype: Dtype,
+    /// For each tap of the heads, in their order, the index of its array among the extractor's.
+    order: Vec<usize>,
+    /// Numbers in a row of each of the extractor's arrays.
+    row_lens: Vec<usize>,
+    /// An array of rows for each of the recipe's taps.
+    features: Vec<Vec<f32>>,
+}
+
+/// The result for an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// The logits of each head, `[classes]`.
+    pub logits: Vec<Vec<f32>>,
+    /// The probability of each class: the mean of the heads' softmax, `[classes]`.
+    pub probabilities: Vec<f64>,
+}
+
+/// An image of which a feature is NaN or too large for the recipe's element type.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("a feature of the image is {value}, which a head cannot use")]
+pub struct NotFinite {
+    /// The first such feature.
+    pub value: f32,
+}
+
+impl Classifier {
+    /// Builds the classifier of a model.
+    ///
+    /// # Errors
+    /// If this program on this machine does not compute the recipe's numerics, the weights are not the
+    /// recipe's, or the heads do not take its taps.
+    pub fn new(model: &Model, config: &ExtractorConfig) -> Result<Classifier, Error> {
+        let recipe = model.recipe();
+        let extractor = backbone::build(recipe, model.weights(), config)?;
+        let shapes = backbone::shapes(recipe)?;
+        let order: Vec<usize> = model
+            .taps()
+            .iter()
+            .filter_map(|tap| recipe.taps.iter().position(|known| known == tap))
+            .collect();
+        let taps = order.iter().map(|&at| (recipe.taps[at].clone(), shapes[at].clone())).collect();
+        let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        let batch_size = config.batch_size;
+        Ok(Classifier {
+            extractor,
+            heads: Heads::new(model.heads(), taps, config.threads)?,
+            preprocessor: Preprocessor::new(recipe.weights.family, recipe.image),
+            batch_size,
+            dtype: recipe.dtype,
+            order,
+            features: row_lens.iter().map(|len| vec![0.0; batch_size * len]).collect(),
+            row_lens,
+        })
+    }
+
+    /// The preprocessing that images need.
+    pub fn preprocessor(&self) -> Preprocessor {
+        self.preprocessor
+    }
+
+    /// Largest number of images in a batch.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// Classifies a batch. `images` is `[n, 3, height, width]` in C order, preprocessed, n from 1 to the
+    /// batch size. The results are in the same order.
+    ///
+    /// # Errors
+    /// If the forward pass fails, as libtorch's may when memory is short.
+    ///
+    /// # Panics
+    /// If the length does not match.
+    pub fn classify(&mut self, images: &[f32]) -> Result<Vec<Result<Scores, NotFinite>>, Error> {
+        let n = images.len() / self.preprocessor.len();
+        let mut arrays: Vec<&mut [f32]> = self
+            .features
+            .iter_mut()
+            .zip(&self.row_lens)
+            .map(|(array, len)| &mut array[..n * len])
+            .collect();
+        self.extractor.forward(images, &mut arrays)?;
+        let mut faults = vec![None; n];
+        for (array, &len) in arrays.iter_mut().zip(&self.row_lens) {
+            if self.dtype == Dtype::F16 {
+                round_to_f16(array);
+            }
+            for (row, fault) in array.chunks_exact_mut(len).zip(&mut faults) {
+                if let Some(&value) = row.iter().find(|value| !value.is_finite()) {
+                    *fault = fault.or(Some(NotFinite { value }));
+                    row.fill(0.0);
+                }
+            }
+        }
+        let features: Vec<&[f32]> = self.order.iter().map(|&at| &*arrays[at]).collect();
+        let logits = self.heads.logits(&features)?;
+        let classes = self.heads.classes();
+        let scores = |row: usize| {
+            let logits: Vec<Vec<f32>> =
+                logits.iter().map(|head| head[row * classes..][..classes].to_vec()).collect();
+            let mut probabilities = vec![0.0; classes];
+            for head in &logits {
+                for (mean, probability) in probabilities.iter_mut().zip(softmax(head)) {
+                    *mean += probability / logits.len() as f64;
+                }
+            }
+            Scores { logits, probabilities }
+        };
+        let results = faults.into_iter().enumerate();
+        Ok(results.map(|(row, fault)| fault.map_or_else(|| Ok(scores(row)), Err)).collect())
+    }
+}
+
+impl std::fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Classifier")
+            .field("heads", &self.heads)
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scores {
+    /// Classes and their probabilities, the most probable first; among equals, in the order of the classes.
+    pub fn ranked(&self) -> Vec<(usize, f64)> {
+        let mut ranked: Vec<(usize, f64)> =
+            self.probabilities.iter().copied().enumerate().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked
+    }
+
+    /// The most probable class.
+    pub fn class(&self) -> usize {
+        self.ranked()[0].0
+    }
+}
+
+/// Rounds features as a cache of half precision stores them.
+fn round_to_f16(features: &mut [f32]) {
+    /// Numbers that are converted at a time.
+    const CHUNK: usize = 4096;
+    let mut halves = [f16::ZERO; CHUNK];
+    for chunk in features.chunks_mut(CHUNK) {
+        let halves = &mut halves[..chunk.len()];
+        halves.convert_from_f32_slice(chunk);
+        halves.convert_to_f32_slice(chunk);
+    }
+}

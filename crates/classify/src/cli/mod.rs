@@ -1,0 +1,170 @@
+//! The command line: its flags, and a file for each command.
+
+mod export;
+mod output;
+mod run;
+
+use std::path::PathBuf;
+
+use backbone::{Compute, ExtractorConfig, suitable_batch_size};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use classify::{Error, Model, WeightsFile};
+use head::{Run, Sweep, newest_run};
+use terminal::{Failure, positive, up_to};
+
+/// Where `vgg-head` makes runs.
+const RUNS: &str = "artifacts/runs";
+/// Where `vgg-extract` puts weights.
+const WEIGHTS: &str = "artifacts/weights";
+
+/// Classifies images with trained heads.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, args_override_self = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Classify images; prints the most probable classes of each
+    Run(RunArgs),
+    /// Write a model as one file, which --model takes on any machine; prints the file
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// The run whose head is used [default: the newest in artifacts/runs]
+    #[arg(long, conflicts_with_all = ["sweep", "model"])]
+    run: Option<PathBuf>,
+    /// A sweep instead: the probabilities of all seeds of its chosen setting are averaged
+    #[arg(long, conflicts_with = "model")]
+    sweep: Option<PathBuf>,
+    /// A file that export wrote instead
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// The weights of the network [default: the file in artifacts/weights with the digest that the run
+    /// records]
+    #[arg(long, conflicts_with = "model")]
+    weights: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Image files, folders, CSV files with a column path or with Kaggle's digits, or datasets
+    #[arg(required = true, value_name = "IMAGE|FOLDER|CSV")]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Number of classes printed for each image
+    #[arg(long, default_value = "3", value_parser = positive)]
+    top: usize,
+    /// Of datasets with parts, the one that is classified: train, val or test [default: all]
+    #[arg(long, value_parser = ["train", "val", "test"])]
+    split: Option<String>,
+    /// Form of the output: a table, or with the probability of every class as csv, json (an object per
+    /// line) or parquet
+    #[arg(long, default_value = "table")]
+    format: OutputForm,
+    /// The file to write [default: standard output]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Batch size: images per forward pass [default: one that suits the recipe's size]
+    #[arg(long, value_parser = up_to(4096))]
+    batch_size: Option<usize>,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_parser = up_to(1024))]
+    threads: Option<usize>,
+}
+
+/// Forms of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputForm {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The file to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Export(args) => export::run(&args),
+        }
+    }
+}
+
+impl ModelArgs {
+    fn read(&self) -> Result<Model, Error> {
+        if let Some(path) = &self.model {
+            return Model::read(path);
+        }
+        let weights = match &self.weights {
+            Some(path) => WeightsFile::At(path.clone()),
+            None => WeightsFile::In(WEIGHTS.into()),
+        };
+        match (&self.sweep, &self.run) {
+            (Some(folder), _) => Model::of_sweep(&Sweep::open(folder)?, &weights),
+            (None, Some(folder)) => Model::of_run(&Run::open(folder)?, &weights),
+            (None, None) => Model::of_run(&Run::open(&newest_run(RUNS.as_ref())?)?, &weights),
+        }
+    }
+}
+
+/// The resources of a classifier for up to so many images.
+fn extractor_config(
+    model: &Model,
+    batch_size: Option<usize>,
+    threads: Option<usize>,
+    images: usize,
+) -> Result<ExtractorConfig, Error> {
+    let recipe = model.recipe();
+    let device = Compute::with_numerics(&recipe.numerics)?.device;
+    let suitable = || suitable_batch_size(device, recipe.image.height, recipe.image.width);
+    Ok(ExtractorConfig {
+        batch_size: batch_size.unwrap_or_else(suitable).min(images),
+        threads: threads.unwrap_or_else(cores),
+    })
+}
+
+/// Number of threads if no flag gives it.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The kind of failure, from which the exit code follows.
+pub(crate) fn failure(error: &Error) -> Failure {
+    use backbone::Error as Backbone;
+    match error {
+        Error::Interrupted { .. } => Failure::Interrupted,
+        Error::NoImages => Failure::Usage,
+        #[cfg(feature = "torch")]
+        Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
+        Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
+        | Error::File(_)
+        | Error::Parquet(_)
+        | Error::Csv(_)
+        | Error::Threads { .. } => Failure::Internal,
+        Error::Dataset(_)
+        | Error::Backbone(_)
+        | Error::Head(_)
+        | Error::NoRecipe { .. }
+        | Error::Recipe { .. }
+        | Error::Contradiction { .. }
+        | Error::DifferentRecipes { .. }
+        | Error::DamagedModel { .. }
+        | Error::OtherFormat { .. }
+        | Error::Unreadable { .. } => Failure::BadInput,
+    }
+}

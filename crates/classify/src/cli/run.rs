@@ -1,0 +1,86 @@
+//! `run`: images classified, with the results as they come.
+
+use std::collections::HashMap;
+
+use classify::{Classified, Classifier, Error, classify_all};
+use dataset::Images;
+use terminal::{say, with_causes};
+
+use super::output::{self, Columns, Outcome};
+use super::{RunArgs, extractor_config};
+
+pub(super) fn run(args: RunArgs) -> Result<(), Error> {
+    let stop = terminal::catch_interrupts();
+    let images = Images::find(&args.images, args.split.as_deref())?;
+    if images.is_empty() {
+        return Err(Error::NoImages);
+    }
+    let model = args.model.read()?;
+    let config = extractor_config(&model, args.batch_size, args.threads, images.len())?;
+    let mut classifier = Classifier::new(&model, &config)?;
+    let class_names = model.class_names().to_vec();
+    // The classifier has the weights in a form of its own.
+    drop(model);
+    let columns = Columns { class_names: &class_names, top: args.top };
+    let mut output = output::start(args.format, &columns, &images, args.out.as_deref())?;
+    let mut tally = Tally::new(&class_names);
+    classify_all(&mut classifier, &images, config.threads, stop, |batch| {
+        let outcomes: Vec<Outcome<'_>> =
+            batch.into_iter().filter_map(|it| tally.count(&images, it)).collect();
+        output.write(&outcomes)
+    })?;
+    output.finish()?;
+    tally.end(images.len())
+}
+
+/// Counts of images, and of those that were classified rightly.
+struct Tally<'a> {
+    classes: HashMap<&'a str, usize>,
+    failed: usize,
+    labelled: usize,
+    right: usize,
+    /// Images whose label is not one of the classes.
+    unknown: usize,
+}
+
+impl<'a> Tally<'a> {
+    fn new(class_names: &'a [String]) -> Tally<'a> {
+        let classes = class_names.iter().map(String::as_str).zip(0..).collect();
+        Tally { classes, failed: 0, labelled: 0, right: 0, unknown: 0 }
+    }
+
+    /// Counts an image. `None` if it could not be classified, which is said.
+    fn count<'i>(&mut self, images: &'i Images, result: Classified) -> Option<Outcome<'i>> {
+        let Classified { index, scores } = result;
+        let scores = match scores {
+            Ok(scores) => scores,
+            Err(fault) => {
+                self.failed += 1;
+                say(format!("not classified: {}: {}", images.name(index), with_causes(&fault)));
+                return None;
+            }
+        };
+        let label = images.label(index);
+        match label.map(|label| self.classes.get(label)) {
+            None => {}
+            Some(None) => self.unknown += 1,
+            Some(Some(&class)) => {
+                self.labelled += 1;
+                self.right += usize::from(scores.class() == class);
+            }
+        }
+        Some(Outcome { name: images.name(index), label, scores })
+    }
+
+    fn end(self, images: usize) -> Result<(), Error> {
+        let Tally { failed, labelled, right, unknown, .. } = self;
+        if labelled > 0 {
+            let percent = 100.0 * right as f64 / labelled as f64;
+            say(format!("top-1 {percent:.2} %: {right} right of {labelled} with a label"));
+        }
+        if unknown > 0 {
+            say(format!("labels that are not among the model's classes: {unknown}"));
+        }
+        if failed > 0 { Err(Error::Unreadable { failed, images }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,23 @@
+//! Stage 3: classify any image with trained heads.
+//!
+//! In: a run, a sweep or a model file, and images. Out: for each image the probability of every class. The
+//! invariants: an image is turned into features by the recipe that the heads were trained on, or it is
+//! refused; and the logits of an image are, to the last bit, those that `vgg-head predict` computes if the
+//! image is in a cache of that recipe.
+//!
+//! In reading order:
+//! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
+//! - [`classifier`]: preprocessed images in, probabilities out;
+//! - [`pipeline`]: files of images in, decoded while others are computed.
+
+#![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
+
+mod classifier;
+mod error;
+mod model;
+mod pipeline;
+
+pub use classifier::{Classifier, NotFinite, Scores};
+pub use error::Error;
+pub use model::{Model, WeightsFile};
+pub use pipeline::{Classified, Fault, classify_all};
