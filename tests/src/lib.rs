@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use durable::Digest;
@@ -54,6 +55,11 @@ pub fn vgg_extract<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>)
 /// `vgg-head` with these arguments.
 pub fn vgg_head<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     program("vgg-head", args)
+}
+
+/// `vgg-classify` with these arguments.
+pub fn vgg_classify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    program("vgg-classify", args)
 }
 
 fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
@@ -109,6 +115,28 @@ pub fn path_from(command: Command) -> PathBuf {
     let finished = finish(command);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     PathBuf::from(finished.stdout.lines().last().expect("a path is printed"))
+}
+
+/// The peak resident memory of a program in bytes, as the kernel counts it.
+///
+/// # Panics
+/// If it cannot be started or fails.
+pub fn peak_of(command: &Command) -> f64 {
+    let mut program = std::process::Command::new(command.get_program());
+    program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = program.spawn().expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0;
+    while child.try_wait().expect("it is a child").is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            peak = 1024.0
+                * line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of KiB");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(child.wait().expect("it is a child").success());
+    peak
 }
 
 /// Asserts that a program fails with this exit code and a message that contains every text of `says`.

@@ -4,16 +4,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-#[cfg(target_os = "linux")]
-use std::{io::Write, process::Stdio, time::Duration};
 
 use assert_cmd::Command;
 use end_to_end::{
     BAD_INPUT, Digits, Finished, ROW_IN_MEMORY, USAGE, Workplace, assert_refused, finish,
-    forge_file, memory_beside_rows, path_from, rows_of, vgg_extract, vgg_head, weights,
+    forge_file, memory_beside_rows, path_from, peak_of, rows_of, vgg_extract, vgg_head, weights,
 };
 use feature_cache::{Cache, SplitName};
 use recipe::Recipe;
@@ -243,25 +243,6 @@ fn rows_that_no_batch_divides() {
         }
         assert!(json["summary"]["last"]["train_loss"].as_f64().unwrap().is_finite(), "{batch}");
     }
-}
-
-/// The peak resident memory of a program in bytes, as the kernel counts it.
-#[cfg(target_os = "linux")]
-fn peak_of(command: &Command) -> f64 {
-    let mut program = std::process::Command::new(command.get_program());
-    program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = program.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0;
-    while child.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            peak = 1024.0 * line.trim().trim_end_matches(" kB").parse::<f64>().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(child.wait().unwrap().success());
-    peak
 }
 
 /// If the cache's folder cannot be written, pooling stays within the memory allowed, and the head is the

@@ -38,27 +38,44 @@ pub fn predict(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Prediction>, Error> {
+    let class_names = &cache.manifest().class_names;
+    let mut predictions = Vec::new();
+    for_each_row(run, cache, split, threads, report, |id, logits| {
+        let scores = Scores::new(logits);
+        predictions.push(Prediction {
+            id: id.to_owned(),
+            class: scores.class,
+            name: class_names[scores.class].clone(),
+            probability: scores.probability(),
+        });
+    })?;
+    Ok(predictions)
+}
+
+/// Calls `take` with the id and the logits, `[classes]`, of every row of a split, in row order.
+///
+/// # Errors
+/// As [`predict`].
+pub fn for_each_row(
+    run: &Run,
+    cache: &Cache,
+    split: SplitName,
+    threads: usize,
+    report: &mut dyn FnMut(Event<'_>),
+    mut take: impl FnMut(&str, &[f32]),
+) -> Result<(), Error> {
     let features = Features::at(cache, &run.config().taps)?;
     check_features(run, features)?;
     let mut head = Inference::new(&[run.parameters()?], threads)?;
     let ids = features.ids(split)?;
     let mut ids = ids.iter();
-    let class_names = features.class_names();
+    let classes = features.class_names().len();
     let mut pooled = PooledSplit::open(features, split, report)?;
-    let mut predictions = Vec::with_capacity(pooled.rows());
     for_each_batch(&mut pooled, &mut head, report, |_, logits| {
-        let rows = logits[0].chunks_exact(class_names.len());
-        for (logits, id) in rows.zip(&mut ids) {
-            let scores = Scores::new(logits);
-            predictions.push(Prediction {
-                id: id.to_owned(),
-                class: scores.class,
-                name: class_names[scores.class].clone(),
-                probability: scores.probability(),
-            });
+        for (logits, id) in logits[0].chunks_exact(classes).zip(&mut ids) {
+            take(id, logits);
         }
-    })?;
-    Ok(predictions)
+    })
 }
 
 /// The predictions as a Kaggle submission, `ImageId,Label`: images are numbered from 1 in the order
