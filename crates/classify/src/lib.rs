@@ -18,6 +18,8 @@ mod error;
 mod heat_map;
 mod model;
 mod pipeline;
+#[cfg(test)]
+mod tests;
 
 pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
