@@ -5,6 +5,7 @@ use std::path::Path;
 use durable::Digest;
 use rayon::prelude::*;
 
+use crate::digests::Digests;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, Image, ImageStore, digest};
 
@@ -71,5 +72,5 @@ pub(crate) fn table(
     let digests: Vec<Digest> = all.collect();
     let test = test.map(Samples::into_any);
     let table = Table { class_names, train: train.into_any(), val: None, test };
-    Ok(Loaded { table, digests: digests.into() })
+    Ok(Loaded { table, digests: Digests::Held(digests.into()) })
 }

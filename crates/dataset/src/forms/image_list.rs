@@ -20,12 +20,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder};
-use durable::Digest;
 
 use super::{Form, SourceFile};
+use crate::digests::Digests;
 use crate::files::{is_csv, is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{self, ImageFiles, on_disk};
@@ -159,14 +158,15 @@ impl Form for ImageList {
     }
 
     /// Adds which images are in which split, their paths, labels and bytes.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest.update(b"list");
-        for (part, Samples { images, labels }, files) in self.table.parts_with(files) {
+        let mut files = files.iter();
+        for (part, Samples { images, labels }) in self.table.parts() {
             digest.update(part.name().as_bytes());
             digest.update(&(images.len() as u64).to_le_bytes());
             digest.update(&[u8::from(labels.is_some())]);
-            for (row, (path, file)) in images.paths().iter().zip(files).enumerate() {
-                digest::add_named(digest, path.as_os_str(), file);
+            for (row, (path, file)) in images.paths().iter().zip(files.by_ref()).enumerate() {
+                digest::add_named(digest, path.as_os_str(), &file);
                 if let Some(labels) = labels {
                     let class = &self.table.class_names[labels[row] as usize];
                     digest.update(&(class.len() as u64).to_le_bytes());
@@ -176,7 +176,7 @@ impl Form for ImageList {
         }
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         Ok(self.table.load(files))
     }
 }
@@ -224,13 +224,13 @@ impl ImageList {
         }
         let classes: BTreeSet<&str> = train.iter().map(|row| row.label.as_str()).collect();
         let classes = in_order(classes);
-        let labels: HashMap<&str, i64> = classes.iter().copied().zip(0..).collect();
+        let labels: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
         let labels_of = |rows: &[Row]| {
             let label = |row: &Row| match labels.get(row.label.as_str()) {
                 Some(&label) => Ok(label),
                 None => Err(text.wrong(row.start, columns.label, &row.label, A_TRAINED_CLASS)),
             };
-            rows.iter().map(label).collect::<Result<Vec<i64>, Error>>()
+            rows.iter().map(label).collect::<Result<Vec<u32>, Error>>()
         };
         let [train_labels, val_labels] = [labels_of(&train)?, labels_of(&val)?];
         let is_labelled = test.first().is_some_and(|row| !row.label.is_empty());
