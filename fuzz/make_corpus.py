@@ -103,8 +103,8 @@ def datasets() -> None:
     write("image_list/no-rows", header)
 
     # The parser adds the digest that belongs at the end.
-    magic = b"file digests 1\n\0"
-    entries = [bytes([key]) * 16 + bytes(range(32)) for key in range(4)]
+    magic = b"file digests 2\n\0"
+    entries = [bytes([key]) * 16 + bytes(range(32)) for key in range(1, 5)]
     for name, content in [
         ("whole", magic + b"".join(entries)),
         ("whole-one", magic + entries[0]),
@@ -112,8 +112,10 @@ def datasets() -> None:
         ("empty", b""),
         ("twice", magic + entries[0] * 2),
         ("not-in-order", magic + entries[1] + entries[0]),
+        ("without-key", magic + bytes(16) + bytes(range(32))),
+        ("older-version", magic.replace(b"2", b"1") + entries[0]),
         ("half-an-entry", magic + b"".join(entries)[:-24]),
-        ("newer-version", magic.replace(b"1", b"2") + entries[0]),
+        ("newer-version", magic.replace(b"2", b"3") + entries[0]),
     ]:
         write(f"file_digests/{name}", content)
 

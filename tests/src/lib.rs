@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -341,7 +342,7 @@ impl Workplace {
         let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
             let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
             let ids = ids.expect("numbers are one line");
-            (*split, SplitSpec { ids, labels: labels.clone(), images: None })
+            (*split, Arc::new(SplitSpec { ids, labels: labels.clone(), images: None }) as _)
         };
         let dataset = DatasetInputs {
             name: String::new(),

@@ -83,7 +83,7 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
         assert!(said.contains("give the same command again"), "{signal}: {said}");
     }
     let continued = finish(workplace.run("digits", &flags));
-    assert!(continued.stderr.contains("images are there already"), "{}", continued.stderr);
+    assert!(continued.stderr.contains("images already there"), "{}", continued.stderr);
     let cache = Path::new(continued.stdout.trim());
     let elsewhere = workplace.path("elsewhere");
     let out = format!("--out={}", elsewhere.display());
@@ -92,6 +92,26 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
         assert!(fs::read(cache.join(file)).unwrap() == fs::read(uninterrupted.join(file)).unwrap());
     }
     assert_eq!(entries_in(cache), entries_in(&uninterrupted));
+}
+
+/// Gigabytes of images, which are holes in their files, are not read to their end.
+#[test]
+fn an_extraction_is_interrupted_while_it_reads_the_images_for_their_digests() {
+    const IMAGES: usize = 4000;
+    let workplace = Workplace::empty();
+    for image in 0..IMAGES {
+        let path =
+            workplace.write(&format!("photos/{}/{image}.pgm", ["cat", "dog"][image % 2]), b"");
+        fs::File::options().write(true).open(path).unwrap().set_len(8 << 20).unwrap();
+    }
+    let extraction = Running::start(workplace.run("photos", &[]));
+    std::thread::sleep(Duration::from_millis(1500));
+    extraction.signal("INT");
+    let interrupted = Instant::now();
+    let (code, said) = extraction.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopped while the dataset's files were read"), "{said}");
+    assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
 }
 
 /// A second interrupt does not wait for the current batch, which takes about a second here. If the first
@@ -198,7 +218,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
         let folder = only_folder(&workplace.path("sweeps"))?;
         fs::read_to_string(folder.join("results.csv")).ok()
     };
-    let continues = "continuing: 2 of 4 heads are there already";
+    let continues = "continuing: 2 of 4 heads already there";
     for signal in SIGNALS {
         let is_first = results().is_none();
         let mut interrupted = Running::start(sweep("sweeps"));
@@ -211,7 +231,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
         let (code, said) = interrupted.end();
         assert_eq!(code, Some(130), "{signal}: {said}");
         let folder = only_folder(&workplace.path("sweeps")).unwrap();
-        let kept = format!("2 of 4 heads are finished and kept in {}", folder.display());
+        let kept = format!("finished and kept in {}: 2 of 4 heads", folder.display());
         assert!(said.contains(&kept), "{signal}: {said}");
         assert!(said.contains("the others, each from its first epoch"), "{signal}: {said}");
     }
@@ -245,7 +265,7 @@ fn an_interrupted_sweep_does_not_count_heads_that_diverged() {
     interrupted.signal("INT");
     let (code, said) = interrupted.end();
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("1 of 4 heads are finished and kept in"), "{said}");
+    assert!(said.contains("finished and kept in") && said.contains(": 1 of 4 heads;"), "{said}");
 }
 
 #[test]

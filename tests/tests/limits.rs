@@ -56,7 +56,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
 fn two_hundred_thousand_classes() {
     let workplace = Workplace::empty();
     let cache = many_classes(&workplace, 200_000);
-    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00MiB"];
+    let says = ["1 head of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00MiB"];
     assert_refused(workplace.train(&cache, &["--memory=64MiB"]), USAGE, &says);
     let run = path_from(workplace.train(&cache, &["--hidden=4", "--batch-size=4"]));
     let evaluation = json_from(on_run("evaluate", &run, &["--json"]));
@@ -205,7 +205,7 @@ fn features_that_the_element_type_cannot_hold() {
         workplace.run("digits", &["--batch-size=4", &weights, &format!("--dtype={dtype}")])
     };
     let continued = |finished: &Finished| {
-        finished.stderr.contains(&format!("continuing: {row} of 37 images are there already"))
+        finished.stderr.contains(&format!("continuing: {row} of 37 images already there"))
     };
 
     let large = scaled("large", 65504.0 / between);

@@ -4,6 +4,7 @@ mod v1;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use durable::{Digest, Format};
@@ -212,7 +213,7 @@ impl FileEntry {
             Ok(metadata) => {
                 Err(Error::WrongSize { path, expected: self.bytes, found: metadata.len() })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::MissingFile { path })
             }
             Err(error) => Err(durable::Error::at("read", &path)(error).into()),
@@ -220,14 +221,14 @@ impl FileEntry {
     }
 
     /// Reads the file, in the cache in `folder`, and checks its digest. `progress` is told how many more
-    /// bytes were read.
+    /// bytes were read, and its error ends the reading.
     ///
     /// # Errors
     /// If it cannot be read or has another digest.
     pub(crate) fn check_digest(
         &self,
         folder: &Path,
-        progress: impl Fn(u64) + Sync,
+        progress: impl Fn(u64) -> io::Result<()> + Sync,
     ) -> Result<(), Error> {
         let path = files::inside(folder, &self.file)?;
         let found = durable::digest_of_file(&path, progress)?;

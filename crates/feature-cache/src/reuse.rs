@@ -11,8 +11,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use durable::{Digest, Stamp};
 use recipe::{Dtype, Tap, TapShape};
@@ -22,7 +24,9 @@ use crate::images::{DIGEST_BYTES, Images};
 use crate::key::is_folder_name;
 use crate::layout::PartReader;
 use crate::progress::{Progress, SplitProgress};
-use crate::{Cache, CacheSpec, CacheWriter, Error, FORMAT, FileEntry, Part, SplitName, files};
+use crate::{
+    Cache, CacheSpec, CacheWriter, Error, FORMAT, FileEntry, Part, SplitName, SplitRows, files,
+};
 
 /// The rows that a cache can take over from others.
 #[derive(Debug, Default)]
@@ -93,26 +97,27 @@ struct Wanted<'a> {
 
 struct WantedSplit<'a> {
     name: SplitName,
-    images: &'a [Digest],
+    all: &'a dyn SplitRows,
     rows: Range<usize>,
 }
 
 /// The beginning of an image's digest, and the position of the row among all that are wanted.
-type Entry = (u64, u32);
+type Entry = (u32, u32);
 
 impl RowSources {
     /// Looks through the caches under `root` for the rows that `writer` lacks, and checks the digests of the
-    /// parts from which rows are taken; `checking` is told before. Those with most of the rows come first. Also
+    /// parts from which rows are taken; `checking` is told before. When `stop` becomes true, no more is read. Those with most of the rows come first. Also
     /// returns the caches that had to be left out.
     ///
-    /// Memory: 8 bytes per row of the cache, and 16 more per row that is lacking until this returns.
+    /// Memory: 8 bytes per row of the cache, and 8 more per row that is lacking until this returns.
     ///
     /// # Errors
-    /// If `root` cannot be listed.
+    /// If `root` cannot be listed, or `stop` becomes true.
     pub fn find(
         root: &Path,
         writer: &CacheWriter,
         mut checking: impl FnMut(Checking<'_>),
+        stop: &AtomicBool,
     ) -> Result<(RowSources, Vec<Skipped>), Error> {
         let (mut found, mut skipped) = (RowSources::default(), Vec::new());
         let wanted = Wanted::of(writer);
@@ -124,6 +129,7 @@ impl RowSources {
             if folder.file_name() == writer.folder().file_name() {
                 continue;
             }
+            go_on_unless(stop)?;
             match sources_in(&folder, writer.spec()) {
                 Ok(sources) => found.sources.extend(sources),
                 // What is not called like a cache of ours, or has another format, is none of our concern.
@@ -139,14 +145,15 @@ impl RowSources {
         }
         found.row_lens = writer.spec().taps().map(|(_, shape)| shape.iter().product()).collect();
         for (&name, split) in &writer.spec().splits {
-            found.origins.insert(name, vec![Origin::NONE; split.ids.len()]);
+            found.origins.insert(name, vec![Origin::NONE; split.rows()]);
         }
         found.assign(&wanted, &table);
         while let Some(index) = found.sources.iter().position(|source| source.bytes_to_check() > 0)
         {
             let source = &mut found.sources[index];
             checking(Checking { folder: &source.folder, bytes: source.bytes_to_check() });
-            if let Err(cause) = source.check() {
+            if let Err(cause) = source.check(stop) {
+                go_on_unless(stop)?;
                 skipped.push(Skipped { folder: source.folder.clone(), cause });
                 source.rows = 0..0;
                 found.forget(index);
@@ -164,6 +171,11 @@ impl RowSources {
     /// If the cache has no such row.
     pub fn has(&self, split: SplitName, row: usize) -> bool {
         self.origins.get(&split).is_some_and(|origins| origins[row] != Origin::NONE)
+    }
+
+    /// Number of rows that can be taken over.
+    pub fn rows(&self) -> usize {
+        self.taken().count()
     }
 
     /// The caches that rows are taken from, with the number of those rows.
@@ -269,10 +281,10 @@ impl Origin {
 impl<'a> Wanted<'a> {
     fn of(writer: &'a CacheWriter) -> Wanted<'a> {
         let splits = writer.spec().splits.iter().filter_map(|(&name, split)| {
-            let images = split.images.as_deref()?;
-            let rows = writer.shard().rows(images.len());
+            let rows = writer.shard().rows(split.rows());
             let rows = rows.start + writer.rows_done_of(name)..rows.end;
-            (!rows.is_empty()).then_some(WantedSplit { name, images, rows })
+            let wanted = split.has_images() && !rows.is_empty();
+            wanted.then_some(WantedSplit { name, all: &**split, rows })
         });
         Wanted { splits: splits.collect() }
     }
@@ -283,7 +295,7 @@ impl<'a> Wanted<'a> {
         let mut table: Vec<Entry> = Vec::with_capacity(rows);
         for split in &self.splits {
             let positions = table.len() as u64..u64::from(u32::MAX);
-            let entries = split.images[split.rows.clone()].iter().map(beginning);
+            let entries = split.rows.clone().map(|row| beginning(&split.all.image(row)));
             table.extend(entries.zip(positions.map(|position| position as u32)));
         }
         table.sort_unstable();
@@ -301,7 +313,7 @@ impl<'a> Wanted<'a> {
         let alike = table[first..].iter().take_while(move |entry| entry.0 == beginning);
         alike.filter_map(move |&(_, position)| {
             let (split, row) = self.row(position);
-            (split.images[row] == *digest).then_some((split.name, row))
+            (split.all.image(row) == *digest).then_some((split.name, row))
         })
     }
 
@@ -323,10 +335,10 @@ fn is_called_like_a_cache(folder: &Path) -> bool {
     folder.file_name().and_then(|name| name.to_str()).is_some_and(is_folder_name)
 }
 
-/// The first eight bytes of a digest.
-fn beginning(digest: &Digest) -> u64 {
+/// The first four bytes of a digest: of a million images, some hundred pairs have the same.
+fn beginning(digest: &Digest) -> u32 {
     let bytes = digest.as_bytes().first_chunk().expect("a digest has 32 bytes");
-    u64::from_le_bytes(*bytes)
+    u32::from_le_bytes(*bytes)
 }
 
 /// The rows of the cache in `folder` that fit `spec`; none if it has another recipe.
@@ -451,13 +463,22 @@ impl Source {
 
     /// Checks the digests of the parts from which rows are taken, and that their arrays do not contradict each
     /// other.
-    fn check(&mut self) -> Result<(), Error> {
+    fn check(&mut self, stop: &AtomicBool) -> Result<(), Error> {
         let parts = self.taps.iter_mut().flatten();
         for part in parts.filter(|part| part.used && !part.checked) {
-            part.check(&self.folder)?;
+            part.check(&self.folder, stop)?;
             part.checked = true;
         }
         Ok(())
+    }
+}
+
+/// # Errors
+/// If a stop was asked for.
+fn go_on_unless(stop: &AtomicBool) -> Result<(), Error> {
+    match stop.load(Ordering::SeqCst) {
+        true => Err(Error::Stopped),
+        false => Ok(()),
     }
 }
 
@@ -489,12 +510,14 @@ impl SourcePart {
         Ok(SourcePart { part, is_recorded, reader, stamps, used: false, checked: false })
     }
 
-    fn check(&self, folder: &Path) -> Result<(), Error> {
+    fn check(&self, folder: &Path, stop: &AtomicBool) -> Result<(), Error> {
+        // Any error ends the reading; the caller looks whether a stop was asked for.
+        let progress = |_| go_on_unless(stop).map_err(io::Error::other);
         if self.is_recorded {
-            self.reader.check_recorded(folder, &self.part)?;
+            self.reader.check_recorded(folder, &self.part, &progress)?;
         } else {
             let mut files = self.part.files.entries();
-            files.try_for_each(|file| file.check_digest(folder, |_| ()))?;
+            files.try_for_each(|file| file.check_digest(folder, progress))?;
         }
         // Files are read by their names to compute digests, and must be those that are open.
         let now = stamps(folder, &self.part)?;
@@ -506,7 +529,7 @@ impl SourcePart {
                 return Err(Error::MissingFile { path: files::inside(folder, &file.file)? });
             }
         }
-        self.reader.check()
+        self.reader.check(&progress)
     }
 }
 

@@ -82,7 +82,7 @@ impl SplitWriter<'_> {
     /// The error of a value that the next row cannot have.
     fn beyond(&self, value: f32) -> Error {
         let (row, spec) = (self.rows.start + self.rows_done(), &self.cache.spec);
-        let id = spec.splits[&self.split].ids.iter().nth(row).unwrap_or_default().to_owned();
+        let id = spec.splits[&self.split].ids().nth(row).unwrap_or_default().into_owned();
         let (split, recipe) = (self.split, &spec.inputs.recipe);
         let (dtype, weights) = (recipe.dtype, recipe.weights);
         Error::FeatureBeyond { split, row, id, value, dtype, weights }

@@ -228,7 +228,7 @@ impl View {
             // Taken before the bytes are read, so that a later change gives another stamp.
             let stamp = Stamp::of_metadata(&metadata);
             if stamp.is_none() || stamp != array.stamp {
-                if durable::digest_of_file(path, |_| ()).ok() != Some(array.digest) {
+                if durable::digest_of_file(path, |_| Ok(())).ok() != Some(array.digest) {
                     return None;
                 }
                 // It is the name that was read: another file may have taken it since.
@@ -436,7 +436,7 @@ impl ArrayFile {
         let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(header));
         let written = written.and_then(|()| self.file.sync());
         written.map_err(durable::Error::at("write", &self.path))?;
-        let digest = durable::digest_of_file(self.temporary.path(), |_| ())?;
+        let digest = durable::digest_of_file(self.temporary.path(), |_| Ok(()))?;
         self.temporary.put_in_place()?;
         Ok(ArrayRecord { digest, stamp: Stamp::of(&self.path) })
     }

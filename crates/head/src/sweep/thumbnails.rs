@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use dataset::{FileDigests, Source, SplitConfig};
 use feature_cache::{DatasetInputs, SplitName};
@@ -58,7 +59,8 @@ fn images_of(
     let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
     // The extraction has remembered which files are as it found them.
     let mut files = FileDigests::unchanged_under(caches, &source);
-    if source.digest_with(&mut files).map_err(not_shown)? != inputs.digest {
+    if source.digest_with(&mut files, &AtomicBool::new(false)).map_err(not_shown)? != inputs.digest
+    {
         return Err(not_shown(format!(
             "the files in {} are not those that the features were made from, or are read differently now",
             inputs.path
