@@ -102,7 +102,7 @@ fn the_logits_of_200_digits_are_those_of_predict() {
         let mut classifier = Classifier::new(&model, &config).unwrap();
         let mut count = 0;
         let stop = AtomicBool::new(false);
-        classify_all::<Error>(&mut classifier, &images, threads, &stop, |batch| {
+        classify_all::<Error>(&mut classifier, &images, threads, false, &stop, |batch| {
             for classified in batch {
                 let logits = &classified.scores.unwrap().logits;
                 let row = &expected[&classified.index.to_string()];

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use end_to_end::{Digits, Workplace, caches_in, finish, path_from, vgg_extract, vgg_head};
+use end_to_end::{
+    Digits, Workplace, caches_in, finish, path_from, vgg_classify, vgg_extract, vgg_head, weights,
+};
 
 /// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
 /// that is closed.
@@ -25,6 +27,9 @@ struct Running {
 impl Running {
     fn start(command: assert_cmd::Command) -> Running {
         let mut std_command = Command::new(command.get_program());
+        if let Some(folder) = command.get_current_dir() {
+            std_command.current_dir(folder);
+        }
         std_command.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = std_command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -282,4 +287,29 @@ fn two_extractions_do_not_write_the_same_cache() {
     extraction.child.kill().unwrap();
     extraction.child.wait().unwrap();
     path_from(workplace.run("digits", &[]));
+}
+
+/// Classification ends after the current batch, and says how far it came. What was printed stays; a file
+/// that is not complete is not put in its place.
+#[test]
+fn an_interrupted_classification_leaves_no_half_file() {
+    let workplace = Workplace::new();
+    let run = path_from(workplace.train(&workplace.extract(), &[]));
+    let classify = |out: &Path| {
+        let mut command = vgg_classify(["run", "--threads=2", "--batch-size=8", "--format=csv"]);
+        command.arg("--weights").arg(weights()).arg("--run").arg(&run).arg("--out").arg(out);
+        command.arg("data/mnist/train-images-idx3-ubyte").current_dir(end_to_end::root());
+        command
+    };
+    for signal in SIGNALS {
+        let out = workplace.path("results/out.csv");
+        let mut running = Running::start(classify(&out));
+        running.wait_until_it_says("60000 images at 32x32 px");
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal(signal);
+        let (code, said) = running.end();
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("of 60000 images"), "{signal}: {said}");
+        assert_eq!(entries_in(&workplace.path("results")), 0);
+    }
 }
