@@ -107,12 +107,6 @@ impl FileDigests {
         FileDigests { path, settled, remembered, files: 0, read: 0 }
     }
 
-    /// The file in which they are remembered; `None` if there is no place for it, since a link leads
-    /// out of the program's folder, or none was asked for.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
     /// Number of remembered digests, of files that may have changed or vanished.
     pub fn remembered(&self) -> usize {
         self.remembered.remembered()

@@ -7,8 +7,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use durable::Digest;
+use ndarray::aview1;
+use ndarray_npy::{WriteNpyError, WriteNpyExt};
 
-use crate::npy::{Element, npy_header};
 use crate::{Error, FileEntry, SplitName, SplitRows, files};
 
 /// Bytes written to a file at a time.
@@ -38,10 +39,13 @@ impl Annotations {
                 out.write_all(b"\n")
             })
         };
+        // `ndarray-npy` takes them as one slice, for as long as they are written.
         let write_labels = |out: &mut dyn Write| {
-            out.write_all(&npy_header(Element::I64.descriptor(), &[rows.rows()]))?;
-            let mut labels = rows.labels().into_iter().flatten();
-            labels.try_for_each(|label| out.write_all(&label.to_le_bytes()))
+            let labels: Vec<i64> = rows.labels().into_iter().flatten().collect();
+            aview1(&labels).write_npy(out).map_err(|error| match error {
+                WriteNpyError::Io(error) => error,
+                error => io::Error::other(error),
+            })
         };
         let write_images = |out: &mut dyn Write| {
             (0..rows.rows()).try_for_each(|row| out.write_all(rows.image(row).as_bytes()))

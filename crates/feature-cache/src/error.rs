@@ -252,7 +252,7 @@ pub enum Error {
     },
     /// A feature is too large for the element type, or not finite.
     #[error(
-        "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; {}",
+        "row {row} of {split} (sample {id:?}) has the feature {value} at {tap}, which {}; {}",
         beyond_what(*value, *dtype), beyond_remedy(*value, weights)
     )]
     FeatureBeyond {
@@ -262,6 +262,8 @@ pub enum Error {
         row: usize,
         /// The row's sample id.
         id: String,
+        /// The tap whose feature it is.
+        tap: Tap,
         /// The feature.
         value: f32,
         /// Element type of the features.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 mod common;
 
@@ -397,4 +397,25 @@ fn caches_of_older_formats_are_left_alone() {
     let (sources, skipped) = find(folder.path(), &begin(folder.path(), spec.clone()));
     assert!(skipped.is_empty(), "{skipped:?}");
     assert_eq!(taken(&sources, &spec), [None, None]);
+}
+
+#[test]
+fn a_stop_ends_the_check_of_a_source() {
+    for layout in Layout::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write_cache_of(root, CacheSpec { layout, ..spec() }).unwrap();
+        let writer = begin(root, wanted(&[3]));
+        let stop = AtomicBool::new(false);
+        let mut checked = 0;
+        let checking = |_: Checking<'_>| {
+            checked += 1;
+            stop.store(true, Ordering::SeqCst);
+        };
+        let found = RowSources::find(root, &writer, checking, &stop);
+        assert!(matches!(found, Err(Error::Stopped)), "{found:?}");
+        assert_eq!(checked, 1);
+        let found = RowSources::find(root, &writer, |_| panic!("nothing is read"), &stop);
+        assert!(matches!(found, Err(Error::Stopped)), "{found:?}");
+    }
 }

@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicBool;
 use common::{files, spec, spec_of_two_taps, write_cache_of, write_part};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Error, Layout, Shard, SplitName, SplitReader, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, Error, Layout, Shard, Split, SplitName, SplitReader, SplitSpec,
+    Started,
 };
 use proptest::prelude::*;
 use recipe::Dtype;
@@ -283,7 +284,7 @@ impl Foreign {
         let name = Foreign::file(name);
         fs::write(self.cache.folder().join(&name), bytes).unwrap();
         self.change(|manifest| {
-            for entry in manifest.splits.values_mut().flat_map(feature_cache::Split::entries_mut) {
+            for entry in manifest.splits.values_mut().flat_map(Split::entries_mut) {
                 if entry.file == name {
                     (entry.bytes, entry.digest) = (bytes.len() as u64, Digest::of(bytes));
                 }
