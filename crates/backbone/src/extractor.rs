@@ -63,7 +63,7 @@ pub fn build(
 ) -> Result<Box<dyn Extractor>, Error> {
     let network = network_of(recipe)?;
     let taps = resolve(network, &recipe.taps)?;
-    let compute = Compute::with_numerics(&recipe.numerics)?;
+    let compute = Compute::with_numerics(&recipe.numerics, &recipe.taps)?;
     if weights.network() != network || weights.id() != recipe.weights {
         return Err(Error::OtherWeights {
             expected: recipe.weights,
