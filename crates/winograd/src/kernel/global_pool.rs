@@ -42,7 +42,7 @@ impl Partials {
     }
 
     /// The same parts, beginning at channel `first`.
-    pub(crate) fn from_channel(self, first: usize) -> Partials {
+    pub(crate) fn at_channel(self, first: usize) -> Partials {
         Partials { start: self.start.wrapping_add(first), ..self }
     }
 
@@ -182,7 +182,7 @@ pub(crate) unsafe fn pool(job: &PoolJob) {
     for first in (0..job.channels).step_by(CHANNEL_GROUP) {
         let (mut sums, mut most) = ([0.0; CHANNEL_GROUP], [0.0; CHANNEL_GROUP]);
         for part in 0..job.parts {
-            let sum = job.partials.from_channel(first).part(part);
+            let sum = job.partials.at_channel(first).part(part);
             // SAFETY: a part of the image; partial results have whole groups of channels.
             let (of_part, most_of_part) = unsafe {
                 (sum.cast::<Group>().read(), sum.add(job.partials.channels).cast::<Group>().read())

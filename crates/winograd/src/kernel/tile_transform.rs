@@ -68,7 +68,7 @@ pub(crate) struct Spectrum {
 
 impl Spectrum {
     /// The same tiles, beginning at channel `first`.
-    pub(crate) fn from_channel(self, first: usize) -> Spectrum {
+    pub(crate) fn at_channel(self, first: usize) -> Spectrum {
         Spectrum { start: self.start.wrapping_add(first), ..self }
     }
 }
@@ -278,7 +278,7 @@ impl TileTaps {
 
     /// Those of the channels from `first` on.
     #[inline(always)]
-    fn from_channel(self, first: usize) -> TileTaps {
+    fn at_channel(self, first: usize) -> TileTaps {
         let from = |start: *mut f32| match start.is_null() {
             true => start,
             false => start.wrapping_add(first),
@@ -330,8 +330,8 @@ impl TileTaps {
 /// # Safety
 /// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles. The maps
 /// have room for every output of the grid, or with `POOL` for every pooled one, and `bias` has a value
-/// for each of their channels. No other thread touches these tiles' outputs or writes the spectrum at the
-/// same time.
+/// for each of their channels. The maps and partial results of the taps have room for every tile of the grid.
+/// No other thread touches these tiles' outputs or writes the spectrum at the same time.
 #[inline(always)]
 pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool, const TAPPED: bool>(
     job: &OutputJob,
@@ -413,7 +413,7 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool, const TAP
                 previous = Some(Results {
                     to: to.wrapping_add(c),
                     bias: job.bias.add(c),
-                    taps: results.taps.from_channel(c),
+                    taps: results.taps.at_channel(c),
                     ..results
                 });
             }

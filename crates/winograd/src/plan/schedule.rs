@@ -83,9 +83,9 @@ impl Stage {
 /// The numbers of images for which memory for a layer's maps is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MapCounts {
-    /// Maps before the layer's pool, unless it runs in bands, and partial results for taps.
+    /// Maps before the layer's pool, and partial results of its taps, unless it runs in bands.
     pub(crate) unpooled: usize,
-    /// Bands of maps before the layer's pool, and partial results for taps.
+    /// Bands of maps before the layer's pool, and partial results of its taps.
     pub(crate) bands: usize,
     /// Maps after the layer's pool.
     pub(crate) maps: usize,

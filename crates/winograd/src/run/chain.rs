@@ -272,7 +272,7 @@ impl ChainRun<'_> {
                 let taps = OutputTaps { unpooled: Some(maps), ..taps };
                 let output = self.output.channels(first, maps.layout.channels);
                 let image = tiles.start / w.grid.per_image();
-                w.output(products.from_channel(first), slots, tiles, (output, first), taps);
+                w.output(products.at_channel(first), slots, tiles, (output, first), taps);
                 let (rows, targets) = (0..w.grid.height, &self.buffers.targets);
                 after_relu.write(&layer.kernels, (maps, first), image, rows, targets);
             });
@@ -303,9 +303,9 @@ impl ChainRun<'_> {
             // same tile and the same channels of both.
             unsafe {
                 let image = tiles.start / w.grid.per_image();
-                let products = products.from_channel(first);
+                let products = products.at_channel(first);
                 w.output(products, slots, tiles.clone(), (maps, first), taps);
-                next.input(maps, slots, tiles, inputs.from_channel(first));
+                next.input(maps, slots, tiles, inputs.at_channel(first));
                 let (rows, targets) = (0..w.grid.height, &self.buffers.targets);
                 layer.taps.after_relu.write(&layer.kernels, (maps, first), image, rows, targets);
             }

@@ -83,12 +83,10 @@ pub(crate) unsafe fn run(
     }
     let LayerTaps { after_relu, after_pool } = &last.taps;
     let pooled = rows.start / 2..buffers.output.layout.height.min(rows.end / 2);
-    let points = [
-        (after_relu, buffers.unpooled.unwrap_or(buffers.output), rows),
-        (after_pool, buffers.output, pooled),
-    ];
-    let written = [written, false];
-    for ((point, maps, rows), written) in points.into_iter().zip(written) {
+    let unpooled = buffers.unpooled.unwrap_or(buffers.output);
+    for (point, maps, rows, written) in
+        [(after_relu, unpooled, rows, written), (after_pool, buffers.output, pooled, false)]
+    {
         if point.has_whole() && !written {
             worker.wait();
             clock.lap(last.index, Part::Wait);

@@ -172,7 +172,7 @@ impl WinogradLayer {
         taps: OutputTaps,
     ) {
         let bias = self.bias.pointer().wrapping_add(first);
-        let from = |partials: Partials| partials.from_channel(first);
+        let from = |partials: Partials| partials.at_channel(first);
         let taps = OutputTaps {
             after_relu: taps.after_relu.map(from),
             after_pool: taps.after_pool.map(from),
