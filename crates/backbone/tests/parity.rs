@@ -108,12 +108,13 @@ fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
     let image = image_of(size);
     let input = prepared(family, image);
     for (backend, tolerance) in backends() {
+        let taps = vec![weights.network().default_tap()];
         let recipe = Recipe {
             network: weights.network().name.to_owned(),
             weights: weights.id(),
             image,
-            taps: vec![weights.network().default_tap()],
-            numerics: Compute { backend, device: Device::Cpu }.numerics().unwrap(),
+            numerics: Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap(),
+            taps,
             dtype: Dtype::F32,
         };
         let config = ExtractorConfig { batch_size: 1, threads: 2 };
@@ -205,7 +206,7 @@ fn taps_equal_pytorchs_modules() {
     let image = image_of(SIZE);
     let input = prepared(Family::Torchvision, image);
     for (backend, tolerance) in backends() {
-        let numerics = Compute { backend, device: Device::Cpu }.numerics().unwrap();
+        let numerics = Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap();
         let recipe = Recipe {
             network: network.name.to_owned(),
             weights: weights.id(),

@@ -4,7 +4,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use backbone::Weights;
+use backbone::{Compute, Weights};
 use fused_head::Parameters;
 use head::{Run, Sweep};
 use recipe::{Recipe, Tap};
@@ -137,8 +137,10 @@ fn reduced(recipe: Recipe, taps: &[Tap], path: &Path) -> Result<Recipe, Error> {
         let found = format!("its heads take the tap {missing}, which its recipe does not have");
         return Err(Error::Contradiction { path: path.to_path_buf(), found });
     }
-    let kept = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
-    Ok(Recipe { taps: kept, ..recipe })
+    let kept: Vec<Tap> = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
+    // Numerics depend on the taps, and a tap's features on no other tap.
+    let compute = Compute::with_numerics(&recipe.numerics, &recipe.taps)?;
+    Ok(Recipe { numerics: compute.numerics(&kept)?, taps: kept, ..recipe })
 }
 
 /// Checks that there is a name for every output of a head.
