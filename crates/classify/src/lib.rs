@@ -8,6 +8,7 @@
 //! In reading order:
 //! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
 //! - [`classifier`]: preprocessed images in, probabilities out;
+//! - [`onnx_export`]: a model as an ONNX file, compared with the classifier in ONNX Runtime;
 //! - [`pipeline`]: files of images in, decoded while others are computed.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
@@ -15,9 +16,11 @@
 mod classifier;
 mod error;
 mod model;
+mod onnx_export;
 mod pipeline;
 
 pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
 pub use model::{Model, WeightsFile};
+pub use onnx_export::{Comparison, OnnxInput};
 pub use pipeline::{Classified, Fault, classify_all};

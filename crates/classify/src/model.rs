@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use backbone::Weights;
 use fused_head::Parameters;
 use head::{Run, Sweep};
-use recipe::{Recipe, Tap};
+use recipe::{Recipe, Tap, TapShape};
 
 use crate::Error;
 
 /// Trained heads of one shape with everything that turns an image into their input.
 #[derive(Debug, Clone)]
 pub struct Model {
-    recipe: Recipe,
+    pub(crate) recipe: Recipe,
     taps: Vec<Tap>,
     class_names: Vec<String>,
     heads: Vec<Parameters>,
@@ -84,6 +84,20 @@ impl Model {
     /// The names of the classes, in the order of the heads' outputs.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    /// The taps whose rows are joined, each with the shape of its rows: `[C, H, W]`, or `[C]` if it is
+    /// pooled.
+    ///
+    /// # Errors
+    /// If the network does not have one of the recipe's taps.
+    pub(crate) fn tap_shapes(&self) -> Result<Vec<(Tap, TapShape)>, Error> {
+        let shapes = backbone::shapes(&self.recipe)?;
+        let shape_of = |tap: &Tap| {
+            let at = self.recipe.taps.iter().position(|known| known == tap);
+            shapes[at.expect("the recipe has the heads' taps")].clone()
+        };
+        Ok(self.taps.iter().map(|tap| (tap.clone(), shape_of(tap))).collect())
     }
 
     /// The parameters of the heads, all of one shape.
