@@ -362,7 +362,7 @@ fn a_model_is_not_exported_to_a_full_disk() {
     let ballast = fill(&disk, LEFT);
     for format in formats {
         refused(export(&workplace, format, &disk.join("model")));
-        assert_eq!(files_in(&disk), [ballast.clone()]);
+        assert_eq!(files_in(&disk), std::slice::from_ref(&ballast));
     }
     fs::remove_file(ballast).unwrap();
     for format in formats {
