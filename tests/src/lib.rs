@@ -1,7 +1,7 @@
 //! Support for the end-to-end tests: the programs, the real inputs, and small datasets made from them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -63,6 +63,16 @@ pub fn vgg_classify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>
     program("vgg-classify", args)
 }
 
+/// The Python that `just setup numpy` makes, with these arguments.
+///
+/// # Panics
+/// If it is not there.
+pub fn python<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(needed("artifacts/venv/bin/python"));
+    command.args(args);
+    command
+}
+
 fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
     static BUILT: OnceLock<()> = OnceLock::new();
     // `cargo test` builds the libraries of other crates, but not their programs.
@@ -84,8 +94,21 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
     command
 }
 
+/// A small model file as `vgg-classify` of that version wrote it: a head with eight hidden units on the means of
+/// the first layer of VGG11, for digits of 32 px.
+///
+/// # Panics
+/// If there is no such fixture.
+pub fn model_fixture(version: &str) -> Vec<u8> {
+    let name = format!("tests/fixtures/formats/models/{version}/vgg11-caffe-rgb.safetensors.gz");
+    let file = fs::File::open(root().join(name)).expect("there is a fixture of the version");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect("the fixture is whole");
+    bytes
+}
+
 /// A program's output, with its exit code and both streams as text.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,

@@ -9,6 +9,7 @@
 //! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
 //! - [`classifier`]: preprocessed images in, probabilities out;
 //! - [`heat_map`]: where in an image the evidence for a class is;
+//! - [`onnx_export`]: a model as an ONNX file, compared with the classifier in ONNX Runtime;
 //! - [`pipeline`]: files of images in, decoded while others are computed.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
@@ -17,6 +18,7 @@ mod classifier;
 mod error;
 mod heat_map;
 mod model;
+mod onnx_export;
 mod pipeline;
 #[cfg(test)]
 mod tests;
@@ -25,4 +27,5 @@ pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
 pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
+pub use onnx_export::{Comparison, OnnxInput};
 pub use pipeline::{Classified, Fault, classify_all};

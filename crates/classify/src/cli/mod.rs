@@ -99,6 +99,25 @@ struct ExportArgs {
     /// The file to write
     #[arg(long)]
     out: PathBuf,
+    /// Form of the file: safetensors, which --model takes, or onnx, which other programs run. An ONNX model
+    /// takes uint8 images [N, height, width, 3] of the recipe's size and gives probabilities and logits
+    #[arg(long, default_value = "safetensors")]
+    format: ModelForm,
+    /// With --format=onnx: take images of any size, which the model resizes as the recipe says. Runtimes
+    /// need Resize of ONNX's operators 18, with antialias
+    #[arg(long)]
+    any_size: bool,
+    /// With --format=onnx: leave the network out, and take the features of the taps instead of images, as
+    /// a cache has them: float32 [N, C, H, W], or [N, C] if they are pooled
+    #[arg(long, conflicts_with = "any_size")]
+    head_only: bool,
+}
+
+/// Forms of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModelForm {
+    Safetensors,
+    Onnx,
 }
 
 impl Cli {
@@ -153,13 +172,15 @@ pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
-        Error::NoImages => Failure::Usage,
+        Error::NoImages | Error::NotOnnx { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
         | Error::File(_)
         | Error::Parquet(_)
         | Error::Csv(_)
+        | Error::OnnxRefused { .. }
+        | Error::OnnxDiffers { .. }
         | Error::Threads { .. } => Failure::Internal,
         Error::Dataset(_)
         | Error::Backbone(_)
