@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backbone::{Accuracy, ExtractorConfig, Pixels, Preprocessor};
+use backbone::{Accuracy, Backend, Compute, Device, ExtractorConfig, Pixels, Preprocessor};
 use head::Heads;
 use recipe::Dtype;
 
@@ -145,7 +145,8 @@ fn images(model: &Model, input: OnnxInput, threads: usize) -> Result<Vec<Batch>,
     const IMAGES_PER_BATCH: usize = 2;
     let config = ExtractorConfig { batch_size: IMAGES_PER_BATCH, threads };
     let mut exact = model.clone();
-    exact.recipe.numerics = Accuracy::Exact.numerics();
+    let compute = Compute { backend: Backend::Winograd(Accuracy::Exact), device: Device::Cpu };
+    exact.recipe.numerics = compute.numerics(&exact.recipe.taps)?;
     let mut classifier = Classifier::new(&exact, &config)?;
     drop(exact);
     let preprocessor = Preprocessor::new(model.recipe().weights.family, form);
