@@ -176,10 +176,12 @@ fn a_run_is_exported() {
     path_from(export(&[&flag("model", &model)], &["--any-size"], &again));
     assert!(fs::read(&again).unwrap() == fs::read(workplace.path("any.onnx")).unwrap());
 
-    // The lines of Python in the crate's README.
+    // The lines of Python in the crate's README, which the project's README has, too.
     let readme = fs::read_to_string(root().join("crates/classify/README.md")).unwrap();
+    let main_readme = fs::read_to_string(root().join("README.md")).unwrap();
     let code = readme.split("```python\n").nth(1).unwrap().split_once("```").unwrap().0;
     assert_eq!(code.lines().count(), 10);
+    assert!(main_readme.contains(code));
     fs::rename(&again, workplace.path("model.onnx")).unwrap();
     let images = ["digit-0.png", "digit-1.png", "picture-3.jpg"];
     let images = images.map(|name| workplace.path("images/any").join(name));
