@@ -6,7 +6,7 @@ use half::slice::HalfFloatSliceExt;
 use head::{Heads, softmax};
 use recipe::Dtype;
 
-use crate::{Error, Model};
+use crate::{Error, HeatMap, Model};
 
 /// A model that is ready to classify: its weights are transformed, and its buffers are there.
 pub struct Classifier {
@@ -17,10 +17,21 @@ pub struct Classifier {
     dtype: Dtype,
     /// For each tap of the heads, in their order, the index of its array among the extractor's.
     order: Vec<usize>,
+    /// Which of the heads' taps heat maps are of.
+    map_tap: Option<MapTap>,
     /// Numbers in a row of each of the extractor's arrays.
     row_lens: Vec<usize>,
     /// An array of rows for each of the recipe's taps.
     features: Vec<Vec<f32>>,
+}
+
+/// The tap that heat maps are of.
+#[derive(Debug, Clone, Copy)]
+struct MapTap {
+    /// Its index among the heads' taps.
+    index: usize,
+    height: usize,
+    width: usize,
 }
 
 /// The result for an image.
@@ -55,6 +66,12 @@ impl Classifier {
             .iter()
             .filter_map(|tap| recipe.taps.iter().position(|known| known == tap))
             .collect();
+        // The recipe has the taps in the network's order, and the heads in that of their rows.
+        let last = (0..order.len()).filter(|&index| shapes[order[index]].len() == 3);
+        let map_tap = last.max_by_key(|&index| order[index]).map(|index| {
+            let shape = &shapes[order[index]];
+            MapTap { index, height: shape[1], width: shape[2] }
+        });
         let taps = order.iter().map(|&at| (recipe.taps[at].clone(), shapes[at].clone())).collect();
         let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let batch_size = config.batch_size;
@@ -65,6 +82,7 @@ impl Classifier {
             batch_size,
             dtype: recipe.dtype,
             order,
+            map_tap,
             features: row_lens.iter().map(|len| vec![0.0; batch_size * len]).collect(),
             row_lens,
         })
@@ -125,6 +143,50 @@ impl Classifier {
         };
         let results = faults.into_iter().enumerate();
         Ok(results.map(|(row, fault)| fault.map_or_else(|| Ok(scores(row)), Err)).collect())
+    }
+}
+
+impl Classifier {
+    /// Classifies one image, `[3, height, width]` and preprocessed, and computes a heat map for each of
+    /// `classes`: see [`heat_map`](mod@crate::heat_map) for what it is.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, there is no such class, or the forward pass fails.
+    ///
+    /// # Panics
+    /// If the length does not match.
+    #[expect(
+        clippy::type_complexity,
+        reason = "scores and maps, unless the image or the model has none"
+    )]
+    pub fn heat_maps(
+        &mut self,
+        image: &[f32],
+        classes: &[usize],
+    ) -> Result<Result<(Scores, Vec<HeatMap>), NotFinite>, Error> {
+        let scores = match self.classify(image)?.remove(0) {
+            Ok(scores) => scores,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let maps: Result<_, Error> = classes.iter().map(|&class| self.heat_map(0, class)).collect();
+        Ok(Ok((scores, maps?)))
+    }
+
+    /// The heat map of a class for an image of the batch that was classified last; `row` is its index there.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, or there is no such class.
+    ///
+    /// # Panics
+    /// If there was no such image.
+    pub fn heat_map(&mut self, row: usize, class: usize) -> Result<HeatMap, Error> {
+        let MapTap { index, height, width } = self.map_tap.ok_or(Error::NoMaps)?;
+        let of_row =
+            |&at: &usize| &self.features[at][row * self.row_lens[at]..][..self.row_lens[at]];
+        let features: Vec<&[f32]> = self.order.iter().map(of_row).collect();
+        let gradient = self.heads.gradient(&features, index, class)?;
+        let image = self.preprocessor.size();
+        Ok(HeatMap::new(features[index], &gradient, (height, width), image))
     }
 }
 

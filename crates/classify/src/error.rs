@@ -76,6 +76,12 @@ pub enum Error {
         /// The version that is written and read.
         written: Format,
     },
+    /// The heads take no maps.
+    #[error(
+        "there is no heat map for this model: its heads take features without places, pooled to a number per \
+         channel; extract maps ('vgg-extract run --taps conv5_3') and train a head on them"
+    )]
+    NoMaps,
     /// There are no images to classify.
     #[error("no images to classify")]
     NoImages,

@@ -8,16 +8,19 @@
 //! In reading order:
 //! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
 //! - [`classifier`]: preprocessed images in, probabilities out;
+//! - [`heat_map`]: where in an image the evidence for a class is;
 //! - [`pipeline`]: files of images in, decoded while others are computed.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
 mod classifier;
 mod error;
+mod heat_map;
 mod model;
 mod pipeline;
 
 pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
+pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
 pub use pipeline::{Classified, Fault, classify_all};

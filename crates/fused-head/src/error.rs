@@ -115,6 +115,14 @@ pub enum Error {
         /// The head's classes.
         classes: usize,
     },
+    /// A class is one of the head's.
+    #[error("there is no class {class}, expected 0 to {}", .classes - 1)]
+    Class {
+        /// The class given.
+        class: usize,
+        /// The head's classes.
+        classes: usize,
+    },
     /// Every head needs a learning rate.
     #[error("{rates} learning rates were given, expected {heads}, one for each head")]
     LearningRateCount {

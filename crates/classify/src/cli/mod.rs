@@ -159,6 +159,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Dataset(_)
         | Error::Backbone(_)
         | Error::Head(_)
+        | Error::NoMaps
         | Error::NoRecipe { .. }
         | Error::Recipe { .. }
         | Error::Contradiction { .. }

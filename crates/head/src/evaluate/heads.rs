@@ -4,7 +4,7 @@ use fused_head::{Inference, Parameters, Row};
 use recipe::{Tap, TapShape};
 
 use crate::error::Error;
-use crate::features::row::{TapRows, pool_row};
+use crate::features::row::{TapRows, pool_row, pool_row_back};
 
 /// Trained heads of one shape, which take the features of one or several taps.
 ///
@@ -51,6 +51,40 @@ impl Heads {
     /// # Panics
     /// If the lengths of the arrays are not those of equally many rows.
     pub fn logits(&mut self, features: &[&[f32]]) -> Result<Vec<Vec<f32>>, Error> {
+        let pooled = self.pooled(features);
+        let rows: Vec<Row<'_>> = pooled.chunks_exact(self.row_len()).map(Row::from).collect();
+        Ok(self.inference.logits(&rows)?)
+    }
+
+    /// The gradient of the logit of `class`, averaged over the heads, with respect to the features of the tap
+    /// with index `tap`, in their shape. `features` has a row for each of the taps, all numbers finite.
+    ///
+    /// It is the way back through the heads in evaluation, and through the 2×2 max pool that a convolution's
+    /// maps go through: the gradient of a window goes to its first maximum. Where one tap's layer comes before
+    /// another's in the network, the way through the network is not part of it.
+    ///
+    /// # Errors
+    /// If there is no such class.
+    ///
+    /// # Panics
+    /// If the lengths of the arrays are not those of a row, or there is no such tap.
+    pub fn gradient(
+        &mut self,
+        features: &[&[f32]],
+        tap: usize,
+        class: usize,
+    ) -> Result<Vec<f32>, Error> {
+        let mut gradients = self.inference.input_gradients(&self.pooled(features), class)?;
+        let heads = gradients.len() as f32;
+        let mut mean = gradients.remove(0);
+        for (at, mean) in mean.iter_mut().enumerate() {
+            *mean = gradients.iter().fold(*mean, |sum, gradient| sum + gradient[at]) / heads;
+        }
+        Ok(pool_row_back(&self.tap_rows(), tap, features[tap], &mean))
+    }
+
+    /// The input rows of the heads, `[n, inputs]`.
+    fn pooled(&self, features: &[&[f32]]) -> Vec<f32> {
         let taps = self.tap_rows();
         let lens: Vec<usize> = self.taps.iter().map(|(_, shape)| shape.iter().product()).collect();
         assert_eq!(features.len(), lens.len(), "an array for each tap");
@@ -65,8 +99,7 @@ impl Heads {
             }
             pool_row(&taps, &joined, pooled);
         }
-        let rows: Vec<Row<'_>> = pooled.chunks_exact(row_len).map(Row::from).collect();
-        Ok(self.inference.logits(&rows)?)
+        pooled
     }
 
     fn tap_rows(&self) -> Vec<TapRows<'_>> {
