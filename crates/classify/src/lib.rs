@@ -9,7 +9,8 @@
 //! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
 //! - [`classifier`]: preprocessed images in, probabilities out;
 //! - [`heat_map`]: where in an image the evidence for a class is;
-//! - [`pipeline`]: files of images in, decoded while others are computed.
+//! - [`pipeline`]: files of images in, decoded while others are computed;
+//! - [`serve`]: a page, and an interface for programs.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
@@ -18,9 +19,11 @@ mod error;
 mod heat_map;
 mod model;
 mod pipeline;
+mod serve;
 
 pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
 pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
 pub use pipeline::{Classified, Fault, classify_all};
+pub use serve::{ServeConfig, Server};
