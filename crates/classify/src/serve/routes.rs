@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Path, Query, Request, State as Extract};
+use axum::extract::{
+    DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request, State as Extract,
+};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -49,7 +52,12 @@ pub(super) fn router(state: Arc<State>) -> Router {
     for (path, form, text) in PAGE {
         router = router.route(path, get(async move || ([(header::CONTENT_TYPE, form)], text)));
     }
-    router.merge(protocol_v2::router()).fallback(unknown).with_state(state)
+    router
+        .merge(protocol_v2::router())
+        .fallback(unknown)
+        // `Limits` is the one that limits bodies.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
 }
 
 async fn unknown(request: Request) -> Refusal {
@@ -98,14 +106,14 @@ impl<'a> Classified<'a> {
 /// JSON.
 async fn classify(
     Extract(state): Extract<Arc<State>>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Refusal> {
     let started = Instant::now();
-    let body = state.limits.read(&headers, body).await?;
-    let form = content_type(&headers);
+    let (head, body) = request.into_parts();
+    let body = state.limits.read(&head.headers, body).await?;
+    let form = content_type(&head.headers);
     if form == "multipart/form-data" {
-        return classify_files(&state, &headers, body, started).await;
+        return classify_files(&state, head, body, started).await;
     }
     let decoder = state.decoder;
     let is_drawing = form == "application/json";
@@ -129,12 +137,12 @@ async fn classify(
 /// Classifies each file of a form. One that cannot be classified has an error in its place.
 async fn classify_files(
     state: &State,
-    headers: &HeaderMap,
+    head: Parts,
     body: RequestBody,
     started: Instant,
 ) -> Result<Response, Refusal> {
     state.batcher.check_room()?;
-    let files = files_of(headers, &body).await?;
+    let files = files_of(head, &body).await?;
     let mut pending = Vec::with_capacity(files.len());
     for (name, bytes) in files {
         let decoder = state.decoder;
@@ -165,14 +173,11 @@ async fn classify_files(
 
 /// The files of a form, each with its name.
 async fn files_of(
-    headers: &HeaderMap,
+    head: Parts,
     body: &RequestBody,
 ) -> Result<Vec<(String, axum::body::Bytes)>, Refusal> {
     let malformed = |why: String| Refusal::Malformed(format!("the form cannot be read: {why}"));
-    let mut request = Request::new(Body::from(body.bytes.clone()));
-    request.headers_mut().clone_from(headers);
-    // The body is in memory already, and no longer than is allowed.
-    request.extensions_mut().insert(axum::extract::DefaultBodyLimit::disable());
+    let request = Request::from_parts(head, Body::from(body.bytes.clone()));
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|rejection| malformed(rejection.body_text()))?;
     let mut files = Vec::new();

@@ -171,6 +171,7 @@ function extend(stroke, x, y) {
 function drawingChanged(since = performance.now()) {
   if (!state.changed) state.since = since;
   state.changed = true;
+  byId("bars").setAttribute("aria-busy", "true");
   redraw();
   readDrawing();
 }
@@ -197,6 +198,7 @@ async function readDrawing() {
     }
   }
   state.busy = false;
+  byId("bars").setAttribute("aria-busy", "false");
 }
 
 function showReading(result, since) {
