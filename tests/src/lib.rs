@@ -56,6 +56,11 @@ pub fn vgg_head<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) ->
     program("vgg-head", args)
 }
 
+/// `vgg-classify` with these arguments.
+pub fn vgg_classify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    program("vgg-classify", args)
+}
+
 fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
     static BUILT: OnceLock<()> = OnceLock::new();
     // `cargo test` builds the libraries of other crates, but not their programs.
