@@ -218,7 +218,7 @@ function showReading(result, since) {
   requestAnimationFrame(() => {
     const shown = Math.round(performance.now() - since);
     const latency = byId("latency");
-    latency.textContent = `${shown} ms (server ${result.milliseconds} ms)`;
+    latency.textContent = `${shown} ms (server ${result.milliseconds.toFixed(1)} ms)`;
     latency.dataset.milliseconds = shown;
   });
 }
@@ -359,7 +359,8 @@ function take(files) {
     const card = element("li", { className: "card" });
     const picture = element("img", { className: "picture", alt: "", src: URL.createObjectURL(file) });
     // Browsers do not show every form that the server reads.
-    picture.addEventListener("error", () => { picture.removeAttribute("src"); }, { once: true });
+    picture.addEventListener("error", () => picture.classList.add("blank"));
+    picture.addEventListener("load", () => picture.classList.remove("blank"));
     const text = element("div", {}, element("h2", { textContent: file.name || "pasted image" }),
       element("p", { className: "quiet small", textContent: "waiting…" }));
     card.append(picture, text);
