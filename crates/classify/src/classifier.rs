@@ -4,7 +4,7 @@ use backbone::{Extractor, ExtractorConfig, Preprocessor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use head::{Heads, softmax};
-use recipe::Dtype;
+use recipe::{Dtype, Tap};
 
 use crate::{Error, HeatMap, Model};
 
@@ -26,8 +26,9 @@ pub struct Classifier {
 }
 
 /// The tap that heat maps are of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct MapTap {
+    tap: Tap,
     /// Its index among the heads' taps.
     index: usize,
     height: usize,
@@ -70,7 +71,8 @@ impl Classifier {
         let last = (0..order.len()).filter(|&index| shapes[order[index]].len() == 3);
         let map_tap = last.max_by_key(|&index| order[index]).map(|index| {
             let shape = &shapes[order[index]];
-            MapTap { index, height: shape[1], width: shape[2] }
+            let tap = recipe.taps[order[index]].clone();
+            MapTap { tap, index, height: shape[1], width: shape[2] }
         });
         let taps = order.iter().map(|&at| (recipe.taps[at].clone(), shapes[at].clone())).collect();
         let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
@@ -96,6 +98,14 @@ impl Classifier {
     /// Largest number of images in a batch.
     pub fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    /// The tap that heat maps are of: the last one in the network that keeps its maps.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, so that there are no heat maps.
+    pub fn heat_map_tap(&self) -> Result<&Tap, Error> {
+        self.map_tap.as_ref().map(|map| &map.tap).ok_or(Error::NoMaps)
     }
 
     /// Classifies a batch. `images` is `[n, 3, height, width]` in C order, preprocessed, n from 1 to the
@@ -180,7 +190,8 @@ impl Classifier {
     /// # Panics
     /// If there was no such image.
     pub fn heat_map(&mut self, row: usize, class: usize) -> Result<HeatMap, Error> {
-        let MapTap { index, height, width } = self.map_tap.ok_or(Error::NoMaps)?;
+        let map_tap = self.map_tap.as_ref().ok_or(Error::NoMaps)?;
+        let &MapTap { index, height, width, .. } = map_tap;
         let of_row =
             |&at: &usize| &self.features[at][row * self.row_lens[at]..][..self.row_lens[at]];
         let features: Vec<&[f32]> = self.order.iter().map(of_row).collect();

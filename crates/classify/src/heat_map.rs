@@ -110,6 +110,15 @@ impl HeatMap {
         }
         picture
     }
+
+    /// The same picture as a PNG file.
+    ///
+    /// # Panics
+    /// As [`HeatMap::over`], and if the image has no pixels.
+    pub fn png(&self, image: Pixels<'_>) -> Vec<u8> {
+        let png = report::encode_png(image.height, image.width, 3, &self.over(image));
+        png.expect("the picture has as many pixels as the image")
+    }
 }
 
 /// Where between two pixels of a map a pixel of an image lies.

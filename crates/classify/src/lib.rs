@@ -20,6 +20,8 @@ mod heat_map;
 mod model;
 mod pipeline;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;

@@ -97,6 +97,16 @@ impl Model {
     }
 }
 
+#[cfg(test)]
+impl Model {
+    /// A model of these parts.
+    pub(crate) fn for_test(recipe: Recipe, head: Parameters, weights: Weights) -> Model {
+        let taps = recipe.taps.clone();
+        let class_names = (0..head.shape().classes).map(|class| class.to_string()).collect();
+        Model { recipe, taps, class_names, heads: vec![head], weights }
+    }
+}
+
 /// What a run says about its head.
 struct HeadOfRun {
     recipe: Recipe,

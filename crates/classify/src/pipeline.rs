@@ -25,6 +25,9 @@ pub struct Classified {
     pub index: usize,
     /// The scores, or why there are none.
     pub scores: Result<Scores, Fault>,
+    /// The heat map of the most probable class over the image as the network sees it, as a PNG file, if heat
+    /// maps are wanted and there are scores.
+    pub heat_map: Option<Vec<u8>>,
 }
 
 /// Why an image could not be classified.
@@ -48,15 +51,16 @@ struct Batch {
 
 /// Classifies all images and passes the results to `take`, a batch at a time, in the order of the images.
 /// The memory that it takes does not depend on their number. When `stop` becomes true, it ends after the
-/// current batch.
+/// current batch. With `heat_maps`, there is one for each image.
 ///
 /// # Errors
-/// If the forward pass fails, `take` does, or a stop was requested. That an image cannot be read is a
-/// result.
+/// If the forward pass fails, `take` does, a stop was requested, or heat maps are wanted of a model that has
+/// none. That an image cannot be read is a result.
 pub fn classify_all<E: From<Error>>(
     classifier: &mut Classifier,
     images: &Images,
     threads: usize,
+    heat_maps: bool,
     stop: &AtomicBool,
     mut take: impl FnMut(Vec<Classified>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -83,7 +87,7 @@ pub fn classify_all<E: From<Error>>(
             }
             let Ok(mut batch) = filled.recv() else { break Ok(()) };
             done += batch.images.len();
-            let results = classify(classifier, &mut batch);
+            let results = classify(classifier, &mut batch, heat_maps);
             // The decoder ends before the last buffers come back.
             let _ = free_in.send(batch);
             if let Err(error) = results.map_err(E::from).and_then(&mut take) {
@@ -99,19 +103,33 @@ pub fn classify_all<E: From<Error>>(
     })
 }
 
-fn classify(classifier: &mut Classifier, batch: &mut Batch) -> Result<Vec<Classified>, Error> {
+fn classify(
+    classifier: &mut Classifier,
+    batch: &mut Batch,
+    heat_maps: bool,
+) -> Result<Vec<Classified>, Error> {
+    let preprocessor = classifier.preprocessor();
     let readable = batch.images.iter().filter(|(_, fault)| fault.is_none()).count();
-    let inputs = &batch.inputs[..readable * classifier.preprocessor().len()];
+    let inputs = &batch.inputs[..readable * preprocessor.len()];
     let scores = if readable > 0 { classifier.classify(inputs)? } else { Vec::new() };
-    let mut scores = scores.into_iter();
+    let mut scored = scores.into_iter().zip(inputs.chunks_exact(preprocessor.len())).enumerate();
     let results = batch.images.drain(..).map(|(index, fault)| {
-        let scores = match fault {
-            Some(fault) => Err(fault.into()),
-            None => scores.next().expect("one for each image").map_err(Fault::from),
+        if let Some(fault) = fault {
+            return Ok(Classified { index, scores: Err(fault.into()), heat_map: None });
+        }
+        let (row, (scores, input)) = scored.next().expect("one for each image");
+        let heat_map = match &scores {
+            Ok(scores) if heat_maps => {
+                let (height, width) = preprocessor.size();
+                let bytes = &preprocessor.pixels(input);
+                let map = classifier.heat_map(row, scores.class())?;
+                Some(map.png(Pixels { height, width, channels: 3, bytes }))
+            }
+            _ => None,
         };
-        Classified { index, scores }
+        Ok(Classified { index, scores: scores.map_err(Fault::from), heat_map })
     });
-    Ok(results.collect())
+    results.collect()
 }
 
 /// Decodes and prepares all images, batch by batch, until nobody takes them.

@@ -1,6 +1,7 @@
 //! The command line: its flags, and a file for each command.
 
 mod export;
+mod heat_maps;
 mod output;
 mod run;
 mod serve;
@@ -74,6 +75,10 @@ struct RunArgs {
     /// The file to write [default: standard output]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Also write for each image a PNG file into this folder: the image in grey, and in colour what in it
+    /// speaks for the class found (Grad-CAM). Files are numbered as the images, from 0
+    #[arg(long, value_name = "DIR")]
+    heatmap: Option<PathBuf>,
     /// Batch size: images per forward pass [default: one that suits the recipe's size]
     #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,

@@ -6,6 +6,7 @@ use classify::{Classified, Classifier, Error, classify_all};
 use dataset::Images;
 use terminal::{say, with_causes};
 
+use super::heat_maps::HeatMaps;
 use super::output::{self, Columns, Outcome};
 use super::{RunArgs, extractor_config};
 
@@ -22,9 +23,24 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     // The classifier has the weights in a form of its own.
     drop(model);
     let columns = Columns { class_names: &class_names, top: args.top };
+    let heat_maps = match &args.heatmap {
+        Some(folder) => {
+            classifier.heat_map_tap()?;
+            Some(HeatMaps::begin(folder, images.len())?)
+        }
+        None => None,
+    };
     let mut output = output::start(args.format, &columns, &images, args.out.as_deref())?;
     let mut tally = Tally::new(&class_names);
-    classify_all(&mut classifier, &images, config.threads, stop, |batch| {
+    let draws = heat_maps.is_some();
+    classify_all(&mut classifier, &images, config.threads, draws, stop, |batch| {
+        if let Some(heat_maps) = &heat_maps {
+            for Classified { index, heat_map, .. } in &batch {
+                if let Some(png) = heat_map {
+                    heat_maps.write(*index, &images.name(*index), png)?;
+                }
+            }
+        }
         let outcomes: Vec<Outcome<'_>> =
             batch.into_iter().filter_map(|it| tally.count(&images, it)).collect();
         output.write(&outcomes)
@@ -51,7 +67,7 @@ impl<'a> Tally<'a> {
 
     /// Counts an image. `None` if it could not be classified, which is said.
     fn count<'i>(&mut self, images: &'i Images, result: Classified) -> Option<Outcome<'i>> {
-        let Classified { index, scores } = result;
+        let Classified { index, scores, .. } = result;
         let scores = match scores {
             Ok(scores) => scores,
             Err(fault) => {
