@@ -165,10 +165,6 @@ impl Classifier {
     ///
     /// # Panics
     /// If the length does not match.
-    #[expect(
-        clippy::type_complexity,
-        reason = "scores and maps, unless the image or the model has none"
-    )]
     pub fn heat_maps(
         &mut self,
         image: &[f32],
@@ -182,13 +178,14 @@ impl Classifier {
         Ok(Ok((scores, maps?)))
     }
 
-    /// The heat map of a class for an image of the batch that was classified last; `row` is its index there.
+    /// The heat map of a class for an image of the batch that was classified last. `row` is its index there;
+    /// an image without scores has a map of zeros.
     ///
     /// # Errors
     /// If all taps are pooled to a number per channel, or there is no such class.
     ///
     /// # Panics
-    /// If there was no such image.
+    /// If `row` is not less than the batch size.
     pub fn heat_map(&mut self, row: usize, class: usize) -> Result<HeatMap, Error> {
         let map_tap = self.map_tap.as_ref().ok_or(Error::NoMaps)?;
         let &MapTap { index, height, width, .. } = map_tap;

@@ -89,7 +89,7 @@ fn gradients_and_heat_maps_equal_pytorchs() {
         };
         let last = taps.len() - 1;
         let head = golden.head();
-        let mut heads = Heads::new(&[head.clone()], shapes(), 1).unwrap();
+        let mut heads = Heads::new(std::slice::from_ref(&head), shapes(), 1).unwrap();
         // A head of zeros has no gradient, so that the mean is half the other's.
         let both = [head.clone(), Parameters::zeros(head.shape())];
         let mut averaged = Heads::new(&both, shapes(), 1).unwrap();
@@ -165,8 +165,8 @@ fn heat_maps_of_digits_equal_pytorchs() {
         let together = classifier.classify(&inputs).unwrap();
         for (digit, (scores, (alone, maps))) in together.into_iter().zip(&all).enumerate() {
             assert_eq!(&scores.unwrap(), alone);
-            for class in 0..10 {
-                assert_eq!(classifier.heat_map(digit, class).unwrap(), maps[class]);
+            for (class, map) in maps.iter().enumerate() {
+                assert_eq!(&classifier.heat_map(digit, class).unwrap(), map);
             }
         }
     }
