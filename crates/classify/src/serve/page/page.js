@@ -10,7 +10,8 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-const percent = (probability) => `${(100 * probability).toFixed(probability < 0.9995 ? 1 : 0)} %`;
+// With spaces at which lines do not break.
+const percent = (probability) => `${(100 * probability).toFixed(probability < 0.9995 ? 1 : 0)}\u00a0%`;
 
 /** Sends a request; returns the response, or throws what the server says is wrong. */
 async function ask(path, options) {
@@ -107,14 +108,14 @@ const state = {
   /** Whether a drawing is being classified, and whether it has changed since. */
   busy: false,
   changed: false,
-  /** When the drawing changed first after the last that was sent. */
+  /** When the newest point was drawn. */
   since: 0,
   /** The class whose heat map is shown. */
   why: null,
 };
 let bars = [];
 
-byId("model").textContent = `${model.name} · ${model.classes.length} classes · ${model.height} × ${model.width} px`
+byId("model").textContent = `${model.name} · ${model.classes.length} classes · ${model.height}\u00a0×\u00a0${model.width}\u00a0px`
   + (model.heads > 1 ? ` · mean of ${model.heads} heads` : "");
 
 /** Makes the bars of these classes. */
@@ -127,6 +128,15 @@ function makeBars(classes) {
 }
 makeBars([...model.classes.keys()].slice(0, MAX_BARS));
 
+/** The page's colours, which the browser is asked for only when they change: a stroke has many points. */
+let colours;
+
+function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  colours = { ink: style.getPropertyValue("--ink"), accent: style.getPropertyValue("--accent") };
+}
+readColours();
+
 function redraw() {
   const pixels = Math.round(canvas.clientWidth * devicePixelRatio);
   if (!pixels) return;
@@ -134,8 +144,7 @@ function redraw() {
   const context = canvas.getContext("2d");
   context.setTransform(pixels / SIDE, 0, 0, pixels / SIDE, 0, 0);
   context.clearRect(0, 0, SIDE, SIDE);
-  const style = getComputedStyle(document.documentElement);
-  context.strokeStyle = context.fillStyle = style.getPropertyValue("--ink");
+  context.strokeStyle = colours.ink;
   context.lineWidth = SIDE / 14;
   context.lineCap = context.lineJoin = "round";
   for (const stroke of state.strokes) {
@@ -149,7 +158,7 @@ function redraw() {
     context.beginPath();
     context.arc(state.pen.x, state.pen.y, SIDE / 28, 0, 2 * Math.PI);
     context.lineWidth = 2;
-    context.strokeStyle = style.getPropertyValue("--accent");
+    context.strokeStyle = colours.accent;
     context.stroke();
   }
   byId("hint").hidden = state.strokes.length > 0 || state.pen.shown;
@@ -169,7 +178,7 @@ function extend(stroke, x, y) {
 }
 
 function drawingChanged(since = performance.now()) {
-  if (!state.changed) state.since = since;
+  state.since = since;
   state.changed = true;
   byId("bars").setAttribute("aria-busy", "true");
   redraw();
@@ -340,7 +349,10 @@ canvas.addEventListener("keydown", (event) => {
 canvas.addEventListener("blur", () => { state.pen.shown = state.pen.down = false; redraw(); });
 
 new ResizeObserver(redraw).observe(canvas);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  readColours();
+  redraw();
+});
 
 // ---- Images
 
