@@ -53,7 +53,7 @@ predict *flags: ready
 classify *flags: ready
     @scripts/run vgg-classify run "$@"
 
-# Write a trained head with all that it needs as one file (run= out= …)
+# Write a trained head with all that it needs as one file (run= out= format=safetensors|onnx …)
 export *flags: ready
     @scripts/run vgg-classify export "$@"
 

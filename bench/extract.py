@@ -205,7 +205,7 @@ def main() -> None:
     if "taps" in parts:
         sizes = asked or list(taps.SIZES)
         start = functools.partial(start_with_taps, executable=kernel)
-        taps.bench(sizes, options.rounds, options.seconds, start)
+        taps.bench(sizes, options.rounds, options.seconds, command.THREADS, start)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ and if they are named
 
     torch   artifacts/libtorch/             libtorch (CPU part), from the PyPI wheels
     cuda    artifacts/libtorch-cuda/        libtorch for NVIDIA cards, from the PyPI wheels (2.4 GB)
-    numpy   artifacts/venv/                 a Python with NumPy and SciPy, for the tests
+    numpy   artifacts/venv/                 a Python with NumPy, SciPy and ONNX Runtime, for the tests
     page    artifacts/page-venv/            a Python with tritonclient and Playwright, for the tests
     browser /usr/bin/chromium               Debian's Chromium, unless there is a browser
 
@@ -112,7 +112,7 @@ def parse(arguments: Optional[list[str]]) -> list[Step]:
     parser = argparse.ArgumentParser(
         prog="setup",
         description="Fetch MNIST and the VGG16 weights into data/ and artifacts/, and if named "
-        "libtorch or a Python with NumPy and SciPy. Each is checked by SHA-256 and kept if it is right.",
+        "libtorch or a Python with NumPy, SciPy and ONNX Runtime. Each is checked by SHA-256 and kept if it is right.",
     )
     more = [step.name for step in WHEN_NAMED]
     parser.add_argument("more", nargs="*", metavar="MORE", help=f"any of {', '.join(more)}")

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durable::{Digest, Format};
 
+use plural::counted;
 use recipe::{Family, WeightsId};
 
 /// Weights that cannot be used, or a forward pass that failed.
@@ -88,9 +89,9 @@ pub enum Error {
     },
     /// The convolutions of an ONNX graph do not follow one another.
     #[error(
-        "{}: only {found} of its {of} convolutions lie on the way from its input to the last one, \
-         expected all of them one after another: is it another network?",
-        path.display()
+        "{}: {found} of its {} on the way from its input to the last one, expected all of them one after \
+         another: is it another network?",
+        path.display(), counted(*of, "convolution")
     )]
     ConvolutionsApart {
         /// The file.

@@ -43,6 +43,17 @@ pub struct Preprocessor {
     shift: [f32; 3],
 }
 
+/// One of the network's input channels: input = pixel · scale + shift.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputChannel {
+    /// The channel of the image that it takes, as an index into R, G, B.
+    pub colour: usize,
+    /// Factor of the pixels, which are 0 to 255.
+    pub scale: f32,
+    /// Added after scaling.
+    pub shift: f32,
+}
+
 impl Preprocessor {
     /// The preprocessing that brings images to the form `image`, with the channel order and scaling of
     /// `family`.
@@ -77,6 +88,15 @@ impl Preprocessor {
     /// Whether an image has no values, which is never the case.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The network's input channels, in order.
+    pub fn channels(&self) -> [InputChannel; 3] {
+        std::array::from_fn(|channel| InputChannel {
+            colour: self.order[channel],
+            scale: self.scale[channel],
+            shift: self.shift[channel],
+        })
     }
 
     /// Resizes `image` and writes `[3, height, width]` to `input`, channels in the network's order.

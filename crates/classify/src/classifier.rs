@@ -74,12 +74,11 @@ impl Classifier {
             let tap = recipe.taps[order[index]].clone();
             MapTap { tap, index, height: shape[1], width: shape[2] }
         });
-        let taps = order.iter().map(|&at| (recipe.taps[at].clone(), shapes[at].clone())).collect();
         let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let batch_size = config.batch_size;
         Ok(Classifier {
             extractor,
-            heads: Heads::new(model.heads(), taps, config.threads)?,
+            heads: Heads::new(model.heads(), model.tap_shapes()?, config.threads)?,
             preprocessor: Preprocessor::new(recipe.weights.family, recipe.image),
             batch_size,
             dtype: recipe.dtype,
@@ -140,19 +139,9 @@ impl Classifier {
         let features: Vec<&[f32]> = self.order.iter().map(|&at| &*arrays[at]).collect();
         let logits = self.heads.logits(&features)?;
         let classes = self.heads.classes();
-        let scores = |row: usize| {
-            let logits: Vec<Vec<f32>> =
-                logits.iter().map(|head| head[row * classes..][..classes].to_vec()).collect();
-            let mut probabilities = vec![0.0; classes];
-            for head in &logits {
-                for (mean, probability) in probabilities.iter_mut().zip(softmax(head)) {
-                    *mean += probability / logits.len() as f64;
-                }
-            }
-            Scores { logits, probabilities }
-        };
-        let results = faults.into_iter().enumerate();
-        Ok(results.map(|(row, fault)| fault.map_or_else(|| Ok(scores(row)), Err)).collect())
+        let scores = Scores::of_rows(&logits, classes);
+        let results = faults.into_iter().zip(scores);
+        Ok(results.map(|(fault, scores)| fault.map_or(Ok(scores), Err)).collect())
     }
 }
 
@@ -208,6 +197,22 @@ impl std::fmt::Debug for Classifier {
 }
 
 impl Scores {
+    /// The scores of some rows, from each head's logits `[n, classes]`.
+    pub(crate) fn of_rows(logits: &[Vec<f32>], classes: usize) -> impl Iterator<Item = Scores> {
+        let rows = logits[0].len() / classes;
+        (0..rows).map(move |row| {
+            let logits: Vec<Vec<f32>> =
+                logits.iter().map(|head| head[row * classes..][..classes].to_vec()).collect();
+            let mut probabilities = vec![0.0; classes];
+            for head in &logits {
+                for (mean, probability) in probabilities.iter_mut().zip(softmax(head)) {
+                    *mean += probability / logits.len() as f64;
+                }
+            }
+            Scores { logits, probabilities }
+        })
+    }
+
     /// Classes and their probabilities, the most probable first; among equals, in the order of the classes.
     pub fn ranked(&self) -> Vec<(usize, f64)> {
         let mut ranked: Vec<(usize, f64)> =
@@ -223,7 +228,7 @@ impl Scores {
 }
 
 /// Rounds features as a cache of half precision stores them.
-fn round_to_f16(features: &mut [f32]) {
+pub(crate) fn round_to_f16(features: &mut [f32]) {
     /// Numbers that are converted at a time.
     const CHUNK: usize = 4096;
     let mut halves = [f16::ZERO; CHUNK];

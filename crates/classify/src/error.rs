@@ -83,6 +83,36 @@ pub enum Error {
          channel; extract maps ('vgg-extract run --taps conv5_3') and train a head on them"
     )]
     NoMaps,
+    /// ONNX Runtime or ONNX's checker refuses an exported model.
+    #[error(
+        "{} was not written: ONNX Runtime cannot run the exported model ({said}); this is an error of \
+         vgg-classify or of the installed ONNX Runtime: please report it",
+        path.display()
+    )]
+    OnnxRefused {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The last line of what was said.
+        said: String,
+    },
+    /// In ONNX Runtime, an exported model has other results than ours.
+    #[error(
+        "{} was not written: in ONNX Runtime, the exported model has other results than our forward pass \
+         ({found}); this is an error of vgg-classify or of the installed ONNX Runtime: please report it",
+        path.display()
+    )]
+    OnnxDiffers {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The difference.
+        found: String,
+    },
+    /// A flag that only an export as ONNX has.
+    #[error("{flag} is for ONNX models only; add --format=onnx")]
+    NotOnnx {
+        /// The flag.
+        flag: &'static str,
+    },
     /// There are no images to classify.
     #[error("no images to classify")]
     NoImages,

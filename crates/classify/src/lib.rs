@@ -9,6 +9,7 @@
 //! - [`model`]: all that it takes, a recipe, its weights and heads, from wherever they are;
 //! - [`classifier`]: preprocessed images in, probabilities out;
 //! - [`heat_map`]: where in an image the evidence for a class is;
+//! - [`onnx_export`]: a model as an ONNX file, compared with the classifier in ONNX Runtime;
 //! - [`pipeline`]: files of images in, decoded while others are computed;
 //! - [`serve`]: a page, and an interface for programs.
 
@@ -18,6 +19,7 @@ mod classifier;
 mod error;
 mod heat_map;
 mod model;
+mod onnx_export;
 mod pipeline;
 mod serve;
 #[cfg(test)]
@@ -27,5 +29,6 @@ pub use classifier::{Classifier, NotFinite, Scores};
 pub use error::Error;
 pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
+pub use onnx_export::{Comparison, OnnxInput};
 pub use pipeline::{Classified, Fault, classify_all};
 pub use serve::{ServeConfig, Server};

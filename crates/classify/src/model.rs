@@ -4,17 +4,17 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use backbone::Weights;
+use backbone::{Compute, ImageSize, Weights};
 use fused_head::Parameters;
 use head::{Run, Sweep};
-use recipe::{Recipe, Tap};
+use recipe::{ImageForm, Recipe, Tap, TapShape};
 
 use crate::Error;
 
 /// Trained heads of one shape with everything that turns an image into their input.
 #[derive(Debug, Clone)]
 pub struct Model {
-    recipe: Recipe,
+    pub(crate) recipe: Recipe,
     taps: Vec<Tap>,
     class_names: Vec<String>,
     heads: Vec<Parameters>,
@@ -86,6 +86,20 @@ impl Model {
         &self.class_names
     }
 
+    /// The taps whose rows are joined, each with the shape of its rows: `[C, H, W]`, or `[C]` if it is
+    /// pooled.
+    ///
+    /// # Errors
+    /// If the network does not have one of the recipe's taps.
+    pub(crate) fn tap_shapes(&self) -> Result<Vec<(Tap, TapShape)>, Error> {
+        let shapes = backbone::shapes(&self.recipe)?;
+        let shape_of = |tap: &Tap| {
+            let at = self.recipe.taps.iter().position(|known| known == tap);
+            shapes[at.expect("the recipe has the heads' taps")].clone()
+        };
+        Ok(self.taps.iter().map(|tap| (tap.clone(), shape_of(tap))).collect())
+    }
+
     /// The parameters of the heads, all of one shape.
     pub fn heads(&self) -> &[Parameters] {
         &self.heads
@@ -137,8 +151,19 @@ fn reduced(recipe: Recipe, taps: &[Tap], path: &Path) -> Result<Recipe, Error> {
         let found = format!("its heads take the tap {missing}, which its recipe does not have");
         return Err(Error::Contradiction { path: path.to_path_buf(), found });
     }
-    let kept = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
-    Ok(Recipe { taps: kept, ..recipe })
+    let ImageForm { height, width, .. } = recipe.image;
+    if let Err(found) = ImageSize::new(height, width) {
+        return Err(Error::Contradiction { path: path.to_path_buf(), found });
+    }
+    let kept: Vec<Tap> = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
+    // The name of the numerics depends on the taps, but a tap's features on no other tap. Numerics that this
+    // program does not have stay as they are, and are refused when features are computed.
+    let compute = Compute::with_numerics(&recipe.numerics, &recipe.taps);
+    let numerics = match compute {
+        Ok(compute) => compute.numerics(&kept)?,
+        Err(_) => recipe.numerics,
+    };
+    Ok(Recipe { numerics, taps: kept, ..recipe })
 }
 
 /// Checks that there is a name for every output of a head.

@@ -119,11 +119,12 @@ fn classifier(golden: &Golden, image: (usize, usize), taps: &[&str], dtype: Dtyp
     let weights = Weights::read(&needed("artifacts/weights/vgg16-caffe.safetensors")).unwrap();
     let example = Recipe::example();
     let compute = Compute { backend: Backend::Winograd(Accuracy::Exact), device: Device::Cpu };
+    let taps: Vec<Tap> = taps.iter().map(|name| tap(name)).collect();
     let recipe = Recipe {
         weights: weights.id(),
         image: ImageForm { height: image.0, width: image.1, ..example.image },
-        taps: taps.iter().map(|name| tap(name)).collect(),
-        numerics: compute.numerics().unwrap(),
+        numerics: compute.numerics(&taps).unwrap(),
+        taps,
         dtype,
         ..example
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use durable::Digest;
 use rayon::prelude::*;
 
+use crate::digests::Digests;
 use crate::images::Group;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
@@ -50,8 +51,8 @@ pub(crate) fn group(path: &Path, part: Option<Part>, samples: GraySamples) -> Gr
     let (class_names, labels) = match &samples.labels {
         Some(labels) => {
             let classes = labels.iter().max().map_or(0, |largest| largest + 1);
-            let labels = labels.iter().map(|&label| usize::try_from(label).ok()).collect();
-            ((0..classes).map(|class| class.to_string()).collect(), Some(labels))
+            let class_names = (0..classes).map(|class| class.to_string()).collect();
+            (class_names, Some(labels.iter().copied().map(Some).collect()))
         }
         None => (Vec::new(), None),
     };
@@ -86,5 +87,5 @@ pub(crate) fn table(
     let digests: Vec<Digest> = all.collect();
     let test = test.map(Samples::into_any);
     let table = Table { class_names, train: train.into_any(), val: None, test };
-    Ok(Loaded { table, digests: digests.into() })
+    Ok(Loaded { table, digests: Digests::Held(digests.into()) })
 }

@@ -30,7 +30,7 @@ pub(crate) struct Group {
     /// The names of the classes that the labels are indices of.
     pub(crate) class_names: Vec<String>,
     /// One per image, `None` for an image without a label; `None` if no image has one.
-    pub(crate) labels: Option<Vec<Option<usize>>>,
+    pub(crate) labels: Option<Vec<Option<u32>>>,
 }
 
 impl Images {
@@ -99,7 +99,7 @@ impl Images {
     pub fn label(&self, index: usize) -> Option<&str> {
         let (group, index) = self.locate(index);
         let class = group.labels.as_ref()?[index]?;
-        Some(&group.class_names[class])
+        Some(&group.class_names[class as usize])
     }
 
     fn locate(&self, index: usize) -> (&Group, usize) {
@@ -127,7 +127,7 @@ fn groups_at(path: &Path) -> Result<Vec<Group>, Error> {
             }
         }
     }
-    let images = image_files::samples(Path::new(""), vec![path.to_path_buf()], None).images;
+    let images = image_files::samples(Path::new(""), [path].into_iter().collect(), None).images;
     let (part, class_names, labels) = (None, Vec::new(), None);
     Ok(vec![Group { origin: path.to_path_buf(), part, images, class_names, labels }])
 }

@@ -7,10 +7,11 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{features, files, spec, write_cache};
 use durable::Digest;
-use feature_cache::{Cache, CacheWriter, Error, SplitName, Started, unfinished};
+use feature_cache::{Cache, CacheWriter, Error, Ids, SplitName, SplitSpec, Started, unfinished};
 use recipe::Dtype;
 use serde_json::{Value, json};
 
@@ -90,7 +91,9 @@ fn labels_that_no_reader_accepts_are_refused_before_anything_is_written() {
     ] {
         let root = tempfile::tempdir().unwrap();
         let mut spec = spec();
-        spec.splits.get_mut(&SplitName::Train).unwrap().labels = Some(labels);
+        let ids = Ids::new((0..5).map(|row| row.to_string())).unwrap();
+        let train = SplitSpec { ids, labels: Some(labels), images: None };
+        spec.splits.insert(SplitName::Train, Arc::new(train));
         let error = CacheWriter::start(root.path(), spec).unwrap_err().to_string();
         assert!(error.contains(&format!("train/labels.npy: row {row} {says}")), "{error}");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -69,6 +69,7 @@ mod tests;
 
 pub use error::Error;
 pub use inference::Inference;
+pub use norm::EPS as BATCH_NORM_EPS;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
 pub use rows::{Columns, Row};
 pub use trainer::{StepResult, Trainer};

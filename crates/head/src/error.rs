@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durable::Format;
 use feature_cache::{CacheKey, SplitName};
+use plural::counted;
 use recipe::Tap;
 
 use crate::resources::Memory;
@@ -144,9 +145,10 @@ pub enum Error {
     },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
-        "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
-         trained in one pass, but {memory} has room for {fit}; allow more memory, take a \
-         smaller --hidden, or split the grid"
+        "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \
+         take a smaller --hidden, or split the grid",
+        counted(*heads, "head"), counted(*inputs, "input"), counted(*hidden, "hidden unit"),
+        counted(*classes, "class")
     )]
     TooManyHeads {
         /// Heads of one pass.
@@ -164,9 +166,10 @@ pub enum Error {
     },
     /// The rows that streaming keeps in memory do not fit beside the heads.
     #[error(
-        "{memory} has no room for {rows} rows of features beside the heads that are trained in one \
+        "{memory} has no room for {} of features beside the heads that are trained in one \
          pass, and streaming needs that many; allow more memory, --memory={needed}, or take a \
-         smaller --hidden or --batch-size"
+         smaller --hidden or --batch-size",
+        counted(*rows, "row")
     )]
     NoRoomForRows {
         /// The memory allowed.
@@ -199,7 +202,10 @@ pub enum Error {
         source: csv::Error,
     },
     /// A table of a run or a sweep was cut off or added to.
-    #[error("{} is damaged: it has {found} rows, expected {expected}; train again", path.display())]
+    #[error(
+        "{} is damaged: it has {}, expected {expected}; train again",
+        path.display(), counted(*found, "row")
+    )]
     TableRows {
         /// The file.
         path: PathBuf,
@@ -244,9 +250,9 @@ pub enum Error {
     },
     /// The head has other sizes than the features that it says it was trained on.
     #[error(
-        "{}: a head of {inputs} inputs and {classes} classes does not fit the features {}, \
-         which have {found_inputs} and {found_classes}; train again",
-        run.display(), cache.display()
+        "{}: a head of {} and {} does not fit the features {}, which have {found_inputs} and \
+         {found_classes}; train again",
+        run.display(), counted(*inputs, "input"), counted(*classes, "class"), cache.display()
     )]
     WrongShape {
         /// The run.
@@ -359,9 +365,9 @@ pub enum Error {
     InterruptedInFirstEpoch,
     /// The user pressed Ctrl-C.
     #[error(
-        "the head after {epochs_done} of {epochs} epochs is kept in {} and can be evaluated; \
-         the same command starts again from the first epoch",
-        path.display()
+        "the head after {epochs_done} of {} is kept in {} and can be evaluated; the same command starts \
+         again from the first epoch",
+        counted(*epochs, "epoch"), path.display()
     )]
     Interrupted {
         /// The run.
@@ -373,9 +379,9 @@ pub enum Error {
     },
     /// The user pressed Ctrl-C while a sweep was trained.
     #[error(
-        "{finished} of {heads} heads are finished and kept in {}; the same command trains the \
-         others, each from its first epoch",
-        path.display()
+        "finished and kept in {}: {finished} of {}; the same command trains the others, each from its \
+         first epoch",
+        path.display(), counted(*heads, "head")
     )]
     SweepInterrupted {
         /// The sweep.

@@ -1,6 +1,7 @@
 //! The images that a cache's rows were made from, read again from the dataset.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use dataset::{FileDigests, Source, Split, SplitConfig};
 use feature_cache::{DatasetInputs, SplitName};
@@ -16,7 +17,7 @@ pub fn images_of(inputs: &DatasetInputs, split: SplitName, caches: &Path) -> Res
     let source = Source::find(Path::new(&inputs.path))?;
     // The extraction has remembered which files are as it found them.
     let mut files = FileDigests::unchanged_under(caches, &source);
-    if source.digest_with(&mut files)? != inputs.digest {
+    if source.digest_with(&mut files, &AtomicBool::new(false))? != inputs.digest {
         return Err(Error::OtherImages { path: inputs.path.clone().into() });
     }
     let DatasetInputs { val_fraction, limit, seed, .. } = *inputs;

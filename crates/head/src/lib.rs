@@ -38,7 +38,7 @@ mod train;
 pub use config::{Arch, Schedule, TrainConfig};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
-pub use evaluate::predict::{Prediction, predict, predict_together, submission};
+pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};

@@ -3,6 +3,7 @@
 
 pub(crate) mod feature_map;
 pub(crate) mod first_layer;
+pub(crate) mod global_pool;
 pub(crate) mod isa;
 pub(crate) mod max_pool;
 pub(crate) mod microkernel;

@@ -7,6 +7,7 @@ pub(crate) mod execute;
 pub(crate) mod forward;
 pub(crate) mod layer;
 pub(crate) mod network;
+pub(crate) mod taps;
 pub(crate) mod team;
 pub(crate) mod weights;
 pub(crate) mod winograd_layer;

@@ -103,6 +103,25 @@ struct ExportArgs {
     /// The file to write
     #[arg(long)]
     out: PathBuf,
+    /// Form of the file: safetensors, which --model takes, or onnx, which other programs run. An ONNX model
+    /// takes uint8 images [N, height, width, 3] of the recipe's size and gives probabilities and logits
+    #[arg(long, default_value = "safetensors")]
+    format: ModelForm,
+    /// With --format=onnx: take images of any size, which the model resizes as the recipe says. Runtimes
+    /// need Resize of ONNX's operators 18, with antialias
+    #[arg(long)]
+    any_size: bool,
+    /// With --format=onnx: leave the network out, and take the features of the taps instead of images, as
+    /// a cache has them: float32 [N, C, H, W], or [N, C] if they are pooled
+    #[arg(long, conflicts_with = "any_size")]
+    head_only: bool,
+}
+
+/// Forms of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModelForm {
+    Safetensors,
+    Onnx,
 }
 
 #[derive(Debug, Args)]
@@ -173,7 +192,7 @@ fn extractor_config(
     images: usize,
 ) -> Result<ExtractorConfig, Error> {
     let recipe = model.recipe();
-    let device = Compute::with_numerics(&recipe.numerics)?.device;
+    let device = Compute::with_numerics(&recipe.numerics, &recipe.taps)?.device;
     let suitable = || suitable_batch_size(device, recipe.image.height, recipe.image.width);
     Ok(ExtractorConfig {
         batch_size: batch_size.unwrap_or_else(suitable).min(images),
@@ -192,13 +211,15 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
-        Error::NoImages | Error::Listen { .. } => Failure::Usage,
+        Error::NoImages | Error::NotOnnx { .. } | Error::Listen { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
         | Error::File(_)
         | Error::Parquet(_)
         | Error::Csv(_)
+        | Error::OnnxRefused { .. }
+        | Error::OnnxDiffers { .. }
         | Error::Threads { .. }
         | Error::Runtime { .. } => Failure::Internal,
         Error::Dataset(_)

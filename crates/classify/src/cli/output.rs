@@ -78,6 +78,7 @@ struct Replacement {
 
 impl Replacement {
     fn begin(path: &Path) -> Result<Replacement, Error> {
+        durable::make_folder(path.parent().unwrap_or(path))?;
         let temporary = Temporary::beside(path);
         let file = File::create(temporary.path()).map_err(durable::Error::at("write", path))?;
         Ok(Replacement { temporary, file: BufWriter::new(file) })

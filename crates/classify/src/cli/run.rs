@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use classify::{Classified, Classifier, Error, classify_all};
 use dataset::Images;
-use terminal::{say, with_causes};
+use plural::counted;
+use terminal::{Progress, say, with_causes};
 
 use super::heat_maps::HeatMaps;
 use super::output::{self, Columns, Outcome};
@@ -20,6 +21,16 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let config = extractor_config(&model, args.batch_size, args.threads, images.len())?;
     let mut classifier = Classifier::new(&model, &config)?;
     let class_names = model.class_names().to_vec();
+    let (count, image) = (images.len(), model.recipe().image);
+    let (network, heads) = (&model.recipe().network, model.heads().len());
+    say(format!(
+        "{} at {}x{} px, {network}, {}, {}",
+        counted(count, "image"),
+        image.height,
+        image.width,
+        counted(class_names.len(), "class"),
+        counted(heads, "head"),
+    ));
     // The classifier has the weights in a form of its own.
     drop(model);
     let columns = Columns { class_names: &class_names, top: args.top };
@@ -33,6 +44,10 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let mut output = output::start(args.format, &columns, &images, args.out.as_deref())?;
     let mut tally = Tally::new(&class_names);
     let draws = heat_maps.is_some();
+    // Results on standard output show the progress themselves.
+    let mut progress =
+        args.out.is_some().then(|| Progress::new("images", "images", count as u64, 0));
+    let mut done = 0;
     classify_all(&mut classifier, &images, config.threads, draws, stop, |batch| {
         if let Some(heat_maps) = &heat_maps {
             for Classified { index, heat_map, .. } in &batch {
@@ -41,10 +56,17 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
                 }
             }
         }
+        done += batch.len() as u64;
+        if let Some(progress) = &mut progress {
+            progress.update(done, "");
+        }
         let outcomes: Vec<Outcome<'_>> =
             batch.into_iter().filter_map(|it| tally.count(&images, it)).collect();
         output.write(&outcomes)
     })?;
+    if let Some(progress) = progress {
+        progress.finish(done, "");
+    }
     output.finish()?;
     tally.end(images.len())
 }

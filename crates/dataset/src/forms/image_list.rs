@@ -20,18 +20,18 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder};
-use durable::Digest;
 
 use super::{Form, SourceFile};
+use crate::digests::Digests;
 use crate::files::{is_csv, is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{self, ImageFiles, on_disk};
 use crate::images::Group;
 use crate::name::{Names, escape};
 use crate::part::Part;
+use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, ImageStore, Notice, digest};
 
@@ -178,14 +178,15 @@ impl Form for ImageList {
     }
 
     /// Adds which images are in which split, their paths, labels and bytes.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest.update(b"list");
-        for (part, Samples { images, labels }, files) in self.table.parts_with(files) {
+        let mut files = files.iter();
+        for (part, Samples { images, labels }) in self.table.parts() {
             digest.update(part.name().as_bytes());
             digest.update(&(images.len() as u64).to_le_bytes());
             digest.update(&[u8::from(labels.is_some())]);
-            for (row, (path, file)) in images.paths().iter().zip(files).enumerate() {
-                digest::add_named(digest, path.as_os_str(), file);
+            for (row, (path, file)) in images.paths().iter().zip(files.by_ref()).enumerate() {
+                digest::add_named(digest, path.as_os_str(), &file);
                 if let Some(labels) = labels {
                     let class = &self.table.class_names[labels[row] as usize];
                     digest.update(&(class.len() as u64).to_le_bytes());
@@ -195,7 +196,7 @@ impl Form for ImageList {
         }
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         Ok(self.table.load(files))
     }
 }
@@ -240,13 +241,13 @@ impl ImageList {
         }
         let classes: BTreeSet<&str> = train.iter().map(|row| row.label.as_str()).collect();
         let classes = in_order(classes);
-        let labels: HashMap<&str, i64> = classes.iter().copied().zip(0..).collect();
+        let labels: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
         let labels_of = |rows: &[Row]| {
             let label = |row: &Row| match labels.get(row.label.as_str()) {
                 Some(&label) => Ok(label),
                 None => Err(text.wrong(row.start, columns.label, &row.label, A_TRAINED_CLASS)),
             };
-            rows.iter().map(label).collect::<Result<Vec<i64>, Error>>()
+            rows.iter().map(label).collect::<Result<Vec<u32>, Error>>()
         };
         let [train_labels, val_labels] = [labels_of(&train)?, labels_of(&val)?];
         let is_labelled = test.first().is_some_and(|row| !row.label.is_empty());
@@ -381,13 +382,13 @@ impl<'a> Text<'a> {
     /// at. `path` is the column of paths.
     fn images(&self, path: usize) -> Result<Vec<Group>, Error> {
         let (label, split) = (self.column(&LABEL)?, self.column(&SPLIT)?);
-        let mut parts: [(Part, Vec<PathBuf>, Vec<String>); 3] =
-            [Part::Train, Part::Val, Part::Test].map(|part| (part, Vec::new(), Vec::new()));
+        let mut parts: [(Part, Paths, Vec<String>); 3] =
+            [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
         self.for_each_record(|record, start| {
             let part = self.part(record, start, split)?;
             let (_, paths, labels) =
                 parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
-            paths.push(self.path_in(record, start, path)?);
+            paths.push(&self.path_in(record, start, path)?);
             let label = label.map(|column| self.text(record, start, column)).transpose()?;
             labels.push(label.unwrap_or_default().to_owned());
             Ok(())
@@ -397,7 +398,7 @@ impl<'a> Text<'a> {
             .map(|(part, paths, texts)| {
                 let classes: BTreeSet<&str> =
                     texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-                let numbers: HashMap<&str, usize> = classes.iter().copied().zip(0..).collect();
+                let numbers: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
                 let labels = texts.iter().map(|text| numbers.get(text.as_str()).copied()).collect();
                 Group {
                     origin: self.path.to_path_buf(),
@@ -494,7 +495,9 @@ impl<'a> Text<'a> {
     /// The path in a row, which need not be UTF-8.
     fn path_in(&self, record: &ByteRecord, start: usize, column: usize) -> Result<PathBuf, Error> {
         match record[column].trim_ascii() {
-            [] => Err(self.wrong(start, column, "", A_PATH)),
+            path if path.is_empty() || path.contains(&0) => {
+                Err(self.wrong(start, column, &path.escape_ascii().to_string(), A_PATH))
+            }
             path => Ok(PathBuf::from(OsStr::from_bytes(path))),
         }
     }

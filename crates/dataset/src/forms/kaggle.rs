@@ -10,11 +10,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable::Digest;
 use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
 use super::{Form, SourceFile, image_list};
+use crate::digests::Digests;
 use crate::files::{is_csv, is_data};
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
@@ -93,11 +93,11 @@ impl Form for KaggleCsvs {
         SourceFile::named(self.paths().nth(index).expect("there are as many files"))
     }
 
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         let train = read(&self.train, true)?;
         let test = self.test.as_deref().map(|path| Ok((path, read(path, false)?)));
         let loaded = gray::table(train, test.transpose()?)?;
@@ -167,7 +167,7 @@ fn read(path: &Path, labelled: bool) -> Result<GraySamples, Error> {
     }
     let labels = match labels.first().map(|column| numbers(column, MAX_LABEL)) {
         None => None,
-        Some(Some(labels)) => Some(labels.into_iter().map(i64::from).collect()),
+        Some(Some(labels)) => Some(labels.into_iter().map(i32::cast_unsigned).collect()),
         Some(None) => {
             in_range = false;
             None

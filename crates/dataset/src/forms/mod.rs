@@ -14,8 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable::Digest;
-
+use crate::digests::Digests;
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::table::Loaded;
@@ -84,11 +83,11 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
 
     /// Adds everything that the result of [`Form::load`] depends on. `files` are the digests of the
     /// files, in their order.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]);
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests);
 
     /// Reads the files, except for images that have a file each. `files` are the digests that they
     /// must have.
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error>;
+    fn load(&self, files: &Digests) -> Result<Loaded, Error>;
 }
 
 /// A file of a dataset.

@@ -53,6 +53,41 @@ pub fn predict_together(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Prediction>, Error> {
+    let class_names = &cache.manifest().class_names;
+    let mut predictions = Vec::new();
+    for_each_row_of(runs, cache, split, threads, report, |id, logits| {
+        let (class, probability) = most_probable(logits);
+        let (id, name) = (id.to_owned(), class_names[class].clone());
+        predictions.push(Prediction { id, class, name, probability });
+    })?;
+    Ok(predictions)
+}
+
+/// Calls `take` with the id and the logits, `[classes]`, of every row of a split, in row order.
+///
+/// # Errors
+/// As [`predict`].
+pub fn for_each_row(
+    run: &Run,
+    cache: &Cache,
+    split: SplitName,
+    threads: usize,
+    report: &mut dyn FnMut(Event<'_>),
+    mut take: impl FnMut(&str, &[f32]),
+) -> Result<(), Error> {
+    let runs = std::slice::from_ref(run);
+    for_each_row_of(runs, cache, split, threads, report, |id, logits| take(id, logits[0]))
+}
+
+/// Likewise with the logits of each of several heads.
+fn for_each_row_of(
+    runs: &[Run],
+    cache: &Cache,
+    split: SplitName,
+    threads: usize,
+    report: &mut dyn FnMut(Event<'_>),
+    mut take: impl FnMut(&str, &[&[f32]]),
+) -> Result<(), Error> {
     let taps = runs.first().map_or(&[][..], |run| &run.config().taps);
     let features = Features::at(cache, taps)?;
     runs.iter().try_for_each(|run| check_features(run, features))?;
@@ -62,37 +97,32 @@ pub fn predict_together(
     drop(parameters);
     let ids = features.ids(split)?;
     let mut ids = ids.iter();
-    let class_names = features.class_names();
-    let classes = class_names.len();
+    let classes = features.class_names().len();
     let mut pooled = PooledSplit::open(features, split, report)?;
-    let mut predictions = Vec::with_capacity(pooled.rows());
     for_each_batch(&mut pooled, &mut heads, report, |_, logits| {
         let rows = logits[0].len() / classes;
         for (row, id) in (0..rows).zip(&mut ids) {
-            let of_row = logits.iter().map(|head| &head[row * classes..][..classes]);
-            let (class, probability) = most_probable(of_row);
-            let name = class_names[class].clone();
-            predictions.push(Prediction { id: id.to_owned(), class, name, probability });
+            let of_row: Vec<&[f32]> =
+                logits.iter().map(|head| &head[row * classes..][..classes]).collect();
+            take(id, &of_row);
         }
-    })?;
-    Ok(predictions)
+    })
 }
 
 /// The class that several heads together find most probable, and its probability, from the logits of each
 /// head.
-fn most_probable<'a>(logits: impl ExactSizeIterator<Item = &'a [f32]> + Clone) -> (usize, f64) {
-    if logits.len() == 1 {
+fn most_probable(logits: &[&[f32]]) -> (usize, f64) {
+    if let [logits] = logits {
         // As the trainer counts its hits: by the logits, which may differ where probabilities are equal.
-        let scores = logits.map(Scores::new).next().expect("there is one");
+        let scores = Scores::new(logits);
         return (scores.class, scores.probability());
     }
-    let heads = logits.len() as f64;
     let mut mean: Vec<f64> = Vec::new();
-    for logits in logits {
-        let probabilities = softmax(logits);
+    for head in logits {
+        let probabilities = softmax(head);
         mean.resize(probabilities.len(), 0.0);
         for (mean, probability) in mean.iter_mut().zip(probabilities) {
-            *mean += probability / heads;
+            *mean += probability / logits.len() as f64;
         }
     }
     let classes = mean.into_iter().enumerate();
@@ -126,10 +156,10 @@ mod tests {
     fn several_heads_are_averaged_as_probabilities() {
         // Softmax of (0, ln 3) is (1/4, 3/4), and of (ln 9, 0) it is (9/10, 1/10).
         let [surer, other] = [[9.0f32.ln(), 0.0], [0.0, 3.0f32.ln()]];
-        let (class, probability) = most_probable([&other[..], &surer[..]].into_iter());
+        let (class, probability) = most_probable(&[&other, &surer]);
         assert_eq!(class, 0);
         assert!((probability - (0.25 + 0.9) / 2.0).abs() < 1e-7, "{probability}");
-        let (class, probability) = most_probable([&other[..]].into_iter());
+        let (class, probability) = most_probable(&[&other]);
         assert_eq!((class, probability), (1, Scores::new(&other).probability()));
     }
 

@@ -191,7 +191,7 @@ impl Run {
     pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
         let summary = self.summary_and_metrics()?;
         let path = self.folder.join(HEAD);
-        check_digest(&path, durable::digest_of_file(&path, |_| ())?, &summary)?;
+        check_digest(&path, durable::digest_of_file(&path, |_| Ok(()))?, &summary)?;
         Ok(summary)
     }
 

@@ -14,6 +14,7 @@ use crate::{
     },
     kernel::{
         first_layer::{FirstLayerJob, first_layer},
+        global_pool::{self, RowJob, fold_row},
         max_pool::{PoolJob, pool},
         output::{OutputItem, write},
         product::{ProductJob, product},
@@ -47,6 +48,8 @@ pub(crate) struct Kernels {
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
     pub(crate) pool: unsafe fn(&PoolJob),
+    pub(crate) fold_row: unsafe fn(&RowJob),
+    pub(crate) global_pool: unsafe fn(&global_pool::PoolJob),
     pub(crate) write_output: unsafe fn(&OutputItem),
 }
 
@@ -57,6 +60,9 @@ pub(crate) struct TileKernels {
     pub(crate) output: unsafe fn(&OutputJob),
     /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
+    /// The two above, for layers that are tapped.
+    pub(crate) tapped_output: unsafe fn(&OutputJob),
+    pub(crate) tapped_output_pooled: unsafe fn(&OutputJob),
 }
 
 impl Isa {
@@ -108,15 +114,22 @@ macro_rules! entries {
                 product: product_entry,
                 strassen: strassen_entry,
                 pool: pool_entry,
+                fold_row: fold_row_entry,
+                global_pool: global_pool_entry,
                 write_output: write_output_entry,
             };
 
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
-                TileKernels {
-                    input: input_entry::<T>,
-                    output: output_entry::<T>,
-                    output_pooled: output_pooled_entry::<T>,
-                }
+                let output: unsafe fn(&OutputJob) = output_entry::<T, false, false>;
+                let tapped_output: unsafe fn(&OutputJob) = output_entry::<T, false, true>;
+                // Kernels with a pool are not even compiled for odd tiles.
+                let (output_pooled, tapped_output_pooled) = if T::M % 2 == 0 {
+                    (output_entry::<T, true, false> as _, output_entry::<T, true, true> as _)
+                } else {
+                    (output, tapped_output)
+                };
+                let input = input_entry::<T>;
+                TileKernels { input, output, output_pooled, tapped_output, tapped_output_pooled }
             }
 
             // SAFETY of all entries: the caller's promises are passed on, that of the instruction
@@ -155,6 +168,22 @@ macro_rules! entries {
             }
 
             /// # Safety
+            /// That of [`fold_row`].
+            $(#[$attribute])*
+            unsafe fn fold_row_entry(job: &RowJob) {
+                // SAFETY: see above.
+                unsafe { fold_row::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`global_pool::pool`].
+            $(#[$attribute])*
+            unsafe fn global_pool_entry(job: &global_pool::PoolJob) {
+                // SAFETY: see above.
+                unsafe { global_pool::pool(job) }
+            }
+
+            /// # Safety
             /// That of [`write`].
             $(#[$attribute])*
             unsafe fn write_output_entry(item: &OutputItem) {
@@ -173,17 +202,11 @@ macro_rules! entries {
             /// # Safety
             /// That of [`output`].
             $(#[$attribute])*
-            unsafe fn output_entry<T: Transform>(job: &OutputJob) {
+            unsafe fn output_entry<T: Transform, const POOL: bool, const TAPPED: bool>(
+                job: &OutputJob,
+            ) {
                 // SAFETY: see above.
-                unsafe { output::<$simd, T, false>(job) }
-            }
-
-            /// # Safety
-            /// That of [`output`].
-            $(#[$attribute])*
-            unsafe fn output_pooled_entry<T: Transform>(job: &OutputJob) {
-                // SAFETY: see above.
-                unsafe { output::<$simd, T, true>(job) }
+                unsafe { output::<$simd, T, POOL, TAPPED>(job) }
             }
         }
     };

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::{
     accuracy::Accuracy,
     algorithm::{tile_kind::TileKind, transform::Transform},
-    config::{self, ConvLayer, NetworkConfig, Tap, TapPoint},
+    config::{self, ConvLayer, NetworkConfig, Pooling, Tap},
     kernel::{
         feature_map::CHANNEL_GROUP,
         first_layer::{PRODUCTS, Row},
@@ -46,10 +46,6 @@ pub struct LayerPlan {
     pub width: usize,
     /// Whether a 2x2 max pool follows whose result is read.
     pub max_pool: bool,
-    /// Whether the map before or after the pool is an output. Chains and bands of layers end here.
-    pub tapped: bool,
-    /// Whether the map before the pool is an output. The pool is then a separate pass.
-    pub tapped_before_pool: bool,
     /// The algorithm.
     pub method: Method,
     /// Whether pairs of an image's tiles are multiplied by Strassen's algorithm, with seven eighths of the
@@ -103,6 +99,8 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// The number of images that are computed at a time.
     pub chunk: usize,
+    /// Whether a tap is averaged.
+    averages: bool,
 }
 
 impl Plan {
@@ -128,8 +126,6 @@ impl Plan {
                 } else {
                     Method::Winograd(tile_kind((height, width), pool, config.accuracy))
                 };
-                let [relu, pooled] = [TapPoint::AfterRelu, TapPoint::AfterPool]
-                    .map(|at| config::is_tapped(taps, index, at));
                 let max_pool = config::pools(layers, taps, index);
                 let mut plan = LayerPlan {
                     in_channels: layer.in_channels,
@@ -137,8 +133,6 @@ impl Plan {
                     height,
                     width,
                     max_pool,
-                    tapped: relu || pooled,
-                    tapped_before_pool: relu && max_pool,
                     method,
                     strassen: false,
                 };
@@ -150,12 +144,13 @@ impl Plan {
             })
             .collect();
         let chunk = chunk(config.batch_size, config.height * config.width);
-        Plan { accuracy: config.accuracy, instructions, layers: planned, chunk }
+        let averages = taps.iter().any(|tap| tap.pooling == Pooling::Avg);
+        Plan { accuracy: config.accuracy, instructions, layers: planned, chunk, averages }
     }
 
-    /// The name of the arithmetic, for cache keys: the accuracy and the version of the arithmetic.
+    /// The name of the arithmetic, for cache keys; see [`Accuracy::numerics`].
     pub fn numerics(&self) -> String {
-        self.accuracy.numerics()
+        self.accuracy.numerics(self.averages)
     }
 }
 
