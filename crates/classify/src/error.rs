@@ -1,5 +1,6 @@
 //! The errors of classification.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use durable::Format;
@@ -138,6 +139,31 @@ pub enum Error {
         done: usize,
         /// Number of images.
         images: usize,
+    },
+    /// The server cannot listen.
+    #[error(
+        "could not listen at {address}; is another program using the port? Take another with --port (0 is a \
+         free one)"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The operating system refused the server something else.
+    #[error("the server could not run")]
+    Runtime {
+        /// Its reason.
+        source: std::io::Error,
+    },
+    /// The server was stopped before all requests were answered.
+    #[error(
+        "{requests} requests were cut off, because they took longer than the server waits at its end"
+    )]
+    Cut {
+        /// Their number.
+        requests: usize,
     },
     /// Results cannot be written in the form of Parquet.
     #[error("could not write the results as Parquet")]

@@ -10,7 +10,8 @@
 //! - [`classifier`]: preprocessed images in, probabilities out;
 //! - [`heat_map`]: where in an image the evidence for a class is;
 //! - [`onnx_export`]: a model as an ONNX file, compared with the classifier in ONNX Runtime;
-//! - [`pipeline`]: files of images in, decoded while others are computed.
+//! - [`pipeline`]: files of images in, decoded while others are computed;
+//! - [`serve`]: a page, and an interface for programs.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
@@ -20,6 +21,7 @@ mod heat_map;
 mod model;
 mod onnx_export;
 mod pipeline;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -29,3 +31,4 @@ pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
 pub use onnx_export::{Comparison, OnnxInput};
 pub use pipeline::{Classified, Fault, classify_all};
+pub use serve::{ServeConfig, Server};

@@ -31,6 +31,7 @@ mod system;
 mod table;
 mod thumbnail;
 
+pub use decode::decode_bytes;
 pub use digest::READING;
 pub use error::Error;
 pub use file_digests::FileDigests;

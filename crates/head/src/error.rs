@@ -16,6 +16,18 @@ pub enum Error {
     /// The cache cannot be read.
     #[error(transparent)]
     Cache(#[from] feature_cache::Error),
+    /// The images of the features' rows cannot be read again.
+    #[error(transparent)]
+    Dataset(#[from] dataset::Error),
+    /// The dataset is not what it was when the features were made.
+    #[error(
+        "the files in {} are not those that the features were made from, or are read differently now",
+        path.display()
+    )]
+    OtherImages {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// The operating system refused a file operation.
     #[error(transparent)]
     File(#[from] durable::Error),

@@ -4,7 +4,9 @@ mod export;
 mod heat_maps;
 mod output;
 mod run;
+mod serve;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use backbone::{Compute, ExtractorConfig, suitable_batch_size};
@@ -32,6 +34,8 @@ enum Command {
     Run(RunArgs),
     /// Write a model as one file, which --model takes on any machine; prints the file
     Export(ExportArgs),
+    /// Serve a model as a page to draw digits and drop images on, and to programs; prints its address
+    Serve(ServeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -120,29 +124,63 @@ enum ModelForm {
     Onnx,
 }
 
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The port; 0 takes a free one
+    #[arg(long, default_value = "7860")]
+    port: u16,
+    /// The address to listen at; others than this machine can connect only if it is not a loopback address
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    bind: IpAddr,
+    /// A name of this machine that clients may use beside its addresses; may be given several times
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Seconds that a client may take to send a request, and that a connection may be idle
+    #[arg(long, default_value = "30", value_parser = up_to(3600))]
+    timeout: usize,
+    /// Batch size: most images per forward pass [default: one that suits the recipe's size]
+    #[arg(long, value_parser = up_to(4096))]
+    batch_size: Option<usize>,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_parser = up_to(1024))]
+    threads: Option<usize>,
+}
+
 impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Export(args) => export::run(&args),
+            Command::Serve(args) => serve::run(&args),
         }
     }
 }
 
 impl ModelArgs {
     fn read(&self) -> Result<Model, Error> {
+        self.read_with_runs().map(|(model, _)| model)
+    }
+
+    /// The model, and the runs whose heads it has; none of a model file.
+    fn read_with_runs(&self) -> Result<(Model, Vec<Run>), Error> {
         if let Some(path) = &self.model {
-            return Model::read(path);
+            return Ok((Model::read(path)?, Vec::new()));
         }
         let weights = match &self.weights {
             Some(path) => WeightsFile::At(path.clone()),
             None => WeightsFile::In(WEIGHTS.into()),
         };
-        match (&self.sweep, &self.run) {
-            (Some(folder), _) => Model::of_sweep(&Sweep::open(folder)?, &weights),
-            (None, Some(folder)) => Model::of_run(&Run::open(folder)?, &weights),
-            (None, None) => Model::of_run(&Run::open(&newest_run(RUNS.as_ref())?)?, &weights),
+        if let Some(folder) = &self.sweep {
+            let sweep = Sweep::open(folder)?;
+            return Ok((Model::of_sweep(&sweep, &weights)?, sweep.chosen_runs()?));
         }
+        let run = match &self.run {
+            Some(folder) => Run::open(folder)?,
+            None => Run::open(&newest_run(RUNS.as_ref())?)?,
+        };
+        Ok((Model::of_run(&run, &weights)?, vec![run]))
     }
 }
 
@@ -172,7 +210,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
-        Error::NoImages | Error::NotOnnx { .. } => Failure::Usage,
+        Error::Cut { .. } => Failure::Interrupted,
+        Error::NoImages | Error::NotOnnx { .. } | Error::Listen { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
@@ -181,7 +220,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Csv(_)
         | Error::OnnxRefused { .. }
         | Error::OnnxDiffers { .. }
-        | Error::Threads { .. } => Failure::Internal,
+        | Error::Threads { .. }
+        | Error::Runtime { .. } => Failure::Internal,
         Error::Dataset(_)
         | Error::Backbone(_)
         | Error::Head(_)

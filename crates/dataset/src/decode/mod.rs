@@ -159,6 +159,17 @@ pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'stat
     image.map_err(|fault| fault.at(path))
 }
 
+/// Decodes an image that is in memory, such as one that was sent over a network, as if its bytes were those of
+/// a file. `name` stands for the file's path in errors. Its pixels may take at most `max_bytes` bytes.
+///
+/// # Errors
+/// If the bytes are not an image, or one that is damaged, of an unsupported form, or too large.
+pub fn decode_bytes(name: &Path, bytes: &[u8], max_bytes: u64) -> Result<Image<'static>, Error> {
+    let room = Room::of_file(bytes.len() as u64);
+    let room = Room { bytes: room.bytes.min(max_bytes) };
+    decode_from(Cursor::new(bytes), room).map_err(|fault| fault.at(name))
+}
+
 /// Decodes the image that a file begins with.
 fn decode_from(mut file: impl BufRead + Seek, room: Room) -> Result<Image<'static>, Fault> {
     let start = file.fill_buf()?;
