@@ -112,7 +112,8 @@ def parse(arguments: Optional[list[str]]) -> list[Step]:
     parser = argparse.ArgumentParser(
         prog="setup",
         description="Fetch MNIST and the VGG16 weights into data/ and artifacts/, and if named "
-        "libtorch or a Python with NumPy, SciPy and ONNX Runtime. Each is checked by SHA-256 and kept if it is right.",
+        "libtorch, Pythons for the tests, or a browser. Each is checked by SHA-256 and kept if it "
+        "is right.",
     )
     more = [step.name for step in WHEN_NAMED]
     parser.add_argument("more", nargs="*", metavar="MORE", help=f"any of {', '.join(more)}")
