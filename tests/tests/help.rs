@@ -12,7 +12,7 @@ fn help_of_every_command() {
             &["run", "convert", "import-weights", "verify", "inspect", "status", "gc"][..],
         ),
         ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
-        ("vgg-classify", &["run", "export"]),
+        ("vgg-classify", &["run", "export", "serve"]),
     ] {
         for command in [""].iter().chain(commands) {
             let args = [*command, "--help"].into_iter().filter(|arg| !arg.is_empty());
