@@ -187,8 +187,10 @@ fn features_without_places_have_no_heat_map() {
         (&["conv4_3", "conv5_3:max"], 512 * 2 * 4 + 512, Some((4, 8))),
         (&["conv5_3", "pool5"], 2 * 512 * 2, Some((1, 2))),
     ] {
-        let taps = taps.iter().map(|name| tap(name)).collect();
-        let recipe = Recipe { weights: weights.id(), image, taps, ..example.clone() };
+        let taps: Vec<Tap> = taps.iter().map(|name| tap(name)).collect();
+        let compute = Compute { backend: Backend::Winograd(Accuracy::Fast), device: Device::Cpu };
+        let numerics = compute.numerics(&taps).unwrap();
+        let recipe = Recipe { weights: weights.id(), image, taps, numerics, ..example.clone() };
         let model = Model::for_test(recipe, golden_like(inputs), weights.clone());
         let mut classifier = Classifier::new(&model, &config).unwrap();
         let input = vec![1.0; classifier.preprocessor().len()];

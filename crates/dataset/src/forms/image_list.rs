@@ -388,6 +388,10 @@ impl<'a> Text<'a> {
             let part = self.part(record, start, split)?;
             let (_, paths, labels) =
                 parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
+            if record[path].contains(&0) {
+                let found = record[path].escape_ascii().to_string();
+                return Err(self.wrong(start, path, &found, A_PATH));
+            }
             paths.push(&self.path_in(record, start, path)?);
             let label = label.map(|column| self.text(record, start, column)).transpose()?;
             labels.push(label.unwrap_or_default().to_owned());
@@ -495,9 +499,7 @@ impl<'a> Text<'a> {
     /// The path in a row, which need not be UTF-8.
     fn path_in(&self, record: &ByteRecord, start: usize, column: usize) -> Result<PathBuf, Error> {
         match record[column].trim_ascii() {
-            path if path.is_empty() || path.contains(&0) => {
-                Err(self.wrong(start, column, &path.escape_ascii().to_string(), A_PATH))
-            }
+            [] => Err(self.wrong(start, column, "", A_PATH)),
             path => Ok(PathBuf::from(OsStr::from_bytes(path))),
         }
     }
