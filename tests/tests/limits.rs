@@ -78,7 +78,7 @@ fn two_hundred_thousand_classes() {
 fn a_dataset_of_one_image() {
     let workplace = Workplace::empty();
     workplace.write("one/cat/1.pgm", b"P5 2 1 255\n\x07\x99");
-    let says = ["none of the 1 training images", "raise the fraction", "--val-fraction 0"];
+    let says = ["none of the 1 training image of", "raise the fraction", "--val-fraction 0"];
     assert_refused(workplace.run("one", &[]), BAD_INPUT, &says);
     let finished = finish(workplace.run("one", &["--val-fraction=0"]));
     assert!(finished.stderr.contains("there is only one class, cat; a head needs two or more"));

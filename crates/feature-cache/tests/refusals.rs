@@ -35,11 +35,15 @@ fn rows(from: usize, to: usize, value: f32) -> Vec<f32> {
 #[test]
 fn a_row_that_the_element_type_cannot_hold_is_where_a_cache_ends() {
     for (dtype, value, says) in [
-        (Dtype::F16, 65520.0, "the feature 65520, which float16 cannot hold"),
-        (Dtype::F16, -1e9, "the feature -1000000000, which float16 cannot hold"),
-        (Dtype::F16, f32::INFINITY, "the feature inf, which no head can be trained on"),
-        (Dtype::F32, f32::NEG_INFINITY, "the feature -inf, which no head can be trained on"),
-        (Dtype::F32, f32::NAN, "the feature NaN, which no head can be trained on"),
+        (Dtype::F16, 65520.0, "the feature 65520 at conv5_3, which float16 cannot hold"),
+        (Dtype::F16, -1e9, "the feature -1000000000 at conv5_3, which float16 cannot hold"),
+        (Dtype::F16, f32::INFINITY, "the feature inf at conv5_3, which no head can be trained on"),
+        (
+            Dtype::F32,
+            f32::NEG_INFINITY,
+            "the feature -inf at conv5_3, which no head can be trained on",
+        ),
+        (Dtype::F32, f32::NAN, "the feature NaN at conv5_3, which no head can be trained on"),
     ] {
         let root = tempfile::tempdir().unwrap();
         let mut writer = start(root.path(), dtype);
