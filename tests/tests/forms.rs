@@ -124,7 +124,7 @@ fn arrays_of_numpy_are_extracted_and_classified() {
     refused("objects.npz", "Python objects, which only executing a pickle would give");
     assert_eq!(caches_in(&workplace.path("features")).len(), before, "nothing was written");
     let run = path_from(workplace.train(idx.folder(), &["--p=0.2"]));
-    let mut classify = vgg_classify(["run", "--json"]);
+    let mut classify = vgg_classify(["run"]);
     classify.arg("--run").arg(run).arg(workplace.path("med.npz"));
     let finished = finish(classify);
     assert_eq!(finished.code, Some(0), "{finished:?}");

@@ -60,8 +60,8 @@ pub enum Error {
         path: PathBuf,
         /// The marks of the two forms, for example `IDX files`.
         both: [String; 2],
-        /// The names of the two forms; `None` if it is one.
-        forms: Option<[&'static str; 2]>,
+        /// The names of the two forms; none if it is one.
+        forms: Box<[&'static str]>,
     },
     /// The folder has two lists of images.
     #[error(
@@ -335,7 +335,7 @@ pub enum Error {
         train: PathBuf,
         /// This class and one of the training classes whose name looks the same, with all signs but
         /// ASCII's as `\u{…}`; `None` if there is no such class.
-        alike: Option<[String; 2]>,
+        alike: Option<Box<[String; 2]>>,
     },
     /// An image is a symbolic link to a file that is not there.
     #[error(
@@ -582,11 +582,11 @@ impl fmt::Display for ButOthers<'_> {
 }
 
 /// Two names that look the same.
-struct Alike<'a>(&'a Option<[String; 2]>);
+struct Alike<'a>(&'a Option<Box<[String; 2]>>);
 
 impl fmt::Display for Alike<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.0.as_deref() {
             Some([found, known]) => write!(
                 f,
                 ". The two names look alike: this one is '{found}', and that of the training class is '{known}'; \
@@ -598,13 +598,13 @@ impl fmt::Display for Alike<'_> {
 }
 
 /// The hint to name one of two forms.
-struct OrForm<'a>(&'a Option<[&'static str; 2]>);
+struct OrForm<'a>(&'a [&'static str]);
 
 impl fmt::Display for OrForm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some([first, second]) => write!(f, ", or give --form {first} or --form {second}"),
-            None => Ok(()),
+            [first, second] => write!(f, ", or give --form {first} or --form {second}"),
+            _ => Ok(()),
         }
     }
 }

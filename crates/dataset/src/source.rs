@@ -170,8 +170,8 @@ fn find_in_folder(path: &Path, config: &SourceConfig) -> Opened {
     match &marked[..] {
         [(first, mark), (second, other), ..] => {
             let both = [mark.clone(), other.clone()];
-            let forms = [(first.name)(), (second.name)()];
-            Err(Error::Ambiguous { path: path.to_path_buf(), both, forms: Some(forms) })
+            let forms = [(first.name)(), (second.name)()].into();
+            Err(Error::Ambiguous { path: path.to_path_buf(), both, forms })
         }
         [(form, _)] => (form.open)(&folder, config),
         [] => first(|form| (form.open)(&folder, config)),

@@ -142,8 +142,10 @@ fn files_beside_each_other_and_other_names_are_read() {
     assert_eq!((dataset.train.len(), dataset.test.len(), dataset.val.len()), (2, 2, 0));
     // Without labels, to be classified.
     let alone = write(&folder, "any.npy", &gray());
-    assert_eq!(Images::find(&[alone.clone()], None).unwrap().len(), 2);
-    assert!(matches!(load(&alone), Ok(_) | Err(Error::NoArrays { .. })));
+    let images = Images::find(std::slice::from_ref(&alone), None).unwrap();
+    assert_eq!((images.len(), images.label(0)), (2, None));
+    assert!(images.name(1).ends_with("any.npy:1"), "{}", images.name(1));
+    assert!(matches!(load(&alone), Err(Error::NoArrays { .. })));
     let two = write(&folder, "second.npz", &npz(CompressionMethod::Deflated, &keras));
     let error = Source::find(folder.path()).unwrap_err();
     assert!(matches!(error, Error::TwoFiles { .. }), "{error} {two:?}");

@@ -122,7 +122,9 @@ fn other_texts_are_refused_by_what_they_are() {
     let twice = PLAIN.replace("pixel3", "label");
     refused(twice.as_bytes(), &["column 'pixel3' is missing, found 'label' there"]);
     refused(b"label\n1\n", &["0 pixel columns"]);
-    refused(b"", &["holds no images"]);
+    for text in [&b""[..], b"label,pixel0\n", b"\n\n", b"label,pixel0\n\n \n"] {
+        refused(text, &["holds no images"]);
+    }
 }
 
 #[test]

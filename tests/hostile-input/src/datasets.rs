@@ -136,7 +136,7 @@ fn dataset(folder: &Path) -> Option<Dataset> {
     let load = |val_fraction| source.load(&SplitConfig { val_fraction, limit: None, seed: 0 });
     let dataset = match load(0.5) {
         // Classes of one image each leave none for validation.
-        Err(Error::EmptySplit { .. }) => load(0.0),
+        Err(Error::EmptySplit { .. } | Error::NoGroupForVal { .. }) => load(0.0),
         loaded => loaded,
     };
     let dataset = dataset.ok()?;

@@ -177,6 +177,9 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
     let layout = layout_of(&sheet, needs_labels)?;
     let Layout { label, side } = layout;
     let clean = cleaned(&sheet);
+    if clean.is_empty() {
+        return Err(Error::NoImages { path: path.to_path_buf() });
+    }
     let columns = sheet.columns();
     // polars 0.55 panics at a field that is a single quote.
     if clean.contains(&b'"') {
@@ -189,9 +192,6 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
             return Err(Error::Csv { path: path.to_path_buf(), source });
         }
     };
-    if frame.height() == 0 {
-        return Err(Error::NoImages { path: path.to_path_buf() });
-    }
     let numbers = |column: &Column, most: i32| -> Option<Vec<i32>> {
         let numbers = column.i32().ok()?;
         let numbers: Option<Vec<i32>> = numbers.iter().collect();

@@ -106,10 +106,8 @@ impl ArrayFile {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(read)? {
             let name = entry.map_err(read)?.file_name();
-            if has_ending(name.as_ref(), "npy")
-                && let Some(name) = name.to_str()
-            {
-                names.push(stem_of(name));
+            if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".npy")) {
+                names.push(stem.to_owned());
             }
         }
         names.sort_unstable();

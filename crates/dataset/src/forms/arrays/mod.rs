@@ -47,13 +47,16 @@ const NAMES: [[[&str; 2]; 3]; 7] = [
 /// Largest class number. Every class up to the largest label gets a name.
 pub(super) const MAX_LABEL: u64 = 65_535;
 
+/// A part with its images, and its labels if it has any.
+type PartArrays = (Part, Array, Option<Array>);
+
 /// Arrays of images that were found and not read.
 #[derive(Debug)]
 pub(crate) struct Arrays {
     /// The files, each once.
     files: Vec<PathBuf>,
     /// The parts with their images and labels.
-    parts: Vec<(Part, Array, Option<Array>)>,
+    parts: Vec<PartArrays>,
     notices: Vec<Notice>,
 }
 
@@ -115,7 +118,7 @@ impl Form for Arrays {
             },
         };
         let is_split = parts.len() > 1;
-        let group = |(part, images, labels): (Part, Array, Option<Array>)| {
+        let group = |(part, images, labels): PartArrays| {
             let samples = read(&images, labels.as_ref())?;
             let largest = samples.labels.as_ref().and_then(|labels| labels.iter().max().copied());
             let classes = largest.map_or(0, |largest| largest + 1);
@@ -215,7 +218,7 @@ fn file_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
 }
 
 /// The parts of the arrays in a file or beside it; `None` if no training images are among them.
-fn parts_of(path: &Path) -> Result<Option<Vec<(Part, Array, Option<Array>)>>, Error> {
+fn parts_of(path: &Path) -> Result<Option<Vec<PartArrays>>, Error> {
     let file = ArrayFile::open(path)?;
     for names in NAMES {
         let Some(train) = file.array(names[0][0])? else { continue };
@@ -225,7 +228,14 @@ fn parts_of(path: &Path) -> Result<Option<Vec<(Part, Array, Option<Array>)>>, Er
                 parts.push((part, images, file.array(labels)?));
             }
         }
-        return Ok(Some(parts));
+        // The arrays beside a file that was given are read only if it is one of them.
+        let is_given = |array: &Array| array.path().file_name() == path.file_name();
+        let is_one = |(_, images, labels): &PartArrays| {
+            is_given(images) || labels.as_ref().is_some_and(is_given)
+        };
+        if parts.iter().any(is_one) {
+            return Ok(Some(parts));
+        }
     }
     Ok(None)
 }

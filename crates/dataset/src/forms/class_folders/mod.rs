@@ -282,7 +282,7 @@ fn only(folder: &Folder, part: Part) -> Result<Option<&OsStr>, Error> {
     match (folders.next(), folders.next()) {
         (Some(first), Some(second)) => {
             let both = [first, second].map(|name| format!("{}/", escape(name.as_ref())));
-            Err(Error::Ambiguous { path: folder.path.clone(), both, forms: None })
+            Err(Error::Ambiguous { path: folder.path.clone(), both, forms: Box::default() })
         }
         (only, _) => Ok(only),
     }
@@ -336,7 +336,7 @@ impl<'a> Classes<'a> {
             };
             let Some(&label) = self.labels.get(class.as_os_str()) else {
                 let (path, train) = (root.join(part).join(class), root.join(self.part));
-                let alike = self.alike(class.as_os_str());
+                let alike = self.alike(class.as_os_str()).map(Box::new);
                 return Err(Error::UnknownClass { path, train, alike });
             };
             labels.push(label);
