@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Engine:
         # Each engine sets its number of threads in its own way. OpenMP and rayon read these
         # variables before that.
         count = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+        started = time.perf_counter()
         self.process = subprocess.Popen(
             [str(word) for word in command],
             cwd=ROOT,
@@ -46,6 +48,9 @@ class Engine:
         )
         self.command = command
         self._read("ready")
+        # From the start of the process until it has read and prepared the weights. Peers have also
+        # done their first passes by then.
+        self.start_seconds = time.perf_counter() - started
 
     def _read(self, expected: str | None = None) -> str:
         assert self.process.stdout

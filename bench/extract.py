@@ -4,7 +4,8 @@
 (channels-last, inference mode), ONNX Runtime, and OpenVINO in the better of its latency and
 throughput modes, in float32 with the same weights, interleaved. A ratio is the median over the
 rounds of our rate to that of the peer with the highest median. `--part small` does the same with
-few images at a time.
+one, two and four images at a time, and OpenVINO in its latency mode; it also prints how long
+our kernel takes to start.
 
 `--part command` measures the whole `vgg-extract run`, a process from start to end, and compares it
 with the bare loop over the same convolutions in PyTorch and in our kernel.
@@ -48,11 +49,12 @@ from engines import (
 from speed_svg import draw
 
 BATCHES = {48: 64, 64: 64, 96: 32, 128: 16, 224: 8}
-SMALL = {size: (1, 2, 4) for size in (48, 96, 224)}
+SMALL = {size: (1, 2, 4) for size in (48, 64, 96, 128, 224)}
 SIZES = {"kernels": BATCHES, "small": SMALL, "command": command.IMAGES, "taps": taps.SIZES}
 ACCURACIES = ("fast", "exact")
 OPENVINO = ("openvino-latency", "openvino-throughput")
 PEERS = ("pytorch", "onnxruntime", *OPENVINO)
+LATENCY_PEERS = ("pytorch", "onnxruntime", "openvino-latency")
 
 
 def start_peer(name: str, size: int, batch: int, threads: int, features: Path) -> Engine:
@@ -108,22 +110,30 @@ def bench_kernels(executable: Path, options: argparse.Namespace) -> None:
 def bench_small(executable: Path, options: argparse.Namespace) -> None:
     """Measure the convolutions with few images at a time."""
     sizes = options.sizes or list(SMALL)
-    cases = [(size, batch, command.THREADS) for size in sizes for batch in SMALL[size]]
-    for results in compare_cases(executable, cases, options):
+    cases = [
+        (size, batch, threads)
+        for threads in options.threads
+        for size in sizes
+        for batch in SMALL[size]
+    ]
+    for results in compare_cases(executable, cases, options, LATENCY_PEERS):
         write_json(BENCH / "extract-small.json", results)
 
 
 def compare_cases(
-    executable: Path, cases: list[tuple[int, int, int]], options: argparse.Namespace
+    executable: Path,
+    cases: list[tuple[int, int, int]],
+    options: argparse.Namespace,
+    peers: Sequence[str] = PEERS,
 ) -> Iterator[list[dict]]:
     """Print a table of these sizes, batches and threads; yield the results after each row."""
     table = Table(
         *("size", "batch", "threads", "accuracy", "images/s", "pytorch", "onnxrt", "openvino"),
-        *("ratio", "lowest", "highest", "peak MiB"),
+        *("ratio", "lowest", "highest", "peak MiB", "start s"),
     )
     results = []
     for size, batch, threads in cases:
-        for result in compare_kernels(executable, size, batch, threads, options):
+        for result in compare_kernels(executable, size, batch, threads, options, peers):
             results.append(result)
             table.row(
                 *(result[key] for key in ("size", "batch", "threads", "accuracy")),
@@ -131,28 +141,41 @@ def compare_cases(
                 f"{result['openvino']:.1f}",
                 *(f"{result[key]:.2f}x" for key in ("ratio", "ratio_lowest", "ratio_highest")),
                 result["peak_mib"][result["accuracy"]],
+                f"{result['start_seconds'][result['accuracy']]:.2f}",
             )
         yield results
 
 
 def compare_kernels(
-    executable: Path, size: int, batch: int, threads: int, options: argparse.Namespace
+    executable: Path,
+    size: int,
+    batch: int,
+    threads: int,
+    options: argparse.Namespace,
+    peers: Sequence[str],
 ) -> list[dict]:
     """Measure all competitors at one size; return a result for each of our accuracies."""
-    features = {name: BENCH / "tmp" / f"features-{name}.npy" for name in PEERS}
-    engines = [start_peer(name, size, batch, threads, features[name]) for name in PEERS]
+    features = {name: BENCH / "tmp" / f"features-{name}.npy" for name in peers}
+    engines = [start_peer(name, size, batch, threads, features[name]) for name in peers]
     check_agreement(features)
     engines += [start_ours(executable, name, size, batch, threads) for name in ACCURACIES]
     rates = interleave(engines, options.rounds, options.seconds)
     peak = {engine.name: round(engine.close()) for engine in engines}
     case = {"size": size, "batch": batch, "threads": threads}
-    return [case | describe(rates, accuracy, peak) for accuracy in ACCURACIES]
+    start = {engine.name: engine.start_seconds for engine in engines}
+    return [case | describe(rates, accuracy, peak, peers, start) for accuracy in ACCURACIES]
 
 
-def describe(rates: Rates, accuracy: str, peak: dict[str, int]) -> dict:
+def describe(
+    rates: Rates,
+    accuracy: str,
+    peak: dict[str, int],
+    peers: Sequence[str],
+    start: dict[str, float],
+) -> dict:
     """Compute the figures of a row of extract.json."""
-    openvino = fastest(rates, OPENVINO)
-    peer = fastest(rates, PEERS)
+    openvino = fastest(rates, [peer for peer in peers if peer in OPENVINO])
+    peer = fastest(rates, peers)
     against = ratios(rates, accuracy, peer)
     median = {name: rounded(statistics.median(values)) for name, values in rates.items()}
     return {
@@ -168,6 +191,7 @@ def describe(rates: Rates, accuracy: str, peak: dict[str, int]) -> dict:
         "ratio_highest": rounded(max(against)),
         "rounds": len(against),
         "peak_mib": peak,
+        "start_seconds": {name: rounded(seconds) for name, seconds in start.items()},
     }
 
 
@@ -183,7 +207,7 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=(*SIZES, "all"), default="all")
     parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
-    parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels only; e.g. 2,1")
+    parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels and small only; e.g. 2,1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement of a kernel")
     options = parser.parse_args()

@@ -5,22 +5,30 @@
 
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
-#[cfg(target_arch = "x86_64")]
-use crate::vector::{Avx2, Avx512};
 use crate::{
     algorithm::{
         tile_kind::{TileKind, with_transform},
         transform::Transform,
     },
+    double::PortableDouble,
     kernel::{
+        few_tiles::{ChunkJob, chunk, finish},
+        filter_transform::{
+            FilterJob, quick_strassen, quick_transform, strassen as strassen_filters, transform,
+        },
         first_layer::{FirstLayerJob, first_layer},
         max_pool::{PoolJob, pool},
         output::{OutputItem, write},
         product::{ProductJob, product},
-        strassen::strassen,
+        strassen::{left, strassen},
         tile_transform::{InputJob, OutputJob, input, output},
     },
     vector::{Pair, Portable},
+};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    double::{Avx2Double, Avx512Double},
+    vector::{Avx2, Avx512},
 };
 
 /// An instruction set that the kernels are compiled for.
@@ -46,6 +54,9 @@ pub(crate) struct Kernels {
     pub(crate) first_layer: unsafe fn(&FirstLayerJob),
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
+    pub(crate) strassen_left: unsafe fn(&ProductJob),
+    pub(crate) chunk: unsafe fn(&ChunkJob<'_>),
+    pub(crate) finish: unsafe fn(&ChunkJob<'_>, usize, usize),
     pub(crate) pool: unsafe fn(&PoolJob),
     pub(crate) write_output: unsafe fn(&OutputItem),
 }
@@ -57,6 +68,10 @@ pub(crate) struct TileKernels {
     pub(crate) output: unsafe fn(&OutputJob),
     /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
+    pub(crate) filters: unsafe fn(&FilterJob),
+    pub(crate) strassen_filters: unsafe fn(&FilterJob),
+    pub(crate) quick_filters: unsafe fn(&FilterJob),
+    pub(crate) quick_strassen_filters: unsafe fn(&FilterJob),
 }
 
 impl Isa {
@@ -97,9 +112,10 @@ impl Isa {
     }
 }
 
-/// A module with one entry per kernel, for the vector type `$simd` and the panel type `$panel`.
+/// A module with one entry per kernel, for the vector type `$simd`, the panel type `$panel` and
+/// the vector of doubles `$double`.
 macro_rules! entries {
-    ($module:ident, $simd:ty, $panel:ty, $(#[$attribute:meta])*) => {
+    ($module:ident, $simd:ty, $panel:ty, $double:ty, $(#[$attribute:meta])*) => {
         mod $module {
             use super::*;
 
@@ -107,6 +123,9 @@ macro_rules! entries {
                 first_layer: first_layer_entry,
                 product: product_entry,
                 strassen: strassen_entry,
+                strassen_left: strassen_left_entry,
+                chunk: chunk_entry,
+                finish: finish_entry,
                 pool: pool_entry,
                 write_output: write_output_entry,
             };
@@ -116,6 +135,10 @@ macro_rules! entries {
                     input: input_entry::<T>,
                     output: output_entry::<T>,
                     output_pooled: output_pooled_entry::<T>,
+                    filters: filters_entry::<T>,
+                    strassen_filters: strassen_filters_entry::<T>,
+                    quick_filters: quick_filters_entry::<T>,
+                    quick_strassen_filters: quick_strassen_filters_entry::<T>,
                 }
             }
 
@@ -144,6 +167,30 @@ macro_rules! entries {
             unsafe fn strassen_entry(job: &ProductJob) {
                 // SAFETY: see above.
                 unsafe { strassen::<$simd, $panel>(job) }
+            }
+
+            /// # Safety
+            /// That of [`left`].
+            $(#[$attribute])*
+            unsafe fn strassen_left_entry(job: &ProductJob) {
+                // SAFETY: see above.
+                unsafe { left::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`chunk`].
+            $(#[$attribute])*
+            unsafe fn chunk_entry(job: &ChunkJob<'_>) {
+                // SAFETY: see above.
+                unsafe { chunk::<$panel>(job) }
+            }
+
+            /// # Safety
+            /// That of [`finish`].
+            $(#[$attribute])*
+            unsafe fn finish_entry(job: &ChunkJob<'_>, column: usize, stride: usize) {
+                // SAFETY: see above.
+                unsafe { finish::<$panel>(job, column, stride) }
             }
 
             /// # Safety
@@ -185,14 +232,46 @@ macro_rules! entries {
                 // SAFETY: see above.
                 unsafe { output::<$simd, T, true>(job) }
             }
+
+            /// # Safety
+            /// That of [`transform`].
+            $(#[$attribute])*
+            unsafe fn filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { transform::<$double, T>(job) }
+            }
+
+            /// # Safety
+            /// That of [`strassen_filters`].
+            $(#[$attribute])*
+            unsafe fn strassen_filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { strassen_filters::<$double, T>(job) }
+            }
+
+            /// # Safety
+            /// That of [`quick_transform`].
+            $(#[$attribute])*
+            unsafe fn quick_filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { quick_transform::<$panel, T>(job) }
+            }
+
+            /// # Safety
+            /// That of [`quick_strassen`].
+            $(#[$attribute])*
+            unsafe fn quick_strassen_filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { quick_strassen::<$panel, T>(job) }
+            }
         }
     };
 }
 
-entries!(portable, Portable<8>, Pair<Portable<8>>,);
+entries!(portable, Portable<8>, Pair<Portable<8>>, PortableDouble<8>,);
 #[cfg(test)]
-entries!(portable_wide, Portable<16>, Portable<16>,);
+entries!(portable_wide, Portable<16>, Portable<16>, PortableDouble<16>,);
 #[cfg(target_arch = "x86_64")]
-entries!(avx2, Avx2, Pair<Avx2>, #[target_feature(enable = "avx2,fma")]);
+entries!(avx2, Avx2, Pair<Avx2>, Avx2Double, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "x86_64")]
-entries!(avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,avx2,fma")]);
+entries!(avx512, Avx512, Avx512, Avx512Double, #[target_feature(enable = "avx512f,avx2,fma")]);

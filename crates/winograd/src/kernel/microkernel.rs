@@ -3,6 +3,9 @@
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
 #[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+#[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
 use crate::vector::{Pair, Portable, Vector};
 
@@ -18,6 +21,12 @@ pub(crate) trait Panel: Vector {
     /// The largest number of tiles in a register block of the first layer.
     const TILES: usize;
 
+    /// Adds the sixteen integers at `from` to the bits of the floats: the nearest float is 1 away, and so on.
+    ///
+    /// # Safety
+    /// The integers can be read.
+    unsafe fn add_ulps(self, from: *const i8) -> Self;
+
     /// The number of blocks into which `rows` rows are divided, at least 1.
     fn blocks(rows: usize) -> usize {
         rows.div_ceil(Self::ROWS)
@@ -27,6 +36,30 @@ pub(crate) trait Panel: Vector {
 impl Panel for Pair<Portable<8>> {
     const ROWS: usize = 6;
     const TILES: usize = 1;
+
+    #[inline(always)]
+    unsafe fn add_ulps(self, from: *const i8) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Pair(add_ulps(self.0, from), add_ulps(self.1, from.add(8))) }
+    }
+}
+
+/// As [`Panel::add_ulps`], for any number of lanes.
+///
+/// # Safety
+/// There are as many integers as lanes.
+#[inline(always)]
+unsafe fn add_ulps<const LANES: usize>(
+    vector: Portable<LANES>,
+    from: *const i8,
+) -> Portable<LANES> {
+    let mut out = vector;
+    for (i, lane) in out.0.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let ulps = i32::from(unsafe { *from.add(i) });
+        *lane = f32::from_bits(lane.to_bits().wrapping_add_signed(ulps));
+    }
+    out
 }
 
 /// As [`Avx512`], to test the common code on machines without AVX-512.
@@ -34,6 +67,12 @@ impl Panel for Pair<Portable<8>> {
 impl Panel for Portable<16> {
     const ROWS: usize = 12;
     const TILES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn add_ulps(self, from: *const i8) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { add_ulps(self, from) }
+    }
 }
 
 /// 6 x 2 sums, two weights and one broadcast value fill 15 of the 16 registers.
@@ -41,6 +80,21 @@ impl Panel for Portable<16> {
 impl Panel for Pair<Avx2> {
     const ROWS: usize = 6;
     const TILES: usize = 1;
+
+    #[inline(always)]
+    unsafe fn add_ulps(self, from: *const i8) -> Self {
+        // SAFETY: vectors of this type exist, so AVX2 is there; the caller's promise.
+        unsafe {
+            let low = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()));
+            let high = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(8).cast()));
+            let low = _mm256_add_epi32(_mm256_castps_si256(self.0.raw()), low);
+            let high = _mm256_add_epi32(_mm256_castps_si256(self.1.raw()), high);
+            Pair(
+                Avx2::from_raw(_mm256_castsi256_ps(low)),
+                Avx2::from_raw(_mm256_castsi256_ps(high)),
+            )
+        }
+    }
 }
 
 /// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values as it loads them.
@@ -48,6 +102,16 @@ impl Panel for Pair<Avx2> {
 impl Panel for Avx512 {
     const ROWS: usize = 12;
     const TILES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn add_ulps(self, from: *const i8) -> Self {
+        // SAFETY: a vector of this type exists, so AVX-512F is there; the caller's promise.
+        unsafe {
+            let ulps = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()));
+            let bits = _mm512_add_epi32(_mm512_castps_si512(self.raw()), ulps);
+            Avx512::from_raw(_mm512_castsi512_ps(bits))
+        }
+    }
 
     /// Blocks of about eight rows, which is fastest if there are many.
     fn blocks(rows: usize) -> usize {
@@ -81,7 +145,7 @@ pub(crate) const UNROLL: usize = 4;
 
 /// Number of input channels that are summed before their sum is added to the total. A sum of short sums
 /// has a much smaller error than one long sum, and its additions overlap with the multiplications.
-const SHORT_SUM: usize = 32;
+pub(crate) const SHORT_SUM: usize = 32;
 
 /// A matrix, part of which is updated with a product.
 #[derive(Clone, Copy)]
@@ -97,6 +161,25 @@ pub(crate) enum Update {
     Set,
     Add,
     Subtract,
+}
+
+impl Update {
+    /// Updates the values at `c`.
+    ///
+    /// # Safety
+    /// The instruction set of `P` is present, and the values can be read and written.
+    #[inline(always)]
+    pub(crate) unsafe fn apply<P: Panel>(self, total: P, c: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = match self {
+                Update::Set => total,
+                Update::Add => P::load(c).add(total),
+                Update::Subtract => P::load(c).sub(total),
+            };
+            value.store(c);
+        }
+    }
 }
 
 /// The operands of one register block.
@@ -157,13 +240,7 @@ pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
         for target in block.targets {
             let c = target.start.add(block.offset);
             for (row, &total) in totals.iter().enumerate() {
-                let c = c.add(row * block.c_stride);
-                let value = match target.update {
-                    Update::Set => total,
-                    Update::Add => P::load(c).add(total),
-                    Update::Subtract => P::load(c).sub(total),
-                };
-                value.store(c);
+                target.update.apply(total, c.add(row * block.c_stride));
             }
         }
     }

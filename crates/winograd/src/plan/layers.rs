@@ -55,6 +55,9 @@ pub struct LayerPlan {
     /// Whether pairs of an image's tiles are multiplied by Strassen's algorithm, with seven eighths of the
     /// multiplications.
     pub strassen: bool,
+    /// The largest number of tiles of a pass with which the weights are transformed on the way rather than
+    /// read. The numbers do not depend on it.
+    pub(crate) few_tiles: usize,
 }
 
 impl LayerPlan {
@@ -141,8 +144,10 @@ impl Plan {
                     tapped_before_pool: relu && max_pool,
                     method,
                     strassen: false,
+                    few_tiles: 0,
                 };
                 plan.strassen = strassen(&plan, config.accuracy);
+                plan.few_tiles = few_tiles(&plan, config.threads);
                 if max_pool {
                     (height, width) = (height / 2, width / 2);
                 }
@@ -201,6 +206,24 @@ fn strassen(layer: &LayerPlan, accuracy: Accuracy) -> bool {
         && halves(layer.in_channels)
         && halves(layer.out_channels)
         && layer.tiles(kind) >= 2
+}
+
+/// The largest number of tiles with which transforming the filters on the way takes less time than reading
+/// the transformed weights. With more tiles, the reading hides in the multiplications. Several threads share
+/// the memory, but each has arithmetic of its own.
+fn few_tiles(layer: &LayerPlan, threads: usize) -> usize {
+    /// The smallest number of filters whose transformed weights do not stay in a cache.
+    const FILTERS: usize = 256 * 256;
+    match layer.method {
+        Method::Winograd(_) if layer.in_channels * layer.out_channels >= FILTERS => {
+            match (threads, layer.strassen) {
+                (1, true) => 0,
+                (1, false) => 2,
+                _ => 4,
+            }
+        }
+        _ => 0,
+    }
 }
 
 /// The tile with the least estimated work for a layer's map.

@@ -29,6 +29,7 @@ pub(crate) struct Bands<'a> {
     worker: Worker<'a>,
     layers: Range<usize>,
     image: *const f32,
+    pass_images: usize,
     /// The index of the image's map among those of the last layer.
     to: usize,
     /// The index of the image's maps before the first layer and before a separate pool.
@@ -51,6 +52,7 @@ impl<'a> Bands<'a> {
         stage: &Stage,
         layers: Range<usize>,
         image: *const f32,
+        pass_images: usize,
         to: usize,
     ) -> Bands<'a> {
         let windows = layers
@@ -66,7 +68,7 @@ impl<'a> Bands<'a> {
             .collect();
         let done = vec![0; layers.len()];
         let slot = stage.first_map(worker.index);
-        Bands { network, worker, layers, image, to, slot, windows, done }
+        Bands { network, worker, layers, image, pass_images, to, slot, windows, done }
     }
 
     /// Computes the last layer's map.
@@ -110,6 +112,7 @@ impl<'a> Bands<'a> {
                     },
                     between: None,
                     unpooled: network.unpooled[layer].as_ref().map(|maps| maps.maps(slot.clone())),
+                    pass_images: self.pass_images,
                     scratch: &network.scratch,
                     shared: None,
                     smallest_shared_product: network.smallest_shared_product,

@@ -56,6 +56,9 @@ pub(crate) struct LayerBuffers<'a> {
     pub(crate) output: Maps,
     /// The last layer's map before its pool, if that is a separate pass.
     pub(crate) unpooled: Option<Maps>,
+    /// The number of images of the pass. The weights are transformed on the way if all of these
+    /// together have few tiles.
+    pub(crate) pass_images: usize,
     /// The scratch of each thread.
     pub(crate) scratch: &'a [Buffer],
     /// The inputs and the products of the whole team; `None` for a thread by itself.
@@ -84,7 +87,7 @@ impl ScratchSize {
 }
 
 impl Layer {
-    /// Transforms the weights of a layer.
+    /// Packs the weights of a layer.
     pub(crate) fn new(
         index: usize,
         layer: &ConvLayer<'_>,
@@ -113,6 +116,13 @@ impl Layer {
         match &self.algorithm {
             Algorithm::FirstLayer { weights, bias, .. } => weights.bytes() + bias.bytes(),
             Algorithm::Winograd(winograd) => winograd.bytes(),
+        }
+    }
+
+    /// See [`WinogradLayer::prepare`].
+    pub(crate) fn prepare(&mut self, images: usize, threads: usize) {
+        if let Algorithm::Winograd(winograd) = &mut self.algorithm {
+            winograd.prepare(images, threads);
         }
     }
 

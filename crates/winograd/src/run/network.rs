@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A planned network with its transformed weights and all the memory of a forward pass.
+/// A planned network with its weights and all the memory of a forward pass.
 ///
 /// A feature is the same to the last bit for any batch size, position in the batch, number of threads and
 /// other taps.
@@ -77,7 +77,7 @@ impl Network {
                         // Layers that take turns in bands run one by one.
                         let together = if stage.banded { 1 } else { group.len() };
                         for layers in built[group.clone()].chunks(together) {
-                            let of = execute::scratch(layers, stage.images, shared);
+                            let of = execute::scratch(layers, stage.images, images, shared);
                             scratch = scratch.max(of);
                         }
                     }
@@ -104,7 +104,8 @@ impl Network {
             });
         }
         let shapes = taps.iter().map(|tap| shape(&plan, tap)).collect();
-        Network {
+        let chunk = plan.chunk;
+        let mut network = Network {
             plan,
             config: *config,
             taps: taps.to_vec(),
@@ -117,6 +118,15 @@ impl Network {
             inputs: Buffer::new(scratch.inputs),
             products: Buffer::new(scratch.products),
             smallest_shared_product: SMALLEST_SHARED_PRODUCT,
+        };
+        network.prepare(chunk);
+        network
+    }
+
+    /// Prepares the weights for passes of this number of images, unless that is done.
+    pub(crate) fn prepare(&mut self, images: usize) {
+        for layer in &mut self.layers {
+            layer.prepare(images, self.config.threads);
         }
     }
 

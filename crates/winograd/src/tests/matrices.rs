@@ -100,7 +100,7 @@ fn from_code<T: Transform>() -> Matrices<f64> {
     let g = (0..3).map(|i| {
         let mut w = [0.0; 3];
         w[i] = 1.0;
-        T::weight(w)[..T::A].to_vec()
+        T::weight(&w)[..T::A].to_vec()
     });
     Matrices { b: columns(b.collect()), g: columns(g.collect()), a: columns(a.collect()) }
 }

@@ -46,7 +46,7 @@ fn blocks_fit_the_memory_planned_for_them() {
     {
         for total in 1..1000 {
             for threads in 1..9 {
-                match TileSharing::new(channels, total, threads) {
+                match TileSharing::new(channels, total, false, threads) {
                     TileSharing::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
                     TileSharing::Steps(parts) => {
                         assert!(threads > 1 && total.div_ceil(parts) <= 96);
