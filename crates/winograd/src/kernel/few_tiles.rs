@@ -5,6 +5,7 @@
 //! [`strassen`](crate::kernel::strassen), to the last bit. Short sums and totals lie in memory between the
 //! chunks of channels.
 
+#![allow(clippy::needless_range_loop)] // Indices name rows, terms and frequencies.
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
 use crate::kernel::{

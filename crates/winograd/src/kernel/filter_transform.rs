@@ -5,6 +5,7 @@
 //! and [`quick_strassen`] take a sixth of the time, in float32, and add the differences to the defined
 //! weights, which are known: some units in the last place, a byte for each weight.
 
+#![allow(clippy::needless_range_loop)] // Indices name rows, terms and frequencies.
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
 use std::ops::Range;

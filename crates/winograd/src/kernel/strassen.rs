@@ -61,24 +61,41 @@ pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
     // SAFETY: the rows of the tiles, of the sums and of the results, by the caller's promise.
     unsafe {
         left::<S>(job);
-        let half = job.in_channels / 2;
-        let terms = terms(job);
+        let [p1, p3, p4, p5, p7, p2, p6] = terms(job);
         for panel in job.panels.clone() {
-            for (index, term) in terms.iter().enumerate() {
-                let factors = Factors {
-                    rows: term.rows,
-                    depth: half,
-                    a: term.a,
-                    a_stride: term.stride,
-                    b: job.u.add((panel * PRODUCTS + index) * half * PANEL),
-                    column: panel * PANEL,
-                    c_stride: job.m_stride,
-                };
-                match term.targets {
-                    [Some(a), Some(b)] => multiply::<P>(&factors, &[a, b]),
-                    [target, _] => multiply::<P>(&factors, target.as_slice()),
-                }
-            }
+            multiply_term::<P>(job, panel, 0, p1);
+            multiply_term::<P>(job, panel, 1, p3);
+            multiply_term::<P>(job, panel, 2, p4);
+            multiply_term::<P>(job, panel, 3, p5);
+            multiply_term::<P>(job, panel, 4, p7);
+            multiply_term::<P>(job, panel, 5, p2);
+            multiply_term::<P>(job, panel, 6, p6);
+        }
+    }
+}
+
+/// Computes one of the products for a panel. It is inlined for each of them, with updates that are constants.
+///
+/// # Safety
+/// As [`strassen`], for the product at `index` of the table.
+#[inline(always)]
+unsafe fn multiply_term<P: Panel>(job: &ProductJob, panel: usize, index: usize, term: Term) {
+    let half = job.in_channels / 2;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let factors = Factors {
+            rows: term.rows,
+            depth: half,
+            a: term.a,
+            a_stride: term.stride,
+            b: job.u.add((panel * PRODUCTS + index) * half * PANEL),
+            column: panel * PANEL,
+            c_stride: job.m_stride,
+        };
+        match term.targets {
+            [Some(first), Some(second)] => multiply::<P>(&factors, &[first, second]),
+            [Some(first), None] => multiply::<P>(&factors, &[first]),
+            [None, _] => {}
         }
     }
 }
@@ -87,6 +104,7 @@ pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
 ///
 /// # Safety
 /// The job's pointers are as their comments say.
+#[inline(always)]
 pub(crate) unsafe fn terms(job: &ProductJob) -> [Term; PRODUCTS] {
     use Update::{Add, Set, Subtract};
     let rows = job.pairs + job.singles;
@@ -101,20 +119,16 @@ pub(crate) unsafe fn terms(job: &ProductJob) -> [Term; PRODUCTS] {
         let c12 = c11.add(half_out);
         let c21 = c11.add(rows * job.m_stride);
         let c22 = c21.add(half_out);
-        let term = |rows, (a, stride), targets: [Option<(*mut f32, Update)>; 2]| Term {
-            rows,
-            a,
-            stride,
-            targets: targets.map(|target| target.map(|(start, update)| Target { start, update })),
-        };
+        let to = |start, update| Some(Target { start, update });
+        let term = |rows, (a, stride), targets| Term { rows, a, stride, targets };
         [
-            term(rows, sum(0), [Some((c11, Set)), Some((c22, Set))]),
-            term(rows, a11, [Some((c12, Set)), Some((c22, Add))]),
-            term(job.pairs, a22, [Some((c11, Add)), Some((c21, Set))]),
-            term(rows, sum(1), [Some((c11, Subtract)), Some((c12, Add))]),
-            term(rows, sum(2), [Some((c11, Add)), None]),
-            term(job.pairs, sum(3), [Some((c21, Add)), Some((c22, Subtract))]),
-            term(job.pairs, sum(4), [Some((c22, Add)), None]),
+            term(rows, sum(0), [to(c11, Set), to(c22, Set)]),
+            term(rows, a11, [to(c12, Set), to(c22, Add)]),
+            term(job.pairs, a22, [to(c11, Add), to(c21, Set)]),
+            term(rows, sum(1), [to(c11, Subtract), to(c12, Add)]),
+            term(rows, sum(2), [to(c11, Add), None]),
+            term(job.pairs, sum(3), [to(c21, Add), to(c22, Subtract)]),
+            term(job.pairs, sum(4), [to(c22, Add), None]),
         ]
     }
 }

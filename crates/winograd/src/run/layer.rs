@@ -33,7 +33,7 @@ pub(crate) enum Algorithm {
         bias: Buffer,
     },
     /// See [`Method::Winograd`].
-    Winograd(WinogradLayer),
+    Winograd(Box<WinogradLayer>),
 }
 
 /// The maps and buffers that one or more layers work on. Their owners are:
@@ -104,7 +104,7 @@ impl Layer {
             Method::Winograd(kind) => {
                 let winograd = WinogradLayer::new(layer, plan, kind, isa, threads);
                 let fused_pool = winograd.fused_pool;
-                (Algorithm::Winograd(winograd), fused_pool)
+                (Algorithm::Winograd(Box::new(winograd)), fused_pool)
             }
         };
         let separate_pool = plan.max_pool && !fused_pool;

@@ -1,6 +1,8 @@
 //! Tests that weights that are transformed on the way are those that are stored, to the last bit, and that
 //! both are what the definition says.
 
+#![allow(clippy::needless_range_loop)] // Indices name frequencies.
+
 use super::*;
 use crate::{
     algorithm::{
