@@ -7,7 +7,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda or numpy also these
+# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda, numpy, page or browser also these
 setup *more:
     @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe
@@ -49,6 +49,18 @@ evaluate *flags: ready
 predict *flags: ready
     @scripts/run vgg-head predict "$@"
 
+# Stage 3: print the most probable classes of images (FILE|FOLDER|CSV … run= sweep= model= format= …)
+classify *flags: ready
+    @scripts/run vgg-classify run "$@"
+
+# Write a trained head with all that it needs as one file (run= out= format=safetensors|onnx …)
+export *flags: ready
+    @scripts/run vgg-classify export "$@"
+
+# Serve a model as a page to draw digits and drop images on, and to programs (run= sweep= model= port= bind= …)
+serve *flags: ready
+    @scripts/run vgg-classify serve "$@"
+
 # List the caches, finished and unfinished
 status *flags: ready
     @scripts/run vgg-extract status "$@"
@@ -57,12 +69,12 @@ status *flags: ready
 verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
-# Measure side by side with the peers: extract, head and training, or only one of these, or accuracy
+# Measure side by side with the peers: extract, head and training, or only one of these, or serve or accuracy
 bench *part: (setup "torch")
     python3 bench/run.py "$@"
 
 # Run all tests, including those that compare with libtorch
-test: (setup "torch" "numpy")
+test: (setup "torch" "numpy" "page" "browser")
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
     cargo test --workspace
     cargo test --workspace --features torch --lib -- torch numerics
@@ -84,7 +96,7 @@ arm *names:
     @scripts/arm "$@"
 
 # Check format, lints, unused dependencies, tests and documentation, as must be green before a commit
-ci: (setup "torch" "numpy")
+ci: (setup "torch" "numpy" "page" "browser")
     cargo fmt --all --check
     command -v cargo-machete >/dev/null || cargo install cargo-machete --locked
     cargo machete
@@ -104,6 +116,7 @@ fresh:
             cargo build "$1" --workspace $features
             cargo build "$1" --bin vgg-extract $features
             cargo build "$1" --bin vgg-head $features
+            cargo build "$1" --bin vgg-classify $features
         done
     }
     build --quiet

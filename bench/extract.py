@@ -207,7 +207,7 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=(*SIZES, "all"), default="all")
     parser.add_argument("--sizes", type=numbers, default=None, help="e.g. 48,96")
-    parser.add_argument("--threads", type=numbers, default=[2, 1], help="kernels and small only; e.g. 2,1")
+    parser.add_argument("--threads", type=numbers, default=[2, 1], help="not of command; e.g. 2,1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="per measurement of a kernel")
     options = parser.parse_args()
@@ -229,7 +229,7 @@ def main() -> None:
     if "taps" in parts:
         sizes = asked or list(taps.SIZES)
         start = functools.partial(start_with_taps, executable=kernel)
-        taps.bench(sizes, options.rounds, options.seconds, start)
+        taps.bench(sizes, options.rounds, options.seconds, command.THREADS, start)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     bench/run.py extract         the 13 convolutions and the whole `vgg-extract run`
     bench/run.py head            training the head
     bench/run.py training        `vgg-head`: time to the first epoch, memory, streaming
+    bench/run.py serve           `vgg-classify serve` under load (not part of everything)
     bench/run.py accuracy        the head's accuracy beside PyTorch's (not part of everything)
 
 First the peers are installed into `artifacts/bench/venv`, from bench/requirements.txt. That takes
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "extract": ["extract.py"],
     "head": ["head.py"],
     "training": ["training.py"],
+    "serve": ["serving.py"],
     "accuracy": ["accuracy_parity.py"],
     "all": ["extract.py", "head.py", "training.py"],
 }

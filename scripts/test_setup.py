@@ -27,7 +27,7 @@ from typing import Optional
 from unittest import mock
 
 from setup import __main__ as main
-from setup import download, files, libtorch, mnist, weights
+from setup import browser, download, files, libtorch, mnist, weights
 
 SCRIPTS = Path(__file__).resolve().parent
 
@@ -378,6 +378,21 @@ class SetupTest(unittest.TestCase):
         self.assertIn("left by an interrupted setup", messages)
         self.assertEqual(self.project.unfinished(), [])
         self.assertTrue(self.library.exists())
+
+    def test_uses_the_browser_that_is_there(self) -> None:
+        found = self.project.bin / "chromium"
+        executable(found, "#!/bin/sh\n")
+        code, messages = self.project.run("--only", "browser", CHROMIUM="")
+        self.assertEqual(code, 0, messages)
+        self.assertIn(f"Chromium: {found} is used", messages)
+        code, messages = self.project.run("--only", "browser", CHROMIUM="/opt/mine")
+        self.assertIn("Chromium: /opt/mine is used", messages)
+        found.unlink()
+        with mock.patch.object(browser, "NAMES", ()), mock.patch("os.geteuid", return_value=1000):
+            code, messages = self.project.run("--only", "browser", CHROMIUM="")
+        self.assertEqual(code, 3)
+        self.assertIn("apt-get is missing", messages)
+        self.assertIn("environment variable CHROMIUM", messages)
 
     def test_wrong_usage(self) -> None:
         with self.assertRaises(SystemExit) as exit_, contextlib.redirect_stderr(io.StringIO()):

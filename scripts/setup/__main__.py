@@ -7,7 +7,9 @@ and if they are named
 
     torch   artifacts/libtorch/             libtorch (CPU part), from the PyPI wheels
     cuda    artifacts/libtorch-cuda/        libtorch for NVIDIA cards, from the PyPI wheels (2.4 GB)
-    numpy   artifacts/venv/                 a Python with NumPy and SciPy, for the tests
+    numpy   artifacts/venv/                 a Python with NumPy, SciPy and ONNX Runtime, for the tests
+    page    artifacts/page-venv/            a Python with tritonclient and Playwright, for the tests
+    browser /usr/bin/chromium               Debian's Chromium, unless there is a browser
 
 Everything is checked by SHA-256 and not changed if it is right, so a second run takes a second or
 two. Setup can be interrupted at any moment and run again; see `files.py`.
@@ -27,16 +29,18 @@ from collections.abc import Iterator
 from typing import Optional
 
 from . import files
+from .browser import Browser
 from .download import CLIENTS
 from .files import SetupError, remove_unfinished, require_space, say, shown
 from .libtorch import Libtorch, LibtorchCuda
 from .mnist import Mnist
 from .numpy_venv import NumpyVenv
+from .page_venv import PageVenv
 from .step import Step
 from .weights import Weights
 
 ALWAYS: tuple[type[Step], ...] = (Mnist, Weights)
-WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, LibtorchCuda, NumpyVenv)
+WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, LibtorchCuda, NumpyVenv, PageVenv, Browser)
 
 
 def require_tools(needed: list[Step]) -> None:
@@ -108,7 +112,8 @@ def parse(arguments: Optional[list[str]]) -> list[Step]:
     parser = argparse.ArgumentParser(
         prog="setup",
         description="Fetch MNIST and the VGG16 weights into data/ and artifacts/, and if named "
-        "libtorch or a Python with NumPy and SciPy. Each is checked by SHA-256 and kept if it is right.",
+        "libtorch, Pythons for the tests, or a browser. Each is checked by SHA-256 and kept if it "
+        "is right.",
     )
     more = [step.name for step in WHEN_NAMED]
     parser.add_argument("more", nargs="*", metavar="MORE", help=f"any of {', '.join(more)}")

@@ -45,7 +45,17 @@ def find_npm() -> Optional[list[str]]:
     return [path] if path else None
 
 
-CLIENTS = {"pip": (find_pip, "python3-pip"), "npm": (find_npm, "npm")}
+def find_apt() -> Optional[list[str]]:
+    """The command that installs Debian's packages, or None if there is none or it may not be used."""
+    path = shutil.which("apt-get")
+    return ["env", "DEBIAN_FRONTEND=noninteractive", path] if path and os.geteuid() == 0 else None
+
+
+CLIENTS = {
+    "pip": (find_pip, "python3-pip"),
+    "npm": (find_npm, "npm"),
+    "apt-get": (find_apt, "apt, and run setup as root"),
+}
 """For each package client: how it is found, and the Debian package that installs it."""
 
 

@@ -1,4 +1,4 @@
-"""A virtual environment with NumPy and SciPy, from PyPI, in `artifacts/venv/`, for the tests."""
+"""A virtual environment in `artifacts/venv/` for the tests: NumPy, SciPy, ONNX and ONNX Runtime, from PyPI."""
 
 from __future__ import annotations
 
@@ -11,22 +11,48 @@ from .download import run_client
 from .files import SetupError, make_temporary, replace_folder, shown
 from .step import Step
 
-# NumPy and SciPy drop old versions of Python quickly. These are the newest releases for old versions.
-FOR_PYTHON = {(3, 9): ("2.0.2", "1.13.1"), (3, 10): ("2.2.6", "1.15.3")}
-NEWEST = ("2.4.6", "1.17.1")
-NUMPY, SCIPY = FOR_PYTHON.get(sys.version_info[:2], NEWEST)
-FOUND = "import numpy, scipy; print(f'NumPy {numpy.__version__}, SciPy {scipy.__version__}')"
+PACKAGES = {
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "onnx": "1.23.2",
+    "onnxruntime": "1.32.0",
+    "pillow": "13.0.0",
+    # What onnx imports.
+    "ml_dtypes": "0.6.0",
+    "protobuf": "7.36.2",
+    "typing_extensions": "4.16.0",
+}
+# The packages drop old versions of Python quickly. These are the newest releases for old versions.
+FOR_PYTHON = {
+    (3, 9): {
+        "numpy": "2.0.2", "scipy": "1.13.1", "onnx": "1.19.1", "onnxruntime": "1.19.2",
+        "pillow": "11.3.0", "ml_dtypes": "0.5.4", "protobuf": "6.33.6",
+    },
+    (3, 10): {
+        "numpy": "2.2.6", "scipy": "1.15.3", "onnxruntime": "1.23.2", "pillow": "12.3.0",
+    },
+}  # fmt: skip
+WANTED = PACKAGES | FOR_PYTHON.get(sys.version_info[:2], {})
+REQUIREMENTS = [f"{name}=={version}" for name, version in WANTED.items()]
+FOUND = f"""
+from importlib.metadata import version
+import numpy, scipy, onnx, onnxruntime, PIL
+print("\\n".join(f"{{name}}=={{version(name)}}" for name in {list(WANTED)}))
+"""
 
 
 class NumpyVenv(Step):
-    """A virtual environment with NumPy and SciPy."""
+    """A virtual environment with NumPy, SciPy, ONNX and ONNX Runtime."""
 
     name = "numpy"
-    title = "Python with NumPy and SciPy"
+    title = "Python with NumPy, SciPy and ONNX Runtime"
     where = "artifacts/venv"
     tool = "pip"
-    space = 350_000_000
-    by_hand = "'python3 -m venv artifacts/venv', with NumPy and SciPy in it; only the tests need it"
+    space = 500_000_000
+    by_hand = (
+        f"'python3 -m venv artifacts/venv', with {', '.join(list(WANTED)[:5])} in it; only the tests "
+        "need it, and 'vgg-classify export' to compare ONNX models"
+    )
 
     def wrong(self) -> Optional[str]:
         python = self.target / "bin" / "python"
@@ -38,10 +64,11 @@ class NumpyVenv(Step):
         except OSError as error:
             return f"{shown(python)}: {error.strerror}"
         if result.returncode != 0:
-            return "NumPy and SciPy cannot be imported"
-        found = result.stdout.strip()
-        wanted = f"NumPy {NUMPY}, SciPy {SCIPY}"
-        return None if found == wanted else f"{found} instead of {wanted}"
+            said = result.stderr.strip().splitlines()[-1:] or ["it says nothing"]
+            return f"the packages cannot be imported ({said[0]})"
+        found = result.stdout.split()
+        others = [package for package in found if package not in REQUIREMENTS]
+        return f"{', '.join(others)} instead of the wanted versions" if others else None
 
     def install(self) -> None:
         try:
@@ -65,9 +92,8 @@ class NumpyVenv(Step):
         packages = new / "lib" / f"python{version}" / "site-packages"
         arguments = ["install", "--quiet", "--no-deps", "--disable-pip-version-check"]
         arguments += ["--only-binary=:all:", "--python-version", version]
-        arguments += ["--target", str(packages), f"numpy=={NUMPY}", f"scipy=={SCIPY}"]
+        arguments += ["--target", str(packages), *REQUIREMENTS]
         stage = make_temporary(self.target.with_name("venv-stage"), folder=True)
-        doing = f"installing NumPy {NUMPY} and SciPy {SCIPY}"
-        run_client("pip", arguments, stage, doing, 160_000_000)
+        run_client("pip", arguments, stage, f"installing {self.title}", 290_000_000)
         shutil.rmtree(stage)
         replace_folder(new, self.target)

@@ -1,10 +1,12 @@
 //! Support for the end-to-end tests: the programs, the real inputs, and small datasets made from them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use durable::Digest;
@@ -56,6 +58,21 @@ pub fn vgg_head<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) ->
     program("vgg-head", args)
 }
 
+/// `vgg-classify` with these arguments.
+pub fn vgg_classify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    program("vgg-classify", args)
+}
+
+/// The Python that `just setup numpy` makes, with these arguments.
+///
+/// # Panics
+/// If it is not there.
+pub fn python<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(needed("artifacts/venv/bin/python"));
+    command.args(args);
+    command
+}
+
 fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Command {
     static BUILT: OnceLock<()> = OnceLock::new();
     // `cargo test` builds the libraries of other crates, but not their programs.
@@ -77,8 +94,21 @@ fn program<S: AsRef<std::ffi::OsStr>>(name: &str, args: impl IntoIterator<Item =
     command
 }
 
+/// A small model file as `vgg-classify` of that version wrote it: a head with eight hidden units on the means of
+/// the first layer of VGG11, for digits of 32 px.
+///
+/// # Panics
+/// If there is no such fixture.
+pub fn model_fixture(version: &str) -> Vec<u8> {
+    let name = format!("tests/fixtures/formats/models/{version}/vgg11-caffe-rgb.safetensors.gz");
+    let file = fs::File::open(root().join(name)).expect("there is a fixture of the version");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect("the fixture is whole");
+    bytes
+}
+
 /// A program's output, with its exit code and both streams as text.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
@@ -109,6 +139,28 @@ pub fn path_from(command: Command) -> PathBuf {
     let finished = finish(command);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     PathBuf::from(finished.stdout.lines().last().expect("a path is printed"))
+}
+
+/// The peak resident memory of a program in bytes, as the kernel counts it.
+///
+/// # Panics
+/// If it cannot be started or fails.
+pub fn peak_of(command: &Command) -> f64 {
+    let mut program = std::process::Command::new(command.get_program());
+    program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = program.spawn().expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0;
+    while child.try_wait().expect("it is a child").is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            peak = 1024.0
+                * line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of KiB");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(child.wait().expect("it is a child").success());
+    peak
 }
 
 /// Asserts that a program fails with this exit code and a message that contains every text of `says`.
@@ -313,7 +365,7 @@ impl Workplace {
         let spec_of = |(split, labels, features): &(SplitName, Option<Vec<i64>>, Vec<f32>)| {
             let ids = Ids::new((0..features.len() / row_len).map(|row| row.to_string()));
             let ids = ids.expect("numbers are one line");
-            (*split, SplitSpec { ids, labels: labels.clone(), images: None })
+            (*split, Arc::new(SplitSpec { ids, labels: labels.clone(), images: None }) as _)
         };
         let dataset = DatasetInputs {
             name: String::new(),

@@ -10,7 +10,8 @@ use std::path::Path;
 use end_to_end::{
     BAD_INPUT, Digits, USAGE, Workplace, assert_refused, path_from, vgg_extract, vgg_head, weights,
 };
-use onnx::build::{Chain, Part, float_tensor};
+use onnx::Tensor;
+use onnx::build::{Chain, Part};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -262,7 +263,7 @@ fn vgg16(weight_shape: &[usize], weight: f32) -> Chain {
     }
     for (name, shape) in [("w1", weight_shape), ("b1", &[64])] {
         let numbers = vec![weight; shape.iter().product()];
-        chain.tensors.push(float_tensor(name, shape, &numbers));
+        chain.tensors.push(Tensor::of_floats(name, shape, &numbers));
     }
     chain
 }

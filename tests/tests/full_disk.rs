@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::{
     Digits, Finished, PROGRAMS_ARE_BUILT, Workplace, assert_refused, caches_in, files_in, finish,
-    needed, path_from, vgg_extract, vgg_head,
+    model_fixture, needed, path_from, vgg_classify, vgg_extract, vgg_head,
 };
 
 /// Set in the process that sees the small disk.
@@ -330,4 +330,42 @@ fn features_on_a_full_disk_are_pooled_in_memory() {
     let trained = finish(workplace.train(&cache, &["--p=0.6"]));
     assert!(!trained.stderr.contains("in memory"), "{}", trained.stderr);
     assert!(cache.join("pooled/train.json").exists());
+}
+
+/// Both forms of an exported model are there as a whole or not at all.
+#[test]
+fn a_model_is_not_exported_to_a_full_disk() {
+    /// Less than either form needs.
+    const LEFT: u64 = 4 << 10;
+    let export = |workplace: &Workplace, format: &str, out: &Path| {
+        let model = workplace.write("model.safetensors", &model_fixture("1.0"));
+        let mut command = vgg_classify(["export", format, "--model"]);
+        command.arg(model).arg("--out").arg(out);
+        command
+    };
+    let formats = ["--format=safetensors", "--format=onnx"];
+    let refused = |command: assert_cmd::Command| {
+        assert_refused(command, 1, &["could not write", "/model", "no space is left there"]);
+    };
+    let limited = |workplace: &Workplace| {
+        let out = workplace.path("out");
+        for format in formats {
+            refused(with_file_limit(&export(workplace, format, &out.join("model")), LEFT));
+            assert_eq!(files_in(&out), [""; 0].map(PathBuf::from));
+        }
+    };
+    if !may_mount("a_model_is_not_exported_to_a_full_disk", limited) {
+        return;
+    }
+    let workplace = small_workplace();
+    let disk = mount(&workplace, 64 << 20);
+    let ballast = fill(&disk, LEFT);
+    for format in formats {
+        refused(export(&workplace, format, &disk.join("model")));
+        assert_eq!(files_in(&disk), std::slice::from_ref(&ballast));
+    }
+    fs::remove_file(ballast).unwrap();
+    for format in formats {
+        path_from(export(&workplace, format, &disk.join("model")));
+    }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
-use end_to_end::{finish, vgg_extract, vgg_head};
+use end_to_end::{finish, vgg_classify, vgg_extract, vgg_head};
 
 #[test]
 fn help_of_every_command() {
@@ -12,12 +12,14 @@ fn help_of_every_command() {
             &["run", "convert", "import-weights", "verify", "inspect", "status", "gc"][..],
         ),
         ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
+        ("vgg-classify", &["run", "export", "serve"]),
     ] {
         for command in [""].iter().chain(commands) {
             let args = [*command, "--help"].into_iter().filter(|arg| !arg.is_empty());
             let finished = finish(match program {
                 "vgg-extract" => vgg_extract(args),
-                _ => vgg_head(args),
+                "vgg-head" => vgg_head(args),
+                _ => vgg_classify(args),
             });
             assert_eq!(finished.code, Some(0));
             let name = format!("{program} {command}").trim().replace(' ', "-");

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use end_to_end::{Digits, Workplace, caches_in, finish, path_from, vgg_extract, vgg_head};
+use end_to_end::{
+    Digits, Workplace, caches_in, finish, path_from, vgg_classify, vgg_extract, vgg_head, weights,
+};
 
 /// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
 /// that is closed.
@@ -25,6 +27,9 @@ struct Running {
 impl Running {
     fn start(command: assert_cmd::Command) -> Running {
         let mut std_command = Command::new(command.get_program());
+        if let Some(folder) = command.get_current_dir() {
+            std_command.current_dir(folder);
+        }
         std_command.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = std_command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -83,7 +88,7 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
         assert!(said.contains("give the same command again"), "{signal}: {said}");
     }
     let continued = finish(workplace.run("digits", &flags));
-    assert!(continued.stderr.contains("images are there already"), "{}", continued.stderr);
+    assert!(continued.stderr.contains("images already there"), "{}", continued.stderr);
     let cache = Path::new(continued.stdout.trim());
     let elsewhere = workplace.path("elsewhere");
     let out = format!("--out={}", elsewhere.display());
@@ -92,6 +97,26 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
         assert!(fs::read(cache.join(file)).unwrap() == fs::read(uninterrupted.join(file)).unwrap());
     }
     assert_eq!(entries_in(cache), entries_in(&uninterrupted));
+}
+
+/// Gigabytes of images, which are holes in their files, are not read to their end.
+#[test]
+fn an_extraction_is_interrupted_while_it_reads_the_images_for_their_digests() {
+    const IMAGES: usize = 4000;
+    let workplace = Workplace::empty();
+    for image in 0..IMAGES {
+        let path =
+            workplace.write(&format!("photos/{}/{image}.pgm", ["cat", "dog"][image % 2]), b"");
+        fs::File::options().write(true).open(path).unwrap().set_len(8 << 20).unwrap();
+    }
+    let extraction = Running::start(workplace.run("photos", &[]));
+    std::thread::sleep(Duration::from_millis(1500));
+    extraction.signal("INT");
+    let interrupted = Instant::now();
+    let (code, said) = extraction.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("stopped while the dataset's files were read"), "{said}");
+    assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
 }
 
 /// A second interrupt does not wait for the current batch, which takes about a second here. If the first
@@ -198,7 +223,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
         let folder = only_folder(&workplace.path("sweeps"))?;
         fs::read_to_string(folder.join("results.csv")).ok()
     };
-    let continues = "continuing: 2 of 4 heads are there already";
+    let continues = "continuing: 2 of 4 heads already there";
     for signal in SIGNALS {
         let is_first = results().is_none();
         let mut interrupted = Running::start(sweep("sweeps"));
@@ -211,7 +236,7 @@ fn an_interrupted_sweep_keeps_its_heads() {
         let (code, said) = interrupted.end();
         assert_eq!(code, Some(130), "{signal}: {said}");
         let folder = only_folder(&workplace.path("sweeps")).unwrap();
-        let kept = format!("2 of 4 heads are finished and kept in {}", folder.display());
+        let kept = format!("finished and kept in {}: 2 of 4 heads", folder.display());
         assert!(said.contains(&kept), "{signal}: {said}");
         assert!(said.contains("the others, each from its first epoch"), "{signal}: {said}");
     }
@@ -245,7 +270,7 @@ fn an_interrupted_sweep_does_not_count_heads_that_diverged() {
     interrupted.signal("INT");
     let (code, said) = interrupted.end();
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("1 of 4 heads are finished and kept in"), "{said}");
+    assert!(said.contains("finished and kept in") && said.contains(": 1 of 4 heads;"), "{said}");
 }
 
 #[test]
@@ -262,4 +287,29 @@ fn two_extractions_do_not_write_the_same_cache() {
     extraction.child.kill().unwrap();
     extraction.child.wait().unwrap();
     path_from(workplace.run("digits", &[]));
+}
+
+/// Classification ends after the current batch, and says how far it came. What was printed stays; a file
+/// that is not complete is not put in its place.
+#[test]
+fn an_interrupted_classification_leaves_no_half_file() {
+    let workplace = Workplace::new();
+    let run = path_from(workplace.train(&workplace.extract(), &[]));
+    let classify = |out: &Path| {
+        let mut command = vgg_classify(["run", "--threads=2", "--batch-size=8", "--format=csv"]);
+        command.arg("--weights").arg(weights()).arg("--run").arg(&run).arg("--out").arg(out);
+        command.arg("data/mnist/train-images-idx3-ubyte").current_dir(end_to_end::root());
+        command
+    };
+    for signal in SIGNALS {
+        let out = workplace.path("results/out.csv");
+        let mut running = Running::start(classify(&out));
+        running.wait_until_it_says("60000 images at 32x32 px");
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal(signal);
+        let (code, said) = running.end();
+        assert_eq!(code, Some(130), "{signal}: {said}");
+        assert!(said.contains("of 60000 images"), "{signal}: {said}");
+        assert_eq!(entries_in(&workplace.path("results")), 0);
+    }
 }

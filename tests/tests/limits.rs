@@ -4,16 +4,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-#[cfg(target_os = "linux")]
-use std::{io::Write, process::Stdio, time::Duration};
 
 use assert_cmd::Command;
 use end_to_end::{
     BAD_INPUT, Digits, Finished, ROW_IN_MEMORY, USAGE, Workplace, assert_refused, finish,
-    forge_file, memory_beside_rows, path_from, rows_of, vgg_extract, vgg_head, weights,
+    forge_file, memory_beside_rows, path_from, peak_of, rows_of, vgg_extract, vgg_head, weights,
 };
 use feature_cache::{Cache, SplitName};
 use recipe::Recipe;
@@ -56,7 +56,7 @@ fn many_classes(workplace: &Workplace, classes: usize) -> PathBuf {
 fn two_hundred_thousand_classes() {
     let workplace = Workplace::empty();
     let cache = many_classes(&workplace, 200_000);
-    let says = ["1 heads of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00MiB"];
+    let says = ["1 head of 3 inputs, 128 hidden units and 200000 classes", "--memory=64.00MiB"];
     assert_refused(workplace.train(&cache, &["--memory=64MiB"]), USAGE, &says);
     let run = path_from(workplace.train(&cache, &["--hidden=4", "--batch-size=4"]));
     let evaluation = json_from(on_run("evaluate", &run, &["--json"]));
@@ -78,7 +78,7 @@ fn two_hundred_thousand_classes() {
 fn a_dataset_of_one_image() {
     let workplace = Workplace::empty();
     workplace.write("one/cat/1.pgm", b"P5 2 1 255\n\x07\x99");
-    let says = ["none of the 1 training images", "raise the fraction", "--val-fraction 0"];
+    let says = ["none of the 1 training image of", "raise the fraction", "--val-fraction 0"];
     assert_refused(workplace.run("one", &[]), BAD_INPUT, &says);
     let finished = finish(workplace.run("one", &["--val-fraction=0"]));
     assert!(finished.stderr.contains("there is only one class, cat; a head needs two or more"));
@@ -205,7 +205,7 @@ fn features_that_the_element_type_cannot_hold() {
         workplace.run("digits", &["--batch-size=4", &weights, &format!("--dtype={dtype}")])
     };
     let continued = |finished: &Finished| {
-        finished.stderr.contains(&format!("continuing: {row} of 37 images are there already"))
+        finished.stderr.contains(&format!("continuing: {row} of 37 images already there"))
     };
 
     let large = scaled("large", 65504.0 / between);
@@ -243,25 +243,6 @@ fn rows_that_no_batch_divides() {
         }
         assert!(json["summary"]["last"]["train_loss"].as_f64().unwrap().is_finite(), "{batch}");
     }
-}
-
-/// The peak resident memory of a program in bytes, as the kernel counts it.
-#[cfg(target_os = "linux")]
-fn peak_of(command: &Command) -> f64 {
-    let mut program = std::process::Command::new(command.get_program());
-    program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = program.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0;
-    while child.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            peak = 1024.0 * line.trim().trim_end_matches(" kB").parse::<f64>().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(child.wait().unwrap().success());
-    peak
 }
 
 /// If the cache's folder cannot be written, pooling stays within the memory allowed, and the head is the

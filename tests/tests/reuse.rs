@@ -279,7 +279,7 @@ fn killed_and_interrupted_it_goes_on_to_the_same_bytes() {
         signal(&interrupted, "-INT");
         says.read_to_string(&mut said).unwrap();
         assert_eq!(interrupted.wait().unwrap().code(), Some(130), "{said}");
-        let continuing = format!("continuing: {after_kill} of 600 images are there");
+        let continuing = format!("continuing: {after_kill} of 600 images already there");
         assert!(said.contains(&continuing), "{said}");
         assert!(said.contains("give the same command again"), "{said}");
         let after_interrupt = recorded();

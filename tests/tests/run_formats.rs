@@ -76,14 +76,19 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn a_run_of_an_earlier_format_is_evaluated() {
     let minor = |minor: u32| Some(json!({ "major": 1, "minor": minor }));
-    for (version, recorded) in
-        [("1.0", None), ("1.1", minor(1)), ("1.2", minor(2)), ("1.3", minor(3)), ("1.4", minor(4))]
-    {
+    for (version, recorded) in [
+        ("1.0", None),
+        ("1.1", minor(1)),
+        ("1.2", minor(2)),
+        ("1.3", minor(3)),
+        ("1.4", minor(4)),
+        ("1.5", minor(5)),
+    ] {
         let workplace = Workplace::empty();
         let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));
         assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
         let has_window = json_in(&run.join("summary.json")).get("streamed_window").is_some();
-        assert_eq!(has_window, ["1.2", "1.3", "1.4"].contains(&version), "{version}");
+        assert_eq!(has_window, ["1.2", "1.3", "1.4", "1.5"].contains(&version), "{version}");
         // The accuracies that the program that trained it printed.
         assert_eq!(top1(&run, "val"), 1.0, "{version}");
         assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
@@ -96,16 +101,21 @@ fn a_run_of_an_earlier_format_is_evaluated() {
 fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
     // The spread of a single seed.
     const NULL: Value = Value::Null;
-    for (version, spread) in
-        [("1.0", json!(0.0)), ("1.1", NULL), ("1.2", NULL), ("1.3", NULL), ("1.4", NULL)]
-    {
+    for (version, spread) in [
+        ("1.0", json!(0.0)),
+        ("1.1", NULL),
+        ("1.2", NULL),
+        ("1.3", NULL),
+        ("1.4", NULL),
+        ("1.5", NULL),
+    ] {
         let workplace = Workplace::empty();
         let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
         let summary = json_in(&sweep.join("summary.json"));
         assert_eq!(summary["test"]["sd"], spread, "{version}");
         // Formats before 1.3 kept no evaluation, so it is made once.
         let is_kept = sweep.join("evaluation.json").exists();
-        assert_eq!(is_kept, ["1.3", "1.4"].contains(&version));
+        assert_eq!(is_kept, ["1.3", "1.4", "1.5"].contains(&version));
         let report = || finish(on("report", "--sweep", &sweep, &[]));
         let says = "has no evaluation of its best head: the test split is read once more";
         let (first, second) = (report(), report());
@@ -129,11 +139,13 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 4 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 5 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 4 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 5 }));
     }
+    let config = json_in(&run.join("config.json"));
+    assert_eq!(config["class_names"], json!(["cat", "dog"]));
     assert!(json_in(&sweep.join("summary.json"))["val"]["sd"].is_null(), "of a single seed");
     let summary = json_in(&run.join("summary.json"));
     assert!(summary["streamed_window"].is_null() && summary.get("streamed_window").is_some());

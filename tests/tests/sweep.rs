@@ -156,7 +156,7 @@ fn an_unfinished_sweep_is_continued() {
     }
     assert_eq!(removed, 4);
     let again = finish(place.sweep(&flags));
-    assert!(again.stderr.contains("4 of 8 heads are there already"), "{}", again.stderr);
+    assert!(again.stderr.contains("4 of 8 heads already there"), "{}", again.stderr);
     assert_eq!(fs::read_to_string(sweep.join("results.csv")).unwrap(), results);
 }
 
@@ -396,7 +396,7 @@ fn a_damaged_sweep_is_mended_by_the_same_command() {
         let says = "the heads that are whole are kept, the others trained again";
         assert!(again.stderr.contains(says), "{}: {}", file.display(), again.stderr);
         assert!(again.stderr.contains(file.to_str().unwrap()), "{}", again.stderr);
-        let continues = "continuing: 1 of 2 heads are there already";
+        let continues = "continuing: 1 of 2 heads already there";
         assert_eq!(again.stderr.contains(continues), trained_again, "{}", again.stderr);
         let starts = format!("{} is damaged (", best.display());
         assert_eq!(again.stderr.contains(&starts), trained_again, "{}", again.stderr);

@@ -4,7 +4,7 @@
 #![cfg(not(feature = "torch"))]
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
-use end_to_end::{USAGE, assert_refused, vgg_extract, vgg_head};
+use end_to_end::{USAGE, assert_refused, vgg_classify, vgg_extract, vgg_head};
 
 #[test]
 fn libtorch_is_refused_with_how_to_build_it_in() {
@@ -21,7 +21,7 @@ fn libtorch_is_refused_with_how_to_build_it_in() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_programs_link_libc_and_libgcc_alone() {
-    for program in [vgg_extract([""; 0]), vgg_head([""; 0])] {
+    for program in [vgg_extract([""; 0]), vgg_head([""; 0]), vgg_classify([""; 0])] {
         let listed = std::process::Command::new("ldd").arg(program.get_program()).output().unwrap();
         assert!(listed.status.success(), "{listed:?}");
         let listed = String::from_utf8(listed.stdout).unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durable::{Digest, Format};
 
+use plural::counted;
 use recipe::{Family, WeightsId};
 
 /// Weights that cannot be used, or a forward pass that failed.
@@ -88,9 +89,9 @@ pub enum Error {
     },
     /// The convolutions of an ONNX graph do not follow one another.
     #[error(
-        "{}: only {found} of its {of} convolutions lie on the way from its input to the last one, \
-         expected all of them one after another: is it another network?",
-        path.display()
+        "{}: {found} of its {} on the way from its input to the last one, expected all of them one after \
+         another: is it another network?",
+        path.display(), counted(*of, "convolution")
     )]
     ConvolutionsApart {
         /// The file.
@@ -366,11 +367,26 @@ pub enum Error {
         /// The recipe's weights.
         expected: WeightsId,
         /// The recipe's network.
-        expected_network: &'static str,
+        expected_network: String,
         /// The weights given.
         found: WeightsId,
         /// The network of the weights given.
         found_network: &'static str,
+    },
+    /// No file in a folder has the recipe's weights.
+    #[error(
+        "no file in {} has the weights with the digest {} ({}){}; import them there ('vgg-extract \
+         import-weights'), or name their file with --weights",
+        folder.display(), expected.digest, expected.family,
+        if others.is_empty() { String::new() } else { format!(": {}", others.join("; ")) }
+    )]
+    NoSuchWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// The recipe's weights.
+        expected: WeightsId,
+        /// The weights that are there, worded: `vgg16-caffe.safetensors has 58ed… (caffe)`.
+        others: Vec<String>,
     },
     /// The recipe's features were computed with numerics that this program does not have.
     #[error(

@@ -41,7 +41,7 @@ pub struct ExtractorConfig {
 /// libtorch.
 ///
 /// It is part of the numerics: a different number makes different features.
-pub fn images_per_pass(device: Device, height: usize, width: usize) -> Option<usize> {
+fn images_per_pass(device: Device, height: usize, width: usize) -> Option<usize> {
     /// Of 32 images of 224 px.
     const PIXELS: usize = 32 * 224 * 224;
     match device {
@@ -49,6 +49,16 @@ pub fn images_per_pass(device: Device, height: usize, width: usize) -> Option<us
         // A power of two: 256 at 48 and 64 px, 128 at 96, 32 at 224.
         Device::Cuda => Some(1 << (PIXELS / (height * width)).clamp(1, 256).ilog2()),
     }
+}
+
+/// A batch size that suits images of this size: enough that the last layers' small maps still use the whole
+/// machine, and few enough that the first layers' large maps take only some hundred megabytes.
+pub fn suitable_batch_size(device: Device, height: usize, width: usize) -> usize {
+    /// Number of pixels per batch.
+    const PIXELS: usize = 640 * 640;
+    // A power of two: 64 at 48 and 64 px, 32 at 96, 16 at 128, 8 at 224.
+    let fitting = (PIXELS / (height * width)).clamp(1, 64);
+    images_per_pass(device, height, width).unwrap_or(1 << fitting.ilog2())
 }
 
 /// Builds the extractor of a recipe.
@@ -64,14 +74,7 @@ pub fn build(
     let network = network_of(recipe)?;
     let taps = resolve(network, &recipe.taps)?;
     let compute = Compute::with_numerics(&recipe.numerics)?;
-    if weights.network() != network || weights.id() != recipe.weights {
-        return Err(Error::OtherWeights {
-            expected: recipe.weights,
-            expected_network: network.name,
-            found: weights.id(),
-            found_network: weights.network().name,
-        });
-    }
+    weights.check(recipe)?;
     match compute.backend {
         Backend::Winograd(accuracy) => {
             Ok(Box::new(winograd::Winograd::new(recipe, weights, &taps, config, accuracy)?))

@@ -33,6 +33,16 @@ impl FromStr for ImageSize {
             Some((height, width)) => (side(height)?, side(width)?),
             None => (side(text)?, side(text)?),
         };
+        ImageSize::new(height, width)
+    }
+}
+
+impl ImageSize {
+    /// A size of valid sides.
+    ///
+    /// # Errors
+    /// If a side is too small or too large; the text says what was expected.
+    pub fn new(height: usize, width: usize) -> Result<ImageSize, String> {
         if height.min(width) < MIN_SIZE {
             return Err(format!(
                 "{height}x{width} pixels are too few for a VGG network, which halves an image five \

@@ -15,11 +15,13 @@ mod weights;
 
 pub use error::Error;
 pub use extractor::{
-    Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, images_per_pass, shapes,
+    Accuracy, Backend, Compute, Device, Extractor, ExtractorConfig, build, shapes,
+    suitable_batch_size,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
-pub use preprocess::{Pixels, Preprocessor};
+pub use preprocess::{InputChannel, Pixels, Preprocessor};
 pub use recipe::{Convolution, Layer, NETWORKS, Network};
 pub use weights::{
-    Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, import_weights,
+    Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, find_weights,
+    import_weights,
 };

@@ -43,6 +43,17 @@ pub struct Preprocessor {
     shift: [f32; 3],
 }
 
+/// One of the network's input channels: input = pixel · scale + shift.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputChannel {
+    /// The channel of the image that it takes, as an index into R, G, B.
+    pub colour: usize,
+    /// Factor of the pixels, which are 0 to 255.
+    pub scale: f32,
+    /// Added after scaling.
+    pub shift: f32,
+}
+
 impl Preprocessor {
     /// The preprocessing that brings images to the form `image`, with the channel order and scaling of
     /// `family`.
@@ -79,6 +90,15 @@ impl Preprocessor {
         self.len() == 0
     }
 
+    /// The network's input channels, in order.
+    pub fn channels(&self) -> [InputChannel; 3] {
+        std::array::from_fn(|channel| InputChannel {
+            colour: self.order[channel],
+            scale: self.scale[channel],
+            shift: self.shift[channel],
+        })
+    }
+
     /// Resizes `image` and writes `[3, height, width]` to `input`, channels in the network's order.
     ///
     /// # Panics
@@ -98,6 +118,29 @@ impl Preprocessor {
             }
             channels => panic!("images have 1 or 3 channels, not {channels}"),
         }
+    }
+
+    /// The image that `input`, `[3, height, width]`, shows to the network: RGB, `[height, width, 3]`, rounded to
+    /// bytes. `input` is as [`apply`](Preprocessor::apply) makes it.
+    ///
+    /// # Panics
+    /// If `input` does not have the length that the size requires.
+    pub fn pixels(&self, input: &[f32]) -> Vec<u8> {
+        assert_eq!(input.len(), self.len());
+        let mut bytes = vec![0; input.len()];
+        for (channel, plane) in input.chunks_exact(input.len() / 3).enumerate() {
+            let (scale, shift) = (self.scale[channel], self.shift[channel]);
+            let of_channel = bytes.iter_mut().skip(self.order[channel]).step_by(3);
+            for (byte, value) in of_channel.zip(plane) {
+                *byte = ((value - shift) / scale).round() as u8;
+            }
+        }
+        bytes
+    }
+
+    /// Height and width of the network's input.
+    pub fn size(&self) -> (usize, usize) {
+        (self.image.height, self.image.width)
     }
 
     /// Scales `value(pixel, channel)`, where `channel` indexes R, G, B, and writes one plane per channel of
@@ -184,6 +227,19 @@ mod tests {
             for (value, expected) in plane.iter().zip(&expected) {
                 assert!((value + mean - expected).abs() < 1e-3, "{value} {expected}");
             }
+        }
+    }
+
+    /// For an image of the network's size, they are its own.
+    #[test]
+    fn pixels_come_back() {
+        let bytes: Vec<u8> = (0..32 * 48 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let image = Pixels { height: 32, width: 48, channels: 3, bytes: &bytes };
+        for family in [Family::Caffe, Family::CaffeRgb, Family::Torchvision] {
+            let preprocessor = Preprocessor::new(family, form(32, 48));
+            let mut input = vec![0.0; preprocessor.len()];
+            preprocessor.apply(image, &mut input);
+            assert!(preprocessor.pixels(&input) == bytes, "{family}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod canonical;
+mod find;
 mod forms;
 mod import;
 mod known;
@@ -19,10 +20,11 @@ mod source;
 use std::fmt;
 
 use durable::Digest;
-use recipe::{Family, WeightsId};
+use recipe::{Family, Recipe, WeightsId};
 
-use crate::Network;
+use crate::{Error, Network};
 
+pub use find::find_weights;
 pub use import::{ImportConfig, Imported, import_weights};
 pub use report::{Applied, ImportReport, Use};
 
@@ -57,6 +59,40 @@ impl Weights {
         }
         let digest = Digest::from(hasher.finalize());
         Weights { network, id: WeightsId { digest, family }, convolutions }
+    }
+
+    /// Weights of a network from numbers of the right shapes.
+    ///
+    /// # Panics
+    /// If the numbers are not those of the network's convolutions.
+    pub fn of(
+        network: &'static Network,
+        family: Family,
+        convolutions: Vec<ConvolutionWeights>,
+    ) -> Weights {
+        let layers = network.convolutions();
+        assert_eq!(convolutions.len(), layers.len(), "the network's convolutions");
+        for (layer, numbers) in layers.iter().zip(&convolutions) {
+            let expected: usize = layer.weight_shape().iter().product();
+            assert_eq!((numbers.weight.len(), numbers.bias.len()), (expected, layer.out_channels));
+        }
+        Weights::new(network, family, convolutions)
+    }
+
+    /// Checks that they are those that a recipe names.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn check(&self, recipe: &Recipe) -> Result<(), Error> {
+        if self.network.name == recipe.network && self.id == recipe.weights {
+            return Ok(());
+        }
+        Err(Error::OtherWeights {
+            expected: recipe.weights,
+            expected_network: recipe.network.clone(),
+            found: self.id,
+            found_network: self.network.name,
+        })
     }
 
     /// The network that they belong to.

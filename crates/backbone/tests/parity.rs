@@ -14,7 +14,8 @@ use backbone::{
 };
 use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
-use onnx::build::{Chain, float_tensor};
+use onnx::Tensor;
+use onnx::build::Chain;
 use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -108,12 +109,13 @@ fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
     let image = image_of(size);
     let input = prepared(family, image);
     for (backend, tolerance) in backends() {
+        let taps = vec![weights.network().default_tap()];
         let recipe = Recipe {
             network: weights.network().name.to_owned(),
             weights: weights.id(),
             image,
-            taps: vec![weights.network().default_tap()],
             numerics: Compute { backend, device: Device::Cpu }.numerics().unwrap(),
+            taps,
             dtype: Dtype::F32,
         };
         let config = ExtractorConfig { batch_size: 1, threads: 2 };
@@ -308,7 +310,7 @@ fn onnx(network: &str, tensors: &Tensors) -> Vec<u8> {
         chain.parts.iter().flat_map(|part| part.further_inputs.clone()).collect();
     let tensors = tensors.iter().filter(|(name, ..)| !name.ends_with("num_batches_tracked"));
     for (name, (_, shape, numbers)) in wanted.iter().zip(tensors) {
-        chain.tensors.push(float_tensor(name, shape, numbers));
+        chain.tensors.push(Tensor::of_floats(name, shape, numbers));
     }
     assert_eq!(chain.tensors.len(), wanted.len());
     chain.file().to_vec()

@@ -7,6 +7,7 @@ use std::path::Path;
 use blake3::Hasher;
 use durable::Digest;
 
+use crate::digests::Digests;
 use crate::forms::{Form, SourceFile};
 use crate::{Error, Image, name};
 
@@ -31,9 +32,9 @@ pub(crate) fn of_dataset() -> Hasher {
 }
 
 /// Adds the names and bytes of the form's files, which have these digests.
-pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &[Digest]) {
+pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &Digests) {
     for (index, bytes) in files.iter().enumerate() {
-        add_named(digest, form.file(index).name, bytes);
+        add_named(digest, form.file(index).name, &bytes);
     }
 }
 
@@ -41,10 +42,10 @@ pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &[Digest]) 
 ///
 /// # Errors
 /// If one has changed, or cannot be read.
-pub(crate) fn check_files(form: &dyn Form, digests: &[Digest]) -> Result<(), Error> {
+pub(crate) fn check_files(form: &dyn Form, digests: &Digests) -> Result<(), Error> {
     for (index, digest) in digests.iter().enumerate() {
         let SourceFile { path, .. } = form.file(index);
-        if of_file(&path)? != *digest {
+        if of_file(&path)? != digest {
             return Err(Error::Changed { path });
         }
     }
@@ -56,7 +57,7 @@ pub(crate) fn of_file(path: &Path) -> Result<Digest, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(read)?;
     if file.metadata().map_err(read)?.len() > SHARED {
-        return durable::digest_of_file(path, |_| ()).map_err(|error| read(error.source));
+        return durable::digest_of_file(path, |_| Ok(())).map_err(|error| read(error.source));
     }
     let mut digest = Hasher::new();
     digest.update_reader(file).map_err(read)?;

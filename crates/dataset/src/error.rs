@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use plural::counted;
+
 use crate::form_descriptions;
 use crate::name::Names;
 
@@ -76,6 +78,9 @@ pub enum Error {
         /// Its reason.
         source: std::io::Error,
     },
+    /// A stop was requested while the files were read for their digests.
+    #[error("stopped while the dataset's files were read; give the same command again to continue")]
+    Stopped,
     /// A file is not what it was when the dataset was digested.
     #[error(
         "{} is not what it was when its digest was computed; give the same command again (and, if that \
@@ -104,9 +109,8 @@ pub enum Error {
     },
     /// An IDX file does not have the length that its header says.
     #[error(
-        "{} has {found} bytes, but its header announces {what}, {expected} bytes in all; \
-         it was truncated or changed: fetch it again",
-        path.display()
+        "{} has {}, but its header announces {what}, {} in all; it was truncated or changed: fetch it again",
+        path.display(), counted(*found, "byte"), counted(*expected, "byte")
     )]
     WrongLength {
         /// The file.
@@ -120,9 +124,9 @@ pub enum Error {
     },
     /// A compressed IDX file is too small for the images that its header announces.
     #[error(
-        "{} has {size} bytes, but its header announces {what}, {expected} bytes decompressed, which is \
-         more than images compress to; if they are images, decompress the file with gunzip",
-        path.display()
+        "{} has {}, but its header announces {what}, {} decompressed, which is more than images compress \
+         to; if they are images, decompress the file with gunzip",
+        path.display(), counted(*size, "byte"), counted(*expected, "byte")
     )]
     TooCompressed {
         /// The file.
@@ -136,9 +140,9 @@ pub enum Error {
     },
     /// The numbers of images and labels differ.
     #[error(
-        "{} has {images} images, but {} has {labels} labels; expected a label for each image: fetch both \
-         files again",
-        images_path.display(), labels_path.display()
+        "{} has {}, but {} has {}; expected a label for each image: fetch both files again",
+        images_path.display(), counted(*images, "image"), labels_path.display(),
+        counted(*labels, "label")
     )]
     CountsDiffer {
         /// The image file.
@@ -309,7 +313,10 @@ pub enum Error {
         expected: &'static str,
     },
     /// A CSV line has too few or too many fields.
-    #[error("{}: line {line} has {found} fields, expected {expected}", path.display())]
+    #[error(
+        "{}: line {line} has {}, expected {expected}",
+        path.display(), counted(*found, "field")
+    )]
     RaggedLine {
         /// The file.
         path: PathBuf,
@@ -363,10 +370,10 @@ pub enum Error {
     },
     /// The split leaves no images for validation.
     #[error(
-        "--val-fraction {fraction} takes none of the {images} training images of {} ({classes} classes) \
-         for validation: their number is rounded, and the last image of a class is never taken; add \
-         images, raise the fraction, or give --val-fraction 0 for no validation split",
-        path.display()
+        "--val-fraction {fraction} takes none of the {} of {} ({}) for validation: their number is rounded, \
+         and the last image of a class is never taken; add images, raise the fraction, or give \
+         --val-fraction 0 for no validation split",
+        counted(*images, "training image"), path.display(), counted(*classes, "class")
     )]
     EmptySplit {
         /// The dataset folder.
@@ -377,6 +384,17 @@ pub enum Error {
         images: usize,
         /// Classes that they are of.
         classes: usize,
+    },
+    /// A split has more images than can be numbered.
+    #[error(
+        "{} has {images} images in a split; expected at most {}: divide it into several datasets",
+        path.display(), u32::MAX
+    )]
+    TooManyImages {
+        /// The dataset folder.
+        path: PathBuf,
+        /// Their number.
+        images: usize,
     },
     /// The limit is too small for an image of each class.
     #[error(

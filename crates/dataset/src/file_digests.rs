@@ -8,36 +8,36 @@
 //! version or not to be had is as good as absent, so that deleting it is harmless, and nothing fails
 //! where it cannot be written.
 //!
-//! ```text
-//! file digests 1\n\0      16 bytes
-//! entry, entry, …         48 bytes each, in ascending order of the keys, none twice:
-//!                         16 of the key, the start of BLAKE3(stamp, name); 32 of the file's digest
-//! BLAKE3                  32 bytes, of all before
-//! ```
-//!
-//! Since no name and no count stand in it, there is none to check. For 100,000 files it is 4.8 MB.
+//! The file of digests, whose format `entries.rs` describes, is also where the digests are while the
+//! dataset is in use: it is mapped. Only where there is none are they in memory.
+
+mod entries;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use blake3::Hasher;
 use durable::{Digest, Stamp};
 use rayon::prelude::*;
 
+use crate::digests::Digests;
 use crate::forms::{Form, SourceFile};
 use crate::{Error, Source, digest, name};
+use entries::{Entry, EntryWriter, Key, digest_of, entry};
+
+pub(crate) use entries::Entries;
 
 /// The time for which a file must have been left alone. The coarsest clock, that of FAT, ticks every two
 /// seconds.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Begins the file; the number is the version of its format.
-const MAGIC: &[u8; 16] = b"file digests 1\n\0";
-const KEY_LEN: usize = 16;
-const ENTRY_LEN: usize = KEY_LEN + DIGEST_LEN;
-const DIGEST_LEN: usize = 32;
+/// Files whose digests are found at a time, by all threads.
+const CHUNK: usize = 1 << 12;
 
 /// Most characters of the dataset's name in the name of its file of digests: four bytes each at most,
 /// and most file systems allow 255.
@@ -52,25 +52,27 @@ pub struct FileDigests {
     path: Option<PathBuf>,
     /// Files whose times are after it are not remembered.
     settled: Option<SystemTime>,
-    remembered: Entries,
+    remembered: Arc<Entries>,
     files: usize,
     read: usize,
 }
 
-/// What tells files apart, and one state of a file from another.
-type Key = [u8; KEY_LEN];
-
-/// The content of a file of digests; no bytes at all if there is none.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Entries(Vec<u8>);
-
-/// The digest of a file.
+/// The entries of consecutive files.
+#[derive(Default)]
 struct Found {
-    digest: Digest,
-    /// That under which it is remembered; `None` if it is not to be.
-    key: Option<Key>,
-    /// Whether it was not remembered, so that the file was read.
-    was_read: bool,
+    /// The number of the first file.
+    first: usize,
+    entries: Vec<Entry>,
+    /// Files that were read, since they were not remembered.
+    read: usize,
+}
+
+/// The end of an attempt to put all digests into the file of digests.
+enum Remembered {
+    /// They are in it.
+    Mapped(Arc<Entries>),
+    /// It cannot be written. These are the entries that were found last.
+    Unwritten(Found),
 }
 
 impl FileDigests {
@@ -90,7 +92,7 @@ impl FileDigests {
 
     /// None, so that every file is read and remembered anew.
     pub fn anew(root: &Path, source: &Source) -> FileDigests {
-        FileDigests { remembered: Entries::default(), ..FileDigests::under(root, source) }
+        FileDigests { remembered: Arc::default(), ..FileDigests::under(root, source) }
     }
 
     /// None, and none are remembered.
@@ -100,19 +102,14 @@ impl FileDigests {
 
     /// Those in the file at `path`. `now` is a moment before the first file is looked at.
     fn remembered_at(path: Option<PathBuf>, now: SystemTime) -> FileDigests {
-        let remembered = path.as_deref().and_then(Entries::read).unwrap_or_default();
-        FileDigests { path, settled: now.checked_sub(SETTLED), remembered, files: 0, read: 0 }
-    }
-
-    /// The file in which they are remembered; `None` if there is no place for it, since a link leads
-    /// out of the program's folder, or none was asked for.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        let remembered = path.as_deref().and_then(Entries::open).unwrap_or_default();
+        let (remembered, settled) = (Arc::new(remembered), now.checked_sub(SETTLED));
+        FileDigests { path, settled, remembered, files: 0, read: 0 }
     }
 
     /// Number of remembered digests, of files that may have changed or vanished.
     pub fn remembered(&self) -> usize {
-        self.remembered.entries().len()
+        self.remembered.remembered()
     }
 
     /// Number of files whose digests were asked for.
@@ -126,37 +123,132 @@ impl FileDigests {
     }
 
     /// The digests of the form's files, in their order. All that may be remembered are.
-    pub(crate) fn of_files(&mut self, form: &dyn Form) -> Result<Vec<Digest>, Error> {
-        let find = |index| self.find(&form.file(index));
-        let found: Vec<Found> =
-            (0..form.files()).into_par_iter().map(find).collect::<Result<_, Error>>()?;
-        self.files = found.len();
-        self.read = found.iter().filter(|found| found.was_read).count();
-        if let Some(path) = &self.path
-            && (self.read > 0 || self.files != self.remembered())
-        {
-            let entries = Entries::of(&found);
-            let is_new = !entries.entries().is_empty() || self.remembered() > 0;
-            if is_new && entries != self.remembered {
-                // What is not remembered is read again, which costs time alone.
-                let written = durable::replace(path, &entries.0);
-                let _ = written.and_then(|()| durable::remove_leftovers_of(path));
-            }
+    ///
+    /// # Errors
+    /// If a file cannot be read, or `stop` becomes true. The digests that are known by then are remembered.
+    pub(crate) fn of_files(
+        &mut self,
+        form: &dyn Form,
+        stop: &AtomicBool,
+    ) -> Result<Digests, Error> {
+        self.files = form.files();
+        let Some(path) = self.path.clone() else { return self.hold(form, None, stop) };
+        match self.remember(&path, form, stop)? {
+            Remembered::Mapped(entries) => Ok(Digests::Mapped(entries)),
+            Remembered::Unwritten(found) => self.hold(form, Some(found), stop),
         }
-        Ok(found.into_iter().map(|found| found.digest).collect())
     }
 
-    fn find(&self, SourceFile { name, path }: &SourceFile<'_>) -> Result<Found, Error> {
+    /// The digests, in memory. Some of them may be known.
+    fn hold(
+        &mut self,
+        form: &dyn Form,
+        mut known: Option<Found>,
+        stop: &AtomicBool,
+    ) -> Result<Digests, Error> {
+        self.read = 0;
+        let mut digests = Vec::with_capacity(self.files);
+        while digests.len() < self.files {
+            let found = match known.take_if(|known| known.first == digests.len()) {
+                Some(known) => known,
+                None => self.find_chunk(digests.len(), form, stop)?,
+            };
+            self.read += found.read;
+            digests.extend(found.entries.iter().map(digest_of));
+        }
+        Ok(Digests::Held(digests.into()))
+    }
+
+    /// Puts the digests into the file of digests, which is replaced unless it has them already.
+    fn remember(
+        &mut self,
+        path: &Path,
+        form: &dyn Form,
+        stop: &AtomicBool,
+    ) -> Result<Remembered, Error> {
+        self.read = 0;
+        // The files that are as they were, and what comes after them.
+        let (mut same, mut found) = (0, Found::default());
+        while same < self.files {
+            found = self.find_chunk(same, form, stop)?;
+            self.read += found.read;
+            if !self.remembered.has_at(same, &found.entries) {
+                break;
+            }
+            same += found.entries.len();
+        }
+        if same == self.files && same == self.remembered.len() {
+            return Ok(Remembered::Mapped(self.remembered.clone()));
+        }
+        let (mut fault, mut digest) = (None, None);
+        let len = (self.files * size_of::<Entry>()) as u64;
+        let written = durable::replace_with(path, len, |file| {
+            let mut out = EntryWriter::new(file)?;
+            out.add(self.remembered.until(same))?;
+            let mut done = same;
+            while done < self.files {
+                out.add(&found.entries)?;
+                done += found.entries.len();
+                match self.find_chunk(done, form, stop) {
+                    Ok(next) => found = next,
+                    Err(error) => {
+                        // Those that are not looked at yet may still be right.
+                        out.add(self.remembered.from(done))?;
+                        fault = Some(error);
+                        break;
+                    }
+                }
+                self.read += found.read;
+            }
+            digest = Some(out.finish()?);
+            Ok(())
+        });
+        let _ = written.and_then(|()| durable::remove_leftovers_of(path));
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        // What is not remembered is read again, which costs time alone.
+        let Some(entries) = Entries::open(path) else { return Ok(Remembered::Unwritten(found)) };
+        self.remembered = Arc::new(entries);
+        // Another command may have put its own file in place of this one.
+        if digest.is_none() || self.remembered.digest_of_all() != digest {
+            return Ok(Remembered::Unwritten(found));
+        }
+        Ok(Remembered::Mapped(self.remembered.clone()))
+    }
+
+    /// Finds the digests of files from `first` on; none if there are no more.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or `stop` becomes true.
+    fn find_chunk(&self, first: usize, form: &dyn Form, stop: &AtomicBool) -> Result<Found, Error> {
+        let files = first..self.files.min(first + CHUNK);
+        let find = |index| match stop.load(Ordering::SeqCst) {
+            true => Err(Error::Stopped),
+            false => self.find(index, &form.file(index)),
+        };
+        let found: Vec<(Entry, bool)> =
+            files.into_par_iter().map(find).collect::<Result<_, Error>>()?;
+        let read = found.iter().filter(|(_, was_read)| *was_read).count();
+        Ok(Found { first, entries: found.into_iter().map(|(entry, _)| entry).collect(), read })
+    }
+
+    /// The entry of a file, and whether the file was read.
+    fn find(
+        &self,
+        index: usize,
+        SourceFile { name, path }: &SourceFile<'_>,
+    ) -> Result<(Entry, bool), Error> {
         let before = Stamp::of(path);
         let is_settled = |stamp: &Stamp| self.settled.is_some_and(|moment| stamp.is_by(moment));
         let key = before.filter(is_settled).map(|stamp| key(stamp, name));
-        if let Some(digest) = key.and_then(|key| self.remembered.get(key)) {
-            return Ok(Found { digest, key, was_read: false });
+        if let Some(digest) = key.and_then(|key| self.remembered.find(key, index)) {
+            return Ok((entry(key, digest), false));
         }
         let digest = digest::of_file(path)?;
         // Unless the bytes are those of the file that the first look was at.
         let key = key.filter(|_| Stamp::of(path) == before);
-        Ok(Found { digest, key, was_read: true })
+        Ok((entry(key, digest), true))
     }
 }
 
@@ -174,383 +266,4 @@ fn key(stamp: Stamp, name: &OsStr) -> Key {
     let mut key = Hasher::new();
     key.update(&stamp.to_bytes()).update(name::bytes(name));
     *key.finalize().as_bytes().first_chunk().expect("a digest is longer than a key")
-}
-
-impl Entries {
-    /// Those in the file at `path`; `None` if it does not hold any that this version can read.
-    fn read(path: &Path) -> Option<Entries> {
-        // Of a pipe or a device, there would be no end.
-        if !fs::metadata(path).ok()?.is_file() {
-            return None;
-        }
-        let entries = Entries(fs::read(path).ok()?);
-        entries.is_sound().then_some(entries)
-    }
-
-    fn is_sound(&self) -> bool {
-        let Some((content, digest)) = self.0.split_last_chunk::<DIGEST_LEN>() else { return false };
-        let Some(entries) = content.strip_prefix(MAGIC) else { return false };
-        blake3::hash(content).as_bytes() == digest
-            && entries.len().is_multiple_of(ENTRY_LEN)
-            && self.entries().is_sorted_by(|a, b| a[..KEY_LEN] < b[..KEY_LEN])
-    }
-
-    /// Those of the digests that are to be remembered.
-    fn of(found: &[Found]) -> Entries {
-        // Room for what comes before and after them: of millions of files, there is one copy.
-        let mut entries: Vec<[u8; ENTRY_LEN]> = Vec::with_capacity(found.len() + 1);
-        for Found { digest, key, .. } in found {
-            let Some(key) = key else { continue };
-            let mut entry = [0; ENTRY_LEN];
-            entry[..KEY_LEN].copy_from_slice(key);
-            entry[KEY_LEN..].copy_from_slice(digest.as_bytes());
-            entries.push(entry);
-        }
-        entries.sort_unstable();
-        // One file under two names that are links to it has two keys; equal keys have equal digests.
-        entries.dedup();
-        let mut bytes = entries.into_flattened();
-        bytes.splice(..0, *MAGIC);
-        bytes.extend(blake3::hash(&bytes).as_bytes());
-        Entries(bytes)
-    }
-
-    fn entries(&self) -> &[[u8; ENTRY_LEN]] {
-        let end = self.0.len().saturating_sub(DIGEST_LEN);
-        self.0.get(MAGIC.len()..end).unwrap_or_default().as_chunks().0
-    }
-
-    fn get(&self, key: Key) -> Option<Digest> {
-        let entries = self.entries();
-        let at = entries.binary_search_by(|entry| entry[..KEY_LEN].cmp(&key)).ok()?;
-        let digest: [u8; DIGEST_LEN] = *entries[at].last_chunk()?;
-        Some(blake3::Hash::from_bytes(digest).into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use durable::faults::{Fault, inject};
-    use tempfile::TempDir;
-
-    use super::*;
-
-    /// The dataset `photos/`, of two classes with two images each, and beside it the folder `out/`.
-    struct Fixture(TempDir);
-
-    impl Fixture {
-        fn new() -> Fixture {
-            let fixture = Fixture(tempfile::tempdir().unwrap());
-            for name in ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"] {
-                fixture.write(name, name.as_bytes());
-            }
-            fixture
-        }
-
-        fn image(&self, name: &str) -> PathBuf {
-            self.0.path().join("photos").join(name)
-        }
-
-        fn write(&self, name: &str, bytes: &[u8]) {
-            let path = self.image(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-
-        fn out(&self) -> PathBuf {
-            self.0.path().join("out")
-        }
-
-        fn source(&self) -> Source {
-            Source::find(&self.0.path().join("photos")).unwrap()
-        }
-
-        fn index(&self) -> PathBuf {
-            path_under(&self.out(), &self.source()).unwrap()
-        }
-
-        /// Computes the digests as if `now`; the number of files read. The dataset's digest must be
-        /// right.
-        fn read_at(&self, now: SystemTime) -> usize {
-            self.read_with(FileDigests::remembered_at(Some(self.index()), now))
-        }
-
-        fn read_with(&self, mut files: FileDigests) -> usize {
-            let digest = self.source().digest_with(&mut files).unwrap();
-            assert_eq!(digest, self.source().digest().unwrap());
-            assert_eq!(files.files(), 4);
-            files.read()
-        }
-
-        /// The same when all files have been left alone for long.
-        fn read(&self) -> usize {
-            self.read_at(SystemTime::now() + Duration::from_secs(60))
-        }
-    }
-
-    /// The clock that changes are stamped with ticks every few milliseconds.
-    fn tick() {
-        std::thread::sleep(Duration::from_millis(30));
-    }
-
-    fn modified(path: &Path) -> SystemTime {
-        fs::metadata(path).unwrap().modified().unwrap()
-    }
-
-    #[test]
-    fn unchanged_files_are_not_read_again() {
-        let fixture = Fixture::new();
-        assert_eq!([fixture.read(), fixture.read()], [4, 0]);
-        let index = Stamp::of(&fixture.index());
-        assert_eq!(fixture.read(), 0);
-        assert_eq!(Stamp::of(&fixture.index()), index, "nothing changed, so nothing is written");
-        // It is safe to delete.
-        fs::remove_file(fixture.index()).unwrap();
-        assert_eq!([fixture.read(), fixture.read()], [4, 0]);
-        fs::remove_dir_all(fixture.out()).unwrap();
-        assert_eq!([fixture.read(), fixture.read()], [4, 0]);
-    }
-
-    #[test]
-    fn whatever_changes_a_file_it_is_read_again() {
-        let fixture = Fixture::new();
-        let path = fixture.image("cat/1.png");
-        let long_ago = SystemTime::now() - Duration::from_secs(1_000_000);
-        let same_time = |path: &Path| {
-            File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-        };
-        same_time(&path);
-        let changes: [(&str, &dyn Fn()); 5] = [
-            ("another size", &|| fixture.write("cat/1.png", b"larger than it was")),
-            ("a byte", &|| fixture.write("cat/1.png", b"cat/9.png")),
-            ("a byte, and the time set back", &|| {
-                fixture.write("cat/1.png", b"cat/8.png");
-                same_time(&path);
-            }),
-            ("another file of the same size and time in its place", &|| {
-                let other = fixture.0.path().join("other");
-                fs::write(&other, b"cat/7.png").unwrap();
-                same_time(&other);
-                fs::rename(&other, &path).unwrap();
-            }),
-            ("the time alone", &|| {
-                File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
-            }),
-        ];
-        assert_eq!(fixture.read(), 4);
-        for (change, apply) in changes {
-            tick();
-            apply();
-            assert_eq!([fixture.read(), fixture.read()], [1, 0], "{change}");
-        }
-    }
-
-    /// A change within the clock's tick gives no other stamp, so the file is not remembered.
-    #[test]
-    fn files_that_were_just_written_are_not_remembered() {
-        let fixture = Fixture::new();
-        let names = ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"];
-        let latest = names.iter().map(|name| modified(&fixture.image(name))).max().unwrap();
-        let before = latest + SETTLED - Duration::from_nanos(1);
-        let unsettled = fixture.read_at(before);
-        assert_eq!(unsettled, 4);
-        let again = fixture.read_at(before);
-        assert!((1..=4).contains(&again), "{again} read of those that were written last");
-        assert_eq!(fixture.read_at(latest + SETTLED), again);
-        assert_eq!(fixture.read_at(latest + SETTLED), 0);
-        // One whose time lies ahead never is.
-        let ahead = SystemTime::now() + Duration::from_secs(1000);
-        File::options()
-            .write(true)
-            .open(fixture.image("dog/4.png"))
-            .unwrap()
-            .set_modified(ahead)
-            .unwrap();
-        assert_eq!([fixture.read(), fixture.read()], [1, 1]);
-        let real = FileDigests::under(&fixture.out(), &fixture.source());
-        assert_eq!(fixture.read_with(real), 4, "by the system's clock, all were just written");
-    }
-
-    #[test]
-    fn asked_to_everything_is_read_and_remembered_anew() {
-        let fixture = Fixture::new();
-        assert_eq!([fixture.read(), fixture.read()], [4, 0]);
-        let later = Some(SystemTime::now() + Duration::from_secs(60));
-        let anew = || FileDigests {
-            settled: later,
-            ..FileDigests::anew(&fixture.out(), &fixture.source())
-        };
-        assert_eq!(
-            [fixture.read_with(anew()), fixture.read_with(anew()), fixture.read()],
-            [4, 4, 0]
-        );
-        assert_eq!(fixture.read_with(FileDigests::none()), 4);
-        // A program that only reads them neither changes nor makes them.
-        let reading = || FileDigests {
-            settled: later,
-            ..FileDigests::unchanged_under(&fixture.out(), &fixture.source())
-        };
-        assert_eq!(fixture.read_with(reading()), 0);
-        fs::remove_dir_all(fixture.out()).unwrap();
-        assert_eq!([fixture.read_with(reading()), fixture.read_with(reading())], [4, 4]);
-        assert!(!fixture.out().exists());
-    }
-
-    #[test]
-    fn vanished_files_are_forgotten() {
-        let fixture = Fixture::new();
-        fixture.write("dog/5.png", b"five");
-        let mut files = FileDigests::remembered_at(
-            Some(fixture.index()),
-            SystemTime::now() + Duration::from_secs(60),
-        );
-        fixture.source().digest_with(&mut files).unwrap();
-        assert_eq!((files.files(), files.read()), (5, 5));
-        let remembered = || FileDigests::under(&fixture.out(), &fixture.source()).remembered();
-        assert_eq!(remembered(), 5);
-        fs::remove_file(fixture.image("dog/5.png")).unwrap();
-        assert_eq!(fixture.read(), 0);
-        assert_eq!(remembered(), 4);
-        // Under another name, it is another file.
-        fs::rename(fixture.image("dog/4.png"), fixture.image("cat/4.png")).unwrap();
-        assert_eq!([fixture.read(), fixture.read(), remembered()], [1, 0, 4]);
-    }
-
-    #[test]
-    fn files_of_many_images_are_remembered_as_well() {
-        let folder = tempfile::tempdir().unwrap();
-        let images =
-            [&b"\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x07"[..], b"\0\0\x08\x01\0\0\0\x01\x01"];
-        for (name, bytes) in
-            ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"].iter().zip(images)
-        {
-            fs::write(folder.path().join(name), bytes).unwrap();
-        }
-        let out = tempfile::tempdir().unwrap();
-        let read = || {
-            let source = Source::find(folder.path()).unwrap();
-            let path = path_under(out.path(), &source);
-            let later = SystemTime::now() + Duration::from_secs(60);
-            let mut files = FileDigests::remembered_at(path, later);
-            source.digest_with(&mut files).unwrap();
-            files.read()
-        };
-        assert_eq!([read(), read()], [2, 0]);
-    }
-
-    #[test]
-    fn a_file_of_digests_that_is_not_sound_is_as_good_as_absent() {
-        let fixture = Fixture::new();
-        assert_eq!(fixture.read(), 4);
-        let sound = fs::read(fixture.index()).unwrap();
-        assert_eq!(sound.len(), 16 + 4 * 48 + 32);
-        let mut damaged: Vec<Vec<u8>> = (0..sound.len())
-            .flat_map(|at| {
-                let mut flipped = sound.clone();
-                flipped[at] ^= 0x10;
-                [flipped, sound[..at].to_vec()]
-            })
-            .collect();
-        damaged.push([&sound[..], b"\0"].concat());
-        damaged.push([&sound[..], &sound].concat());
-        // With the digest that belongs to it.
-        let signed = |content: &[u8]| [content, blake3::hash(content).as_bytes()].concat();
-        let content = &sound[..sound.len() - DIGEST_LEN];
-        let entry = &content[MAGIC.len()..][..ENTRY_LEN];
-        assert!(Entries(signed(content)).is_sound());
-        damaged.push(signed(b""));
-        damaged.push(signed(&content[..MAGIC.len() - 1]));
-        damaged.push(signed(&[b"file digests 2\n\0", &content[MAGIC.len()..]].concat()));
-        damaged.push(signed(&content[..content.len() - 1]));
-        damaged.push(signed(&[content, &[0xff; KEY_LEN]].concat()));
-        damaged.push(signed(&[MAGIC, entry, entry].concat()));
-        let mut other = entry.to_vec();
-        other[KEY_LEN] ^= 1;
-        damaged.push(signed(&[MAGIC, entry, &other].concat()));
-        damaged.push(signed(&[content, entry].concat()));
-        for bytes in damaged {
-            fs::write(fixture.index(), &bytes).unwrap();
-            let files = FileDigests::under(&fixture.out(), &fixture.source());
-            assert_eq!(files.remembered(), 0, "{bytes:?}");
-        }
-        assert_eq!([fixture.read(), fixture.read()], [4, 0]);
-        assert!(fs::read(fixture.index()).unwrap() == sound);
-        // A device would have no end.
-        assert_eq!(Entries::read(Path::new("/dev/zero")), None);
-    }
-
-    #[test]
-    fn where_it_cannot_be_written_nothing_fails() {
-        let fixture = Fixture::new();
-        // Whoever runs the test may write everywhere; but no folder can be made where a file is.
-        fs::write(fixture.out(), b"").unwrap();
-        assert_eq!([fixture.read(), fixture.read()], [4, 4]);
-        fs::remove_file(fixture.out()).unwrap();
-        fs::create_dir_all(fixture.index()).unwrap();
-        assert_eq!([fixture.read(), fixture.read()], [4, 4]);
-        // Nothing is written through a link that leads elsewhere.
-        fs::remove_dir_all(fixture.out()).unwrap();
-        fs::create_dir(fixture.out()).unwrap();
-        let elsewhere = fixture.0.path().join("elsewhere");
-        fs::create_dir(&elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, fixture.out().join(FileDigests::FOLDER)).unwrap();
-        assert_eq!(path_under(&fixture.out(), &fixture.source()), None);
-        assert_eq!(fixture.read_with(FileDigests::under(&fixture.out(), &fixture.source())), 4);
-        assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn every_dataset_has_a_file_of_its_own_whatever_it_is_called() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut names = std::collections::BTreeSet::new();
-        let long = "ü".repeat(120);
-        for path in ["a/photos", "b/photos", "b/photos, with names", &long] {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.join("cat")).unwrap();
-            fs::write(path.join("cat/1.png"), b"one").unwrap();
-            let out = folder.path().join("out");
-            let later = Some(SystemTime::now() + Duration::from_secs(60));
-            for path in
-                [path.clone(), path.join(""), path.join("../").join(path.file_name().unwrap())]
-            {
-                let source = Source::find(&path).unwrap();
-                let mut files = FileDigests { settled: later, ..FileDigests::under(&out, &source) };
-                source.digest_with(&mut files).unwrap();
-                let name = path_under(&out, &source).unwrap().file_name().unwrap().to_owned();
-                assert!(name.len() < 200, "{name:?}");
-                let is_new = names.insert(name);
-                assert_eq!(files.read(), usize::from(is_new));
-            }
-        }
-        // That which goes up and down again may be another by way of a link.
-        assert_eq!(names.len(), 8, "{names:?}");
-    }
-
-    #[test]
-    fn whatever_fails_the_file_of_digests_is_the_old_one_or_the_new_one() {
-        let mut struck_at = 0;
-        for fault in Fault::ALL {
-            for index in 0.. {
-                let fixture = Fixture::new();
-                assert_eq!(fixture.read(), 4);
-                let old = fs::read(fixture.index()).unwrap();
-                tick();
-                fixture.write("cat/1.png", b"changed");
-                let (read, struck) = inject(fault, index, || fixture.read());
-                assert_eq!(read, 1, "{fault:?} {index}");
-                let found = fs::read(fixture.index()).unwrap();
-                assert!(found == old || Entries(found).is_sound(), "{fault:?} {index}");
-                // What is not remembered is read again, and remembered.
-                assert!(fixture.read() <= 1 && fixture.read() == 0, "{fault:?} {index}");
-                if !struck {
-                    break;
-                }
-                struck_at += 1;
-            }
-        }
-        // Create, write, flush, rename and flush the folder; two faults strike the write alone.
-        assert_eq!(struck_at, 3 * 5 + 2);
-    }
 }

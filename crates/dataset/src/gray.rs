@@ -5,6 +5,9 @@ use std::path::Path;
 use durable::Digest;
 use rayon::prelude::*;
 
+use crate::digests::Digests;
+use crate::images::Group;
+use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, Image, ImageStore, digest};
 
@@ -33,7 +36,7 @@ impl ImageStore for GrayImages {
     }
 
     /// The image, which is in memory since its digest was computed.
-    fn image(&self, index: usize, _: &Digest) -> Result<Image<'_>, Error> {
+    fn image(&self, index: usize, _: Option<&Digest>) -> Result<Image<'_>, Error> {
         Ok(self.get(index))
     }
 
@@ -41,6 +44,19 @@ impl ImageStore for GrayImages {
     fn id(&self, index: usize) -> String {
         index.to_string()
     }
+}
+
+/// The images of a file, to be classified.
+pub(crate) fn group(path: &Path, part: Option<Part>, samples: GraySamples) -> Group {
+    let (class_names, labels) = match &samples.labels {
+        Some(labels) => {
+            let classes = labels.iter().max().map_or(0, |largest| largest + 1);
+            let class_names = (0..classes).map(|class| class.to_string()).collect();
+            (class_names, Some(labels.iter().copied().map(Some).collect()))
+        }
+        None => (Vec::new(), None),
+    };
+    Group { origin: path.to_path_buf(), part, images: samples.images, class_names, labels }
 }
 
 /// The table, loaded, of training images and of test images, which come with the path of their file. Every
@@ -71,5 +87,5 @@ pub(crate) fn table(
     let digests: Vec<Digest> = all.collect();
     let test = test.map(Samples::into_any);
     let table = Table { class_names, train: train.into_any(), val: None, test };
-    Ok(Loaded { table, digests: digests.into() })
+    Ok(Loaded { table, digests: Digests::Held(digests.into()) })
 }

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use durable::Digest;
 
+use crate::digests::Digests;
 use crate::forms::SourceFile;
 use crate::name::escape;
-use crate::part::Part;
+use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, Image, ImageStore, decode};
 
@@ -17,13 +17,18 @@ use crate::{Error, Image, ImageStore, decode};
 #[derive(Debug)]
 pub(crate) struct ImageFiles {
     folder: PathBuf,
-    paths: Vec<PathBuf>,
+    paths: Paths,
 }
 
 impl ImageFiles {
     /// The paths, one per image.
-    pub(crate) fn paths(&self) -> &[PathBuf] {
+    pub(crate) fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The path as the dataset names it.
+    fn named(&self, index: usize) -> &Path {
+        self.paths.get(index).expect("an image has a path")
     }
 }
 
@@ -32,21 +37,25 @@ impl ImageStore for ImageFiles {
         self.paths.len()
     }
 
-    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error> {
-        decode::decode(&on_disk(&self.folder, &self.paths[index]), digest)
+    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error> {
+        decode::decode(&on_disk(&self.folder, self.named(index)), digest)
     }
 
     /// The path as the dataset names it.
     fn id(&self, index: usize) -> String {
-        escape(&self.paths[index])
+        escape(self.named(index))
+    }
+
+    fn path(&self, index: usize) -> Option<PathBuf> {
+        Some(on_disk(&self.folder, self.named(index)))
     }
 }
 
 /// Samples of these files.
 pub(crate) fn samples(
     folder: &Path,
-    paths: Vec<PathBuf>,
-    labels: Option<Vec<i64>>,
+    paths: Paths,
+    labels: Option<Vec<u32>>,
 ) -> Samples<ImageFiles> {
     Samples::new(ImageFiles { folder: folder.to_path_buf(), paths }, labels)
 }
@@ -70,21 +79,8 @@ impl Table<ImageFiles> {
         panic!("the table has no such file")
     }
 
-    /// The parts, each with those of the digests that are its files'.
-    pub(crate) fn parts_with<'a>(
-        &'a self,
-        files: &'a [Digest],
-    ) -> impl Iterator<Item = (Part, &'a Samples<ImageFiles>, &'a [Digest])> {
-        let mut rest = files;
-        self.parts().map(move |(part, samples)| {
-            let (of_part, others) = rest.split_at(samples.images.len());
-            rest = others;
-            (part, samples, of_part)
-        })
-    }
-
     /// The table, with the digests of its files, which are those of the images.
-    pub(crate) fn load(&self, files: &Arc<[Digest]>) -> Loaded {
+    pub(crate) fn load(&self, files: &Digests) -> Loaded {
         Loaded { table: self.any(), digests: files.clone() }
     }
 }

@@ -12,6 +12,7 @@
 
 mod decode;
 mod digest;
+mod digests;
 mod error;
 mod file_digests;
 mod files;
@@ -19,28 +20,35 @@ mod folder;
 mod forms;
 mod gray;
 mod image_files;
+mod images;
 mod name;
 mod notice;
 mod part;
+mod paths;
 mod source;
 mod split;
 mod system;
 mod table;
 mod thumbnail;
 
+pub use decode::decode_bytes;
 pub use digest::READING;
 pub use error::Error;
 pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names};
+pub use images::Images;
 pub use notice::{Notice, class_notices};
 pub use source::Source;
 pub use split::SplitConfig;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use durable::Digest;
+
+use digests::Digests;
 
 /// A dataset, split.
 #[derive(Debug, Clone)]
@@ -59,10 +67,14 @@ pub struct Dataset {
 #[derive(Debug, Clone)]
 pub struct Split {
     images: Arc<dyn ImageStore>,
-    rows: Vec<usize>,
-    /// One per row.
-    digests: Arc<[Digest]>,
-    labels: Option<Vec<i64>>,
+    /// The number of each row's image.
+    rows: Vec<u32>,
+    /// One per image, an index into the class names.
+    labels: Option<Arc<[u32]>>,
+    /// Those of all of the source's images.
+    digests: Digests,
+    /// The number of the first image's digest.
+    first_digest: usize,
 }
 
 /// One decoded image.
@@ -83,11 +95,17 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest.
-    fn image(&self, index: usize, digest: &Digest) -> Result<Image<'_>, Error>;
+    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest if
+    /// one is given.
+    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error>;
 
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
+
+    /// The image's own file; `None` if it has none.
+    fn path(&self, _index: usize) -> Option<PathBuf> {
+        None
+    }
 }
 
 impl Image<'static> {
@@ -126,28 +144,46 @@ impl Split {
     /// # Panics
     /// If there is no such row.
     pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
-        self.images.image(self.rows[row], &self.digests[row])
+        self.images.image(self.image_of(row), Some(&self.digest(row)))
     }
 
-    /// The digest of each row's image, in row order. Images of equal digests have equal pixels if they
-    /// were read by the same version ([`READING`]).
+    /// The digest of a row's image. Images of equal digests have equal pixels if they were read by the same
+    /// version ([`READING`]).
     ///
     /// Of an image in a file of its own it is the BLAKE3 digest of the file's bytes. Of another it is
     /// that of `dataset, pixels 1`, the image's height, width and number of channels (8 bytes each,
     /// little-endian), and its pixels `[height, width, channels]`, whatever file they come from.
-    pub fn digests(&self) -> &Arc<[Digest]> {
-        &self.digests
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn digest(&self, row: usize) -> Digest {
+        self.digests.get(self.first_digest + self.image_of(row))
+    }
+
+    /// The label of a row, an index into the class names; `None` if the split has no labels.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn label(&self, row: usize) -> Option<i64> {
+        let image = self.image_of(row);
+        self.labels.as_ref().map(|labels| labels[image].into())
     }
 
     /// One label per row, an index into the class names; `None` if the split has no labels.
-    pub fn labels(&self) -> Option<&[i64]> {
-        self.labels.as_deref()
+    pub fn labels(&self) -> Option<impl Iterator<Item = i64>> {
+        let labels = self.labels.as_ref()?;
+        Some(self.rows.iter().map(|&image| labels[image as usize].into()))
     }
 
     /// One id per row. The id of an image in a file of its own is the file's path within the dataset, in
     /// which `%`, control characters and bytes that are not UTF-8 are percent-encoded, so that it is one
     /// line. The id of another image is its number in the source file, counted from 0.
     pub fn ids(&self) -> impl Iterator<Item = String> {
-        self.rows.iter().map(|&row| self.images.id(row))
+        self.rows.iter().map(|&image| self.images.id(image as usize))
+    }
+
+    /// The number of a row's image.
+    fn image_of(&self, row: usize) -> usize {
+        self.rows[row] as usize
     }
 }

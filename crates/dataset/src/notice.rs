@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use plural::counted;
+
 use crate::name::Names;
 
 /// A fact about a dataset that its user may not be aware of. [`Display`](fmt::Display) says it in
@@ -75,12 +77,8 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::OtherFiles { folder, count } => {
-                let files = if *count == 1 { "file" } else { "files" };
-                write!(
-                    f,
-                    "{}: passed over {count} {files} without an image's ending",
-                    folder.display()
-                )
+                let files = counted(*count, "file");
+                write!(f, "{}: passed over {files} without an image's ending", folder.display())
             }
             Notice::MadeBySystems { folder, names } => {
                 let names: Vec<String> =
@@ -96,10 +94,10 @@ impl fmt::Display for Notice {
                 write!(f, "{}: passed over beside {train}: {}", folder.display(), Names(names))
             }
             Notice::Unlisted { list, count } => {
-                let files = if *count == 1 { "image" } else { "images" };
+                let images = counted(*count, "image");
                 write!(
                     f,
-                    "{}: read as the list of the images; passed over {count} {files} not listed there, in \
+                    "{}: read as the list of the images; passed over {images} not listed there, in \
                      the folders of listed images (to read folders as classes, move the list elsewhere)",
                     list.display()
                 )
@@ -126,8 +124,9 @@ impl fmt::Display for Notice {
             ),
             Notice::AbsentClasses { split, absent, classes } => write!(
                 f,
-                "warning: {split} has no images of {} of {classes} classes: {}",
+                "warning: {split} has no images of {} of {}: {}",
                 absent.len(),
+                counted(*classes, "class"),
                 Names(absent)
             ),
         }
@@ -136,16 +135,18 @@ impl fmt::Display for Notice {
 
 /// The notices on the classes of labelled splits. `splits` are pairs of a split's name (`train`, `val`,
 /// `test`) and its labels, which are indices into `class_names`; an empty split counts as absent.
-pub fn class_notices<'a>(
+pub fn class_notices<L: IntoIterator<Item = i64>>(
     class_names: &[String],
-    splits: impl IntoIterator<Item = (&'static str, &'a [i64])>,
+    splits: impl IntoIterator<Item = (&'static str, L)>,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
-    for (split, labels) in splits.into_iter().filter(|(_, labels)| !labels.is_empty()) {
-        let mut is_absent = vec![true; class_names.len()];
-        for &label in labels {
-            is_absent[label as usize] = false;
+    for (split, labels) in splits {
+        let mut labels = labels.into_iter().peekable();
+        if labels.peek().is_none() {
+            continue;
         }
+        let mut is_absent = vec![true; class_names.len()];
+        labels.for_each(|label| is_absent[label as usize] = false);
         let (absent, present): (Vec<_>, Vec<_>) =
             class_names.iter().zip(is_absent).partition(|(_, is_absent)| *is_absent);
         if let ("train", [(only, _)]) = (split, &present[..]) {

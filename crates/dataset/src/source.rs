@@ -1,10 +1,12 @@
 //! From a path to a dataset: its form, its digest, and its split images.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use durable::Digest;
 
+use crate::digests::Digests;
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened};
 use crate::{Dataset, Error, FileDigests, Notice, SplitConfig, digest};
@@ -15,15 +17,15 @@ pub struct Source {
     path: PathBuf,
     form: Arc<dyn Form>,
     /// Computed when they are first needed.
-    digests: OnceLock<Digests>,
+    digests: OnceLock<SourceDigests>,
 }
 
 /// The digests of a dataset and of its files.
 #[derive(Debug, Clone)]
-struct Digests {
+struct SourceDigests {
     dataset: Digest,
     /// In the form's order.
-    files: Arc<[Digest]>,
+    files: Digests,
 }
 
 impl Source {
@@ -73,27 +75,27 @@ impl Source {
     /// # Errors
     /// If a file cannot be read.
     pub fn digest(&self) -> Result<Digest, Error> {
-        self.digest_with(&mut FileDigests::none())
+        self.digest_with(&mut FileDigests::none(), &AtomicBool::new(false))
     }
 
     /// The same digest, for which only those files are read whose digests are not remembered. The
-    /// others are remembered then.
+    /// others are remembered then. When `stop` becomes true, no more files are read.
     ///
     /// # Errors
-    /// If a file cannot be read.
-    pub fn digest_with(&self, files: &mut FileDigests) -> Result<Digest, Error> {
-        Ok(self.digests(files)?.dataset)
+    /// If a file cannot be read, or a stop was requested. The digests that are known by then are remembered.
+    pub fn digest_with(&self, files: &mut FileDigests, stop: &AtomicBool) -> Result<Digest, Error> {
+        Ok(self.digests(files, stop)?.dataset)
     }
 
-    fn digests(&self, files: &mut FileDigests) -> Result<&Digests, Error> {
+    fn digests(&self, files: &mut FileDigests, stop: &AtomicBool) -> Result<&SourceDigests, Error> {
         if let Some(digests) = self.digests.get() {
             return Ok(digests);
         }
-        let files = files.of_files(&*self.form)?;
+        let files = files.of_files(&*self.form, stop)?;
         let mut dataset = digest::of_dataset();
         self.form.digest(&mut dataset, &files);
         let dataset = dataset.finalize().into();
-        Ok(self.digests.get_or_init(|| Digests { dataset, files: files.into() }))
+        Ok(self.digests.get_or_init(|| SourceDigests { dataset, files }))
     }
 
     /// Splits the images. Those that have a file each are decoded when they are asked for; all others
@@ -103,7 +105,7 @@ impl Source {
     /// If a file is not what its name says or has changed since it was digested, or the split leaves
     /// nothing to train or validate on.
     pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
-        let digests = self.digests(&mut FileDigests::none())?;
+        let digests = self.digests(&mut FileDigests::none(), &AtomicBool::new(false))?;
         let loaded = self.form.load(&digests.files)?;
         loaded.split(&self.path, &self.applicable(config))
     }

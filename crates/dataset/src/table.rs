@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use durable::Digest;
-
+use crate::digests::Digests;
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, stratified};
 use crate::{Dataset, Error, ImageStore, Split, SplitConfig};
@@ -13,8 +12,8 @@ use crate::{Dataset, Error, ImageStore, Split, SplitConfig};
 #[derive(Debug)]
 pub(crate) struct Samples<I: ?Sized = dyn ImageStore> {
     pub(crate) images: Arc<I>,
-    /// Indices into the class names.
-    pub(crate) labels: Option<Vec<i64>>,
+    /// One per image, an index into the class names.
+    pub(crate) labels: Option<Arc<[u32]>>,
 }
 
 /// All images of a dataset, by its parts on disk.
@@ -33,7 +32,7 @@ pub(crate) struct Table<I: ?Sized = dyn ImageStore> {
 pub(crate) struct Loaded {
     pub(crate) table: Table,
     /// One per image: those of train, of val and of test.
-    pub(crate) digests: Arc<[Digest]>,
+    pub(crate) digests: Digests,
 }
 
 // A derived implementation would require images that can be cloned.
@@ -44,8 +43,8 @@ impl<I: ?Sized> Clone for Samples<I> {
 }
 
 impl<I: ImageStore + 'static> Samples<I> {
-    pub(crate) fn new(images: I, labels: Option<Vec<i64>>) -> Samples<I> {
-        Samples { images: Arc::new(images), labels }
+    pub(crate) fn new(images: I, labels: Option<Vec<u32>>) -> Samples<I> {
+        Samples { images: Arc::new(images), labels: labels.map(Arc::from) }
     }
 
     /// The same samples, with images of any kind.
@@ -78,55 +77,48 @@ impl Loaded {
     /// Splits the images of the dataset at `path`.
     ///
     /// # Errors
-    /// If the split leaves nothing to train or validate on.
+    /// If the split leaves nothing to train or validate on, or there are too many images.
     pub(crate) fn split(self, path: &Path, config: &SplitConfig) -> Result<Dataset, Error> {
         let Loaded { table: Table { class_names, train, val, test }, digests } = self;
-        let images = train.images.len();
-        let labels = train.labels.as_deref();
+        let path = || path.to_path_buf();
+        let all = |samples: &Samples| match u32::try_from(samples.images.len()) {
+            Ok(images) => Ok((0..images).collect::<Vec<u32>>()),
+            Err(_) => Err(Error::TooManyImages { path: path(), images: samples.images.len() }),
+        };
+        let (images, labels) = (train.images.len(), train.labels.as_deref());
         let taken = (images as f64 * config.val_fraction).round() as usize;
-        let all: Vec<usize> = (0..images).collect();
         let (val_rows, train_rows) =
-            stratified(&all, labels, taken, config.seed, Purpose::Validation);
+            stratified(all(&train)?, labels, taken, config.seed, Purpose::Validation);
         let classes = count_classes(&train_rows, labels);
-        let path = path.to_path_buf();
         if val_rows.is_empty() && config.val_fraction > 0.0 {
             let fraction = config.val_fraction;
-            return Err(Error::EmptySplit { path, fraction, images, classes });
+            return Err(Error::EmptySplit { path: path(), fraction, images, classes });
         }
         if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
-            return Err(Error::LimitTooSmall { path, limit, classes });
+            return Err(Error::LimitTooSmall { path: path(), limit, classes });
         }
-        // `digests` are those of the part, and those of the parts after it.
-        let take = |samples: &Samples, rows: &[usize], digests: &[Digest], purpose| {
-            let labels = samples.labels.as_deref();
+        // The digests of a part's images begin with number `first`.
+        let take = |samples: &Samples, rows: Vec<u32>, first: usize, purpose| {
+            let labels = samples.labels.clone();
             let rows = match config.limit {
-                Some(limit) => stratified(rows, labels, limit, config.seed, purpose).0,
-                None => rows.to_vec(),
+                Some(limit) => stratified(rows, labels.as_deref(), limit, config.seed, purpose).0,
+                None => rows,
             };
-            let labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
-            let digests = rows.iter().map(|&row| digests[row]).collect();
-            Split { images: samples.images.clone(), rows, digests, labels }
+            let (images, digests) = (samples.images.clone(), digests.clone());
+            Split { images, rows, labels, digests, first_digest: first }
         };
-        let take_all = |samples: &Samples, digests: &[Digest], purpose| {
-            take(samples, &(0..samples.images.len()).collect::<Vec<_>>(), digests, purpose)
-        };
-        let of_train = &*digests;
-        let of_val = &of_train[images..];
-        let of_test = &of_val[val.as_ref().map_or(0, |val| val.images.len())..];
-        let none = Split {
-            images: train.images.clone(),
-            rows: Vec::new(),
-            digests: Arc::default(),
-            labels: None,
-        };
+        let first_of_test = images + val.as_ref().map_or(0, |val| val.images.len());
         Ok(Dataset {
             class_names,
-            train: take(&train, &train_rows, of_train, Purpose::LimitTrain),
             val: match &val {
-                Some(val) => take_all(val, of_val, Purpose::LimitVal),
-                None => take(&train, &val_rows, of_train, Purpose::LimitVal),
+                Some(val) => take(val, all(val)?, images, Purpose::LimitVal),
+                None => take(&train, val_rows, 0, Purpose::LimitVal),
             },
-            test: test.map_or(none, |test| take_all(&test, of_test, Purpose::LimitTest)),
+            test: match &test {
+                Some(test) => take(test, all(test)?, first_of_test, Purpose::LimitTest),
+                None => Split { labels: None, ..take(&train, Vec::new(), 0, Purpose::LimitTest) },
+            },
+            train: take(&train, train_rows, 0, Purpose::LimitTrain),
         })
     }
 }

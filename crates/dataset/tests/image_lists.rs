@@ -45,7 +45,7 @@ fn load(list: impl AsRef<[u8]>) -> Dataset {
 }
 
 fn rows(split: &Split) -> Vec<(String, i64)> {
-    split.ids().zip(split.labels().unwrap().iter().copied()).collect()
+    split.ids().zip(split.labels().unwrap()).collect()
 }
 
 fn row(id: &str, label: i64) -> (String, i64) {
@@ -112,7 +112,7 @@ fn without_splits_the_fraction_decides() {
     assert_eq!(source.applicable(&half), half);
     let dataset = source.load(&half).unwrap();
     for split in [&dataset.train, &dataset.val] {
-        let mut labels = split.labels().unwrap().to_vec();
+        let mut labels = split.labels().unwrap().collect::<Vec<_>>();
         labels.sort_unstable();
         assert_eq!(labels, [0, 1], "one of each");
     }

@@ -16,7 +16,7 @@ use crate::{Digest, Error};
 const PIECE: u64 = 1 << 20;
 
 /// The digest of a file's bytes. Each thread calls `progress` with the number of bytes that it has read
-/// since its last call.
+/// since its last call; no more is read after an error of `progress`, which is returned.
 ///
 /// BLAKE3 hashes a binary tree, so the cores can share one file: each reads a piece and hashes it at
 /// once, and while some wait for the disk others compute. The file is read, not mapped, so that its size
@@ -24,7 +24,10 @@ const PIECE: u64 = 1 << 20;
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<Digest, Error> {
+pub fn digest_of_file(
+    path: &Path,
+    progress: impl Fn(u64) -> io::Result<()> + Sync,
+) -> Result<Digest, Error> {
     let len = File::open(path).and_then(|file| file.metadata()).map_err(Error::at("open", path))?;
     digest_of_beginning(path, len.len(), progress)
 }
@@ -36,7 +39,7 @@ pub fn digest_of_file(path: &Path, progress: impl Fn(u64) + Sync) -> Result<Dige
 pub fn digest_of_beginning(
     path: &Path,
     len: u64,
-    progress: impl Fn(u64) + Sync,
+    progress: impl Fn(u64) -> io::Result<()> + Sync,
 ) -> Result<Digest, Error> {
     let input = Input { path, progress };
     Ok(input.digest(len).map_err(Error::at("read", path))?.into())
@@ -47,7 +50,7 @@ struct Input<'a, P> {
     progress: P,
 }
 
-impl<P: Fn(u64) + Sync> Input<'_, P> {
+impl<P: Fn(u64) -> io::Result<()> + Sync> Input<'_, P> {
     fn digest(&self, len: u64) -> io::Result<blake3::Hash> {
         if len <= PIECE {
             return self.piece(0, len, |hasher| hasher.finalize());
@@ -82,7 +85,7 @@ impl<P: Fn(u64) + Sync> Input<'_, P> {
         }
         let mut hasher = Hasher::new();
         hasher.set_input_offset(start).update(&bytes);
-        (self.progress)(len);
+        (self.progress)(len)?;
         Ok(finalize(&hasher))
     }
 }
@@ -104,14 +107,17 @@ mod tests {
             let read = AtomicU64::new(0);
             let digest = digest_of_file(&path, |bytes| {
                 read.fetch_add(bytes, Ordering::Relaxed);
+                Ok(())
             })
             .unwrap();
             assert_eq!(digest, Digest::of(&bytes), "{len} bytes");
             assert_eq!(read.into_inner(), len as u64);
             let most = len - len / 3;
-            let digest = digest_of_beginning(&path, most as u64, |_| ()).unwrap();
+            let digest = digest_of_beginning(&path, most as u64, |_| Ok(())).unwrap();
             assert_eq!(digest, Digest::of(&bytes[..most]), "{most} bytes");
-            assert!(digest_of_beginning(&path, len as u64 + 1, |_| ()).is_err());
+            let stopped = digest_of_file(&path, |_| Err(io::ErrorKind::Interrupted.into()));
+            assert_eq!(stopped.unwrap_err().source.kind(), io::ErrorKind::Interrupted);
+            assert!(digest_of_beginning(&path, len as u64 + 1, |_| Ok(())).is_err());
         }
     }
 }

@@ -38,7 +38,7 @@ pub use lock::{Lock, Locked};
 pub use path::{JsonPath, json_path};
 pub use replace::{
     Temporary, is_leftover, make_folder, remove, remove_leftovers, remove_leftovers_of, replace,
-    replace_with, sync_folder,
+    replace_checked, replace_with, sync_folder,
 };
 pub use stamp::Stamp;
 

@@ -33,14 +33,38 @@ pub fn replace_with(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), Error> {
     let needing = |error: Error| error.needing(len);
-    make_folder(folder_of(path)).map_err(needing)?;
+    write_beside(path, write).and_then(Temporary::put_in_place).map_err(needing)
+}
+
+/// As [`replace`], if `check` accepts the temporary file, whose path it is given.
+///
+/// # Errors
+/// As [`replace`], or what `check` returns. `path` is then unchanged, and the temporary file is removed.
+pub fn replace_checked<T, E: From<Error>>(
+    path: &Path,
+    bytes: &[u8],
+    check: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    let needing = |error: Error| error.needing(bytes.len() as u64);
+    let temporary = write_beside(path, |file| file.write_all(bytes)).map_err(needing)?;
+    let checked = check(temporary.path())?;
+    temporary.put_in_place().map_err(needing)?;
+    Ok(checked)
+}
+
+/// Writes and flushes a temporary file in the folder of `path`, which is created if it is missing.
+fn write_beside(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<Temporary, Error> {
+    make_folder(folder_of(path))?;
     let temporary = Temporary::beside(path);
     let written = File::create(temporary.path()).and_then(|mut file| {
         write(&mut file)?;
         file.sync()
     });
-    written.map_err(Error::at("write", path)).map_err(needing)?;
-    temporary.put_in_place().map_err(needing)
+    written.map_err(Error::at("write", path))?;
+    Ok(temporary)
 }
 
 /// A temporary name for a file that is renamed to its final place when it is whole. If this is dropped
@@ -233,6 +257,27 @@ mod tests {
         // Create, write, flush, rename and flush the folder, twice each, and make a folder and flush its
         // parent. Each of these twelve operations can fail in three ways.
         assert_eq!(refused, 36);
+    }
+
+    #[test]
+    fn a_file_that_a_check_refuses_is_not_put_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let checked = |bytes: &[u8], accepts: bool| {
+            replace_checked(&path, bytes, |temporary| {
+                assert_ne!(temporary, path);
+                assert_eq!(fs::read(temporary).unwrap(), bytes);
+                if accepts { Ok(1) } else { Err(Error::at("check", &path)(io::Error::other("no"))) }
+            })
+        };
+        undisturbed(|| {
+            checked(b"refused", false).unwrap_err();
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+            assert_eq!(checked(b"old", true).unwrap(), 1);
+            checked(b"refused", false).unwrap_err();
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

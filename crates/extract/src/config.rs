@@ -46,10 +46,6 @@ pub struct ExtractConfig {
     pub rehash: bool,
 }
 
-/// Number of pixels per batch: enough that the last layers' small maps still use the whole machine, and few
-/// enough that the first layers' large maps take only some hundred megabytes.
-const PIXELS_PER_BATCH: usize = 640 * 640;
-
 impl ExtractConfig {
     pub(crate) fn image(&self) -> ImageForm {
         ImageForm {
@@ -62,12 +58,9 @@ impl ExtractConfig {
     }
 
     pub(crate) fn extractor(&self) -> ExtractorConfig {
-        let pixels = self.size.height * self.size.width;
-        let fitting = (PIXELS_PER_BATCH / pixels).clamp(1, 64);
-        let per_pass =
-            backbone::images_per_pass(self.compute.device, self.size.height, self.size.width);
-        // A power of two: 64 at 48 and 64 px, 32 at 96, 16 at 128, 8 at 224.
-        let batch_size = self.batch_size.or(per_pass).unwrap_or(1 << fitting.ilog2());
+        let ImageSize { height, width } = self.size;
+        let suitable = || backbone::suitable_batch_size(self.compute.device, height, width);
+        let batch_size = self.batch_size.unwrap_or_else(suitable);
         ExtractorConfig { batch_size, threads: self.threads }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use durable::Digest;
 use feature_cache::SplitName;
+use plural::counted;
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +71,7 @@ pub enum Error {
         available: u64,
     },
     /// The threads that decode could not be started.
-    #[error("could not start {threads} threads; try a smaller --threads")]
+    #[error("could not start {}; try a smaller --threads", counted(*threads, "thread"))]
     Threads {
         /// Their number.
         threads: usize,
@@ -79,9 +80,8 @@ pub enum Error {
     },
     /// A stop was requested.
     #[error(
-        "{rows_done} of {rows_total} images are cached in {}; \
-         give the same command again to continue",
-        path.display()
+        "cached in {}: {rows_done} of {}; give the same command again to continue",
+        path.display(), counted(*rows_total, "image")
     )]
     Interrupted {
         /// The unfinished cache.

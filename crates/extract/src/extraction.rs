@@ -1,7 +1,7 @@
 //! From a configuration to a finished cache.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,14 @@ use backbone::{Backend, ExtractorConfig, Preprocessor, Weights};
 use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Ids, Inputs, Layout, RowSources,
-    Skipped, SplitName, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Inputs, Layout, RowSources, Skipped,
+    SplitName, SplitRows, Started,
 };
 use recipe::Recipe;
 
 use crate::pipeline::{self, Network, Outcome};
 use crate::row_writer::RowWriter;
+use crate::rows::DatasetRows;
 use crate::{Error, Event, ExtractConfig};
 
 /// Disk space required beyond the features, in bytes: for labels, ids, the manifest and the file system itself.
@@ -35,7 +36,7 @@ pub struct Extraction {
 }
 
 /// Makes the cache that `config` describes, or finds it. Events are passed to `report`. When `stop` becomes
-/// true, the extraction ends after the current batch.
+/// true, the extraction ends after the current batch, or before the next file if none is computed yet.
 ///
 /// # Errors
 /// If an input cannot be used, the disk has too little space, or a stop was requested. Computed rows are kept,
@@ -56,7 +57,7 @@ pub fn extract(
         limit: config.limit,
         seed: config.seed,
     });
-    let digest = digest_of(&source, config, report)?;
+    let digest = digest_of(&source, config, report, stop)?;
     let inputs = Inputs { recipe, dataset: describe(&source, &split_config, digest) };
     if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
         report_notices(&notices_of(&cache)?, report);
@@ -68,14 +69,16 @@ pub fn extract(
     // The dataset has the digests of its images itself.
     drop(source);
     report_notices(&dataset.notices(), report);
-    let spec = specify(inputs, &dataset, config.layout)?;
+    let class_names = dataset.class_names.clone();
+    let splits = named_splits(dataset);
+    let spec = specify(inputs, class_names, &splits, config.layout)?;
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
     match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
         Started::Complete(cache) => Ok(Extraction::found(*cache)),
         Started::Unfinished(writer) => {
             check_room(&config.out, room_needed(&writer))?;
-            fill(*writer, &dataset, weights, config, report, stop)
+            fill(*writer, &splits, weights, config, report, stop)
         }
     }
 }
@@ -91,7 +94,7 @@ impl Extraction {
 /// there, the others computed.
 fn fill(
     mut writer: CacheWriter,
-    dataset: &Dataset,
+    splits: &[(SplitName, Arc<DatasetRows>)],
     weights: Weights,
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
@@ -102,14 +105,15 @@ fn fill(
     let recipe = &writer.spec().inputs.recipe;
     report(Event::Started { folder: &folder, recipe, rows_total, rows_before, feature_bytes });
 
-    let mut sources = find_sources(&writer, config, report)?;
+    let mut sources = find_sources(&writer, config, report, stop)?;
+    // Where every row is taken over, they are not needed.
+    let mut weights = (sources.rows() < rows_total - rows_before).then_some(weights);
     let recipe = writer.spec().inputs.recipe.clone();
     let row_lens: Vec<usize> =
         writer.spec().shapes.iter().map(|shape| shape.iter().product()).collect();
-    // Where every row is taken over, it is not needed.
-    let (mut weights, mut network) = (Some(weights), None);
+    let mut network = None;
     let (mut images, mut rows_taken, mut elapsed) = (0, 0, Duration::ZERO);
-    for (name, split) in named_splits(dataset) {
+    for &(name, ref split) in splits {
         let (needed, recorded) = (room_needed(&writer), writer.rows_done_of(name));
         let mut rows = writer.split(name).map_err(|error| error.needing(needed))?;
         if rows.rows_done() < recorded {
@@ -117,28 +121,38 @@ fn fill(
             drop(rows);
             check_room(&config.out, room_needed(&writer))?;
             // Other caches may have the rows that were recorded.
-            sources = find_sources(&writer, config, report)?;
+            sources = find_sources(&writer, config, report, stop)?;
             rows = writer.split(name).map_err(|error| error.needing(needed))?;
         }
         let rows = RowWriter::new(rows, &sources, &row_lens, stop);
         let to_compute = rows.to_compute().count();
         images += to_compute;
         rows_taken += rows.left().len() - to_compute;
-        if let Some(weights) = weights.take_if(|_| to_compute > 0) {
+        if to_compute > 0 && network.is_none() {
+            let weights = match weights.take() {
+                Some(weights) => weights,
+                // Rows that were recorded are to be computed again.
+                None => Weights::read(&config.weights)?,
+            };
             network = Some(build(&recipe, weights, config, report)?);
         }
         let started = Instant::now();
-        let outcome = pipeline::run(network.as_mut(), split, name, rows, report, stop);
+        let outcome = pipeline::run(network.as_mut(), &split.0, name, rows, report, stop);
         let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
         elapsed += started.elapsed();
         if outcome == Outcome::Interrupted {
-            let rows_done = writer.rows_done();
-            return Err(Error::Interrupted { path: folder, rows_done, rows_total });
+            return Err(interrupted(&writer));
         }
     }
     let needed = room_needed(&writer);
     let cache = writer.finish().map_err(|error| error.needing(needed))?;
     Ok(Extraction { cache, images, rows_taken, elapsed })
+}
+
+/// The error of an extraction that was stopped.
+fn interrupted(writer: &CacheWriter) -> Error {
+    let path = writer.folder().to_path_buf();
+    Error::Interrupted { path, rows_done: writer.rows_done(), rows_total: writer.spec().rows() }
 }
 
 /// The rows that other caches under the same folder have. None if libtorch computes: the last digits of its
@@ -147,6 +161,7 @@ fn find_sources(
     writer: &CacheWriter,
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
 ) -> Result<RowSources, Error> {
     if matches!(config.compute.backend, Backend::Torch) {
         return Ok(RowSources::default());
@@ -154,14 +169,18 @@ fn find_sources(
     let checking = |Checking { folder, bytes }: Checking<'_>| {
         report(Event::Checking { folder, bytes });
     };
-    let (sources, skipped) = RowSources::find(&config.out, writer, checking)?;
+    let found = RowSources::find(&config.out, writer, checking, stop);
+    let (sources, skipped) = found.map_err(|error| match error {
+        feature_cache::Error::Stopped => interrupted(writer),
+        error => Error::Cache(error),
+    })?;
     for Skipped { folder, cause } in &skipped {
         report(Event::Skipped { folder, cause });
     }
     let folders = sources.folders();
     if !folders.is_empty() {
         let rows = writer.rows() - writer.rows_done();
-        let to_compute = rows - folders.values().sum::<usize>();
+        let to_compute = rows - sources.rows();
         report(Event::Reusing { folders: &folders, rows, to_compute });
     }
     Ok(sources)
@@ -201,18 +220,18 @@ fn notices_of(cache: &Cache) -> Result<Vec<Notice>, Error> {
             labelled.push((name.as_str(), labels));
         }
     }
-    let splits = labelled.iter().map(|(name, labels)| (*name, labels.as_slice()));
-    Ok(class_notices(&cache.manifest().class_names, splits))
+    Ok(class_notices(&cache.manifest().class_names, labelled))
 }
 
 /// The splits that have rows, in the order of extraction.
-fn named_splits(dataset: &Dataset) -> impl Iterator<Item = (SplitName, &dataset::Split)> {
+fn named_splits(dataset: Dataset) -> Vec<(SplitName, Arc<DatasetRows>)> {
     let splits = [
-        (SplitName::Train, &dataset.train),
-        (SplitName::Val, &dataset.val),
-        (SplitName::Test, &dataset.test),
+        (SplitName::Train, dataset.train),
+        (SplitName::Val, dataset.val),
+        (SplitName::Test, dataset.test),
     ];
-    splits.into_iter().filter(|(_, split)| !split.is_empty())
+    let splits = splits.into_iter().filter(|(_, split)| !split.is_empty());
+    splits.map(|(name, split)| (name, Arc::new(DatasetRows(split)))).collect()
 }
 
 fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Result<Recipe, Error> {
@@ -238,10 +257,11 @@ fn digest_of(
     source: &Source,
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
 ) -> Result<Digest, Error> {
     let known = if config.rehash { FileDigests::anew } else { FileDigests::under };
     let mut files = known(&config.out, source);
-    let digest = source.digest_with(&mut files)?;
+    let digest = source.digest_with(&mut files, stop)?;
     report(Event::Digested { files: files.files(), read: files.read() });
     Ok(digest)
 }
@@ -259,15 +279,18 @@ fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInp
     }
 }
 
-fn specify(inputs: Inputs, dataset: &Dataset, layout: Layout) -> Result<CacheSpec, Error> {
-    let mut splits = BTreeMap::new();
-    for (name, split) in named_splits(dataset) {
-        let labels = split.labels().map(<[i64]>::to_vec);
-        let images = Some(split.digests().clone());
-        splits.insert(name, SplitSpec { ids: Ids::new(split.ids())?, labels, images });
-    }
+fn specify(
+    inputs: Inputs,
+    class_names: Vec<String>,
+    splits: &[(SplitName, Arc<DatasetRows>)],
+    layout: Layout,
+) -> Result<CacheSpec, Error> {
+    let shared = |(name, split): &(SplitName, Arc<DatasetRows>)| {
+        let split: Arc<dyn SplitRows> = split.clone();
+        (*name, split)
+    };
+    let splits = splits.iter().map(shared).collect();
     let shapes = backbone::shapes(&inputs.recipe)?;
-    let class_names = dataset.class_names.clone();
     Ok(CacheSpec { inputs, class_names, shapes, splits, reading: Some(READING), layout })
 }
 

@@ -13,6 +13,7 @@ mod event;
 mod extraction;
 mod pipeline;
 mod row_writer;
+mod rows;
 
 pub use config::ExtractConfig;
 pub use convert::{Conversion, ConversionEvent, convert};

@@ -10,7 +10,7 @@ use durable::Digest;
 use ndarray::aview1;
 use ndarray_npy::{WriteNpyError, WriteNpyExt};
 
-use crate::{Error, FileEntry, SplitName, SplitSpec, files};
+use crate::{Error, FileEntry, SplitName, SplitRows, files};
 
 /// Bytes written to a file at a time.
 const CHUNK: usize = 1 << 16;
@@ -31,22 +31,27 @@ impl Annotations {
     pub(crate) fn write(
         folder: &Path,
         split: SplitName,
-        spec: &SplitSpec,
+        rows: &dyn SplitRows,
     ) -> Result<Annotations, Error> {
-        let write_ids = |out: &mut dyn Write| out.write_all(spec.ids.as_text().as_bytes());
-        let labels = spec.labels.as_ref().map(|labels| {
-            put(folder, files::labels(split), |out| {
-                aview1(labels).write_npy(out).map_err(|error| match error {
-                    WriteNpyError::Io(error) => error,
-                    error => io::Error::other(error),
-                })
+        let write_ids = |out: &mut dyn Write| {
+            rows.ids().try_for_each(|id| {
+                out.write_all(id.as_bytes())?;
+                out.write_all(b"\n")
             })
-        });
-        let images = spec.images.as_ref().map(|images| {
-            put(folder, files::images(split), |out| {
-                images.iter().try_for_each(|digest| out.write_all(digest.as_bytes()))
+        };
+        // `ndarray-npy` takes them as one slice, for as long as they are written.
+        let write_labels = |out: &mut dyn Write| {
+            let labels: Vec<i64> = rows.labels().into_iter().flatten().collect();
+            aview1(&labels).write_npy(out).map_err(|error| match error {
+                WriteNpyError::Io(error) => error,
+                error => io::Error::other(error),
             })
-        });
+        };
+        let write_images = |out: &mut dyn Write| {
+            (0..rows.rows()).try_for_each(|row| out.write_all(rows.image(row).as_bytes()))
+        };
+        let labels = rows.labels().map(|_| put(folder, files::labels(split), write_labels));
+        let images = rows.has_images().then(|| put(folder, files::images(split), write_images));
         Ok(Annotations {
             ids: put(folder, files::ids(split), write_ids)?,
             labels: labels.transpose()?,
@@ -64,7 +69,10 @@ fn put(
 ) -> Result<FileEntry, Error> {
     let path = folder.join(&file);
     let mut hasher = blake3::Hasher::new();
-    write(&mut hasher).map_err(durable::Error::at("write", &path))?;
+    let mut buffered = BufWriter::with_capacity(CHUNK, &mut hasher);
+    let hashed = write(&mut buffered).and_then(|()| buffered.flush());
+    hashed.map_err(durable::Error::at("write", &path))?;
+    drop(buffered);
     let (bytes, digest) = (hasher.count(), hasher.finalize().into());
     if !is_there(&path, bytes, digest) {
         durable::replace_with(&path, bytes, |file| {
@@ -80,5 +88,5 @@ fn put(
 fn is_there(path: &Path, bytes: u64, digest: Digest) -> bool {
     let metadata = fs::symlink_metadata(path);
     metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes)
-        && durable::digest_of_file(path, |_| ()).ok() == Some(digest)
+        && durable::digest_of_file(path, |_| Ok(())).ok() == Some(digest)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
-    Cache, CacheSpec, CacheWriter, Error, Layout, SplitName, SplitReader, SplitSpec, SplitWriter,
+    Cache, CacheSpec, CacheWriter, Error, Layout, SplitName, SplitReader, SplitRows, SplitSpec,
+    SplitWriter,
 };
 
 /// Bytes of the rows that are in memory at a time, as float32; one row if it takes more.
@@ -42,7 +43,8 @@ impl Cache {
             let split = self.split(name)?;
             let (ids, labels) = (split.ids()?, split.labels()?);
             let images = split.images()?.map(|images| images.iter().collect::<Arc<[_]>>());
-            splits.insert(name, SplitSpec { ids, labels, images });
+            let rows: Arc<dyn SplitRows> = Arc::new(SplitSpec { ids, labels, images });
+            splits.insert(name, rows);
         }
         Ok(CacheSpec {
             shapes: self.taps().iter().map(|tap| manifest.shapes[tap].clone()).collect(),
@@ -91,14 +93,15 @@ fn convert_split(
     let (rows_before, rows_total) = (writer.rows_done(), reader.rows());
     let row_len = reader.row_len();
     let lens: Vec<usize> = reader.shapes().map(|shape| shape.iter().product()).collect();
-    let chunk = (CHUNK / (row_len * size_of::<f32>())).clamp(1, rows_total.max(1));
-    let mut row_values = vec![0.0; row_len];
+    // None, if there is no row that would need its memory.
+    let chunk = (CHUNK / (row_len * size_of::<f32>())).max(1).min(rows_total - rows_before);
+    let mut row_values = if chunk > 0 { vec![0.0; row_len] } else { Vec::new() };
     let mut taps: Vec<Vec<f32>> = lens.iter().map(|len| Vec::with_capacity(chunk * len)).collect();
     let mut reported = |rows_done| {
         report(Converted { split: reader.name(), rows_before, rows_done, rows_total });
     };
     reported(rows_before);
-    for start in (rows_before..rows_total).step_by(chunk) {
+    for start in (rows_before..rows_total).step_by(chunk.max(1)) {
         if stop.load(Ordering::SeqCst) {
             break;
         }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use durable::{Digest, Format};
-use recipe::{Dtype, Tap, WeightsId};
+use plural::counted;
+use recipe::{Dtype, Tap, TapShape, WeightsId};
 
 use crate::{CacheKey, Layout, SplitName};
 
@@ -23,6 +24,9 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A stop was requested while rows were looked for in other caches.
+    #[error("stopped while rows were looked for in other caches")]
+    Stopped,
     /// There is no finished cache to take the newest of.
     #[error("there is no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
     NoCaches {
@@ -98,9 +102,9 @@ pub enum Error {
     },
     /// A file has another size than the manifest records.
     #[error(
-        "{} has {found} bytes, the manifest records {expected}: it was truncated or changed; \
-         restore it, or remove the cache's folder and extract again",
-        path.display()
+        "{} has {}, the manifest records {expected}: it was truncated or changed; restore it, or remove the \
+         cache's folder and extract again",
+        path.display(), counted(*found, "byte")
     )]
     WrongSize {
         /// The file.
@@ -126,8 +130,8 @@ pub enum Error {
     },
     /// More than one file is at fault.
     #[error(
-        "{} of {files} files of {} are missing or damaged:{}",
-        problems.len(), path.display(), list(problems)
+        "missing or damaged in {}: {} of {}:{}",
+        path.display(), problems.len(), counted(*files, "file"), list(problems)
     )]
     Damaged {
         /// The cache folder.
@@ -164,11 +168,24 @@ pub enum Error {
         /// The contradiction.
         found: String,
     },
+    /// Rows of the layout `csr` that are announced would fill the memory, and next to nothing is in them.
+    #[error(
+        "{} has {} for rows of shape {shape:?}, expected at least one of 1024 numbers of such large rows to \
+         be other than zero; make the cache again, or get it again from where it came",
+        path.display(), counted(*elements, "element")
+    )]
+    NextToEmpty {
+        /// The array of the elements.
+        path: PathBuf,
+        /// The shape of a row.
+        shape: TapShape,
+        /// Elements of all rows.
+        elements: usize,
+    },
     /// The list of ids has another number of lines than there are rows.
     #[error(
-        "{} has {found} ids for {expected} rows; restore it, or remove the cache's folder and \
-         extract again",
-        path.display()
+        "{} has {} for {}; restore it, or remove the cache's folder and extract again",
+        path.display(), counted(*found, "id"), counted(*expected, "row")
     )]
     WrongIdCount {
         /// The list of ids.
@@ -220,9 +237,8 @@ pub enum Error {
     },
     /// A label is outside the class list.
     #[error(
-        "{}: row {row} has label {label}, expected 0 to {1} for {classes} classes",
-        path.display(),
-        classes.saturating_sub(1)
+        "{}: row {row} has label {label}, expected 0 to {} for {}",
+        path.display(), classes.saturating_sub(1), counted(*classes, "class")
     )]
     LabelOutOfRange {
         /// The label file.
@@ -236,7 +252,7 @@ pub enum Error {
     },
     /// A feature is too large for the element type, or not finite.
     #[error(
-        "row {row} of {split} (sample {id:?}) has the feature {value}, which {}; {}",
+        "row {row} of {split} (sample {id:?}) has the feature {value} at {tap}, which {}; {}",
         beyond_what(*value, *dtype), beyond_remedy(*value, weights)
     )]
     FeatureBeyond {
@@ -246,6 +262,8 @@ pub enum Error {
         row: usize,
         /// The row's sample id.
         id: String,
+        /// The tap whose feature it is.
+        tap: Tap,
         /// The feature.
         value: f32,
         /// Element type of the features.
@@ -331,7 +349,10 @@ pub enum Error {
 impl Error {
     /// Whether the cache is at fault, rather than the operating system or another process.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Error::File(_) | Error::Held { .. } | Error::PartsMissing { .. })
+        !matches!(
+            self,
+            Error::File(_) | Error::Held { .. } | Error::PartsMissing { .. } | Error::Stopped
+        )
     }
 
     /// The same error with the number of bytes that are needed, for its message if space ran out.

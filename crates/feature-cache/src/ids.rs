@@ -20,9 +20,7 @@ impl Ids {
         let mut all = Ids::default();
         for id in ids {
             let id = id.as_ref();
-            if id.contains(['\n', '\r']) {
-                return Err(Error::BadId { row: all.len, id: id.to_owned() });
-            }
+            check_id(id, all.len)?;
             all.text.push_str(id);
             all.text.push('\n');
             all.len += 1;
@@ -33,10 +31,6 @@ impl Ids {
     pub(crate) fn from_text(text: String) -> Ids {
         let len = text.lines().count();
         Ids { text, len }
-    }
-
-    pub(crate) fn as_text(&self) -> &str {
-        &self.text
     }
 
     /// Number of ids.
@@ -55,6 +49,17 @@ impl Ids {
     }
 }
 
+/// Checks that the id of a row is one line.
+///
+/// # Errors
+/// If it contains a line break.
+pub(crate) fn check_id(id: &str, row: usize) -> Result<(), Error> {
+    match id.contains(['\n', '\r']) {
+        true => Err(Error::BadId { row, id: id.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +69,7 @@ mod tests {
         let ids = Ids::new(["b", "", "a b,\"c\""]).unwrap();
         assert_eq!(ids.len(), 3);
         assert_eq!(ids.iter().collect::<Vec<_>>(), ["b", "", "a b,\"c\""]);
-        assert_eq!(Ids::from_text(ids.as_text().to_owned()), ids);
+        assert_eq!(Ids::from_text(ids.text.clone()), ids);
         assert!(Ids::from_text(String::new()).is_empty());
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod csr;
 pub(crate) mod dense;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use recipe::{Dtype, TapShape};
@@ -55,6 +56,9 @@ impl Layout {
         }
     }
 }
+
+/// Told how many more bytes were read; its error ends the reading.
+pub(crate) type Progress<'a> = dyn Fn(u64) -> io::Result<()> + Sync + 'a;
 
 /// Where one part of a tap's rows lies, and its form.
 #[derive(Debug)]
@@ -210,7 +214,8 @@ impl PartReader {
     /// Maps the files of a complete part of the cache in `folder`, and checks their headers.
     ///
     /// # Errors
-    /// If a file cannot be mapped, or its header says something else than the manifest.
+    /// If a file cannot be mapped, its header says something else than the manifest, or a row of the layout
+    /// `csr` would take far more memory than the part's files.
     pub(crate) fn open(
         folder: &Path,
         part: &Part,
@@ -225,7 +230,8 @@ impl PartReader {
             PartFiles::Csr { data, indices, indptr } => {
                 let paths = [path(data)?, path(indices)?, path(indptr)?];
                 let row_len = shape.iter().product();
-                PartReader::Csr(CsrReader::open(paths, part.rows, row_len, dtype)?)
+                let csr = CsrReader::open(paths, part.rows, row_len, dtype)?;
+                PartReader::Csr(csr.with_rows_of(shape)?)
             }
         })
     }
@@ -234,7 +240,7 @@ impl PartReader {
     /// which has `rows` rows when it is complete.
     ///
     /// # Errors
-    /// If a file cannot be mapped, or does not hold the rows.
+    /// If a file cannot be mapped, or does not hold the rows; as [`PartReader::open`].
     pub(crate) fn open_recorded(
         folder: &Path,
         recorded: &Part,
@@ -252,7 +258,8 @@ impl PartReader {
                 let paths = [path(data)?, path(indices)?, path(indptr)?];
                 let (entries, row_len) = ([data, indices, indptr], shape.iter().product());
                 let rows = recorded.rows;
-                PartReader::Csr(CsrReader::open_recorded(paths, entries, rows, row_len, dtype)?)
+                let csr = CsrReader::open_recorded(paths, entries, rows, row_len, dtype)?;
+                PartReader::Csr(csr.with_rows_of(shape)?)
             }
         })
     }
@@ -260,15 +267,21 @@ impl PartReader {
     /// Reads the rows of a part that was opened by [`PartReader::open_recorded`] and checks their digests.
     ///
     /// # Errors
-    /// If a digest differs from the recorded one.
-    pub(crate) fn check_recorded(&self, folder: &Path, recorded: &Part) -> Result<(), Error> {
+    /// If a digest differs from the recorded one; that of `progress`, which is told how many more bytes were
+    /// read.
+    pub(crate) fn check_recorded(
+        &self,
+        folder: &Path,
+        recorded: &Part,
+        progress: &Progress<'_>,
+    ) -> Result<(), Error> {
         match (self, &recorded.files) {
             (PartReader::Csr(csr), PartFiles::Csr { data, indices, indptr }) => {
-                csr.check_recorded([data, indices, indptr])
+                csr.check_recorded([data, indices, indptr], progress)
             }
             (_, files) => files.entries().try_for_each(|file| {
                 let path = files::inside(folder, &file.file)?;
-                let found = durable::digest_of_beginning(&path, self.bytes(), |_| ())?;
+                let found = durable::digest_of_beginning(&path, self.bytes(), progress)?;
                 file.expect_digest(path, found)
             }),
         }
@@ -286,11 +299,11 @@ impl PartReader {
     /// each other, and that their numbers are finite.
     ///
     /// # Errors
-    /// The first contradiction.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// The first contradiction, or that of `progress`, which is told how many more bytes were read.
+    pub(crate) fn check(&self, progress: &Progress<'_>) -> Result<(), Error> {
         match self {
             PartReader::Dense(_) => Ok(()),
-            PartReader::Csr(csr) => csr.check(),
+            PartReader::Csr(csr) => csr.check(progress),
         }
     }
 

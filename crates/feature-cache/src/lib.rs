@@ -57,5 +57,5 @@ pub use progress::{Unfinished, unfinished};
 pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
 pub use reuse::{Checking, RowSources, Skipped};
 pub use shard::Shard;
-pub use spec::{CacheSpec, SplitSpec};
+pub use spec::{CacheSpec, SplitRows, SplitSpec};
 pub use writer::{CacheWriter, SplitWriter, Started};

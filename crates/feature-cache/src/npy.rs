@@ -12,6 +12,7 @@ use ndarray::ArrayViewD;
 use ndarray_npy::{
     ViewDataError, ViewElement, ViewNpyError, ViewNpyExt, WritableElement, WriteDataError,
 };
+use plural::counted;
 use py_literal::Value as PyValue;
 use recipe::Dtype;
 
@@ -246,12 +247,12 @@ pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
         _ => return Err("no .npy header of version 1, 2 or 3".into()),
     };
     if len as usize > MAX_HEADER {
-        return Err(format!("a header of {len} bytes"));
+        return Err(format!("a header of {}", counted(len, "byte")));
     }
     let header = file.get(start..start + len as usize).ok_or("a truncated header")?;
     match header.iter().filter(|byte| b"([{".contains(byte)).count() {
         0..=MAX_BRACKETS => Ok(()),
-        brackets => Err(format!("{brackets} brackets in the header")),
+        brackets => Err(format!("{} in the header", counted(brackets, "bracket"))),
     }
 }
 

@@ -92,7 +92,7 @@ impl Progress {
             && record.layout == spec.layout
             && record.reading == spec.reading
             && record.splits.iter().all(|(split, done)| {
-                let rows = spec.splits.get(split).map(|split| shard.rows(split.ids.len()).len());
+                let rows = spec.splits.get(split).map(|split| shard.rows(split.rows()).len());
                 rows.is_some_and(|rows| done.rows <= rows)
             });
         is_of_spec.then_some(record)

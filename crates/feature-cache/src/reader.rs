@@ -229,7 +229,10 @@ impl Cache {
         let cache = Cache::read(folder)?;
         let files: Vec<&FileEntry> = cache.files().collect();
         let (done, total) = (AtomicU64::new(0), cache.bytes());
-        let progress = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+        let progress = |bytes| {
+            progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+            Ok(())
+        };
         let check = |file: &&FileEntry| {
             file.check_size(folder)?;
             // A header that contradicts the manifest says more than a digest.
@@ -239,7 +242,8 @@ impl Cache {
         let problems = files.par_iter().filter_map(|file| check(file).err()).collect();
         cache.all_sound(files.len(), problems)?;
         let parts: Vec<(&Part, &TapShape)> = cache.parts().collect();
-        let check = |(part, shape): &(&Part, &TapShape)| cache.open_part(part, shape)?.check();
+        let check =
+            |(part, shape): &(&Part, &TapShape)| cache.open_part(part, shape)?.check(&|_| Ok(()));
         let problems = parts.par_iter().filter_map(|part| check(part).err()).collect();
         cache.all_sound(files.len(), problems)?;
         for &split in cache.manifest.splits.keys() {

@@ -1,12 +1,15 @@
 //! The content of a cache as far as it is known before the first feature is computed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use durable::Digest;
 use recipe::{Tap, TapShape};
 
+use crate::ids::check_id;
 use crate::manifest::row_bytes;
 use crate::{Error, Ids, Inputs, Layout, SplitName, files};
 
@@ -21,14 +24,35 @@ pub struct CacheSpec {
     /// channels alone.
     pub shapes: Vec<TapShape>,
     /// The splits.
-    pub splits: BTreeMap<SplitName, SplitSpec>,
+    pub splits: BTreeMap<SplitName, Arc<dyn SplitRows>>,
     /// The version of the rules by which the images are decoded; `None` if it is not known.
     pub reading: Option<u32>,
     /// The form in which the features are stored.
     pub layout: Layout,
 }
 
-/// The content of a split but for its features.
+/// The content of a split but for its features, which may be anywhere but in memory.
+pub trait SplitRows: fmt::Debug + Send + Sync {
+    /// Number of rows.
+    fn rows(&self) -> usize;
+
+    /// One id per row, in row order.
+    fn ids(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_>;
+
+    /// One label per row, in row order, an index into the class names; `None` for an unlabelled split.
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = i64> + '_>>;
+
+    /// Whether the digests of the images are known.
+    fn has_images(&self) -> bool;
+
+    /// The digest of a row's image.
+    ///
+    /// # Panics
+    /// If there is no such row, or the digests are not known.
+    fn image(&self, row: usize) -> Digest;
+}
+
+/// The content of a split but for its features, in memory.
 #[derive(Debug, Clone)]
 pub struct SplitSpec {
     /// One id per row.
@@ -39,6 +63,28 @@ pub struct SplitSpec {
     pub images: Option<Arc<[Digest]>>,
 }
 
+impl SplitRows for SplitSpec {
+    fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn ids(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+        Box::new(self.ids.iter().map(Cow::Borrowed))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = i64> + '_>> {
+        Some(Box::new(self.labels.as_ref()?.iter().copied()))
+    }
+
+    fn has_images(&self) -> bool {
+        self.images.is_some()
+    }
+
+    fn image(&self, row: usize) -> Digest {
+        self.images.as_ref().expect("the digests are known")[row]
+    }
+}
+
 impl CacheSpec {
     /// Bytes of the features in the layout `dense`; labels, ids and headers add little to them.
     pub fn feature_bytes(&self) -> u64 {
@@ -47,7 +93,7 @@ impl CacheSpec {
 
     /// Rows of all splits.
     pub fn rows(&self) -> usize {
-        self.splits.values().map(|split| split.ids.len()).sum()
+        self.splits.values().map(|split| split.rows()).sum()
     }
 
     /// Bytes of a row of all taps together.
@@ -75,39 +121,46 @@ impl CacheSpec {
     /// reader then refuses. `folder` is the cache's.
     ///
     /// # Errors
-    /// If a label is not an index into the classes.
+    /// If a label is not an index into the classes, or an id is not one line.
     ///
     /// # Panics
-    /// If a split has another number of labels or images than ids, there is not one shape per tap, or
-    /// there can be no row of a shape.
+    /// If a split has another number of labels or ids than rows, there is not one shape per tap, or there can
+    /// be no row of a shape.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
         let recipe = &self.inputs.recipe;
         assert_eq!(self.shapes.len(), recipe.taps.len(), "one shape per tap");
         for shape in &self.shapes {
             assert!(row_bytes(shape, recipe.dtype).is_some(), "no row has the shape {shape:?}");
         }
-        for (&split, SplitSpec { ids, labels, images }) in &self.splits {
-            if let Some(images) = images {
-                assert_eq!(images.len(), ids.len(), "one digest per row");
+        for (&name, split) in &self.splits {
+            let mut ids = 0;
+            for id in split.ids() {
+                check_id(&id, ids)?;
+                ids += 1;
             }
-            let Some(labels) = labels else { continue };
-            assert_eq!(labels.len(), ids.len(), "one label per row");
-            check_labels(labels, self.class_names.len(), || folder.join(files::labels(split)))?;
+            assert_eq!(ids, split.rows(), "one id per row");
+            let Some(labels) = split.labels() else { continue };
+            let path = || folder.join(files::labels(name));
+            let labels = check_labels(labels, self.class_names.len(), path)?;
+            assert_eq!(labels, split.rows(), "one label per row");
         }
         Ok(())
     }
 }
 
-/// Checks that every label is an index into so many classes; `path` is asked for the file that the
-/// labels belong to.
+/// Checks that every label is an index into so many classes, and returns their number; `path` is asked for the
+/// file that the labels belong to.
 pub(crate) fn check_labels(
-    labels: &[i64],
+    labels: impl Iterator<Item = i64>,
     classes: usize,
     path: impl FnOnce() -> PathBuf,
-) -> Result<(), Error> {
-    let bad = labels.iter().position(|&label| label < 0 || label >= classes as i64);
-    match bad {
-        Some(row) => Err(Error::LabelOutOfRange { path: path(), row, label: labels[row], classes }),
-        None => Ok(()),
+) -> Result<usize, Error> {
+    let mut rows = 0;
+    for label in labels {
+        if label < 0 || label >= classes as i64 {
+            return Err(Error::LabelOutOfRange { path: path(), row: rows, label, classes });
+        }
+        rows += 1;
     }
+    Ok(rows)
 }

@@ -9,6 +9,7 @@ mod split;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use durable::Lock;
@@ -19,7 +20,8 @@ use crate::layout::{PartReader, PartWriter, Place};
 use crate::locks::{is_held, lock_part, wait_for_common};
 use crate::progress::Progress;
 use crate::{
-    Cache, CacheSpec, Error, FORMAT, Layout, Manifest, Part, Shard, Split, SplitName, files,
+    Cache, CacheSpec, Error, FORMAT, Layout, Manifest, Part, Shard, Split, SplitName, SplitRows,
+    files,
 };
 
 pub use split::SplitWriter;
@@ -51,12 +53,12 @@ impl CacheWriter {
     /// Starts or resumes the cache that `spec` describes in its folder under `root`.
     ///
     /// # Errors
-    /// If a label is not an index into the classes, the folder holds another cache or cannot be
-    /// written, or another process is writing it.
+    /// If a label is not an index into the classes, an id is not one line, the folder holds another cache or
+    /// cannot be written, or another process is writing it.
     ///
     /// # Panics
-    /// If a split has another number of labels or images than ids, there is not one shape per tap, or
-    /// there can be no row of a shape.
+    /// If a split has another number of labels or ids than rows, there is not one shape per tap, or there
+    /// can be no row of a shape.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
         CacheWriter::start_part(root, spec, Shard::WHOLE)
     }
@@ -102,7 +104,7 @@ impl CacheWriter {
 
     /// Rows of the part, of all splits.
     pub fn rows(&self) -> usize {
-        let rows = |split: &crate::SplitSpec| self.shard().rows(split.ids.len()).len();
+        let rows = |split: &Arc<dyn SplitRows>| self.shard().rows(split.rows()).len();
         self.spec.splits.values().map(rows).sum()
     }
 
@@ -156,7 +158,7 @@ impl CacheWriter {
                 self.spec.taps().map(create).collect::<Result<_, Error>>()?
             }
         };
-        let rows = self.shard().rows(self.spec.splits[&split].ids.len());
+        let rows = self.shard().rows(self.spec.splits[&split].rows());
         let last_checkpoint = Instant::now();
         Ok(SplitWriter { cache: self, split, rows, images, arrays, last_checkpoint })
     }
@@ -166,7 +168,7 @@ impl CacheWriter {
         let _common = wait_for_common(&self.folder, self.shard())?;
         let names = [files::ids(split), files::labels(split), files::images(split)];
         remove_leftovers(&self.folder.join(split.as_str()), &names, self.shard())?;
-        Annotations::write(&self.folder, split, &self.spec.splits[&split])
+        Annotations::write(&self.folder, split, &*self.spec.splits[&split])
     }
 
     /// The split's arrays with the rows that are recorded; `None` if none are, or an array does not hold
@@ -215,7 +217,7 @@ impl CacheWriter {
     /// If a split is not finished.
     pub fn finish_part(self) -> Result<Option<Cache>, Error> {
         for (split, spec) in &self.spec.splits {
-            let (done, rows) = (self.rows_done_of(*split), self.shard().rows(spec.ids.len()).len());
+            let (done, rows) = (self.rows_done_of(*split), self.shard().rows(spec.rows()).len());
             assert!(
                 self.progress.splits.contains_key(split) && done == rows,
                 "every split must be finished"
@@ -223,8 +225,9 @@ impl CacheWriter {
         }
         let CacheWriter { folder, spec, progress, lock } = self;
         let shard = progress.shard;
-        let annotate =
-            |(&split, split_spec)| Ok((split, Annotations::write(&folder, split, split_spec)?));
+        let annotate = |(&split, rows): (&SplitName, &Arc<dyn SplitRows>)| {
+            Ok((split, Annotations::write(&folder, split, &**rows)?))
+        };
         let _common = wait_for_common(&folder, shard)?;
         if !shard.is_whole()
             && let Ok(cache) = Cache::open(&folder)
@@ -259,7 +262,7 @@ impl CacheWriter {
             };
             let taps = spec.inputs.recipe.taps.iter();
             let features = taps.map(|tap| (tap.clone(), features(tap))).collect();
-            let rows = spec.splits[&name].ids.len();
+            let rows = spec.splits[&name].rows();
             (name, Split { rows, features, labels, ids, images })
         });
         let manifest = Manifest {
@@ -292,7 +295,7 @@ fn place<'a>(
     shape: &'a TapShape,
 ) -> Place<'a> {
     let recipe = &spec.inputs.recipe;
-    let rows = shard.rows(spec.splits[&split].ids.len());
+    let rows = shard.rows(spec.splits[&split].rows());
     Place {
         folder,
         stem: files::features(split, tap, &recipe.taps, shard),

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 mod common;
 
@@ -30,7 +31,7 @@ fn begin(root: &std::path::Path, images: &Arc<[Digest]>) -> CacheWriter {
     // The shortest ids that there are.
     let ids = Ids::new((0..images.len()).map(|_| "")).unwrap();
     let split = SplitSpec { ids, labels: None, images: Some(images.clone()) };
-    let splits = [(SplitName::Train, split)].into();
+    let splits = [(SplitName::Train, Arc::new(split) as _)].into();
     let spec = CacheSpec { shapes: vec![vec![1, 1, 1]], splits, ..spec };
     match CacheWriter::start(root, spec).unwrap() {
         Started::Unfinished(writer) => *writer,
@@ -68,7 +69,9 @@ fn finding_a_million_rows_takes_few_bytes_each() {
     // All digests stay in memory until the end, so that none of theirs that is free is used again.
     fs::write("/proc/self/clear_refs", "5").expect("Linux resets the peak");
     let before = status("VmRSS:");
-    let (sources, skipped) = threads.install(|| RowSources::find(root, &writer, |_| ())).unwrap();
+    let (sources, skipped) = threads
+        .install(|| RowSources::find(root, &writer, |_| (), &AtomicBool::new(false)))
+        .unwrap();
     let found = status("VmHWM:") - before;
     assert!(skipped.is_empty(), "{skipped:?}");
     let mut arrays = [Vec::new()];

@@ -7,10 +7,11 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{features, files, spec, write_cache};
 use durable::Digest;
-use feature_cache::{Cache, CacheWriter, Error, SplitName, Started, unfinished};
+use feature_cache::{Cache, CacheWriter, Error, Ids, SplitName, SplitSpec, Started, unfinished};
 use recipe::Dtype;
 use serde_json::{Value, json};
 
@@ -34,11 +35,15 @@ fn rows(from: usize, to: usize, value: f32) -> Vec<f32> {
 #[test]
 fn a_row_that_the_element_type_cannot_hold_is_where_a_cache_ends() {
     for (dtype, value, says) in [
-        (Dtype::F16, 65520.0, "the feature 65520, which float16 cannot hold"),
-        (Dtype::F16, -1e9, "the feature -1000000000, which float16 cannot hold"),
-        (Dtype::F16, f32::INFINITY, "the feature inf, which no head can be trained on"),
-        (Dtype::F32, f32::NEG_INFINITY, "the feature -inf, which no head can be trained on"),
-        (Dtype::F32, f32::NAN, "the feature NaN, which no head can be trained on"),
+        (Dtype::F16, 65520.0, "the feature 65520 at conv5_3, which float16 cannot hold"),
+        (Dtype::F16, -1e9, "the feature -1000000000 at conv5_3, which float16 cannot hold"),
+        (Dtype::F16, f32::INFINITY, "the feature inf at conv5_3, which no head can be trained on"),
+        (
+            Dtype::F32,
+            f32::NEG_INFINITY,
+            "the feature -inf at conv5_3, which no head can be trained on",
+        ),
+        (Dtype::F32, f32::NAN, "the feature NaN at conv5_3, which no head can be trained on"),
     ] {
         let root = tempfile::tempdir().unwrap();
         let mut writer = start(root.path(), dtype);
@@ -90,7 +95,9 @@ fn labels_that_no_reader_accepts_are_refused_before_anything_is_written() {
     ] {
         let root = tempfile::tempdir().unwrap();
         let mut spec = spec();
-        spec.splits.get_mut(&SplitName::Train).unwrap().labels = Some(labels);
+        let ids = Ids::new((0..5).map(|row| row.to_string())).unwrap();
+        let train = SplitSpec { ids, labels: Some(labels), images: None };
+        spec.splits.insert(SplitName::Train, Arc::new(train));
         let error = CacheWriter::start(root.path(), spec).unwrap_err().to_string();
         assert!(error.contains(&format!("train/labels.npy: row {row} {says}")), "{error}");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 mod common;
 
@@ -13,8 +15,8 @@ use common::{
 };
 use durable::Digest;
 use feature_cache::{
-    CacheSpec, CacheWriter, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName, SplitSpec,
-    Started,
+    CacheSpec, CacheWriter, Checking, Error, Ids, Layout, RowSources, Shard, Skipped, SplitName,
+    SplitRows, SplitSpec, Started,
 };
 use recipe::Dtype;
 
@@ -26,18 +28,24 @@ fn begin(root: &Path, spec: CacheSpec) -> CacheWriter {
 }
 
 fn find(root: &Path, writer: &CacheWriter) -> (RowSources, Vec<Skipped>) {
-    RowSources::find(root, writer, |_| ()).unwrap()
+    RowSources::find(root, writer, |_| (), &AtomicBool::new(false)).unwrap()
 }
 
 /// The rows that can be taken over, each with its numbers, those of all taps joined.
 fn taken(sources: &RowSources, spec: &CacheSpec) -> Vec<Option<Vec<f32>>> {
-    let rows = 0..spec.splits[&SplitName::Train].ids.len();
+    let rows = 0..spec.splits[&SplitName::Train].rows();
     let read = |row| {
         let mut arrays = vec![Vec::new(); spec.shapes.len()];
         sources.read(SplitName::Train, row..row + 1, &mut arrays).unwrap();
         arrays.concat()
     };
     rows.map(|row| sources.has(SplitName::Train, row).then(|| read(row))).collect()
+}
+
+/// Rows of a split whose images are not known.
+fn without_images(rows: usize) -> Arc<dyn SplitRows> {
+    let ids = Ids::new((0..rows).map(|row| row.to_string())).unwrap();
+    Arc::new(SplitSpec { ids, labels: None, images: None })
 }
 
 #[test]
@@ -50,10 +58,11 @@ fn rows_are_known_by_their_images() {
         let spec = wanted(&[3, 0, 3, 4]);
         let writer = begin(root, spec.clone());
         let mut checked = Vec::new();
-        let (sources, skipped) = RowSources::find(root, &writer, |checking| {
+        let checking = |checking: Checking<'_>| {
             checked.push((checking.folder.to_path_buf(), checking.bytes));
-        })
-        .unwrap();
+        };
+        let (sources, skipped) =
+            RowSources::find(root, &writer, checking, &AtomicBool::new(false)).unwrap();
         assert!(skipped.is_empty(), "{skipped:?}");
         let expected =
             [Some(features(3)), Some(features(0)), Some(features(3)), Some(features(4)), None];
@@ -90,7 +99,7 @@ fn rows_of_other_recipes_are_not_taken() {
         (false, of(&|it| it.inputs.recipe.taps = vec!["conv5_2".parse().unwrap()])),
         (false, of(&|it| it.reading = Some(3))),
         (false, of(&|it| it.reading = None)),
-        (false, of(&|it| it.splits.get_mut(&SplitName::Train).unwrap().images = None)),
+        (false, of(&|it| drop(it.splits.insert(SplitName::Train, without_images(5))))),
         (false, of(&|it| it.shapes = vec![vec![2, 1, 4]])),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -192,7 +201,7 @@ fn the_cache_with_most_of_the_rows_comes_first() {
         let images = rows.iter().copied().map(image).collect();
         let ids = Ids::new(rows.iter().map(usize::to_string)).unwrap();
         let split = SplitSpec { ids, labels: None, images: Some(images) };
-        few.splits = BTreeMap::from([(SplitName::Train, split)]);
+        few.splits = BTreeMap::from([(SplitName::Train, Arc::new(split) as _)]);
         write_cache_of(root, few).unwrap();
     }
     let spec = wanted(&[0, 3, 2, 4]);
@@ -214,7 +223,7 @@ fn parts_without_rows_that_are_wanted_may_be_damaged() {
         };
         for (name, split) in common::spec().splits {
             let mut rows = writer.split(name).unwrap();
-            for row in shard.rows(split.ids.len()) {
+            for row in shard.rows(split.rows()) {
                 rows.append(&[&features(row)]).unwrap();
             }
             rows.finish().unwrap();
@@ -388,4 +397,25 @@ fn caches_of_older_formats_are_left_alone() {
     let (sources, skipped) = find(folder.path(), &begin(folder.path(), spec.clone()));
     assert!(skipped.is_empty(), "{skipped:?}");
     assert_eq!(taken(&sources, &spec), [None, None]);
+}
+
+#[test]
+fn a_stop_ends_the_check_of_a_source() {
+    for layout in Layout::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write_cache_of(root, CacheSpec { layout, ..spec() }).unwrap();
+        let writer = begin(root, wanted(&[3]));
+        let stop = AtomicBool::new(false);
+        let mut checked = 0;
+        let checking = |_: Checking<'_>| {
+            checked += 1;
+            stop.store(true, Ordering::SeqCst);
+        };
+        let found = RowSources::find(root, &writer, checking, &stop);
+        assert!(matches!(found, Err(Error::Stopped)), "{found:?}");
+        assert_eq!(checked, 1);
+        let found = RowSources::find(root, &writer, |_| panic!("nothing is read"), &stop);
+        assert!(matches!(found, Err(Error::Stopped)), "{found:?}");
+    }
 }

@@ -8,12 +8,14 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use common::{files, spec, spec_of_two_taps, write_cache_of, write_part};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Error, Layout, Shard, SplitName, SplitReader, SplitSpec, Started,
+    Cache, CacheSpec, CacheWriter, Error, Layout, Shard, Split, SplitName, SplitReader, SplitSpec,
+    Started,
 };
 use proptest::prelude::*;
 use recipe::Dtype;
@@ -225,6 +227,14 @@ fn i64s(numbers: &[i64]) -> Vec<u8> {
     )
 }
 
+fn i32s(numbers: &[i32]) -> Vec<u8> {
+    npy(
+        "<i4",
+        numbers.len(),
+        &numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>(),
+    )
+}
+
 fn u16s(numbers: &[u16]) -> Vec<u8> {
     npy(
         "<u2",
@@ -256,7 +266,7 @@ impl Foreign {
         spec.shapes = vec![vec![4]];
         let ids = feature_cache::Ids::new(["a", "b", "c"]).unwrap();
         let train = SplitSpec { ids, labels: None, images: None };
-        spec.splits = BTreeMap::from([(SplitName::Train, train)]);
+        spec.splits = BTreeMap::from([(SplitName::Train, Arc::new(train) as _)]);
         let Started::Unfinished(mut writer) = CacheWriter::start(root.path(), spec).unwrap() else {
             panic!("the folder is new")
         };
@@ -273,14 +283,19 @@ impl Foreign {
     fn write(&self, name: &str, bytes: &[u8]) {
         let name = Foreign::file(name);
         fs::write(self.cache.folder().join(&name), bytes).unwrap();
-        let path = self.cache.folder().join("manifest.json");
-        let mut manifest: feature_cache::Manifest =
-            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for entry in manifest.splits.values_mut().flat_map(feature_cache::Split::entries_mut) {
-            if entry.file == name {
-                (entry.bytes, entry.digest) = (bytes.len() as u64, Digest::of(bytes));
+        self.change(|manifest| {
+            for entry in manifest.splits.values_mut().flat_map(Split::entries_mut) {
+                if entry.file == name {
+                    (entry.bytes, entry.digest) = (bytes.len() as u64, Digest::of(bytes));
+                }
             }
-        }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut feature_cache::Manifest)) {
+        let path = self.cache.folder().join("manifest.json");
+        let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut manifest);
         fs::write(path, manifest.to_text()).unwrap();
     }
 }
@@ -350,6 +365,33 @@ fn arrays_that_contradict_each_other_are_refused() {
             split.release_row(row);
         }
         assert!(refused > 0, "{name}: {says}");
+    }
+}
+
+/// Memory is taken for what is there, and not for what a manifest announces.
+#[test]
+fn large_rows_with_next_to_nothing_in_them_are_refused() {
+    for (shape, elements, refused) in [
+        (vec![64, 4096, 4096], 1, true),
+        (vec![64, 512, 513], 1, true),
+        (vec![64, 512, 512], 1, false),
+        (vec![64, 512, 513], 16 * 1026, false),
+    ] {
+        let foreign = Foreign::new();
+        foreign.change(|manifest| {
+            manifest.shapes.values_mut().for_each(|found| found.clone_from(&shape));
+        });
+        let (data, columns) = (vec![1.0; elements], (0..elements as i32).collect::<Vec<_>>());
+        foreign.write("data", &f32s(&data));
+        foreign.write("indices", &i32s(&columns));
+        foreign.write("indptr", &i64s(&[0, elements as i64, elements as i64, elements as i64]));
+        let opened = Cache::open(foreign.cache.folder());
+        let error = opened.err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), refused, "{shape:?}: {error:?}");
+        if let Some(error) = error {
+            let expected = format!("features.data.npy has 1 element for rows of shape {shape:?}");
+            assert!(error.contains(&expected), "{error}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod common;
@@ -24,7 +25,11 @@ fn ten_million_rows_are_written_and_read() {
         inputs: spec().inputs,
         class_names: (0..7).map(|class| class.to_string()).collect(),
         shapes: vec![vec![1, 1, 1]],
-        splits: [(SplitName::Train, SplitSpec { ids, labels: Some(labels), images: None })].into(),
+        splits: [(
+            SplitName::Train,
+            Arc::new(SplitSpec { ids, labels: Some(labels), images: None }) as _,
+        )]
+        .into(),
         reading: None,
         layout: Layout::Dense,
     };

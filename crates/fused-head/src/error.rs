@@ -15,7 +15,7 @@ pub enum Error {
     #[error("no head is given, expected at least one")]
     NoHeads,
     /// Every head needs its initial parameters.
-    #[error("{initial} sets of initial parameters were given, expected {heads}, one for each head")]
+    #[error("sets of initial parameters given: {initial}; expected {heads}, one for each head")]
     InitialCount {
         /// Heads configured.
         heads: usize,
@@ -47,7 +47,7 @@ pub enum Error {
         limit: usize,
     },
     /// A step has between 1 and the configured number of rows.
-    #[error("the step has {rows} rows, expected 1 to {batch_size}")]
+    #[error("rows of the step: {rows}; expected 1 to {batch_size}")]
     Rows {
         /// Rows given.
         rows: usize,
@@ -58,7 +58,7 @@ pub enum Error {
     #[error("no rows are given to evaluate, expected at least one")]
     NoRows,
     /// A row does not have the head's number of inputs.
-    #[error("row {row} has {actual} values, expected {expected}")]
+    #[error("values of row {row}: {actual}; expected {expected}")]
     RowLength {
         /// Position of the row in the call.
         row: usize,
@@ -68,7 +68,7 @@ pub enum Error {
         actual: usize,
     },
     /// A sparse row needs a value for each column.
-    #[error("row {row} has {columns} columns but {values} values")]
+    #[error("values of row {row}: {values}; expected {columns}, one for each column")]
     SparseLength {
         /// Position of the row in the call.
         row: usize,
@@ -98,7 +98,7 @@ pub enum Error {
         inputs: usize,
     },
     /// Every row needs a label.
-    #[error("{labels} labels were given, expected {rows}, one for each row")]
+    #[error("labels given: {labels}; expected {rows}, one for each row")]
     LabelCount {
         /// Rows given.
         rows: usize,
@@ -115,8 +115,16 @@ pub enum Error {
         /// The head's classes.
         classes: usize,
     },
+    /// A class is one of the head's.
+    #[error("there is no class {class}, expected 0 to {}", .classes - 1)]
+    Class {
+        /// The class given.
+        class: usize,
+        /// The head's classes.
+        classes: usize,
+    },
     /// Every head needs a learning rate.
-    #[error("{rates} learning rates were given, expected {heads}, one for each head")]
+    #[error("learning rates given: {rates}; expected {heads}, one for each head")]
     LearningRateCount {
         /// Heads in training.
         heads: usize,

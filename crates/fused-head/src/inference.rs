@@ -76,4 +76,18 @@ impl Inference {
         let logits = self.engine.logits(&self.heads, rows);
         logits.map_err(|_| first_column_error(self.shape, rows))
     }
+
+    /// The gradient of the logit of `class` with respect to the inputs `row`, of every head: `[inputs]` each.
+    /// It is in evaluation, as the logits are.
+    ///
+    /// # Errors
+    /// If the row does not fit the heads' inputs, or there is no such class.
+    pub fn input_gradients(&mut self, row: &[f32], class: usize) -> Result<Vec<Vec<f32>>, Error> {
+        check_rows(self.shape, &[Row::Dense(row)])?;
+        let classes = self.shape.classes;
+        if class >= classes {
+            return Err(Error::Class { class, classes });
+        }
+        Ok(self.heads.iter_mut().map(|head| head.input_gradient(row, class)).collect())
+    }
 }

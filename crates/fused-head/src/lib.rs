@@ -37,6 +37,7 @@
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
 //! - [`team`], [`engine`]: the threads, and the distribution of heads among them;
+//! - [`gradient`]: back from a trained head's logit to its inputs;
 //! - [`trainer`], [`inference`]: the public interface.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
@@ -46,6 +47,7 @@ mod buffer;
 mod dense;
 mod engine;
 mod error;
+mod gradient;
 mod head;
 mod inference;
 mod isa;
@@ -67,6 +69,7 @@ mod tests;
 
 pub use error::Error;
 pub use inference::Inference;
+pub use norm::EPS as BATCH_NORM_EPS;
 pub use parameters::{HeadConfig, HeadShape, Parameters};
 pub use rows::{Columns, Row};
 pub use trainer::{StepResult, Trainer};

@@ -11,8 +11,8 @@ use crate::{
     simd::{LANES, Vector},
 };
 
-/// Added to the variance (Keras' default).
-pub(crate) const EPS: f32 = 1e-3;
+/// The number that BatchNorm adds to the variance (Keras' default).
+pub const EPS: f32 = 1e-3;
 /// Weight of the newest batch in the running averages: 1 - Keras' momentum of 0.99.
 pub(crate) const MOMENTUM: f32 = 0.01;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durable::Format;
 use feature_cache::{CacheKey, SplitName};
+use plural::counted;
 use recipe::Tap;
 
 use crate::resources::Memory;
@@ -15,6 +16,18 @@ pub enum Error {
     /// The cache cannot be read.
     #[error(transparent)]
     Cache(#[from] feature_cache::Error),
+    /// The images of the features' rows cannot be read again.
+    #[error(transparent)]
+    Dataset(#[from] dataset::Error),
+    /// The dataset is not what it was when the features were made.
+    #[error(
+        "the files in {} are not those that the features were made from, or are read differently now",
+        path.display()
+    )]
+    OtherImages {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// The operating system refused a file operation.
     #[error(transparent)]
     File(#[from] durable::Error),
@@ -132,9 +145,10 @@ pub enum Error {
     },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
-        "{heads} heads of {inputs} inputs, {hidden} hidden units and {classes} classes are to be \
-         trained in one pass, but {memory} has room for {fit}; allow more memory, take a \
-         smaller --hidden, or split the grid"
+        "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \
+         take a smaller --hidden, or split the grid",
+        counted(*heads, "head"), counted(*inputs, "input"), counted(*hidden, "hidden unit"),
+        counted(*classes, "class")
     )]
     TooManyHeads {
         /// Heads of one pass.
@@ -152,9 +166,10 @@ pub enum Error {
     },
     /// The rows that streaming keeps in memory do not fit beside the heads.
     #[error(
-        "{memory} has no room for {rows} rows of features beside the heads that are trained in one \
+        "{memory} has no room for {} of features beside the heads that are trained in one \
          pass, and streaming needs that many; allow more memory, --memory={needed}, or take a \
-         smaller --hidden or --batch-size"
+         smaller --hidden or --batch-size",
+        counted(*rows, "row")
     )]
     NoRoomForRows {
         /// The memory allowed.
@@ -187,7 +202,10 @@ pub enum Error {
         source: csv::Error,
     },
     /// A table of a run or a sweep was cut off or added to.
-    #[error("{} is damaged: it has {found} rows, expected {expected}; train again", path.display())]
+    #[error(
+        "{} is damaged: it has {}, expected {expected}; train again",
+        path.display(), counted(*found, "row")
+    )]
     TableRows {
         /// The file.
         path: PathBuf,
@@ -232,9 +250,9 @@ pub enum Error {
     },
     /// The head has other sizes than the features that it says it was trained on.
     #[error(
-        "{}: a head of {inputs} inputs and {classes} classes does not fit the features {}, \
-         which have {found_inputs} and {found_classes}; train again",
-        run.display(), cache.display()
+        "{}: a head of {} and {} does not fit the features {}, which have {found_inputs} and \
+         {found_classes}; train again",
+        run.display(), counted(*inputs, "input"), counted(*classes, "class"), cache.display()
     )]
     WrongShape {
         /// The run.
@@ -249,6 +267,32 @@ pub enum Error {
         found_inputs: usize,
         /// Classes of the cache.
         found_classes: usize,
+    },
+    /// A head takes other taps than it is given.
+    #[error(
+        "the head takes rows of {expected} numbers, but those of {} have {found}; train again",
+        taps.join(", ")
+    )]
+    OtherTaps {
+        /// The taps.
+        taps: Vec<String>,
+        /// The head's inputs.
+        expected: usize,
+        /// Numbers in a row of the taps.
+        found: usize,
+    },
+    /// A run does not record the names of its classes, and neither do its features.
+    #[error(
+        "{}: the version that trained this run did not record the names of its classes; run the same \
+         'vgg-head train' again, which adds them and does not train again, as long as its features {} are \
+         there",
+        run.display(), features.display()
+    )]
+    NoClassNames {
+        /// The run.
+        run: PathBuf,
+        /// The features that it was trained on.
+        features: PathBuf,
     },
     /// A trained head's file is damaged.
     #[error("{}: {found}; train again", path.display())]
@@ -321,9 +365,9 @@ pub enum Error {
     InterruptedInFirstEpoch,
     /// The user pressed Ctrl-C.
     #[error(
-        "the head after {epochs_done} of {epochs} epochs is kept in {} and can be evaluated; \
-         the same command starts again from the first epoch",
-        path.display()
+        "the head after {epochs_done} of {} is kept in {} and can be evaluated; the same command starts \
+         again from the first epoch",
+        counted(*epochs, "epoch"), path.display()
     )]
     Interrupted {
         /// The run.
@@ -335,9 +379,9 @@ pub enum Error {
     },
     /// The user pressed Ctrl-C while a sweep was trained.
     #[error(
-        "{finished} of {heads} heads are finished and kept in {}; the same command trains the \
-         others, each from its first epoch",
-        path.display()
+        "finished and kept in {}: {finished} of {}; the same command trains the others, each from its \
+         first epoch",
+        path.display(), counted(*heads, "head")
     )]
     SweepInterrupted {
         /// The sweep.

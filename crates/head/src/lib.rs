@@ -16,6 +16,7 @@
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
 //! - [`evaluate`](mod@evaluate): trained heads on a split;
+//! - [`images`]: the images of a split's rows, read again from the dataset;
 //! - [`sweep`](mod@sweep): many heads, one choice, one report.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
@@ -25,6 +26,7 @@ mod error;
 mod evaluate;
 mod event;
 mod features;
+mod images;
 mod memory;
 mod resources;
 mod store;
@@ -35,11 +37,13 @@ mod train;
 
 pub use config::{Arch, Schedule, TrainConfig};
 pub use error::Error;
-pub use evaluate::predict::{Prediction, predict, submission};
+pub use evaluate::heads::{Heads, softmax};
+pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together, submission};
 pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
+pub use images::images_of;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use store::evaluation::{Mistake, TestEvaluation};

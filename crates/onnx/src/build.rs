@@ -4,10 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::{
-    Attribute, DataType, Dimension, Graph, Model, Node, Shape, Tensor, TensorType, Type, ValueInfo,
-    encode,
-};
+use crate::{Attribute, DataType, Dimension, Graph, Model, Node, Tensor, ValueInfo, encode};
 
 /// The name of a chain's input.
 pub const INPUT: &str = "image";
@@ -54,28 +51,27 @@ impl Part {
 
     /// This part with an attribute that is a list of integers.
     pub fn ints(self, name: &str, ints: &[i64]) -> Part {
-        self.with(name, Attribute { ints: ints.to_vec(), ..Attribute::default() })
+        self.with(name, Attribute::ints(name, ints))
     }
 
     /// This part with an attribute that is an integer.
     pub fn int(self, name: &str, value: i64) -> Part {
-        self.with(name, Attribute { i: Some(value), ..Attribute::default() })
+        self.with(name, Attribute::int(name, value))
     }
 
     /// This part with an attribute that is a number.
     pub fn float(self, name: &str, value: f32) -> Part {
-        self.with(name, Attribute { f: Some(value), ..Attribute::default() })
+        self.with(name, Attribute::float(name, value))
     }
 
     /// This part with an attribute that is a text.
     pub fn text(self, name: &str, text: impl AsRef<[u8]>) -> Part {
-        let text = Bytes::copy_from_slice(text.as_ref());
-        self.with(name, Attribute { s: Some(text), ..Attribute::default() })
+        self.with(name, Attribute::text(name, text))
     }
 
     /// This part with an attribute that is a tensor.
     pub fn tensor(self, name: &str, tensor: &Tensor) -> Part {
-        self.with(name, Attribute { t: Some(encode(tensor)), ..Attribute::default() })
+        self.with(name, Attribute::tensor(name, tensor))
     }
 
     /// This part without an attribute.
@@ -204,14 +200,11 @@ impl Chain {
 
     /// This chain with the shape of its input. 0 stands for a side that is not fixed.
     pub fn input(mut self, shape: [i64; 4]) -> Chain {
-        let dim = shape.map(|side| Dimension {
-            dim_value: (side != 0).then_some(side),
-            dim_param: (side == 0).then(|| "side".to_owned()),
+        let sides = shape.map(|side| match side {
+            0 => Dimension::named("side"),
+            side => Dimension { dim_value: Some(side), dim_param: None },
         });
-        let shape = Some(Shape { dim: dim.to_vec() });
-        let tensor_type = Some(TensorType { elem_type: DataType::Float as i32, shape });
-        let r#type = Some(Type { tensor_type });
-        self.inputs.push(ValueInfo { name: INPUT.to_owned(), r#type });
+        self.inputs.push(ValueInfo::tensor(INPUT, DataType::Float, &sides));
         self
     }
 
@@ -232,31 +225,8 @@ impl Chain {
             node: self.chain().iter().chain(&self.nodes).map(encode).collect(),
             initializer: self.tensors.iter().map(encode).collect(),
             input: self.inputs.iter().map(encode).collect(),
+            ..Graph::default()
         };
-        encode(&Model { graph: vec![encode(&graph)] })
-    }
-}
-
-/// A tensor of this name and shape with these numbers.
-pub fn float_tensor(name: &str, dims: &[usize], numbers: &[f32]) -> Tensor {
-    let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes());
-    Tensor {
-        dims: dims.iter().map(|&side| side as i64).collect(),
-        data_type: DataType::Float as i32,
-        name: name.to_owned(),
-        raw_data: raw_data.collect(),
-        ..Tensor::default()
-    }
-}
-
-/// A list of 64-bit integers of this name.
-pub fn int64_tensor(name: &str, integers: &[i64]) -> Tensor {
-    let raw_data = integers.iter().flat_map(|number| number.to_le_bytes());
-    Tensor {
-        dims: vec![integers.len() as i64],
-        data_type: DataType::Int64 as i32,
-        name: name.to_owned(),
-        raw_data: raw_data.collect(),
-        ..Tensor::default()
+        encode(&Model { graph: vec![encode(&graph)], ..Model::default() })
     }
 }

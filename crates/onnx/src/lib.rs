@@ -1,4 +1,4 @@
-//! The ONNX messages and fields that a network is read from.
+//! The ONNX messages and fields that a network is read from and written to.
 //!
 //! In: a file's bytes, which are not trusted. Out: messages with the field numbers of `onnx.proto3`
 //! (onnx/onnx on GitHub); other fields are skipped. The invariant: [`decode`] takes little more memory
@@ -12,8 +12,8 @@ mod messages;
 pub use bytes::Bytes;
 pub use decode::{Error, MAX_FIELDS, MAX_WIDENED, Part, decode};
 pub use messages::{
-    Attribute, DataLocation, DataType, Dimension, Graph, Model, Node, Shape, Tensor, TensorHead,
-    TensorType, Type, ValueInfo,
+    Attribute, AttributeType, DataLocation, DataType, Dimension, Entry, Graph, Model, Node,
+    OperatorSet, Shape, Tensor, TensorHead, TensorType, Type, ValueInfo,
 };
 pub use prost::DecodeError;
 

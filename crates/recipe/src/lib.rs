@@ -32,7 +32,7 @@ pub struct Recipe {
     pub image: ImageForm,
     /// The layers whose outputs are kept, each once, in the network's order.
     pub taps: Vec<Tap>,
-    /// The arithmetic that computes the features, on which their last digits depend: `winograd3-fast`,
+    /// The arithmetic that computes the features, on which their last digits depend: `winograd5-fast`,
     /// `torch-2.13-cpu`, …
     pub numerics: String,
     /// Element type of the stored features.
@@ -50,9 +50,9 @@ impl Recipe {
         serde_json::to_value(self).expect("structs of names and numbers serialise")
     }
 
-    /// The key of the row that this recipe makes from an image. `image` is the digest of the image's file.
-    pub fn row_key(&self, image: Digest) -> RowKey {
-        RowKey { recipe: self.digest(), image }
+    /// The digest of what of the recipe determines the maps of an image, [as it is in files](maps_digest).
+    pub fn maps_digest(&self) -> Digest {
+        maps_digest(&self.to_value())
     }
 
     /// A recipe for documentation and tests: VGG16's last convolution for images of 96 px.
@@ -75,14 +75,25 @@ impl Recipe {
     }
 }
 
-/// The identity of a row. Features depend on nothing but the recipe and the image, as exactly as the
-/// recipe's numerics promise.
+/// The identity of the rows of an image, one for each tap. Features depend on nothing but the recipe and the
+/// image, as exactly as the recipe's numerics promise; which other taps there are and how the numbers are
+/// rounded when they are stored does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// Digest of the recipe.
+    /// [Digest of the recipe](maps_digest) but for its taps and the element type.
     pub recipe: Digest,
-    /// Digest of the bytes of the image's file.
+    /// Digest of the image.
     pub image: Digest,
+}
+
+/// The digest of what of a recipe, as it is in a file, determines the maps of an image: everything but the taps
+/// and the element type. Members that this version does not know may change the features.
+pub fn maps_digest(recipe: &Value) -> Digest {
+    let mut recipe = recipe.clone();
+    if let Value::Object(members) = &mut recipe {
+        members.retain(|name, _| !["taps", "dtype"].contains(&name.as_str()));
+    }
+    Digest::of_value(&recipe)
 }
 
 /// The identity of a network's weights.
@@ -296,13 +307,16 @@ mod tests {
             |recipe| recipe.numerics = "torch-2.13-cpu".into(),
             |recipe| recipe.dtype = Dtype::F16,
         ];
-        let image = Digest::of(b"image");
         for change in changes {
             let mut changed = base.clone();
             change(&mut changed);
             assert_ne!(changed.digest(), base.digest(), "{changed:?}");
-            assert_ne!(changed.row_key(image), base.row_key(image));
+            // The maps of an image do not depend on what is kept of them.
+            let maps_differ = (&changed.taps, changed.dtype) == (&base.taps, base.dtype);
+            assert_eq!(changed.maps_digest() != base.maps_digest(), maps_differ, "{changed:?}");
         }
-        assert_ne!(base.row_key(image), base.row_key(Digest::of(b"another image")));
+        let mut of_later_version = base.to_value();
+        of_later_version["unknown"] = true.into();
+        assert_ne!(maps_digest(&of_later_version), base.maps_digest());
     }
 }

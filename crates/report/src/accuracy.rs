@@ -1,12 +1,13 @@
 //! The plot of validation top-1 against dropout.
 
 use maud::{Markup, html};
+use plural::counted;
 
 use crate::data::{Setting, Sweep};
 use crate::legend::{Sample, apart, key, shortened, text_width};
 use crate::mean_sd::MeanSd;
 use crate::naming::Naming;
-use crate::numbers::{counted, percent, percent_with_spread, short};
+use crate::numbers::{percent, percent_with_spread, short};
 use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, diamond, mark, path};
 use crate::ranking::higher_first;
 use crate::scale::{Scale, extent, padded};

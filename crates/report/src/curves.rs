@@ -1,12 +1,12 @@
 //! The plots of loss and top-1 against epochs.
 
 use maud::{Markup, html};
+use plural::counted;
 
 use crate::data::{EpochMetrics, Sweep, TrainedHead};
 use crate::legend::{Sample, key};
 use crate::mean_sd::MeanSd;
 use crate::naming::Naming;
-use crate::numbers::counted;
 use crate::plot::{self, Axis, Form, HIGHLIGHTED, Panel, Px, axes, class, mark, path};
 use crate::ranking::{Group, higher_first};
 use crate::scale::{Scale, extent};

@@ -3,10 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plural::counted;
 
 use crate::data::{Chosen, Misclassified, Report, Sweep, Thumbnail};
 use crate::naming::Naming;
-use crate::numbers::{counted, percent, percent_with_spread};
+use crate::numbers::{percent, percent_with_spread};
 use crate::plot::Form;
 use crate::{accuracy, confusion, curves, plot, results};
 

@@ -42,11 +42,6 @@ pub(crate) fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A number with its noun: "1 seed", "3 seeds".
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +59,5 @@ mod tests {
         assert_eq!(loss_with_spread(&spread), "0.5000 ± 0.0010");
         let diverged = MeanSd { mean: f64::NAN, sd: Some(f64::NAN), seeds: 3 };
         assert_eq!(loss_with_spread(&diverged), "diverged");
-        assert_eq!((counted(1, "seed"), counted(2, "seed")), ("1 seed".into(), "2 seeds".into()));
     }
 }

@@ -1,10 +1,11 @@
 //! The tables of results: one with a row per setting, and one with a row per head.
 
 use maud::{Markup, html};
+use plural::counted;
 
 use crate::data::{HeadResult, Setting, Sweep, TrainedHead};
 use crate::mean_sd::MeanSd;
-use crate::numbers::{counted, loss, loss_with_spread, percent, percent_with_spread, short};
+use crate::numbers::{loss, loss_with_spread, percent, percent_with_spread, short};
 use crate::ranking::Group;
 
 /// The kind of a column, which determines its first sorting direction and its alignment.

@@ -11,8 +11,9 @@
 //! `--taps 3,6,12` selects the layers whose outputs after the ReLU are computed; the default is the last
 //! layer. With `--pooling avg` or `max` all but the last layer's are pooled globally.
 //!
-//! With `--copy 1` a pass computes nothing: it copies as many bytes as the maps of the taps have, but for
-//! the last layer's. That is the cost of having the maps in memory, with which that of taps is compared.
+//! With `--serve 1 --write FILE` a pass computes nothing: one thread hashes (BLAKE3) and writes as many bytes
+//! as the outputs of the taps have, but for the last layer's, to a file for each tap: `FILE.0`, `FILE.1`, …
+//! This is what `vgg-extract` does with a batch's outputs; the cost of taps is compared with it.
 //!
 //! `--weights FILE` reads weights; without it they are random, which is as fast. `--images FILE` reads
 //! images from a float32 `.npy` array `[batch, 3, height, width]`.
@@ -21,8 +22,9 @@ mod vgg16;
 
 use std::{
     error::Error,
+    fs::File,
     hint::black_box,
-    io::{BufRead, Write},
+    io::{BufRead, Seek, Write},
     time::{Duration, Instant},
 };
 
@@ -59,12 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut features: Vec<&mut [f32]> = features.iter_mut().map(Vec::as_mut_slice).collect();
 
     if option("serve", 0) != 0 {
-        if option("copy", 0) != 0 {
-            let mut maps = TappedMaps::new(&network, &taps()?, &config);
-            return serve(config.batch_size, || {
-                maps.copy(config.threads);
-                Ok(())
-            });
+        let path = option("write", String::new());
+        if !path.is_empty() {
+            let mut files = TapFiles::create(&path, &network, &taps()?, &config)?;
+            return serve(config.batch_size, || files.write());
         }
         return serve(config.batch_size, || Ok(network.forward(&images, &mut features)?));
     }
@@ -194,33 +194,36 @@ fn serve(
     Ok(())
 }
 
-/// Memory for the whole maps of the taps of a batch, twice.
-struct TappedMaps {
-    from: Vec<f32>,
-    to: Vec<f32>,
-}
+/// A file for each tap but the last layer's, and as many bytes as a batch's output of it has.
+struct TapFiles(Vec<(File, Vec<u8>)>);
 
-impl TappedMaps {
-    /// The maps of all taps but the last layer's.
-    fn new(network: &Network, taps: &[Tap], config: &NetworkConfig) -> TappedMaps {
-        let layers = &network.plan().layers;
-        let tapped = taps.iter().filter(|tap| tap.layer + 1 < layers.len());
-        let numbers = tapped.map(|tap| {
-            let layer = &layers[tap.layer];
-            layer.out_channels * layer.height * layer.width
+impl TapFiles {
+    fn create(
+        path: &str,
+        network: &Network,
+        taps: &[Tap],
+        config: &NetworkConfig,
+    ) -> Result<TapFiles, Box<dyn Error>> {
+        let last = network.plan().layers.len() - 1;
+        let outputs = taps.iter().zip(network.output_shapes());
+        let further = outputs.filter(|(tap, _)| tap.layer < last).enumerate();
+        let files = further.map(|(index, (_, shape))| {
+            let bytes = config.batch_size * shape.len() * size_of::<f32>();
+            Ok((File::create(format!("{path}.{index}"))?, vec![1; bytes]))
         });
-        let len = config.batch_size * numbers.sum::<usize>();
-        TappedMaps { from: vec![1.0; len], to: vec![0.0; len] }
+        Ok(TapFiles(files.collect::<Result<_, std::io::Error>>()?))
     }
 
-    /// Copies all of them, each thread a share.
-    fn copy(&mut self, threads: usize) {
-        let share = self.from.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            for (from, to) in self.from.chunks(share).zip(self.to.chunks_mut(share)) {
-                scope.spawn(|| black_box(to).copy_from_slice(black_box(from)));
-            }
-        });
+    /// Hashes and writes all outputs of a batch, to files that are empty before, since writing over the bytes of
+    /// a file would cost less than adding to it.
+    fn write(&mut self) -> Result<(), Box<dyn Error>> {
+        for (file, bytes) in &mut self.0 {
+            file.set_len(0)?;
+            file.rewind()?;
+            black_box(blake3::hash(bytes));
+            file.write_all(bytes)?;
+        }
+        Ok(())
     }
 }
 

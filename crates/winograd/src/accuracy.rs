@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-/// The version of the arithmetic. It changes whenever the same network could give other bits: with the
-/// choice of tiles, the interpolation points or the order of additions. Instruction sets with fused
+/// The version of the arithmetic. It changes whenever the same network could give other bits: with the choice
+/// of tiles, the interpolation points, the transforms or the order of additions. Instruction sets with fused
 /// multiply-add give the same bits; those without differ in the last bits.
-const NUMERICS_VERSION: u32 = 3;
+const NUMERICS_VERSION: u32 = 5;
 
 /// The bound on the difference from exact arithmetic, `max|Δ| / max|reference|`, over the maps of conv5_3
 /// of VGG16 with its published weights, for images of any size. The `accuracy` example measures it.

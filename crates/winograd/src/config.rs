@@ -67,8 +67,9 @@ pub enum Pooling {
     None,
     /// The largest value of each channel, `[n, channels]`; NaN if one of the values is.
     Max,
-    /// The mean of each channel, `[n, channels]`, as torch's `adaptive_avg_pool2d` to 1x1: each row is
-    /// summed in float32 from left to right, the rows' sums in float64 from the top down.
+    /// The mean of each channel, `[n, channels]`, as torch's `adaptive_avg_pool2d` to 1x1. The values of a
+    /// part of the map are added in float32, row by row, and the sums of the parts in float64, in their
+    /// order. The parts are the layer's tiles, or rows in the first layer and after a pool of odd tiles.
     Avg,
 }
 

@@ -92,7 +92,7 @@ pub enum Error {
     #[error("the network has no taps, expected at least one")]
     NoTaps,
     /// A tap at a layer that the network does not have.
-    #[error("tap {tap} is at layer {layer}, expected one of the {layers} layers, counted from 0")]
+    #[error("tap {tap} is at layer {layer}, counted from 0; layers there are: {layers}")]
     TapLayer {
         /// Index of the tap, from 0.
         tap: usize,
@@ -110,7 +110,7 @@ pub enum Error {
         layer: usize,
     },
     /// Another number of output slices than taps.
-    #[error("{actual} output slices were given, expected {expected}, one for each tap")]
+    #[error("output slices given: {actual}; expected {expected}, one for each tap")]
     OutputCount {
         /// The number of taps of the network.
         expected: usize,

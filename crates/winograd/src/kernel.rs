@@ -5,6 +5,7 @@ pub(crate) mod feature_map;
 pub(crate) mod few_tiles;
 pub(crate) mod filter_transform;
 pub(crate) mod first_layer;
+pub(crate) mod global_pool;
 pub(crate) mod isa;
 pub(crate) mod max_pool;
 pub(crate) mod microkernel;

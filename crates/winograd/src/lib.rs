@@ -36,7 +36,7 @@
 //!
 //! The modules in reading order. No file imports one of a later group, and no imports form a circle:
 //! - [`config`], [`accuracy`], [`error`]: the inputs, and the errors in them;
-//! - [`buffer`], [`vector`], [`double`]: memory and vectors, on top of the crate `kernel-support`;
+//! - [`buffer`], [`vector`]: memory and vectors, on top of the crate `kernel-support`;
 //! - [`algorithm`]: interpolation points, transforms, tiles;
 //! - [`kernel`]: the kernels, generic over the vector, and `isa`, which compiles them for each instruction
 //!   set;
@@ -51,7 +51,6 @@ mod algorithm;
 mod buffer;
 mod config;
 mod construct;
-mod double;
 mod error;
 mod kernel;
 mod plan;

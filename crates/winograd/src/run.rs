@@ -8,6 +8,7 @@ pub(crate) mod few_tiles;
 pub(crate) mod forward;
 pub(crate) mod layer;
 pub(crate) mod network;
+pub(crate) mod taps;
 pub(crate) mod team;
 pub(crate) mod weights;
 pub(crate) mod winograd_layer;

@@ -48,21 +48,25 @@ pub(crate) fn agree(kind: TileKind, a: Isa, b: Isa) -> bool {
             4..9 => ([3, 32, 64, 32], true),
             _ => ([3, 16, 16, 16], false),
         };
-        let features = |isa, few_tiles| features(isa, kind, side, channels, (strassen, few_tiles));
-        let expected = features(b, 0);
-        features(a, 0) == expected && features(a, usize::MAX) == expected
+        [false, true].into_iter().all(|tapped| {
+            let features =
+                |isa, few_tiles| features(isa, kind, side, channels, (strassen, tapped, few_tiles));
+            let expected = features(b, 0);
+            features(a, 0) == expected && features(a, usize::MAX) == expected
+        })
     };
     sides.into_iter().all(same)
 }
 
 /// The bits of the features of two images after a first layer and two layers of `kind`, the last with a
-/// pool. The second image has special values. All NaN have the same bits here.
+/// pool; if `tapped`, those of all layers, whole and pooled globally. The second image has special values. All
+/// NaN have the same bits here.
 fn features(
     isa: Isa,
     kind: TileKind,
     side: usize,
     channels: [usize; 4],
-    (strassen, few_tiles): (bool, usize),
+    (strassen, tapped, few_tiles): (bool, bool, usize),
 ) -> [Vec<u32>; 2] {
     let value = |i: usize, scale: f32| ((i * 7919 % 1009) as f32 / 504.0 - 1.0) * scale;
     let weights: Vec<(Vec<f32>, Vec<f32>)> = channels
@@ -87,7 +91,18 @@ fn features(
         .collect();
     let accuracy = Accuracy::Fast;
     let config = NetworkConfig { height: side, width: side, batch_size: 1, threads: 1, accuracy };
-    let taps = [Tap { layer: 2, at: TapPoint::AfterPool, pooling: Pooling::None }];
+    let taps = match tapped {
+        false => vec![Tap { layer: 2, at: TapPoint::AfterPool, pooling: Pooling::None }],
+        true => {
+            let points = [(0, TapPoint::AfterRelu), (1, TapPoint::AfterRelu)];
+            let last = [TapPoint::AfterRelu, TapPoint::AfterPool].map(|at| (2, at));
+            let taps = |(layer, at)| {
+                let poolings = [Pooling::None, Pooling::Max, Pooling::Avg];
+                poolings.map(|pooling| Tap { layer, at, pooling })
+            };
+            points.into_iter().chain(last).flat_map(taps).collect()
+        }
+    };
     let mut plan = Plan::new(&layers, &taps, &config, isa.name());
     for layer in &mut plan.layers[1..] {
         layer.method = Method::Winograd(kind);
@@ -95,15 +110,17 @@ fn features(
         layer.few_tiles = few_tiles;
     }
     let mut network = Network::with_plan(&layers, &taps, &config, isa, plan);
-    let mut features = vec![0.0; network.output_shapes()[0].len()];
+    let mut features: Vec<Vec<f32>> =
+        network.output_shapes().iter().map(|shape| vec![0.0; shape.len()]).collect();
+    let mut outputs: Vec<&mut [f32]> = features.iter_mut().map(Vec::as_mut_slice).collect();
     let mut image: Vec<f32> = (0..3 * side * side).map(|i| value(i, 100.0)).collect();
     [false, true].map(|special| {
         if special {
             image[0] = f32::NAN;
             image[side * side - 1] = f32::INFINITY;
         }
-        network.forward(&image, &mut [&mut features]).expect("slices of the right lengths");
+        network.forward(&image, &mut outputs).expect("slices of the right lengths");
         let bits = |value: &f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
-        features.iter().map(bits).collect()
+        outputs.iter().flat_map(|output| output.iter().map(bits)).collect()
     })
 }

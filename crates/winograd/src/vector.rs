@@ -144,7 +144,7 @@ impl<S: Vector> Vector for Pair<S> {
 
 /// Two vectors that act as one with twice the lanes.
 #[derive(Clone, Copy)]
-pub(crate) struct Pair<S>(pub(crate) S, pub(crate) S);
+pub(crate) struct Pair<S>(S, S);
 
 impl<S: Simd> Simd for Pair<S> {
     const LANES: usize = 2 * S::LANES;

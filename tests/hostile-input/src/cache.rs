@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use durable::Digest;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, FORMAT, Ids, Inputs, Layout, Manifest, Split,
-    SplitName, SplitSpec, Started, unfinished,
+    SplitName, SplitRows, SplitSpec, Started, unfinished,
 };
 use recipe::Recipe;
 use serde::Deserialize;
@@ -222,10 +223,12 @@ fn small_of(layout: Layout, row: [f32; 8]) -> Cache {
 }
 
 fn spec(layout: Layout) -> CacheSpec {
-    let split = |labelled: bool| SplitSpec {
-        ids: Ids::new(["a", "b", "c", "d"].map(str::to_owned)).expect("each is one line"),
-        labels: labelled.then(|| vec![0, 1, 0, 1]),
-        images: Some((0..4u8).map(|row| Digest::of(&[row])).collect()),
+    let split = |labelled: bool| -> Arc<dyn SplitRows> {
+        Arc::new(SplitSpec {
+            ids: Ids::new(["a", "b", "c", "d"].map(str::to_owned)).expect("each is one line"),
+            labels: labelled.then(|| vec![0, 1, 0, 1]),
+            images: Some((0..4u8).map(|row| Digest::of(&[row])).collect()),
+        })
     };
     CacheSpec {
         inputs: Inputs {

@@ -1,6 +1,7 @@
 //! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use dataset::{Dataset, Error, FileDigests, Source, SplitConfig};
 use durable::Digest;
@@ -63,18 +64,26 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
 pub(crate) fn file_digests(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "photos/a/image.png", PIXEL);
     let source = || Source::find(&folder.join("photos")).expect("it is a dataset");
-    let files = FileDigests::under(folder, &source());
-    let path = files.path().expect("no link leads out of the folder");
-    let name = path.strip_prefix(folder).ok().and_then(Path::to_str);
-    let name = name.expect("the folder of digests lies in that of the program");
-    let right = source().digest().expect("the image can be read");
+    let digest_with = |mut files: FileDigests| {
+        source().digest_with(&mut files, &AtomicBool::new(false)).expect("the image can be read")
+    };
+    let right = digest_with(FileDigests::under(folder, &source()));
+    // It has made the only file in its folder.
+    let made = std::fs::read_dir(folder.join(FileDigests::FOLDER)).expect("it was made").next();
+    let name = made.expect("there is a file").expect("the folder can be listed").file_name();
+    let name = format!("{}/{}", FileDigests::FOLDER, name.display());
     let signed = [bytes, Digest::of(bytes).as_bytes()].concat();
     let accepted = [bytes, &signed].map(|bytes| {
-        write(folder, name, bytes);
+        write(folder, &name, bytes);
         let mut files = FileDigests::under(folder, &source());
         let remembered = files.remembered();
         // No entry is of this file.
-        assert_eq!(source().digest_with(&mut files).expect("the image can be read"), right);
+        assert_eq!(
+            source()
+                .digest_with(&mut files, &AtomicBool::new(false))
+                .expect("the image can be read"),
+            right
+        );
         remembered > 0
     });
     accepted.contains(&true)

@@ -7,6 +7,7 @@
 mod allocations;
 mod cache;
 mod datasets;
+mod models;
 mod pooled;
 mod runs;
 mod weights;
@@ -44,7 +45,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 21] = [
+pub const PARSERS: [Parser; 22] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -62,6 +63,7 @@ pub const PARSERS: [Parser; 21] = [
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),
+    parser("model", models::model),
     parser("run", runs::run),
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),

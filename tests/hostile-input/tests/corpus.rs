@@ -118,9 +118,19 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
     let mut prefixes = (0..4_000)
         .flat_map(|index| [0, 3, 6, 8].map(|number| format!("{index}.features.{number}.weight")));
     let prefixes = safetensors(&mut prefixes);
-    for parser in ["weights", "safetensors_import"] {
+    for parser in ["weights", "safetensors_import", "model"] {
         check(Parser::named(parser), "tensors", tensors.clone());
         check(Parser::named(parser), "prefixes", prefixes.clone());
+    }
+    let model = fs::read(fuzz().join("corpus/model/no-tensors")).unwrap();
+    let model = String::from_utf8(model[8..].to_vec()).unwrap();
+    for (what, unit) in [("class names", r#"\"\","#), ("brackets", "["), ("numbers", "0,")] {
+        let names = format!("[{}", unit.repeat((1 << 20) / unit.len()));
+        let names = names.strip_suffix(',').map_or(names.clone(), |names| format!("{names}]"));
+        let header = model.replace(r#"[\"a\",\"b\"]"#, &names);
+        assert!(header.len() > 1 << 20, "{what}");
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        check(Parser::named("model"), what, bytes);
     }
     for side in [256, 300] {
         let columns: Vec<String> = (0..side * side).map(|pixel| format!("pixel{pixel}")).collect();
@@ -176,7 +186,8 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
 /// Such inputs for ONNX, each of about a mebibyte.
 fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
     let most = 1 << 20;
-    let graph = |graph: Graph| encode(&Model { graph: vec![encode(&graph)] }).to_vec();
+    let graph =
+        |graph: Graph| encode(&Model { graph: vec![encode(&graph)], ..Model::default() }).to_vec();
     let node = |node: Node| graph(Graph { node: vec![encode(&node)], ..Graph::default() });
     let empty = vec![Bytes::new(); most / 2];
     let names = vec!["v".to_owned(); most / 3];
@@ -187,7 +198,8 @@ fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
     let convolutions = vec![encode(&convolution); most / 12];
     let sides = vec![Dimension { dim_value: Some(0), dim_param: None }; most / 4];
     let tensor_type = Some(TensorType { elem_type: 0, shape: Some(Shape { dim: sides }) });
-    let input = ValueInfo { name: "v".to_owned(), r#type: Some(Type { tensor_type }) };
+    let r#type = Some(Type { tensor_type });
+    let input = ValueInfo { name: "v".to_owned(), r#type, ..ValueInfo::default() };
     let numbers = || encode(&Attribute { ints: vec![1; most], ..Attribute::default() });
     vec![
         ("empty tensors", graph(Graph { initializer: empty.clone(), ..Graph::default() })),
@@ -203,7 +215,7 @@ fn small_things_of_onnx() -> Vec<(&'static str, Vec<u8>)> {
         ("longer identities", identities(1_000, 500)),
         ("dimensions", tensor(Tensor { dims: vec![1; most], ..Tensor::default() })),
         ("integers of a tensor", tensor(Tensor { int64_data: vec![1; most], ..Tensor::default() })),
-        ("graphs", encode(&Model { graph: empty }).to_vec()),
+        ("graphs", encode(&Model { graph: empty, ..Model::default() }).to_vec()),
     ]
 }
 

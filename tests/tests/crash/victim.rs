@@ -248,12 +248,12 @@ fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
 
 fn continued_rows(out: &Path) -> Option<String> {
     let (done, total) = recorded_rows(out)?;
-    Some(format!("continuing: {done} of {total} images are there already"))
+    Some(format!("continuing: {done} of {total} images already there"))
 }
 
 fn converted_rows(out: &Path) -> Option<String> {
     let (done, total) = recorded_rows(out)?;
-    Some(format!("continuing: {done} of {total} rows are there already"))
+    Some(format!("continuing: {done} of {total} rows already there"))
 }
 
 /// The number of rows that an unfinished cache has recorded, and that of all its rows; `None` if there is no
@@ -268,6 +268,6 @@ fn continued_heads(out: &Path) -> Option<String> {
     let sweep = durable::folders(out).unwrap().pop()?;
     let runs = durable::folders(&sweep.join("runs")).unwrap();
     let done = runs.iter().filter(|run| run.join("summary.json").exists()).count();
-    let words = format!("continuing: {done} of 4 heads are there already");
+    let words = format!("continuing: {done} of 4 heads already there");
     (1..4).contains(&done).then_some(words)
 }

@@ -56,8 +56,8 @@ impl Compute {
         Compute { backend: Backend::Torch, device: Device::Cuda },
     ];
 
-    /// The numerics, as recipes record them. The features' last digits depend on them: equal numerics make
-    /// equal features.
+    /// The numerics, as recipes record them. The features' last digits depend on them:
+    /// equal numerics make equal features.
     ///
     /// # Errors
     /// If the implementation does not run on the device, or is libtorch and this program was built
@@ -116,7 +116,9 @@ mod tests {
     fn numerics_name_what_computes() {
         for compute in Compute::ALL {
             match compute.numerics() {
-                Ok(numerics) => assert_eq!(Compute::with_numerics(&numerics).unwrap(), compute),
+                Ok(numerics) => {
+                    assert_eq!(Compute::with_numerics(&numerics).unwrap(), compute);
+                }
                 Err(error) if cfg!(feature = "torch") => panic!("{error}"),
                 Err(error) => {
                     assert!(matches!(error, Error::WithoutTorch), "{error}");

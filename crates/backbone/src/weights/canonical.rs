@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use durable::{Digest, Format};
-use recipe::Family;
+use recipe::{Family, WeightsId};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,16 @@ impl Weights {
         };
         Ok(entry.read(&file)?.0)
     }
+}
+
+/// The identity that a canonical file records, without a look at its numbers.
+///
+/// # Errors
+/// If the file is missing, damaged, of another version, or another program's.
+pub(super) fn recorded_id(path: &Path) -> Result<WeightsId, Error> {
+    let file = SafetensorsFile::open(path, map(path)?)?;
+    let entry = Entry::find(&file)?.ok_or_else(|| Error::NoFamily { path: path.to_path_buf() })?;
+    Ok(WeightsId { digest: entry.digest, family: entry.family })
 }
 
 impl Entry {

@@ -82,7 +82,7 @@ impl OnnxFile {
             self.nodes.push(node);
         }
         for message in &graph.input {
-            let ValueInfo { name, r#type } = parts.decode(message)?;
+            let ValueInfo { name, r#type, .. } = parts.decode(message)?;
             let shape = r#type.and_then(|value| value.tensor_type?.shape);
             let sides = shape.into_iter().flat_map(|shape| shape.dim).take(MAX_INTEGERS);
             self.inputs.push((name, sides.map(|side| side.dim_value.unwrap_or(0)).collect()));

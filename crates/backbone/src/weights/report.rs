@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use plural::counted;
+
 use super::source::{Located, TensorSource};
 use crate::Network;
 
@@ -113,7 +115,7 @@ impl fmt::Display for ImportReport {
         if let Some(known) = self.known {
             write!(f, "\nits first convolution is that of {known}")?;
         }
-        write!(f, "\n{} tensors applied", self.applied.len())?;
+        write!(f, "\n{} applied", counted(self.applied.len(), "tensor"))?;
         for (how, text) in [
             (Use::PrefixRemoved, "without their prefix"),
             (Use::Renamed, "renamed"),

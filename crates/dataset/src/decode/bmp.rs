@@ -4,6 +4,8 @@
 //! have index 0, the first colour of the palette, as in PIL. Encoded pixels that go past the end of a row are
 //! treated as in PIL's `BmpRleDecoder`. An image whose last rows are missing is damaged.
 
+use plural::counted;
+
 use super::{Fault, Room};
 use crate::Image;
 
@@ -66,7 +68,10 @@ impl Header {
         let four_bits = number(bytes, 30)? == RLE_4;
         let colours = number(bytes, 46)? as usize;
         if bits != if four_bits { 4 } else { 8 } {
-            return Some(Err(Fault::form(format!("a run-length encoded BMP of {bits} bits"))));
+            return Some(Err(Fault::form(format!(
+                "a run-length encoded BMP of {}",
+                counted(bits, "bit")
+            ))));
         }
         let (Ok(width), Ok(height)) = (usize::try_from(width), usize::try_from(height)) else {
             return Some(Err(Fault::form("a run-length encoded BMP from top to bottom")));

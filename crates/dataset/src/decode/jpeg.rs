@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 // The C code links this crate's library.
 use mozjpeg_sys as _;
+use plural::counted;
 
 use super::{Fault, Room, cmyk};
 use crate::Image;
@@ -135,6 +136,6 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
         3 => Ok(Image::new(height, width, 3, jpeg.pixels(header, room)?)),
         // As Adobe's programs write them: 255 stands for no ink, whether or not a marker says so.
         4 => Ok(Image::new(height, width, 3, cmyk::inverted_to_rgb(&jpeg.pixels(header, room)?))),
-        components => Err(Fault::form(format!("a JPEG of {components} components"))),
+        components => Err(Fault::form(format!("a JPEG of {}", counted(components, "component")))),
     }
 }

@@ -125,8 +125,8 @@ impl Room {
     }
 }
 
-/// Decodes the file at `path`, whose bytes must have this digest.
-pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Error> {
+/// Decodes the file at `path`, whose bytes must have this digest if one is given.
+pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'static>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let changed = || Error::Changed { path: path.to_path_buf() };
     let mut file = File::open(path).map_err(read)?;
@@ -136,17 +136,19 @@ pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Err
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         // One that has grown to more has another digest.
         (&file).take(IN_MEMORY).read_to_end(&mut bytes).map_err(read)?;
-        if Digest::of(&bytes) != *digest {
+        if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
             return Err(changed());
         }
         decode_from(Cursor::new(&bytes), room)
     } else {
-        let mut bytes = Hasher::new();
-        bytes.update_reader(&file).map_err(read)?;
-        if Digest::from(bytes.finalize()) != *digest {
-            return Err(changed());
+        if let Some(digest) = digest {
+            let mut bytes = Hasher::new();
+            bytes.update_reader(&file).map_err(read)?;
+            if Digest::from(bytes.finalize()) != *digest {
+                return Err(changed());
+            }
+            file.rewind().map_err(read)?;
         }
-        file.rewind().map_err(read)?;
         let image = decode_from(BufReader::new(&file), room);
         let now = file.metadata().map_err(read)?;
         if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {
@@ -155,6 +157,17 @@ pub(crate) fn decode(path: &Path, digest: &Digest) -> Result<Image<'static>, Err
         image
     };
     image.map_err(|fault| fault.at(path))
+}
+
+/// Decodes an image that is in memory, such as one that was sent over a network, as if its bytes were those of
+/// a file. `name` stands for the file's path in errors. Its pixels may take at most `max_bytes` bytes.
+///
+/// # Errors
+/// If the bytes are not an image, or one that is damaged, of an unsupported form, or too large.
+pub fn decode_bytes(name: &Path, bytes: &[u8], max_bytes: u64) -> Result<Image<'static>, Error> {
+    let room = Room::of_file(bytes.len() as u64);
+    let room = Room { bytes: room.bytes.min(max_bytes) };
+    decode_from(Cursor::new(bytes), room).map_err(|fault| fault.at(name))
 }
 
 /// Decodes the image that a file begins with.

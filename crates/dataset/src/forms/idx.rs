@@ -7,16 +7,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use durable::Digest;
 use flate2::read::MultiGzDecoder;
+use plural::counted;
 
 use super::{Form, SourceFile};
+use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
+use crate::images::Group;
 use crate::name::escape;
+use crate::part::Part;
 use crate::table::Loaded;
 use crate::{Error, ImageStore, Notice, digest};
 
@@ -74,6 +76,25 @@ impl Form for IdxFiles {
         Ok(Some(files))
     }
 
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let mut groups = Vec::new();
+        for (part, stem) in [(Part::Train, "train"), (Part::Test, "t10k")] {
+            let Some(images) = file(folder, &format!("{stem}-images"), "idx3") else { continue };
+            let labels = file(folder, &format!("{stem}-labels"), "idx1");
+            let samples = read(&images, labels.as_deref())?;
+            groups.push(gray::group(&images, Some(part), samples));
+        }
+        Ok((!groups.is_empty()).then_some(groups))
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if !name.contains("idx3-ubyte") {
+            return Ok(None);
+        }
+        Ok(Some(vec![gray::group(path, None, read(path, None)?)]))
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -86,11 +107,11 @@ impl Form for IdxFiles {
         SourceFile::named(self.paths().nth(index).expect("there are as many files"))
     }
 
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         let train = read(&self.train_images, Some(&self.train_labels))?;
         let test = self.test.as_ref().map(|TestFiles { images, labels }| {
             Ok((images.as_path(), read(images, labels.as_deref())?))
@@ -137,7 +158,7 @@ fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, E
 fn read_images(path: &Path) -> Result<GrayImages, Error> {
     let mut reader = Reader::open(path)?;
     let [count, height, width] = reader.header(IMAGES_MAGIC, "images")?;
-    let what = format!("{count} images of {height}x{width}");
+    let what = format!("{} of {height}x{width}", counted(count, "image"));
     let pixels = reader.body(&[count, height, width], 16, what)?;
     if pixels.is_empty() {
         return Err(Error::NoImages { path: path.to_path_buf() });
@@ -146,11 +167,11 @@ fn read_images(path: &Path) -> Result<GrayImages, Error> {
 }
 
 /// Reads a label file, compressed if its name ends with `.gz`.
-fn read_labels(path: &Path) -> Result<Vec<i64>, Error> {
+fn read_labels(path: &Path) -> Result<Vec<u32>, Error> {
     let mut reader = Reader::open(path)?;
     let [count] = reader.header(LABELS_MAGIC, "labels")?;
-    let labels = reader.body(&[count], 8, format!("{count} labels"))?;
-    Ok(labels.into_iter().map(i64::from).collect())
+    let labels = reader.body(&[count], 8, counted(count, "label"))?;
+    Ok(labels.into_iter().map(u32::from).collect())
 }
 
 struct Reader<'a> {

@@ -20,17 +20,18 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::{ByteRecord, ReaderBuilder};
-use durable::Digest;
 
 use super::{Form, SourceFile};
+use crate::digests::Digests;
 use crate::files::{is_csv, is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{self, ImageFiles, on_disk};
+use crate::images::Group;
 use crate::name::{Names, escape};
 use crate::part::Part;
+use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, ImageStore, Notice, digest};
 
@@ -141,6 +142,24 @@ impl Form for ImageList {
         ImageList::read(path, None).map(Some)
     }
 
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        match &lists_in(folder)?[..] {
+            [list] => ImageList::images_of_file(list),
+            _ => Ok(None),
+        }
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        if !is_csv(path.file_name().unwrap_or_default()) {
+            return Ok(None);
+        }
+        let text = Text::read(path)?;
+        match text.column(&PATH)? {
+            Some(column) => text.images(column).map(Some),
+            None => Err(text.wrong_columns(text.found_columns())),
+        }
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -159,14 +178,15 @@ impl Form for ImageList {
     }
 
     /// Adds which images are in which split, their paths, labels and bytes.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest.update(b"list");
-        for (part, Samples { images, labels }, files) in self.table.parts_with(files) {
+        let mut files = files.iter();
+        for (part, Samples { images, labels }) in self.table.parts() {
             digest.update(part.name().as_bytes());
             digest.update(&(images.len() as u64).to_le_bytes());
             digest.update(&[u8::from(labels.is_some())]);
-            for (row, (path, file)) in images.paths().iter().zip(files).enumerate() {
-                digest::add_named(digest, path.as_os_str(), file);
+            for (row, (path, file)) in images.paths().iter().zip(files.by_ref()).enumerate() {
+                digest::add_named(digest, path.as_os_str(), &file);
                 if let Some(labels) = labels {
                     let class = &self.table.class_names[labels[row] as usize];
                     digest.update(&(class.len() as u64).to_le_bytes());
@@ -176,7 +196,7 @@ impl Form for ImageList {
         }
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         Ok(self.table.load(files))
     }
 }
@@ -205,10 +225,7 @@ fn lists_in(folder: &Folder) -> Result<Vec<PathBuf>, Error> {
 impl ImageList {
     /// Reads the list at `path`; `within` is its folder if that was given as the dataset.
     fn read(path: &Path, within: Option<&Folder>) -> Result<ImageList, Error> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let text = Text::read(path)?;
         let columns = text.columns()?;
         let Rows { rows, files } = text.rows(columns, folder)?;
@@ -224,13 +241,13 @@ impl ImageList {
         }
         let classes: BTreeSet<&str> = train.iter().map(|row| row.label.as_str()).collect();
         let classes = in_order(classes);
-        let labels: HashMap<&str, i64> = classes.iter().copied().zip(0..).collect();
+        let labels: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
         let labels_of = |rows: &[Row]| {
             let label = |row: &Row| match labels.get(row.label.as_str()) {
                 Some(&label) => Ok(label),
                 None => Err(text.wrong(row.start, columns.label, &row.label, A_TRAINED_CLASS)),
             };
-            rows.iter().map(label).collect::<Result<Vec<i64>, Error>>()
+            rows.iter().map(label).collect::<Result<Vec<u32>, Error>>()
         };
         let [train_labels, val_labels] = [labels_of(&train)?, labels_of(&val)?];
         let is_labelled = test.first().is_some_and(|row| !row.label.is_empty());
@@ -253,6 +270,14 @@ impl ImageList {
             test: some(test, test_labels),
         };
         Ok(ImageList { table, notices })
+    }
+}
+
+/// The folder of a list, to which its paths are relative.
+fn folder_of(list: &Path) -> &Path {
+    match list.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -317,41 +342,84 @@ impl<'a> Text<'a> {
 
     /// Finds the columns by their names.
     fn columns(&self) -> Result<Columns, Error> {
-        let wrong = |found: String| Error::Columns {
-            path: self.path.to_path_buf(),
-            found,
-            expected:
-                "the columns path, label and optionally split, separated by commas (Kaggle's \
-                       digits are given as their folder)"
-                    .to_owned(),
-        };
         if self.bytes.starts_with(b"\xff\xfe") || self.bytes.starts_with(b"\xfe\xff") {
             let (path, found) = (self.path.to_path_buf(), "text in UTF-16".to_owned());
             return Err(Error::Columns { path, found, expected: UTF_8.to_owned() });
         }
-        let column = |names: &[&str]| match named(&self.names, names)[..] {
+        let column = |names| self.column(names);
+        let (path, label, split) = (column(&PATH)?, column(&LABEL)?, column(&SPLIT)?);
+        match (path, label) {
+            (Some(path), Some(label)) => Ok(Columns { path, label, split }),
+            _ => Err(self.wrong_columns(self.found_columns())),
+        }
+    }
+
+    fn found_columns(&self) -> String {
+        let found: Vec<String> = (0..self.names.len()).map(|column| self.name(column)).collect();
+        format!("found the columns {}", Names(&found))
+    }
+
+    /// Finds a column by its possible names; `None` if there is none.
+    fn column(&self, names: &[&str]) -> Result<Option<usize>, Error> {
+        match named(&self.names, names)[..] {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             [first, second, ..] => {
                 let [first, second] = [first, second].map(|column| self.name(column));
-                let wanted = names[0];
-                Err(wrong(format!("both '{first}' and '{second}' may be the column {wanted}")))
-            }
-        };
-        let (path, label, split) = (column(&PATH)?, column(&LABEL)?, column(&SPLIT)?);
-        match (path, label) {
-            (Some(path), Some(label)) => Ok(Columns { path, label, split }),
-            _ => {
-                let found: Vec<String> =
-                    (0..self.names.len()).map(|column| self.name(column)).collect();
-                Err(wrong(format!("found the columns {}", Names(&found))))
+                let found = format!("both '{first}' and '{second}' may be the column {}", names[0]);
+                Err(self.wrong_columns(found))
             }
         }
     }
 
-    /// Reads all rows and looks for their images.
-    fn rows(&self, columns: Columns, folder: &Path) -> Result<Rows, Error> {
-        let mut rows = Rows { rows: Vec::new(), files: Files::default() };
+    fn wrong_columns(&self, found: String) -> Error {
+        let expected = "the columns path, label and optionally split, separated by commas (Kaggle's \
+                        digits are given as their folder)";
+        Error::Columns { path: self.path.to_path_buf(), found, expected: expected.to_owned() }
+    }
+
+    /// The images of all rows, to be classified: labels and splits may be missing, and no file is looked
+    /// at. `path` is the column of paths.
+    fn images(&self, path: usize) -> Result<Vec<Group>, Error> {
+        let (label, split) = (self.column(&LABEL)?, self.column(&SPLIT)?);
+        let mut parts: [(Part, Paths, Vec<String>); 3] =
+            [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
+        self.for_each_record(|record, start| {
+            let part = self.part(record, start, split)?;
+            let (_, paths, labels) =
+                parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
+            if record[path].contains(&0) {
+                let found = record[path].escape_ascii().to_string();
+                return Err(self.wrong(start, path, &found, A_PATH));
+            }
+            paths.push(&self.path_in(record, start, path)?);
+            let label = label.map(|column| self.text(record, start, column)).transpose()?;
+            labels.push(label.unwrap_or_default().to_owned());
+            Ok(())
+        })?;
+        let groups = parts.into_iter().filter(|(_, paths, _)| !paths.is_empty());
+        Ok(groups
+            .map(|(part, paths, texts)| {
+                let classes: BTreeSet<&str> =
+                    texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+                let numbers: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
+                let labels = texts.iter().map(|text| numbers.get(text.as_str()).copied()).collect();
+                Group {
+                    origin: self.path.to_path_buf(),
+                    part: split.map(|_| part),
+                    class_names: classes.iter().map(|class| escape(class.as_ref())).collect(),
+                    labels: (!classes.is_empty()).then_some(labels),
+                    images: image_files::samples(folder_of(self.path), paths, None).images,
+                }
+            })
+            .collect())
+    }
+
+    /// Calls `take` with each row after the header and the position at which it begins.
+    fn for_each_record(
+        &self,
+        mut take: impl FnMut(&ByteRecord, usize) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut reader = reader(&self.bytes);
         let mut record = ByteRecord::new();
         let at =
@@ -361,9 +429,25 @@ impl<'a> Text<'a> {
         loop {
             let start = self.row_after(reader.position().byte() as usize);
             if !reader.read_byte_record(&mut record).map_err(at)? {
-                return Ok(rows);
+                return Ok(());
             }
-            let row = self.row(&record, start, columns)?;
+            if record.len() != self.names.len() {
+                return Err(Error::RaggedLine {
+                    path: self.path.to_path_buf(),
+                    line: self.line(start),
+                    found: record.len(),
+                    expected: self.names.len(),
+                });
+            }
+            take(&record, start)?;
+        }
+    }
+
+    /// Reads all rows and looks for their images.
+    fn rows(&self, columns: Columns, folder: &Path) -> Result<Rows, Error> {
+        let mut rows = Rows { rows: Vec::new(), files: Files::default() };
+        self.for_each_record(|record, start| {
+            let row = self.row(record, start, columns)?;
             let file = on_disk(folder, &row.path);
             if let Some(other) = self.add(&mut rows.files, &file, start)? {
                 return Err(Error::ListedTwice {
@@ -373,43 +457,51 @@ impl<'a> Text<'a> {
                 });
             }
             rows.rows.push(row);
-        }
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
     fn row(&self, record: &ByteRecord, start: usize, columns: Columns) -> Result<Row, Error> {
-        if record.len() != self.names.len() {
-            return Err(Error::RaggedLine {
-                path: self.path.to_path_buf(),
-                line: self.line(start),
-                found: record.len(),
-                expected: self.names.len(),
-            });
-        }
-        let text = |column: usize| match std::str::from_utf8(record[column].trim_ascii()) {
-            Ok(text) => Ok(text),
-            Err(_) => {
-                Err(self.wrong(start, column, &record[column].escape_ascii().to_string(), UTF_8))
-            }
-        };
-        let part = match columns.split {
-            None => Part::Train,
-            Some(column) => {
-                let name = text(column)?;
-                let wrong = || self.wrong(start, column, name, A_SPLIT);
-                Part::named(name.as_ref()).ok_or_else(wrong)?
-            }
-        };
-        let label = text(columns.label)?;
+        let part = self.part(record, start, columns.split)?;
+        let label = self.text(record, start, columns.label)?;
         if label.is_empty() && part != Part::Test {
             return Err(self.wrong(start, columns.label, label, A_LABEL));
         }
-        // File names need not be UTF-8.
-        let path = record[columns.path].trim_ascii();
-        if path.is_empty() {
-            return Err(self.wrong(start, columns.path, "", A_PATH));
-        }
-        let path = PathBuf::from(OsStr::from_bytes(path));
+        let path = self.path_in(record, start, columns.path)?;
         Ok(Row { path, label: label.to_owned(), part, start })
+    }
+
+    /// A field of the row that begins at `start`, as text.
+    fn text<'r>(
+        &self,
+        record: &'r ByteRecord,
+        start: usize,
+        column: usize,
+    ) -> Result<&'r str, Error> {
+        let field = record[column].trim_ascii();
+        std::str::from_utf8(field)
+            .map_err(|_| self.wrong(start, column, &field.escape_ascii().to_string(), UTF_8))
+    }
+
+    /// The part that a row belongs to; the training part if there is no column of splits.
+    fn part(
+        &self,
+        record: &ByteRecord,
+        start: usize,
+        column: Option<usize>,
+    ) -> Result<Part, Error> {
+        let Some(column) = column else { return Ok(Part::Train) };
+        let name = self.text(record, start, column)?;
+        Part::named(name.as_ref()).ok_or_else(|| self.wrong(start, column, name, A_SPLIT))
+    }
+
+    /// The path in a row, which need not be UTF-8.
+    fn path_in(&self, record: &ByteRecord, start: usize, column: usize) -> Result<PathBuf, Error> {
+        match record[column].trim_ascii() {
+            [] => Err(self.wrong(start, column, "", A_PATH)),
+            path => Ok(PathBuf::from(OsStr::from_bytes(path))),
+        }
     }
 
     /// Adds the file of the row that begins at `start`, which must be there. Returns the position of

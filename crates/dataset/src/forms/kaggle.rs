@@ -10,14 +10,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable::Digest;
 use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
 use super::{Form, SourceFile, image_list};
-use crate::files::is_data;
+use crate::digests::Digests;
+use crate::files::{is_csv, is_data};
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
+use crate::images::Group;
+use crate::part::Part;
 use crate::table::Loaded;
 use crate::{Error, Notice, digest};
 
@@ -62,6 +64,23 @@ impl Form for KaggleCsvs {
         Ok(Some(csvs))
     }
 
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let mut groups = Vec::new();
+        for (part, name) in [(Part::Train, TRAIN), (Part::Test, TEST)] {
+            let Some(path) = folder.file(name) else { continue };
+            if let Some(samples) = read_any(&path)? {
+                groups.push(gray::group(&path, Some(part), samples));
+            }
+        }
+        Ok((!groups.is_empty()).then_some(groups))
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        let samples =
+            if is_csv(path.file_name().unwrap_or_default()) { read_any(path)? } else { None };
+        Ok(samples.map(|samples| vec![gray::group(path, None, samples)]))
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -74,11 +93,11 @@ impl Form for KaggleCsvs {
         SourceFile::named(self.paths().nth(index).expect("there are as many files"))
     }
 
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         let train = read(&self.train, true)?;
         let test = self.test.as_deref().map(|path| Ok((path, read(path, false)?)));
         let loaded = gray::table(train, test.transpose()?)?;
@@ -99,6 +118,15 @@ fn train_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
         Some(path) if !image_list::is_list(&path)? => Ok(Some(path)),
         _ => Ok(None),
     }
+}
+
+/// The images of a file, with labels if it has any; `None` if its columns are not those of pixels.
+fn read_any(path: &Path) -> Result<Option<GraySamples>, Error> {
+    let columns = read_header(path)?;
+    let labelled = columns.first().is_some_and(|name| name == LABEL);
+    let is_pixels =
+        columns.get(usize::from(labelled)).is_some_and(|name| name.starts_with("pixel"));
+    is_pixels.then(|| read(path, labelled)).transpose()
 }
 
 /// Reads a training or a test file; `labelled` says which.
@@ -139,7 +167,7 @@ fn read(path: &Path, labelled: bool) -> Result<GraySamples, Error> {
     }
     let labels = match labels.first().map(|column| numbers(column, MAX_LABEL)) {
         None => None,
-        Some(Some(labels)) => Some(labels.into_iter().map(i64::from).collect()),
+        Some(Some(labels)) => Some(labels.into_iter().map(i32::cast_unsigned).collect()),
         Some(None) => {
             in_range = false;
             None

@@ -14,9 +14,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable::Digest;
-
+use crate::digests::Digests;
 use crate::folder::Folder;
+use crate::images::Group;
 use crate::table::Loaded;
 use crate::{Error, Notice};
 
@@ -52,6 +52,21 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The images of a folder of this form, to be classified: all of them, in groups, whether or not they
+    /// could be trained on. `None` if the folder is not of this form.
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error>
+    where
+        Self: Sized;
+
+    /// The images of a file that holds or lists several in this form, to be classified. `None` if it is
+    /// not such a file.
+    fn images_of_file(_path: &Path) -> Result<Option<Vec<Group>>, Error>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
     /// Facts about the files that their user may not be aware of.
     fn notices(&self) -> &[Notice];
 
@@ -68,11 +83,11 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
 
     /// Adds everything that the result of [`Form::load`] depends on. `files` are the digests of the
     /// files, in their order.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]);
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests);
 
     /// Reads the files, except for images that have a file each. `files` are the digests that they
     /// must have.
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error>;
+    fn load(&self, files: &Digests) -> Result<Loaded, Error>;
 }
 
 /// A file of a dataset.
@@ -98,6 +113,8 @@ pub(crate) struct Entry {
     pub(crate) mark: fn(&Folder) -> Result<Option<String>, Error>,
     pub(crate) open: fn(&Folder) -> Opened,
     pub(crate) open_file: fn(&Path) -> Opened,
+    pub(crate) images_in: fn(&Folder) -> Result<Option<Vec<Group>>, Error>,
+    pub(crate) images_of_file: fn(&Path) -> Result<Option<Vec<Group>>, Error>,
 }
 
 /// A dataset of any form; `None` if there is none.
@@ -121,6 +138,8 @@ const fn entry<F: Form + 'static>() -> Entry {
         mark: F::mark,
         open: |folder| Ok(F::open(folder)?.map(shared)),
         open_file: |path| Ok(F::open_file(path)?.map(shared)),
+        images_in: F::images_in,
+        images_of_file: F::images_of_file,
     }
 }
 

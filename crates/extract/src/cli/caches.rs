@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use dataset::FileDigests;
 use extract::Error;
 use feature_cache::{Cache, Verification, unfinished};
+use plural::counted;
 use terminal::{HumanBytes, Progress, Table, print, println, say};
 
 use super::size::{age_of, size_of};
@@ -23,8 +24,9 @@ pub(super) fn verify(folder: &Path) -> Result<(), Error> {
         progress.finish(bytes / MIB, "");
     }
     println!(
-        "{}: {files} files, {}, every digest as recorded",
+        "{}: {}, {}, every digest as recorded",
         folder.display(),
+        counted(files, "file"),
         HumanBytes(bytes),
     );
     Ok(())

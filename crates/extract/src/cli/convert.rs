@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use extract::{Conversion, ConversionEvent, Error, convert};
 use feature_cache::{Cache, Converted};
+use plural::counted;
 use terminal::{Progress, print_path, say};
 
 use super::ConvertArgs;
@@ -15,9 +16,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), Error> {
     let mut shown: Option<Progress> = None;
     let mut show = |event: ConversionEvent<'_>| match event {
         ConversionEvent::Started { folder, rows_before, rows_total } => {
-            say(format!("{}: {rows_total} rows as {}", folder.display(), args.layout));
+            let rows = counted(rows_total, "row");
+            say(format!("{}: {rows} as {}", folder.display(), args.layout));
             if rows_before > 0 {
-                say(format!("continuing: {rows_before} of {rows_total} rows are there already"));
+                say(format!("continuing: {rows_before} of {rows} already there"));
             }
         }
         ConversionEvent::Converted(Converted { split, rows_before, rows_done, rows_total }) => {

@@ -235,7 +235,7 @@ impl CacheArgs {
 pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
-        Error::Interrupted { .. } => Failure::Interrupted,
+        Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::OtherWeightsThere { .. }

@@ -6,6 +6,7 @@ use std::path::Path;
 use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, extract};
 use feature_cache::Layout;
+use plural::{counted, noun_for};
 use recipe::Tap;
 use terminal::{HumanBytes, HumanCount, JsonPath, Progress, print_path, println, say, with_causes};
 
@@ -22,8 +23,12 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let (images, rows_taken) = (extraction.images, extraction.rows_taken);
     let images_per_s = (images > 0).then(|| images as f64 / seconds);
     match images_per_s {
-        Some(rate) => say(format!("{images} images in {seconds:.1} s: {rate:.1}/s")),
-        None if rows_taken > 0 => say(format!("{rows_taken} rows taken in {seconds:.1} s")),
+        Some(rate) => {
+            say(format!("{} in {seconds:.1} s: {rate:.1}/s", counted(images, "image")));
+        }
+        None if rows_taken > 0 => {
+            say(format!("{} taken in {seconds:.1} s", counted(rows_taken, "row")));
+        }
         None => say("nothing to do: these features are cached already"),
     }
     if json {
@@ -81,9 +86,10 @@ fn reusing(folders: &BTreeMap<&Path, usize>, rows: usize, to_compute: usize) -> 
         Some(folder) if folders.len() == 1 => folder.display().to_string(),
         _ => format!("{} caches", folders.len()),
     };
+    let noun = noun_for(&rows, "row");
     let [taken, rows, to_compute] =
         [rows - to_compute, rows, to_compute].map(|count| HumanCount(count as u64));
-    format!("{taken} of {rows} rows taken from {from}, {to_compute} to compute")
+    format!("{taken} of {rows} {noun} taken from {from}, {to_compute} to compute")
 }
 
 /// The display of an extraction's events.
@@ -100,14 +106,16 @@ impl Shown<'_> {
             Event::Notice(notice) => say(notice.to_string()),
             Event::Digested { files, read } => {
                 if read < files {
-                    say(format!("{read} of {files} dataset files read; the others are unchanged"));
+                    let files = counted(files, "dataset file");
+                    say(format!("{read} of {files} read; the others are unchanged"));
                 }
             }
             Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
                 say(format!(
-                    "{}: {rows_total} images at {} px, {} of features of {} at {} as {}{}",
+                    "{}: {} at {} px, {} of features of {} at {} as {}{}",
                     folder.display(),
+                    counted(rows_total, "image"),
                     config.size,
                     HumanBytes(feature_bytes),
                     recipe.network,
@@ -120,7 +128,8 @@ impl Shown<'_> {
                 ));
                 if rows_before > 0 {
                     say(format!(
-                        "continuing: {rows_before} of {rows_total} images are there already"
+                        "continuing: {rows_before} of {} already there",
+                        counted(rows_total, "image")
                     ));
                 }
             }
@@ -138,9 +147,9 @@ impl Shown<'_> {
                 say(reusing(folders, rows, to_compute));
             }
             Event::Ready { batch_size, elapsed } => say(format!(
-                "{} with {} threads, batch size {batch_size}, ready after {:.1} s",
+                "{} with {}, batch size {batch_size}, ready after {:.1} s",
                 config.compute.backend,
-                config.threads,
+                counted(config.threads, "thread"),
                 elapsed.as_secs_f64(),
             )),
             Event::SplitBeginsAgain { split } => {

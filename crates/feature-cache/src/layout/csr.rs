@@ -14,12 +14,20 @@ use durable::Digest;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
-use recipe::Dtype;
+use plural::counted;
+use recipe::{Dtype, TapShape};
 
 use self::growing::{GrowingArray, RecordedArray};
-use super::Place;
+use super::{Place, Progress};
 use crate::npy::{Element, check_header, check_vector, map, release};
 use crate::{Error, FileEntry, files};
+
+/// Rows of up to so many bytes, as float32, may have any number of elements: those of the first layer for an
+/// image of 512 px.
+const ALWAYS_ALLOWED: usize = 64 << 20;
+/// Of larger rows, the elements of all may be one of so many numbers of a row. Of features, one of fifty or more
+/// is not zero; in a file that was made to fill the memory, it is one of thousands of millions.
+const MOST_PER_ELEMENT: usize = 1 << 10;
 
 /// The element type of the columns of rows of this length.
 fn column_type(row_len: usize) -> Element {
@@ -261,11 +269,15 @@ impl CsrReader {
     }
 
     /// Checks the digests of the recorded rows of data, indices and indptr.
-    pub(super) fn check_recorded(&self, recorded: [&FileEntry; 3]) -> Result<(), Error> {
+    pub(super) fn check_recorded(
+        &self,
+        recorded: [&FileEntry; 3],
+        progress: &Progress<'_>,
+    ) -> Result<(), Error> {
         let elements = [self.dtype.into(), column_type(self.row_len), Element::I64];
         let arrays = [&self.data, &self.indices, &self.indptr];
         for ((array, recorded), element) in arrays.into_iter().zip(recorded).zip(elements) {
-            RecordedArray::check(&array.path, recorded, element)?;
+            RecordedArray::check(&array.path, recorded, element, progress)?;
         }
         Ok(())
     }
@@ -275,12 +287,29 @@ impl CsrReader {
         [&self.data, &self.indices, &self.indptr].into_iter().map(MappedArray::bytes).sum()
     }
 
+    /// Checks that a row, which has this shape, takes memory for what is there and not for what is announced.
+    ///
+    /// # Errors
+    /// If a row is large, and there are next to no elements.
+    pub(super) fn with_rows_of(self, shape: &TapShape) -> Result<CsrReader, Error> {
+        let is_large = self.row_len > ALWAYS_ALLOWED / size_of::<f32>();
+        if is_large && self.row_len / MOST_PER_ELEMENT > self.data.len {
+            let (path, shape, elements) = (self.data.path, shape.clone(), self.data.len);
+            return Err(Error::NextToEmpty { path, shape, elements });
+        }
+        Ok(self)
+    }
+
     /// Checks that the arrays' lengths agree.
     fn checked(self) -> Result<CsrReader, Error> {
         let CsrReader { data, indices, rows, .. } = &self;
         if indices.len != data.len {
             let (columns, values) = (indices.len, data.len);
-            return Err(indices.contradiction(format!("{columns} columns for {values} values")));
+            return Err(indices.contradiction(format!(
+                "{} for {}",
+                counted(columns, "column"),
+                counted(values, "value")
+            )));
         }
         let (first, last) = (self.bound(0), self.bound(*rows));
         if first != 0 || last != data.len as i64 {
@@ -373,13 +402,18 @@ impl CsrReader {
     }
 
     /// Checks every row.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self, progress: &Progress<'_>) -> Result<(), Error> {
         /// Rows after which what was read is given back to the operating system.
         const ROWS: usize = 256;
         for row in 0..self.rows {
             self.for_each(row, |_, _| ())?;
             if row % ROWS == ROWS - 1 {
-                self.release_rows(row + 1 - ROWS, row + 1);
+                let (first, end) = (row + 1 - ROWS, row + 1);
+                self.release_rows(first, end);
+                let elements = (self.bound(end) - self.bound(first)).unsigned_abs();
+                let width = (self.data.width + self.indices.width) as u64;
+                progress(elements.saturating_mul(width))
+                    .map_err(durable::Error::at("read", &self.data.path))?;
             }
         }
         Ok(())

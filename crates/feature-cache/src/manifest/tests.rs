@@ -1,5 +1,7 @@
+use recipe::Dtype;
 use serde_json::json;
 
+use super::text::Signed;
 use super::*;
 use crate::key::is_folder_name;
 

@@ -10,7 +10,8 @@ use recipe::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{DatasetInputs, FileEntry, Part, SplitName, read_format};
+use super::text::read_format;
+use super::{DatasetInputs, FileEntry, Part, SplitName};
 use crate::{CacheKey, Layout};
 
 /// The one network of 1.x.

@@ -68,7 +68,7 @@ impl<'a> SplitReader<'a> {
     /// # Errors
     /// If a file is damaged.
     pub fn verify_features(&self) -> Result<(), Error> {
-        self.files().try_for_each(|file| file.check_digest(&self.cache.folder, |_| ()))
+        self.files().try_for_each(|file| file.check_digest(&self.cache.folder, |_| Ok(())))
     }
 
     /// The files with the features.
@@ -154,7 +154,9 @@ impl<'a> SplitReader<'a> {
             return Err(wrong(format!("shape {:?}", view.shape())));
         }
         let labels = view.to_vec();
-        check_labels(&labels, self.cache.manifest.class_names.len(), || path.clone())?;
+        check_labels(labels.iter().copied(), self.cache.manifest.class_names.len(), || {
+            path.clone()
+        })?;
         Ok(Some(labels))
     }
 

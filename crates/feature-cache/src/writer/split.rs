@@ -61,17 +61,19 @@ impl SplitWriter<'_> {
             assert_eq!(values.len(), rows * row_len, "as many whole rows for each tap");
         }
         let dtype = spec.inputs.recipe.dtype;
-        let beyond = |(values, row_len): (&&[f32], &usize)| {
-            first_beyond(dtype, values).map(|at| (at / row_len, values[at]))
+        // Of each tap: its number, the row within `values`, and the value.
+        let beyond = |(tap, (values, row_len)): (usize, (&&[f32], &usize))| {
+            first_beyond(dtype, values).map(|at| (tap, at / row_len, values[at]))
         };
-        let bad = values.iter().zip(&row_lens).filter_map(beyond).min_by_key(|(row, _)| *row);
-        let sound = bad.map_or(rows, |(row, _)| row);
+        let all = values.iter().zip(&row_lens).enumerate();
+        let bad = all.filter_map(beyond).min_by_key(|(_, row, _)| *row);
+        let sound = bad.map_or(rows, |(_, row, _)| row);
         for ((array, values), row_len) in self.arrays.iter_mut().zip(values).zip(row_lens) {
             array.append(&values[..sound * row_len])?;
         }
-        if let Some((_, value)) = bad {
+        if let Some((tap, _, value)) = bad {
             self.checkpoint()?;
-            return Err(self.beyond(value));
+            return Err(self.beyond(tap, value));
         }
         if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
             self.checkpoint()?;
@@ -79,13 +81,13 @@ impl SplitWriter<'_> {
         Ok(())
     }
 
-    /// The error of a value that the next row cannot have.
-    fn beyond(&self, value: f32) -> Error {
+    /// The error of a value that the next row of a tap cannot have.
+    fn beyond(&self, tap: usize, value: f32) -> Error {
         let (row, spec) = (self.rows.start + self.rows_done(), &self.cache.spec);
-        let id = spec.splits[&self.split].ids.iter().nth(row).unwrap_or_default().to_owned();
+        let id = spec.splits[&self.split].ids().nth(row).unwrap_or_default().into_owned();
         let (split, recipe) = (self.split, &spec.inputs.recipe);
-        let (dtype, weights) = (recipe.dtype, recipe.weights);
-        Error::FeatureBeyond { split, row, id, value, dtype, weights }
+        let (tap, dtype, weights) = (recipe.taps[tap].clone(), recipe.dtype, recipe.weights);
+        Error::FeatureBeyond { split, row, id, tap, value, dtype, weights }
     }
 
     /// Makes every row so far survive a power cut, and records it.

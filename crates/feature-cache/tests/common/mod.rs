@@ -7,11 +7,12 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use durable::Digest;
 use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Error, Ids, Inputs, Layout, RowSources, Shard,
-    SplitName, SplitSpec, SplitWriter, Started,
+    SplitName, SplitRows, SplitSpec, SplitWriter, Started,
 };
 use recipe::{Dtype, Pooling, Recipe, Tap};
 use walkdir::{DirEntry, WalkDir};
@@ -41,13 +42,13 @@ pub(crate) fn spec() -> CacheSpec {
         splits: BTreeMap::from([
             (
                 SplitName::Train,
-                SplitSpec {
+                Arc::new(SplitSpec {
                     ids: ids(5),
                     labels: Some(vec![0, 1, 1, 0, 1]),
                     images: Some((0..5).map(image).collect()),
-                },
+                }) as Arc<dyn SplitRows>,
             ),
-            (SplitName::Test, SplitSpec { ids: ids(1), labels: None, images: None }),
+            (SplitName::Test, Arc::new(SplitSpec { ids: ids(1), labels: None, images: None })),
         ]),
         reading: Some(2),
         layout: Layout::Dense,
@@ -86,7 +87,7 @@ pub(crate) fn wanted(rows: &[usize]) -> CacheSpec {
     let images: Arc<[Digest]> = with_another(rows).map(image).collect();
     let ids = Ids::new((0..images.len()).map(|row| format!("animal {row}"))).unwrap();
     let split = SplitSpec { ids, labels: None, images: Some(images) };
-    spec.splits = BTreeMap::from([(SplitName::Train, split)]);
+    spec.splits = BTreeMap::from([(SplitName::Train, Arc::new(split) as _)]);
     spec
 }
 
@@ -106,7 +107,7 @@ pub(crate) fn write_wanted(
         Started::Complete(cache) => return Ok((0, *cache)),
         Started::Unfinished(writer) => writer,
     };
-    let (sources, skipped) = RowSources::find(sources, &writer, |_| ())?;
+    let (sources, skipped) = RowSources::find(sources, &writer, |_| (), &AtomicBool::new(false))?;
     assert!(skipped.is_empty(), "{skipped:?}");
     let mut split = writer.split(SplitName::Train)?;
     let mut taken = 0;

@@ -83,6 +83,46 @@ fn sparse_rows_give_the_logits_of_dense_ones() {
     }
 }
 
+/// A head in evaluation is linear but for its ReLUs, so differences are the gradient up to rounding, unless a
+/// unit changes its sign on the way.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    const STEP: f32 = 1.0 / 64.0;
+    let isa = Isa::detect();
+    let mut trainer = trained(isa);
+    let heads = [0, 1, 2].map(|head| trainer.parameters(head));
+    let mut inference = Inference::with_isa(&heads, 2, isa).unwrap();
+    let row = features(1, SHAPE.inputs, 0.3, 12);
+    for class in [0, SHAPE.classes - 1] {
+        let gradients = inference.input_gradients(&row, class).unwrap();
+        // Of every seventh input, whether it is 0 or not.
+        let inputs: Vec<usize> = (0..SHAPE.inputs).step_by(7).collect();
+        let moved: Vec<Vec<f32>> = inputs
+            .iter()
+            .flat_map(|&input| [STEP, -STEP].map(|step| (input, step)))
+            .map(|(input, step)| {
+                let mut moved = row.clone();
+                moved[input] += step;
+                moved
+            })
+            .collect();
+        let rows: Vec<Row<'_>> = moved.iter().map(|row| Row::Dense(row)).collect();
+        let logits = inference.logits(&rows).unwrap();
+        for (gradient, logits) in gradients.iter().zip(logits) {
+            assert_eq!(gradient.len(), SHAPE.inputs);
+            let largest = gradient.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+            assert!(largest > 0.01);
+            let of_class: Vec<f32> =
+                logits.into_iter().skip(class).step_by(SHAPE.classes).collect();
+            for (pair, &input) in of_class.chunks(2).zip(&inputs) {
+                let difference = (pair[0] - pair[1]) / (2.0 * STEP);
+                let error = (difference - gradient[input]).abs();
+                assert!(error < 0.02 * largest, "{input}: {difference}, {}", gradient[input]);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let shape = HeadShape { inputs: 3, hidden: 8, classes: 2 };
@@ -113,4 +153,7 @@ fn what_does_not_fit_is_refused() {
     let too_many = Row::Sparse { columns: Columns::U16(&[0, 1, 2, 3]), values: &[1.0; 4] };
     assert_eq!(refused(too_many), column);
     assert_eq!(inference.logits(&[]).unwrap_err(), Error::NoRows);
+    let mut refused = |row: &[f32], class| inference.input_gradients(row, class).unwrap_err();
+    assert_eq!(refused(&[0.0; 2], 0), Error::RowLength { row: 0, expected: 3, actual: 2 });
+    assert_eq!(refused(&[0.0; 3], 2), Error::Class { class: 2, classes: 2 });
 }

@@ -1,6 +1,7 @@
 //! Events as lines and a progress bar on standard error.
 
 use head::{Event, Pooled, Progress, TrainConfig, Unfinished};
+use plural::counted;
 use terminal::{say, with_causes};
 
 /// Tells the user of events.
@@ -45,7 +46,7 @@ fn note(progress: Progress) -> String {
     let Progress { epoch, epochs, heads, best_val_top1, .. } = progress;
     let mut note = format!("epoch {epoch}/{epochs}");
     if heads > 1 {
-        note += &format!(" of {heads} heads");
+        note += &format!(" of {}", counted(heads, "head"));
     }
     if let Some(top1) = best_val_top1 {
         note += &format!(", best val top-1 {:.2} %", 100.0 * top1);
@@ -85,7 +86,7 @@ fn line(event: Event<'_>) -> Option<String> {
             )
         }
         Event::Continuing { finished, heads } => {
-            format!("continuing: {finished} of {heads} heads are there already")
+            format!("continuing: {finished} of {} already there", counted(heads, "head"))
         }
         Event::StartingAgain { run, state } => {
             format!("{} {} and starts again", run.display(), state_of(state))
@@ -113,8 +114,7 @@ fn line(event: Event<'_>) -> Option<String> {
 fn state_of(state: &Unfinished) -> String {
     match state {
         Unfinished::Interrupted { epochs } => {
-            let s = if *epochs == 1 { "" } else { "s" };
-            format!("was interrupted after {epochs} epoch{s}")
+            format!("was interrupted after {}", counted(*epochs, "epoch"))
         }
         Unfinished::DidNotEnd => "did not end".to_owned(),
         Unfinished::Damaged(error) => format!("is damaged ({})", with_causes(error)),

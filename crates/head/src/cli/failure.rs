@@ -20,6 +20,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::EverySettingDiverged => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
         Error::Cache(_)
+        | Error::Dataset(_)
+        | Error::OtherImages { .. }
         | Error::TooSmallToPool { .. }
         | Error::NotFinite { .. }
         | Error::DamagedView { .. }
@@ -38,6 +40,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedEvaluation { .. }
         | Error::RunOutside { .. }
         | Error::WrongShape { .. }
+        | Error::OtherTaps { .. }
+        | Error::NoClassNames { .. }
         | Error::DamagedHead { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }

@@ -15,6 +15,7 @@ use head::{
     evaluate, newest_run, newest_sweep, predict, submission, sweep, taps_of, train,
     write_learning_curve, write_report,
 };
+use plural::counted;
 use recipe::Tap;
 use terminal::{print_path, say, up_to};
 
@@ -196,7 +197,7 @@ impl Cli {
                 let csv = submission(&predictions)
                     .map_err(|source| Error::Csv { path: out.clone(), source })?;
                 durable::replace(&out, &csv)?;
-                say(format!("{} predictions", predictions.len()));
+                say(counted(predictions.len(), "prediction"));
                 print_path(&out);
                 Ok(())
             }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use head::{Error, Evaluation, Run, Sweep};
+use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
 
 /// The text in place of a number that does not exist.
@@ -27,10 +28,10 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
         table.row(["val".to_owned(), format!("{loss:.4}"), percent(top1)]);
     }
     println!(
-        "{}, p = {}, {} epochs, {:.2} s per epoch, on {}\n",
+        "{}, p = {}, {}, {:.2} s per epoch, on {}\n",
         config.arch,
         config.p,
-        last.epoch,
+        counted(last.epoch, "epoch"),
         summary.seconds_per_epoch,
         features.display()
     );
@@ -71,7 +72,7 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
             "chosen by validation: {chosen}; test top-1 {}{} over {}",
             percent(test.mean),
             test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
-            if test.seeds == 1 { "1 seed".to_owned() } else { format!("{} seeds", test.seeds) }
+            counted(test.seeds, "seed")
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
@@ -82,11 +83,11 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
 /// Prints the accuracy of a head, its confusion matrix, and precision and recall of each class.
 pub(super) fn print_evaluation(run: &Run, evaluation: &Evaluation) {
     println!(
-        "{}: {} top-1 {} on {} rows, loss {:.4}\n",
+        "{}: {} top-1 {} on {}, loss {:.4}\n",
         run.folder().display(),
         evaluation.split,
         percent(evaluation.top1),
-        evaluation.rows,
+        counted(evaluation.rows, "row"),
         evaluation.loss
     );
     let mut header = vec!["label \\ predicted".to_owned()];

@@ -1,5 +1,6 @@
 //! Trained heads on a split: accuracy, confusion matrix, precision and recall.
 
+pub(crate) mod heads;
 mod inference;
 pub(crate) mod predict;
 

@@ -6,7 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod labelled;
 pub(crate) mod order;
 pub(crate) mod pooled;
-mod row;
+pub(crate) mod row;
 pub(crate) mod rows;
 mod source;
 pub(crate) mod stream;

@@ -1,13 +1,13 @@
 //! The pooled features of a split, wherever they are: in the files of its view, in memory, or, where no
 //! view can be written or read, pooled whenever they are needed.
 
-use feature_cache::SplitName;
+use feature_cache::{Layout, SplitName};
 use fused_head::Row;
 
 use crate::error::Error;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
-use crate::features::rows::{Layout, Rows, Sizes, SomeRows};
+use crate::features::rows::{Rows, Sizes, SomeRows};
 use crate::features::source::{CHUNK_ROWS, Source};
 use crate::features::view::{View, ViewFiles};
 

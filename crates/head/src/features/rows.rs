@@ -1,37 +1,17 @@
 //! Rows of pooled features in memory, whole or as lists of their elements that are not 0, and how much
 //! memory they take.
 
+use feature_cache::Layout;
 use fused_head::{Columns, Row};
-use serde::{Deserialize, Serialize};
 
 /// Rows that are stored, shuffled and fetched together.
 pub(crate) const BLOCK_ROWS: usize = 64;
 
-/// The form in which the rows of a split are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Layout {
-    /// All numbers.
-    Dense,
-    /// Compressed sparse rows: the elements that are not 0, with their columns.
-    Csr,
-}
-
-impl Layout {
-    /// The layout of rows of `row_len` numbers, of which `elements` of all `numbers` are not 0: dense if these
-    /// are more than a third, or if the numbers of columns do not fit into an int32.
-    pub(crate) fn of(elements: u64, numbers: u64, row_len: usize) -> Layout {
-        let fits = row_len <= 1 << 31;
-        if elements > numbers / 3 || !fits { Layout::Dense } else { Layout::Csr }
-    }
-
-    /// The other one.
-    pub(crate) fn other(self) -> Layout {
-        match self {
-            Layout::Dense => Layout::Csr,
-            Layout::Csr => Layout::Dense,
-        }
-    }
+/// The layout that suits rows of `row_len` numbers, of which `elements` of all `numbers` are not 0: dense if
+/// these are more than a third, or if the numbers of columns do not fit into an int32.
+pub(crate) fn suitable_layout(elements: u64, numbers: u64, row_len: usize) -> Layout {
+    let fits = row_len <= 1 << 31;
+    if elements > numbers / 3 || !fits { Layout::Dense } else { Layout::Csr }
 }
 
 /// Whether the columns of rows of this length are numbered in 16 bits.
@@ -412,10 +392,13 @@ mod tests {
     #[test]
     fn more_than_a_third_is_dense() {
         let layouts = [(0, 0), (1, 3), (2, 3), (100, 300), (101, 300), (u64::MAX, u64::MAX)]
-            .map(|(elements, numbers)| Layout::of(elements, numbers, 3));
+            .map(|(elements, numbers)| suitable_layout(elements, numbers, 3));
         use Layout::{Csr, Dense};
         assert_eq!(layouts, [Csr, Csr, Dense, Csr, Dense, Dense]);
         let longest = 1 << 31;
-        assert_eq!([longest, longest + 1].map(|row_len| Layout::of(0, 9, row_len)), [Csr, Dense]);
+        assert_eq!(
+            [longest, longest + 1].map(|row_len| suitable_layout(0, 9, row_len)),
+            [Csr, Dense]
+        );
     }
 }

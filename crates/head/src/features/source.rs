@@ -1,11 +1,11 @@
 //! The features that a view is made from, pooled.
 
-use feature_cache::SplitReader;
+use feature_cache::{Layout, SplitReader};
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::features::row::{TapRows, pool_row};
-use crate::features::rows::{BLOCK_ROWS, Layout, Rows, Sizes};
+use crate::features::rows::{BLOCK_ROWS, Rows, Sizes, suitable_layout};
 
 /// Rows pooled together.
 pub(crate) const CHUNK_ROWS: usize = 4 * BLOCK_ROWS;
@@ -83,7 +83,7 @@ impl Source<'_> {
             elements += block.elements() as u64;
             largest_block = largest_block.max(block.elements() as u64);
         }
-        let layout = Layout::of(elements, self.numbers(), self.row_len);
+        let layout = suitable_layout(elements, self.numbers(), self.row_len);
         let shape = (self.split.rows(), self.row_len);
         Ok(Sizes::new(layout, shape, elements, largest_block))
     }

@@ -26,55 +26,26 @@
 //! gathered. What no stamp shows, a bit that flips on the disk by itself, is found when
 //! `pooled/<split>.json` is removed.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+mod files;
+mod make;
 
-use durable::{Digest, Lock, Stamp, Temporary};
-use feature_cache::{NPY_HEADER, SplitName, SplitReader, npy_header};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use durable::{Lock, Stamp};
+use feature_cache::{Layout, NPY_HEADER};
 use fused_head::{Columns, Row};
 use memmap2::{Advice, Mmap};
-use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::features::cache::Features;
-use crate::features::rows::{BLOCK_ROWS, Layout, Rows, Sizes, has_narrow_columns};
-use crate::features::source::{CHUNK_ROWS, Source};
+use crate::features::rows::{BLOCK_ROWS, Rows, Sizes, has_narrow_columns};
+use crate::features::source::Source;
+use files::{Record, VALUE, headers};
+use make::make;
 
-/// Bytes of an element of `data` and of a dense row.
-const VALUE: usize = size_of::<f32>();
-/// Bytes of an element of `indptr`.
-const POINTER: usize = size_of::<u64>();
-
-/// The files of a split's view.
-#[derive(Debug, Clone)]
-pub(crate) struct ViewFiles {
-    dense: PathBuf,
-    /// `data`, `indices`, `indptr`.
-    csr: [PathBuf; 3],
-    record: PathBuf,
-}
-
-/// `<split>.json`.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Record {
-    features_digest: Digest,
-    layout: Layout,
-    /// Numbers that are not 0.
-    elements: u64,
-    /// The most of them in a block of [`BLOCK_ROWS`] rows.
-    largest_block: u64,
-    /// In the order of [`ViewFiles::arrays`].
-    arrays: Vec<ArrayRecord>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct ArrayRecord {
-    digest: Digest,
-    /// The array's when its digest was last found right.
-    stamp: Option<Stamp>,
-}
+pub(crate) use files::ViewFiles;
 
 /// A view that is whole, to be read.
 #[derive(Debug)]
@@ -88,93 +59,6 @@ pub(crate) struct View {
     starts: Vec<u64>,
     /// The arrays' maps, if the rows are in memory.
     maps: Vec<Mmap>,
-}
-
-impl ViewFiles {
-    /// The files of the view of a split.
-    ///
-    /// # Errors
-    /// If a link leads out of the cache's folder: the view lies beside the features, not where a link in
-    /// their folder leads.
-    pub(crate) fn of(features: Features<'_>, split: SplitName) -> Result<ViewFiles, Error> {
-        let name = features.view_name(split);
-        let file = |ending: &str| features.cache.pooled_file(&format!("{name}.{ending}"));
-        Ok(ViewFiles {
-            dense: file("npy")?,
-            csr: [file("data.npy")?, file("indices.npy")?, file("indptr.npy")?],
-            record: file("json")?,
-        })
-    }
-
-    fn arrays(&self, layout: Layout) -> &[PathBuf] {
-        match layout {
-            Layout::Dense => std::slice::from_ref(&self.dense),
-            Layout::Csr => &self.csr,
-        }
-    }
-
-    fn folder(&self) -> &Path {
-        self.record.parent().expect("the view lies in a folder of the cache")
-    }
-
-    /// The first array of the view, to be named to the user.
-    pub(crate) fn first(&self, layout: Layout) -> &Path {
-        &self.arrays(layout)[0]
-    }
-
-    /// The record, if it is of the features of this digest.
-    fn read_record(&self, features_digest: Digest) -> Option<Record> {
-        let mut text = Vec::new();
-        open_file(&self.record)?.read_to_end(&mut text).ok()?;
-        let record: Record = serde_json::from_slice(&text).ok()?;
-        let arrays = self.arrays(record.layout).len();
-        let fits = record.features_digest == features_digest && record.arrays.len() == arrays;
-        fits.then_some(record)
-    }
-
-    /// The sizes of the rows as they are recorded; `None` if there is no view of these features.
-    pub(crate) fn recorded_sizes(&self, split: &SplitReader<'_>, row_len: usize) -> Option<Sizes> {
-        let record = self.read_record(split.features_digest())?;
-        let Record { layout, elements, largest_block, .. } = record;
-        Some(Sizes::new(layout, (split.rows(), row_len), elements, largest_block))
-    }
-
-    fn write_record(&self, record: &Record) -> Result<(), durable::Error> {
-        let text = serde_json::to_vec_pretty(record).expect("strings and numbers serialise");
-        durable::replace(&self.record, &text)
-    }
-
-    /// Removes the record, so that the view is made again when it is opened next.
-    pub(crate) fn forget(&self) {
-        // Where it cannot be removed, the user learns of the damage again.
-        let _ = durable::remove(&self.record);
-    }
-}
-
-/// The headers of a view's arrays and the bytes of each.
-fn headers(layout: Layout, (rows, row_len): (usize, usize), elements: usize) -> Vec<Header> {
-    let header = |descriptor, shape: &[usize], size: usize| {
-        let numbers = shape.iter().fold(1u64, |all, &len| all.saturating_mul(len as u64));
-        let bytes = numbers.saturating_mul(size as u64).saturating_add(NPY_HEADER as u64);
-        Header { text: npy_header(descriptor, shape), file_len: bytes }
-    };
-    match layout {
-        Layout::Dense => vec![header("<f4", &[rows, row_len], VALUE)],
-        Layout::Csr => {
-            let indices = if has_narrow_columns(row_len) {
-                header("<u2", &[elements], size_of::<u16>())
-            } else {
-                header("<i4", &[elements], size_of::<i32>())
-            };
-            vec![header("<f4", &[elements], VALUE), indices, header("<i8", &[rows + 1], POINTER)]
-        }
-    }
-}
-
-struct Header {
-    text: [u8; NPY_HEADER],
-    /// Bytes of the whole file.
-    file_len: u64,
 }
 
 impl View {
@@ -228,7 +112,7 @@ impl View {
             // Taken before the bytes are read, so that a later change gives another stamp.
             let stamp = Stamp::of_metadata(&metadata);
             if stamp.is_none() || stamp != array.stamp {
-                if durable::digest_of_file(path, |_| ()).ok() != Some(array.digest) {
+                if durable::digest_of_file(path, |_| Ok(())).ok() != Some(array.digest) {
                     return None;
                 }
                 // It is the name that was read: another file may have taken it since.
@@ -409,115 +293,4 @@ fn is_sound(row: Row<'_>, row_len: usize) -> bool {
         Row::Sparse { columns, values } => (values, columns.ascend_below(row_len)),
     };
     ascend && values.iter().all(|value| value.is_finite())
-}
-
-/// An array that is being written. Its length is known in the end.
-struct ArrayFile {
-    temporary: Temporary,
-    file: durable::File,
-    path: PathBuf,
-}
-
-impl ArrayFile {
-    fn create(path: &Path) -> Result<ArrayFile, durable::Error> {
-        let temporary = Temporary::beside(path);
-        let file = durable::File::create(temporary.path());
-        let file = file.map_err(durable::Error::at("make", path))?;
-        let mut array = ArrayFile { temporary, file, path: path.to_path_buf() };
-        array.append(&[0; NPY_HEADER])?;
-        Ok(array)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), durable::Error> {
-        self.file.write_all(bytes).map_err(durable::Error::at("write", &self.path))
-    }
-
-    fn finish(mut self, header: &[u8]) -> Result<ArrayRecord, durable::Error> {
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(header));
-        let written = written.and_then(|()| self.file.sync());
-        written.map_err(durable::Error::at("write", &self.path))?;
-        let digest = durable::digest_of_file(self.temporary.path(), |_| ())?;
-        self.temporary.put_in_place()?;
-        Ok(ArrayRecord { digest, stamp: Stamp::of(&self.path) })
-    }
-}
-
-/// Makes the view. The layout depends on all rows. The one that suits the first rows is tried first.
-fn make(
-    source: &Source<'_>,
-    files: &ViewFiles,
-    report: &mut dyn FnMut(Event<'_>),
-) -> Result<(), Error> {
-    let file = |error: durable::Error| Error::Cache(error.into());
-    let mut first = Rows::new(Layout::Csr, source.row_len);
-    let rows = source.chunks(CHUNK_ROWS).next().unwrap_or_default();
-    source.pool(&rows, &mut first)?;
-    let numbers = (rows.len() * source.row_len) as u64;
-    let mut layout = Layout::of(first.elements() as u64, numbers, source.row_len);
-    report(Event::Pooling { split: source.split.name(), file: files.first(layout) });
-    // What is there is of other features, damaged, or of another version.
-    // It goes first, since it takes room that the view may need.
-    durable::remove(&files.record).map_err(file)?;
-    for path in [Layout::Dense, Layout::Csr].iter().flat_map(|&layout| files.arrays(layout)) {
-        durable::remove(path).map_err(file)?;
-    }
-    let record = loop {
-        match write(source, files, layout)? {
-            Some(record) => break record,
-            None => layout = layout.other(),
-        }
-    };
-    files.write_record(&record).map_err(file)
-}
-
-/// Writes the arrays of a view in a layout; `None` as soon as it is not the one of all rows.
-fn write(source: &Source<'_>, files: &ViewFiles, layout: Layout) -> Result<Option<Record>, Error> {
-    let file = |error: durable::Error| Error::Cache(error.into());
-    let numbers = source.numbers();
-    let arrays = files.arrays(layout).iter().map(|path| ArrayFile::create(path));
-    let mut arrays = arrays.collect::<Result<Vec<_>, _>>().map_err(file)?;
-    if let [_, _, indptr] = &mut *arrays {
-        indptr.append(&[0; POINTER]).map_err(file)?;
-    }
-    let mut chunk = Rows::new(layout, source.row_len);
-    let (mut elements, mut zeros, mut starts) = (0u64, 0u64, vec![0u64]);
-    for rows in source.chunks(CHUNK_ROWS) {
-        chunk.clear();
-        source.pool(&rows, &mut chunk)?;
-        match &chunk {
-            Rows::Dense { numbers, row_len, .. } => {
-                let numbers = &numbers[..rows.len() * row_len];
-                let present = numbers.iter().filter(|number| **number != 0.0).count();
-                elements += present as u64;
-                zeros += (numbers.len() - present) as u64;
-                arrays[0].append(bytemuck::cast_slice(numbers)).map_err(file)?;
-            }
-            Rows::Sparse { starts: within, .. } => {
-                let ends: Vec<u64> = within[1..].iter().map(|&end| elements + end as u64).collect();
-                elements += chunk.elements() as u64;
-                let [values, columns] = chunk.arrays();
-                let bytes = [values, columns, bytemuck::cast_slice(&ends)];
-                for (array, bytes) in arrays.iter_mut().zip(bytes) {
-                    array.append(bytes).map_err(file)?;
-                }
-                starts.extend(ends);
-            }
-        }
-        // The rows that follow are counted in favour of this layout. If it is wrong all the same, it is
-        // certain that the other one is right.
-        let possible = match layout {
-            Layout::Dense => Layout::of(numbers - zeros, numbers, source.row_len),
-            Layout::Csr => Layout::of(elements, numbers, source.row_len),
-        };
-        if possible != layout {
-            return Ok(None);
-        }
-    }
-    let shape = (source.split.rows(), source.row_len);
-    let headers = headers(layout, shape, elements as usize);
-    let arrays = arrays.into_iter().zip(headers).map(|(array, header)| array.finish(&header.text));
-    let arrays = arrays.collect::<Result<_, _>>().map_err(file)?;
-    let largest_block = largest_block_of(&starts);
-    let features_digest = source.split.features_digest();
-    Ok(Some(Record { features_digest, layout, elements, largest_block, arrays }))
 }

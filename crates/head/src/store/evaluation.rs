@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use feature_cache::SplitName;
+use plural::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -79,11 +80,16 @@ impl TestEvaluation {
             let mut counts = matrix.iter().flatten();
             let sum = counts.try_fold(0usize, |sum, &count| sum.checked_add(count));
             if sum != Some(self.rows) {
-                return Some(format!("the confusion matrix does not count {} rows", self.rows));
+                return Some(format!(
+                    "the confusion matrix does not count {}",
+                    counted(self.rows, "row")
+                ));
             }
         }
         let outside = self.mistakes.iter().find(|mistake| mistake.row >= self.rows);
-        outside.map(|mistake| format!("row {} of {} rows is listed", mistake.row, self.rows))
+        outside.map(|mistake| {
+            format!("row {} of {} is listed", mistake.row, counted(self.rows, "row"))
+        })
     }
 }
 

@@ -11,4 +11,5 @@ use durable::Format;
 /// - 1.3: a sweep's `evaluation.json`.
 /// - 1.4: `recipe` and `taps` of the features. Ids are digests of an encoding that depends on no JSON
 ///   printer, and so differ from those of 1.3.
-pub(crate) const FORMAT: Format = Format { major: 1, minor: 4 };
+/// - 1.5: `class_names`, with which a run can be used without its features.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 5 };

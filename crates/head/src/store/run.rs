@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use durable::Digest;
-use feature_cache::CacheKey;
+use feature_cache::{Cache, CacheKey};
 use fused_head::{HeadShape, Parameters};
 use recipe::Tap;
 use report::EpochMetrics;
@@ -54,6 +54,9 @@ pub struct RunConfig {
     /// not record it.
     #[serde(default)]
     pub numerics: Option<String>,
+    /// The names of the classes, in the order of the head's outputs; none in formats before 1.5.
+    #[serde(default)]
+    pub class_names: Vec<String>,
     /// Sizes of the head's layers.
     pub shape: HeadShape,
     /// Its configuration.
@@ -86,9 +89,10 @@ pub struct Run {
 }
 
 impl RunConfig {
-    /// The name of the run's folder. It does not depend on the folder in which the features lie.
+    /// The name of the run's folder. It does not depend on the folder in which the features lie. Recipe and
+    /// class names follow from the features' key.
     pub fn id(&self) -> RunId {
-        let RunConfig { features: _, features_key, recipe: _, taps, numerics, shape, train } = self;
+        let RunConfig { features_key, taps, numerics, shape, train, .. } = self;
         let identity = json!({
             "features_key": features_key, "taps": taps, "numerics": numerics, "shape": shape,
             "train": train,
@@ -141,6 +145,24 @@ impl Run {
         &self.config
     }
 
+    /// The names of the classes, in the order of the head's outputs. Of a run that does not record them
+    /// they are those of its features.
+    ///
+    /// # Errors
+    /// If the run does not record them and its features are not there any more.
+    pub fn class_names(&self) -> Result<Vec<String>, Error> {
+        let RunConfig { class_names, features, features_key, .. } = &self.config;
+        if !class_names.is_empty() {
+            return Ok(class_names.clone());
+        }
+        match Cache::open(features) {
+            Ok(cache) if cache.manifest().key == *features_key => {
+                Ok(cache.manifest().class_names.clone())
+            }
+            _ => Err(Error::NoClassNames { run: self.folder.clone(), features: features.clone() }),
+        }
+    }
+
     /// The metrics of the epochs done.
     ///
     /// # Errors
@@ -169,7 +191,7 @@ impl Run {
     pub(crate) fn checked_summary(&self) -> Result<Summary, Error> {
         let summary = self.summary_and_metrics()?;
         let path = self.folder.join(HEAD);
-        check_digest(&path, durable::digest_of_file(&path, |_| ())?, &summary)?;
+        check_digest(&path, durable::digest_of_file(&path, |_| Ok(()))?, &summary)?;
         Ok(summary)
     }
 
@@ -185,6 +207,15 @@ impl Run {
         durable::replace(&self.folder.join(HEAD), head)?;
         write_csv(&self.folder.join(METRICS), epochs)?;
         Ok(Digest::of(head))
+    }
+
+    /// Completes a configuration that an earlier version wrote, from one of the same id.
+    pub(crate) fn complete(self, config: RunConfig) -> Result<Run, Error> {
+        if !self.config.class_names.is_empty() {
+            return Ok(self);
+        }
+        write_json(&self.folder.join(CONFIG), &config)?;
+        Ok(Run { config, ..self })
     }
 
     /// Marks the run as ended.
@@ -260,6 +291,7 @@ mod tests {
             recipe: Some(json!({"network": "vgg16"})),
             taps: vec!["conv5_3".parse().unwrap()],
             numerics: Some("fused1".into()),
+            class_names: vec!["cat".into(), "dog".into()],
             shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
             train: train.clone(),
         };

@@ -219,6 +219,15 @@ impl Sweep {
         self.own_run(&self.summary.best_run, SUMMARY)
     }
 
+    /// The runs of the chosen setting, in the order of the grid: one for each seed.
+    ///
+    /// # Errors
+    /// If one is not there any more, or not in the sweep's folder.
+    pub fn chosen_runs(&self) -> Result<Vec<Run>, Error> {
+        let chosen = self.results.iter().filter(|it| it.setting() == self.summary.setting);
+        chosen.map(|result| self.run(result)).collect()
+    }
+
     /// The run that `file` names.
     fn own_run(&self, name: &str, file: &str) -> Result<Run, Error> {
         let folder = durable::inside(&self.folder, name).ok_or_else(|| Error::RunOutside {

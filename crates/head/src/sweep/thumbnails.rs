@@ -3,12 +3,11 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use dataset::{FileDigests, Source, SplitConfig};
-use feature_cache::{DatasetInputs, SplitName};
 use report::{Misclassified, Thumbnail, encode_png};
 
 use crate::evaluate::MISTAKES;
 use crate::features::cache::dataset_of;
+use crate::images::images_of;
 use crate::store::evaluation::{Mistake, TestEvaluation};
 
 /// Longest side of a shown image, in pixels. It is twice the size on the page, for high-resolution screens.
@@ -28,7 +27,7 @@ pub(super) fn misclassified(evaluation: &TestEvaluation, caches: &Path) -> Miscl
 fn thumbnails(evaluation: &TestEvaluation, caches: &Path) -> Result<Vec<Thumbnail>, String> {
     let unknown = || not_shown("the manifest does not say from which dataset they are");
     let inputs = dataset_of(&evaluation.manifest).ok_or_else(unknown)?;
-    let images = images_of(&inputs, evaluation.split, caches)?;
+    let images = images_of(&inputs, evaluation.split, caches).map_err(not_shown)?;
     if images.len() != evaluation.rows {
         return Err(not_shown("there are other rows than in the features"));
     }
@@ -44,33 +43,6 @@ fn thumbnails(evaluation: &TestEvaluation, caches: &Path) -> Result<Vec<Thumbnai
         })
     };
     evaluation.mistakes.iter().take(MISTAKES).map(thumbnail).collect()
-}
-
-/// The images of a split, read again from the dataset that the manifest records.
-///
-/// # Errors
-/// A sentence for the report, if they cannot be read.
-fn images_of(
-    inputs: &DatasetInputs,
-    split: SplitName,
-    caches: &Path,
-) -> Result<dataset::Split, String> {
-    let source = Source::find(Path::new(&inputs.path)).map_err(not_shown)?;
-    // The extraction has remembered which files are as it found them.
-    let mut files = FileDigests::unchanged_under(caches, &source);
-    if source.digest_with(&mut files).map_err(not_shown)? != inputs.digest {
-        return Err(not_shown(format!(
-            "the files in {} are not those that the features were made from, or are read differently now",
-            inputs.path
-        )));
-    }
-    let DatasetInputs { val_fraction, limit, seed, .. } = *inputs;
-    let dataset = source.load(&SplitConfig { val_fraction, limit, seed }).map_err(not_shown)?;
-    Ok(match split {
-        SplitName::Train => dataset.train,
-        SplitName::Val => dataset.val,
-        SplitName::Test => dataset.test,
-    })
 }
 
 fn not_shown(why: impl Display) -> String {

@@ -8,11 +8,12 @@ mod taps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitSpec,
-    Started,
+    Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitRows,
+    SplitSpec, Started,
 };
 use fused_head::{Columns, Row};
 use recipe::Recipe;
@@ -73,12 +74,12 @@ impl Fixture {
         let root = tempfile::tempdir().unwrap();
         let training_rows = training_rows as i64;
         let rows = [(SplitName::Train, training_rows), (SplitName::Val, 6), (SplitName::Test, 4)];
-        let splits: BTreeMap<SplitName, SplitSpec> = rows
+        let splits: BTreeMap<SplitName, Arc<dyn SplitRows>> = rows
             .into_iter()
             .map(|(split, rows)| {
                 let ids = Ids::new((0..rows).map(|row| row.to_string())).unwrap();
                 let labels = Some((0..rows).map(|row| row % 2).collect());
-                (split, SplitSpec { ids, labels, images: None })
+                (split, Arc::new(SplitSpec { ids, labels, images: None }) as _)
             })
             .collect();
         let spec = CacheSpec {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use feature_cache::SplitName;
+use feature_cache::{Layout, SplitName};
 use fused_head::{HeadConfig, Parameters, Row, Trainer};
 
 use super::{Fixture, GO_ON, config, unheard, whole_row};
@@ -12,7 +12,7 @@ use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::features::order::{RowOrder, windows_in_memory};
 use crate::features::pooled::PooledSplit;
-use crate::features::rows::{Layout, Sizes};
+use crate::features::rows::Sizes;
 use crate::features::stream::Stream;
 use crate::resources::{Memory, Resources};
 use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, SplitSizes, Streamed};

@@ -80,7 +80,7 @@ pub(crate) fn train_together(
             && let Some(summary) = run.finished()
         {
             best = better(best, summary.last.val_top1);
-            finished(&run, &summary.last)?;
+            finished(&run.complete(run_config)?, &summary.last)?;
             continue;
         }
         waiting.push(run_config);

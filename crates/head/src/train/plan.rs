@@ -65,6 +65,7 @@ pub(crate) fn run_config(features: Features<'_>, config: &TrainConfig) -> RunCon
         recipe: Some(features.recipe().clone()),
         taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
+        class_names: features.class_names().to_vec(),
         shape: features.head_shape(config.hidden),
         train: config.clone(),
     }

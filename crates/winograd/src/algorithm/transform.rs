@@ -9,7 +9,7 @@
 
 use std::marker::PhantomData;
 
-use crate::{algorithm::points::Points, double::Double, vector::Vector};
+use crate::{algorithm::points::Points, vector::Vector};
 
 /// The longest side of any tile, in products.
 pub(crate) const MAX_SIDE: usize = 10;
@@ -32,12 +32,10 @@ pub(crate) trait Transform {
     fn input<S: Vector>(d: &Side<S>) -> Side<S>;
     /// `Aᵀ m`: `A` values to `M`.
     fn output<S: Vector>(m: &Side<S>) -> Side<S>;
-    /// `G w`: 3 values to `A`. This arithmetic is the definition of the weights, to the last bit.
-    fn weight<D: Double>(w: &[D; 3]) -> Side<D>;
     /// The rows of `G`.
     const G: [[f32; 3]; MAX_SIDE];
-    /// `G w` up to rounding: in float32, in few operations and without divisions.
-    fn quick_weight<S: Vector>(w: &[S; 3]) -> Side<S>;
+    /// `G w`: 3 values to `A`.
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S>;
 }
 
 /// The Toom–Cook algorithm at the points of `P`: F(M) with `M = points − 2`.
@@ -195,20 +193,8 @@ impl<P: Points> Transform for ToomCook<P> {
         out
     }
 
-    /// The weights as a polynomial, evaluated at each point `p`, scaled by `|p|^CENTRE`, and divided by
-    /// `Π (p − q)` over the other finite points `q`.
-    #[inline(always)]
-    fn weight<D: Double>(w: &[D; 3]) -> Side<D> {
-        let mut out = [w[2]; MAX_SIDE];
-        for i in 0..P::A - 1 {
-            let point = &P::FINITE[i];
-            let linear = w[0].add(w[1].scale(point.p));
-            let value = linear.add(w[2].scale(point.p).scale(point.p));
-            out[i] = value.scale(point.scale).div(value.constant(point.divisor));
-        }
-        out
-    }
-
+    /// The row of the point `p` evaluates the weights as a polynomial, scales it by `|p|^CENTRE`, and divides
+    /// it by `Π (p − q)` over the other finite points `q`.
     const G: [[f32; 3]; MAX_SIDE] = {
         let mut g = [[0.0, 0.0, 1.0]; MAX_SIDE];
         let mut i = 0;
@@ -224,7 +210,7 @@ impl<P: Points> Transform for ToomCook<P> {
     /// The rows of ±p share an even half. With an even number of finite points their divisors have opposite
     /// signs.
     #[inline(always)]
-    fn quick_weight<S: Vector>(w: &[S; 3]) -> Side<S> {
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S> {
         let mut out = [w[2]; MAX_SIDE];
         if P::ZERO == 1 {
             out[0] = w[0].scale(Self::G[0][0]);
@@ -281,19 +267,6 @@ impl Transform for Z3 {
         out
     }
 
-    #[inline(always)]
-    fn weight<D: Double>(w: &[D; 3]) -> Side<D> {
-        let (sum, difference) = (w[0].add(w[2]), w[0].sub(w[2]));
-        let (outer, inner) = (w[1].scale(1.5), w[1].scale(0.5));
-        let four = sum.constant(4.0);
-        let mut out = [sum; MAX_SIDE];
-        out[0] = sum.add(outer).div(four);
-        out[1] = sum.sub(outer).div(four);
-        out[2] = difference.add(inner).div(four);
-        out[3] = difference.sub(inner).div(four);
-        out
-    }
-
     const G: [[f32; 3]; MAX_SIDE] = {
         let mut g = [[0.0; 3]; MAX_SIDE];
         g[0] = [0.25, 0.375, 0.25];
@@ -304,7 +277,7 @@ impl Transform for Z3 {
     };
 
     #[inline(always)]
-    fn quick_weight<S: Vector>(w: &[S; 3]) -> Side<S> {
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S> {
         let (sum, difference) = (w[0].add(w[2]).scale(0.25), w[0].sub(w[2]).scale(0.25));
         let (outer, inner) = (w[1].scale(0.375), w[1].scale(0.125));
         let mut out = [sum; MAX_SIDE];

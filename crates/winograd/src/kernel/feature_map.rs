@@ -114,6 +114,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// Moves the window so that its first row is row `row` of the map. Its rows may then hold anything.
+    pub(crate) fn starting_at(self, row: usize) -> Window {
+        Window { top: row + 1, ..self }
+    }
+
     /// The map, of which only the rows in the window can be touched.
     pub(crate) fn maps(&self) -> Maps {
         let start = self.start.wrapping_sub(self.top * self.layout.row_stride);
@@ -159,6 +164,13 @@ impl Window {
 }
 
 impl Maps {
+    /// The maps of `count` channels, beginning at channel `first`.
+    pub(crate) fn channels(self, first: usize, count: usize) -> Maps {
+        // The start of a window's map may lie outside of the buffer.
+        let start = self.start.wrapping_add(first);
+        Maps { start, layout: MapLayout { channels: count, ..self.layout } }
+    }
+
     /// The address of channel 0 of a pixel.
     ///
     /// # Safety

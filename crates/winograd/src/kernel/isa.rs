@@ -5,18 +5,18 @@
 
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
+#[cfg(target_arch = "x86_64")]
+use crate::vector::{Avx2, Avx512};
 use crate::{
     algorithm::{
         tile_kind::{TileKind, with_transform},
         transform::Transform,
     },
-    double::PortableDouble,
     kernel::{
         few_tiles::{ChunkJob, chunk, finish},
-        filter_transform::{
-            FilterJob, quick_strassen, quick_transform, strassen as strassen_filters, transform,
-        },
+        filter_transform::{FilterJob, strassen as strassen_filters, transform},
         first_layer::{FirstLayerJob, first_layer},
+        global_pool::{self, RowJob, fold_row},
         max_pool::{PoolJob, pool},
         output::{OutputItem, write},
         product::{ProductJob, product},
@@ -24,11 +24,6 @@ use crate::{
         tile_transform::{InputJob, OutputJob, input, output},
     },
     vector::{Pair, Portable},
-};
-#[cfg(target_arch = "x86_64")]
-use crate::{
-    double::{Avx2Double, Avx512Double},
-    vector::{Avx2, Avx512},
 };
 
 /// An instruction set that the kernels are compiled for.
@@ -58,6 +53,8 @@ pub(crate) struct Kernels {
     pub(crate) chunk: unsafe fn(&ChunkJob<'_>),
     pub(crate) finish: unsafe fn(&ChunkJob<'_>, usize, usize),
     pub(crate) pool: unsafe fn(&PoolJob),
+    pub(crate) fold_row: unsafe fn(&RowJob),
+    pub(crate) global_pool: unsafe fn(&global_pool::PoolJob),
     pub(crate) write_output: unsafe fn(&OutputItem),
 }
 
@@ -68,10 +65,12 @@ pub(crate) struct TileKernels {
     pub(crate) output: unsafe fn(&OutputJob),
     /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
+    /// The transform of filters, and that with Strassen's sums.
     pub(crate) filters: unsafe fn(&FilterJob),
     pub(crate) strassen_filters: unsafe fn(&FilterJob),
-    pub(crate) quick_filters: unsafe fn(&FilterJob),
-    pub(crate) quick_strassen_filters: unsafe fn(&FilterJob),
+    /// The two above, for layers that are tapped.
+    pub(crate) tapped_output: unsafe fn(&OutputJob),
+    pub(crate) tapped_output_pooled: unsafe fn(&OutputJob),
 }
 
 impl Isa {
@@ -112,10 +111,9 @@ impl Isa {
     }
 }
 
-/// A module with one entry per kernel, for the vector type `$simd`, the panel type `$panel` and
-/// the vector of doubles `$double`.
+/// A module with one entry per kernel, for the vector type `$simd` and the panel type `$panel`.
 macro_rules! entries {
-    ($module:ident, $simd:ty, $panel:ty, $double:ty, $(#[$attribute:meta])*) => {
+    ($module:ident, $simd:ty, $panel:ty, $(#[$attribute:meta])*) => {
         mod $module {
             use super::*;
 
@@ -127,18 +125,29 @@ macro_rules! entries {
                 chunk: chunk_entry,
                 finish: finish_entry,
                 pool: pool_entry,
+                fold_row: fold_row_entry,
+                global_pool: global_pool_entry,
                 write_output: write_output_entry,
             };
 
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
+                let output: unsafe fn(&OutputJob) = output_entry::<T, false, false>;
+                let tapped_output: unsafe fn(&OutputJob) = output_entry::<T, false, true>;
+                // Kernels with a pool are not even compiled for odd tiles.
+                let (output_pooled, tapped_output_pooled) = if T::M % 2 == 0 {
+                    (output_entry::<T, true, false> as _, output_entry::<T, true, true> as _)
+                } else {
+                    (output, tapped_output)
+                };
+                let input = input_entry::<T>;
                 TileKernels {
-                    input: input_entry::<T>,
-                    output: output_entry::<T>,
-                    output_pooled: output_pooled_entry::<T>,
+                    input,
+                    output,
+                    output_pooled,
+                    tapped_output,
+                    tapped_output_pooled,
                     filters: filters_entry::<T>,
                     strassen_filters: strassen_filters_entry::<T>,
-                    quick_filters: quick_filters_entry::<T>,
-                    quick_strassen_filters: quick_strassen_filters_entry::<T>,
                 }
             }
 
@@ -202,6 +211,22 @@ macro_rules! entries {
             }
 
             /// # Safety
+            /// That of [`fold_row`].
+            $(#[$attribute])*
+            unsafe fn fold_row_entry(job: &RowJob) {
+                // SAFETY: see above.
+                unsafe { fold_row::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`global_pool::pool`].
+            $(#[$attribute])*
+            unsafe fn global_pool_entry(job: &global_pool::PoolJob) {
+                // SAFETY: see above.
+                unsafe { global_pool::pool(job) }
+            }
+
+            /// # Safety
             /// That of [`write`].
             $(#[$attribute])*
             unsafe fn write_output_entry(item: &OutputItem) {
@@ -220,17 +245,11 @@ macro_rules! entries {
             /// # Safety
             /// That of [`output`].
             $(#[$attribute])*
-            unsafe fn output_entry<T: Transform>(job: &OutputJob) {
+            unsafe fn output_entry<T: Transform, const POOL: bool, const TAPPED: bool>(
+                job: &OutputJob,
+            ) {
                 // SAFETY: see above.
-                unsafe { output::<$simd, T, false>(job) }
-            }
-
-            /// # Safety
-            /// That of [`output`].
-            $(#[$attribute])*
-            unsafe fn output_pooled_entry<T: Transform>(job: &OutputJob) {
-                // SAFETY: see above.
-                unsafe { output::<$simd, T, true>(job) }
+                unsafe { output::<$simd, T, POOL, TAPPED>(job) }
             }
 
             /// # Safety
@@ -238,7 +257,7 @@ macro_rules! entries {
             $(#[$attribute])*
             unsafe fn filters_entry<T: Transform>(job: &FilterJob) {
                 // SAFETY: see above.
-                unsafe { transform::<$double, T>(job) }
+                unsafe { transform::<$panel, T>(job) }
             }
 
             /// # Safety
@@ -246,32 +265,16 @@ macro_rules! entries {
             $(#[$attribute])*
             unsafe fn strassen_filters_entry<T: Transform>(job: &FilterJob) {
                 // SAFETY: see above.
-                unsafe { strassen_filters::<$double, T>(job) }
-            }
-
-            /// # Safety
-            /// That of [`quick_transform`].
-            $(#[$attribute])*
-            unsafe fn quick_filters_entry<T: Transform>(job: &FilterJob) {
-                // SAFETY: see above.
-                unsafe { quick_transform::<$panel, T>(job) }
-            }
-
-            /// # Safety
-            /// That of [`quick_strassen`].
-            $(#[$attribute])*
-            unsafe fn quick_strassen_filters_entry<T: Transform>(job: &FilterJob) {
-                // SAFETY: see above.
-                unsafe { quick_strassen::<$panel, T>(job) }
+                unsafe { strassen_filters::<$panel, T>(job) }
             }
         }
     };
 }
 
-entries!(portable, Portable<8>, Pair<Portable<8>>, PortableDouble<8>,);
+entries!(portable, Portable<8>, Pair<Portable<8>>,);
 #[cfg(test)]
-entries!(portable_wide, Portable<16>, Portable<16>, PortableDouble<16>,);
+entries!(portable_wide, Portable<16>, Portable<16>,);
 #[cfg(target_arch = "x86_64")]
-entries!(avx2, Avx2, Pair<Avx2>, Avx2Double, #[target_feature(enable = "avx2,fma")]);
+entries!(avx2, Avx2, Pair<Avx2>, #[target_feature(enable = "avx2,fma")]);
 #[cfg(target_arch = "x86_64")]
-entries!(avx512, Avx512, Avx512, Avx512Double, #[target_feature(enable = "avx512f,avx2,fma")]);
+entries!(avx512, Avx512, Avx512, #[target_feature(enable = "avx512f,avx2,fma")]);

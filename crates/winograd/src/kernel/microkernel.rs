@@ -3,9 +3,6 @@
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
-
-#[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
 use crate::vector::{Pair, Portable, Vector};
 
@@ -21,12 +18,6 @@ pub(crate) trait Panel: Vector {
     /// The largest number of tiles in a register block of the first layer.
     const TILES: usize;
 
-    /// Adds the sixteen integers at `from` to the bits of the floats: the nearest float is 1 away, and so on.
-    ///
-    /// # Safety
-    /// The integers can be read.
-    unsafe fn add_ulps(self, from: *const i8) -> Self;
-
     /// The number of blocks into which `rows` rows are divided, at least 1.
     fn blocks(rows: usize) -> usize {
         rows.div_ceil(Self::ROWS)
@@ -36,30 +27,6 @@ pub(crate) trait Panel: Vector {
 impl Panel for Pair<Portable<8>> {
     const ROWS: usize = 6;
     const TILES: usize = 1;
-
-    #[inline(always)]
-    unsafe fn add_ulps(self, from: *const i8) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { Pair(add_ulps(self.0, from), add_ulps(self.1, from.add(8))) }
-    }
-}
-
-/// As [`Panel::add_ulps`], for any number of lanes.
-///
-/// # Safety
-/// There are as many integers as lanes.
-#[inline(always)]
-unsafe fn add_ulps<const LANES: usize>(
-    vector: Portable<LANES>,
-    from: *const i8,
-) -> Portable<LANES> {
-    let mut out = vector;
-    for (i, lane) in out.0.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        let ulps = i32::from(unsafe { *from.add(i) });
-        *lane = f32::from_bits(lane.to_bits().wrapping_add_signed(ulps));
-    }
-    out
 }
 
 /// As [`Avx512`], to test the common code on machines without AVX-512.
@@ -67,12 +34,6 @@ unsafe fn add_ulps<const LANES: usize>(
 impl Panel for Portable<16> {
     const ROWS: usize = 12;
     const TILES: usize = 4;
-
-    #[inline(always)]
-    unsafe fn add_ulps(self, from: *const i8) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { add_ulps(self, from) }
-    }
 }
 
 /// 6 x 2 sums, two weights and one broadcast value fill 15 of the 16 registers.
@@ -80,21 +41,6 @@ impl Panel for Portable<16> {
 impl Panel for Pair<Avx2> {
     const ROWS: usize = 6;
     const TILES: usize = 1;
-
-    #[inline(always)]
-    unsafe fn add_ulps(self, from: *const i8) -> Self {
-        // SAFETY: vectors of this type exist, so AVX2 is there; the caller's promise.
-        unsafe {
-            let low = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()));
-            let high = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(8).cast()));
-            let low = _mm256_add_epi32(_mm256_castps_si256(self.0.raw()), low);
-            let high = _mm256_add_epi32(_mm256_castps_si256(self.1.raw()), high);
-            Pair(
-                Avx2::from_raw(_mm256_castsi256_ps(low)),
-                Avx2::from_raw(_mm256_castsi256_ps(high)),
-            )
-        }
-    }
 }
 
 /// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values as it loads them.
@@ -102,16 +48,6 @@ impl Panel for Pair<Avx2> {
 impl Panel for Avx512 {
     const ROWS: usize = 12;
     const TILES: usize = 4;
-
-    #[inline(always)]
-    unsafe fn add_ulps(self, from: *const i8) -> Self {
-        // SAFETY: a vector of this type exists, so AVX-512F is there; the caller's promise.
-        unsafe {
-            let ulps = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()));
-            let bits = _mm512_add_epi32(_mm512_castps_si512(self.raw()), ulps);
-            Avx512::from_raw(_mm512_castsi512_ps(bits))
-        }
-    }
 
     /// Blocks of about eight rows, which is fastest if there are many.
     fn blocks(rows: usize) -> usize {

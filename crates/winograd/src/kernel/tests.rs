@@ -14,13 +14,14 @@ use crate::{
     kernel::{
         feature_map::{Activation, CHANNEL_GROUP, MapLayout, PIXEL_PAD},
         first_layer::{self, FirstLayerJob, Row, STRIP, lines_len},
+        global_pool::{self, Partials, RowJob},
         max_pool::{PoolJob, pool},
         microkernel::{self, Block, PANEL, Panel, Target, UNROLL, Update, with_rows},
         output::{self, OutputItem},
         product::{self, ProductJob},
         strassen::{self, sums_len},
     },
-    vector::Vector,
+    vector::{Portable, Vector},
 };
 
 /// Whole numbers from -4 to 4, in another sequence for each seed.
@@ -219,10 +220,10 @@ fn check_first_layer<P: Panel>() {
         for o in 0..out_channels {
             for y in 0..3 {
                 for c in 0..IMAGE_CHANNELS {
-                    let row = Row::weight(&[0, 1, 2].map(|x| f64::from(weight(o, c, y, x))));
+                    let row = Row::weight(&[0, 1, 2].map(|x| Portable([weight(o, c, y, x)])));
                     for (frequency, value) in row.into_iter().enumerate().take(Row::A) {
                         let row = (o / PANEL * 3 + y) * IMAGE_CHANNELS + c;
-                        weights[(row * Row::A + frequency) * PANEL + o % PANEL] = value as f32;
+                        weights[(row * Row::A + frequency) * PANEL + o % PANEL] = value.0[0];
                     }
                 }
             }
@@ -302,8 +303,8 @@ fn check_max_pool<S: Vector>() {
     }
 }
 
-/// Whole maps and pooled ones, of pixels and channels that fill the last line and the last group and of others,
-/// of the second image. Nothing beside the output is touched.
+/// Whole maps, of pixels and channels that fill the last line and the last group and of others, of the second
+/// image, in two pieces of rows. Nothing beside the output is touched.
 fn check_outputs<S: Vector>() {
     for (height, width, channels) in [(1, 1, 16), (4, 8, 48), (5, 7, 20), (3, 11, 3), (6, 6, 33)] {
         let layout = MapLayout::new((height, width), channels, (0, 0));
@@ -317,24 +318,75 @@ fn check_outputs<S: Vector>() {
                 unsafe { *maps.pixel(1, pixel / width, pixel % width).add(c) = value(pixel, c) }
             }
         }
-        for pooling in [Pooling::None, Pooling::Max, Pooling::Avg] {
-            let len = if pooling == Pooling::None { channels * pixels } else { channels };
-            let mut to = numbers(2, len);
-            for first in (0..channels).step_by(CHANNEL_GROUP) {
-                let to = to.pointer();
-                let item = OutputItem { maps, image: 1, first, channels, pooling, to };
+        let mut to = numbers(2, channels * pixels);
+        for first in (0..channels).step_by(CHANNEL_GROUP) {
+            for rows in [0..height / 2, height / 2..height] {
+                let item = OutputItem {
+                    maps: maps.channels(first, CHANNEL_GROUP),
+                    image: 1,
+                    rows,
+                    channels: CHANNEL_GROUP.min(channels - first),
+                    to: to.pointer().wrapping_add(first * pixels),
+                };
                 // SAFETY: a map and an output of these sizes; the caller has the instruction set.
                 unsafe { output::write::<S>(&item) }
             }
-            for (i, &found) in to.as_slice()[..len].iter().enumerate() {
-                let of = |c: usize| (0..pixels).map(move |pixel| value(pixel, c));
+        }
+        for (i, &found) in to.as_slice()[..channels * pixels].iter().enumerate() {
+            let expected = value(i % pixels, i / pixels);
+            assert_eq!(found, expected, "{height}x{width}, {channels}, {i}");
+        }
+    }
+}
+
+/// Global pools of the rows of a map, with NaN in some channels. The map has no negative values.
+fn check_global_pools<S: Vector>() {
+    for (height, width, channels) in [(1, 1, 16), (4, 8, 64), (5, 7, 20), (3, 11, 3), (6, 6, 97)] {
+        let layout = MapLayout::new((height, width), channels, (0, 0));
+        let map = Activation::new(1, 0, 0, layout);
+        let maps = map.maps(0..1);
+        let pixels = height * width;
+        let value = |pixel: usize, c: usize| match pixel * channels + c {
+            i if i % 131 == 130 => f32::NAN,
+            i => number(1, i).abs(),
+        };
+        for pixel in 0..pixels {
+            for c in 0..channels {
+                // SAFETY: a pixel of the map.
+                unsafe { *maps.pixel(0, pixel / width, pixel % width).add(c) = value(pixel, c) }
+            }
+        }
+        let sums = Buffer::<f32>::new(Partials::len(height, layout.channels));
+        let partials = Partials::new(sums.pointer(), layout.channels);
+        for row in 0..height {
+            let job = RowJob { maps, image: 0, row, sum: partials.part(row) };
+            // SAFETY: a row of the map, and partial results of this size; the caller has the instruction set.
+            unsafe { global_pool::fold_row::<S>(&job) }
+        }
+        for pooling in [Pooling::Max, Pooling::Avg] {
+            let mut to = numbers(2, channels);
+            let job = global_pool::PoolJob {
+                partials,
+                parts: height,
+                pixels,
+                pooling,
+                channels,
+                to: to.pointer(),
+            };
+            // SAFETY: these are all parts, and the output has a value for each channel.
+            unsafe { global_pool::pool(&job) }
+            for (c, &found) in to.as_slice()[..channels].iter().enumerate() {
+                let of = (0..pixels).map(|pixel| value(pixel, c));
+                // Sums of whole numbers are exact.
                 let expected = match pooling {
-                    Pooling::None => value(i % pixels, i / pixels),
-                    Pooling::Max => of(i).fold(f32::NEG_INFINITY, f32::max),
-                    // Sums of whole numbers are exact.
-                    Pooling::Avg => (f64::from(of(i).sum::<f32>()) / pixels as f64) as f32,
+                    Pooling::Avg => (f64::from(of.clone().sum::<f32>()) / pixels as f64) as f32,
+                    _ => of.clone().fold(f32::NEG_INFINITY, f32::max),
                 };
-                assert_eq!(found, expected, "{height}x{width}, {channels}, {pooling:?}, {i}");
+                if of.clone().any(f32::is_nan) {
+                    assert!(found.is_nan(), "{height}x{width}, {channels}, {pooling:?}, {c}");
+                } else {
+                    assert_eq!(found, expected, "{height}x{width}, {channels}, {pooling:?}, {c}");
+                }
             }
         }
     }
@@ -354,6 +406,7 @@ macro_rules! kernel_tests {
                 the_first_layer_convolves => check_first_layer::<$panel>();
                 a_max_pool_takes_the_largest => check_max_pool::<$vector>();
                 outputs_are_the_maps => check_outputs::<$vector>();
+                global_pools_fold_rows => check_global_pools::<$vector>();
             }
         }
     };
@@ -386,7 +439,7 @@ macro_rules! kernel_tests {
 
 mod portable_vectors {
     use super::*;
-    use crate::vector::{Pair, Portable};
+    use crate::vector::Pair;
 
     kernel_tests!(eight, Portable<8>, Pair<Portable<8>>, "plain Rust", true);
     kernel_tests!(sixteen, Portable<16>, Portable<16>, "plain Rust", true);

@@ -14,8 +14,12 @@ use std::{
 };
 
 use crate::{
-    algorithm::transform::{MAX_SIDE, Transform},
-    kernel::{feature_map::Maps, tile_slots::TileSlots},
+    algorithm::transform::{MAX_SIDE, Side, Transform},
+    kernel::{
+        feature_map::Maps,
+        global_pool::{Partials, add_row},
+        tile_slots::TileSlots,
+    },
     vector::Vector,
 };
 
@@ -62,6 +66,13 @@ pub(crate) struct Spectrum {
     pub(crate) frequency_stride: usize,
 }
 
+impl Spectrum {
+    /// The same tiles, beginning at channel `first`.
+    pub(crate) fn at_channel(self, first: usize) -> Spectrum {
+        Spectrum { start: self.start.wrapping_add(first), ..self }
+    }
+}
+
 /// The transform of some tiles of a map.
 pub(crate) struct InputJob {
     pub(crate) maps: Maps,
@@ -80,6 +91,25 @@ pub(crate) struct OutputJob {
     /// One for each channel of the map.
     pub(crate) bias: *const f32,
     pub(crate) maps: Maps,
+    pub(crate) taps: OutputTaps,
+}
+
+/// The results of a transform back beside the map, for taps.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OutputTaps {
+    /// Sums and maxima of each tile's outputs before any pool.
+    pub(crate) after_relu: Option<Partials>,
+    /// With a pool, those of each tile's pooled outputs.
+    pub(crate) after_pool: Option<Partials>,
+    /// With a pool, the maps before it.
+    pub(crate) unpooled: Option<Maps>,
+}
+
+impl OutputTaps {
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.after_relu.is_some() || self.after_pool.is_some() || self.unpooled.is_some()
+    }
 }
 
 /// The columns of one chunk, which is a tile's values for a vector of channels: they are transformed along
@@ -200,20 +230,112 @@ struct Results {
     bias: *const f32,
     rows: usize,
     columns: usize,
+    taps: TileTaps,
+}
+
+/// The destination of a chunk's results for taps. Pointers are null if there is no such tap.
+#[derive(Clone, Copy)]
+struct TileTaps {
+    /// The number of the tile's outputs before any pool that lie in the grid.
+    rows: usize,
+    columns: usize,
+    after_relu: *mut f32,
+    after_pool: *mut f32,
+    /// The number of floats from the sums to the maxima.
+    channels: usize,
+    /// The address of the first pixel's channels, and the strides.
+    unpooled: *mut f32,
+    row_stride: usize,
+    pixel_stride: usize,
+}
+
+impl TileTaps {
+    /// Those of all channels of a tile.
+    #[inline(always)]
+    fn new(job: &OutputJob, tile: usize, (rows, columns): (usize, usize), m: usize) -> TileTaps {
+        let OutputTaps { after_relu, after_pool, unpooled } = &job.taps;
+        let part = |partials: &Option<Partials>| match partials {
+            Some(partials) => partials.part(tile),
+            None => ptr::null_mut(),
+        };
+        let (image, row, column) = job.grid.position(tile);
+        let layout = unpooled.as_ref().unwrap_or(&job.maps).layout;
+        TileTaps {
+            rows,
+            columns,
+            after_relu: part(after_relu),
+            after_pool: part(after_pool),
+            channels: after_relu.or(*after_pool).map_or(0, |partials| partials.channels),
+            unpooled: match unpooled {
+                // SAFETY: a tile's first output lies in the map.
+                Some(maps) => unsafe { maps.pixel(image, row * m, column * m) },
+                None => ptr::null_mut(),
+            },
+            row_stride: layout.row_stride,
+            pixel_stride: layout.pixel_stride,
+        }
+    }
+
+    /// Those of the channels from `first` on.
+    #[inline(always)]
+    fn at_channel(self, first: usize) -> TileTaps {
+        let from = |start: *mut f32| match start.is_null() {
+            true => start,
+            false => start.wrapping_add(first),
+        };
+        TileTaps {
+            after_relu: from(self.after_relu),
+            after_pool: from(self.after_pool),
+            unpooled: from(self.unpooled),
+            ..self
+        }
+    }
+
+    /// Takes row `y` of a tile before any pool, without bias and ReLU.
+    ///
+    /// # Safety
+    /// As [`output_row`].
+    #[inline(always)]
+    unsafe fn row<S: Vector, T: Transform>(&self, y: usize, row: &Side<S>, bias: S) {
+        if y >= self.rows {
+            return;
+        }
+        let mut row = *row;
+        for value in &mut row[..T::M] {
+            *value = value.add(bias).relu();
+        }
+        // SAFETY: passed on; the pixels lie in the grid.
+        unsafe {
+            if !self.after_relu.is_null() {
+                add_row(&row[..T::M], self.columns, y == 0, self.after_relu, self.channels);
+            }
+            if !self.unpooled.is_null() {
+                let to = self.unpooled.add(y * self.row_stride);
+                for (x, value) in row[..T::M].iter().enumerate() {
+                    if x < self.columns {
+                        value.store(to.add(x * self.pixel_stride));
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Writes the outputs of the job's tiles that lie in the grid, after bias and ReLU. With `POOL`, for even
-/// tiles, it writes the largest of each 2x2 outputs and drops an odd last row or column.
+/// tiles, it writes the largest of each 2x2 outputs and drops an odd last row or column. With `TAPPED`, it
+/// also computes what the job's taps need.
 ///
 /// Rows and columns are interleaved as in [`input`].
 ///
 /// # Safety
 /// The instruction set of `S` is present. The spectrum holds `T::A²` frequencies of the tiles. The maps
 /// have room for every output of the grid, or with `POOL` for every pooled one, and `bias` has a value
-/// for each of their channels. No other thread touches these tiles' outputs or writes the spectrum at the
-/// same time.
+/// for each of their channels. The maps and partial results of the taps have room for every tile of the grid.
+/// No other thread touches these tiles' outputs or writes the spectrum at the same time.
 #[inline(always)]
-pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &OutputJob) {
+pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool, const TAPPED: bool>(
+    job: &OutputJob,
+) {
     let pool = if POOL { 2 } else { 1 };
     let side = T::M / pool;
     let layout = &job.maps.layout;
@@ -225,13 +347,16 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
     let mut previous: Option<Results> = None;
     for tile in job.tiles.clone() {
         let (image, row, column) = job.grid.position(tile);
+        let height = (job.grid.height - row * T::M).min(T::M);
+        let width = (job.grid.width - column * T::M).min(T::M);
         let results = Results {
             to: ptr::null_mut(),
             bias: job.bias,
-            rows: (job.grid.height - row * T::M).min(T::M) / pool,
-            columns: (job.grid.width - column * T::M).min(T::M) / pool,
+            rows: height / pool,
+            columns: width / pool,
+            taps: TileTaps::new(job, tile, (height, width), T::M),
         };
-        if results.rows == 0 || results.columns == 0 {
+        if !TAPPED && (results.rows == 0 || results.columns == 0) {
             continue;
         }
         let slot = job.slots.of(tile) * slot_stride;
@@ -242,7 +367,7 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
             job.slots.of(job.tiles.start) * slot_stride + layout.channels
         };
         let next = next.wrapping_sub(slot);
-        // SAFETY: the tile has an output, so that its first one lies in the map.
+        // SAFETY: the tile's first output lies in the map, or none of them does and nothing is written.
         let (from, to) = unsafe {
             let to = job.maps.pixel(image, row * T::M / pool, column * T::M / pool);
             (job.spectrum.start.add(slot).cast_const(), to)
@@ -275,18 +400,29 @@ pub(crate) unsafe fn output<S: Vector, T: Transform, const POOL: bool>(job: &Out
                     if i < side
                         && let Some(results) = &previous
                     {
-                        output_row::<S, T, POOL>(rows, i, results, row_stride, pixel_stride);
+                        output_row::<S, T, POOL, TAPPED>(
+                            rows,
+                            i,
+                            results,
+                            row_stride,
+                            pixel_stride,
+                        );
                     }
                 }
                 mem::swap(&mut columns, &mut rows);
-                previous = Some(Results { to: to.add(c), bias: job.bias.add(c), ..results });
+                previous = Some(Results {
+                    to: to.wrapping_add(c),
+                    bias: job.bias.add(c),
+                    taps: results.taps.at_channel(c),
+                    ..results
+                });
             }
         }
     }
     if let Some(results) = &previous {
         for i in 0..side {
             // SAFETY: as above, for the last chunk.
-            unsafe { output_row::<S, T, POOL>(rows, i, results, row_stride, pixel_stride) }
+            unsafe { output_row::<S, T, POOL, TAPPED>(rows, i, results, row_stride, pixel_stride) }
         }
     }
 }
@@ -319,7 +455,7 @@ unsafe fn output_column<S: Vector, T: Transform>(
 /// # Safety
 /// The columns are complete, and the results that lie in the grid can be written.
 #[inline(always)]
-unsafe fn output_row<S: Vector, T: Transform, const POOL: bool>(
+unsafe fn output_row<S: Vector, T: Transform, const POOL: bool, const TAPPED: bool>(
     scratch: *const S,
     y: usize,
     results: &Results,
@@ -335,12 +471,29 @@ unsafe fn output_row<S: Vector, T: Transform, const POOL: bool>(
         if POOL {
             let upper = output_side::<S, T>(scratch, 2 * y);
             let lower = output_side::<S, T>(scratch, 2 * y + 1);
+            if TAPPED {
+                results.taps.row::<S, T>(2 * y, &upper, bias);
+                results.taps.row::<S, T>(2 * y + 1, &lower, bias);
+            }
             row = upper;
             for x in 0..side {
                 row[x] = S::max4(upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]);
             }
         } else {
             row = output_side::<S, T>(scratch, y);
+            if TAPPED {
+                results.taps.row::<S, T>(y, &row, bias);
+            }
+        }
+        if TAPPED && POOL && !results.taps.after_pool.is_null() && (y == 0 || y < results.rows) {
+            // A tile without pooled outputs leaves zeros.
+            let columns = if y < results.rows { results.columns } else { 0 };
+            let mut pooled = row;
+            for value in &mut pooled[..side] {
+                *value = value.add(bias).relu();
+            }
+            let TileTaps { after_pool, channels, .. } = results.taps;
+            add_row(&pooled[..side], columns, y == 0, after_pool, channels);
         }
         if y < results.rows {
             if results.columns == side {

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::{
     accuracy::Accuracy,
     algorithm::{tile_kind::TileKind, transform::Transform},
-    config::{self, ConvLayer, NetworkConfig, Tap, TapPoint},
+    config::{self, ConvLayer, NetworkConfig, Tap},
     kernel::{
         feature_map::CHANNEL_GROUP,
         first_layer::{PRODUCTS, Row},
@@ -46,10 +46,6 @@ pub struct LayerPlan {
     pub width: usize,
     /// Whether a 2x2 max pool follows whose result is read.
     pub max_pool: bool,
-    /// Whether the map before or after the pool is an output. Chains and bands of layers end here.
-    pub tapped: bool,
-    /// Whether the map before the pool is an output. The pool is then a separate pass.
-    pub tapped_before_pool: bool,
     /// The algorithm.
     pub method: Method,
     /// Whether pairs of an image's tiles are multiplied by Strassen's algorithm, with seven eighths of the
@@ -131,8 +127,6 @@ impl Plan {
                 } else {
                     Method::Winograd(tile_kind((height, width), pool, config.accuracy))
                 };
-                let [relu, pooled] = [TapPoint::AfterRelu, TapPoint::AfterPool]
-                    .map(|at| config::is_tapped(taps, index, at));
                 let max_pool = config::pools(layers, taps, index);
                 let mut plan = LayerPlan {
                     in_channels: layer.in_channels,
@@ -140,8 +134,6 @@ impl Plan {
                     height,
                     width,
                     max_pool,
-                    tapped: relu || pooled,
-                    tapped_before_pool: relu && max_pool,
                     method,
                     strassen: false,
                     few_tiles: 0,
@@ -158,7 +150,7 @@ impl Plan {
         Plan { accuracy: config.accuracy, instructions, layers: planned, chunk }
     }
 
-    /// The name of the arithmetic, for cache keys: the accuracy and the version of the arithmetic.
+    /// The name of the arithmetic, for cache keys; see [`Accuracy::numerics`].
     pub fn numerics(&self) -> String {
         self.accuracy.numerics()
     }

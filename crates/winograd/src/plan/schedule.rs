@@ -18,7 +18,8 @@
 //!   meeting after each layer, or apart, each thread with images of its own.
 //! - A **stage** is a sequence of layers up to a pool, or in bands up to the last of several pools. It has
 //!   a number of images that go through it at a time.
-//! - A **group** is a sequence of layers of a stage between which no whole map is kept. It ends at a tap.
+//! - A **group** is a sequence of layers of a stage between which no whole map is kept, whether they are
+//!   tapped or not.
 //! - A **chain** is a group of layers with the same tiles. A thread takes a block of whole images through
 //!   its layers, one after the other.
 //! - A **band** is a number of rows of a layer in a group of the first stages. It is computed as soon as
@@ -68,8 +69,7 @@ pub(crate) struct Stage {
     /// Whether the layers take turns, a band of rows at a time, instead of one after the other.
     pub(crate) banded: bool,
     /// The layers in order, in groups, between whose layers no whole map is kept. In a banded stage a group
-    /// is run in bands of rows. Otherwise it is a chain, through which a thread takes a block of images. A
-    /// group ends with a tapped layer or with the stage.
+    /// is run in bands of rows. Otherwise it is a chain, through which a thread takes a block of images.
     pub(crate) groups: Vec<Range<usize>>,
 }
 
@@ -83,8 +83,10 @@ impl Stage {
 /// The numbers of images for which memory for a layer's maps is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MapCounts {
-    /// Maps before the layer's pool.
+    /// Maps before the layer's pool, and partial results of its taps, unless it runs in bands.
     pub(crate) unpooled: usize,
+    /// Bands of maps before the layer's pool, and partial results of its taps.
+    pub(crate) bands: usize,
     /// Maps after the layer's pool.
     pub(crate) maps: usize,
     /// Windows onto the maps after the pool, instead of whole maps.
@@ -98,6 +100,7 @@ impl MapCounts {
     pub(crate) fn max(self, other: MapCounts) -> MapCounts {
         MapCounts {
             unpooled: self.unpooled.max(other.unpooled),
+            bands: self.bands.max(other.bands),
             maps: self.maps.max(other.maps),
             windows: self.windows.max(other.windows),
             chain_maps: self.chain_maps.max(other.chain_maps),
@@ -160,14 +163,12 @@ impl Schedule {
                 let within = teams * stage.images;
                 let last = run.get(index + 1).map_or(self.images, |next| teams * next.images);
                 for group in &stage.groups {
-                    let inner = if stage.banded {
-                        MapCounts { unpooled: within, windows: within, ..MapCounts::default() }
-                    } else {
-                        MapCounts::default()
-                    };
+                    let (unpooled, bands) = if stage.banded { (0, within) } else { (within, 0) };
+                    let all = MapCounts { unpooled, bands, ..MapCounts::default() };
+                    let inner = MapCounts { windows: bands, ..all };
                     counts.extend(iter::repeat_n(inner, group.len() - 1));
                     let maps = if group.end == stage.layers.end { last } else { within };
-                    counts.push(MapCounts { unpooled: within, maps, ..MapCounts::default() });
+                    counts.push(MapCounts { maps, ..all });
                     if group.len() > 1 && !stage.banded {
                         counts[group.start].chain_maps = teams;
                     }
@@ -200,15 +201,15 @@ fn stage(plan: &Plan, layers: Range<usize>, early: bool, images: usize, threads:
     Stage { layers, images: at_a_time, early, apart, banded, groups: Vec::new() }
 }
 
-/// The groups of a stage's layers. In a banded stage they are the layers between two taps. If threads go
-/// apart, they are layers of the same tiles, so that the inputs of a layer can overwrite the products of
-/// the layer before. Otherwise they are single layers.
+/// The groups of a stage's layers. In a banded stage there is one. If threads go apart, they are layers of the
+/// same tiles, so that the inputs of a layer can overwrite the products of the layer before. Otherwise they
+/// are single layers.
 fn groups(plan: &Plan, stage: &Stage) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     for layer in stage.layers.clone() {
         let joins = |before: usize| {
             let (layer, before) = (&plan.layers[layer], &plan.layers[before]);
-            !before.tapped && (stage.banded || stage.apart && follows(layer, before))
+            stage.banded || stage.apart && follows(layer, before)
         };
         match groups.last_mut() {
             Some(group) if joins(layer - 1) => group.end = layer + 1,

@@ -20,7 +20,10 @@ use std::{ops::Range, slice};
 use crate::{
     kernel::feature_map::Window,
     plan::schedule::Stage,
-    run::{clock::Clock, execute, layer::LayerBuffers, network::Network, team::Worker},
+    run::{
+        clock::Clock, execute, layer::LayerBuffers, network::Network, taps::TapTargets,
+        team::Worker,
+    },
 };
 
 /// The progress of one image in a banded stage, on one thread.
@@ -34,6 +37,7 @@ pub(crate) struct Bands<'a> {
     to: usize,
     /// The index of the image's maps before the first layer and before a separate pool.
     slot: usize,
+    targets: TapTargets<'a>,
     /// The windows onto the maps of all layers but the last.
     windows: Vec<Window>,
     /// The number of rows of each layer that are computed, before its pool.
@@ -51,9 +55,9 @@ impl<'a> Bands<'a> {
         worker: Worker<'a>,
         stage: &Stage,
         layers: Range<usize>,
-        image: *const f32,
+        (image, to): (*const f32, usize),
         pass_images: usize,
-        to: usize,
+        targets: TapTargets<'a>,
     ) -> Bands<'a> {
         let windows = layers
             .clone()
@@ -68,7 +72,7 @@ impl<'a> Bands<'a> {
             .collect();
         let done = vec![0; layers.len()];
         let slot = stage.first_map(worker.index);
-        Bands { network, worker, layers, image, pass_images, to, slot, windows, done }
+        Bands { network, worker, layers, image, pass_images, to, slot, targets, windows, done }
     }
 
     /// Computes the last layer's map.
@@ -111,7 +115,14 @@ impl<'a> Bands<'a> {
                         None => network.maps[layer].maps(self.to..self.to + 1),
                     },
                     between: None,
-                    unpooled: network.unpooled[layer].as_ref().map(|maps| maps.maps(slot.clone())),
+                    unpooled: network.unpooled[layer].as_ref().map(|maps| {
+                        if of.separate_pool {
+                            return maps.maps(slot.clone());
+                        }
+                        // Nobody reads the map after this band.
+                        maps.window(self.slot, of.band()).starting_at(rows.start).maps()
+                    }),
+                    targets: self.targets,
                     pass_images: self.pass_images,
                     scratch: &network.scratch,
                     shared: None,

@@ -10,12 +10,13 @@ use crate::{
     kernel::{
         feature_map::{MapLayout, Maps, PIXEL_PAD},
         tile_slots::{Pairing, TileSlots},
-        tile_transform::Spectrum,
+        tile_transform::{OutputTaps, Spectrum},
     },
     plan::schedule::{SHARED_TILES, TileSharing, own_tiles},
     run::{
         clock::{Clock, Part},
         layer::{Layer, LayerBuffers, ScratchSize},
+        taps::LayerTaps,
         team::Worker,
         winograd_layer::WinogradLayer,
     },
@@ -144,30 +145,32 @@ pub(crate) struct ChainRun<'a> {
     pub(crate) input: Maps,
     /// The output maps: those before the last layer's pool, if that is a separate pass.
     pub(crate) output: Maps,
+    /// The number of images that the buffers have.
+    pub(crate) images: usize,
 }
 
 impl ChainRun<'_> {
     /// # Safety
     /// As [`execute::run`](crate::run::execute::run), as for the other functions here.
-    pub(crate) unsafe fn all(&self, images: usize, rows: Range<usize>, clock: &mut Clock) {
+    pub(crate) unsafe fn all(&self, rows: Range<usize>, clock: &mut Clock) {
         // SAFETY: passed on.
         unsafe {
             match self.chain.0 {
-                [layer] => self.single(layer, images, rows, clock),
+                [layer] => self.single(layer, rows, clock),
                 _ => {
                     assert_eq!(rows, 0..self.chain.first().grid.height);
-                    self.chained(images, clock);
+                    self.chained(clock);
                 }
             }
         }
     }
 
     /// Computes a single layer, in blocks of any of its tiles.
-    unsafe fn single(&self, layer: &Layer, images: usize, rows: Range<usize>, clock: &mut Clock) {
+    unsafe fn single(&self, layer: &Layer, rows: Range<usize>, clock: &mut Clock) {
         let w = layer.winograd();
         let m = w.outputs();
         let first = rows.start / m * w.grid.columns;
-        let end = (images - 1) * w.grid.per_image() + rows.end.div_ceil(m) * w.grid.columns;
+        let end = (self.images - 1) * w.grid.per_image() + rows.end.div_ceil(m) * w.grid.columns;
         let tiles = first..end;
         let part = |parts: usize, index: usize| w.pairing.block(&tiles, index, parts);
         // SAFETY: passed on.
@@ -198,7 +201,8 @@ impl ChainRun<'_> {
 
     /// Computes several layers, in blocks of whole images, since a tile reads the neighbouring tiles of the
     /// layer before.
-    unsafe fn chained(&self, images: usize, clock: &mut Clock) {
+    unsafe fn chained(&self, clock: &mut Clock) {
+        let images = self.images;
         let pairing = self.chain.pairing();
         let blocks = images.div_ceil(self.chain.images());
         for block in self.worker.items(blocks) {
@@ -264,9 +268,9 @@ impl ChainRun<'_> {
                 }
                 clock.lap(layer.index, Part::Products);
                 match chain.0.get(index + 1) {
-                    None => w.output(products, slots, slots.tiles(), self.output, 0),
+                    None => self.last(layer, slots, products),
                     Some(next) => {
-                        self.products_to_inputs(w, next.winograd(), slots, products, inputs)
+                        self.products_to_inputs(layer, next.winograd(), slots, products, inputs);
                     }
                 }
                 clock.lap(layer.index, Part::Output);
@@ -274,43 +278,99 @@ impl ChainRun<'_> {
         }
     }
 
-    /// Turns the products of a layer into the inputs of the next.
+    /// The results for a layer's taps of its transform back.
+    fn taps(&self, layer: &Layer) -> OutputTaps {
+        let (targets, fused) = (&self.buffers.targets, layer.winograd().fused_pool);
+        let LayerTaps { after_relu, after_pool } = &layer.taps;
+        OutputTaps {
+            after_relu: after_relu.partials(targets, self.images),
+            after_pool: after_pool.partials(targets, self.images).filter(|_| fused),
+            unpooled: self.buffers.unpooled.filter(|_| fused),
+        }
+    }
+
+    /// Turns the products of the last layer into its maps.
     ///
-    /// It takes a few channels of an image at a time, whose map stays in a cache. The inputs are written to
-    /// cache lines that were just read, since the products lie there or in the slot before.
+    /// In a chain, a map before the pool that is tapped as a whole is not kept, but written a few channels of
+    /// an image at a time.
+    unsafe fn last(&self, layer: &Layer, slots: TileSlots, products: Spectrum) {
+        let w = layer.winograd();
+        let (after_relu, taps) = (&layer.taps.after_relu, self.taps(layer));
+        // SAFETY: passed on. The maps that are written have the tiles' channels.
+        unsafe {
+            if !self.writes_unpooled(layer) {
+                return w.output(products, slots, slots.tiles(), (self.output, 0), taps);
+            }
+            self.few_channels(w, slots, |tiles, maps, first| {
+                let taps = OutputTaps { unpooled: Some(maps), ..taps };
+                let output = self.output.channels(first, maps.layout.channels);
+                let image = tiles.start / w.grid.per_image();
+                w.output(products.at_channel(first), slots, tiles, (output, first), taps);
+                let (rows, targets) = (0..w.grid.height, &self.buffers.targets);
+                after_relu.write(&layer.kernels, (maps, first), image, rows, targets);
+            });
+        }
+    }
+
+    /// Whether the map before the pool is written to taps together with the map after it.
+    pub(crate) fn writes_unpooled(&self, layer: &Layer) -> bool {
+        let chained = self.buffers.between.is_some();
+        chained && layer.winograd().fused_pool && layer.taps.after_relu.has_whole()
+    }
+
+    /// Turns the products of a layer into the inputs of the next, and writes its map to taps.
+    ///
+    /// The inputs are written to cache lines that were just read, since the products lie there or in the
+    /// slot before.
     unsafe fn products_to_inputs(
         &self,
-        w: &WinogradLayer,
+        layer: &Layer,
         next: &WinogradLayer,
         slots: TileSlots,
         products: Spectrum,
         inputs: Spectrum,
+    ) {
+        let (w, taps) = (layer.winograd(), self.taps(layer));
+        self.few_channels(w, slots, |tiles, maps, first| {
+            // SAFETY: the products that the inputs are written over have been read, since a slot holds the
+            // same tile and the same channels of both.
+            unsafe {
+                let image = tiles.start / w.grid.per_image();
+                let products = products.at_channel(first);
+                w.output(products, slots, tiles.clone(), (maps, first), taps);
+                next.input(maps, slots, tiles, inputs.at_channel(first));
+                let (rows, targets) = (0..w.grid.height, &self.buffers.targets);
+                layer.taps.after_relu.write(&layer.kernels, (maps, first), image, rows, targets);
+            }
+        });
+    }
+
+    /// Calls `step` for all tiles of each image of a block, a few channels at a time, with a map for these
+    /// channels that stays in a cache, and with the first of them. The map is this thread's own, and the
+    /// images use it in turn.
+    fn few_channels(
+        &self,
+        w: &WinogradLayer,
+        slots: TileSlots,
+        step: impl Fn(Range<usize>, Maps, usize),
     ) {
         let between = self.buffers.between.expect("a chain has a map between its layers");
         let MapLayout { channels, image_stride, .. } = between.layout;
         let per_image = w.grid.per_image();
         for first_tile in slots.tiles().step_by(per_image) {
             let tiles = first_tile..first_tile + per_image;
-            // The images use this map in turn.
             let start = between.start.wrapping_sub(first_tile / per_image * image_stride);
             for first in (0..w.out_channels).step_by(channels) {
-                let channels = channels.min(w.out_channels - first);
-                let maps = Maps { start, layout: MapLayout { channels, ..between.layout } };
-                // SAFETY: the map has room for the tiles of an image, and is this thread's own; the
-                // products that the inputs are written over have been read, since a slot holds the
-                // same tile and the same channels of both.
-                unsafe {
-                    let of = |s: Spectrum| Spectrum { start: s.start.add(first), ..s };
-                    w.output(of(products), slots, tiles.clone(), maps, first);
-                    next.input(maps, slots, tiles.clone(), of(inputs));
-                }
+                let maps = Maps { start, ..between };
+                step(tiles.clone(), maps.channels(0, channels.min(w.out_channels - first)), first);
             }
         }
     }
 
     /// Does one step after the other for a block that the whole team shares.
     unsafe fn steps(&self, layer: &Layer, slots: TileSlots, clock: &mut Clock) {
-        let (w, worker, layer) = (layer.winograd(), self.worker, layer.index);
+        let (w, worker, taps) = (layer.winograd(), self.worker, self.taps(layer));
+        let layer = layer.index;
         let frequencies = w.frequencies();
         let spectrum = |buffer: &Buffer, channels: usize| {
             let slot_stride = channels + PIXEL_PAD;
@@ -367,7 +427,7 @@ impl ChainRun<'_> {
             clock.lap(layer, Part::Wait);
 
             for item in worker.items(fews) {
-                w.output(products, slots, few(item), self.output, 0);
+                w.output(products, slots, few(item), (self.output, 0), taps);
             }
             clock.lap(layer, Part::Output);
         }

@@ -8,14 +8,16 @@ use crate::{
     buffer::Buffer,
     config::IMAGE_CHANNELS,
     kernel::{
-        feature_map::{MapLayout, Maps},
+        feature_map::{CHANNEL_GROUP, MapLayout, Maps},
         first_layer::{FirstLayerJob, STRIP, lines_len},
+        global_pool::RowJob,
         max_pool::PoolJob,
     },
     run::{
         chain::{Chain, ChainRun},
         clock::{Clock, Part},
         layer::{Algorithm, Layer, LayerBuffers, ScratchSize},
+        taps::{LayerTaps, PointTaps},
         team::Worker,
     },
 };
@@ -58,34 +60,92 @@ pub(crate) unsafe fn run(
     clock: &mut Clock,
 ) {
     let Some(last) = layers.last() else { return };
-    let to = buffers.unpooled.unwrap_or(buffers.output);
+    let to = buffers.unpooled.filter(|_| last.separate_pool).unwrap_or(buffers.output);
+    let mut written = false;
     // SAFETY: the caller's promise.
     unsafe {
         match (layers, &last.algorithm) {
             ([layer], Algorithm::FirstLayer { weights, bias, .. }) => {
-                first_layer(layer, worker, buffers, (weights, bias), to, images, rows);
+                let weights = (weights, bias);
+                first_layer(layer, worker, buffers, weights, to, images, rows.clone());
                 clock.lap(layer.index, Part::Products);
             }
             _ => {
                 let input = buffers.input.expect("only the first layer reads images");
-                let run =
-                    ChainRun { chain: Chain::new(layers), worker, buffers, input, output: to };
-                run.all(images, rows, clock);
+                let chain = Chain::new(layers);
+                let run = ChainRun { chain, worker, buffers, input, output: to, images };
+                run.all(rows.clone(), clock);
+                written = run.writes_unpooled(last);
             }
         }
     }
-    if buffers.unpooled.is_some() {
+    if last.separate_pool {
         worker.wait();
         clock.lap(last.index, Part::Wait);
-        let rows = buffers.output.layout.height;
-        for item in worker.items(images * rows) {
-            let job =
-                PoolJob { from: to, to: buffers.output, image: item / rows, row: item % rows };
-            // SAFETY: the convolution is complete, since the team has met, and no other thread
-            // takes this row.
-            unsafe { (last.kernels.pool)(&job) }
-        }
+        // SAFETY: the convolution is complete, since the team has met.
+        unsafe { max_pool(last, worker, buffers, to, images) }
         clock.lap(last.index, Part::Output);
+    }
+    let LayerTaps { after_relu, after_pool } = &last.taps;
+    let pooled = rows.start / 2..buffers.output.layout.height.min(rows.end / 2);
+    let unpooled = buffers.unpooled.unwrap_or(buffers.output);
+    for (point, maps, rows, written) in
+        [(after_relu, unpooled, rows, written), (after_pool, buffers.output, pooled, false)]
+    {
+        if point.has_whole() && !written {
+            worker.wait();
+            clock.lap(last.index, Part::Wait);
+            // SAFETY: the rows are complete, since the team has met.
+            unsafe { write_maps(last, point, worker, buffers, maps, (images, rows)) }
+            clock.lap(last.index, Part::Output);
+        }
+    }
+}
+
+/// The pool of a layer whose tiles are odd, as a pass of its own.
+///
+/// # Safety
+/// As [`run`], and the maps before the pool are complete.
+unsafe fn max_pool(
+    layer: &Layer,
+    worker: Worker<'_>,
+    buffers: &LayerBuffers<'_>,
+    from: Maps,
+    images: usize,
+) {
+    let rows = buffers.output.layout.height;
+    let partials = layer.taps.after_pool.partials(&buffers.targets, images);
+    for item in worker.items(images * rows) {
+        let (to, image, row) = (buffers.output, item / rows, item % rows);
+        // SAFETY: no other thread takes this row.
+        unsafe {
+            (layer.kernels.pool)(&PoolJob { from, to, image, row });
+            if let Some(partials) = partials {
+                let sum = partials.part(item);
+                (layer.kernels.fold_row)(&RowJob { maps: to, image, row, sum });
+            }
+        }
+    }
+}
+
+/// Writes rows of images to the outputs of a point of a layer that are whole maps.
+///
+/// # Safety
+/// As [`run`], and the rows are complete.
+unsafe fn write_maps(
+    layer: &Layer,
+    point: &PointTaps,
+    worker: Worker<'_>,
+    buffers: &LayerBuffers<'_>,
+    maps: Maps,
+    (images, rows): (usize, Range<usize>),
+) {
+    // Groups of channels of an image are consecutive items, so that threads share the fetched pixels.
+    for item in worker.items(images * point.groups()) {
+        let (image, first) = (item / point.groups(), item % point.groups() * CHANNEL_GROUP);
+        let group = (maps.channels(first, CHANNEL_GROUP), first);
+        // SAFETY: no other thread takes these channels of the image.
+        unsafe { point.write(&layer.kernels, group, image, rows.clone(), &buffers.targets) }
     }
 }
 
@@ -106,6 +166,7 @@ unsafe fn first_layer(
     let MapLayout { height, width, image_stride, .. } = to.layout;
     for item in worker.items(images * strips) {
         let (image, strip) = (item / strips, item % strips);
+        let partials = layer.taps.after_relu.partials(&buffers.targets, images);
         // SAFETY: no other thread takes this strip, and the lines are this thread's own.
         unsafe {
             let job = FirstLayerJob {
@@ -119,6 +180,12 @@ unsafe fn first_layer(
                 channels: IMAGE_CHANNELS,
             };
             (layer.kernels.first_layer)(&job);
+            if let Some(partials) = partials {
+                for row in job.rows.clone() {
+                    let sum = partials.part(image * height + row);
+                    (layer.kernels.fold_row)(&RowJob { maps: to, image, row, sum });
+                }
+            }
         }
     }
 }

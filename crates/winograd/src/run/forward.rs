@@ -9,12 +9,9 @@ use std::{
 };
 
 use crate::{
-    config::{IMAGE_CHANNELS, Tap, TapPoint},
+    config::IMAGE_CHANNELS,
     error::Error,
-    kernel::{
-        feature_map::{Activation, CHANNEL_GROUP},
-        output::OutputItem,
-    },
+    kernel::feature_map::Activation,
     plan::schedule::{Schedule, Stage},
     run::{
         bands::Bands,
@@ -22,6 +19,7 @@ use crate::{
         execute,
         layer::LayerBuffers,
         network::Network,
+        taps::TapTargets,
         team::{Team, Worker},
     },
 };
@@ -190,6 +188,11 @@ impl Network {
                     let to = if layers.end == stage.layers.end { last_to } else { within };
                     let maps =
                         |all: &Activation, first: usize| all.maps(first..first + range.len());
+                    let targets = TapTargets {
+                        outputs: pass.outputs,
+                        first: pass.first + start,
+                        slot: within,
+                    };
                     let buffers = LayerBuffers {
                         images: image,
                         input: (first > 0).then(|| maps(&self.maps[first - 1], from)),
@@ -198,14 +201,19 @@ impl Network {
                             .filter(|_| layers.len() > 1)
                             .map(|all| all.maps(worker.index..worker.index + 1)),
                         output: maps(&self.maps[last], to),
-                        unpooled: self.unpooled[last].as_ref().map(|all| maps(all, within)),
+                        unpooled: self.unpooled[last]
+                            .as_ref()
+                            .filter(|_| !stage.banded)
+                            .map(|all| maps(all, within)),
+                        targets,
                         pass_images: pass.count,
                         scratch: &self.scratch,
                         shared: (!stage.apart).then_some((&self.inputs, &self.products)),
                         smallest_shared_product: self.smallest_shared_product,
                     };
                     if stage.banded {
-                        Bands::new(self, worker, stage, layers.clone(), image, pass.count, to)
+                        let (layers, count) = (layers.clone(), pass.count);
+                        Bands::new(self, worker, stage, layers, (image, to), count, targets)
                             .run(clock);
                     } else {
                         let rows = 0..self.plan.layers[last].height;
@@ -214,55 +222,45 @@ impl Network {
                         worker.wait();
                         clock.lap(last, Part::Wait);
                     }
-                    self.write_outputs(worker, last, &buffers, range.clone(), pass, clock);
+                    let (layers, images) = (layers.clone(), range.len());
+                    self.pool_globally(worker, layers, images, &targets, clock);
                 }
             }
         }
     }
 
-    /// Writes the outputs that are taps of a layer, after the team has computed its maps for these images.
-    /// If there are any, the team meets.
+    /// Writes the outputs of some layers that are pooled globally, after the team has computed the layers for
+    /// these images. If there are any, the team meets.
     ///
     /// # Safety
-    /// As [`chunk`](Self::chunk), for the threads of the team. The maps before and after the pool are
-    /// those of the images, and no thread writes them.
-    unsafe fn write_outputs(
+    /// As [`chunk`](Self::chunk), for the threads of the team. The images have all partial results of these
+    /// layers, and no thread writes them.
+    unsafe fn pool_globally(
         &self,
         worker: Worker<'_>,
-        layer: usize,
-        buffers: &LayerBuffers<'_>,
-        images: Range<usize>,
-        pass: Pass<'_>,
+        layers: Range<usize>,
+        images: usize,
+        targets: &TapTargets<'_>,
         clock: &mut Clock,
     ) {
-        if !self.plan.layers[layer].tapped {
+        let last = layers.end - 1;
+        let points: Vec<_> = self.layers[layers]
+            .iter()
+            .flat_map(|layer| layer.taps.points().map(|point| (layer, point)))
+            .filter(|(_, point)| point.has_pooled())
+            .collect();
+        if points.is_empty() {
             return;
         }
-        let channels = self.plan.layers[layer].out_channels;
-        let groups = channels.div_ceil(CHANNEL_GROUP);
-        let outputs: Vec<usize> =
-            (0..self.taps.len()).filter(|&output| self.taps[output].layer == layer).collect();
-        // Groups of channels of an image are consecutive items, so that threads share the fetched pixels.
-        for item in worker.items(images.len() * outputs.len() * groups) {
-            let (image, rest) = (item / groups / outputs.len(), item / groups % outputs.len());
-            let output = outputs[rest];
-            let Tap { at, pooling, .. } = self.taps[output];
-            let maps = match (at, buffers.unpooled) {
-                (TapPoint::AfterRelu, Some(unpooled)) => unpooled,
-                _ => buffers.output,
-            };
-            // SAFETY: the kernels are those of this machine, the maps are complete, since the team has
-            // met, the slice has room for the image, and no other thread takes these channels of it.
-            unsafe {
-                let to = pass.output(output, self.shapes[output].len(), images.start + image);
-                let first = item % groups * CHANNEL_GROUP;
-                let item = OutputItem { maps, image, first, channels, pooling, to };
-                (self.layers[layer].kernels.write_output)(&item);
-            }
+        for item in worker.items(images * points.len()) {
+            let (layer, point) = points[item / images];
+            // SAFETY: the kernels are those of this machine, the partial results are complete, since the team
+            // has met, the slices have room for the image, and no other thread takes this point of it.
+            unsafe { point.pool(&layer.kernels, item % images, targets) }
         }
-        clock.lap(layer, Part::Output);
+        clock.lap(last, Part::Output);
         worker.wait();
-        clock.lap(layer, Part::Wait);
+        clock.lap(last, Part::Wait);
     }
 }
 
@@ -294,14 +292,5 @@ impl Pass<'_> {
     unsafe fn image(&self, len: usize, image: usize) -> *const f32 {
         // SAFETY: within the slice.
         unsafe { self.images.add((self.first + image) * len) }
-    }
-
-    /// An image's part, of `len` values, of an output.
-    ///
-    /// # Safety
-    /// There is such an image.
-    unsafe fn output(&self, output: usize, len: usize, image: usize) -> *mut f32 {
-        // SAFETY: within the slice.
-        unsafe { self.outputs[output].add((self.first + image) * len) }
     }
 }

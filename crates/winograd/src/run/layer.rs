@@ -3,14 +3,18 @@
 use crate::{
     algorithm::tile_kind::TileKind,
     buffer::Buffer,
-    config::ConvLayer,
+    config::{ConvLayer, Tap, TapPoint},
     kernel::{
         feature_map::{CHANNEL_GROUP, MapLayout, Maps},
         first_layer::STRIP,
         isa::{Isa, Kernels},
     },
     plan::layers::{LayerPlan, Method},
-    run::{weights, winograd_layer::WinogradLayer},
+    run::{
+        taps::{LayerTaps, PointTaps, TapTargets},
+        weights,
+        winograd_layer::WinogradLayer,
+    },
 };
 
 /// A layer of a network, ready to run.
@@ -20,6 +24,7 @@ pub(crate) struct Layer {
     pub(crate) kernels: Kernels,
     /// Whether the pool is a separate pass over the `unpooled` maps, after the convolution.
     pub(crate) separate_pool: bool,
+    pub(crate) taps: LayerTaps,
 }
 
 /// The algorithm of a layer, with the weights in the form that it needs.
@@ -54,8 +59,10 @@ pub(crate) struct LayerBuffers<'a> {
     pub(crate) between: Option<Maps>,
     /// The last layer's map, after its pool.
     pub(crate) output: Maps,
-    /// The last layer's map before its pool, if that is a separate pass.
+    /// The last layer's map before its pool, if that is a separate pass or the whole map is tapped.
     pub(crate) unpooled: Option<Maps>,
+    /// The outputs of the images.
+    pub(crate) targets: TapTargets<'a>,
     /// The number of images of the pass. The weights are transformed on the way if all of these
     /// together have few tiles.
     pub(crate) pass_images: usize,
@@ -92,6 +99,7 @@ impl Layer {
         index: usize,
         layer: &ConvLayer<'_>,
         plan: &LayerPlan,
+        taps: &[Tap],
         isa: Isa,
         threads: usize,
     ) -> Layer {
@@ -108,7 +116,25 @@ impl Layer {
             }
         };
         let separate_pool = plan.max_pool && !fused_pool;
-        Layer { index, algorithm, kernels: isa.kernels(), separate_pool }
+        let tiles = match &algorithm {
+            Algorithm::FirstLayer { height, .. } => *height,
+            Algorithm::Winograd(winograd) => winograd.grid.per_image(),
+        };
+        let size = (plan.height, plan.width);
+        let pooled = (size.0 / 2, size.1 / 2);
+        let pooled_parts = if fused_pool { tiles } else { pooled.0 };
+        let point =
+            |at, size, parts| PointTaps::new(taps, (index, at), size, layer.out_channels, parts);
+        let taps = LayerTaps {
+            after_relu: point(TapPoint::AfterRelu, size, tiles),
+            after_pool: point(TapPoint::AfterPool, pooled, pooled_parts),
+        };
+        Layer { index, algorithm, kernels: isa.kernels(), separate_pool, taps }
+    }
+
+    /// Whether a whole map is kept before the pool, because that is a separate pass or the map is tapped.
+    pub(crate) fn keeps_unpooled(&self, plan: &LayerPlan) -> bool {
+        self.separate_pool || plan.max_pool && self.taps.after_relu.has_whole()
     }
 
     /// The size of weights and biases, in bytes.

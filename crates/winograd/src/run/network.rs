@@ -15,6 +15,7 @@ use crate::{
         chain::SMALLEST_SHARED_PRODUCT,
         execute,
         layer::{Layer, ScratchSize, between_layout, map_layout},
+        taps::PointTaps,
     },
 };
 
@@ -25,13 +26,12 @@ use crate::{
 pub struct Network {
     pub(crate) plan: Plan,
     pub(crate) config: NetworkConfig,
-    pub(crate) taps: Vec<Tap>,
     /// One per tap.
     pub(crate) shapes: Vec<OutputShape>,
     pub(crate) layers: Vec<Layer>,
     /// The maps of each layer, unused for layers that the next one follows in a chain.
     pub(crate) maps: Vec<Activation>,
-    /// The maps before the pool, for layers whose pool is a separate pass.
+    /// The maps before the pool, for layers whose pool is a separate pass or whose map before it is a tap.
     pub(crate) unpooled: Vec<Option<Activation>>,
     /// The maps between the layers of a chain, one per thread, for layers that begin one.
     pub(crate) between: Vec<Option<Activation>>,
@@ -54,11 +54,13 @@ impl Network {
         plan: Plan,
     ) -> Network {
         let threads = config.threads;
-        let built: Vec<Layer> = layers
+        let mut built: Vec<Layer> = layers
             .iter()
             .zip(&plan.layers)
             .enumerate()
-            .map(|(index, (layer, layer_plan))| Layer::new(index, layer, layer_plan, isa, threads))
+            .map(|(index, (layer, layer_plan))| {
+                Layer::new(index, layer, layer_plan, taps, isa, threads)
+            })
             .collect();
 
         // The memory must be enough for any team up to the requested size, since the system may refuse
@@ -88,13 +90,21 @@ impl Network {
         for (index, layer) in plan.layers.iter().enumerate() {
             let size = (layer.height, layer.width);
             let pooled = if layer.max_pool { (size.0 / 2, size.1 / 2) } else { size };
-            let MapCounts { unpooled: before_pool, maps: whole, windows, chain_maps } =
+            let MapCounts { unpooled: before_pool, bands, maps: whole, windows, chain_maps } =
                 counts[index];
+            let within = before_pool.max(bands);
+            built[index].taps.after_relu.reserve(within);
+            built[index].taps.after_pool.reserve(within);
             let layout = map_layout(pooled, layer.out_channels, plan.layers.get(index + 1));
             let rows = built.get(index + 1).map_or(0, |next| built[index].window_rows(next));
             maps.push(Activation::new(whole, windows, rows, layout));
-            unpooled.push(built[index].separate_pool.then(|| {
-                Activation::new(before_pool, 0, 0, MapLayout::new(size, layer.out_channels, (0, 0)))
+            let of = &built[index];
+            unpooled.push(of.keeps_unpooled(layer).then(|| {
+                let layout = MapLayout::new(size, layer.out_channels, (0, 0));
+                match of.separate_pool {
+                    true => Activation::new(within, 0, 0, layout),
+                    false => Activation::new(before_pool, bands, of.band(), layout),
+                }
             }));
             between.push(match layer.method {
                 Method::Winograd(kind) if chain_maps > 0 => {
@@ -104,11 +114,9 @@ impl Network {
             });
         }
         let shapes = taps.iter().map(|tap| shape(&plan, tap)).collect();
-        let chunk = plan.chunk;
-        let mut network = Network {
+        Network {
             plan,
             config: *config,
-            taps: taps.to_vec(),
             shapes,
             layers: built,
             maps,
@@ -118,9 +126,7 @@ impl Network {
             inputs: Buffer::new(scratch.inputs),
             products: Buffer::new(scratch.products),
             smallest_shared_product: SMALLEST_SHARED_PRODUCT,
-        };
-        network.prepare(chunk);
-        network
+        }
     }
 
     /// Prepares the weights for passes of this number of images, unless that is done.
@@ -147,7 +153,9 @@ impl Network {
         let others = self.unpooled.iter().chain(&self.between).flatten();
         let others: usize = others.map(Activation::bytes).sum();
         let own: usize = self.scratch.iter().map(Buffer::bytes).sum();
-        layers + maps + others + own + self.inputs.bytes() + self.products.bytes()
+        let points = self.layers.iter().flat_map(|layer| layer.taps.points());
+        let taps: usize = points.map(PointTaps::bytes).sum();
+        taps + layers + maps + others + own + self.inputs.bytes() + self.products.bytes()
     }
 }
 

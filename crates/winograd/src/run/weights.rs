@@ -2,12 +2,12 @@
 //!
 //! The transformed weights of a Winograd layer are 2 to 19 times as large as its filters. With many tiles
 //! they are computed once and [stored](Weights::store). With few tiles, reading them would take most of the
-//! time; then some channels' filters at a time are [transformed](Weights::transform) into a cache. Both give
-//! the same weights, to the last bit.
+//! time; then some channels' filters at a time are [transformed](Weights::transform) into a cache. Both are
+//! the work of the same kernel, so the weights are the same to the last bit.
 
 #![allow(unsafe_code)] // Threads fill disjoint parts of a buffer.
 
-use std::{ops::Range, ptr, sync::Mutex};
+use std::ops::Range;
 
 use crate::{
     algorithm::tile_kind::TileKind,
@@ -23,13 +23,12 @@ use crate::{
         strassen,
     },
     run::team::Team,
+    vector::Portable,
 };
 
 /// The weights of a Winograd layer.
 pub(crate) struct Weights {
-    /// The transform by the definition, and the quick one.
-    define: unsafe fn(&FilterJob),
-    quick: unsafe fn(&FilterJob),
+    kernel: unsafe fn(&FilterJob),
     /// The number of frequencies of a row of frequencies, and the number of rows.
     side: usize,
     /// Whether they are the right factors of [Strassen's algorithm](crate::kernel::strassen).
@@ -42,24 +41,7 @@ pub(crate) struct Weights {
     /// All weights, `[frequency][panel][factor][channel][PANEL]`. With Strassen's algorithm the panels and
     /// the channels are those of a half, and there are seven factors; else there is one.
     stored: Option<Buffer>,
-    /// The differences between the quick arithmetic and the definition; `None` if they are unknown or too
-    /// many are large.
-    differences: Option<Differences>,
 }
-
-/// The differences between the quick arithmetic and the definition.
-struct Differences {
-    /// In units in the last place, cell by cell.
-    ulps: Buffer<u32>,
-    /// The number of large differences before each cell.
-    starts: Vec<usize>,
-    /// The differences that do not fit into a byte: the position within the cell, and the weight.
-    large: Vec<(u32, f32)>,
-}
-
-/// The largest share of large differences: one in this number of weights. Of the published VGG16 it is
-/// one in 500, where the terms of a sum cancel.
-const LARGE: usize = 16;
 
 impl Weights {
     /// Packs the filters of a layer.
@@ -90,25 +72,19 @@ impl Weights {
             }
         });
         Weights {
-            define: if paired { kernels.strassen_filters } else { kernels.filters },
-            quick: if paired { kernels.quick_strassen_filters } else { kernels.quick_filters },
+            kernel: if paired { kernels.strassen_filters } else { kernels.filters },
             side: kind.products(),
             paired,
             in_channels,
             out_channels,
             filters,
             stored: None,
-            differences: None,
         }
     }
 
     /// The size in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let differences = self
-            .differences
-            .as_ref()
-            .map_or(0, |d| d.ulps.bytes() + size_of_val(&d.starts[..]) + size_of_val(&d.large[..]));
-        self.filters.bytes() + self.stored.as_ref().map_or(0, Buffer::bytes) + differences
+        self.filters.bytes() + self.stored.as_ref().map_or(0, Buffer::bytes)
     }
 
     /// The number of factors of a frequency.
@@ -178,7 +154,7 @@ impl Weights {
         rows * self.side * self.factors() * term_stride(channels)
     }
 
-    /// Transforms all filters by the definition and keeps the weights, unless that is done.
+    /// Transforms all filters and keeps the weights, unless that is done.
     pub(crate) fn store(&mut self, threads: usize) {
         if self.stored.is_some() {
             return;
@@ -186,10 +162,11 @@ impl Weights {
         let (channels, factors, frequencies) =
             (self.channels(), self.factors(), self.side * self.side);
         let stored = Buffer::new(frequencies * self.panels() * factors * channels * PANEL);
-        self.for_each_panel(threads, |panel, weights, _| {
+        self.for_each_panel(threads, |panel, weights| {
             for chunk in (0..self.chunks()).map(|chunk| self.chunk(chunk)) {
-                let (rows, len) = (0..self.side, chunk.len() * PANEL);
-                self.run(self.define, panel, chunk.clone(), rows, weights, ptr::null());
+                let len = chunk.len() * PANEL;
+                // SAFETY: this thread's memory has room for them.
+                unsafe { self.transform_rows(panel, chunk.clone(), 0..self.side, weights) };
                 for index in 0..frequencies * factors {
                     let (frequency, factor) = (index / factors, index % factors);
                     let row = (frequency * self.panels() + panel) * factors + factor;
@@ -205,66 +182,14 @@ impl Weights {
         self.stored = Some(stored);
     }
 
-    /// The number of weights of a panel.
-    fn per_panel(&self) -> usize {
-        self.side * self.side * self.factors() * self.channels() * PANEL
-    }
-
-    /// The position of a cell among all weights. The cells are in the order in which they are read: by panel,
-    /// group of rows, and chunk of channels.
-    fn cell(&self, panel: usize, chunk: &Range<usize>, rows: &Range<usize>) -> usize {
-        let before = rows.start * self.channels() + rows.len() * chunk.start;
-        panel * self.per_panel() + before * self.side * self.factors() * PANEL
-    }
-
-    /// Compares the quick arithmetic with the definition, unless that is done. It returns whether
-    /// [`transform`](Self::transform) can be used.
-    pub(crate) fn find_differences(&mut self, threads: usize) -> bool {
-        if self.differences.is_some() {
-            return true;
-        }
-        let weights = self.panels() * self.per_panel();
-        let ulps = Buffer::<u32>::new(weights / size_of::<u32>());
-        let found = Mutex::new(Vec::new());
-        self.for_each_panel(threads, |panel, defined, quick| {
-            let (mut starts, mut large) = (Vec::new(), Vec::new());
-            for rows in (0..self.groups()).map(|group| self.rows(group)) {
-                for chunk in (0..self.chunks()).map(|chunk| self.chunk(chunk)) {
-                    starts.push(large.len());
-                    let at = self.cell(panel, &chunk, &rows);
-                    let ulps = ulps.pointer().cast::<i8>().wrapping_add(at);
-                    self.run(self.define, panel, chunk.clone(), rows.clone(), defined, ptr::null());
-                    self.run(self.quick, panel, chunk.clone(), rows.clone(), quick, ulps);
-                    let sizes = [rows.len() * self.side, self.factors(), chunk.len()];
-                    // SAFETY: the differences of this cell, which no other thread touches and which were
-                    // zero; the weights lie in this thread's memory.
-                    unsafe { compare(defined, quick, sizes, ulps, &mut large) }
-                }
-            }
-            found.lock().expect("no holder of the lock panics").push((panel, starts, large));
-        });
-        let mut found = found.into_inner().expect("no holder of the lock panics");
-        found.sort_by_key(|&(panel, ..)| panel);
-        let mut differences = Differences { ulps, starts: Vec::new(), large: Vec::new() };
-        for (_, starts, large) in found {
-            let before = differences.large.len();
-            differences.starts.extend(starts.into_iter().map(|start| before + start));
-            differences.large.extend(large);
-        }
-        differences.starts.push(differences.large.len());
-        let few = differences.large.len() <= weights / LARGE;
-        self.differences = few.then_some(differences);
-        few
-    }
-
-    /// Calls `work` for each panel, on `threads` threads, with room for two times the weights of the panel
-    /// and a chunk of channels.
-    fn for_each_panel(&self, threads: usize, work: impl Fn(usize, *mut f32, *mut f32) + Sync) {
+    /// Calls `work` for each panel, on `threads` threads, with room for the weights of the panel and a chunk of
+    /// channels.
+    fn for_each_panel(&self, threads: usize, work: impl Fn(usize, *mut f32) + Sync) {
         let len = self.len(self.side, self.cell_size().1);
         Team::run(threads, |worker| {
-            let weights = Buffer::new(2 * len);
+            let weights = Buffer::new(len);
             for panel in worker.items(self.panels()) {
-                work(panel, weights.pointer(), weights.pointer().wrapping_add(len));
+                work(panel, weights.pointer());
             }
         });
     }
@@ -273,32 +198,23 @@ impl Weights {
     /// apart. They are the same as those that are stored.
     ///
     /// # Safety
-    /// The [differences](Self::find_differences) are found, and there is room for [a cell](Self::cell_len)
-    /// at `to`, which no other thread touches.
+    /// There is room for [a cell](Self::cell_len) at `to`, which no other thread touches.
     pub(crate) unsafe fn transform(&self, panel: usize, chunk: usize, group: usize, to: *mut f32) {
-        let Some(differences) = &self.differences else {
-            panic!("differences are found before they are used")
-        };
-        let (channels, rows) = (self.chunk(chunk), self.rows(group));
-        let at = self.cell(panel, &channels, &rows);
-        let ulps = differences.ulps.pointer().cast::<i8>().wrapping_add(at);
-        self.run(self.quick, panel, channels, rows, to, ulps);
-        let cell = (panel * self.groups() + group) * self.chunks() + chunk;
-        let large = differences.starts[cell]..differences.starts[cell + 1];
-        for &(at, value) in &differences.large[large] {
-            // SAFETY: within the cell.
-            unsafe { *to.add(at as usize) = value }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { self.transform_rows(panel, self.chunk(chunk), self.rows(group), to) }
     }
 
-    fn run(
+    /// Computes the weights of a panel, some input channels and some rows of frequencies, as
+    /// [`transform`](Self::transform) does.
+    ///
+    /// # Safety
+    /// There is room for them at `to`, and no other thread touches it.
+    unsafe fn transform_rows(
         &self,
-        kernel: unsafe fn(&FilterJob),
         panel: usize,
         chunk: Range<usize>,
         rows: Range<usize>,
         to: *mut f32,
-        ulps: *const i8,
     ) {
         let (panels, channels) = (self.panels(), self.channels());
         let block = |panel: usize, channel: usize| {
@@ -311,48 +227,9 @@ impl Weights {
             block(panel, channels),
             block(panels + panel, channels),
         ];
-        let job = FilterJob { filters, channels: chunk.len(), rows, to, ulps };
-        // SAFETY: the filters of these panels and channels; the callers have room for the weights.
-        unsafe { kernel(&job) }
-    }
-}
-
-/// Writes the differences between two cells of weights, `[frequency][factor][channel][PANEL]`, in units in
-/// the last place, `[channel][factor][frequency][PANEL]`. Where a difference does not fit, it appends the
-/// position and the defined weight to `large`.
-///
-/// # Safety
-/// The cells have weights, and there is room for differences, of these sizes.
-unsafe fn compare(
-    defined: *const f32,
-    quick: *const f32,
-    [frequencies, factors, channels]: [usize; 3],
-    ulps: *mut i8,
-    large: &mut Vec<(u32, f32)>,
-) {
-    for frequency in 0..frequencies {
-        for factor in 0..factors {
-            for channel in 0..channels {
-                let term = frequency * factors + factor;
-                let at = term * term_stride(channels) + channel * PANEL;
-                let to = ((channel * factors + factor) * frequencies + frequency) * PANEL;
-                for lane in 0..PANEL {
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        let (defined, quick) = (*defined.add(at + lane), *quick.add(at + lane));
-                        // Zeros of either sign are the same: no sum of products begins with -0.
-                        if defined == quick {
-                            continue;
-                        }
-                        let difference = defined.to_bits().wrapping_sub(quick.to_bits()) as i32;
-                        match i8::try_from(difference) {
-                            Ok(difference) => *ulps.add(to + lane) = difference,
-                            Err(_) => large.push(((at + lane) as u32, defined)),
-                        }
-                    }
-                }
-            }
-        }
+        let job = FilterJob { filters, channels: chunk.len(), rows, to };
+        // SAFETY: the filters of these panels and channels; the caller has room for the weights.
+        unsafe { (self.kernel)(&job) }
     }
 }
 
@@ -380,10 +257,10 @@ pub(crate) fn first_layer(layer: &ConvLayer<'_>) -> Buffer {
         for c in 0..IMAGE_CHANNELS {
             for y in 0..3 {
                 let at = (o * IMAGE_CHANNELS + c) * 9 + 3 * y;
-                let row = Row::weight(&[0, 1, 2].map(|x| f64::from(layer.weight[at + x])));
+                let row = Row::weight(&[0, 1, 2].map(|x| Portable([layer.weight[at + x]])));
                 for (frequency, value) in row.iter().enumerate().take(Row::A) {
                     let index = ((o / PANEL * 3 + y) * IMAGE_CHANNELS + c) * Row::A + frequency;
-                    values[index * PANEL + o % PANEL] = *value as f32;
+                    values[index * PANEL + o % PANEL] = value.0[0];
                 }
             }
         }

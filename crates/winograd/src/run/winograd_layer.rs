@@ -11,12 +11,13 @@ use crate::{
     config::ConvLayer,
     kernel::{
         feature_map::Maps,
+        global_pool::Partials,
         isa::{Isa, Kernels, TileKernels},
         microkernel::PANEL,
         product::ProductJob,
         strassen::sums_len,
         tile_slots::{Pairing, TileSlots},
-        tile_transform::{InputJob, OutputJob, Spectrum, TileGrid},
+        tile_transform::{InputJob, OutputJob, OutputTaps, Spectrum, TileGrid},
     },
     plan::{layers::LayerPlan, schedule::own_tiles},
     run::weights::{self, Weights},
@@ -34,8 +35,7 @@ pub(crate) struct WinogradLayer {
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
     pub(crate) weights: Weights,
-    /// The largest number of tiles of a pass with which the weights are transformed on the way. It is 0 once
-    /// it is known that they cannot be.
+    /// The largest number of tiles of a pass with which the weights are transformed on the way.
     few_tiles: usize,
     bias: Buffer,
 }
@@ -55,9 +55,7 @@ impl WinogradLayer {
             kernels: isa.kernels(),
             grid,
             pairing: Pairing { per_image: grid.per_image(), paired: plan.strassen },
-            fused_pool: plan.max_pool
-                && !plan.tapped_before_pool
-                && kind.outputs().is_multiple_of(2),
+            fused_pool: plan.max_pool && kind.outputs().is_multiple_of(2),
             in_channels: layer.in_channels.next_multiple_of(PANEL),
             out_channels: layer.out_channels.next_multiple_of(PANEL),
             weights: Weights::new(layer, kind, plan.strassen, isa, threads),
@@ -78,9 +76,6 @@ impl WinogradLayer {
 
     /// Prepares the weights for passes of this number of images, unless that is done.
     pub(crate) fn prepare(&mut self, pass_images: usize, threads: usize) {
-        if self.has_few_tiles(pass_images) && !self.weights.find_differences(threads) {
-            self.few_tiles = 0;
-        }
         if !self.has_few_tiles(pass_images) {
             self.weights.store(threads);
         }
@@ -206,7 +201,8 @@ impl WinogradLayer {
         }
     }
 
-    /// Transforms tiles back into a map, whose first channel is channel `first` of the layer.
+    /// Transforms tiles back into a map, whose first channel is channel `first` of the layer. The same is the
+    /// first channel of the map before the pool among `taps`, whose partial results have all channels.
     ///
     /// # Safety
     /// As for [`tile_transform::output`](crate::kernel::tile_transform::output).
@@ -215,18 +211,25 @@ impl WinogradLayer {
         spectrum: Spectrum,
         slots: TileSlots,
         tiles: Range<usize>,
-        maps: Maps,
-        first: usize,
+        (maps, first): (Maps, usize),
+        taps: OutputTaps,
     ) {
         let bias = self.bias.pointer().wrapping_add(first);
-        let job = OutputJob { spectrum, tiles, slots, grid: self.grid, bias, maps };
+        let from = |partials: Partials| partials.at_channel(first);
+        let taps = OutputTaps {
+            after_relu: taps.after_relu.map(from),
+            after_pool: taps.after_pool.map(from),
+            ..taps
+        };
+        let job = OutputJob { spectrum, tiles, slots, grid: self.grid, bias, maps, taps };
+        let kernels = &self.tile_kernels;
+        let output = match (self.fused_pool, taps.any()) {
+            (false, false) => kernels.output,
+            (true, false) => kernels.output_pooled,
+            (false, true) => kernels.tapped_output,
+            (true, true) => kernels.tapped_output_pooled,
+        };
         // SAFETY: the caller's promise.
-        unsafe {
-            if self.fused_pool {
-                (self.tile_kernels.output_pooled)(&job);
-            } else {
-                (self.tile_kernels.output)(&job);
-            }
-        }
+        unsafe { output(&job) }
     }
 }

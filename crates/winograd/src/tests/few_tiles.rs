@@ -1,5 +1,5 @@
 //! Tests that weights that are transformed on the way are those that are stored, to the last bit, and that
-//! both are what the definition says.
+//! both are near those of the definition in float64.
 
 #![allow(clippy::needless_range_loop)] // Indices name frequencies.
 
@@ -64,7 +64,6 @@ fn weights_on_the_way_are_those_that_are_stored() {
             {
                 let layer = layer(1, in_channels, out_channels);
                 let mut weights = Weights::new(&layer.borrow(), kind, paired, isa, 2);
-                assert!(weights.find_differences(2), "{kind}, {isa:?}");
                 weights.store(2);
                 let (quick, stored) = cells(&weights, kind.products());
                 let different = quick.iter().zip(&stored).position(|(a, b)| a != b);
@@ -74,7 +73,7 @@ fn weights_on_the_way_are_those_that_are_stored() {
     }
 }
 
-/// The scalar definition of the weights' transform in one dimension, in the order of its operations.
+/// The definition of the weights' transform in one dimension.
 fn defined<P: Points>(w: [f64; 3]) -> [f64; MAX_SIDE] {
     let mut points = Vec::with_capacity(MAX_SIDE);
     points.resize(P::ZERO, 0.0);
@@ -109,27 +108,31 @@ fn defined_z3(w: [f64; 3]) -> [f64; MAX_SIDE] {
 
 /// Checks all frequencies of stored weights, with every instruction set.
 fn check_stored<T: Transform>(kind: TileKind, defined: fn([f64; 3]) -> [f64; MAX_SIDE]) {
+    /// Of the sum of a weight's absolute terms: half a unit in the last place for each constant and operation.
+    const TOLERANCE: f64 = 4e-7;
+    let g = [0, 1, 2].map(|tap| defined([0, 1, 2].map(|i| f64::from(i == tap))));
     let layer = layer(2, 16, 16);
     for isa in instruction_sets() {
         let mut weights = Weights::new(&layer.borrow(), kind, false, isa, 1);
         weights.store(1);
         for (o, c) in (0..16 * 16).map(|i| (i / 16, i % 16)) {
             let filter = &layer.weight[(o * 16 + c) * 9..][..9];
-            let columns = [0, 1, 2].map(|x| defined([0, 3, 6].map(|y| f64::from(filter[y + x]))));
-            for i in 0..T::A {
-                let row = defined([columns[0][i], columns[1][i], columns[2][i]]);
-                for j in 0..T::A {
-                    // SAFETY: a weight of this frequency.
-                    let actual = unsafe { *weights.stored(i * T::A + j).add(c * PANEL + o) };
-                    assert_eq!(actual.to_bits(), (row[j] as f32).to_bits(), "{kind}, {isa:?}");
-                }
+            for (i, j) in (0..T::A * T::A).map(|frequency| (frequency / T::A, frequency % T::A)) {
+                let terms =
+                    (0..9).map(|tap| g[tap / 3][i] * g[tap % 3][j] * f64::from(filter[tap]));
+                let (sum, size) =
+                    terms.fold((0.0, 0.0), |(sum, size), t| (sum + t, size + t.abs()));
+                // SAFETY: a weight of this frequency.
+                let actual = unsafe { *weights.stored(i * T::A + j).add(c * PANEL + o) };
+                let difference = (f64::from(actual) - sum).abs();
+                assert!(difference <= TOLERANCE * size, "{kind}, {isa:?}: {actual}, not {sum}");
             }
         }
     }
 }
 
 #[test]
-fn stored_weights_are_those_of_the_definition() {
+fn weights_are_those_of_the_definition() {
     check_stored::<ToomCook<P2>>(TileKind::F2, defined::<P2>);
     check_stored::<ToomCook<P3>>(TileKind::F3, defined::<P3>);
     check_stored::<ToomCook<P4>>(TileKind::F4, defined::<P4>);
@@ -173,39 +176,22 @@ fn features_do_not_depend_on_where_the_weights_come_from() {
     }
 }
 
-/// Passes of few and of many images in turn: each prepares the weights that it needs.
+/// Passes of few and of many images in turn: the first with many stores the weights.
 #[test]
-fn a_network_prepares_weights_when_it_needs_them() {
+fn a_network_stores_weights_when_it_needs_them() {
     let mut case = Case::random(4, (12, 12), &[(16, false), (32, true), (32, false)], 4);
     case.few_tiles = Some(2 * 4);
     let image = case.image();
     let mut network = case.network(best_isa(), Accuracy::Fast, Some(TileKind::F6), 4, 2);
     let few = network.bytes();
+    let first = |images: usize| &case.images[..images * image];
+    let two = case.forward(&mut network, first(2));
+    assert_eq!(network.bytes(), few, "two images have few tiles");
     let all = case.forward(&mut network, &case.images);
-    assert_eq!(network.bytes(), few, "the weights for full batches are prepared at the start");
-    let features = all.len() / 4;
-    for images in [2, 4, 1, 3] {
-        let some = case.forward(&mut network, &case.images[..images * image]);
-        assert!(some == all[..images * features], "{images} images");
-    }
     assert!(network.bytes() > few);
-}
-
-/// The terms of the sums cancel at the point 7/10, where the quick arithmetic leaves a rest.
-#[test]
-fn weights_whose_sums_cancel_are_stored() {
-    let mut case = Case::random(5, (14, 14), &[(16, false), (32, false)], 1);
-    let zero = [0.49f32, -1.4, 1.0];
-    for (index, filter) in case.layers[1].weight.chunks_exact_mut(9).enumerate() {
-        for (i, weight) in filter.iter_mut().enumerate() {
-            *weight = zero[i / 3] * zero[i % 3] * (index % 7) as f32;
-        }
+    assert!(two == all[..two.len()]);
+    for images in [2, 4, 1, 3] {
+        let some = case.forward(&mut network, first(images));
+        assert!(some == all[..images * all.len() / 4], "{images} images");
     }
-    let features = |few_tiles| {
-        let case = Case { few_tiles: Some(few_tiles), ..case.clone() };
-        let mut network = case.network(best_isa(), Accuracy::Fast, Some(TileKind::F3), 1, 1);
-        assert!(!network.layers[1].winograd().has_few_tiles(1));
-        case.forward(&mut network, &case.images)
-    };
-    assert!(features(usize::MAX) == features(0));
 }

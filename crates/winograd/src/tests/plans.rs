@@ -61,7 +61,7 @@ fn blocks_fit_the_memory_planned_for_them() {
 fn a_plan_names_its_numerics() {
     let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
-    assert_eq!(network.plan().numerics(), "winograd3-exact");
+    assert_eq!(network.plan().numerics(), "winograd5-exact");
     assert_eq!(network.output_shapes(), [OutputShape { channels: 20, size: Some((16, 24)) }]);
     assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:F4 rows 16-20@16x24:F6");
 }

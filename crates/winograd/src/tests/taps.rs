@@ -1,4 +1,5 @@
-//! Tests that outputs at any layer equal those of a network that ends there, whatever other taps there are.
+//! Tests that outputs at any layer equal those of a network that ends there, whatever other taps there are,
+//! and that global pools are folds over the whole map in the documented order.
 
 use proptest::{prelude::*, sample::select};
 
@@ -56,6 +57,32 @@ fn globally_pooled(maps: &[f64], channels: usize, n: usize, pooling: Pooling) ->
         .collect()
 }
 
+/// The size of the parts of a tap's map that are summed in float32; see [`Pooling::Avg`].
+fn part(method: Method, at: TapPoint, width: usize) -> (usize, usize) {
+    match (method, at) {
+        (Method::FirstLayer, _) => (1, width),
+        (Method::Winograd(kind), TapPoint::AfterRelu) => (kind.outputs(), kind.outputs()),
+        (Method::Winograd(kind), TapPoint::AfterPool) if kind.outputs() % 2 == 1 => (1, width),
+        (Method::Winograd(kind), TapPoint::AfterPool) => (kind.outputs() / 2, kind.outputs() / 2),
+    }
+}
+
+/// The mean of a plane in the documented order.
+fn mean(plane: &[f32], width: usize, (rows, columns): (usize, usize)) -> f32 {
+    let height = plane.len() / width;
+    let mut total = 0.0;
+    for top in (0..height).step_by(rows) {
+        for left in (0..width).step_by(columns) {
+            let mut sum = 0.0;
+            for row in plane.chunks_exact(width).skip(top).take(rows) {
+                sum += row[left..width.min(left + columns)].iter().fold(0.0, |sum, v| sum + v);
+            }
+            total += f64::from(sum);
+        }
+    }
+    (total / plane.len() as f64) as f32
+}
+
 /// Compares all taps in one pass with the truncated networks, computed one image at a time by a single
 /// thread, for each number of threads.
 fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
@@ -73,16 +100,13 @@ fn check(case: &Case, taps: &[Tap], kind: Option<TileKind>, threads: &[usize]) {
             }
             let channels = case.layers[tap.layer].out_channels;
             let width = truncated.output_width();
+            let part = part(network.plan().layers[tap.layer].method, tap.at, width);
             let planes = map.chunks_exact(map.len() / (n * channels));
             planes
                 .map(|plane| match tap.pooling {
                     Pooling::None => unreachable!("a whole map"),
                     Pooling::Max => plane.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-                    // The sums are in the documented order.
-                    Pooling::Avg => {
-                        let rows = plane.chunks_exact(width).map(|row| row.iter().sum::<f32>());
-                        (rows.map(f64::from).sum::<f64>() / plane.len() as f64) as f32
-                    }
+                    Pooling::Avg => mean(plane, width, part),
                 })
                 .collect()
         })
@@ -192,25 +216,75 @@ fn nan_stays_in_a_pooled_channel() {
     }
 }
 
+/// Whole maps and both global pools of every point together, with every instruction set, where tiles stick
+/// out of the map: the pools are NaN exactly where the map has one, otherwise the maximum is exact and the
+/// mean that of the documented order.
 #[test]
-fn the_default_tap_leaves_plan_and_schedule_alone() {
+fn pools_are_folds_over_the_map_with_nan() {
+    for isa in instruction_sets() {
+        for kind in kinds() {
+            let mut case = Case::random(8, (19, 23), &[(20, true), (33, true), (16, false)], 2);
+            // In a corner, so that it reaches only some tiles, and in a channel of the second layer.
+            case.images[case.width - 1] = f32::NAN;
+            let image = case.image();
+            case.images[image + 5 * case.width + 7] = f32::INFINITY;
+            case.layers[1].bias[3] = f32::NAN;
+            let taps = every_tap(&case);
+            let mut network = case.tapped(&taps, isa, Accuracy::Fast, Some(kind), (2, 2));
+            let outputs = case.outputs(&mut network, &case.images);
+            for (taps, outputs) in taps.chunks_exact(3).zip(outputs.chunks_exact(3)) {
+                let [whole, max, avg] = outputs else { unreachable!("three poolings") };
+                let Tap { layer, at, .. } = taps[0];
+                let plan = &network.plan().layers[layer];
+                let width = plan.width / if at == TapPoint::AfterPool { 2 } else { 1 };
+                let part = part(plan.method, at, width);
+                for (i, plane) in whole.chunks_exact(whole.len() / max.len()).enumerate() {
+                    let what = format!("{:?}, channel {i}, {kind}, {isa:?}", taps[0]);
+                    if plane.iter().any(|value| value.is_nan()) {
+                        assert!(max[i].is_nan() && avg[i].is_nan(), "{what}");
+                        continue;
+                    }
+                    let most = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    assert_eq!((max[i], avg[i]), (most, mean(plane, width, part)), "{what}");
+                }
+            }
+            assert!(outputs.iter().flatten().any(|value| value.is_nan()));
+            assert!(outputs[outputs.len() - 1].iter().any(|value| value.is_nan()));
+        }
+    }
+}
+
+/// Images whose first map is too large for each thread to have its own, and more of them than a chunk has.
+#[test]
+fn taps_of_large_images_in_several_chunks() {
+    let case = Case::random(9, (260, 500), &[(32, true), (16, true), (16, false)], 6);
+    let taps = every_tap(&case);
+    let network = case.tapped(&taps, best_isa(), Accuracy::Fast, None, (6, 1));
+    assert!(network.plan().chunk < 6);
+    check(&case, &taps, None, &[1, 3]);
+}
+
+#[test]
+fn taps_cut_neither_bands_nor_chains() {
     let channels = [(32, false), (32, true), (48, false), (64, true), (16, false), (16, false)];
     let case = Case::random(6, (96, 96), &channels, 2);
-    let network = case.network(best_isa(), Accuracy::Fast, None, 2, 1);
-    let schedule = Schedule::new(network.plan(), 2, 1);
-    let groups: Vec<_> = schedule.runs().flatten().map(|stage| stage.groups.clone()).collect();
     // One band through the early layers, then a chain up to the end.
     #[allow(clippy::single_range_in_vec_init)] // Groups of layers.
     let expected = [vec![0..4], vec![4..6]];
-    assert_eq!(groups, expected);
+    for taps in [vec![case.last()], every_tap(&case)] {
+        let network = case.tapped(&taps, best_isa(), Accuracy::Fast, None, (2, 1));
+        let schedule = Schedule::new(network.plan(), 2, 1);
+        let groups: Vec<_> = schedule.runs().flatten().map(|stage| stage.groups.clone()).collect();
+        assert_eq!(groups, expected);
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
-    /// Taps that cut bands of rows, on one thread and on several.
+    /// Taps of layers in bands of rows, on one thread and on several.
     #[test]
-    fn taps_cut_bands_of_rows(
+    fn taps_within_bands_of_rows(
         seed: u64,
         height in 6usize..200,
         more in 0usize..8,
@@ -237,9 +311,9 @@ proptest! {
         check(&case, &taps, Some(kind), &[1, 2]);
     }
 
-    /// Taps that cut chains.
+    /// Taps of layers in chains.
     #[test]
-    fn taps_cut_chains_of_layers(
+    fn taps_within_chains_of_layers(
         seed: u64,
         height in 1usize..15,
         width in 1usize..15,

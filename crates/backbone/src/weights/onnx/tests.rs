@@ -1,7 +1,7 @@
 //! Tests of the tensors in ONNX files: which are read and which are refused.
 
-use onnx::build::{Chain, Part, float_tensor};
-use onnx::encode;
+use onnx::build::{Chain, Part};
+use onnx::{Tensor, encode};
 
 use super::*;
 
@@ -16,14 +16,14 @@ fn with_tensors(norm: bool) -> Chain {
     let mut chain = Chain::vgg(&VGG11, norm);
     let names: Vec<String> =
         chain.parts.iter().flat_map(|part| part.further_inputs.clone()).collect();
-    chain.tensors.extend(names.iter().map(|name| float_tensor(name, &[0], &[])));
+    chain.tensors.extend(names.iter().map(|name| Tensor::of_floats(name, &[0], &[])));
     chain
 }
 
 #[test]
 fn numbers_are_read_from_each_field() {
     let numbers = [0.5, -2.0, f32::MIN_POSITIVE];
-    let raw = float_tensor("raw", &[3], &numbers);
+    let raw = Tensor::of_floats("raw", &[3], &numbers);
     let float_data = numbers.to_vec();
     let packed =
         Tensor { name: "list".to_owned(), raw_data: Bytes::new(), float_data, ..raw.clone() };
@@ -42,7 +42,7 @@ fn numbers_are_read_from_each_field() {
 
 #[test]
 fn other_numbers_are_refused() {
-    let whole = float_tensor("w", &[1], &[0.0]);
+    let whole = Tensor::of_floats("w", &[1], &[0.0]);
     let refused = |tensor: Tensor| {
         let file = open(&Chain::default().tensor(tensor)).unwrap();
         file.numbers("w", 1).unwrap_err()
@@ -58,7 +58,7 @@ fn other_numbers_are_refused() {
     let mut damaged = encode(&whole).to_vec();
     damaged.extend([0x21, 0, 0, 0, 0, 0, 0, 0, 0]);
     let graph = onnx::Graph { initializer: vec![damaged.into()], ..onnx::Graph::default() };
-    let file = encode(&onnx::Model { graph: vec![encode(&graph)] });
+    let file = encode(&onnx::Model { graph: vec![encode(&graph)], ..onnx::Model::default() });
     let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
     let message = file.numbers("w", 1).unwrap_err();
     assert!(message.starts_with("cannot be read (failed to decode"), "{message}");
@@ -119,7 +119,7 @@ fn tensors_that_are_not_in_the_file_are_named() {
 
 /// Whether a file is refused because it has too many parts.
 fn is_too_much(graph: onnx::Graph) -> bool {
-    let file = encode(&onnx::Model { graph: vec![encode(&graph)] });
+    let file = encode(&onnx::Model { graph: vec![encode(&graph)], ..onnx::Model::default() });
     match OnnxFile::open(Path::new("file.onnx"), file) {
         Ok(_) => false,
         Err(Error::TooManyParts { .. }) => true,
@@ -157,7 +157,10 @@ fn parts_are_counted() {
     }
     // Parts of several pieces of the graph are counted together.
     let half = onnx::Graph { node: vec![none(); most / 2 + 1], ..onnx::Graph::default() };
-    let file = encode(&onnx::Model { graph: vec![encode(&half), encode(&half)] });
+    let file = encode(&onnx::Model {
+        graph: vec![encode(&half), encode(&half)],
+        ..onnx::Model::default()
+    });
     let error = OnnxFile::open(Path::new("file.onnx"), file).unwrap_err();
     assert!(matches!(error, Error::TooManyParts { .. }), "{error}");
 }
@@ -172,7 +175,10 @@ fn a_graph_in_pieces_is_one_graph() {
     };
     let tensors = Chain { parts: Vec::new(), ..chain.clone() };
     let nodes = Chain { tensors: Vec::new(), ..chain };
-    let file = encode(&onnx::Model { graph: vec![graph(tensors), graph(nodes)] });
+    let file = encode(&onnx::Model {
+        graph: vec![graph(tensors), graph(nodes)],
+        ..onnx::Model::default()
+    });
     let file = OnnxFile::open(Path::new("file.onnx"), file).unwrap();
     assert_eq!(file.locate(None).unwrap().network.name, "vgg11");
 }

@@ -20,6 +20,7 @@ mod codec;
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
+use plural::counted;
 use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{ByteOrder, Tag};
 use tiff::{TiffError, TiffFormatError};
@@ -222,7 +223,10 @@ impl Layout {
         }
         if !is_read {
             let colours = colours_named(photometric);
-            return Err(Fault::form(format!("a TIFF of {samples} x {bits} bits with {colours}")));
+            return Err(Fault::form(format!(
+                "a TIFF of {samples} x {} with {colours}",
+                counted(bits, "bit")
+            )));
         }
         if self.differences && bits < 8 {
             return Err(Fault::form(format!("a TIFF of differences between {bits}-bit numbers")));

@@ -14,20 +14,21 @@
 
 mod nesting;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use durable::Digest;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Form, SourceFile};
+use crate::digests::Digests;
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
 use crate::image_files::{ImageFiles, samples};
+use crate::images::Group;
 use crate::name::{self, escape};
 use crate::part::Part;
+use crate::paths::Paths;
 use crate::system::SystemEntries;
 use crate::table::{Loaded, Table};
 use crate::{Error, Notice, digest};
@@ -60,7 +61,7 @@ struct Walked {
     /// The folders directly in it, in the order of their bytes.
     folders: Vec<OsString>,
     /// The image files at any depth, by paths relative to the root, in the order of their bytes.
-    images: Vec<PathBuf>,
+    images: Paths,
 }
 
 impl Form for ClassFolders {
@@ -94,6 +95,46 @@ impl Form for ClassFolders {
         }
     }
 
+    /// All images at any depth. Their labels are the folders that they lie in: those directly in a
+    /// split's folder, or directly in `folder` itself.
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let root = folder.path.as_path();
+        let mut images = Paths::default();
+        Walk::new(root).through(Path::new(""), &mut images)?;
+        if images.is_empty() {
+            return Ok(None);
+        }
+        let images = images.sorted();
+        let parts = [Some(Part::Train), Some(Part::Val), Some(Part::Test), None];
+        let mut groups: Vec<Group> = Vec::new();
+        for part in parts {
+            let paths: Paths = images.iter().filter(|path| split_of(path) == part).collect();
+            if paths.is_empty() {
+                continue;
+            }
+            let depth = usize::from(part.is_some());
+            let class = |path: &Path| -> Option<OsString> {
+                let mut components = path.components().skip(depth);
+                let class = components.next()?;
+                components.next().map(|_| class.as_os_str().to_owned())
+            };
+            let classes: BTreeSet<OsString> = paths.iter().filter_map(class).collect();
+            let numbers: HashMap<&OsString, u32> = classes.iter().zip(0..).collect();
+            let labels = paths
+                .iter()
+                .map(|path| class(path).and_then(|class| numbers.get(&class).copied()))
+                .collect();
+            groups.push(Group {
+                origin: root.to_path_buf(),
+                part,
+                class_names: classes.iter().map(|class| escape(class.as_ref())).collect(),
+                labels: (!classes.is_empty()).then_some(labels),
+                images: samples(root, paths, None).images,
+            });
+        }
+        Ok(Some(groups))
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -112,17 +153,19 @@ impl Form for ClassFolders {
     }
 
     /// Adds which images are in which split, their paths and their bytes.
-    fn digest(&self, digest: &mut blake3::Hasher, files: &[Digest]) {
-        for (part, samples, files) in self.table.parts_with(files) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        let mut files = files.iter();
+        for (part, samples) in self.table.parts() {
+            let paths = samples.images.paths();
             digest.update(part.name().as_bytes());
-            digest.update(&(files.len() as u64).to_le_bytes());
-            for (path, file) in samples.images.paths().iter().zip(files) {
-                digest::add_named(digest, path.as_os_str(), file);
+            digest.update(&(paths.len() as u64).to_le_bytes());
+            for (path, file) in paths.iter().zip(files.by_ref()) {
+                digest::add_named(digest, path.as_os_str(), &file);
             }
         }
     }
 
-    fn load(&self, files: &Arc<[Digest]>) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
         Ok(self.table.load(files))
     }
 }
@@ -162,7 +205,7 @@ impl ClassFolders {
         let test = match splits.test {
             Some(part) => {
                 let images = walk.through_split(part)?.images;
-                let in_class_folder = |path: &PathBuf| path.components().count() > 2;
+                let in_class_folder = |path: &Path| path.components().count() > 2;
                 let labels = if images.iter().any(in_class_folder) {
                     Some(classes.label(root, part.as_ref(), &images)?)
                 } else {
@@ -187,18 +230,18 @@ impl ClassFolders {
     fn of_classes(folder: &Folder) -> Result<Option<ClassFolders>, Error> {
         let (root, here) = (folder.path.as_path(), Path::new(""));
         let mut walk = Walk::new(root);
-        let mut images = Vec::new();
+        let mut images = Paths::default();
         for class in &folder.folders {
-            images.extend(walk.through(class.as_ref())?.images);
+            walk.through(class.as_ref(), &mut images)?;
         }
         if images.is_empty() {
             return Ok(None);
         }
         let (stray, others): (Vec<&OsString>, Vec<&OsString>) =
             folder.files.iter().partition(|file| is_image(file));
-        images.extend(stray.into_iter().map(PathBuf::from));
+        stray.into_iter().for_each(|name| images.push(name.as_ref()));
         walk.other_files += others.len();
-        sort(&mut images);
+        let images = images.sorted();
         let classes = Classes::of(here, &folder.folders);
         let labels = classes.label_all(root, &images)?;
         let mut notices = walk.notices(&folder.system);
@@ -207,6 +250,14 @@ impl ClassFolders {
         let table = Table { class_names: classes.names(), train, val: None, test: None };
         Ok(Some(ClassFolders { table, notices }))
     }
+}
+
+/// The split that an image lies in by the first folder of its path; `None` if that is not a split's.
+fn split_of(path: &Path) -> Option<Part> {
+    let mut components = path.components();
+    let first = components.next()?;
+    components.next()?;
+    Part::named(first.as_os_str())
 }
 
 /// The folders that are called like a split.
@@ -236,7 +287,7 @@ struct Classes<'a> {
     part: &'a Path,
     /// In the order of their bytes.
     folders: &'a [OsString],
-    labels: HashMap<&'a OsStr, i64>,
+    labels: HashMap<&'a OsStr, u32>,
 }
 
 impl<'a> Classes<'a> {
@@ -251,7 +302,7 @@ impl<'a> Classes<'a> {
     }
 
     /// Labels the training images; every class must have some.
-    fn label_all(&self, root: &Path, paths: &[PathBuf]) -> Result<Vec<i64>, Error> {
+    fn label_all(&self, root: &Path, paths: &Paths) -> Result<Vec<u32>, Error> {
         let labels = self.label(root, self.part, paths)?;
         let mut is_empty = vec![true; self.folders.len()];
         for &label in &labels {
@@ -267,10 +318,10 @@ impl<'a> Classes<'a> {
     }
 
     /// Labels images by the folders directly in `part` that they lie in.
-    fn label(&self, root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Vec<i64>, Error> {
+    fn label(&self, root: &Path, part: &Path, paths: &Paths) -> Result<Vec<u32>, Error> {
         let depth = part.components().count();
         let mut labels = Vec::with_capacity(paths.len());
-        for path in paths {
+        for path in paths.iter() {
             let mut components = path.components().skip(depth);
             let (Some(class), Some(_)) = (components.next(), components.next()) else {
                 return Err(Error::StrayImage { path: root.join(path) });
@@ -295,18 +346,19 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// If it holds no images.
     fn through_split(&mut self, part: &OsStr) -> Result<Walked, Error> {
-        let mut walked = self.through(part.as_ref())?;
-        if walked.images.is_empty() {
+        let mut images = Paths::default();
+        let mut folders = self.through(part.as_ref(), &mut images)?;
+        if images.is_empty() {
             return Err(Error::NoImages { path: self.root.join(part) });
         }
-        sort(&mut walked.images);
-        walked.folders.sort_unstable_by(|a, b| name::bytes(a).cmp(name::bytes(b)));
-        Ok(walked)
+        folders.sort_unstable_by(|a, b| name::bytes(a).cmp(name::bytes(b)));
+        Ok(Walked { folders, images: images.sorted() })
     }
 
-    /// Walks through the folder `part` of the root. The order is the file system's.
-    fn through(&mut self, part: &Path) -> Result<Walked, Error> {
-        let (mut folders, mut images) = (Vec::new(), Vec::new());
+    /// Walks through the folder `part` of the root and adds its images. Returns the folders directly in it.
+    /// The order is the file system's.
+    fn through(&mut self, part: &Path, images: &mut Paths) -> Result<Vec<OsString>, Error> {
+        let mut folders = Vec::new();
         let top = self.root.join(part);
         let mut walk = WalkDir::new(top).follow_links(true).min_depth(1).into_iter();
         while let Some(entry) = walk.next() {
@@ -330,9 +382,9 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let path = entry.path().strip_prefix(self.root);
-            images.push(path.expect("the walk began in the root").to_path_buf());
+            images.push(path.expect("the walk began in the root"));
         }
-        Ok(Walked { folders, images })
+        Ok(folders)
     }
 
     /// The notices on what was passed over, in the root itself as well.
@@ -343,11 +395,6 @@ impl<'a> Walk<'a> {
         let other_files = (self.other_files > 0).then_some(other_files);
         self.system.notice(self.root).into_iter().chain(other_files).collect()
     }
-}
-
-/// Sorts paths by their bytes.
-fn sort(paths: &mut [PathBuf]) {
-    paths.sort_unstable_by(|a, b| name::bytes(a.as_ref()).cmp(name::bytes(b.as_ref())));
 }
 
 /// The name of an entry within the folder that is walked, also of one that could not be looked at.

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::name::escape;
+use crate::paths::Paths;
 use crate::{Error, Notice};
 
 /// Looks at the class folders in the folder `part` of `root`, of which each holds some of the `paths`:
@@ -13,9 +14,9 @@ use crate::{Error, Notice};
 ///
 /// # Errors
 /// If there is only one class, with all its images in folders of its own.
-pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Option<Notice>, Error> {
+pub(crate) fn check(root: &Path, part: &Path, paths: &Paths) -> Result<Option<Notice>, Error> {
     let depth = part.components().count();
-    let classes = folders_at(paths, depth).unwrap_or_default();
+    let classes = folders_at(paths.iter(), depth).unwrap_or_default();
     if let [class] = classes[..] {
         let class = root.join(part).join(class);
         return match branching(paths, depth + 1) {
@@ -26,13 +27,16 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Optio
                 .map(|inner| Notice::NestedClass { class, inner: names(&inner) })),
         };
     }
-    let same_class =
-        |a: &PathBuf, b: &PathBuf| a.components().nth(depth) == b.components().nth(depth);
     // Of each class without images of its own, the folders in it.
-    let nested: Vec<(&OsStr, Vec<&OsStr>)> = paths
-        .chunk_by(same_class)
-        .zip(&classes)
-        .filter_map(|(class, name)| Some((*name, folders_at(class, depth + 1)?)))
+    let mut rest = paths.iter();
+    let nested: Vec<(&OsStr, Vec<&OsStr>)> = classes
+        .into_iter()
+        .filter_map(|class| {
+            let in_class = |path: &&Path| folder_at(path, depth) == Some(class);
+            let (all, count) = (rest.clone(), rest.clone().take_while(in_class).count());
+            rest.by_ref().take(count).for_each(drop);
+            Some((class, folders_at(all.take(count), depth + 1)?))
+        })
         .collect();
     let mut counts: BTreeMap<OsString, usize> = BTreeMap::new();
     for folder in nested.iter().flat_map(|(_, inner)| inner) {
@@ -57,12 +61,12 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &[PathBuf]) -> Result<Optio
 
 /// The uppermost folder in which the images lie in two or more folders, and these; `None` if there is
 /// an image directly in it or above. The paths are all in one folder of this depth.
-fn branching(paths: &[PathBuf], depth: usize) -> Option<(PathBuf, Vec<&OsStr>)> {
+fn branching(paths: &Paths, depth: usize) -> Option<(PathBuf, Vec<&OsStr>)> {
     let mut depth = depth;
     loop {
-        let folders = folders_at(paths, depth)?;
+        let folders = folders_at(paths.iter(), depth)?;
         if folders.len() > 1 {
-            return Some((paths[0].components().take(depth).collect(), folders));
+            return Some((paths.get(0)?.components().take(depth).collect(), folders));
         }
         depth += 1;
     }
@@ -70,29 +74,36 @@ fn branching(paths: &[PathBuf], depth: usize) -> Option<(PathBuf, Vec<&OsStr>)> 
 
 /// The folders at this depth of the paths, if there are two or more and nine of ten images lie in
 /// them; the paths are all in one folder of this depth.
-fn nearly_branching(paths: &[PathBuf], depth: usize) -> Option<Vec<&OsStr>> {
-    let in_folders: Vec<&PathBuf> =
-        paths.iter().filter(|path| path.components().nth(depth + 1).is_some()).collect();
-    let mut folders: Vec<&OsStr> = in_folders
-        .iter()
-        .filter_map(|path| Some(path.components().nth(depth)?.as_os_str()))
-        .collect();
-    folders.dedup();
-    (folders.len() > 1 && 10 * in_folders.len() >= 9 * paths.len()).then_some(folders)
+fn nearly_branching(paths: &Paths, depth: usize) -> Option<Vec<&OsStr>> {
+    let in_folders = paths.iter().filter_map(|path| folder_at(path, depth));
+    let (mut folders, mut count) = (Vec::new(), 0);
+    for folder in in_folders {
+        count += 1;
+        if folders.last() != Some(&folder) {
+            folders.push(folder);
+        }
+    }
+    (folders.len() > 1 && 10 * count >= 9 * paths.len()).then_some(folders)
 }
 
 /// The different folders that stand at this depth of the paths, which are in the order of their bytes
 /// and equal up to there; `None` if a file stands there.
-fn folders_at(paths: &[PathBuf], depth: usize) -> Option<Vec<&OsStr>> {
+fn folders_at<'a>(paths: impl Iterator<Item = &'a Path>, depth: usize) -> Option<Vec<&'a OsStr>> {
     let mut folders = Vec::new();
     for path in paths {
-        let mut components = path.components().skip(depth);
-        let (Some(folder), Some(_)) = (components.next(), components.next()) else { return None };
-        if folders.last() != Some(&folder.as_os_str()) {
-            folders.push(folder.as_os_str());
+        let folder = folder_at(path, depth)?;
+        if folders.last() != Some(&folder) {
+            folders.push(folder);
         }
     }
     Some(folders)
+}
+
+/// The folder at this depth of a path; `None` if its file stands there or above.
+fn folder_at(path: &Path, depth: usize) -> Option<&OsStr> {
+    let mut components = path.components().skip(depth);
+    let (folder, _) = (components.next()?, components.next()?);
+    Some(folder.as_os_str())
 }
 
 fn names(folders: &[&OsStr]) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use durable::{Digest, File};
 
 use super::late_header::LateHeader;
+use crate::layout::Progress;
 use crate::npy::{Element, NPY_HEADER as HEADER, npy_header};
 use crate::{Error, FileEntry};
 
@@ -79,7 +80,7 @@ impl GrowingArray {
             return Ok(false);
         }
         self.len = len;
-        self.hasher = hash_elements(&mut self.file, recorded.bytes)?;
+        self.hasher = hash_elements(&mut self.file, recorded.bytes, &|_| Ok(()))?;
         Ok(self.digest() == recorded.digest)
     }
 
@@ -154,7 +155,11 @@ fn len_of(bytes: u64, element: Element) -> Option<usize> {
 
 /// Hashes the elements of a file up to its byte `end`. The header on the disk may be torn, and it is not
 /// looked at.
-fn hash_elements(file: &mut (impl Read + Seek), end: u64) -> io::Result<LateHeader> {
+fn hash_elements(
+    file: &mut (impl Read + Seek),
+    end: u64,
+    progress: &Progress<'_>,
+) -> io::Result<LateHeader> {
     let mut hasher = LateHeader::new(HEADER);
     file.seek(SeekFrom::Start(HEADER as u64))?;
     let mut left = end.saturating_sub(HEADER as u64);
@@ -164,6 +169,7 @@ fn hash_elements(file: &mut (impl Read + Seek), end: u64) -> io::Result<LateHead
         file.read_exact(chunk)?;
         hasher.update(chunk);
         left -= chunk.len() as u64;
+        progress(chunk.len() as u64)?;
     }
     Ok(hasher)
 }
@@ -192,9 +198,14 @@ impl RecordedArray {
     ///
     /// # Errors
     /// If it cannot be read, or they have another digest.
-    pub(super) fn check(path: &Path, recorded: &FileEntry, element: Element) -> Result<(), Error> {
+    pub(super) fn check(
+        path: &Path,
+        recorded: &FileEntry,
+        element: Element,
+        progress: &Progress<'_>,
+    ) -> Result<(), Error> {
         let hasher = fs::File::open(path)
-            .and_then(|mut file| hash_elements(&mut file, recorded.bytes))
+            .and_then(|mut file| hash_elements(&mut file, recorded.bytes, progress))
             .map_err(durable::Error::at("read", path))?;
         let len = len_of(recorded.bytes, element).unwrap_or(0);
         recorded.expect_digest(path.to_path_buf(), hasher.digest(&header(element, len)))

@@ -1,0 +1,240 @@
+//! From preprocessed images to probabilities.
+
+use backbone::{Extractor, ExtractorConfig, Preprocessor};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use head::{Heads, softmax};
+use recipe::{Dtype, Tap};
+
+use crate::{Error, HeatMap, Model};
+
+/// A model that is ready to classify: its weights are transformed, and its buffers are there.
+pub struct Classifier {
+    extractor: Box<dyn Extractor>,
+    heads: Heads,
+    preprocessor: Preprocessor,
+    batch_size: usize,
+    dtype: Dtype,
+    /// For each tap of the heads, in their order, the index of its array among the extractor's.
+    order: Vec<usize>,
+    /// Which of the heads' taps heat maps are of.
+    map_tap: Option<MapTap>,
+    /// Numbers in a row of each of the extractor's arrays.
+    row_lens: Vec<usize>,
+    /// An array of rows for each of the recipe's taps.
+    features: Vec<Vec<f32>>,
+}
+
+/// The tap that heat maps are of.
+#[derive(Debug, Clone)]
+struct MapTap {
+    tap: Tap,
+    /// Its index among the heads' taps.
+    index: usize,
+    height: usize,
+    width: usize,
+}
+
+/// The result for an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// The logits of each head, `[classes]`.
+    pub logits: Vec<Vec<f32>>,
+    /// The probability of each class: the mean of the heads' softmax, `[classes]`.
+    pub probabilities: Vec<f64>,
+}
+
+/// An image of which a feature is NaN or too large for the recipe's element type.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("a feature of the image is {value}, which a head cannot use")]
+pub struct NotFinite {
+    /// The first such feature.
+    pub value: f32,
+}
+
+impl Classifier {
+    /// Builds the classifier of a model.
+    ///
+    /// # Errors
+    /// If this program on this machine does not compute the recipe's numerics, the weights are not the
+    /// recipe's, or the heads do not take its taps.
+    pub fn new(model: &Model, config: &ExtractorConfig) -> Result<Classifier, Error> {
+        let recipe = model.recipe();
+        let extractor = backbone::build(recipe, model.weights(), config)?;
+        let shapes = backbone::shapes(recipe)?;
+        let order: Vec<usize> = model
+            .taps()
+            .iter()
+            .filter_map(|tap| recipe.taps.iter().position(|known| known == tap))
+            .collect();
+        // The recipe has the taps in the network's order, and the heads in that of their rows.
+        let last = (0..order.len()).filter(|&index| shapes[order[index]].len() == 3);
+        let map_tap = last.max_by_key(|&index| order[index]).map(|index| {
+            let shape = &shapes[order[index]];
+            let tap = recipe.taps[order[index]].clone();
+            MapTap { tap, index, height: shape[1], width: shape[2] }
+        });
+        let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        let batch_size = config.batch_size;
+        Ok(Classifier {
+            extractor,
+            heads: Heads::new(model.heads(), model.tap_shapes()?, config.threads)?,
+            preprocessor: Preprocessor::new(recipe.weights.family, recipe.image),
+            batch_size,
+            dtype: recipe.dtype,
+            order,
+            map_tap,
+            features: row_lens.iter().map(|len| vec![0.0; batch_size * len]).collect(),
+            row_lens,
+        })
+    }
+
+    /// The preprocessing that images need.
+    pub fn preprocessor(&self) -> Preprocessor {
+        self.preprocessor
+    }
+
+    /// Largest number of images in a batch.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    /// The tap that heat maps are of: the last one in the network that keeps its maps.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, so that there are no heat maps.
+    pub fn heat_map_tap(&self) -> Result<&Tap, Error> {
+        self.map_tap.as_ref().map(|map| &map.tap).ok_or(Error::NoMaps)
+    }
+
+    /// Classifies a batch. `images` is `[n, 3, height, width]` in C order, preprocessed, n from 1 to the
+    /// batch size. The results are in the same order.
+    ///
+    /// # Errors
+    /// If the forward pass fails, as libtorch's may when memory is short.
+    ///
+    /// # Panics
+    /// If the length does not match.
+    pub fn classify(&mut self, images: &[f32]) -> Result<Vec<Result<Scores, NotFinite>>, Error> {
+        let n = images.len() / self.preprocessor.len();
+        let mut arrays: Vec<&mut [f32]> = self
+            .features
+            .iter_mut()
+            .zip(&self.row_lens)
+            .map(|(array, len)| &mut array[..n * len])
+            .collect();
+        self.extractor.forward(images, &mut arrays)?;
+        let mut faults = vec![None; n];
+        for (array, &len) in arrays.iter_mut().zip(&self.row_lens) {
+            if self.dtype == Dtype::F16 {
+                round_to_f16(array);
+            }
+            for (row, fault) in array.chunks_exact_mut(len).zip(&mut faults) {
+                if let Some(&value) = row.iter().find(|value| !value.is_finite()) {
+                    *fault = fault.or(Some(NotFinite { value }));
+                    row.fill(0.0);
+                }
+            }
+        }
+        let features: Vec<&[f32]> = self.order.iter().map(|&at| &*arrays[at]).collect();
+        let logits = self.heads.logits(&features)?;
+        let classes = self.heads.classes();
+        let scores = Scores::of_rows(&logits, classes);
+        let results = faults.into_iter().zip(scores);
+        Ok(results.map(|(fault, scores)| fault.map_or(Ok(scores), Err)).collect())
+    }
+}
+
+impl Classifier {
+    /// Classifies one image, `[3, height, width]` and preprocessed, and computes a heat map for each of
+    /// `classes`: see [`heat_map`](mod@crate::heat_map) for what it is.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, there is no such class, or the forward pass fails.
+    ///
+    /// # Panics
+    /// If the length does not match.
+    pub fn heat_maps(
+        &mut self,
+        image: &[f32],
+        classes: &[usize],
+    ) -> Result<Result<(Scores, Vec<HeatMap>), NotFinite>, Error> {
+        let scores = match self.classify(image)?.remove(0) {
+            Ok(scores) => scores,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let maps: Result<_, Error> = classes.iter().map(|&class| self.heat_map(0, class)).collect();
+        Ok(Ok((scores, maps?)))
+    }
+
+    /// The heat map of a class for an image of the batch that was classified last. `row` is its index there;
+    /// an image without scores has a map of zeros.
+    ///
+    /// # Errors
+    /// If all taps are pooled to a number per channel, or there is no such class.
+    ///
+    /// # Panics
+    /// If `row` is not less than the batch size.
+    pub fn heat_map(&mut self, row: usize, class: usize) -> Result<HeatMap, Error> {
+        let map_tap = self.map_tap.as_ref().ok_or(Error::NoMaps)?;
+        let &MapTap { index, height, width, .. } = map_tap;
+        let of_row =
+            |&at: &usize| &self.features[at][row * self.row_lens[at]..][..self.row_lens[at]];
+        let features: Vec<&[f32]> = self.order.iter().map(of_row).collect();
+        let gradient = self.heads.gradient(&features, index, class)?;
+        let image = self.preprocessor.size();
+        Ok(HeatMap::new(features[index], &gradient, (height, width), image))
+    }
+}
+
+impl std::fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Classifier")
+            .field("heads", &self.heads)
+            .field("batch_size", &self.batch_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scores {
+    /// The scores of some rows, from each head's logits `[n, classes]`.
+    pub(crate) fn of_rows(logits: &[Vec<f32>], classes: usize) -> impl Iterator<Item = Scores> {
+        let rows = logits[0].len() / classes;
+        (0..rows).map(move |row| {
+            let logits: Vec<Vec<f32>> =
+                logits.iter().map(|head| head[row * classes..][..classes].to_vec()).collect();
+            let mut probabilities = vec![0.0; classes];
+            for head in &logits {
+                for (mean, probability) in probabilities.iter_mut().zip(softmax(head)) {
+                    *mean += probability / logits.len() as f64;
+                }
+            }
+            Scores { logits, probabilities }
+        })
+    }
+
+    /// Classes and their probabilities, the most probable first; among equals, in the order of the classes.
+    pub fn ranked(&self) -> Vec<(usize, f64)> {
+        let mut ranked: Vec<(usize, f64)> =
+            self.probabilities.iter().copied().enumerate().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked
+    }
+
+    /// The most probable class.
+    pub fn class(&self) -> usize {
+        self.ranked()[0].0
+    }
+}
+
+/// Rounds features as a cache of half precision stores them.
+pub(crate) fn round_to_f16(features: &mut [f32]) {
+    /// Numbers that are converted at a time.
+    const CHUNK: usize = 4096;
+    let mut halves = [f16::ZERO; CHUNK];
+    for chunk in features.chunks_mut(CHUNK) {
+        let halves = &mut halves[..chunk.len()];
+        halves.convert_from_f32_slice(chunk);
+        halves.convert_to_f32_slice(chunk);
+    }
+}

@@ -1,0 +1,224 @@
+//! The model file: a safetensors file with the weights of the network, the heads, and how they are used.
+//!
+//! | tensor | shape |
+//! |---|---|
+//! | `features.N.weight`, `features.N.bias` | the network's convolutions, by torchvision's names |
+//! | `heads.I.fc1.weight`, … | head I, by the names of `head.safetensors` |
+//!
+//! The metadata has one entry, `vgg-classify`. Its value is JSON: the record of the file. A second entry
+//! would make equal models serialise differently, because safetensors writes metadata in `HashMap` order.
+//! The digest covers the record, and the name, the shape and the bytes of every tensor.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use backbone::{ConvolutionWeights, Network, Weights};
+use durable::{Digest, Format};
+use fused_head::{HeadShape, Parameters};
+use recipe::{Recipe, Tap};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Model, check_classes, reduced};
+use crate::Error;
+
+/// The version of model files.
+///
+/// - 1.0: the first.
+const FORMAT: Format = Format { major: 1, minor: 0 };
+
+/// The name of the metadata entry.
+const ENTRY: &str = "vgg-classify";
+
+/// Largest number of heads of a model.
+const MAX_HEADS: usize = 1000;
+
+/// How the tensors are used.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    format: Format,
+    recipe: Recipe,
+    /// The taps whose rows are joined, in this order.
+    taps: Vec<Tap>,
+    class_names: Vec<String>,
+    /// Number of heads, whose probabilities are averaged.
+    heads: usize,
+    shape: HeadShape,
+}
+
+/// The value of the metadata entry.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    digest: Digest,
+    record: Value,
+}
+
+/// A tensor: name, shape and bytes.
+type Tensor<'a> = (String, Vec<usize>, Cow<'a, [u8]>);
+
+impl Model {
+    /// Writes the model as one file, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let record = Record {
+            format: FORMAT,
+            recipe: self.recipe.clone(),
+            taps: self.taps.clone(),
+            class_names: self.class_names.clone(),
+            heads: self.heads.len(),
+            shape: self.heads[0].shape(),
+        };
+        let record = serde_json::to_value(record).expect("names and numbers serialise");
+        let tensors = self.tensors();
+        let entry = Entry { digest: digest_of(&record, &tensors), record };
+        let entry = serde_json::to_string(&entry).expect("JSON serialises");
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name, view.expect("the shape is that of the numbers"))
+        });
+        let metadata = HashMap::from([(ENTRY.to_owned(), entry)]);
+        let bytes =
+            safetensors::serialize(views, Some(metadata)).expect("names and shapes serialise");
+        Ok(durable::replace(path, &bytes)?)
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// If it is missing, damaged, or of another major version.
+    pub fn read(path: &Path) -> Result<Model, Error> {
+        let bytes = std::fs::read(path).map_err(durable::Error::at("read", path))?;
+        let damaged = |found: String| Error::DamagedModel { path: path.to_path_buf(), found };
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let entry = header.metadata().as_ref().and_then(|entries| entries.get(ENTRY));
+        let entry = entry.ok_or_else(|| damaged(format!("it has no entry '{ENTRY}'")))?;
+        let Entry { digest, record } = serde_json::from_str(entry)
+            .map_err(|error| damaged(format!("its entry '{ENTRY}' is not as expected: {error}")))?;
+        let format = record.get("format").cloned().unwrap_or_default();
+        let found: Format = serde_json::from_value(format)
+            .map_err(|error| damaged(format!("its version is not as expected: {error}")))?;
+        if !found.is_readable_by(FORMAT) {
+            let path = path.to_path_buf();
+            return Err(Error::OtherFormat { path, found, written: FORMAT });
+        }
+        let tensors =
+            SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let mut all: Vec<Tensor<'_>> = tensors
+            .iter()
+            .map(|(name, view)| (name.to_owned(), view.shape().to_vec(), view.data().into()))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let computed = digest_of(&record, &all);
+        if computed != digest {
+            return Err(damaged(format!("its digest is {computed}, and it records {digest}")));
+        }
+        let record: Record = serde_json::from_value(record)
+            .map_err(|error| damaged(format!("its record is not as expected: {error}")))?;
+        record.model(&tensors, path)
+    }
+
+    /// All tensors, sorted by their names.
+    fn tensors(&self) -> Vec<Tensor<'_>> {
+        let mut tensors: Vec<Tensor<'_>> = Vec::new();
+        let layers = self.weights.network().convolutions();
+        for (layer, numbers) in layers.iter().zip(self.weights.convolutions()) {
+            let name = layer.torchvision_name();
+            let (weight, bias) =
+                (bytemuck::cast_slice(&numbers.weight), bytemuck::cast_slice(&numbers.bias));
+            tensors.push((
+                format!("{name}.weight"),
+                layer.weight_shape().to_vec(),
+                Cow::from(weight),
+            ));
+            tensors.push((format!("{name}.bias"), vec![layer.out_channels], Cow::from(bias)));
+        }
+        for (index, head) in self.heads.iter().enumerate() {
+            tensors.extend(head.iter().map(|(name, shape, numbers)| {
+                (
+                    head_tensor(index, name),
+                    shape,
+                    Cow::from(bytemuck::cast_slice::<f32, u8>(numbers)),
+                )
+            }));
+        }
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        tensors
+    }
+}
+
+impl Record {
+    /// The model that the file's tensors make.
+    fn model(self, tensors: &SafeTensors<'_>, path: &Path) -> Result<Model, Error> {
+        let damaged = |found: String| Error::DamagedModel { path: path.to_path_buf(), found };
+        let read = |name: &str, shape: &[usize]| {
+            let view = tensors.tensor(name);
+            let view = view.map_err(|_| damaged(format!("tensor '{name}' is missing")))?;
+            if view.shape() != shape || view.dtype() != Dtype::F32 {
+                let (found, dtype) = (view.shape(), view.dtype());
+                return Err(damaged(format!(
+                    "tensor '{name}' has shape {found:?} and dtype {dtype}, expected {shape:?} and F32"
+                )));
+            }
+            // The numbers in a file need not be aligned.
+            Ok(bytemuck::pod_collect_to_vec::<u8, f32>(view.data()))
+        };
+        let Record { recipe, taps, class_names, heads, shape, .. } = self;
+        if heads == 0 || heads > MAX_HEADS {
+            return Err(damaged(format!("it has {heads} heads, expected 1 to {MAX_HEADS}")));
+        }
+        let network = Network::named(&recipe.network).map_err(damaged)?;
+        let layers = network.convolutions();
+        let convolutions = layers.iter().map(|layer| {
+            let name = layer.torchvision_name();
+            let weight = read(&format!("{name}.weight"), &layer.weight_shape())?;
+            let bias = read(&format!("{name}.bias"), &[layer.out_channels])?;
+            Ok(ConvolutionWeights { weight, bias })
+        });
+        let convolutions = convolutions.collect::<Result<_, Error>>()?;
+        let weights = Weights::of(network, recipe.weights.family, convolutions);
+        weights.check(&recipe)?;
+        let mut all = Vec::with_capacity(heads);
+        for index in 0..heads {
+            // Shapes are checked before memory is taken for them.
+            let numbers = shape.tensors().map(|(name, dimensions)| {
+                Ok((name, read(&head_tensor(index, name), &dimensions)?))
+            });
+            let numbers = numbers.collect::<Result<Vec<_>, Error>>()?;
+            let mut parameters = Parameters::zeros(shape);
+            for (name, numbers) in numbers {
+                let tensor = parameters.tensor_mut(name).expect("it is one of the shape's tensors");
+                tensor.copy_from_slice(&numbers);
+            }
+            all.push(parameters);
+        }
+        check_classes(&class_names, &all[0], path)?;
+        let recipe = reduced(recipe, &taps, path)?;
+        Ok(Model { recipe, taps, class_names, heads: all, weights })
+    }
+}
+
+fn head_tensor(index: usize, name: &str) -> String {
+    format!("heads.{index}.{name}")
+}
+
+/// The digest of the record's canonical encoding and of the tensors, which are sorted by their names.
+fn digest_of(record: &Value, tensors: &[Tensor<'_>]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(Digest::of_value(record).as_bytes());
+    for (name, shape, bytes) in tensors {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&(shape.len() as u64).to_le_bytes());
+        for &size in shape {
+            hasher.update(&(size as u64).to_le_bytes());
+        }
+        hasher.update_rayon(bytes);
+    }
+    hasher.finalize().into()
+}

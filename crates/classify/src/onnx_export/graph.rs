@@ -1,0 +1,375 @@
+//! The graph: preprocessing, network, heads.
+
+use backbone::{Layer, Network, Preprocessor};
+use fused_head::{BATCH_NORM_EPS, Parameters};
+use head::Heads;
+use onnx::{
+    Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
+    encode,
+};
+use recipe::{Dtype, Fit, ImageForm, Orientation, Pooling, ResizeFilter, Tap, TapShape};
+use serde_json::json;
+
+use super::{OnnxInput, tap_name};
+use crate::{Error, Model};
+
+/// The version of ONNX's operators: the first in which Resize can widen its filter (`antialias`).
+const OPERATORS: i64 = 18;
+/// The version of ONNX's file format that came with these operators.
+const IR_VERSION: i64 = 8;
+
+/// The name of the input of images.
+pub(super) const IMAGES: &str = "images";
+/// The names of the outputs.
+pub(super) const PROBABILITIES: &str = "probabilities";
+const LOGITS: &str = "logits";
+
+/// The encoded ONNX file of a model.
+///
+/// # Errors
+/// If the recipe has taps that the network does not have, or the heads do not take its taps.
+pub(super) fn file(model: &Model, input: OnnxInput) -> Result<Bytes, Error> {
+    let taps = model.tap_shapes()?;
+    // Refuses heads that do not take these taps.
+    Heads::new(model.heads(), taps.clone(), 1)?;
+    let mut builder = Builder::default();
+    let inputs = match input {
+        OnnxInput::Features => taps.iter().map(features_input).collect(),
+        OnnxInput::Images | OnnxInput::ImagesOfAnySize => vec![images_input(model, input)],
+    };
+    let features = match input {
+        OnnxInput::Features => taps.iter().map(|(tap, _)| tap_name(tap)).collect(),
+        OnnxInput::Images | OnnxInput::ImagesOfAnySize => {
+            let image = builder.preprocessing(model, input == OnnxInput::ImagesOfAnySize);
+            builder.backbone(model, image)
+        }
+    };
+    let row = builder.row(model, &features);
+    builder.heads(model.heads(), &row);
+    let classes = Dimension::of(model.class_names().len());
+    let output = |name, doc_string: &str| ValueInfo {
+        doc_string: doc_string.to_owned(),
+        ..ValueInfo::tensor(name, DataType::Float, &[batch(), classes.clone()])
+    };
+    let logits = match model.heads() {
+        [_] => "The head's output before softmax.",
+        _ => "Logarithms of the probabilities, which are the mean of the heads' softmax.",
+    };
+    let outputs = [
+        output(PROBABILITIES, "The probability of each class: softmax of logits."),
+        output(LOGITS, logits),
+    ];
+    let graph = Graph {
+        node: builder.nodes,
+        name: model.recipe().network.clone(),
+        initializer: builder.initializers,
+        input: inputs.iter().map(encode).collect(),
+        output: outputs.iter().map(encode).collect(),
+    };
+    let operators = OperatorSet { domain: String::new(), version: OPERATORS };
+    let file = onnx::Model {
+        ir_version: IR_VERSION,
+        producer_name: "vgg-classify".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc_string: description(model, input),
+        graph: vec![encode(&graph)],
+        opset_import: vec![encode(&operators)],
+        metadata_props: metadata(model, input),
+    };
+    Ok(encode(&file))
+}
+
+/// The description of a model for people.
+fn description(model: &Model, input: OnnxInput) -> String {
+    let ImageForm { height, width, .. } = model.recipe().image;
+    let title = model.weights().network().title();
+    match input {
+        OnnxInput::Images => format!(
+            "{title} with a trained head. Input: RGB images of {width}x{height} pixels, 0 to 255; \
+             preprocessing is inside."
+        ),
+        OnnxInput::ImagesOfAnySize => format!(
+            "{title} with a trained head. Input: RGB images of any size, 0 to 255, which are resized to \
+             {width}x{height} pixels inside, as is all preprocessing."
+        ),
+        OnnxInput::Features => format!(
+            "A trained head without its network. Input: {title}'s features for images of \
+             {width}x{height} pixels, as a cache of vgg-extract has them."
+        ),
+    }
+}
+
+/// The entries of the metadata, all but `input` in JSON.
+fn metadata(model: &Model, input: OnnxInput) -> Vec<Bytes> {
+    let input = match input {
+        OnnxInput::Images => "images",
+        OnnxInput::ImagesOfAnySize => "images of any size",
+        OnnxInput::Features => "features",
+    };
+    let entries = [
+        ("class_names", json!(model.class_names()).to_string()),
+        ("recipe", model.recipe().to_value().to_string()),
+        ("taps", json!(model.taps()).to_string()),
+        ("heads", json!(model.heads().len()).to_string()),
+        ("input", input.to_owned()),
+    ];
+    entries.into_iter().map(|(key, value)| encode(&Entry { key: key.to_owned(), value })).collect()
+}
+
+/// The side of a batch.
+fn batch() -> Dimension {
+    Dimension::named("N")
+}
+
+fn images_input(model: &Model, input: OnnxInput) -> ValueInfo {
+    let ImageForm { height, width, .. } = model.recipe().image;
+    let [height, width] = match input {
+        OnnxInput::ImagesOfAnySize => ["height", "width"].map(Dimension::named),
+        _ => [height, width].map(Dimension::of),
+    };
+    let sides = [batch(), height, width, Dimension::of(3)];
+    ValueInfo {
+        doc_string: "RGB, 0 to 255.".to_owned(),
+        ..ValueInfo::tensor(IMAGES, DataType::Uint8, &sides)
+    }
+}
+
+fn features_input((tap, shape): &(Tap, TapShape)) -> ValueInfo {
+    let sides = shape.iter().map(|&side| Dimension::of(side));
+    let sides: Vec<Dimension> = [batch()].into_iter().chain(sides).collect();
+    ValueInfo {
+        doc_string: format!("The features of the tap {tap}."),
+        ..ValueInfo::tensor(&tap_name(tap), DataType::Float, &sides)
+    }
+}
+
+/// The nodes and initializers of a graph, in the order in which they are added.
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<Bytes>,
+    initializers: Vec<Bytes>,
+}
+
+impl Builder {
+    /// Adds a node, which is named after its output; the output's name.
+    fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: &[Attribute],
+    ) -> String {
+        let node = Node {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: operator.to_owned(),
+            attribute: attributes.iter().map(encode).collect(),
+            domain: String::new(),
+        };
+        self.nodes.push(encode(&node));
+        output.to_owned()
+    }
+
+    fn floats(&mut self, name: &str, shape: &[usize], numbers: &[f32]) {
+        self.initializers.push(encode(&Tensor::of_floats(name, shape, numbers)));
+    }
+
+    fn integers(&mut self, name: &str, integers: &[i64]) {
+        self.initializers.push(encode(&Tensor::of_integers(name, integers)));
+    }
+
+    /// From images, uint8 `[N, H, W, 3]`, to the network's input, `[N, 3, height, width]`; its name.
+    fn preprocessing(&mut self, model: &Model, resize: bool) -> String {
+        let to = [Attribute::int("to", DataType::Float as i64)];
+        let pixels = self.node("Cast", &[IMAGES], "images/float", &to);
+        let perm = [Attribute::ints("perm", &[0, 3, 1, 2])];
+        let mut image = self.node("Transpose", &[&pixels], "images/planes", &perm);
+        if resize {
+            image = self.resize(model.recipe().image, &image);
+        }
+        let preprocessor = Preprocessor::new(model.recipe().weights.family, model.recipe().image);
+        let channels = preprocessor.channels();
+        let order = channels.map(|channel| channel.colour as i64);
+        if order != [0, 1, 2] {
+            self.integers("images/order", &order);
+            let axis = [Attribute::int("axis", 1)];
+            image = self.node("Gather", &[&image, "images/order"], "images/ordered", &axis);
+        }
+        let scale = channels.map(|channel| channel.scale);
+        if scale != [1.0; 3] {
+            self.floats("images/scale", &[3, 1, 1], &scale);
+            image = self.node("Mul", &[&image, "images/scale"], "images/scaled", &[]);
+        }
+        self.floats("images/shift", &[3, 1, 1], &channels.map(|channel| channel.shift));
+        self.node("Add", &[&image, "images/shift"], "images/input", &[])
+    }
+
+    /// Planes `[N, 3, H, W]` resized as the recipe says; their name.
+    fn resize(&mut self, form: ImageForm, planes: &str) -> String {
+        let ImageForm {
+            height,
+            width,
+            fit: Fit::Stretch,
+            resize: ResizeFilter::Bilinear,
+            orientation: Orientation::Ignore,
+        } = form;
+        self.integers("images/size", &[height as i64, width as i64]);
+        let attributes = [
+            Attribute::text("mode", "linear"),
+            Attribute::text("coordinate_transformation_mode", "half_pixel"),
+            // The filter widens when an image is reduced, and at the borders the weights of what lies
+            // outside go to what lies inside.
+            Attribute::int("antialias", 1),
+            Attribute::int("exclude_outside", 1),
+            Attribute::ints("axes", &[2, 3]),
+        ];
+        // The second and third input, a region and factors, are not given.
+        self.node("Resize", &[planes, "", "", "images/size"], "images/resized", &attributes)
+    }
+
+    /// The network up to the last tap of the heads; the names of the features of each of their taps,
+    /// `[N, C, H, W]`, or `[N, C]` if they are pooled.
+    fn backbone(&mut self, model: &Model, image: String) -> Vec<String> {
+        let network: &Network = model.weights().network();
+        let layer = |tap: &Tap| network.layer(&tap.layer).expect("its shape was found");
+        let layers: Vec<Layer> = model.taps().iter().map(layer).collect();
+        let mut outputs: Vec<Option<String>> = vec![None; layers.len()];
+        let mut value = image;
+        let last = layers.iter().max().expect("heads take a tap");
+        let convolutions = network.convolutions();
+        for (index, (layer, numbers)) in
+            convolutions.iter().zip(model.weights().convolutions()).enumerate()
+        {
+            if index > last.convolution {
+                break;
+            }
+            let name = layer.torchvision_name();
+            let [weight, bias] = ["weight", "bias"].map(|tensor| format!("{name}.{tensor}"));
+            self.floats(&weight, &layer.weight_shape(), &numbers.weight);
+            self.floats(&bias, &[layer.out_channels], &numbers.bias);
+            let attributes =
+                [Attribute::ints("kernel_shape", &[3, 3]), Attribute::ints("pads", &[1, 1, 1, 1])];
+            value = self.node("Conv", &[&value, &weight, &bias], &name, &attributes);
+            let relu = format!("features.{}", layer.torchvision + 1);
+            value = self.node("Relu", &[&value], &relu, &[]);
+            let mut reached = |max_pool, value: &String| {
+                for (at, output) in layers.iter().zip(&mut outputs) {
+                    if (at.convolution, at.max_pool) == (index, max_pool) {
+                        *output = Some(value.clone());
+                    }
+                }
+            };
+            reached(false, &value);
+            if layer.max_pool && (index < last.convolution || last.max_pool) {
+                let pool = format!("features.{}", layer.torchvision + 2);
+                value = self.max_pool(&value, &pool);
+                reached(true, &value);
+            }
+        }
+        let mut features = Vec::new();
+        for (tap, output) in model.taps().iter().zip(outputs) {
+            let maps = output.expect("the network ends at the last tap");
+            features.push(self.tap(tap, maps));
+        }
+        features
+    }
+
+    /// The features of a tap from its layer's maps.
+    fn tap(&mut self, tap: &Tap, maps: String) -> String {
+        let operator = match tap.pooling {
+            Pooling::None => return maps,
+            Pooling::Max => "GlobalMaxPool",
+            Pooling::Avg => "GlobalAveragePool",
+        };
+        let name = tap_name(tap);
+        let pooled = self.node(operator, &[&maps], &format!("{name}/map"), &[]);
+        self.node("Flatten", &[&pooled], &name, &[])
+    }
+
+    /// The heads' input `[N, inputs]` from the features of each of their taps: rounded as a cache rounds
+    /// them, with the pooling that heads on a convolution's maps begin with, and joined.
+    fn row(&mut self, model: &Model, features: &[String]) -> String {
+        let mut rows = Vec::new();
+        for (tap, features) in model.taps().iter().zip(features) {
+            let name = tap_name(tap);
+            let mut row = features.clone();
+            if model.recipe().dtype == Dtype::F16 {
+                for (to, suffix) in [(DataType::Float16, "half"), (DataType::Float, "rounded")] {
+                    let to = [Attribute::int("to", to as i64)];
+                    row = self.node("Cast", &[&row], &format!("{name}/{suffix}"), &to);
+                }
+            }
+            if tap.is_unpooled() {
+                row = self.max_pool(&row, &format!("{name}/pooled"));
+            }
+            if tap.pooling == Pooling::None {
+                row = self.node("Flatten", &[&row], &format!("{name}/row"), &[]);
+            }
+            rows.push(row);
+        }
+        if let [row] = &rows[..] {
+            return row.clone();
+        }
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        self.node("Concat", &rows, "row", &[Attribute::int("axis", 1)])
+    }
+
+    /// A 2×2 max pool of stride 2, which drops an odd last row or column.
+    fn max_pool(&mut self, maps: &str, output: &str) -> String {
+        let attributes =
+            [Attribute::ints("kernel_shape", &[2, 2]), Attribute::ints("strides", &[2, 2])];
+        self.node("MaxPool", &[maps], output, &attributes)
+    }
+
+    /// The outputs from the heads' input. Of several heads the softmax is averaged: its logarithm is
+    /// log Σ exp(log softmax) - log(number of heads), which never is the logarithm of 0.
+    fn heads(&mut self, heads: &[Parameters], row: &str) {
+        if let [head] = heads {
+            self.head(head, "heads.0", row, LOGITS);
+        } else {
+            self.integers("heads/axis", &[1]);
+            let mut all = Vec::new();
+            for (index, head) in heads.iter().enumerate() {
+                let name = format!("heads.{index}");
+                let logits = self.head(head, &name, row, &format!("{name}/fc3"));
+                let axis = [Attribute::int("axis", 1)];
+                let log = self.node("LogSoftmax", &[&logits], &format!("{name}/log"), &axis);
+                let one = format!("{name}/one");
+                all.push(self.node("Unsqueeze", &[&log, "heads/axis"], &one, &[]));
+            }
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let all = self.node("Concat", &all, "heads/all", &[Attribute::int("axis", 1)]);
+            let flat = [Attribute::int("keepdims", 0)];
+            let sum = self.node("ReduceLogSumExp", &[&all, "heads/axis"], "heads/sum", &flat);
+            self.floats("heads/count", &[], &[(heads.len() as f32).ln()]);
+            self.node("Sub", &[&sum, "heads/count"], LOGITS, &[]);
+        }
+        self.node("Softmax", &[LOGITS], PROBABILITIES, &[Attribute::int("axis", 1)]);
+    }
+
+    /// The logits of a head: dense, ReLU and BatchNorm twice, and dense.
+    fn head(&mut self, head: &Parameters, name: &str, row: &str, logits: &str) -> String {
+        for (tensor, shape, numbers) in head.iter() {
+            self.floats(&format!("{name}.{tensor}"), &shape, numbers);
+        }
+        let mut value = row.to_owned();
+        for layer in 1..=2 {
+            value = self.dense(name, layer, &value, &format!("{name}/fc{layer}"));
+            value = self.node("Relu", &[&value], &format!("{name}/relu{layer}"), &[]);
+            let tensors = ["weight", "bias", "running_mean", "running_var"]
+                .map(|tensor| format!("{name}.bn{layer}.{tensor}"));
+            let mut inputs = vec![value.as_str()];
+            inputs.extend(tensors.iter().map(String::as_str));
+            let epsilon = [Attribute::float("epsilon", BATCH_NORM_EPS)];
+            let output = format!("{name}/bn{layer}");
+            value = self.node("BatchNormalization", &inputs, &output, &epsilon);
+        }
+        self.dense(name, 3, &value, logits)
+    }
+
+    fn dense(&mut self, head: &str, layer: usize, value: &str, output: &str) -> String {
+        let [weight, bias] = ["weight", "bias"].map(|tensor| format!("{head}.fc{layer}.{tensor}"));
+        self.node("Gemm", &[value, &weight, &bias], output, &[Attribute::int("transB", 1)])
+    }
+}

@@ -1,0 +1,197 @@
+//! The memory of a whole extraction, per image: listing and digesting the files, splitting them, finding rows in
+//! other caches, computing and writing. Alone in its file, since it counts what the whole process allocates.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+#![allow(unsafe_code)] // An allocator cannot be written without.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backbone::{Accuracy, Backend, Compute, Device};
+use dataset::{FileDigests, Source};
+use extract::{Event, ExtractConfig, Extraction, extract};
+use recipe::{Dtype, Fit, Orientation, ResizeFilter};
+
+/// Most bytes per image, digests and paths included.
+const BYTES_PER_IMAGE: usize = 64;
+/// Images of the smaller dataset: several times as many as are digested at a time.
+const FEW: usize = 3 << 12;
+/// Images of the larger one.
+const MANY: usize = 5 * FEW;
+
+#[global_allocator]
+static COUNTING: Counting = Counting { live: AtomicUsize::new(0), most: AtomicUsize::new(0) };
+
+/// The system's allocator with counters, in bytes.
+struct Counting {
+    live: AtomicUsize,
+    /// The most that were allocated at one time since the last call of [`Counting::take_most`].
+    most: AtomicUsize,
+}
+
+impl Counting {
+    fn grow(&self, bytes: usize) {
+        let live = self.live.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.most.fetch_max(live, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        self.live.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn take_most(&self) -> usize {
+        self.most.swap(self.live.load(Ordering::Relaxed), Ordering::Relaxed)
+    }
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator. Counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.grow(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.grow(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.shrink(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    // What grows in place or is moved by the operating system is not there twice.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        self.grow(size.saturating_sub(layout.size()));
+        self.shrink(layout.size().saturating_sub(size));
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// The most bytes that were allocated at one time in each phase.
+type Phases = BTreeMap<String, usize>;
+
+/// The canonical weights file that `just setup` makes.
+fn weights() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = root.join("artifacts/weights/vgg16-caffe.safetensors");
+    assert!(path.exists(), "{} is missing: run 'just setup'", path.display());
+    path
+}
+
+/// Writes gray images of 4×4 pixels, all of them different, in ten class folders.
+fn write_images(folder: &Path, images: usize) {
+    for class in 0..10 {
+        fs::create_dir_all(folder.join(format!("train/{class}"))).unwrap();
+    }
+    for number in 0..images {
+        let mut bytes = b"P5 4 4 255\n".to_vec();
+        bytes.extend((number as u128).to_le_bytes());
+        let name = format!("train/{}/img_{number:06}.pgm", number % 10);
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
+    ExtractConfig {
+        dataset: dataset.to_path_buf(),
+        weights: weights(),
+        size: "32".parse().unwrap(),
+        fit: Fit::Stretch,
+        resize: ResizeFilter::Bilinear,
+        orientation: Orientation::Ignore,
+        // The first layer alone, so that the images take little time.
+        taps: vec!["conv1_1:avg".parse().unwrap()],
+        dtype: Dtype::F32,
+        layout: feature_cache::Layout::Dense,
+        limit: None,
+        val_fraction: 0.25,
+        seed,
+        batch_size: Some(64),
+        threads: 2,
+        compute: Compute { backend: Backend::Winograd(Accuracy::default()), device: Device::Cpu },
+        out: out.to_path_buf(),
+        rehash: false,
+    }
+}
+
+/// Extracts; the phases are named after `name` and the events that begin them.
+fn extracted(name: &str, config: &ExtractConfig, phases: &mut Phases) -> Extraction {
+    let mut phase = format!("{name}: weights");
+    let mut end = |next: &str| {
+        let most =
+            phases.entry(std::mem::replace(&mut phase, format!("{name}: {next}"))).or_default();
+        *most = COUNTING.take_most().max(*most);
+    };
+    COUNTING.take_most();
+    let mut report = |event: Event<'_>| {
+        end(match event {
+            Event::Digested { .. } => "look-up",
+            Event::Started { .. } => "search for rows",
+            Event::Checking { .. } => "check of rows",
+            Event::Ready { .. } | Event::Written { .. } => "rows",
+            Event::SplitEnded { .. } => "end of a split",
+            _ => "other",
+        });
+    };
+    let extraction = extract(config, &mut report, &AtomicBool::new(false)).unwrap();
+    end("");
+    extraction
+}
+
+/// The phases of extractions of so many images.
+fn phases_of(images: usize) -> Phases {
+    let folder = tempfile::tempdir().unwrap();
+    let [photos, out] = ["photos", "features"].map(|name| folder.path().join(name));
+    write_images(&photos, images);
+    let mut phases = Phases::new();
+    let mut measured = |name: &str, before: usize| {
+        phases.insert(name.into(), COUNTING.take_most() - before);
+    };
+    // Apart from the weights, which would hide it.
+    for name in ["files that are new", "files that are remembered"] {
+        let before = COUNTING.live.load(Ordering::Relaxed);
+        COUNTING.take_most();
+        let source = Source::find(&photos).unwrap();
+        measured(&format!("{name}: listing"), before);
+        let mut files = FileDigests::under(&out, &source);
+        source.digest_with(&mut files, &AtomicBool::new(false)).unwrap();
+        measured(&format!("{name}: digests"), before);
+        // From then on they are remembered.
+        std::thread::sleep(Duration::from_millis(2100));
+    }
+    let first = extracted("all are computed", &config(&photos, &out, 0), &mut phases);
+    assert_eq!((first.images, first.rows_taken), (images, 0));
+    let again = extracted("all are there", &config(&photos, &out, 0), &mut phases);
+    assert_eq!((again.images, again.rows_taken), (0, 0));
+    // Of another split.
+    let taken = extracted("all are taken", &config(&photos, &out, 1), &mut phases);
+    assert_eq!((taken.images, taken.rows_taken), (0, images));
+    phases
+}
+
+#[test]
+fn an_image_takes_few_bytes_in_every_phase() {
+    // One thread, since each has a buffer for the bytes that it hashes.
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let (few, many) = threads.install(|| (phases_of(FEW), phases_of(MANY)));
+    assert!(few.keys().eq(many.keys()), "{few:?} {many:?}");
+    let mut most = 0.0f64;
+    for (phase, few) in few {
+        let per_image = (many[&phase] as f64 - few as f64) / (MANY - FEW) as f64;
+        eprintln!("{per_image:5.1} bytes per image: {phase}");
+        assert!(per_image <= BYTES_PER_IMAGE as f64, "{phase}: {per_image} bytes per image");
+        most = most.max(per_image);
+    }
+    // The paths are in memory, so less would be an error of measurement.
+    assert!(most > 22.0, "{most} bytes per image");
+}
