@@ -16,7 +16,7 @@ use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
 use onnx::Tensor;
 use onnx::build::Chain;
-use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
+use recipe::{Decode, Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use strum::IntoEnumIterator;
@@ -76,8 +76,10 @@ fn image_of(size: ImageSize) -> ImageForm {
         height: size.height,
         width: size.width,
         fit: Fit::Stretch,
+        pad_colour: None,
         resize: ResizeFilter::Bilinear,
         orientation: Orientation::Ignore,
+        decode: Decode::Full,
     }
 }
 

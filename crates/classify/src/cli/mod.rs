@@ -211,7 +211,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
-        Error::NoImages | Error::NotOnnx { .. } | Error::Listen { .. } => Failure::Usage,
+        Error::NoImages
+        | Error::NotOnnx { .. }
+        | Error::OnnxResizing { .. }
+        | Error::Listen { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))

@@ -81,6 +81,10 @@ impl Form for KaggleCsvs {
         Ok(samples.map(|samples| vec![gray::group(path, None, samples)]))
     }
 
+    fn has_image_files(&self) -> bool {
+        false
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }

@@ -15,7 +15,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use extract::Error;
 use feature_cache::{Cache, Layout};
-use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
+use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
 
@@ -68,15 +68,25 @@ struct RunArgs {
     /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
     #[arg(long, default_value = "96")]
     size: ImageSize,
-    /// How images of another aspect ratio are brought to that size: stretch scales height and width independently
+    /// How images of another aspect ratio are brought to that size: stretch scales height and width
+    /// independently; crop scales the shorter side to that size and cuts out the centre, as torchvision does; pad
+    /// scales the longer side to it and fills the rest with --pad-colour
     #[arg(long, default_value = "stretch", value_parser = named::<Fit>())]
     fit: Fit,
-    /// Resize filter: bilinear with half-pixel centres
+    /// With --fit=pad, the colour of what the image leaves free: R,G,B, 0 to 255 [default: 0,0,0]
+    #[arg(long, value_parser = colour, alias = "pad-color")]
+    pad_colour: Option<[u8; 3]>,
+    /// Resize filter: bilinear, bicubic, lanczos or nearest, with the antialiasing and the numbers of PIL
     #[arg(long, default_value = "bilinear", value_parser = named::<ResizeFilter>())]
     resize: ResizeFilter,
-    /// Whether the orientation that a camera recorded (EXIF) is applied
-    #[arg(long, default_value = "ignore", value_parser = named::<Orientation>())]
-    orientation: Orientation,
+    /// Whether images are turned as the camera recorded (exif) or used as they are stored (ignore); images that
+    /// are plain pixels, such as MNIST's, have no orientation [default: exif for image files]
+    #[arg(long, value_parser = named::<Orientation>())]
+    orientation: Option<Orientation>,
+    /// How much of a JPEG is decoded: full, every pixel; or fast, at 1/2, 1/4 or 1/8 of its size where that
+    /// is at least twice --size, which is faster for large photographs and changes features a little
+    #[arg(long, default_value = "full", value_parser = named::<Decode>())]
+    decode: Decode,
     /// Layers whose outputs are kept, separated by commas: the paper's names (conv4_3, pool4) or
     /// torchvision's (features.22, numbered without BatchNorm). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
     /// one number per channel [default: the last convolution, conv5_3 of VGG16]
@@ -238,6 +248,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
+        | Error::PadColour { .. }
         | Error::OtherWeightsThere { .. }
         | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
             Failure::Usage
@@ -267,6 +278,15 @@ fn dataset_help() -> String {
 /// An element type, also by NumPy's names.
 fn dtype(name: &str) -> Result<Dtype, String> {
     from_name("dtype", name)
+}
+
+/// A colour as R,G,B.
+fn colour(text: &str) -> Result<[u8; 3], String> {
+    let channels: Result<Vec<u8>, _> =
+        text.split(',').map(|channel| channel.trim().parse()).collect();
+    channels.ok().and_then(|channels| channels.try_into().ok()).ok_or_else(|| {
+        format!("'{text}' is not a colour; expected red, green and blue from 0 to 255, such as 124,116,104")
+    })
 }
 
 /// The values of an enumeration, by their names.
