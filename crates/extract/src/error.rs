@@ -24,6 +24,17 @@ pub enum Error {
         /// The fault.
         source: dataset::Error,
     },
+    /// An inspected dataset has problems that would stop an extraction.
+    #[error(
+        "{} would stop an extraction of {}: see above",
+        counted(*count, "problem"), path.display()
+    )]
+    DatasetStops {
+        /// The dataset.
+        path: PathBuf,
+        /// Number of problems.
+        count: usize,
+    },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] backbone::Error),

@@ -46,10 +46,13 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 24] = [
+pub const PARSERS: [Parser; 27] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
+    of_form("competition", "competition", datasets::competition),
+    of_form("arrays", "arrays", datasets::arrays),
+    of_form("webdataset", "webdataset", datasets::webdataset),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     parser("file_digests", datasets::file_digests),

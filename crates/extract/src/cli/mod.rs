@@ -4,6 +4,7 @@ mod caches;
 mod convert;
 mod gc;
 mod import;
+mod inspect_dataset;
 mod run;
 mod size;
 
@@ -13,6 +14,7 @@ use std::str::FromStr;
 use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dataset::{ColumnNames, SourceConfig};
 use extract::Error;
 use feature_cache::{Cache, Layout};
 use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
@@ -40,6 +42,9 @@ enum Command {
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
+    /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
+    /// its form, its splits, images per class, sizes, and every image that cannot be read
+    InspectDataset(InspectDatasetArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -62,6 +67,8 @@ enum Command {
 struct RunArgs {
     #[arg(long, default_value = "data/mnist", help = dataset_help())]
     dataset: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Weights, as import-weights makes them
     #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
     weights: PathBuf,
@@ -132,6 +139,51 @@ struct RunArgs {
     /// earlier command recorded in OUT/.file-digests are taken as unchanged
     #[arg(long)]
     rehash: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags on how a dataset is read.
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// Form of the dataset [default: recognised]
+    #[arg(long, value_parser = PossibleValuesParser::new(dataset::form_names()))]
+    form: Option<String>,
+    /// Names of columns of lists and tables of images, such as path=file,label=breed,split=fold,group=patient
+    /// [default: found by the usual names]. All images of a group are in one split
+    #[arg(long)]
+    columns: Option<ColumnNames>,
+    /// Folder to which the paths of a list are relative, where they may lack the images' ending
+    /// [default: the list's own]
+    #[arg(long)]
+    images: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    fn config(&self) -> SourceConfig {
+        SourceConfig {
+            form: self.form.clone(),
+            columns: self.columns.clone().unwrap_or_default(),
+            images: self.images.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectDatasetArgs {
+    /// The dataset's folder or file
+    path: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Fraction of the training images that would become the validation split
+    #[arg(long, default_value = "1/6", value_parser = fraction)]
+    val_fraction: f64,
+    /// Seed of the validation split
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    out: OutArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -218,6 +270,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
@@ -260,9 +313,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::NoRoom { .. }
         | Error::Threads { .. } => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-        Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
-            Failure::BadInput
-        }
+        Error::Dataset(_)
+        | Error::DatasetStops { .. }
+        | Error::Image { .. }
+        | Error::Backbone(_)
+        | Error::Cache(_) => Failure::BadInput,
     }
 }
 
