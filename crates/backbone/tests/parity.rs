@@ -116,7 +116,7 @@ fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
             network: weights.network().name.to_owned(),
             weights: weights.id(),
             image,
-            numerics: Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap(),
+            numerics: Compute { backend, device: Device::Cpu }.numerics().unwrap(),
             taps,
             dtype: Dtype::F32,
         };
@@ -209,7 +209,7 @@ fn taps_equal_pytorchs_modules() {
     let image = image_of(SIZE);
     let input = prepared(Family::Torchvision, image);
     for (backend, tolerance) in backends() {
-        let numerics = Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap();
+        let numerics = Compute { backend, device: Device::Cpu }.numerics().unwrap();
         let recipe = Recipe {
             network: network.name.to_owned(),
             weights: weights.id(),

@@ -47,7 +47,7 @@ pub fn extract(
     stop: &AtomicBool,
 ) -> Result<Extraction, Error> {
     // The cheapest check of the flags comes first.
-    let numerics = config.compute.numerics(&config.taps)?;
+    let numerics = config.compute.numerics()?;
     let source = Source::find(&config.dataset)?;
     report_notices(source.notices(), report);
     let weights = Weights::read(&config.weights)?;

@@ -32,7 +32,7 @@ pub struct Recipe {
     pub image: ImageForm,
     /// The layers whose outputs are kept, each once, in the network's order.
     pub taps: Vec<Tap>,
-    /// The arithmetic that computes the features, on which their last digits depend: `winograd3-fast`,
+    /// The arithmetic that computes the features, on which their last digits depend: `winograd5-fast`,
     /// `torch-2.13-cpu`, …
     pub numerics: String,
     /// Element type of the stored features.

@@ -1,4 +1,4 @@
-//! The parsers of untrusted files, each as a function of a file's bytes. They are used by the fuzzer in
+//! The parsers of untrusted files and requests, each as a function of their bytes. They are used by the fuzzer in
 //! `fuzz/` and by the test that runs them on every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
 //! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic,
@@ -9,6 +9,7 @@ mod cache;
 mod datasets;
 mod models;
 mod pooled;
+mod requests;
 mod runs;
 mod weights;
 
@@ -45,7 +46,7 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 22] = [
+pub const PARSERS: [Parser; 24] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -68,6 +69,8 @@ pub const PARSERS: [Parser; 22] = [
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
     parser("pooled", pooled::pooled),
+    parser("drawing", requests::drawing),
+    parser("infer", requests::infer),
 ];
 
 impl Parser {

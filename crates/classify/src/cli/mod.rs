@@ -192,7 +192,7 @@ fn extractor_config(
     images: usize,
 ) -> Result<ExtractorConfig, Error> {
     let recipe = model.recipe();
-    let device = Compute::with_numerics(&recipe.numerics, &recipe.taps)?.device;
+    let device = Compute::with_numerics(&recipe.numerics)?.device;
     let suitable = || suitable_batch_size(device, recipe.image.height, recipe.image.width);
     Ok(ExtractorConfig {
         batch_size: batch_size.unwrap_or_else(suitable).min(images),
