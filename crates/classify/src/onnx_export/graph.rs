@@ -7,7 +7,7 @@ use onnx::{
     Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
     encode,
 };
-use recipe::{Dtype, Fit, ImageForm, Pooling, ResizeFilter, Tap, TapShape};
+use recipe::{Dtype, Fit, ImageForm, Orientation, Pooling, ResizeFilter, Tap, TapShape};
 use serde_json::json;
 
 use super::{OnnxInput, tap_name};
@@ -138,14 +138,18 @@ fn batch() -> Dimension {
 }
 
 fn images_input(model: &Model, input: OnnxInput) -> ValueInfo {
-    let ImageForm { height, width, .. } = model.recipe().image;
+    let ImageForm { height, width, orientation, .. } = model.recipe().image;
     let [height, width] = match input {
         OnnxInput::ImagesOfAnySize => ["height", "width"].map(Dimension::named),
         _ => [height, width].map(Dimension::of),
     };
     let sides = [batch(), height, width, Dimension::of(3)];
     ValueInfo {
-        doc_string: "RGB, 0 to 255.".to_owned(),
+        doc_string: match orientation {
+            Orientation::Ignore => "RGB, 0 to 255.",
+            Orientation::Exif => "RGB, 0 to 255, turned as the camera recorded.",
+        }
+        .to_owned(),
         ..ValueInfo::tensor(IMAGES, DataType::Uint8, &sides)
     }
 }

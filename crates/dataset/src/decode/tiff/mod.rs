@@ -138,7 +138,7 @@ impl Layout {
             (Some(tag), _) => tag,
             (None, Orientation::Ignore) => 1,
             (None, Orientation::Exif) => {
-                let xmp = decoder.find_tag(XMP)?.map(|tag| tag.into_u8_vec());
+                let xmp = decoder.find_tag(XMP).ok().flatten().map(|tag| tag.into_u8_vec());
                 of_tiff_without_tag(&xmp.and_then(Result::ok).unwrap_or_default())
             }
         };
