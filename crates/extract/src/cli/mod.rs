@@ -137,11 +137,12 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, after any prefix
-    file: PathBuf,
-    /// Origin of the weights, which fixes how images are preprocessed for them
+    /// A file of PyTorch, Keras, ONNX, safetensors or NumPy [without it: list the files that are read]
+    file: Option<PathBuf>,
+    /// Origin of the weights, which fixes how images are preprocessed for them [default: that of the
+    /// published weights that these are recognised as]
     #[arg(long, value_parser = families())]
-    family: Family,
+    family: Option<Family>,
     /// The network, with or without BatchNorm [default: recognised from the file]
     #[arg(long, value_parser = networks())]
     network: Option<&'static Network>,
