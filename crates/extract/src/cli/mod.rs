@@ -2,6 +2,7 @@
 
 mod caches;
 mod convert;
+mod export;
 mod gc;
 mod import;
 mod run;
@@ -13,7 +14,7 @@ use std::str::FromStr;
 use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use extract::Error;
+use extract::{Error, ExportFormat, ExportPool};
 use feature_cache::{Cache, Layout};
 use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
@@ -40,6 +41,8 @@ enum Command {
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
+    /// Write the features of a cache as one file for other tools; prints its path
+    ExportFeatures(ExportArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -164,6 +167,22 @@ struct ConvertArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors
+    #[arg(long, default_value = "npz", value_parser = named::<ExportFormat>())]
+    format: ExportFormat,
+    /// How the maps of an image become one vector: avg or max keeps one number per channel; flatten keeps
+    /// all numbers
+    #[arg(long, default_value = "avg", value_parser = named::<ExportPool>())]
+    pool: ExportPool,
+    /// The file to write [default: beside the cache, with its name]
+    #[arg(long)]
+    to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct CacheArgs {
     /// The cache's folder [default: the newest one]
     #[arg(long)]
@@ -210,6 +229,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Convert(args) => convert::run(&args),
+            Command::ExportFeatures(args) => export::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
@@ -236,7 +256,9 @@ impl CacheArgs {
 pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
-        Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
+        Error::Interrupted { .. }
+        | Error::ExportStopped { .. }
+        | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::OtherWeightsThere { .. }
