@@ -109,6 +109,19 @@ pub enum Error {
         /// Number of rows that it will have.
         rows_total: usize,
     },
+    /// A stop of an export was requested.
+    #[error(
+        "stopped after {rows_done} of {}; {} was not written",
+        counted(*rows_total, "row"), path.display()
+    )]
+    ExportStopped {
+        /// The file.
+        path: PathBuf,
+        /// Number of rows that were read.
+        rows_done: usize,
+        /// Number of rows that the file would have.
+        rows_total: usize,
+    },
 }
 
 impl Error {

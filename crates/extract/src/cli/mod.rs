@@ -2,6 +2,7 @@
 
 mod caches;
 mod convert;
+mod export;
 mod gc;
 mod import;
 mod inspect_dataset;
@@ -15,7 +16,7 @@ use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
-use extract::Error;
+use extract::{Error, ExportFormat, ExportPool};
 use feature_cache::{Cache, Layout};
 use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
@@ -45,6 +46,8 @@ enum Command {
     /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
     /// its form, its splits, images per class, sizes, and every image that cannot be read
     InspectDataset(InspectDatasetArgs),
+    /// Write the features of a cache as one file for other tools; prints its path
+    ExportFeatures(ExportArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -199,11 +202,12 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, after any prefix
-    file: PathBuf,
-    /// Origin of the weights, which fixes how images are preprocessed for them
+    /// A file of PyTorch, Keras, ONNX, safetensors or NumPy [without it: list the files that are read]
+    file: Option<PathBuf>,
+    /// Origin of the weights, which fixes how images are preprocessed for them [default: that of the
+    /// published weights that these are recognised as]
     #[arg(long, value_parser = families())]
-    family: Family,
+    family: Option<Family>,
     /// The network, with or without BatchNorm [default: recognised from the file]
     #[arg(long, value_parser = networks())]
     network: Option<&'static Network>,
@@ -222,6 +226,22 @@ struct ConvertArgs {
     /// Folder under which the new cache is made [default: the one that CACHE lies in]
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors
+    #[arg(long, default_value = "npz", value_parser = named::<ExportFormat>())]
+    format: ExportFormat,
+    /// How the maps of an image become one vector: avg or max keeps one number per channel; flatten keeps
+    /// all numbers
+    #[arg(long, default_value = "avg", value_parser = named::<ExportPool>())]
+    pool: ExportPool,
+    /// The file to write [default: beside the cache, with its name]
+    #[arg(long)]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +292,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
+            Command::ExportFeatures(args) => export::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
@@ -298,7 +319,9 @@ impl CacheArgs {
 pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
-        Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
+        Error::Interrupted { .. }
+        | Error::ExportStopped { .. }
+        | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::PadColour { .. }
