@@ -16,14 +16,13 @@ pub(crate) trait Vector: Simd {
     fn max4(a: Self, b: Self, c: Self, d: Self) -> Self;
 
     /// Transposes a square block of [`Simd::LANES`] rows and columns: row `i` is read from `rows[i]` on,
-    /// and column `i` is written from `to + i * stride` on. With `STREAM` it is written past the caches, so that
-    /// memory is not read first; [`fence`](Self::fence) must follow before another thread reads it.
+    /// and column `i` is written from `to + i * stride` on.
     ///
     /// # Safety
     /// The instruction set is present, there are as many rows, each has as many floats, and there is room
-    /// for the columns. With `STREAM` each column is aligned to its size.
+    /// for the columns.
     #[inline(always)]
-    unsafe fn transpose<const STREAM: bool>(rows: &[*const f32], to: *mut f32, stride: usize) {
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
         for column in 0..Self::LANES {
             for (i, row) in rows[..Self::LANES].iter().enumerate() {
                 // SAFETY: the caller's promises.
@@ -31,10 +30,6 @@ pub(crate) trait Vector: Simd {
             }
         }
     }
-
-    /// Ends writes past the caches.
-    #[inline(always)]
-    fn fence() {}
 
     /// `self * factor`
     #[inline(always)]
@@ -83,17 +78,7 @@ impl Vector for Avx2 {
 
     /// In three steps: single floats of two rows are interleaved, then pairs, then halves.
     #[inline(always)]
-    unsafe fn transpose<const STREAM: bool>(rows: &[*const f32], to: *mut f32, stride: usize) {
-        let store = |to: *mut f32, column: __m256| {
-            // SAFETY: the caller's promises.
-            unsafe {
-                if STREAM {
-                    _mm256_stream_ps(to, column);
-                } else {
-                    _mm256_storeu_ps(to, column);
-                }
-            }
-        };
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
         // SAFETY: the caller's promises.
         unsafe {
             let row: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(rows[i]));
@@ -111,15 +96,12 @@ impl Vector for Avx2 {
             }
             for i in 0..4 {
                 let (low, high) = (pairs[i], pairs[i + 4]);
-                store(to.add(i * stride), _mm256_permute2f128_ps::<0x20>(low, high));
-                store(to.add((i + 4) * stride), _mm256_permute2f128_ps::<0x31>(low, high));
+                let column = to.add(i * stride);
+                _mm256_storeu_ps(column, _mm256_permute2f128_ps::<0x20>(low, high));
+                let column = to.add((i + 4) * stride);
+                _mm256_storeu_ps(column, _mm256_permute2f128_ps::<0x31>(low, high));
             }
         }
-    }
-
-    #[inline(always)]
-    fn fence() {
-        _mm_sfence();
     }
 }
 
@@ -139,22 +121,17 @@ impl Vector for Avx512 {
 
     /// As four blocks of a quarter of the size.
     #[inline(always)]
-    unsafe fn transpose<const STREAM: bool>(rows: &[*const f32], to: *mut f32, stride: usize) {
+    unsafe fn transpose(rows: &[*const f32], to: *mut f32, stride: usize) {
         // SAFETY: the caller's promises; processors with AVX-512 have AVX2.
         unsafe {
             for column in [0, 8] {
                 for row in [0, 8] {
                     let quarter: [*const f32; 8] =
                         std::array::from_fn(|i| rows[row + i].add(column));
-                    Avx2::transpose::<STREAM>(&quarter, to.add(column * stride + row), stride);
+                    Avx2::transpose(&quarter, to.add(column * stride + row), stride);
                 }
             }
         }
-    }
-
-    #[inline(always)]
-    fn fence() {
-        Avx2::fence();
     }
 }
 

@@ -24,37 +24,24 @@ pub(crate) struct OutputItem {
     pub(crate) to: *mut f32,
 }
 
-/// Number of pixels that fill a cache line of each channel.
-const LINE: usize = 16;
-
-/// The smallest number of pixels that are written past the caches: a tile's rows of a map that does not stay in
-/// a cache.
-const STREAMED: usize = 32 * LINE;
-
 /// Writes the item's rows, some pixels at a time, since the values of a pixel go to as many cache lines as
 /// there are channels.
-///
-/// If there are many pixels and the channels' lines begin at the same pixels, they are written past the caches.
 ///
 /// # Safety
 /// The instruction set of `S` is present. The maps have the image and a whole group of channels, and the rows
 /// are complete. The output has room for the group. No other thread touches these rows of it.
 #[inline(always)]
 pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
+    /// Number of pixels that fill a cache line of each channel.
+    const LINE: usize = 16;
     let OutputItem { maps, image, channels, .. } = *item;
     let width = maps.layout.width;
     let plane = maps.layout.height * width;
     let pixels = item.rows.start * width..item.rows.end * width;
     let (mut x, mut y) = (0, item.rows.start);
     let mut line = [ptr::null::<f32>(); LINE];
-    let first = item.to.wrapping_add(pixels.start);
-    let before_line = first.align_offset(LINE * size_of::<f32>());
-    let streamed =
-        plane.is_multiple_of(LINE) && pixels.len() >= STREAMED && before_line < LINE;
-    let mut start = pixels.start;
-    while start < pixels.end {
-        let whole = if streamed && start == pixels.start && before_line > 0 { before_line } else { LINE };
-        let count = whole.min(pixels.end - start);
+    for start in pixels.clone().step_by(LINE) {
+        let count = LINE.min(pixels.end - start);
         for pixel in &mut line[..count] {
             // SAFETY: a pixel of the map.
             *pixel = unsafe { maps.pixel(image, y, x) };
@@ -66,42 +53,19 @@ pub(crate) unsafe fn write<S: Vector>(item: &OutputItem) {
         // SAFETY: these pixels of these channels, in the map and in the output.
         unsafe {
             let to = item.to.add(start);
-            match (count == LINE && channels == CHANNEL_GROUP, streamed) {
-                (true, true) => transpose::<S, true>(&line, to, plane),
-                (true, false) => transpose::<S, false>(&line, to, plane),
-                (false, _) => {
-                    for channel in 0..channels {
-                        for (i, pixel) in line[..count].iter().enumerate() {
-                            *to.add(channel * plane + i) = *pixel.add(channel);
-                        }
+            if count == LINE && channels == CHANNEL_GROUP {
+                for channel in (0..CHANNEL_GROUP).step_by(S::LANES) {
+                    let rows = line.map(|pixel| pixel.add(channel));
+                    for i in (0..LINE).step_by(S::LANES) {
+                        S::transpose(&rows[i..], to.add(channel * plane + i), plane);
                     }
                 }
+                continue;
             }
-        }
-        start += count;
-    }
-    if streamed {
-        S::fence();
-    }
-}
-
-/// Writes a line of pixels of a whole group of channels, which are `plane` floats apart.
-///
-/// # Safety
-/// The instruction set of `S` is present, the pixels have the channels, and the output has room for them. With
-/// `STREAM` it is aligned to a line.
-#[inline(always)]
-unsafe fn transpose<S: Vector, const STREAM: bool>(
-    line: &[*const f32; LINE],
-    to: *mut f32,
-    plane: usize,
-) {
-    for channel in (0..CHANNEL_GROUP).step_by(S::LANES) {
-        for i in (0..LINE).step_by(S::LANES) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let rows = line.map(|pixel| pixel.add(channel));
-                S::transpose::<STREAM>(&rows[i..], to.add(channel * plane + i), plane);
+            for channel in 0..channels {
+                for (i, pixel) in line[..count].iter().enumerate() {
+                    *to.add(channel * plane + i) = *pixel.add(channel);
+                }
             }
         }
     }
