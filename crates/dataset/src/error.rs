@@ -360,6 +360,16 @@ pub enum Error {
         /// Its first bytes, as in a Rust string.
         start: String,
     },
+    /// A file is of a known kind that is not an image.
+    #[error("{} is {what}; {remedy}", path.display())]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+        /// The kind, for example `a web page, not an image`.
+        what: &'static str,
+        /// The way out.
+        remedy: &'static str,
+    },
     /// An image cannot be decoded.
     #[error(
         "{} cannot be decoded; it may be truncated or damaged: replace or remove it",

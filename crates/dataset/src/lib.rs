@@ -35,7 +35,7 @@ mod table;
 mod thumbnail;
 
 pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
-pub use decode::decode_bytes;
+pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
 pub use error::Error;
 pub use file_digests::FileDigests;
@@ -79,6 +79,8 @@ pub struct Split {
     digests: Digests,
     /// The number of the first image's digest.
     first_digest: usize,
+    /// How image files are read.
+    decoding: Decoding,
 }
 
 /// One decoded image.
@@ -101,7 +103,12 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
 
     /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest if
     /// one is given.
-    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error>;
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        decoding: Decoding,
+    ) -> Result<Image<'_>, Error>;
 
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
@@ -120,6 +127,14 @@ impl Image<'static> {
 }
 
 impl Dataset {
+    /// The same dataset, whose image files are read in another way.
+    #[must_use]
+    pub fn decoded(self, decoding: Decoding) -> Dataset {
+        let Dataset { class_names, train, val, test } = self;
+        let [train, val, test] = [train, val, test].map(|split| split.decoded(decoding));
+        Dataset { class_names, train, val, test }
+    }
+
     /// Facts about the classes of each split that the user may not be aware of.
     pub fn notices(&self) -> Vec<Notice> {
         let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
@@ -129,6 +144,12 @@ impl Dataset {
 }
 
 impl Split {
+    /// The same split, whose image files are read in another way.
+    #[must_use]
+    pub fn decoded(self, decoding: Decoding) -> Split {
+        Split { decoding, ..self }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -148,7 +169,7 @@ impl Split {
     /// # Panics
     /// If there is no such row.
     pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
-        self.images.image(self.image_of(row), Some(&self.digest(row)))
+        self.images.image(self.image_of(row), Some(&self.digest(row)), self.decoding)
     }
 
     /// The digest of a row's image. Images of equal digests have equal pixels if they were read by the same

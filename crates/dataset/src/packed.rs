@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::name::escape;
 use crate::paths::Paths;
-use crate::{Error, Image, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageStore, decode};
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +81,18 @@ impl ImageStore for PackedImages {
         self.locations.len()
     }
 
-    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error> {
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        decoding: Decoding,
+    ) -> Result<Image<'_>, Error> {
         let bytes = self.bytes(index)?;
         if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
             return Err(Error::Changed { path: self.file(index).to_path_buf() });
         }
         let name = self.file(index).join(self.name_of(index));
-        decode::decode_bytes(&name, &bytes, u64::MAX)
+        decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
     }
 
     /// The name of the file and the image's name in it.

@@ -84,6 +84,12 @@ impl Source {
         self.form.notices()
     }
 
+    /// Whether images are in image files, which may record an orientation, rather than plain arrays of pixels,
+    /// as those of IDX files and of Kaggle's CSV files.
+    pub fn has_image_files(&self) -> bool {
+        self.form.has_image_files()
+    }
+
     /// The configuration that applies to this source. A source with validation images of its own takes none
     /// from the training images, so its `val_fraction` is always 0.
     pub fn applicable(&self, config: &SplitConfig) -> SplitConfig {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::digests::Digests;
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, stratified, whole_groups};
-use crate::{Dataset, Error, ImageStore, Split, SplitConfig};
+use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig};
 
 /// Images, with one label each if they have labels.
 #[derive(Debug)]
@@ -125,7 +125,8 @@ impl Loaded {
                 None => rows,
             };
             let (images, digests) = (samples.images.clone(), digests.clone());
-            Split { images, rows, labels, digests, first_digest: first }
+            let decoding = Decoding::default();
+            Split { images, rows, labels, digests, first_digest: first, decoding }
         };
         let first_of_test = images + val.as_ref().map_or(0, |val| val.images.len());
         Ok(Dataset {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Error, Images, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, Images, Source, SplitConfig};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -100,7 +100,7 @@ fn medmnist_is_read_compressed_or_not() {
 
         let images = Images::find(&[path], Some("train")).unwrap();
         assert_eq!((images.len(), images.label(0)), (2, Some("1")));
-        assert_eq!(*images.image(1).unwrap().pixels, [4, 5, 6, 7]);
+        assert_eq!(*images.image(1, Decoding::default()).unwrap().pixels, [4, 5, 6, 7]);
         assert!(images.name(1).ends_with("pathmnist.npz:1"));
     }
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Error, Images, Notice, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SplitConfig};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -105,7 +105,7 @@ fn archives_are_read_where_they_lie() {
 
     let images = Images::find(&[folder.path().to_path_buf()], Some("train")).unwrap();
     assert_eq!((images.len(), images.label(1), images.label(3)), (4, Some("9"), Some("10")));
-    assert_eq!(images.image(2).unwrap().pixels[0], 3);
+    assert_eq!(images.image(2, Decoding::default()).unwrap().pixels[0], 3);
     assert!(images.name(0).ends_with(":set-train-000.tar/a/0001.png"), "{}", images.name(0));
 }
 

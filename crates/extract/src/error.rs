@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use durable::Digest;
 use feature_cache::SplitName;
 use plural::counted;
+use recipe::Fit;
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub enum Error {
     /// libtorch has no accuracy to choose.
     #[error("--accuracy applies to winograd only; omit it with --backend=torch and --device=cuda")]
     AccuracyOfTorch,
+    /// A pad colour is given where nothing is padded.
+    #[error("--pad-colour applies to --fit=pad only; omit it with --fit={fit}")]
+    PadColour {
+        /// The fit.
+        fit: Fit,
+    },
     /// The file that weights would be written to by default holds others.
     #[error(
         "{} holds other weights, with the digest {found} instead of {given}; name another file with \
@@ -100,6 +107,19 @@ pub enum Error {
         /// Number of rows on disk, over all splits.
         rows_done: usize,
         /// Number of rows that it will have.
+        rows_total: usize,
+    },
+    /// A stop of an export was requested.
+    #[error(
+        "stopped after {rows_done} of {}; {} was not written",
+        counted(*rows_total, "row"), path.display()
+    )]
+    ExportStopped {
+        /// The file.
+        path: PathBuf,
+        /// Number of rows that were read.
+        rows_done: usize,
+        /// Number of rows that the file would have.
         rows_total: usize,
     },
 }

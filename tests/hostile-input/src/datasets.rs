@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Error, FileDigests, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, FileDigests, Source, SplitConfig};
 use durable::Digest;
+use recipe::Orientation;
 
 use crate::allocations::{ALLOWANCE, assert_taken};
 use crate::write;
@@ -87,7 +88,10 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
         assert_taken(bytes.len() + ALLOWANCE);
         return false;
     }
-    read(&dataset)
+    // Also as it is shown, for which its metadata are read, and at a part of its size.
+    let decoding = Decoding { orientation: Orientation::Exif, at_least: Some([1, 1]) };
+    let accepted = read(&dataset);
+    read(&dataset.decoded(decoding)) && accepted
 }
 
 /// The remembered digests of a dataset's files, with and without the digest that belongs at their end.

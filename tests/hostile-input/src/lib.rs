@@ -1,4 +1,4 @@
-//! The parsers of untrusted files, each as a function of a file's bytes. They are used by the fuzzer in
+//! The parsers of untrusted files and requests, each as a function of their bytes. They are used by the fuzzer in
 //! `fuzz/` and by the test that runs them on every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
 //! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic,
@@ -9,6 +9,7 @@ mod cache;
 mod datasets;
 mod models;
 mod pooled;
+mod requests;
 mod runs;
 mod weights;
 
@@ -44,8 +45,12 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 /// JPEG.
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
+/// The number of bytes that weights may take in a form in which a small file can hold all numbers of VGG19,
+/// 80 MB: because it is compressed, or has one number that stands for all.
+const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
+
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 25] = [
+pub const PARSERS: [Parser; 30] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -66,11 +71,16 @@ pub const PARSERS: [Parser; 25] = [
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("pytorch_import", weights::pytorch) },
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("keras_import", weights::keras) },
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("npz_import", weights::npz) },
     parser("model", models::model),
     parser("run", runs::run),
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
     parser("pooled", pooled::pooled),
+    parser("drawing", requests::drawing),
+    parser("infer", requests::infer),
 ];
 
 impl Parser {

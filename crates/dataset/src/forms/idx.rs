@@ -92,6 +92,10 @@ impl Form for IdxFiles {
         Ok(Some(vec![gray::group(path, None, read(path, None)?)]))
     }
 
+    fn has_image_files(&self) -> bool {
+        false
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }

@@ -112,6 +112,10 @@ impl Form for KaggleCsvs {
         Ok(Some(vec![gray::group(path, None, read(path, false)?)]))
     }
 
+    fn has_image_files(&self) -> bool {
+        false
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }

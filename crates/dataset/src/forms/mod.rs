@@ -79,6 +79,12 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether images are in files that a camera or a program for photographs may have written, which may record
+    /// an orientation, rather than plain arrays of pixels.
+    fn has_image_files(&self) -> bool {
+        true
+    }
+
     /// Number of files, but for those that were read when the form was opened.
     fn files(&self) -> usize;
 

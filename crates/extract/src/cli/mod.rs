@@ -2,6 +2,7 @@
 
 mod caches;
 mod convert;
+mod export;
 mod gc;
 mod import;
 mod inspect_dataset;
@@ -15,9 +16,9 @@ use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
-use extract::Error;
+use extract::{Error, ExportFormat, ExportPool};
 use feature_cache::{Cache, Layout};
-use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
+use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
 
@@ -45,6 +46,8 @@ enum Command {
     /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
     /// its form, its splits, images per class, sizes, and every image that cannot be read
     InspectDataset(InspectDatasetArgs),
+    /// Write the features of a cache as one file for other tools; prints its path
+    ExportFeatures(ExportArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -75,15 +78,25 @@ struct RunArgs {
     /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
     #[arg(long, default_value = "96")]
     size: ImageSize,
-    /// How images of another aspect ratio are brought to that size: stretch scales height and width independently
+    /// How images of another aspect ratio are brought to that size: stretch scales height and width
+    /// independently; crop scales the shorter side to that size and cuts out the centre, as torchvision does; pad
+    /// scales the longer side to it and fills the rest with --pad-colour
     #[arg(long, default_value = "stretch", value_parser = named::<Fit>())]
     fit: Fit,
-    /// Resize filter: bilinear with half-pixel centres
+    /// With --fit=pad, the colour of what the image leaves free: R,G,B, 0 to 255 [default: 0,0,0]
+    #[arg(long, value_parser = colour, alias = "pad-color")]
+    pad_colour: Option<[u8; 3]>,
+    /// Resize filter: bilinear, bicubic, lanczos or nearest, with the antialiasing and the numbers of PIL
     #[arg(long, default_value = "bilinear", value_parser = named::<ResizeFilter>())]
     resize: ResizeFilter,
-    /// Whether the orientation that a camera recorded (EXIF) is applied
-    #[arg(long, default_value = "ignore", value_parser = named::<Orientation>())]
-    orientation: Orientation,
+    /// Whether images are turned as the camera recorded (exif) or used as they are stored (ignore); images that
+    /// are plain pixels, such as MNIST's, have no orientation [default: exif for image files]
+    #[arg(long, value_parser = named::<Orientation>())]
+    orientation: Option<Orientation>,
+    /// How much of a JPEG is decoded: full, every pixel; or fast, at 1/2, 1/4 or 1/8 of its size where that
+    /// is at least twice --size, which is faster for large photographs and changes features a little
+    #[arg(long, default_value = "full", value_parser = named::<Decode>())]
+    decode: Decode,
     /// Layers whose outputs are kept, separated by commas: the paper's names (conv4_3, pool4) or
     /// torchvision's (features.22, numbered without BatchNorm). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
     /// one number per channel [default: the last convolution, conv5_3 of VGG16]
@@ -189,11 +202,12 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, after any prefix
-    file: PathBuf,
-    /// Origin of the weights, which fixes how images are preprocessed for them
+    /// A file of PyTorch, Keras, ONNX, safetensors or NumPy [without it: list the files that are read]
+    file: Option<PathBuf>,
+    /// Origin of the weights, which fixes how images are preprocessed for them [default: that of the
+    /// published weights that these are recognised as]
     #[arg(long, value_parser = families())]
-    family: Family,
+    family: Option<Family>,
     /// The network, with or without BatchNorm [default: recognised from the file]
     #[arg(long, value_parser = networks())]
     network: Option<&'static Network>,
@@ -212,6 +226,22 @@ struct ConvertArgs {
     /// Folder under which the new cache is made [default: the one that CACHE lies in]
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors
+    #[arg(long, default_value = "npz", value_parser = named::<ExportFormat>())]
+    format: ExportFormat,
+    /// How the maps of an image become one vector: avg or max keeps one number per channel; flatten keeps
+    /// all numbers
+    #[arg(long, default_value = "avg", value_parser = named::<ExportPool>())]
+    pool: ExportPool,
+    /// The file to write [default: beside the cache, with its name]
+    #[arg(long)]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +292,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
+            Command::ExportFeatures(args) => export::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
@@ -288,9 +319,12 @@ impl CacheArgs {
 pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
-        Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
+        Error::Interrupted { .. }
+        | Error::ExportStopped { .. }
+        | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
+        | Error::PadColour { .. }
         | Error::OtherWeightsThere { .. }
         | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
             Failure::Usage
@@ -322,6 +356,15 @@ fn dataset_help() -> String {
 /// An element type, also by NumPy's names.
 fn dtype(name: &str) -> Result<Dtype, String> {
     from_name("dtype", name)
+}
+
+/// A colour as R,G,B.
+fn colour(text: &str) -> Result<[u8; 3], String> {
+    let channels: Result<Vec<u8>, _> =
+        text.split(',').map(|channel| channel.trim().parse()).collect();
+    channels.ok().and_then(|channels| channels.try_into().ok()).ok_or_else(|| {
+        format!("'{text}' is not a colour; expected red, green and blue from 0 to 255, such as 124,116,104")
+    })
 }
 
 /// The values of an enumeration, by their names.

@@ -26,7 +26,7 @@ use crate::folder::Folder;
 use crate::images::Group;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Image, ImageStore, Notice, SourceConfig, digest};
+use crate::{Decoding, Error, Image, ImageStore, Notice, SourceConfig, digest};
 
 /// The names of the arrays of images and of labels of each part, in lower case. The first set of names of which
 /// the training images are there is the one that is read.
@@ -135,6 +135,10 @@ impl Form for Arrays {
 
     fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    fn has_image_files(&self) -> bool {
+        false
     }
 
     fn has_val(&self) -> bool {
@@ -275,7 +279,7 @@ fn read(images: &Array, labels: Option<&Array>) -> Result<Samples<ArrayImages>, 
 }
 
 fn digests_of(images: &ArrayImages) -> Result<Vec<Digest>, Error> {
-    let digest = |index| Ok(digest::of_pixels(&images.image(index, None)?));
+    let digest = |index| Ok(digest::of_pixels(&images.image(index, None, Decoding::default())?));
     (0..images.count).into_par_iter().map(digest).collect()
 }
 
@@ -284,7 +288,12 @@ impl ImageStore for ArrayImages {
         self.count
     }
 
-    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error> {
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        _: Decoding,
+    ) -> Result<Image<'_>, Error> {
         let ArrayImages { height, width, channels, .. } = *self;
         let len = height * width * channels;
         let pixels = self.pixels.get(&self.path, index, len)?;
