@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn maps_become_vectors() {
         let pooled = |shape: &[usize], how| {
-            let shape = shape.iter().copied().collect::<TapShape>();
+            let shape = shape.to_vec();
             let numbers = [1.0, 2.0, 3.0, 6.0, -1.0, -2.0, -3.0, -6.0];
             let mut vector = vec![9.0];
             pool(&numbers, &shape, how, &mut vector);

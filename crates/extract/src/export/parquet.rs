@@ -107,7 +107,7 @@ fn columns<W: std::io::Write + Send>(
 
     // All elements are there; the first of a row begins a new list.
     let there = vec![1; features.len()];
-    let begins = |index: usize| i16::from(index % table.width != 0);
+    let begins = |index: usize| i16::from(!index.is_multiple_of(table.width));
     let begins: Vec<i16> = (0..features.len()).map(begins).collect();
     column::<_, FloatType>(group, features, Some(&there), Some(&begins))
 }
