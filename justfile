@@ -73,7 +73,7 @@ status *flags: ready
 verify *flags: ready
     @scripts/run vgg-extract verify "$@"
 
-# Measure side by side with the peers: extract, head and training, or only one of these, or serve or accuracy
+# Measure side by side with the peers: extract, head and training, or only one of these, or photos, serve or accuracy
 bench *part: (setup "torch")
     python3 bench/run.py "$@"
 

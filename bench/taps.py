@@ -1,15 +1,13 @@
 """The cost of further taps: `bench/run.py extract --part taps`.
 
 Three processes, interleaved: our kernel with the default tap, with further ones, and one that
-computes nothing but does with the outputs of the further taps what `vgg-extract` does with them,
+computes nothing but does with whole maps of the further taps what `vgg-extract` does with them,
 which is to hash them (BLAKE3) and to write them to files on a disk, without waiting for the disk.
 So "kernel" is what it costs to compute the further outputs, as `[C, H, W]` or pooled globally, in
-the caller's memory, and "write" what it costs to write them out from there. Both are milliseconds
-of a processor core per image: for the kernel, the difference of the elapsed times, times its
-threads; for writing, which one thread does, the elapsed time.
-
-A global pool has so few bytes that both costs are next to nothing, and "times" mostly noise. There
-"ratio" says more, the rate with further taps relative to that with the default one.
+the caller's memory, and "write" what it costs to write the same maps out, which pooled taps save.
+Both are milliseconds of a processor core per image: for the kernel, the difference of the elapsed
+times, times its threads; for writing, which one thread does, the elapsed time. A difference of
+elapsed times is only as certain as they are, some percent of the time of a forward pass.
 
 Result: a table and `artifacts/bench/taps.json`.
 """
@@ -47,11 +45,10 @@ def bench(sizes: Sequence[int], rounds: int, seconds: float, threads: int, start
     for size in sizes:
         for name, (layers, pooling) in CASES.items():
             taps = ",".join(map(str, (*layers, LAST)))
-            words = ["--taps", taps, "--pooling", pooling]
             engines = [
                 start("default", size, []),
-                start("taps", size, words),
-                start("write", size, [*words, "--write", file]),
+                start("taps", size, ["--taps", taps, "--pooling", pooling]),
+                start("write", size, ["--taps", taps, "--pooling", "none", "--write", file]),
             ]
             rates = interleave(engines, rounds, seconds)
             for engine in engines:

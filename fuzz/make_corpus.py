@@ -10,8 +10,11 @@ and 2.0, and as another program might write a later minor version.
 """
 
 import gzip
+import io
 import json
 import struct
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +72,12 @@ def datasets() -> None:
     write(
         "kaggle_csv/carriage-returns", header.replace("\n", "\r\n") + "3,0,1,2,3\r\n7,4,5,6,7\r\n"
     )
+    compressed = gzip.compress((header + "3,0,1,2,3\n7,4,5,6,255\n").encode(), mtime=0)
+    write("kaggle_csv/whole-compressed", compressed)
+    bomb = gzip.compress((header + "3,0,1,2,3\n" * 500_000).encode(), mtime=0)
+    write("kaggle_csv/bomb-compressed", bomb)
+    spaced = "pixel1 ; Label;pixel2;pixel3;pixel4\n\n1 ;3; 2;3;4\r\n\r\n2;3;3;3;3\n"
+    write("kaggle_csv/whole-spaced", spaced)
     write("kaggle_csv/quotes", header + '"3","0",1,2,3\n"7\n",4,5,6,7\n')
     write("kaggle_csv/open-quote", header + '3,0,1,2,"3\n7,4,5,6,7\n')
     write("kaggle_csv/ragged", header + "3,0,1,2\n7,4,5,6,7,8\n")
@@ -101,6 +110,67 @@ def datasets() -> None:
     write("image_list/two-paths", "file,image,label\na.png,b.png,cat\n")
     write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
     write("image_list/no-rows", header)
+
+    groups = "path\tlabel\tgroup\na.png\tx\tp\nb.png\tx\tq\nc d.png\ty\tp\nfolder/e.png\ty\tq\n"
+    write("image_list/whole-with-groups", groups)
+    write("image_list/whole-compressed", gzip.compress(whole.encode(), mtime=0))
+    write("image_list/bomb", gzip.compress((whole * 50_000).encode(), mtime=0))
+    write("competition/whole", "id,breed\na,pug\nc,beagle\nb,pug\n")
+    write("competition/whole-with-endings", "image;label;patient\nb.png;2;x\na.png;10;y\n")
+    write("competition/missing", "id,breed\na,pug\n../b,beagle\n")
+    write("competition/climbing", "id,breed\na.png,pug\n../../etc/passwd,beagle\n")
+    write("competition/no-rows", "id,breed\n")
+    write("competition/three-columns", "id,breed,age\na,pug,3\n")
+
+    def npy(descriptor: str, shape: str, elements: bytes) -> bytes:
+        header = f"{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}\n"
+        return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + elements
+
+    def npz(method: int, **arrays: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), array, method)
+        return file.getvalue()
+
+    gray = npy("|u1", "(2, 2, 2)", bytes(range(8)))
+    labels = npy("<i8", "(2, 1)", struct.pack("<2q", 1, 0))
+    whole = {"train_images": gray, "train_labels": labels, "test_images": gray}
+    for name, method in [("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)]:
+        write(f"arrays/whole-{name}", npz(method, **whole))
+        write(f"arrays/truncated-{name}", npz(method, **whole)[:-40])
+    bomb = npy("|u1", "(2, 4096, 4096)", bytes(2 << 24))
+    write("arrays/bomb", npz(zipfile.ZIP_DEFLATED, images=bomb, labels=labels))
+    write("arrays/whole-npy", npy("|u1", "(2, 2, 1, 3)", bytes(12)))
+    write("arrays/floats", npy("<f4", "(2, 1, 1)", bytes(8)))
+    write("arrays/pickle", npy("|O", "(2, 1, 1)", b"cos\nsystem\n(S'id'\ntR."))
+    write("arrays/announces-everything", npy("|u1", "(2, 65535, 8192)", b""))
+    write("arrays/overflows", npy("|u1", f"({2**40}, 65535, 8000)", b""))
+    write("arrays/brackets", npy("|u1", "(" * 900, b""))
+    write("arrays/record", npy("|u1", "(2, 1, 1)", b"12").replace(b"'|u1'", b"[('a', '|u1')]"))
+
+    def tar(**members: bytes) -> bytes:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for name, content in members.items():
+                member = tarfile.TarInfo(name.replace("__", "."))
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return file.getvalue()
+
+    pixel = b"P5 1 1 255\n\x07"
+    whole = tar(a__pgm=pixel, a__cls=b"1", b__pgm=pixel, b__json=b'{"label": "x"}')
+    write("webdataset/whole", whole[:5120])
+    write("webdataset/whole-without-an-end", whole[:4096])
+    write("webdataset/truncated", whole[:2055])
+    write("webdataset/no-label", tar(a__pgm=pixel)[:2048])
+    write("webdataset/long-name", tar(**{"n" * 300 + "__pgm": pixel, "n" * 300 + "__cls": b"0"}))
+    size = whole.index(b"00000000014")
+    huge = bytearray(whole[:5120])
+    huge[size : size + 11] = b"77777777777"
+    huge[148:156] = b"%06o\0 " % (sum(huge[:148]) + 8 * 32 + sum(huge[156:512]))
+    write("webdataset/announces-everything", bytes(huge))
+    write("webdataset/climbing", tar(**{"../a__pgm": pixel, "../a__cls": b"0"})[:4096])
 
     # The parser adds the digest that belongs at the end.
     magic = b"file digests 2\n\0"
@@ -298,9 +368,7 @@ def caches() -> None:
         """The entry of a file; whoever reads it puts the digest in."""
         return {"file": name, "bytes": len(content), "digest": "0" * 64}
 
-    record = record_of(
-        "dense", entry("train/features.npy", features) | {"first_row": 0, "rows": 2}
-    )
+    record = record_of("dense", entry("train/features.npy", features) | {"first_row": 0, "rows": 2})
     write("progress/whole", json.dumps(record).encode() + RECORD_SEPARATOR + features)
     write("progress/alone", json.dumps(record))
     huge = {"rows": 2**64 - 1, "images": None, "features": {}}
@@ -360,8 +428,7 @@ def csr_arrays(record_of: Callable[..., dict], entry: Callable[..., dict]) -> No
     write("csr/alone", whole[0])
     recorded = arrays(data[:3], indices[:3], indptr[:3])
     files = {
-        name: entry(f"train/features.{name}.npy", content)
-        for name, content in zip(names, recorded)
+        name: entry(f"train/features.{name}.npy", content) for name, content in zip(names, recorded)
     }
     record = record_of("csr", files | {"first_row": 0, "rows": 2})
 
@@ -642,10 +709,65 @@ def models() -> None:
     write("model/truncated", model(first)[:-1])
 
 
+def requests() -> None:
+    """Bodies of requests to the server."""
+    for name, strokes in [
+        ("whole", [[[10, 10], [20, 40.5], [10, 70]], [[30, 10], [30, 70]]]),
+        ("dot", [[[5, 5]]]),
+        ("dots-in-one-place", [[[5, 5]], [[5, 5], [5, 5]]]),
+        ("wide", [[[-1e6, 0], [1e6, 1e-30]]]),
+        ("too-far", [[[0, 0], [1e30, 0]]]),
+        ("nothing", []),
+        ("empty-stroke", [[]]),
+        ("one-coordinate", [[[1]]]),
+        ("most-points", [[[i % 97, i % 89] for i in range(8192)]]),
+        ("too-many-points", [[[0, 0]] * 8193]),
+    ]:
+        write(f"drawing/{name}.json", json.dumps({"strokes": strokes}).encode())
+    write("drawing/not-finite.json", b'{"strokes": [[[1e39, 1]]]}')
+    write("drawing/deep.json", b'{"strokes": ' + b"[" * 10_000)
+
+    def infer(input: dict[str, object], tensors: bytes = b"", **more: object) -> bytes:
+        images = {"name": "images", "datatype": "UINT8", "shape": [1, 1, 2, 3]} | input
+        return json.dumps({"inputs": [images]} | more).encode() + RECORD_SEPARATOR + tensors
+
+    flat = {"data": [0, 1, 2, 253, 254, 255]}
+    binary = {"parameters": {"binary_data_size": 6}}
+    wanted = [{"name": "logits", "parameters": {"binary_data": True}}]
+    for name, body in [
+        ("whole-flat", infer(flat, id="7")),
+        ("whole-nested", infer({"data": [[[[0, 1, 2], [253, 254, 255]]]]})),
+        ("whole-binary", infer(binary, b"pixels", outputs=wanted)),
+        ("whole-gray", infer({"shape": [1, 2, 3]} | flat)),
+        ("too-few-bytes", infer(binary, b"pixel")),
+        ("both", infer(flat | binary, b"pixels")),
+        ("neither", infer({})),
+        ("huge-shape", infer({"shape": [2**63, 2**63, 2**63, 3]} | flat)),
+        ("shape-that-overflows", infer({"shape": [1024, 65535, 65535, 3]} | flat)),
+        ("no-images", infer({"shape": [0, 1, 2, 3], "data": []})),
+        ("other-type", infer({"datatype": "FP32"} | flat)),
+        ("not-bytes", infer({"data": [0, 1, 2, 3, 4, 256]})),
+        ("fractions", infer({"data": [0, 1, 2, 3, 4, 0.5]})),
+        ("other-output", infer(flat, outputs=[{"name": "labels"}])),
+        (
+            "shared-memory",
+            infer(flat, outputs=[{"name": "logits", "parameters": {"shared_memory_region": "x"}}]),
+        ),
+        ("no-inputs", b'{"inputs": []}'),
+        (
+            "deep",
+            b'{"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1], "data": '
+            + b"[" * 10_000,
+        ),
+    ]:
+        write(f"infer/{name}", body)
+
+
 datasets()
 images()
 caches()
 pooled()
 weights()
 models()
+requests()
 runs()

@@ -2,7 +2,7 @@
 //!
 //! `fixtures/formats/caches/VERSION/` was made by `vgg-extract` of that version with
 //! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or with the flags that a constant below names.
-//! `2.1-csr` is in the layout csr, and `2.1-two-parts` was written by two writers.
+//! Those that end in `-csr` are in the layout csr, and those that end in `-two-parts` were written by two writers.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -98,8 +98,11 @@ fn caches_of_every_version_are_of_use() {
     versions.sort();
     let names = versions.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
     let names: Vec<&str> = names.collect();
-    assert_eq!(names, ["1.0", "1.1", "2.0", "2.1", "2.1-csr", "2.1-two-parts"]);
-    assert_eq!(FORMAT.to_string(), names[3], "every version has a fixture");
+    assert_eq!(
+        names,
+        ["1.0", "1.1", "2.0", "2.1", "2.1-csr", "2.1-two-parts", "2.2", "2.2-csr", "2.2-two-parts",]
+    );
+    assert_eq!(FORMAT.to_string(), names[6], "every version has a fixture");
     for (version, name) in versions.iter().zip(names) {
         let workplace = Workplace::empty();
         let folder = copy(&workplace, version);
@@ -110,8 +113,8 @@ fn caches_of_every_version_are_of_use() {
         let files = match name {
             "1.0" | "1.1" => "9 files",
             "2.0" => "12 files",
-            "2.1" => "15 files",
-            "2.1-two-parts" => "21 files",
+            "2.1" | "2.2" => "15 files",
+            "2.1-two-parts" | "2.2-two-parts" => "21 files",
             _ => "27 files",
         };
         assert!(verified.stdout.contains(files), "{verified:?}");
@@ -128,7 +131,8 @@ fn caches_of_every_version_are_of_use() {
             assert_eq!(reader.labels_required().unwrap(), labels.collect::<Vec<i64>>());
             let images = ids.iter().map(|id| digits.digest(id.parse().unwrap()));
             let found = reader.images().unwrap().map(|found| found.iter().collect::<Vec<_>>());
-            assert_eq!(found, name.starts_with("2.1").then(|| images.collect()));
+            let has_images = name.starts_with("2.1") || name.starts_with("2.2");
+            assert_eq!(found, has_images.then(|| images.collect()));
             let found = rows_of(&cache, split);
             let found: Vec<f32> = found.iter().map(|row| row.iter().sum()).collect();
             assert_close(&found, sums, 1e-5);
@@ -230,7 +234,7 @@ fn the_documented_reader_reads_every_version() {
     }
     // More parts than rows, in the layout csr.
     let workplace = Workplace::empty();
-    rewrite_in_parts(&fixture("2.1"), Layout::Csr, 11, &workplace.path("features"));
+    rewrite_in_parts(&fixture("2.2"), Layout::Csr, 11, &workplace.path("features"));
     for (split, _, _, sums) in ROWS_OF_2 {
         let (shape, sum) = read(&workplace.path("features"), &[split.as_str()]);
         assert_eq!(shape, [sums.len(), 512, 2, 2]);
@@ -296,7 +300,7 @@ fn layouts_and_parts_have_the_same_rows() {
         command.arg(cache).arg("--out").arg(workplace.path(out));
         path_from(command)
     };
-    let [dense, sparse, parts] = ["2.1", "2.1-csr", "2.1-two-parts"].map(fixture);
+    let [dense, sparse, parts] = ["2.2", "2.2-csr", "2.2-two-parts"].map(fixture);
     let made = convert(dense.folder(), "csr", "csr");
     assert_eq!(contents(&made), contents(sparse.folder()));
     let made = convert(&made, "dense", "dense");
@@ -315,11 +319,12 @@ fn layouts_and_parts_have_the_same_rows() {
     assert!(again.stderr.contains("nothing to do"), "{again:?}");
 
     // Caches of older versions, too, which have no digests of images.
-    for version in ["1.0", "1.1", "2.0"] {
+    for version in ["1.0", "1.1", "2.0", "2.1"] {
         let old = fixture(version);
         let made = Cache::open(&convert(old.folder(), "csr", version)).unwrap();
         for &name in made.manifest().splits.keys() {
-            assert!(made.split(name).unwrap().images().unwrap().is_none());
+            let images = made.split(name).unwrap().images().unwrap();
+            assert_eq!(images.is_some(), version == "2.1");
             assert_eq!(rows_of(&made, name), rows_of(&old, name));
         }
         assert_eq!(made.manifest().format, FORMAT);
@@ -355,14 +360,16 @@ fn manifests_obey_the_schema() {
     let path = root().join("crates/feature-cache/manifest.schema.json");
     let mut schemas = boon::Schemas::new();
     let schema = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
-    for version in ["2.0", "2.1-two-parts", "2.1-csr", "2.1"] {
+    for version in ["2.0", "2.1-two-parts", "2.1-csr", "2.1", "2.2-two-parts", "2.2-csr", "2.2"] {
         schemas.validate(&fixture(version).manifest_json().unwrap(), schema).unwrap();
     }
-    let written = fixture("2.1").manifest_json().unwrap();
-    let sparse = fixture("2.1-csr").manifest_json().unwrap();
+    let written = fixture("2.2").manifest_json().unwrap();
+    let sparse = fixture("2.2-csr").manifest_json().unwrap();
     let csr = &sparse["splits"]["train"]["features"]["conv5_3"][0];
     type Change = fn(&mut Value);
-    let changes: [Change; 9] = [
+    let changes: [Change; 11] = [
+        |manifest| manifest["inputs"]["recipe"]["image"]["fit"] = json!("sideways"),
+        |manifest| manifest["inputs"]["recipe"]["image"]["pad_colour"] = json!([1, 2, 256]),
         |manifest| manifest["format"]["major"] = json!(1),
         |manifest| manifest["key"] = json!("8D"),
         |manifest| manifest["inputs"]["recipe"]["taps"] = json!([]),

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use assert_cmd::Command;
 use backbone::{ExtractorConfig, Weights};
 use classify::{Classifier, Error, Model, WeightsFile, classify_all};
-use dataset::Images;
+use dataset::{Decoding, Images};
 use end_to_end::{
     BAD_INPUT, Digits, Finished, USAGE, Workplace, assert_refused, finish, path_from, peak_of,
     root, vgg_classify, vgg_head, weights,
@@ -238,7 +238,7 @@ fn unreadable_images_stop_nothing() {
     assert_eq!(classified.len() + named.len(), images.len() + 2);
     let unreadable = |path: &PathBuf| {
         let images = Images::find(std::slice::from_ref(path), None).unwrap();
-        images.image(0).is_err()
+        images.image(0, Decoding::default()).is_err()
     };
     for path in images.iter().chain([&absent, &text]) {
         let path_text = path.display().to_string();

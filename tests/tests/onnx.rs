@@ -139,6 +139,40 @@ fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
+/// Models resize and cut images as the recipe says, or are refused where ONNX has no operator for it.
+#[test]
+fn other_fits_and_filters_are_exported() {
+    let workplace = workplace();
+    write_images(&workplace, 32, 32);
+    let run = |flags: &[&str]| {
+        let flags = [&["--taps=conv3_1:avg", EXACT], flags].concat();
+        let cache = path_from(workplace.run("digits", &flags));
+        flag("run", &path_from(workplace.train(&cache, &["--epochs=5"])))
+    };
+    let run_of_crop = |filter: &str| run(&["--fit=crop", &format!("--resize={filter}")]);
+    for filter in ["bilinear", "bicubic", "nearest"] {
+        let run = run_of_crop(filter);
+        let out = workplace.path(&format!("{filter}.onnx"));
+        let of = [run.as_str()];
+        let finished = finish(export(&of, &["--any-size"], &out));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stderr.contains("has the results of our forward pass"), "{finished:?}");
+        let images = workplace.path("images/any");
+        let ran = run_onnx(&out, std::slice::from_ref(&images));
+        assert_same(&ran, &classify(&of, &images, &[]), TOLERANCE);
+    }
+    for (run, what) in
+        [(run_of_crop("lanczos"), "the filter lanczos"), (run(&["--fit=pad"]), "the fit pad")]
+    {
+        let out = workplace.path("refused.onnx");
+        assert_refused(export(&[&run], &["--any-size"], &out), USAGE, &[what, "omit --any-size"]);
+        assert!(!out.exists());
+        let finished = finish(export(&[&run], &[], &out));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        fs::remove_file(out).unwrap();
+    }
+}
+
 #[test]
 fn a_run_is_exported() {
     let workplace = workplace();

@@ -351,7 +351,7 @@ fn what_is_not_allowed_is_refused_and_the_server_goes_on() {
     let answer = Answer::read(&mut stream);
     assert!(answer.status == 413 || (answer.status == 0 && sent < 40), "{answer:?} {sent}");
     served.assert_alive();
-    served.post("/classify", b"").assert_refused(415, "begins with ''");
+    served.post("/classify", b"").assert_refused(415, "is empty");
     served.post("/classify", b"no image").assert_refused(415, "expected a JPEG");
     served.post("/classify", &digit[..digit.len() / 2]).assert_refused(422, "damaged");
     served.post("/classify", &bomb()).assert_refused(413, "60000x60000 pixels");

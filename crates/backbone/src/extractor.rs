@@ -73,7 +73,7 @@ pub fn build(
 ) -> Result<Box<dyn Extractor>, Error> {
     let network = network_of(recipe)?;
     let taps = resolve(network, &recipe.taps)?;
-    let compute = Compute::with_numerics(&recipe.numerics, &recipe.taps)?;
+    let compute = Compute::with_numerics(&recipe.numerics)?;
     weights.check(recipe)?;
     match compute.backend {
         Backend::Winograd(accuracy) => {

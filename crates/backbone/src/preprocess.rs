@@ -1,13 +1,14 @@
 //! From pixels to the network's input: resizing, channel order and scaling, as the family of the weights
 //! requires.
 
-use std::cell::RefCell;
+mod placement;
+mod resize;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{F32, F32x3, InnerPixel};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::{F32, F32x3};
+use recipe::{Family, ImageForm};
 
-use recipe::{Family, Fit, ImageForm, Orientation, ResizeFilter};
+use self::placement::{Placement, place};
+use self::resize::resize;
 
 /// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
@@ -99,7 +100,8 @@ impl Preprocessor {
         })
     }
 
-    /// Resizes `image` and writes `[3, height, width]` to `input`, channels in the network's order.
+    /// Brings `image` to the form's size and writes `[3, height, width]` to `input`, channels in the network's
+    /// order. The orientation is not applied here, but when the image is decoded.
     ///
     /// # Panics
     /// If `image.bytes` or `input` do not have the length that the sizes require, or the number of
@@ -107,14 +109,17 @@ impl Preprocessor {
     pub fn apply(&self, image: Pixels<'_>, input: &mut [f32]) {
         assert_eq!(input.len(), self.len());
         assert_eq!(image.bytes.len(), image.height * image.width * image.channels);
+        let (placed, filter) = (place(self.image, image.height, image.width), self.image.resize);
         match image.channels {
             1 => {
-                let gray = self.resize(image, |bytes: &[u8; 1]| F32::new(f32::from(bytes[0])));
-                self.scale(gray.pixels(), |gray, _| gray.0, input);
+                let gray = |bytes: &[u8; 1]| F32::new(f32::from(bytes[0]));
+                let gray = resize(image, &placed, filter, gray);
+                self.scale(&gray, &placed, |gray, _| gray.0, input);
             }
             3 => {
-                let rgb = self.resize(image, |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from)));
-                self.scale(rgb.pixels(), |rgb, channel| rgb.0[channel], input);
+                let rgb = |bytes: &[u8; 3]| F32x3::new(bytes.map(f32::from));
+                let rgb = resize(image, &placed, filter, rgb);
+                self.scale(&rgb, &placed, |rgb, channel| rgb.0[channel], input);
             }
             channels => panic!("images have 1 or 3 channels, not {channels}"),
         }
@@ -138,49 +143,41 @@ impl Preprocessor {
         bytes
     }
 
+    /// The form of the network's input, and how an image is brought to it.
+    pub fn form(&self) -> ImageForm {
+        self.image
+    }
+
     /// Height and width of the network's input.
     pub fn size(&self) -> (usize, usize) {
         (self.image.height, self.image.width)
     }
 
     /// Scales `value(pixel, channel)`, where `channel` indexes R, G, B, and writes one plane per channel of
-    /// the network.
-    fn scale<P>(&self, pixels: &[P], value: impl Fn(&P, usize) -> f32, input: &mut [f32]) {
-        for (channel, plane) in input.chunks_exact_mut(pixels.len()).enumerate() {
-            let (scale, shift) = (self.scale[channel], self.shift[channel]);
-            for (input, pixel) in plane.iter_mut().zip(pixels) {
-                *input = value(pixel, self.order[channel]).mul_add(scale, shift);
+    /// the network. What the pixels leave free has the pad colour.
+    fn scale<P>(
+        &self,
+        pixels: &[P],
+        [rows, columns]: &[Placement; 2],
+        value: impl Fn(&P, usize) -> f32,
+        input: &mut [f32],
+    ) {
+        let (height, width) = self.size();
+        let is_filled = pixels.len() == height * width;
+        let pad_colour = self.image.pad_colour.unwrap_or_default();
+        for (channel, plane) in input.chunks_exact_mut(height * width).enumerate() {
+            let (colour, scale, shift) =
+                (self.order[channel], self.scale[channel], self.shift[channel]);
+            if !is_filled {
+                plane.fill(f32::from(pad_colour[colour]).mul_add(scale, shift));
+            }
+            let lines = plane.chunks_exact_mut(width).skip(rows.at);
+            for (line, pixels) in lines.zip(pixels.chunks_exact(columns.kept.len())) {
+                for (input, pixel) in line[columns.at..].iter_mut().zip(pixels) {
+                    *input = value(pixel, colour).mul_add(scale, shift);
+                }
             }
         }
-    }
-
-    fn resize<P: InnerPixel + PixelTrait, const N: usize>(
-        &self,
-        image: Pixels<'_>,
-        pixel: impl Fn(&[u8; N]) -> P,
-    ) -> TypedImage<'static, P> {
-        thread_local! {
-            /// Kept for its buffers, which are used again for the next image.
-            static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-        }
-        let pixels: Vec<P> = image.bytes.as_chunks().0.iter().map(pixel).collect();
-        let side = |pixels: usize| u32::try_from(pixels).expect("sides are far below 2³²");
-        let source = TypedImageRef::new(side(image.width), side(image.height), &pixels)
-            .expect("the number of pixels was checked");
-        let mut resized = TypedImage::new(side(self.image.width), side(self.image.height));
-        let ImageForm { fit: Fit::Stretch, resize, orientation: Orientation::Ignore, .. } =
-            self.image;
-        let filter = match resize {
-            ResizeFilter::Bilinear => FilterType::Bilinear,
-        };
-        let algorithm = ResizeAlg::Convolution(filter);
-        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
-        RESIZER.with_borrow_mut(|resizer| {
-            resizer
-                .resize_typed(&source, &mut resized, &options)
-                .expect("both images are of one pixel type and not cropped")
-        });
-        resized
     }
 }
 

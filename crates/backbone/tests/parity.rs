@@ -16,7 +16,7 @@ use ndarray::{Array3, Array4};
 use ndarray_npy::read_npy;
 use onnx::Tensor;
 use onnx::build::Chain;
-use recipe::{Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
+use recipe::{Decode, Dtype, Family, Fit, ImageForm, Orientation, Recipe, ResizeFilter, Tap};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use strum::IntoEnumIterator;
@@ -76,8 +76,10 @@ fn image_of(size: ImageSize) -> ImageForm {
         height: size.height,
         width: size.width,
         fit: Fit::Stretch,
+        pad_colour: None,
         resize: ResizeFilter::Bilinear,
         orientation: Orientation::Ignore,
+        decode: Decode::Full,
     }
 }
 
@@ -114,7 +116,7 @@ fn check(golden: &str, weights: &Weights, family: Family, size: ImageSize) {
             network: weights.network().name.to_owned(),
             weights: weights.id(),
             image,
-            numerics: Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap(),
+            numerics: Compute { backend, device: Device::Cpu }.numerics().unwrap(),
             taps,
             dtype: Dtype::F32,
         };
@@ -207,7 +209,7 @@ fn taps_equal_pytorchs_modules() {
     let image = image_of(SIZE);
     let input = prepared(Family::Torchvision, image);
     for (backend, tolerance) in backends() {
-        let numerics = Compute { backend, device: Device::Cpu }.numerics(&taps).unwrap();
+        let numerics = Compute { backend, device: Device::Cpu }.numerics().unwrap();
         let recipe = Recipe {
             network: network.name.to_owned(),
             weights: weights.id(),

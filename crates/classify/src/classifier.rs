@@ -8,7 +8,7 @@ use recipe::{Dtype, Tap};
 
 use crate::{Error, HeatMap, Model};
 
-/// A model that is ready to classify: its weights are transformed, and its buffers are there.
+/// A model that is ready to classify, with all the buffers that it needs.
 pub struct Classifier {
     extractor: Box<dyn Extractor>,
     heads: Heads,

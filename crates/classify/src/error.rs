@@ -113,6 +113,15 @@ pub enum Error {
         /// The flag.
         flag: &'static str,
     },
+    /// ONNX has no operator for how the recipe resizes images.
+    #[error(
+        "an ONNX model cannot resize images with {what} of the recipe; omit --any-size, so that the model takes \
+         images of the network's size"
+    )]
+    OnnxResizing {
+        /// The filter or the fit.
+        what: String,
+    },
     /// There are no images to classify.
     #[error("no images to classify")]
     NoImages,

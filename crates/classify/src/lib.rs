@@ -31,4 +31,6 @@ pub use heat_map::HeatMap;
 pub use model::{Model, WeightsFile};
 pub use onnx_export::{Comparison, OnnxInput};
 pub use pipeline::{Classified, Fault, classify_all};
+#[doc(hidden)]
+pub use serve::bodies;
 pub use serve::{ServeConfig, Server};

@@ -4,7 +4,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use backbone::{Compute, ImageSize, Weights};
+use backbone::{ImageSize, Weights};
 use fused_head::Parameters;
 use head::{Run, Sweep};
 use recipe::{ImageForm, Recipe, Tap, TapShape};
@@ -156,14 +156,7 @@ fn reduced(recipe: Recipe, taps: &[Tap], path: &Path) -> Result<Recipe, Error> {
         return Err(Error::Contradiction { path: path.to_path_buf(), found });
     }
     let kept: Vec<Tap> = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
-    // The name of the numerics depends on the taps, but a tap's features on no other tap. Numerics that this
-    // program does not have stay as they are, and are refused when features are computed.
-    let compute = Compute::with_numerics(&recipe.numerics, &recipe.taps);
-    let numerics = match compute {
-        Ok(compute) => compute.numerics(&kept)?,
-        Err(_) => recipe.numerics,
-    };
-    Ok(Recipe { numerics, taps: kept, ..recipe })
+    Ok(Recipe { taps: kept, ..recipe })
 }
 
 /// Checks that there is a name for every output of a head.

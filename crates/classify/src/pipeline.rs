@@ -171,7 +171,7 @@ fn decode(
     preprocessor: &Preprocessor,
     input: &mut [f32],
 ) -> Result<(), dataset::Error> {
-    let image = images.image(index)?;
+    let image = images.image(index, preprocessor.form().into())?;
     let (height, width, channels) = (image.height, image.width, image.channels);
     preprocessor.apply(Pixels { height, width, channels, bytes: &image.pixels }, input);
     Ok(())

@@ -123,7 +123,7 @@ fn classifier(golden: &Golden, image: (usize, usize), taps: &[&str], dtype: Dtyp
     let recipe = Recipe {
         weights: weights.id(),
         image: ImageForm { height: image.0, width: image.1, ..example.image },
-        numerics: compute.numerics(&taps).unwrap(),
+        numerics: compute.numerics().unwrap(),
         taps,
         dtype,
         ..example
@@ -189,7 +189,7 @@ fn features_without_places_have_no_heat_map() {
     ] {
         let taps: Vec<Tap> = taps.iter().map(|name| tap(name)).collect();
         let compute = Compute { backend: Backend::Winograd(Accuracy::Fast), device: Device::Cpu };
-        let numerics = compute.numerics(&taps).unwrap();
+        let numerics = compute.numerics().unwrap();
         let recipe = Recipe { weights: weights.id(), image, taps, numerics, ..example.clone() };
         let model = Model::for_test(recipe, golden_like(inputs), weights.clone());
         let mut classifier = Classifier::new(&model, &config).unwrap();

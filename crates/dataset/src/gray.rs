@@ -9,7 +9,7 @@ use crate::digests::Digests;
 use crate::images::Group;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Image, ImageStore, digest};
+use crate::{Decoding, Error, Image, ImageStore, digest};
 
 /// Images, `[N, height, width]` in C order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl ImageStore for GrayImages {
     }
 
     /// The image, which is in memory since its digest was computed.
-    fn image(&self, index: usize, _: Option<&Digest>) -> Result<Image<'_>, Error> {
+    fn image(&self, index: usize, _: Option<&Digest>, _: Decoding) -> Result<Image<'_>, Error> {
         Ok(self.get(index))
     }
 

@@ -11,7 +11,7 @@ use crate::forms::SourceFile;
 use crate::name::escape;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Image, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageStore, decode};
 
 /// Image files by their paths as a dataset in `folder` names them: relative to it, or absolute.
 #[derive(Debug)]
@@ -37,8 +37,13 @@ impl ImageStore for ImageFiles {
         self.paths.len()
     }
 
-    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error> {
-        decode::decode(&on_disk(&self.folder, self.named(index)), digest)
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        decoding: Decoding,
+    ) -> Result<Image<'_>, Error> {
+        decode::decode(&on_disk(&self.folder, self.named(index)), digest, decoding)
     }
 
     /// The path as the dataset names it.

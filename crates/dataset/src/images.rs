@@ -8,7 +8,7 @@ use crate::forms::FORMS;
 use crate::image_files;
 use crate::name::escape;
 use crate::part::Part;
-use crate::{Error, Image, ImageStore};
+use crate::{Decoding, Error, Image, ImageStore};
 
 /// The images of files, folders and datasets, in the order in which these were given. Only their names
 /// are read, except of forms that keep many images in one file.
@@ -74,9 +74,9 @@ impl Images {
     ///
     /// # Panics
     /// If there is no such image.
-    pub fn image(&self, index: usize) -> Result<Image<'_>, Error> {
+    pub fn image(&self, index: usize, decoding: Decoding) -> Result<Image<'_>, Error> {
         let (group, index) = self.locate(index);
-        group.images.image(index, None)
+        group.images.image(index, None, decoding)
     }
 
     /// The origin of an image, as one line: the path of its file, or the path of the file with many

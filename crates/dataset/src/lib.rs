@@ -10,6 +10,7 @@
 //! that have a file each are decoded one at a time, by [`Split::image`]; one whose bytes have changed
 //! since they were digested is an error, so a row's digest is always that of its image.
 
+mod config;
 mod decode;
 mod digest;
 mod digests;
@@ -19,10 +20,12 @@ mod files;
 mod folder;
 mod forms;
 mod gray;
+mod gzip;
 mod image_files;
 mod images;
 mod name;
 mod notice;
+mod packed;
 mod part;
 mod paths;
 mod source;
@@ -31,7 +34,8 @@ mod system;
 mod table;
 mod thumbnail;
 
-pub use decode::decode_bytes;
+pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
+pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
 pub use error::Error;
 pub use file_digests::FileDigests;
@@ -75,6 +79,8 @@ pub struct Split {
     digests: Digests,
     /// The number of the first image's digest.
     first_digest: usize,
+    /// How image files are read.
+    decoding: Decoding,
 }
 
 /// One decoded image.
@@ -97,7 +103,12 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
 
     /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest if
     /// one is given.
-    fn image(&self, index: usize, digest: Option<&Digest>) -> Result<Image<'_>, Error>;
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        decoding: Decoding,
+    ) -> Result<Image<'_>, Error>;
 
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
@@ -116,6 +127,14 @@ impl Image<'static> {
 }
 
 impl Dataset {
+    /// The same dataset, whose image files are read in another way.
+    #[must_use]
+    pub fn decoded(self, decoding: Decoding) -> Dataset {
+        let Dataset { class_names, train, val, test } = self;
+        let [train, val, test] = [train, val, test].map(|split| split.decoded(decoding));
+        Dataset { class_names, train, val, test }
+    }
+
     /// Facts about the classes of each split that the user may not be aware of.
     pub fn notices(&self) -> Vec<Notice> {
         let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
@@ -125,6 +144,12 @@ impl Dataset {
 }
 
 impl Split {
+    /// The same split, whose image files are read in another way.
+    #[must_use]
+    pub fn decoded(self, decoding: Decoding) -> Split {
+        Split { decoding, ..self }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -144,7 +169,7 @@ impl Split {
     /// # Panics
     /// If there is no such row.
     pub fn image(&self, row: usize) -> Result<Image<'_>, Error> {
-        self.images.image(self.image_of(row), Some(&self.digest(row)))
+        self.images.image(self.image_of(row), Some(&self.digest(row)), self.decoding)
     }
 
     /// The digest of a row's image. Images of equal digests have equal pixels if they were read by the same

@@ -114,14 +114,76 @@ fn damaged_files_do_no_harm() {
 
 #[test]
 fn what_is_no_image_is_refused() {
-    let text = refused("page.jpg", b"<!DOCTYPE html><title>404</title>");
-    assert!(text.contains("begins with '<!DOCTYPE ht'") && text.contains("replace"), "{text}");
-    assert!(refused("empty.png", b"").contains("begins with ''"));
+    let text = refused("notes.jpg", b"Remember the milk");
+    assert!(text.contains("begins with 'Remember the'") && text.contains("replace"), "{text}");
     assert!(
         refused("video.webp", b"\x00\x00\x00\x18ftypmp42").contains(r"'\x00\x00\x00\x18ftypmp42'")
     );
     let text = refused("float.tif", &read("tiff/float.tif"));
     assert!(text.contains("is a TIFF of 32-bit") && text.contains("save it as a PNG"), "{text}");
+}
+
+/// What is not an image, and images of forms that are not read, are called by their names.
+#[test]
+fn other_files_are_named() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    let heic = b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1heic";
+    let of_files: [(&[u8], &str, &str); 4] = [
+        (b"", "is empty", "replace or remove it"),
+        (pointer, "is a Git LFS pointer", "git lfs pull"),
+        (b"\n<!DOCTYPE html><title>404</title>", "is a web page", "download"),
+        (b"PK\x03\x04\x14\0", "is a ZIP archive", "unpack"),
+    ];
+    for (bytes, what, remedy) in of_files {
+        let text = refused("file.jpg", bytes);
+        assert!(text.contains(what) && text.contains(remedy), "{text}");
+    }
+    let of_images: [(&[u8], &str); 9] = [
+        (heic, "is a HEIC image"),
+        (b"\x00\x00\x00\x20ftypavif", "is an AVIF image"),
+        (b"\x00\x00\x00\x0CjP  \r\n\x87\n", "is a JPEG 2000 image"),
+        (b"\x00\x00\x00\x0CJXL \r\n\x87\n", "is a JPEG XL image"),
+        (b"\x00\x00\x01\x00\x01\x00\x10\x10", "is an icon (ICO)"),
+        (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", "is a Radiance HDR image"),
+        (b"\x76\x2F\x31\x01\x02\0\0\0", "is an OpenEXR image"),
+        (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "is an SVG drawing"),
+        (&read("jpeg/12-bits.jpg"), "Unsupported JPEG data precision 12"),
+    ];
+    for (bytes, what) in of_images {
+        let text = refused("file.jpg", bytes);
+        assert!(
+            text.contains(what) && text.contains("is not supported; save it as a PNG"),
+            "{text}"
+        );
+        assert!(!text.contains("damaged"), "{text}");
+    }
+}
+
+/// A JPEG ends at its own end-of-image marker, whatever follows; one without it is read if all rows are there.
+#[test]
+fn jpegs_end_where_their_rows_do() {
+    let pixels = |bytes: &[u8]| {
+        let (_folder, dataset) = dataset_of(&[("a.jpg", bytes)]);
+        dataset.train.image(0).map(|image| image.pixels.into_owned())
+    };
+    let video = b"\0\0\0\x18ftypmp42\0\0\0\0\xFF\xDA\0\x0C\x03 and \xFF\xD9 and so on";
+    for name in ["jpeg/baseline.jpg", "jpeg/progressive.jpg", "jpeg/cmyk-own-scans-restart3.jpg"] {
+        let whole = read(name);
+        let expected = pixels(&whole).unwrap();
+        assert_eq!(pixels(&[&whole[..], video].concat()).unwrap(), expected, "{name}");
+        assert_eq!(pixels(&[&whole[..], &whole[..whole.len() / 2]].concat()).unwrap(), expected);
+        // Without the marker.
+        assert_eq!(pixels(&whole[..whole.len() - 2]).unwrap(), expected, "{name}");
+        for missing in [30, whole.len() / 3] {
+            assert!(pixels(&whole[..whole.len() - missing]).is_err(), "{name}");
+        }
+    }
+    // A progressive file whose finest bits are not there may be cut off; arithmetic decoding would not notice.
+    for name in ["jpeg/ending-early-2x2-dc-only.jpg", "jpeg/arithmetic-2x2-sequential.jpg"] {
+        let whole = read(name);
+        assert!(pixels(&whole).is_ok());
+        assert!(pixels(&whole[..whole.len() - 2]).is_err(), "{name}");
+    }
 }
 
 /// Sizes come from headers, which may announce what no machine holds.

@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use durable::Digest;
 use feature_cache::SplitName;
 use plural::counted;
+use recipe::Fit;
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +24,29 @@ pub enum Error {
         /// The fault.
         source: dataset::Error,
     },
+    /// An inspected dataset has problems that would stop an extraction.
+    #[error(
+        "{} would stop an extraction of {}: see above",
+        counted(*count, "problem"), path.display()
+    )]
+    DatasetStops {
+        /// The dataset.
+        path: PathBuf,
+        /// Number of problems.
+        count: usize,
+    },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] backbone::Error),
     /// libtorch has no accuracy to choose.
     #[error("--accuracy applies to winograd only; omit it with --backend=torch and --device=cuda")]
     AccuracyOfTorch,
+    /// A pad colour is given where nothing is padded.
+    #[error("--pad-colour applies to --fit=pad only; omit it with --fit={fit}")]
+    PadColour {
+        /// The fit.
+        fit: Fit,
+    },
     /// The file that weights would be written to by default holds others.
     #[error(
         "{} holds other weights, with the digest {found} instead of {given}; name another file with \

@@ -47,11 +47,11 @@ pub fn extract(
     stop: &AtomicBool,
 ) -> Result<Extraction, Error> {
     // The cheapest check of the flags comes first.
-    let numerics = config.compute.numerics(&config.taps)?;
-    let source = Source::find(&config.dataset)?;
+    let numerics = config.compute.numerics()?;
+    let source = Source::find_with(&config.dataset, &config.source)?;
     report_notices(source.notices(), report);
     let weights = Weights::read(&config.weights)?;
-    let recipe = recipe_of(config, numerics, &weights)?;
+    let recipe = recipe_of(config, &source, numerics, &weights)?;
     let split_config = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction,
         limit: config.limit,
@@ -65,7 +65,7 @@ pub fn extract(
     }
     // This check comes before the folder is made, which would stay empty without the device.
     config.compute.check_device()?;
-    let dataset = source.load(&split_config)?;
+    let dataset = source.load(&split_config)?.decoded(inputs.recipe.image.into());
     // The dataset has the digests of its images itself.
     drop(source);
     report_notices(&dataset.notices(), report);
@@ -234,7 +234,12 @@ fn named_splits(dataset: Dataset) -> Vec<(SplitName, Arc<DatasetRows>)> {
     splits.map(|(name, split)| (name, Arc::new(DatasetRows(split)))).collect()
 }
 
-fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Result<Recipe, Error> {
+fn recipe_of(
+    config: &ExtractConfig,
+    source: &Source,
+    numerics: String,
+    weights: &Weights,
+) -> Result<Recipe, Error> {
     let network = weights.network();
     let taps = if config.taps.is_empty() {
         vec![network.default_tap()]
@@ -244,7 +249,7 @@ fn recipe_of(config: &ExtractConfig, numerics: String, weights: &Weights) -> Res
     Ok(Recipe {
         network: network.name.to_owned(),
         weights: weights.id(),
-        image: config.image(),
+        image: config.image(source),
         taps,
         numerics,
         dtype: config.dtype,

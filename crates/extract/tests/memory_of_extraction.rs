@@ -14,7 +14,7 @@ use std::time::Duration;
 use backbone::{Accuracy, Backend, Compute, Device};
 use dataset::{FileDigests, Source};
 use extract::{Event, ExtractConfig, Extraction, extract};
-use recipe::{Dtype, Fit, Orientation, ResizeFilter};
+use recipe::{Decode, Dtype, Fit, Orientation, ResizeFilter};
 
 /// Most bytes per image, digests and paths included.
 const BYTES_PER_IMAGE: usize = 64;
@@ -104,11 +104,14 @@ fn write_images(folder: &Path, images: usize) {
 fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
     ExtractConfig {
         dataset: dataset.to_path_buf(),
+        source: dataset::SourceConfig::default(),
         weights: weights(),
         size: "32".parse().unwrap(),
         fit: Fit::Stretch,
+        pad_colour: None,
         resize: ResizeFilter::Bilinear,
-        orientation: Orientation::Ignore,
+        orientation: Some(Orientation::Ignore),
+        decode: Decode::Full,
         // The first layer alone, so that the images take little time.
         taps: vec!["conv1_1:avg".parse().unwrap()],
         dtype: Dtype::F32,

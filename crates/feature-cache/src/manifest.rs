@@ -33,10 +33,12 @@ pub(crate) use consistency::row_bytes;
 ///   rows in the layout `csr` has the members `data`, `indices` and `indptr` in the place of `file`,
 ///   `bytes` and `digest`, so that a reader of 2.0 refuses such a cache. `progress.json` records parts as
 ///   the manifest does.
+/// - 2.2: `fit`, `resize` and `orientation` of the recipe's `image` have more values, which a reader of 2.1
+///   refuses, and it may have the members `pad_colour` and `decode`.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 2, minor: 1 };
+pub const FORMAT: Format = Format { major: 2, minor: 2 };
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,7 +32,7 @@ pub struct Recipe {
     pub image: ImageForm,
     /// The layers whose outputs are kept, each once, in the network's order.
     pub taps: Vec<Tap>,
-    /// The arithmetic that computes the features, on which their last digits depend: `winograd3-fast`,
+    /// The arithmetic that computes the features, on which their last digits depend: `winograd5-fast`,
     /// `torch-2.13-cpu`, …
     pub numerics: String,
     /// Element type of the stored features.
@@ -65,8 +65,10 @@ impl Recipe {
                 height: 96,
                 width: 96,
                 fit: Fit::Stretch,
+                pad_colour: None,
                 resize: ResizeFilter::Bilinear,
                 orientation: Orientation::Ignore,
+                decode: Decode::Full,
             },
             taps: vec![Tap { layer: "conv5_3".into(), pooling: Pooling::None }],
             numerics: "winograd3-fast".into(),
@@ -114,10 +116,18 @@ pub struct ImageForm {
     pub width: usize,
     /// How an image of another aspect ratio is brought to that size.
     pub fit: Fit,
+    /// The colour of what [`Fit::Pad`] leaves free: R, G and B, 0 to 255; `None` stands for black, and with
+    /// every other fit it is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pad_colour: Option<[u8; 3]>,
     /// The filter that resizes it.
     pub resize: ResizeFilter,
     /// Whether the orientation that a camera recorded is applied.
     pub orientation: Orientation,
+    /// How much of an image file is decoded. A full decode is not written to files, so that the
+    /// digests of recipes without this field stay as they are.
+    #[serde(default, skip_serializing_if = "Decode::is_full")]
+    pub decode: Decode,
 }
 
 /// The origin of weights, which fixes how images are preprocessed for them.
@@ -170,6 +180,7 @@ impl Family {
     Debug,
     Clone,
     Copy,
+    Default,
     PartialEq,
     Eq,
     Display,
@@ -183,14 +194,24 @@ impl Family {
 #[strum(serialize_all = "lowercase")]
 pub enum Fit {
     /// Height and width are scaled independently, as with Keras's `target_size`.
+    #[default]
     Stretch,
+    /// Height and width are scaled by the same factor until the image covers the input, whose centre is cut
+    /// out: torchvision's `Resize(size)` and `CenterCrop(size)`.
+    Crop,
+    /// Height and width are scaled by the same factor until the image fits into the input, in whose centre it
+    /// lies; the rest has the pad colour: PIL's `ImageOps.pad`.
+    Pad,
 }
 
-/// The filter that resizes images.
+/// The filter that resizes images. When an image is reduced, every filter but `nearest` widens so that every
+/// pixel counts, as in PIL and in PyTorch with `antialias=True`. Numbers are in single precision. They are cut
+/// to 0 and 255 after the horizontal and after the vertical pass, as in PIL, and not rounded.
 #[derive(
     Debug,
     Clone,
     Copy,
+    Default,
     PartialEq,
     Eq,
     Display,
@@ -203,10 +224,15 @@ pub enum Fit {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum ResizeFilter {
-    /// Bilinear with half-pixel centres, in single precision: `align_corners=False` in PyTorch. When an
-    /// image is reduced, the filter widens so that every pixel counts, as in PIL and in PyTorch with
-    /// `antialias=True`.
+    /// Bilinear with half-pixel centres: `align_corners=False` in PyTorch.
+    #[default]
     Bilinear,
+    /// Cubic convolution with a = -0.5 (Catmull-Rom), PIL's `BICUBIC`.
+    Bicubic,
+    /// Sinc windowed to three lobes, PIL's `LANCZOS`.
+    Lanczos,
+    /// The pixel in which the centre lies, PIL's `NEAREST`.
+    Nearest,
 }
 
 /// Whether the orientation that a camera recorded (EXIF) is applied.
@@ -214,6 +240,7 @@ pub enum ResizeFilter {
     Debug,
     Clone,
     Copy,
+    Default,
     PartialEq,
     Eq,
     Display,
@@ -226,8 +253,45 @@ pub enum ResizeFilter {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Orientation {
-    /// Pixels are used as they are stored, as in PyTorch's `ImageFolder` and Keras.
+    /// Pixels are used as they are stored, as in PyTorch's `ImageFolder` and Keras. (A TIFF is turned as its own
+    /// tag says, as in PIL.)
+    #[default]
     Ignore,
+    /// The image is turned as its EXIF data say, or its XMP data if there is no orientation in EXIF: PIL's
+    /// `ImageOps.exif_transpose`.
+    Exif,
+}
+
+/// How much of an image file is decoded.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Display,
+    EnumString,
+    EnumIter,
+    VariantNames,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Decode {
+    /// Every pixel.
+    #[default]
+    Full,
+    /// A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, the smallest at which both sides are still at least twice
+    /// those of the network's input. Other formats are decoded in full.
+    Fast,
+}
+
+impl Decode {
+    fn is_full(&self) -> bool {
+        *self == Decode::Full
+    }
 }
 
 /// Element type of stored features.
@@ -297,12 +361,17 @@ mod tests {
     #[test]
     fn every_field_is_part_of_the_digest() {
         let base = Recipe::example();
-        let changes: [fn(&mut Recipe); 8] = [
+        let changes: [fn(&mut Recipe); 13] = [
             |recipe| recipe.network = "vgg19".into(),
             |recipe| recipe.weights.digest = Digest::of(b"others"),
             |recipe| recipe.weights.family = Family::CaffeRgb,
             |recipe| recipe.image.height = 64,
             |recipe| recipe.image.width = 64,
+            |recipe| recipe.image.fit = Fit::Pad,
+            |recipe| recipe.image.pad_colour = Some([0, 0, 0]),
+            |recipe| recipe.image.resize = ResizeFilter::Bicubic,
+            |recipe| recipe.image.orientation = Orientation::Exif,
+            |recipe| recipe.image.decode = Decode::Fast,
             |recipe| recipe.taps[0].pooling = Pooling::Avg,
             |recipe| recipe.numerics = "torch-2.13-cpu".into(),
             |recipe| recipe.dtype = Dtype::F16,

@@ -18,7 +18,7 @@ mod tests {
     use strum::IntoEnumIterator;
 
     use super::*;
-    use crate::{Dtype, Family, Pooling};
+    use crate::{Decode, Dtype, Family, Fit, Orientation, Pooling, ResizeFilter};
 
     #[test]
     fn values_are_found_by_their_names() {
@@ -39,6 +39,15 @@ mod tests {
     /// Flags and files use the same names.
     #[test]
     fn names_are_those_of_serde() {
+        fn same<T: IntoEnumIterator + serde::Serialize + ToString>() {
+            for value in T::iter() {
+                assert_eq!(serde_json::to_value(&value).unwrap(), value.to_string());
+            }
+        }
+        same::<Fit>();
+        same::<ResizeFilter>();
+        same::<Orientation>();
+        same::<Decode>();
         for family in Family::iter() {
             assert_eq!(serde_json::to_value(family).unwrap(), family.to_string());
         }

@@ -2,14 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-/// The version of the arithmetic of maps and their maxima. It changes whenever the same network could give
-/// other bits: with the choice of tiles, the interpolation points or the order of additions. Instruction sets
-/// with fused multiply-add give the same bits; those without differ in the last bits.
-const NUMERICS_VERSION: u32 = 3;
-
-/// The version of the arithmetic of networks that also average maps. Besides the above, it changes with the
-/// order in which a map's values are added.
-const AVERAGES_VERSION: u32 = 4;
+/// The version of the arithmetic. It changes whenever the same network could give other bits: with the choice
+/// of tiles, the interpolation points, the transforms or the order of additions. Instruction sets with fused
+/// multiply-add give the same bits; those without differ in the last bits.
+const NUMERICS_VERSION: u32 = 5;
 
 /// The bound on the difference from exact arithmetic, `max|Δ| / max|reference|`, over the maps of conv5_3
 /// of VGG16 with its published weights, for images of any size. The `accuracy` example measures it.
@@ -24,10 +20,9 @@ pub enum Accuracy {
 
 impl Accuracy {
     /// The name of the arithmetic of networks of this accuracy, for cache keys: the accuracy and the
-    /// version of the arithmetic. The version depends on whether a tap is [averaged](crate::Pooling::Avg).
-    pub fn numerics(self, averages: bool) -> String {
-        let version = if averages { AVERAGES_VERSION } else { NUMERICS_VERSION };
-        format!("winograd{version}-{self}")
+    /// version of the arithmetic.
+    pub fn numerics(self) -> String {
+        format!("winograd{NUMERICS_VERSION}-{self}")
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Network {
-    /// Plans a network and transforms its weights, on all of the configuration's threads. Its outputs
-    /// are the taps, in their order. Layers after the last tap are not run.
+    /// Plans a network and packs its filters, on all of the configuration's threads. Its outputs are the taps,
+    /// in their order. Layers after the last tap are not run.
     ///
     /// # Errors
     /// If a layer does not take the output channels of the layer before, a slice does not have the length

@@ -2,6 +2,8 @@
 //! instruction sets that they are compiled for.
 
 pub(crate) mod feature_map;
+pub(crate) mod few_tiles;
+pub(crate) mod filter_transform;
 pub(crate) mod first_layer;
 pub(crate) mod global_pool;
 pub(crate) mod isa;

@@ -4,6 +4,7 @@ pub(crate) mod bands;
 pub(crate) mod chain;
 pub(crate) mod clock;
 pub(crate) mod execute;
+pub(crate) mod few_tiles;
 pub(crate) mod forward;
 pub(crate) mod layer;
 pub(crate) mod network;

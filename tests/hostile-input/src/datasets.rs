@@ -1,10 +1,12 @@
-//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
+//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, arrays,
+//! archives, and images.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Error, FileDigests, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, FileDigests, Source, SplitConfig};
 use durable::Digest;
+use recipe::Orientation;
 
 use crate::allocations::{ALLOWANCE, assert_taken};
 use crate::write;
@@ -47,6 +49,35 @@ pub(crate) fn image_list(folder: &Path, bytes: &[u8]) -> bool {
     accepted
 }
 
+/// Parses the labels of a competition. The images `train/a.png`, `train/b.png`, `train/c.PNG` and `test/d.png` exist.
+pub(crate) fn competition(folder: &Path, bytes: &[u8]) -> bool {
+    for name in ["train/a.png", "train/b.png", "train/c.PNG", "test/d.png"] {
+        write(folder, name, PIXEL);
+    }
+    write(folder, "labels.csv", bytes);
+    load(folder)
+}
+
+/// Parses arrays: an archive, or a single array of images with two labels beside it.
+pub(crate) fn arrays(folder: &Path, bytes: &[u8]) -> bool {
+    if bytes.starts_with(b"PK") {
+        write(folder, "arrays.npz", bytes);
+    } else {
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }\n";
+        let len = (header.len() as u16).to_le_bytes();
+        let labels = [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), &[0, 1]].concat();
+        write(folder, "y.npy", &labels);
+        write(folder, "x.npy", bytes);
+    }
+    load(folder)
+}
+
+/// Parses an archive of samples.
+pub(crate) fn webdataset(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "set.tar", bytes);
+    load(folder)
+}
+
 /// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image
 /// takes more memory than other inputs, unless it is refused because of its header.
 pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
@@ -57,7 +88,10 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
         assert_taken(bytes.len() + ALLOWANCE);
         return false;
     }
-    read(&dataset)
+    // Also as it is shown, for which its metadata are read, and at a part of its size.
+    let decoding = Decoding { orientation: Orientation::Exif, at_least: Some([1, 1]) };
+    let accepted = read(&dataset);
+    read(&dataset.decoded(decoding)) && accepted
 }
 
 /// The remembered digests of a dataset's files, with and without the digest that belongs at their end.

@@ -1,4 +1,4 @@
-//! The parsers of untrusted files, each as a function of a file's bytes. They are used by the fuzzer in
+//! The parsers of untrusted files and requests, each as a function of their bytes. They are used by the fuzzer in
 //! `fuzz/` and by the test that runs them on every file of `fuzz/corpus` and `fuzz/regressions`.
 //!
 //! In: any bytes. Out: whether they were accepted. A parser may refuse any input, but it may not panic,
@@ -9,6 +9,7 @@ mod cache;
 mod datasets;
 mod models;
 mod pooled;
+mod requests;
 mod runs;
 mod weights;
 
@@ -49,10 +50,13 @@ const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 25] = [
+pub const PARSERS: [Parser; 30] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
+    of_form("competition", "competition", datasets::competition),
+    of_form("arrays", "arrays", datasets::arrays),
+    of_form("webdataset", "webdataset", datasets::webdataset),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     parser("file_digests", datasets::file_digests),
@@ -75,6 +79,8 @@ pub const PARSERS: [Parser; 25] = [
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
     parser("pooled", pooled::pooled),
+    parser("drawing", requests::drawing),
+    parser("infer", requests::infer),
 ];
 
 impl Parser {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 pub use ::winograd::Accuracy;
-use recipe::{Pooling, Tap};
 use strum::{Display, EnumString, VariantNames};
 
 use crate::Error;
@@ -57,17 +56,15 @@ impl Compute {
         Compute { backend: Backend::Torch, device: Device::Cuda },
     ];
 
-    /// The numerics of a recipe with these taps, as it records them. The features' last digits depend on them:
+    /// The numerics, as recipes record them. The features' last digits depend on them:
     /// equal numerics make equal features.
     ///
     /// # Errors
     /// If the implementation does not run on the device, or is libtorch and this program was built
     /// without it.
-    pub fn numerics(self, taps: &[Tap]) -> Result<String, Error> {
+    pub fn numerics(self) -> Result<String, Error> {
         match (self.backend, self.device) {
-            (Backend::Winograd(accuracy), Device::Cpu) => {
-                Ok(accuracy.numerics(taps.iter().any(|tap| tap.pooling == Pooling::Avg)))
-            }
+            (Backend::Winograd(accuracy), Device::Cpu) => Ok(accuracy.numerics()),
             (Backend::Winograd(_), Device::Cuda) => Err(Error::WinogradOnCuda),
             #[cfg(feature = "torch")]
             (Backend::Torch, device) => Ok(torch::numerics(device)),
@@ -88,14 +85,14 @@ impl Compute {
         Ok(())
     }
 
-    /// The implementation and device of these numerics of a recipe with these taps.
+    /// The implementation and device of these numerics.
     ///
     /// # Errors
     /// If nothing in this program computes them.
-    pub fn with_numerics(numerics: &str, taps: &[Tap]) -> Result<Compute, Error> {
-        let has = |compute: &Compute| compute.numerics(taps).is_ok_and(|found| found == numerics);
+    pub fn with_numerics(numerics: &str) -> Result<Compute, Error> {
+        let has = |compute: &Compute| compute.numerics().is_ok_and(|found| found == numerics);
         Compute::ALL.into_iter().find(has).ok_or_else(|| {
-            let known = Compute::ALL.into_iter().filter_map(|compute| compute.numerics(taps).ok());
+            let known = Compute::ALL.into_iter().filter_map(|compute| compute.numerics().ok());
             let known: Vec<String> = known.collect();
             Error::OtherNumerics { found: numerics.to_owned(), known: known.join(", ") }
         })
@@ -115,35 +112,12 @@ impl fmt::Display for Backend {
 mod tests {
     use super::*;
 
-    /// A recipe's taps with these poolings.
-    fn taps(poolings: &[Pooling]) -> Vec<Tap> {
-        poolings.iter().map(|&pooling| Tap { layer: "conv5_3".into(), pooling }).collect()
-    }
-
-    #[test]
-    fn only_averages_have_numerics_of_their_own() {
-        let device = Device::Cpu;
-        let fast = Compute { backend: Backend::Winograd(Accuracy::Fast), device };
-        let numerics = |poolings: &[Pooling]| fast.numerics(&taps(poolings)).unwrap();
-        assert_eq!(numerics(&[Pooling::None, Pooling::Max]), "winograd3-fast");
-        assert_eq!(numerics(&[Pooling::None, Pooling::Avg]), "winograd4-fast");
-        let averages = taps(&[Pooling::Avg]);
-        assert_eq!(Compute::with_numerics("winograd4-fast", &averages).unwrap(), fast);
-        for (numerics, taps) in
-            [("winograd3-fast", averages), ("winograd4-fast", taps(&[Pooling::Max]))]
-        {
-            let error = Compute::with_numerics(numerics, &taps).unwrap_err();
-            assert!(matches!(error, Error::OtherNumerics { .. }), "{error}");
-        }
-    }
-
     #[test]
     fn numerics_name_what_computes() {
-        let taps = taps(&[Pooling::None]);
         for compute in Compute::ALL {
-            match compute.numerics(&taps) {
+            match compute.numerics() {
                 Ok(numerics) => {
-                    assert_eq!(Compute::with_numerics(&numerics, &taps).unwrap(), compute);
+                    assert_eq!(Compute::with_numerics(&numerics).unwrap(), compute);
                 }
                 Err(error) if cfg!(feature = "torch") => panic!("{error}"),
                 Err(error) => {
@@ -152,10 +126,10 @@ mod tests {
                 }
             }
         }
-        let error = Compute::with_numerics("winograd0-fast", &taps).unwrap_err().to_string();
+        let error = Compute::with_numerics("winograd0-fast").unwrap_err().to_string();
         assert!(error.contains("winograd0-fast") && error.contains("-exact"), "{error}");
         let backend = Backend::Winograd(Accuracy::Fast);
         let absent = Compute { backend, device: Device::Cuda };
-        assert!(matches!(absent.numerics(&taps), Err(Error::WinogradOnCuda)));
+        assert!(matches!(absent.numerics(), Err(Error::WinogradOnCuda)));
     }
 }

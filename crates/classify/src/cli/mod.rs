@@ -192,7 +192,7 @@ fn extractor_config(
     images: usize,
 ) -> Result<ExtractorConfig, Error> {
     let recipe = model.recipe();
-    let device = Compute::with_numerics(&recipe.numerics, &recipe.taps)?.device;
+    let device = Compute::with_numerics(&recipe.numerics)?.device;
     let suitable = || suitable_batch_size(device, recipe.image.height, recipe.image.width);
     Ok(ExtractorConfig {
         batch_size: batch_size.unwrap_or_else(suitable).min(images),
@@ -211,7 +211,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
-        Error::NoImages | Error::NotOnnx { .. } | Error::Listen { .. } => Failure::Usage,
+        Error::NoImages
+        | Error::NotOnnx { .. }
+        | Error::OnnxResizing { .. }
+        | Error::Listen { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))

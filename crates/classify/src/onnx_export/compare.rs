@@ -146,7 +146,7 @@ fn images(model: &Model, input: OnnxInput, threads: usize) -> Result<Vec<Batch>,
     let config = ExtractorConfig { batch_size: IMAGES_PER_BATCH, threads };
     let mut exact = model.clone();
     let compute = Compute { backend: Backend::Winograd(Accuracy::Exact), device: Device::Cpu };
-    exact.recipe.numerics = compute.numerics(&exact.recipe.taps)?;
+    exact.recipe.numerics = compute.numerics()?;
     let mut classifier = Classifier::new(&exact, &config)?;
     drop(exact);
     let preprocessor = Preprocessor::new(model.recipe().weights.family, form);

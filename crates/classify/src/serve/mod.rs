@@ -13,6 +13,7 @@
 //! One thread owns the classifier. Others decode. The connections share the caller's thread.
 
 mod batching;
+pub mod bodies;
 mod drawing;
 mod limits;
 mod prepare;

@@ -35,7 +35,13 @@ impl Decoder {
 
     /// The input that an image file makes. `name` stands for it in errors.
     pub(super) fn file(&self, name: &str, bytes: &[u8]) -> Result<Vec<f32>, Refusal> {
-        Ok(self.image(&dataset::decode_bytes(Path::new(name), bytes, MAX_PIXEL_BYTES)?))
+        Ok(self.image(&self.decoded(name, bytes)?))
+    }
+
+    /// The image in a file, decoded as the recipe says. `name` stands for the file in errors.
+    fn decoded(&self, name: &str, bytes: &[u8]) -> Result<dataset::Image<'static>, Refusal> {
+        let decoding = self.preprocessor.form().into();
+        Ok(dataset::decode_bytes(Path::new(name), bytes, MAX_PIXEL_BYTES, decoding)?)
     }
 
     /// The input that a decoded image makes.
@@ -65,8 +71,7 @@ impl Decoder {
         is_drawing: bool,
     ) -> Result<(Vec<f32>, Shown), Refusal> {
         if !is_drawing {
-            let name = Path::new("the image");
-            return Ok(self.shown(dataset::decode_bytes(name, bytes, MAX_PIXEL_BYTES)?));
+            return Ok(self.shown(self.decoded("the image", bytes)?));
         }
         let (input, image) = self.drawing(bytes)?;
         let side = SIDE * ENLARGED;

@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for Flat {
 }
 
 /// The images of a request.
-struct Images {
+pub(super) struct Images {
     count: usize,
     height: usize,
     width: usize,
@@ -196,7 +196,7 @@ struct Images {
 }
 
 /// An output that was asked for.
-struct Wanted {
+pub(super) struct Wanted {
     name: &'static str,
     binary: bool,
 }
@@ -244,7 +244,10 @@ fn split(headers: &HeaderMap, body: &Bytes) -> Result<(Bytes, Bytes), Refusal> {
 }
 
 /// A request's id, images and outputs.
-fn parse(json: &[u8], binary: Bytes) -> Result<(Option<String>, Images, Vec<Wanted>), Refusal> {
+pub(super) type Parsed = (Option<String>, Images, Vec<Wanted>);
+
+/// Reads the JSON of a request, and the tensors in binary that follow it.
+pub(super) fn parse(json: &[u8], binary: Bytes) -> Result<Parsed, Refusal> {
     let request: InferRequest = serde_json::from_slice(json)
         .map_err(|error| malformed(format!("the request's JSON is not as expected: {error}")))?;
     let InferRequest { id, inputs, outputs, parameters } = request;

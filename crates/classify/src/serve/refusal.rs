@@ -54,7 +54,8 @@ impl Refusal {
             Refusal::TooLarge { .. } | Refusal::Image(Image::ImageSize { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Refusal::Compressed | Refusal::Image(Image::NotAnImage { .. }) => {
+            Refusal::Compressed
+            | Refusal::Image(Image::NotAnImage { .. } | Image::OtherFile { .. }) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             Refusal::Image(_) | Refusal::Features(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -75,7 +75,7 @@ impl TestSet {
 }
 
 impl Evaluated {
-    /// The image of a row, as its file has it.
+    /// The image of a row, decoded as the recipe says.
     pub(super) fn image(&self, row: usize) -> Result<dataset::Image<'_>, Refusal> {
         if row >= self.images.len() {
             let rows = self.images.len();
@@ -113,6 +113,7 @@ fn evaluate(runs: &[Run], threads: usize) -> Result<Evaluated, String> {
         .map_err(|error| format!("The test split cannot be evaluated: {error}."))?;
     let caches = folder.parent().unwrap_or(Path::new(""));
     let images = images_of(&cache.manifest().inputs.dataset, SplitName::Test, caches)
+        .map(|images| images.decoded(cache.manifest().inputs.recipe.image.into()))
         .map_err(|error| format!("The images of the test split are not shown: {error}."))?;
     if images.len() != predictions.len() {
         return Err(

@@ -27,6 +27,8 @@ struct jpeg_file {
   const uint8_t *tables;
   size_t tables_len;
   int colours;
+  /* The image is decoded at one part in so many of its height and width: 1, 2, 4 or 8. */
+  int shrink;
 };
 
 /* How a function ended: the file was decoded, or it is damaged, or of a form that libjpeg knows and
@@ -46,6 +48,8 @@ struct session {
   struct jpeg_progress_mgr progress;
   jmp_buf failed;
   char *message;
+  /* Whether the bytes ended before an end-of-image marker, in whose place libjpeg puts one. */
+  int ended;
 };
 
 static void fail(j_common_ptr cinfo) {
@@ -62,6 +66,9 @@ static void on_message(j_common_ptr cinfo, int level) {
     case JWRN_JFIF_MAJOR:      /* a later version of JFIF */
     case JWRN_NOT_SEQUENTIAL:  /* numbers that mean nothing in a file that is not progressive */
       return;
+    case JWRN_JPEG_EOF: /* whether something is missing shows when all is decoded */
+      ((struct session *)cinfo->err)->ended = 1;
+      return;
     default:
       fail(cinfo);
   }
@@ -74,6 +81,20 @@ static void on_progress(j_common_ptr cinfo) {
     snprintf(session->message, JMSG_LENGTH_MAX, "more than %d scans", MAX_SCANS);
     longjmp(session->failed, 1);
   }
+}
+
+/* Whether a file that lacks its end-of-image marker lacks nothing else, given that no entropy-coded
+ * data were missing (JWRN_HIT_MARKER). Of a progressive file every coefficient must have all its bits;
+ * arithmetic decoding does not notice when data are missing. */
+static int lacks_nothing(j_decompress_ptr cinfo) {
+  if (cinfo->arith_code) return 0;
+  if (!cinfo->progressive_mode) return 1;
+  for (int component = 0; component < cinfo->num_components; component++) {
+    for (int coefficient = 0; coefficient < DCTSIZE2; coefficient++) {
+      if (cinfo->coef_bits[component][coefficient] != 0) return 0;
+    }
+  }
+  return 1;
 }
 
 /* Prepares `cinfo` and reads the headers up to the first scan. */
@@ -100,17 +121,20 @@ static void begin(j_decompress_ptr cinfo, struct session *session, const struct 
   } else if (cinfo->num_components == 4) {
     cinfo->out_color_space = JCS_CMYK;
   }
+  cinfo->scale_num = 1;
+  cinfo->scale_denom = (unsigned int)file->shrink;
 }
 
 /* One of the two functions below, within which an error ends in the caller's hand. */
 static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint8_t *pixels,
-                  char *message) {
+                  size_t pixels_len, char *message) {
   struct jpeg_decompress_struct cinfo;
   struct session session;
   cinfo.err = jpeg_std_error(&session.errors);
   session.errors.error_exit = fail;
   session.errors.emit_message = on_message;
   session.message = message;
+  session.ended = 0;
   /* So that destroying is safe whatever fails first. */
   cinfo.mem = NULL;
   if (setjmp(session.failed)) {
@@ -144,12 +168,23 @@ static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint
       }
     }
     size_t row_len = (size_t)cinfo.output_width * (size_t)cinfo.output_components;
+    if (row_len * cinfo.output_height > pixels_len) {
+      snprintf(message, JMSG_LENGTH_MAX, "its size has changed");
+      session.errors.msg_code = JERR_BUFFER_SIZE;
+      longjmp(session.failed, 1);
+    }
     while (cinfo.output_scanline < cinfo.output_height) {
       JSAMPROW row = pixels + row_len * cinfo.output_scanline;
       jpeg_read_scanlines(&cinfo, &row, 1);
     }
-    /* Reads up to the end-of-image marker, whose absence is an error. */
+    /* Reads up to the end-of-image marker. */
+    int complete = lacks_nothing(&cinfo);
     jpeg_finish_decompress(&cinfo);
+    if (session.ended && !complete) {
+      snprintf(message, JMSG_LENGTH_MAX, "Premature end of JPEG file");
+      session.errors.msg_code = JERR_INPUT_EOF;
+      longjmp(session.failed, 1);
+    }
   }
   jpeg_destroy_decompress(&cinfo);
   return DECODED;
@@ -157,11 +192,13 @@ static int decode(const struct jpeg_file *file, struct jpeg_header *header, uint
 
 /* Reads the headers. If it fails, `message` (JMSG_LENGTH_MAX bytes) says why. */
 int dataset_jpeg_header(const struct jpeg_file *file, struct jpeg_header *header, char *message) {
-  return decode(file, header, NULL, message);
+  return decode(file, header, NULL, 0, message);
 }
 
-/* Decodes the whole file into `pixels`, height x width x components bytes by the header. If it fails,
- * `message` (JMSG_LENGTH_MAX bytes) says why. */
-int dataset_jpeg_pixels(const struct jpeg_file *file, uint8_t *pixels, char *message) {
-  return decode(file, NULL, pixels, message);
+/* Decodes the whole file into `pixels`, which has room for `pixels_len` bytes: height x width x
+ * components by the header, height and width divided by `shrink` and rounded up. If it fails, `message`
+ * (JMSG_LENGTH_MAX bytes) says why. */
+int dataset_jpeg_pixels(const struct jpeg_file *file, uint8_t *pixels, size_t pixels_len,
+                        char *message) {
+  return decode(file, NULL, pixels, pixels_len, message);
 }

@@ -2,10 +2,11 @@
 //!
 //! libjpeg chooses the colour space by its own rules. One component is gray. Three are YCbCr if there is a
 //! JFIF segment, else as an Adobe segment says, else RGB if the components are named R, G and B, else YCbCr.
-//! Four are CMYK or YCCK as an Adobe segment says, else CMYK. If a file ends before its end-of-image marker,
-//! lacks a component's scan, or has invalid entropy-coded data, libjpeg would invent pixels and warn; here
-//! that is an error. Damage that still decodes is not noticed, as in PIL. Bytes after the coded data are
-//! ignored, since sound files have them too.
+//! Four are CMYK or YCCK as an Adobe segment says, else CMYK. If a file ends before all rows are there, lacks a
+//! component's scan, or has invalid entropy-coded data, libjpeg would invent pixels and warn; here that is an
+//! error. A file that only lacks its end-of-image marker is read. (PIL refuses it; browsers show it.) Damage that
+//! still decodes is not noticed, as in PIL. Bytes after the coded data are ignored, since sound files have them
+//! too.
 
 #![allow(unsafe_code)] // The decoder is written in C.
 
@@ -45,6 +46,7 @@ struct File {
     tables: *const u8,
     tables_len: usize,
     colours: c_int,
+    shrink: c_int,
 }
 
 /// `struct jpeg_header`.
@@ -59,7 +61,12 @@ pub(super) struct Header {
 
 unsafe extern "C" {
     fn dataset_jpeg_header(file: *const File, header: *mut Header, message: *mut c_char) -> c_int;
-    fn dataset_jpeg_pixels(file: *const File, pixels: *mut u8, message: *mut c_char) -> c_int;
+    fn dataset_jpeg_pixels(
+        file: *const File,
+        pixels: *mut u8,
+        pixels_len: usize,
+        message: *mut c_char,
+    ) -> c_int;
 }
 
 impl Header {
@@ -76,6 +83,8 @@ pub(super) struct Jpeg<'a> {
     /// An abbreviated JPEG with the tables that it uses, as for strips of a TIFF.
     pub(super) tables: Option<&'a [u8]>,
     pub(super) colours: Colours,
+    /// The image is decoded at one part in so many of its height and width, rounded up: 1, 2, 4 or 8.
+    pub(super) shrink: usize,
 }
 
 impl Jpeg<'_> {
@@ -86,6 +95,7 @@ impl Jpeg<'_> {
             tables: self.tables.map_or(std::ptr::null(), <[u8]>::as_ptr),
             tables_len: self.tables.map_or(0, <[u8]>::len),
             colours: self.colours as c_int,
+            shrink: self.shrink as c_int,
         }
     }
 
@@ -101,7 +111,7 @@ impl Jpeg<'_> {
         }
     }
 
-    /// Sizes and number of components.
+    /// Sizes and number of components of the whole image.
     pub(super) fn header(&self) -> Result<Header, Fault> {
         let mut header = Header::default();
         // SAFETY: the pointers are to live values of the layouts that the C code declares, the
@@ -110,27 +120,38 @@ impl Jpeg<'_> {
         Ok(header)
     }
 
-    /// The numbers, `[height, width, components]` in C order, if there is room for them.
+    /// The numbers, `[height, width, components]` in C order, if there is room for them: those of the header,
+    /// shrunk.
     pub(super) fn pixels(&self, header: Header, room: Room) -> Result<Vec<u8>, Fault> {
         let (height, width) = (header.height as usize, header.width as usize);
         let components = header.components as usize;
         // With several scans, coefficients of 16 bits are also in memory until the last scan is read.
         room.check(width, height, components)?;
+        let [height, width] = [height, width].map(|side| side.div_ceil(self.shrink));
         let mut pixels = vec![0; height * width * components];
-        // SAFETY: as above. libjpeg writes the number of bytes that the header says, which the same code has
-        // read from the same file.
+        // SAFETY: as above. The C code writes no more bytes than it is told that there are.
         self.call(|file, message| unsafe {
-            dataset_jpeg_pixels(file, pixels.as_mut_ptr(), message)
+            dataset_jpeg_pixels(file, pixels.as_mut_ptr(), pixels.len(), message)
         })?;
         Ok(pixels)
     }
 }
 
-/// Decodes a file of these bytes.
-pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {
-    let jpeg = Jpeg { bytes, tables: None, colours: Colours::ByMarkers };
+/// Decodes a file of these bytes, at the smallest size that falls short of `at_least`, height and width, on no
+/// side; if it is `None`, at its own.
+pub(super) fn decode(
+    bytes: &[u8],
+    at_least: Option<[usize; 2]>,
+    room: Room,
+) -> Result<Image<'static>, Fault> {
+    let mut jpeg = Jpeg { bytes, tables: None, colours: Colours::ByMarkers, shrink: 1 };
     let header = jpeg.header()?;
-    let (height, width) = (header.height as usize, header.width as usize);
+    let [height, width] = [header.height, header.width].map(|side| side as usize);
+    if let Some(least) = at_least {
+        let suffices = |shrink: &usize| height >= shrink * least[0] && width >= shrink * least[1];
+        jpeg.shrink = [8, 4, 2].into_iter().find(suffices).unwrap_or(1);
+    }
+    let [height, width] = [height, width].map(|side| side.div_ceil(jpeg.shrink));
     match header.components {
         1 => Ok(Image::new(height, width, 1, jpeg.pixels(header, room)?)),
         3 => Ok(Image::new(height, width, 3, jpeg.pixels(header, room)?)),

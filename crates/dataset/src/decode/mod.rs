@@ -1,16 +1,18 @@
 //! From an image file to pixels with 8 bits per channel, equal to those of PIL's
 //! `Image.open(path).convert("RGB")`. The format is recognised by the content, not by the name's ending, and
-//! the first of several frames is read. Alpha is dropped. The EXIF orientation is ignored, as in PyTorch's
-//! `ImageFolder` and Keras, but a TIFF is turned as its own tag says. Gray stays gray. 16 bits are rounded to
-//! 8 (PIL clips gray at 255). CMYK becomes RGB without a colour profile.
+//! the first of several frames is read. Alpha is dropped. Gray stays gray. 16 bits are rounded to 8 (PIL clips
+//! gray at 255). CMYK becomes RGB without a colour profile. [`Decoding`] says whether an image is turned as the
+//! camera recorded, and at which size a JPEG is decoded; a TIFF is always turned as its own tag says.
 //!
 //! Every file is read as by PIL, with the exceptions that `tests/corpus.rs` lists, or refused with the name of
 //! its format. There is a module for each format that needs more than the `image` crate.
 
 mod bmp;
 mod cmyk;
+mod foreign;
 mod gif;
 mod jpeg;
+mod orientation;
 mod tiff;
 mod webp;
 
@@ -21,7 +23,10 @@ use std::path::Path;
 use blake3::Hasher;
 use durable::{Digest, Stamp};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use recipe::{Decode, ImageForm, Orientation};
 
+use self::foreign::Foreign;
+use self::orientation::turned;
 use crate::{Error, Image};
 
 /// Longest side, in pixels.
@@ -41,6 +46,33 @@ const START: usize = 64;
 /// its digest and for its pixels.
 const IN_MEMORY: u64 = 64 << 20;
 
+/// How the pixels of image files are read. The default is every pixel, as it is stored. Images that have no
+/// file of their own, such as MNIST's digits, are not affected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Decoding {
+    /// Whether the orientation that a camera recorded is applied.
+    pub orientation: Orientation,
+    /// Height and width, in pixels and after turning, of which a JPEG may fall short no side when it is decoded at
+    /// 1/2, 1/4 or 1/8 of its size; `None` to decode it at its own size.
+    pub at_least: Option<[usize; 2]>,
+}
+
+/// How many times larger than the network's input an image is that a fast decode leaves. At twice the size the
+/// filter that follows still sees nearly what it would see of the whole image (PIL's `Image.thumbnail` takes the
+/// same factor).
+const FAST_FACTOR: usize = 2;
+
+impl From<ImageForm> for Decoding {
+    /// The decoding that a recipe asks for.
+    fn from(form: ImageForm) -> Decoding {
+        let at_least = [form.height * FAST_FACTOR, form.width * FAST_FACTOR];
+        Decoding {
+            orientation: form.orientation,
+            at_least: (form.decode == Decode::Fast).then_some(at_least),
+        }
+    }
+}
+
 /// A problem with a file's pixels, before its path is known.
 #[derive(Debug)]
 enum Fault {
@@ -48,6 +80,8 @@ enum Fault {
     Read(std::io::Error),
     /// The content is not an image: its first bytes, as in a Rust string.
     NotAnImage(String),
+    /// The content is known, and not an image.
+    Foreign(Foreign),
     /// The content contradicts itself or ends too early.
     Damaged(Box<dyn std::error::Error + Send + Sync>),
     /// An unsupported form of image, as a noun phrase.
@@ -79,6 +113,12 @@ impl Fault {
             }
             Fault::Read(source) => Error::Read { path, source },
             Fault::NotAnImage(start) => Error::NotAnImage { path, start },
+            Fault::Foreign(Foreign::Image(form)) => {
+                Error::ImageForm { path, form: form.to_owned() }
+            }
+            Fault::Foreign(Foreign::File { what, remedy }) => {
+                Error::OtherFile { path, what, remedy }
+            }
             Fault::Damaged(source) => Error::DamagedImage { path, source },
             Fault::Form(form) => Error::ImageForm { path, form },
             Fault::Size { width, height } => Error::ImageSize { path, width, height },
@@ -126,7 +166,11 @@ impl Room {
 }
 
 /// Decodes the file at `path`, whose bytes must have this digest if one is given.
-pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'static>, Error> {
+pub(crate) fn decode(
+    path: &Path,
+    digest: Option<&Digest>,
+    decoding: Decoding,
+) -> Result<Image<'static>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let changed = || Error::Changed { path: path.to_path_buf() };
     let mut file = File::open(path).map_err(read)?;
@@ -139,7 +183,7 @@ pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'stat
         if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
             return Err(changed());
         }
-        decode_from(Cursor::new(&bytes), room)
+        decode_from(Cursor::new(&bytes), room, decoding)
     } else {
         if let Some(digest) = digest {
             let mut bytes = Hasher::new();
@@ -149,7 +193,7 @@ pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'stat
             }
             file.rewind().map_err(read)?;
         }
-        let image = decode_from(BufReader::new(&file), room);
+        let image = decode_from(BufReader::new(&file), room, decoding);
         let now = file.metadata().map_err(read)?;
         if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {
             return Err(changed());
@@ -164,36 +208,66 @@ pub(crate) fn decode(path: &Path, digest: Option<&Digest>) -> Result<Image<'stat
 ///
 /// # Errors
 /// If the bytes are not an image, or one that is damaged, of an unsupported form, or too large.
-pub fn decode_bytes(name: &Path, bytes: &[u8], max_bytes: u64) -> Result<Image<'static>, Error> {
+pub fn decode_bytes(
+    name: &Path,
+    bytes: &[u8],
+    max_bytes: u64,
+    decoding: Decoding,
+) -> Result<Image<'static>, Error> {
     let room = Room::of_file(bytes.len() as u64);
     let room = Room { bytes: room.bytes.min(max_bytes) };
-    decode_from(Cursor::new(bytes), room).map_err(|fault| fault.at(name))
+    decode_from(Cursor::new(bytes), room, decoding).map_err(|fault| fault.at(name))
 }
 
 /// Decodes the image that a file begins with.
-fn decode_from(mut file: impl BufRead + Seek, room: Room) -> Result<Image<'static>, Fault> {
+fn decode_from(
+    mut file: impl BufRead + Seek,
+    room: Room,
+    decoding: Decoding,
+) -> Result<Image<'static>, Fault> {
     let start = file.fill_buf()?;
     let start = start[..start.len().min(START)].to_vec();
     let mut whole = || {
         let mut bytes = Vec::new();
         file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).map(|_| bytes)
     };
+    let turns = decoding.orientation == Orientation::Exif;
     match start[..] {
-        [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(&whole()?, room),
-        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::decode(file, room),
+        [0xFF, 0xD8, 0xFF, ..] => {
+            let bytes = whole()?;
+            let orientation = if turns { orientation::of_jpeg(&bytes) } else { 1 };
+            let at_least = decoding.at_least.map(|[height, width]| match orientation {
+                // The sides are those after turning.
+                5..=8 => [width, height],
+                _ => [height, width],
+            });
+            Ok(turned(jpeg::decode(&bytes, at_least, room)?, orientation))
+        }
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
+            tiff::decode(file, room, decoding.orientation)
+        }
         [b'G', b'I', b'F', b'8', ..] => gif::decode(file, room),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-            webp::decode(&whole()?, room)
+            let bytes = whole()?;
+            let orientation = if turns { webp::orientation(&bytes) } else { 1 };
+            Ok(turned(webp::decode(&bytes, room)?, orientation))
         }
         [b'B', b'M', ..] if bmp::is_encoded(&start) => bmp::decode(&whole()?, room),
         [b'B', b'M', ..] if bmp::has_two_bits(&start) => Err(Fault::form("a BMP of 2 bits")),
         [b'B', b'M', ..] => decode_by_image(file, ImageFormat::Bmp, room),
-        [0x89, b'P', b'N', b'G', ..] => decode_by_image(file, ImageFormat::Png, room),
-        [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),
-        _ => {
-            let start = start[..start.len().min(SHOWN)].escape_ascii().to_string();
-            Err(Fault::NotAnImage(start))
+        [0x89, b'P', b'N', b'G', ..] => {
+            let orientation = if turns { orientation::of_png(&mut file)? } else { 1 };
+            file.rewind()?;
+            Ok(turned(decode_by_image(file, ImageFormat::Png, room)?, orientation))
         }
+        [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),
+        _ => Err(match foreign::recognise(&start) {
+            Some(foreign) => Fault::Foreign(foreign),
+            None => {
+                let start = start[..start.len().min(SHOWN)].escape_ascii().to_string();
+                Fault::NotAnImage(start)
+            }
+        }),
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::Cursor;
 
 use image::ImageFormat;
 
+use super::orientation::of_webp;
 use super::{Fault, Room, decode_by_image};
 use crate::Image;
 
@@ -39,6 +40,11 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
         pixels[3 * ((top + row) * width + left)..][..from.len()].copy_from_slice(from);
     }
     Ok(Image::new(height, width, 3, pixels))
+}
+
+/// The orientation of a file.
+pub(super) fn orientation(bytes: &[u8]) -> u16 {
+    of_webp(chunks(bytes.get(12..).unwrap_or_default()))
 }
 
 fn decode_still(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {

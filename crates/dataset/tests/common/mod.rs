@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Source, SplitConfig};
+use dataset::{Dataset, Image, Source, SplitConfig};
 
 /// The folder of the corpus: a folder for each form, made by `make_corpus.py`.
 pub(crate) fn corpus() -> &'static Path {
@@ -41,4 +41,24 @@ pub(crate) fn dataset_of(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Dataset
     let all = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
     let dataset = Source::find(folder.path()).unwrap().load(&all).unwrap();
     (folder, dataset)
+}
+
+/// The pixels in a P6 file: height, width, and RGB; `None` if there is no such file.
+pub(crate) fn pixels_of_ppm(path: &Path) -> Option<(usize, usize, Vec<u8>)> {
+    let bytes = fs::read(path).ok()?;
+    let lines: Vec<&[u8]> = bytes.splitn(4, |&byte| byte == b'\n').collect();
+    let [b"P6", size, b"255", pixels] = lines[..] else { panic!("{} is not a P6", path.display()) };
+    let (width, height) = std::str::from_utf8(size).unwrap().split_once(' ').unwrap();
+    Some((height.parse().unwrap(), width.parse().unwrap(), pixels.to_vec()))
+}
+
+/// Height, width and RGB of an image, three equal numbers for a gray pixel.
+pub(crate) fn rgb(image: Image<'_>) -> (usize, usize, Vec<u8>) {
+    let Image { height, width, channels, pixels } = image;
+    assert_eq!(pixels.len(), height * width * channels);
+    let rgb = match channels {
+        1 => pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
+        _ => pixels.into_owned(),
+    };
+    (height, width, rgb)
 }

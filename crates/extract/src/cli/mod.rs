@@ -5,6 +5,7 @@ mod convert;
 mod export;
 mod gc;
 mod import;
+mod inspect_dataset;
 mod run;
 mod size;
 
@@ -14,9 +15,10 @@ use std::str::FromStr;
 use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dataset::{ColumnNames, SourceConfig};
 use extract::{Error, ExportFormat, ExportPool};
 use feature_cache::{Cache, Layout};
-use recipe::{Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
+use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, positive, up_to};
 
@@ -41,6 +43,9 @@ enum Command {
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
+    /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
+    /// its form, its splits, images per class, sizes, and every image that cannot be read
+    InspectDataset(InspectDatasetArgs),
     /// Write the features of a cache as one file for other tools; prints its path
     ExportFeatures(ExportArgs),
     /// Make a weights file from another program's
@@ -65,21 +70,33 @@ enum Command {
 struct RunArgs {
     #[arg(long, default_value = "data/mnist", help = dataset_help())]
     dataset: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Weights, as import-weights makes them
     #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
     weights: PathBuf,
     /// Size that images are brought to, in pixels: one side, or HEIGHTxWIDTH; 32 or more
     #[arg(long, default_value = "96")]
     size: ImageSize,
-    /// How images of another aspect ratio are brought to that size: stretch scales height and width independently
+    /// How images of another aspect ratio are brought to that size: stretch scales height and width
+    /// independently; crop scales the shorter side to that size and cuts out the centre, as torchvision does; pad
+    /// scales the longer side to it and fills the rest with --pad-colour
     #[arg(long, default_value = "stretch", value_parser = named::<Fit>())]
     fit: Fit,
-    /// Resize filter: bilinear with half-pixel centres
+    /// With --fit=pad, the colour of what the image leaves free: R,G,B, 0 to 255 [default: 0,0,0]
+    #[arg(long, value_parser = colour, alias = "pad-color")]
+    pad_colour: Option<[u8; 3]>,
+    /// Resize filter: bilinear, bicubic, lanczos or nearest, with the antialiasing and the numbers of PIL
     #[arg(long, default_value = "bilinear", value_parser = named::<ResizeFilter>())]
     resize: ResizeFilter,
-    /// Whether the orientation that a camera recorded (EXIF) is applied
-    #[arg(long, default_value = "ignore", value_parser = named::<Orientation>())]
-    orientation: Orientation,
+    /// Whether images are turned as the camera recorded (exif) or used as they are stored (ignore); images that
+    /// are plain pixels, such as MNIST's, have no orientation [default: exif for image files]
+    #[arg(long, value_parser = named::<Orientation>())]
+    orientation: Option<Orientation>,
+    /// How much of a JPEG is decoded: full, every pixel; or fast, at 1/2, 1/4 or 1/8 of its size where that
+    /// is at least twice --size, which is faster for large photographs and changes features a little
+    #[arg(long, default_value = "full", value_parser = named::<Decode>())]
+    decode: Decode,
     /// Layers whose outputs are kept, separated by commas: the paper's names (conv4_3, pool4) or
     /// torchvision's (features.22, numbered without BatchNorm). A pooling may follow a colon: conv4_3:avg or conv4_3:max keeps
     /// one number per channel [default: the last convolution, conv5_3 of VGG16]
@@ -125,6 +142,51 @@ struct RunArgs {
     /// earlier command recorded in OUT/.file-digests are taken as unchanged
     #[arg(long)]
     rehash: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags on how a dataset is read.
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// Form of the dataset [default: recognised]
+    #[arg(long, value_parser = PossibleValuesParser::new(dataset::form_names()))]
+    form: Option<String>,
+    /// Names of columns of lists and tables of images, such as path=file,label=breed,split=fold,group=patient
+    /// [default: found by the usual names]. All images of a group are in one split
+    #[arg(long)]
+    columns: Option<ColumnNames>,
+    /// Folder to which the paths of a list are relative, where they may lack the images' ending
+    /// [default: the list's own]
+    #[arg(long)]
+    images: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    fn config(&self) -> SourceConfig {
+        SourceConfig {
+            form: self.form.clone(),
+            columns: self.columns.clone().unwrap_or_default(),
+            images: self.images.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectDatasetArgs {
+    /// The dataset's folder or file
+    path: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Fraction of the training images that would become the validation split
+    #[arg(long, default_value = "1/6", value_parser = fraction)]
+    val_fraction: f64,
+    /// Seed of the validation split
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    out: OutArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -228,6 +290,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::ExportFeatures(args) => export::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
@@ -261,6 +324,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
+        | Error::PadColour { .. }
         | Error::OtherWeightsThere { .. }
         | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
             Failure::Usage
@@ -272,9 +336,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::NoRoom { .. }
         | Error::Threads { .. } => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-        Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
-            Failure::BadInput
-        }
+        Error::Dataset(_)
+        | Error::DatasetStops { .. }
+        | Error::Image { .. }
+        | Error::Backbone(_)
+        | Error::Cache(_) => Failure::BadInput,
     }
 }
 
@@ -290,6 +356,15 @@ fn dataset_help() -> String {
 /// An element type, also by NumPy's names.
 fn dtype(name: &str) -> Result<Dtype, String> {
     from_name("dtype", name)
+}
+
+/// A colour as R,G,B.
+fn colour(text: &str) -> Result<[u8; 3], String> {
+    let channels: Result<Vec<u8>, _> =
+        text.split(',').map(|channel| channel.trim().parse()).collect();
+    channels.ok().and_then(|channels| channels.try_into().ok()).ok_or_else(|| {
+        format!("'{text}' is not a colour; expected red, green and blue from 0 to 255, such as 124,116,104")
+    })
 }
 
 /// The values of an enumeration, by their names.

@@ -7,7 +7,7 @@ use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, extract};
 use feature_cache::Layout;
 use plural::{counted, noun_for};
-use recipe::Tap;
+use recipe::{Fit, Tap};
 use terminal::{HumanBytes, HumanCount, JsonPath, Progress, print_path, println, say, with_causes};
 
 use super::{BackendName, RunArgs};
@@ -49,6 +49,9 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
 
 fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if args.pad_colour.is_some() && args.fit != Fit::Pad {
+        return Err(Error::PadColour { fit: args.fit });
+    }
     let backend = match args.backend {
         Some(BackendName::Winograd) => Backend::Winograd(Accuracy::default()),
         Some(BackendName::Torch) => Backend::Torch,
@@ -61,11 +64,14 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     };
     Ok(ExtractConfig {
         dataset: args.dataset,
+        source: args.source.config(),
         weights: args.weights,
         size: args.size,
         fit: args.fit,
+        pad_colour: args.pad_colour,
         resize: args.resize,
         orientation: args.orientation,
+        decode: args.decode,
         taps: args.taps,
         dtype: args.dtype,
         layout: args.layout,

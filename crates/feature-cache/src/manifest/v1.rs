@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use durable::{Digest, Format};
 use recipe::{
-    Dtype, Family, Fit, ImageForm, Orientation, Pooling, Recipe, ResizeFilter, Tap, TapShape,
-    WeightsId,
+    Decode, Dtype, Family, Fit, ImageForm, Orientation, Pooling, Recipe, ResizeFilter, Tap,
+    TapShape, WeightsId,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -113,8 +113,10 @@ impl Inputs {
                 height: self.height,
                 width: self.width,
                 fit: Fit::Stretch,
+                pad_colour: None,
                 resize: self.resize,
                 orientation: Orientation::Ignore,
+                decode: Decode::Full,
             },
             taps: vec![tap()],
             numerics: self.numerics,
@@ -127,10 +129,11 @@ impl Inputs {
 /// The key that 1.1 gave to a cache of these inputs; `None` if it had no such cache.
 pub(super) fn key_of_1_1(inputs: &super::Inputs) -> Option<CacheKey> {
     let Recipe { network, weights, image, taps, numerics, dtype } = &inputs.recipe;
-    let ImageForm { height, width, fit, resize, orientation } = image;
+    let ImageForm { height, width, fit, pad_colour: _, resize, orientation, decode } = image;
     let as_then = network == BACKBONE
         && *taps == [tap()]
-        && (*fit, *orientation) == (Fit::Stretch, Orientation::Ignore);
+        && (*fit, *orientation) == (Fit::Stretch, Orientation::Ignore)
+        && (*resize, *decode) == (ResizeFilter::Bilinear, Decode::Full);
     as_then.then(|| {
         CacheKey::of(json!({
             "dataset": inputs.dataset,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SplitName};
 use fused_head::HeadShape;
-use recipe::{Network, Tap};
+use recipe::{Network, Orientation, Tap};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -145,8 +145,9 @@ pub fn taps_of(cache: &Cache, taps: &[Tap]) -> Vec<Tap> {
     taps.iter().map(resolve).collect()
 }
 
-/// The dataset that a manifest records; `None` if the text is not a manifest's.
-pub(crate) fn dataset_of(manifest_json: &str) -> Option<DatasetInputs> {
+/// The dataset that a manifest records, and whether its images are turned as the camera recorded; `None` if the
+/// text is not a manifest's.
+pub(crate) fn dataset_of(manifest_json: &str) -> Option<(DatasetInputs, Orientation)> {
     #[derive(Deserialize)]
     struct Manifest {
         inputs: Inputs,
@@ -154,6 +155,11 @@ pub(crate) fn dataset_of(manifest_json: &str) -> Option<DatasetInputs> {
     #[derive(Deserialize)]
     struct Inputs {
         dataset: DatasetInputs,
+        /// Manifests of 1.x have no recipe.
+        #[serde(default)]
+        recipe: Value,
     }
-    serde_json::from_str::<Manifest>(manifest_json).ok().map(|manifest| manifest.inputs.dataset)
+    let Manifest { inputs } = serde_json::from_str(manifest_json).ok()?;
+    let orientation = inputs.recipe.pointer("/image/orientation").cloned().unwrap_or_default();
+    Some((inputs.dataset, serde_json::from_value(orientation).unwrap_or_default()))
 }

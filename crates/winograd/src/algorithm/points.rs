@@ -31,6 +31,66 @@ pub(crate) trait Points {
 
     /// The constants for each of the fours.
     const CONSTANTS: [Constants; MAX_FOURS] = constants(Self::FOURS, Self::CENTRE);
+    /// The finite points.
+    const FINITE: [FinitePoint; MAX_FINITE] =
+        finite(Self::ZERO, Self::ONE, Self::FOURS, Self::CENTRE);
+}
+
+/// The largest number of finite points.
+const MAX_FINITE: usize = 9;
+
+/// A finite point and its constants in the transform of the weights.
+#[derive(Clone, Copy)]
+pub(crate) struct FinitePoint {
+    pub(crate) p: f64,
+    /// `|p|^CENTRE`, or 1 for the point 0.
+    pub(crate) scale: f64,
+    /// `Π (p − q)` over the other finite points.
+    pub(crate) divisor: f64,
+}
+
+/// The finite points in their order. The order of the multiplications is part of the arithmetic: it
+/// determines the last bits of the weights.
+const fn finite(
+    zero: usize,
+    one: usize,
+    fours: &[(u32, u32)],
+    centre: usize,
+) -> [FinitePoint; MAX_FINITE] {
+    let mut all = [FinitePoint { p: 0.0, scale: 1.0, divisor: 1.0 }; MAX_FINITE];
+    let mut count = zero;
+    if one == 1 {
+        all[count].p = 1.0;
+        all[count + 1].p = -1.0;
+        count += 2;
+    }
+    let mut four = 0;
+    while four < fours.len() {
+        let (n, d) = (fours[four].0 as f64, fours[four].1 as f64);
+        all[count].p = n / d;
+        all[count + 1].p = -n / d;
+        all[count + 2].p = d / n;
+        all[count + 3].p = -d / n;
+        count += 4;
+        four += 1;
+    }
+    let mut i = 0;
+    while i < count {
+        let mut j = 0;
+        while j < count {
+            if j != i {
+                all[i].divisor *= all[i].p - all[j].p;
+            }
+            j += 1;
+        }
+        let mut power = 0;
+        while power < centre && all[i].p != 0.0 {
+            all[i].scale *= all[i].p.abs();
+            power += 1;
+        }
+        i += 1;
+    }
+    all
 }
 
 /// The constants of one `a` in the transforms.

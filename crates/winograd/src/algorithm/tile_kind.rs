@@ -107,22 +107,6 @@ impl TileKind {
             (side(height), side(width))
         })
     }
-
-    /// A 3x3 kernel in the frequency domain: `G w Gᵀ`, row by row.
-    pub(crate) fn weights(self, kernel: &[f32; 9], out: &mut [f64]) {
-        with_transform!(self, T => {
-            let mut columns = [[0.0; MAX_SIDE]; 3];
-            for (x, column) in columns.iter_mut().enumerate() {
-                *column = T::weight([0, 1, 2].map(|y| f64::from(kernel[3 * y + x])));
-            }
-            for i in 0..T::A {
-                let row = T::weight([columns[0][i], columns[1][i], columns[2][i]]);
-                for j in 0..T::A {
-                    out[i * T::A + j] = row[j];
-                }
-            }
-        })
-    }
 }
 
 impl fmt::Display for TileKind {

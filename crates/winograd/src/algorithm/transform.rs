@@ -32,8 +32,10 @@ pub(crate) trait Transform {
     fn input<S: Vector>(d: &Side<S>) -> Side<S>;
     /// `Aᵀ m`: `A` values to `M`.
     fn output<S: Vector>(m: &Side<S>) -> Side<S>;
+    /// The rows of `G`.
+    const G: [[f32; 3]; MAX_SIDE];
     /// `G w`: 3 values to `A`.
-    fn weight(w: [f64; 3]) -> [f64; MAX_SIDE];
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S>;
 }
 
 /// The Toom–Cook algorithm at the points of `P`: F(M) with `M = points − 2`.
@@ -191,26 +193,39 @@ impl<P: Points> Transform for ToomCook<P> {
         out
     }
 
-    /// The weights as a polynomial, evaluated at each point `p`, divided by `Π (p − q)` over the
-    /// other finite points `q`, and scaled by `|p|^CENTRE`.
-    fn weight(w: [f64; 3]) -> [f64; MAX_SIDE] {
-        let mut points = Vec::with_capacity(MAX_SIDE);
-        points.resize(P::ZERO, 0.0);
-        if P::ONE == 1 {
-            points.extend([1.0, -1.0]);
+    /// The row of the point `p` evaluates the weights as a polynomial, scales it by `|p|^CENTRE`, and divides
+    /// it by `Π (p − q)` over the other finite points `q`.
+    const G: [[f32; 3]; MAX_SIDE] = {
+        let mut g = [[0.0, 0.0, 1.0]; MAX_SIDE];
+        let mut i = 0;
+        while i + 1 < P::A {
+            let point = &P::FINITE[i];
+            let scale = point.scale / point.divisor;
+            g[i] = [scale as f32, (point.p * scale) as f32, (point.p * point.p * scale) as f32];
+            i += 1;
         }
-        for &(numerator, denominator) in P::FOURS {
-            let (n, d) = (f64::from(numerator), f64::from(denominator));
-            points.extend([n / d, -n / d, d / n, -d / n]);
+        g
+    };
+
+    /// The rows of ±p share an even half. With an even number of finite points their divisors have opposite
+    /// signs.
+    #[inline(always)]
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S> {
+        let mut out = [w[2]; MAX_SIDE];
+        if P::ZERO == 1 {
+            out[0] = w[0].scale(Self::G[0][0]);
         }
-        let mut out = [0.0; MAX_SIDE];
-        for (i, &p) in points.iter().enumerate() {
-            let others = points.iter().enumerate().filter(|&(j, _)| j != i);
-            let divisor: f64 = others.map(|(_, &q)| p - q).product();
-            let scale = if p == 0.0 { 1.0 } else { p.abs().powi(P::CENTRE as i32) };
-            out[i] = (w[0] + w[1] * p + w[2] * p * p) * scale / divisor;
+        for pair in 0..Self::PAIRS {
+            let plus = P::ZERO + 2 * pair;
+            let g = &Self::G[plus];
+            let even = w[2].scale_add(g[2], w[0].scale(g[0]));
+            out[plus] = w[1].scale_add(g[1], even);
+            out[plus + 1] = if P::ZERO == 0 {
+                w[1].scale_add(g[1], even.scale(-1.0))
+            } else {
+                w[1].scale_sub(g[1], even)
+            };
         }
-        out[points.len()] = w[2];
         out
     }
 }
@@ -252,13 +267,24 @@ impl Transform for Z3 {
         out
     }
 
-    fn weight(w: [f64; 3]) -> [f64; MAX_SIDE] {
-        let (sum, difference) = (w[0] + w[2], w[0] - w[2]);
-        let mut out = [0.0; MAX_SIDE];
-        out[0] = (sum + 1.5 * w[1]) / 4.0;
-        out[1] = (sum - 1.5 * w[1]) / 4.0;
-        out[2] = (difference + 0.5 * w[1]) / 4.0;
-        out[3] = (difference - 0.5 * w[1]) / 4.0;
+    const G: [[f32; 3]; MAX_SIDE] = {
+        let mut g = [[0.0; 3]; MAX_SIDE];
+        g[0] = [0.25, 0.375, 0.25];
+        g[1] = [0.25, -0.375, 0.25];
+        g[2] = [0.25, 0.125, -0.25];
+        g[3] = [0.25, -0.125, -0.25];
+        g
+    };
+
+    #[inline(always)]
+    fn weight<S: Vector>(w: &[S; 3]) -> Side<S> {
+        let (sum, difference) = (w[0].add(w[2]).scale(0.25), w[0].sub(w[2]).scale(0.25));
+        let (outer, inner) = (w[1].scale(0.375), w[1].scale(0.125));
+        let mut out = [sum; MAX_SIDE];
+        out[0] = sum.add(outer);
+        out[1] = sum.sub(outer);
+        out[2] = difference.add(inner);
+        out[3] = difference.sub(inner);
         out
     }
 }

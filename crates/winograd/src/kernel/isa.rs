@@ -13,12 +13,14 @@ use crate::{
         transform::Transform,
     },
     kernel::{
+        few_tiles::{ChunkJob, chunk, finish},
+        filter_transform::{FilterJob, strassen as strassen_filters, transform},
         first_layer::{FirstLayerJob, first_layer},
         global_pool::{self, RowJob, fold_row},
         max_pool::{PoolJob, pool},
         output::{OutputItem, write},
         product::{ProductJob, product},
-        strassen::strassen,
+        strassen::{left, strassen},
         tile_transform::{InputJob, OutputJob, input, output},
     },
     vector::{Pair, Portable},
@@ -47,6 +49,9 @@ pub(crate) struct Kernels {
     pub(crate) first_layer: unsafe fn(&FirstLayerJob),
     pub(crate) product: unsafe fn(&ProductJob),
     pub(crate) strassen: unsafe fn(&ProductJob),
+    pub(crate) strassen_left: unsafe fn(&ProductJob),
+    pub(crate) chunk: unsafe fn(&ChunkJob<'_>),
+    pub(crate) finish: unsafe fn(&ChunkJob<'_>, usize, usize),
     pub(crate) pool: unsafe fn(&PoolJob),
     pub(crate) fold_row: unsafe fn(&RowJob),
     pub(crate) global_pool: unsafe fn(&global_pool::PoolJob),
@@ -60,6 +65,9 @@ pub(crate) struct TileKernels {
     pub(crate) output: unsafe fn(&OutputJob),
     /// The transform back with a pool, for even tiles only.
     pub(crate) output_pooled: unsafe fn(&OutputJob),
+    /// The transform of filters, and that with Strassen's sums.
+    pub(crate) filters: unsafe fn(&FilterJob),
+    pub(crate) strassen_filters: unsafe fn(&FilterJob),
     /// The two above, for layers that are tapped.
     pub(crate) tapped_output: unsafe fn(&OutputJob),
     pub(crate) tapped_output_pooled: unsafe fn(&OutputJob),
@@ -113,6 +121,9 @@ macro_rules! entries {
                 first_layer: first_layer_entry,
                 product: product_entry,
                 strassen: strassen_entry,
+                strassen_left: strassen_left_entry,
+                chunk: chunk_entry,
+                finish: finish_entry,
                 pool: pool_entry,
                 fold_row: fold_row_entry,
                 global_pool: global_pool_entry,
@@ -129,7 +140,15 @@ macro_rules! entries {
                     (output, tapped_output)
                 };
                 let input = input_entry::<T>;
-                TileKernels { input, output, output_pooled, tapped_output, tapped_output_pooled }
+                TileKernels {
+                    input,
+                    output,
+                    output_pooled,
+                    tapped_output,
+                    tapped_output_pooled,
+                    filters: filters_entry::<T>,
+                    strassen_filters: strassen_filters_entry::<T>,
+                }
             }
 
             // SAFETY of all entries: the caller's promises are passed on, that of the instruction
@@ -157,6 +176,30 @@ macro_rules! entries {
             unsafe fn strassen_entry(job: &ProductJob) {
                 // SAFETY: see above.
                 unsafe { strassen::<$simd, $panel>(job) }
+            }
+
+            /// # Safety
+            /// That of [`left`].
+            $(#[$attribute])*
+            unsafe fn strassen_left_entry(job: &ProductJob) {
+                // SAFETY: see above.
+                unsafe { left::<$simd>(job) }
+            }
+
+            /// # Safety
+            /// That of [`chunk`].
+            $(#[$attribute])*
+            unsafe fn chunk_entry(job: &ChunkJob<'_>) {
+                // SAFETY: see above.
+                unsafe { chunk::<$panel>(job) }
+            }
+
+            /// # Safety
+            /// That of [`finish`].
+            $(#[$attribute])*
+            unsafe fn finish_entry(job: &ChunkJob<'_>, column: usize, stride: usize) {
+                // SAFETY: see above.
+                unsafe { finish::<$panel>(job, column, stride) }
             }
 
             /// # Safety
@@ -207,6 +250,22 @@ macro_rules! entries {
             ) {
                 // SAFETY: see above.
                 unsafe { output::<$simd, T, POOL, TAPPED>(job) }
+            }
+
+            /// # Safety
+            /// That of [`transform`].
+            $(#[$attribute])*
+            unsafe fn filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { transform::<$panel, T>(job) }
+            }
+
+            /// # Safety
+            /// That of [`strassen_filters`].
+            $(#[$attribute])*
+            unsafe fn strassen_filters_entry<T: Transform>(job: &FilterJob) {
+                // SAFETY: see above.
+                unsafe { strassen_filters::<$panel, T>(job) }
             }
         }
     };

@@ -81,7 +81,7 @@ pub(crate) const UNROLL: usize = 4;
 
 /// Number of input channels that are summed before their sum is added to the total. A sum of short sums
 /// has a much smaller error than one long sum, and its additions overlap with the multiplications.
-const SHORT_SUM: usize = 32;
+pub(crate) const SHORT_SUM: usize = 32;
 
 /// A matrix, part of which is updated with a product.
 #[derive(Clone, Copy)]
@@ -97,6 +97,25 @@ pub(crate) enum Update {
     Set,
     Add,
     Subtract,
+}
+
+impl Update {
+    /// Updates the values at `c`.
+    ///
+    /// # Safety
+    /// The instruction set of `P` is present, and the values can be read and written.
+    #[inline(always)]
+    pub(crate) unsafe fn apply<P: Panel>(self, total: P, c: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = match self {
+                Update::Set => total,
+                Update::Add => P::load(c).add(total),
+                Update::Subtract => P::load(c).sub(total),
+            };
+            value.store(c);
+        }
+    }
 }
 
 /// The operands of one register block.
@@ -157,13 +176,7 @@ pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
         for target in block.targets {
             let c = target.start.add(block.offset);
             for (row, &total) in totals.iter().enumerate() {
-                let c = c.add(row * block.c_stride);
-                let value = match target.update {
-                    Update::Set => total,
-                    Update::Add => P::load(c).add(total),
-                    Update::Subtract => P::load(c).sub(total),
-                };
-                value.store(c);
+                target.update.apply(total, c.add(row * block.c_stride));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::kernel::microkernel::{Block, PANEL, Panel, Target, UNROLL, Update, bl
 /// Number of input channels of a piece of a panel, which then has 16 KiB, half of the first-level cache.
 /// The order of additions, and with it the last bits of the results, depends on it, so it is the same for
 /// all instruction sets.
-const PIECE: usize = 256;
+pub(crate) const PIECE: usize = 256;
 
 /// The product of one frequency, for some panels.
 pub(crate) struct ProductJob {

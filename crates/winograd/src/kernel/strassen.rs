@@ -29,6 +29,7 @@
 use crate::{
     kernel::{
         feature_map::PIXEL_PAD,
+        few_tiles::Term,
         microkernel::{PANEL, Panel, Target, Update},
         product::{Factors, ProductJob, multiply},
     },
@@ -37,12 +38,6 @@ use crate::{
 
 /// Number of products of blocks.
 pub(crate) const PRODUCTS: usize = 7;
-
-/// The right factors of the products, in the order of the table, from the four blocks of `B`,
-/// `[[B11, B12], [B21, B22]]`.
-pub(crate) fn right([[b11, b12], [b21, b22]]: [[f64; 2]; 2]) -> [f64; PRODUCTS] {
-    [b11 + b22, b12 - b22, b21 - b11, b22, b21 + b22, b11, b11 + b12]
-}
 
 /// Number of left factors that are sums and have to be computed.
 const SUMS: usize = 5;
@@ -63,39 +58,78 @@ pub(crate) fn sums_len(rows: usize, in_channels: usize) -> usize {
 /// writes `v`.
 #[inline(always)]
 pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
-    use Update::{Add, Set, Subtract};
-    let rows = job.pairs + job.singles;
-    let (half, half_out) = (job.in_channels / 2, job.out_channels / 2);
-    let (stride, v_stride, m_stride) = (half + PIXEL_PAD, job.v_stride, job.m_stride);
     // SAFETY: the rows of the tiles, of the sums and of the results, by the caller's promise.
     unsafe {
         left::<S>(job);
+        let [p1, p3, p4, p5, p7, p2, p6] = terms(job);
+        for panel in job.panels.clone() {
+            multiply_term::<P>(job, panel, 0, p1);
+            multiply_term::<P>(job, panel, 1, p3);
+            multiply_term::<P>(job, panel, 2, p4);
+            multiply_term::<P>(job, panel, 3, p5);
+            multiply_term::<P>(job, panel, 4, p7);
+            multiply_term::<P>(job, panel, 5, p2);
+            multiply_term::<P>(job, panel, 6, p6);
+        }
+    }
+}
+
+/// Computes one of the products for a panel. It is inlined for each of them, with updates that are constants.
+///
+/// # Safety
+/// As [`strassen`], for the product at `index` of the table.
+#[inline(always)]
+unsafe fn multiply_term<P: Panel>(job: &ProductJob, panel: usize, index: usize, term: Term) {
+    let half = job.in_channels / 2;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let factors = Factors {
+            rows: term.rows,
+            depth: half,
+            a: term.a,
+            a_stride: term.stride,
+            b: job.u.add((panel * PRODUCTS + index) * half * PANEL),
+            column: panel * PANEL,
+            c_stride: job.m_stride,
+        };
+        match term.targets {
+            [Some(first), Some(second)] => multiply::<P>(&factors, &[first, second]),
+            [Some(first), None] => multiply::<P>(&factors, &[first]),
+            [None, _] => {}
+        }
+    }
+}
+
+/// The products of a job, in the order of the table, once its [left factors](left) are computed.
+///
+/// # Safety
+/// The job's pointers are as their comments say.
+#[inline(always)]
+pub(crate) unsafe fn terms(job: &ProductJob) -> [Term; PRODUCTS] {
+    use Update::{Add, Set, Subtract};
+    let rows = job.pairs + job.singles;
+    let (half, half_out) = (job.in_channels / 2, job.out_channels / 2);
+    let stride = half + PIXEL_PAD;
+    // SAFETY: the rows of the tiles, of the sums and of the results, by the caller's promise.
+    unsafe {
         let sum = |index: usize| (job.sums.add(index * rows * stride).cast_const(), stride);
-        let a11 = (job.v, v_stride);
-        let a22 = (job.v.add(rows * v_stride + half), v_stride);
+        let a11 = (job.v, job.v_stride);
+        let a22 = (job.v.add(rows * job.v_stride + half), job.v_stride);
         let c11 = job.m;
         let c12 = c11.add(half_out);
-        let c21 = c11.add(rows * m_stride);
+        let c21 = c11.add(rows * job.m_stride);
         let c22 = c21.add(half_out);
-        for panel in job.panels.clone() {
-            let times = |rows: usize, (a, a_stride): (*const f32, usize), index: usize| Factors {
-                rows,
-                depth: half,
-                a,
-                a_stride,
-                b: job.u.add((panel * PRODUCTS + index) * half * PANEL),
-                column: panel * PANEL,
-                c_stride: m_stride,
-            };
-            let to = |start, update| Target { start, update };
-            multiply::<P>(&times(rows, sum(0), 0), &[to(c11, Set), to(c22, Set)]);
-            multiply::<P>(&times(rows, a11, 1), &[to(c12, Set), to(c22, Add)]);
-            multiply::<P>(&times(job.pairs, a22, 2), &[to(c11, Add), to(c21, Set)]);
-            multiply::<P>(&times(rows, sum(1), 3), &[to(c11, Subtract), to(c12, Add)]);
-            multiply::<P>(&times(rows, sum(2), 4), &[to(c11, Add)]);
-            multiply::<P>(&times(job.pairs, sum(3), 5), &[to(c21, Add), to(c22, Subtract)]);
-            multiply::<P>(&times(job.pairs, sum(4), 6), &[to(c22, Add)]);
-        }
+        let to = |start, update| Some(Target { start, update });
+        let term = |rows, (a, stride), targets| Term { rows, a, stride, targets };
+        [
+            term(rows, sum(0), [to(c11, Set), to(c22, Set)]),
+            term(rows, a11, [to(c12, Set), to(c22, Add)]),
+            term(job.pairs, a22, [to(c11, Add), to(c21, Set)]),
+            term(rows, sum(1), [to(c11, Subtract), to(c12, Add)]),
+            term(rows, sum(2), [to(c11, Add), None]),
+            term(job.pairs, sum(3), [to(c21, Add), to(c22, Subtract)]),
+            term(job.pairs, sum(4), [to(c22, Add), None]),
+        ]
     }
 }
 
@@ -104,7 +138,7 @@ pub(crate) unsafe fn strassen<S: Vector, P: Panel>(job: &ProductJob) {
 /// # Safety
 /// As [`strassen`].
 #[inline(always)]
-unsafe fn left<S: Vector>(job: &ProductJob) {
+pub(crate) unsafe fn left<S: Vector>(job: &ProductJob) {
     let rows = job.pairs + job.singles;
     let half = job.in_channels / 2;
     let stride = half + PIXEL_PAD;

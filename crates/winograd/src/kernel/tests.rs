@@ -21,7 +21,7 @@ use crate::{
         product::{self, ProductJob},
         strassen::{self, sums_len},
     },
-    vector::Vector,
+    vector::{Portable, Vector},
 };
 
 /// Whole numbers from -4 to 4, in another sequence for each seed.
@@ -161,7 +161,8 @@ fn check_strassens_products<S: Vector, P: Panel>() {
                 for lane in 0..PANEL {
                     let o = panel * PANEL + lane;
                     let row = |k| [plain(k, o), plain(k, out_channels / 2 + o)].map(f64::from);
-                    let right = strassen::right([row(k), row(half + k)]);
+                    let ([b11, b12], [b21, b22]) = (row(k), row(half + k));
+                    let right = [b11 + b22, b12 - b22, b21 - b11, b22, b21 + b22, b11, b11 + b12];
                     for (index, value) in right.into_iter().enumerate() {
                         let product = panel * strassen::PRODUCTS + index;
                         factors[(product * half + k) * PANEL + lane] = value as f32;
@@ -219,10 +220,10 @@ fn check_first_layer<P: Panel>() {
         for o in 0..out_channels {
             for y in 0..3 {
                 for c in 0..IMAGE_CHANNELS {
-                    let row = Row::weight([0, 1, 2].map(|x| f64::from(weight(o, c, y, x))));
+                    let row = Row::weight(&[0, 1, 2].map(|x| Portable([weight(o, c, y, x)])));
                     for (frequency, value) in row.into_iter().enumerate().take(Row::A) {
                         let row = (o / PANEL * 3 + y) * IMAGE_CHANNELS + c;
-                        weights[(row * Row::A + frequency) * PANEL + o % PANEL] = value as f32;
+                        weights[(row * Row::A + frequency) * PANEL + o % PANEL] = value.0[0];
                     }
                 }
             }
@@ -438,7 +439,7 @@ macro_rules! kernel_tests {
 
 mod portable_vectors {
     use super::*;
-    use crate::vector::{Pair, Portable};
+    use crate::vector::Pair;
 
     kernel_tests!(eight, Portable<8>, Pair<Portable<8>>, "plain Rust", true);
     kernel_tests!(sixteen, Portable<16>, Portable<16>, "plain Rust", true);

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::{
     accuracy::Accuracy,
     algorithm::{tile_kind::TileKind, transform::Transform},
-    config::{self, ConvLayer, NetworkConfig, Pooling, Tap},
+    config::{self, ConvLayer, NetworkConfig, Tap},
     kernel::{
         feature_map::CHANNEL_GROUP,
         first_layer::{PRODUCTS, Row},
@@ -51,6 +51,9 @@ pub struct LayerPlan {
     /// Whether pairs of an image's tiles are multiplied by Strassen's algorithm, with seven eighths of the
     /// multiplications.
     pub strassen: bool,
+    /// The largest number of tiles of a pass with which the weights are transformed on the way rather than
+    /// read. The numbers do not depend on it.
+    pub(crate) few_tiles: usize,
 }
 
 impl LayerPlan {
@@ -99,8 +102,6 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// The number of images that are computed at a time.
     pub chunk: usize,
-    /// Whether a tap is averaged.
-    averages: bool,
 }
 
 impl Plan {
@@ -135,8 +136,10 @@ impl Plan {
                     max_pool,
                     method,
                     strassen: false,
+                    few_tiles: 0,
                 };
                 plan.strassen = strassen(&plan, config.accuracy);
+                plan.few_tiles = few_tiles(&plan, config.threads);
                 if max_pool {
                     (height, width) = (height / 2, width / 2);
                 }
@@ -144,13 +147,12 @@ impl Plan {
             })
             .collect();
         let chunk = chunk(config.batch_size, config.height * config.width);
-        let averages = taps.iter().any(|tap| tap.pooling == Pooling::Avg);
-        Plan { accuracy: config.accuracy, instructions, layers: planned, chunk, averages }
+        Plan { accuracy: config.accuracy, instructions, layers: planned, chunk }
     }
 
     /// The name of the arithmetic, for cache keys; see [`Accuracy::numerics`].
     pub fn numerics(&self) -> String {
-        self.accuracy.numerics(self.averages)
+        self.accuracy.numerics()
     }
 }
 
@@ -196,6 +198,24 @@ fn strassen(layer: &LayerPlan, accuracy: Accuracy) -> bool {
         && halves(layer.in_channels)
         && halves(layer.out_channels)
         && layer.tiles(kind) >= 2
+}
+
+/// The largest number of tiles with which transforming the filters on the way takes less time than reading
+/// the transformed weights. With more tiles, the reading hides in the multiplications. Several threads share
+/// the memory, but each has arithmetic of its own.
+fn few_tiles(layer: &LayerPlan, threads: usize) -> usize {
+    /// The smallest number of filters whose transformed weights do not stay in a cache.
+    const FILTERS: usize = 256 * 256;
+    match layer.method {
+        Method::Winograd(_) if layer.in_channels * layer.out_channels >= FILTERS => {
+            match (threads, layer.strassen) {
+                (1, true) => 0,
+                (1, false) => 2,
+                _ => 4,
+            }
+        }
+        _ => 0,
+    }
 }
 
 /// The tile with the least estimated work for a layer's map.

@@ -262,11 +262,12 @@ impl TileSharing {
     pub(crate) fn new(
         (in_channels, out_channels): (usize, usize),
         tiles: usize,
+        few_tiles: bool,
         threads: usize,
     ) -> TileSharing {
         /// The smallest number of tiles that is worth a thread's own pass through the weights.
         const FEW: usize = 6;
-        if threads > 1 && (out_channels >= 512 || tiles < FEW * threads) {
+        if threads > 1 && (few_tiles || out_channels >= 512 || tiles < FEW * threads) {
             return TileSharing::Steps(tiles.div_ceil(SHARED_TILES));
         }
         let blocks = tiles.div_ceil(own_tiles(in_channels, out_channels));

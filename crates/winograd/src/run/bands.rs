@@ -32,6 +32,7 @@ pub(crate) struct Bands<'a> {
     worker: Worker<'a>,
     layers: Range<usize>,
     image: *const f32,
+    pass_images: usize,
     /// The index of the image's map among those of the last layer.
     to: usize,
     /// The index of the image's maps before the first layer and before a separate pool.
@@ -54,8 +55,8 @@ impl<'a> Bands<'a> {
         worker: Worker<'a>,
         stage: &Stage,
         layers: Range<usize>,
-        image: *const f32,
-        to: usize,
+        (image, to): (*const f32, usize),
+        pass_images: usize,
         targets: TapTargets<'a>,
     ) -> Bands<'a> {
         let windows = layers
@@ -71,7 +72,7 @@ impl<'a> Bands<'a> {
             .collect();
         let done = vec![0; layers.len()];
         let slot = stage.first_map(worker.index);
-        Bands { network, worker, layers, image, to, slot, targets, windows, done }
+        Bands { network, worker, layers, image, pass_images, to, slot, targets, windows, done }
     }
 
     /// Computes the last layer's map.
@@ -122,6 +123,7 @@ impl<'a> Bands<'a> {
                         maps.window(self.slot, of.band()).starting_at(rows.start).maps()
                     }),
                     targets: self.targets,
+                    pass_images: self.pass_images,
                     scratch: &network.scratch,
                     shared: None,
                     smallest_shared_product: network.smallest_shared_product,

@@ -71,9 +71,28 @@ impl<'a> Chain<'a> {
         inputs.max(outputs) + PIXEL_PAD
     }
 
-    /// The number of floats of Strassen's left factors for this number of rows.
-    fn sums_len(self, rows: usize) -> usize {
-        self.layers().map(|layer| layer.sums_len(rows)).max().unwrap_or(0)
+    /// The number of floats that a thread needs besides inputs and products, for this number of rows of the
+    /// products.
+    fn extra_len(self, rows: usize, pass_images: usize) -> usize {
+        let of = |layer: &WinogradLayer| {
+            if layer.has_few_tiles(pass_images) {
+                layer.few_tiles_len(rows, self.pairing().slots(rows))
+            } else {
+                layer.sums_len(rows)
+            }
+        };
+        self.layers().map(of).max().unwrap_or(0)
+    }
+
+    /// Whether a layer's weights are transformed on the way, in a pass of this number of images.
+    fn has_few_tiles(self, pass_images: usize) -> bool {
+        self.layers().any(|layer| layer.has_few_tiles(pass_images))
+    }
+
+    /// The number of slots of a thread's own block by which the products of a frequency lie before its
+    /// inputs; see [`ChainRun::block`]. With few tiles they do not share memory.
+    fn gap(self, pass_images: usize) -> usize {
+        if self.has_few_tiles(pass_images) { self.first().frequencies() } else { 1 }
     }
 
     /// The number of images of a block of whole images, which has about as many tiles as other blocks.
@@ -84,7 +103,7 @@ impl<'a> Chain<'a> {
     }
 
     /// See [`execute::scratch`](crate::run::execute::scratch).
-    pub(crate) fn scratch(self, images: usize, shared: bool) -> ScratchSize {
+    pub(crate) fn scratch(self, images: usize, pass_images: usize, shared: bool) -> ScratchSize {
         let pairing = self.pairing();
         let (inputs, outputs) = self.channels();
         let own = match self.0.len() {
@@ -95,9 +114,8 @@ impl<'a> Chain<'a> {
         let frequencies = self.first().frequencies();
         let stride = |rows, slot| frequency_stride(pairing.slots(rows), slot);
         ScratchSize {
-            // There is one slot more than there are frequencies; see `ChainRun::block`.
-            own: (frequencies + 1) * stride(own, self.slot_stride())
-                + self.sums_len(own.max(shared)),
+            own: (frequencies + self.gap(pass_images)) * stride(own, self.slot_stride())
+                + self.extra_len(own.max(shared), pass_images),
             inputs: frequencies * stride(shared, inputs + PIXEL_PAD),
             products: frequencies * stride(shared, outputs + PIXEL_PAD),
         }
@@ -157,7 +175,9 @@ impl ChainRun<'_> {
         let part = |parts: usize, index: usize| w.pairing.block(&tiles, index, parts);
         // SAFETY: passed on.
         unsafe {
-            match TileSharing::new(self.chain.channels(), tiles.len(), self.worker.team_size()) {
+            let few = w.has_few_tiles(self.buffers.pass_images);
+            let team = self.worker.team_size();
+            match TileSharing::new(self.chain.channels(), tiles.len(), few, team) {
                 TileSharing::Blocks(blocks) => {
                     for block in self.worker.items(blocks) {
                         let slots = part(blocks, block);
@@ -204,34 +224,47 @@ impl ChainRun<'_> {
     /// inputs              V0       V1       V2   …
     /// products   M0       M1       M2       …
     /// ```
+    ///
+    /// With few tiles, several frequencies are multiplied at a time, and there are slots for both.
     unsafe fn block(&self, slots: TileSlots, clock: &mut Clock) {
         let chain = self.chain;
         let frequencies = chain.first().frequencies();
         let slot_stride = chain.slot_stride();
         let frequency_stride = frequency_stride(slots.len(), slot_stride);
-        let sums_len = chain.sums_len(slots.rows());
+        let pass_images = self.buffers.pass_images;
+        let (gap, extra_len) = (chain.gap(pass_images), chain.extra_len(slots.rows(), pass_images));
         let own = &self.buffers.scratch[self.worker.index];
-        assert!((frequencies + 1) * frequency_stride + sums_len <= own.len());
+        assert!((frequencies + gap) * frequency_stride + extra_len <= own.len());
         // SAFETY: within the buffer, as just checked.
-        let start = unsafe { own.pointer().add(sums_len) };
+        let start = unsafe { own.pointer().add(extra_len) };
         let products = Spectrum { start, slot_stride, frequency_stride };
-        // SAFETY: the thread's own buffer has a slot more than there are frequencies.
+        // SAFETY: the thread's own buffer has that many slots more than there are frequencies.
         unsafe {
-            let inputs = Spectrum { start: start.add(frequency_stride), ..products };
+            let inputs = Spectrum { start: start.add(gap * frequency_stride), ..products };
             chain.first().input(self.input, slots, slots.tiles(), inputs);
             clock.lap(chain.0[0].index, Part::Input);
             for (index, layer) in chain.0.iter().enumerate() {
                 let w = layer.winograd();
-                let product = |thread: usize, frequency, panels| {
-                    let sums = self.buffers.scratch[thread].pointer();
-                    w.product(frequency, panels, slots, inputs, products, sums);
+                let few = w.has_few_tiles(pass_images);
+                let (rounds, parts) =
+                    if few { (w.panels(), w.weights.groups()) } else { (frequencies, w.panels()) };
+                let product = |thread: usize, round, parts: Range<usize>| {
+                    let scratch = self.buffers.scratch[thread].pointer();
+                    if few {
+                        for group in parts {
+                            let panels = round..round + 1;
+                            w.product_of_few(group, panels, slots, inputs, products, scratch);
+                        }
+                    } else {
+                        w.product(round, parts, slots, inputs, products, scratch);
+                    }
                 };
                 if w.in_channels * w.out_channels * slots.len()
                     >= self.buffers.smallest_shared_product
                 {
-                    self.worker.share(layer.index, (frequencies, w.panels()), &product);
+                    self.worker.share(layer.index, (rounds, parts), &product);
                 } else {
-                    (0..frequencies).for_each(|f| product(self.worker.index, f, 0..w.panels()));
+                    (0..rounds).for_each(|r| product(self.worker.index, r, 0..parts));
                 }
                 clock.lap(layer.index, Part::Products);
                 match chain.0.get(index + 1) {
@@ -356,8 +389,9 @@ impl ChainRun<'_> {
             first..tiles.end.min(first + TILES_AT_A_TIME)
         };
         let own = &self.buffers.scratch[worker.index];
-        assert!(w.sums_len(slots.rows()) <= own.len());
-        let sums = own.pointer();
+        let pass_images = self.buffers.pass_images;
+        assert!(self.chain.extra_len(slots.rows(), pass_images) <= own.len());
+        let scratch = own.pointer();
         // SAFETY: between two meetings no two threads take the same item, and items write different
         // tiles, different panels or frequencies, and different outputs.
         unsafe {
@@ -369,12 +403,24 @@ impl ChainRun<'_> {
             clock.lap(layer, Part::Wait);
 
             let panels = w.panels();
-            // Enough items that the threads finish at about the same time.
-            let parts = (8 * worker.team_size()).div_ceil(frequencies).min(panels);
-            for item in worker.items(frequencies * parts) {
-                let part = item % parts;
-                let panels = part * panels / parts..(part + 1) * panels / parts;
-                w.product(item / parts, panels, slots, inputs, products, sums);
+            if w.has_few_tiles(pass_images) {
+                // The groups of frequencies are consecutive items, so that threads share the fetched
+                // filters.
+                let groups = w.weights.groups();
+                let parts = (16 * worker.team_size()).div_ceil(groups).min(panels);
+                for item in worker.items(groups * parts) {
+                    let part = item / groups;
+                    let panels = part * panels / parts..(part + 1) * panels / parts;
+                    w.product_of_few(item % groups, panels, slots, inputs, products, scratch);
+                }
+            } else {
+                // Enough items that the threads finish at about the same time.
+                let parts = (8 * worker.team_size()).div_ceil(frequencies).min(panels);
+                for item in worker.items(frequencies * parts) {
+                    let part = item % parts;
+                    let panels = part * panels / parts..(part + 1) * panels / parts;
+                    w.product(item / parts, panels, slots, inputs, products, scratch);
+                }
             }
             clock.lap(layer, Part::Products);
             worker.wait();

@@ -22,14 +22,19 @@ use crate::{
     },
 };
 
-/// The sizes of the scratch buffers, in floats, that these layers need for up to `images` images at a time.
-/// `shared` says whether a team's threads share tiles.
-pub(crate) fn scratch(layers: &[Layer], images: usize, shared: bool) -> ScratchSize {
+/// The sizes of the scratch buffers, in floats, that these layers need for up to `images` images at a time
+/// of a pass of `pass_images` images. `shared` says whether a team's threads share tiles.
+pub(crate) fn scratch(
+    layers: &[Layer],
+    images: usize,
+    pass_images: usize,
+    shared: bool,
+) -> ScratchSize {
     match layers {
         [Layer { algorithm: Algorithm::FirstLayer { width, .. }, .. }] => {
             ScratchSize { own: lines_len(*width), ..ScratchSize::default() }
         }
-        _ => Chain::new(layers).scratch(images, shared),
+        _ => Chain::new(layers).scratch(images, pass_images, shared),
     }
 }
 

@@ -87,15 +87,19 @@ impl Network {
 
         let chunks = n.div_ceil(self.plan.chunk);
         let threads = self.config.threads;
+        let part = |chunk: usize| chunk * n / chunks..(chunk + 1) * n / chunks;
+        for chunk in 0..chunks {
+            self.prepare(part(chunk).len());
+        }
         let network = &*self;
         let outputs: Vec<*mut f32> = outputs.iter_mut().map(|output| output.as_mut_ptr()).collect();
-        let pass = Pass { images: images.as_ptr(), outputs: &outputs, first: 0 };
+        let pass = Pass { images: images.as_ptr(), outputs: &outputs, first: 0, count: n };
         let times = Mutex::new(vec![LayerTimes::default(); self.layers.len()]);
         Team::run(threads, |worker| {
             let mut clock = Clock::new(network.layers.len(), profiled);
             for chunk in 0..chunks {
-                let range = chunk * n / chunks..(chunk + 1) * n / chunks;
-                let pass = pass.starting_at(range.start);
+                let range = part(chunk);
+                let pass = pass.part(range.clone());
                 // SAFETY: the slices hold `n` images and outputs and are borrowed for the whole
                 // call, the chunk has no more images than the maps, and `&mut self` keeps other
                 // calls out. Every thread runs this with the same arguments.
@@ -202,13 +206,15 @@ impl Network {
                             .filter(|_| !stage.banded)
                             .map(|all| maps(all, within)),
                         targets,
+                        pass_images: pass.count,
                         scratch: &self.scratch,
                         shared: (!stage.apart).then_some((&self.inputs, &self.products)),
                         smallest_shared_product: self.smallest_shared_product,
                     };
                     if stage.banded {
-                        let layers = layers.clone();
-                        Bands::new(self, worker, stage, layers, image, to, targets).run(clock);
+                        let (layers, count) = (layers.clone(), pass.count);
+                        Bands::new(self, worker, stage, layers, (image, to), count, targets)
+                            .run(clock);
                     } else {
                         let rows = 0..self.plan.layers[last].height;
                         let layers = &self.layers[layers.clone()];
@@ -263,8 +269,9 @@ impl Network {
 struct Pass<'a> {
     images: *const f32,
     outputs: &'a [*mut f32],
-    /// The index of the first image.
+    /// The index of the first image, and the number of images.
     first: usize,
+    count: usize,
 }
 
 // SAFETY: the images are only read; parts of the outputs are written by one thread each.
@@ -273,9 +280,9 @@ unsafe impl Send for Pass<'_> {}
 unsafe impl Sync for Pass<'_> {}
 
 impl Pass<'_> {
-    /// The same slices, beginning at image `first` of these.
-    fn starting_at(self, first: usize) -> Self {
-        Pass { first, ..self }
+    /// A part of the images.
+    fn part(self, images: Range<usize>) -> Self {
+        Pass { first: images.start, count: images.len(), ..self }
     }
 
     /// An image, counted from the first, of `len` values.

@@ -38,7 +38,7 @@ pub(crate) enum Algorithm {
         bias: Buffer,
     },
     /// See [`Method::Winograd`].
-    Winograd(WinogradLayer),
+    Winograd(Box<WinogradLayer>),
 }
 
 /// The maps and buffers that one or more layers work on. Their owners are:
@@ -63,6 +63,9 @@ pub(crate) struct LayerBuffers<'a> {
     pub(crate) unpooled: Option<Maps>,
     /// The outputs of the images.
     pub(crate) targets: TapTargets<'a>,
+    /// The number of images of the pass. The weights are transformed on the way if all of these
+    /// together have few tiles.
+    pub(crate) pass_images: usize,
     /// The scratch of each thread.
     pub(crate) scratch: &'a [Buffer],
     /// The inputs and the products of the whole team; `None` for a thread by itself.
@@ -91,7 +94,7 @@ impl ScratchSize {
 }
 
 impl Layer {
-    /// Transforms the weights of a layer.
+    /// Packs the weights of a layer.
     pub(crate) fn new(
         index: usize,
         layer: &ConvLayer<'_>,
@@ -109,7 +112,7 @@ impl Layer {
             Method::Winograd(kind) => {
                 let winograd = WinogradLayer::new(layer, plan, kind, isa, threads);
                 let fused_pool = winograd.fused_pool;
-                (Algorithm::Winograd(winograd), fused_pool)
+                (Algorithm::Winograd(Box::new(winograd)), fused_pool)
             }
         };
         let separate_pool = plan.max_pool && !fused_pool;
@@ -139,6 +142,13 @@ impl Layer {
         match &self.algorithm {
             Algorithm::FirstLayer { weights, bias, .. } => weights.bytes() + bias.bytes(),
             Algorithm::Winograd(winograd) => winograd.bytes(),
+        }
+    }
+
+    /// See [`WinogradLayer::prepare`].
+    pub(crate) fn prepare(&mut self, images: usize, threads: usize) {
+        if let Algorithm::Winograd(winograd) = &mut self.algorithm {
+            winograd.prepare(images, threads);
         }
     }
 

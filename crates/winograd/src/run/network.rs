@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// A planned network with its transformed weights and all the memory of a forward pass.
+/// A planned network with its weights and all the memory of a forward pass.
 ///
 /// A feature is the same to the last bit for any batch size, position in the batch, number of threads and
 /// other taps.
@@ -79,7 +79,7 @@ impl Network {
                         // Layers that take turns in bands run one by one.
                         let together = if stage.banded { 1 } else { group.len() };
                         for layers in built[group.clone()].chunks(together) {
-                            let of = execute::scratch(layers, stage.images, shared);
+                            let of = execute::scratch(layers, stage.images, images, shared);
                             scratch = scratch.max(of);
                         }
                     }
@@ -126,6 +126,13 @@ impl Network {
             inputs: Buffer::new(scratch.inputs),
             products: Buffer::new(scratch.products),
             smallest_shared_product: SMALLEST_SHARED_PRODUCT,
+        }
+    }
+
+    /// Prepares the weights for passes of this number of images, unless that is done.
+    pub(crate) fn prepare(&mut self, images: usize) {
+        for layer in &mut self.layers {
+            layer.prepare(images, self.config.threads);
         }
     }
 

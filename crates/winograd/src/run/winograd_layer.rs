@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)] // Hands disjoint parts of shared buffers to the kernels.
 
-use std::ops::Range;
+use std::{ops::Range, ptr};
 
 use crate::{
     algorithm::tile_kind::TileKind,
@@ -20,22 +20,23 @@ use crate::{
         tile_transform::{InputJob, OutputJob, OutputTaps, Spectrum, TileGrid},
     },
     plan::{layers::LayerPlan, schedule::own_tiles},
-    run::weights,
+    run::weights::{self, Weights},
 };
 
 /// A layer in tiles: its weights, and the grid and the pairing of its tiles.
 pub(crate) struct WinogradLayer {
     kind: TileKind,
-    kernels: TileKernels,
-    product: unsafe fn(&ProductJob),
+    tile_kernels: TileKernels,
+    pub(crate) kernels: Kernels,
     pub(crate) grid: TileGrid,
     pub(crate) pairing: Pairing,
     /// Whether the pool is part of transforming tiles back.
     pub(crate) fused_pool: bool,
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
-    /// Those of [`weights::transform`], or of [`weights::strassen`] if tiles are paired.
-    weights: Buffer,
+    pub(crate) weights: Weights,
+    /// The largest number of tiles of a pass with which the weights are transformed on the way.
+    few_tiles: usize,
     bias: Buffer,
 }
 
@@ -48,18 +49,17 @@ impl WinogradLayer {
         threads: usize,
     ) -> WinogradLayer {
         let grid = TileGrid::new(plan.height, plan.width, kind.outputs());
-        let transform = if plan.strassen { weights::strassen } else { weights::transform };
-        let Kernels { product, strassen, .. } = isa.kernels();
         WinogradLayer {
             kind,
-            kernels: isa.tile_kernels(kind),
-            product: if plan.strassen { strassen } else { product },
+            tile_kernels: isa.tile_kernels(kind),
+            kernels: isa.kernels(),
             grid,
             pairing: Pairing { per_image: grid.per_image(), paired: plan.strassen },
             fused_pool: plan.max_pool && kind.outputs().is_multiple_of(2),
             in_channels: layer.in_channels.next_multiple_of(PANEL),
             out_channels: layer.out_channels.next_multiple_of(PANEL),
-            weights: transform(layer, kind, threads),
+            weights: Weights::new(layer, kind, plan.strassen, isa, threads),
+            few_tiles: plan.few_tiles,
             bias: weights::bias(layer),
         }
     }
@@ -67,6 +67,18 @@ impl WinogradLayer {
     /// The size of weights and biases, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.weights.bytes() + self.bias.bytes()
+    }
+
+    /// Whether the weights are transformed on the way, in a pass of this number of images.
+    pub(crate) fn has_few_tiles(&self, pass_images: usize) -> bool {
+        pass_images * self.grid.per_image() <= self.few_tiles
+    }
+
+    /// Prepares the weights for passes of this number of images, unless that is done.
+    pub(crate) fn prepare(&mut self, pass_images: usize, threads: usize) {
+        if !self.has_few_tiles(pass_images) {
+            self.weights.store(threads);
+        }
     }
 
     /// Whether the next layer's inputs can overwrite the products of this layer's tiles.
@@ -80,6 +92,11 @@ impl WinogradLayer {
     /// The number of outputs of a tile per side.
     pub(crate) fn outputs(&self) -> usize {
         self.kind.outputs()
+    }
+
+    /// The number of products of a tile per side.
+    pub(crate) fn side(&self) -> usize {
+        self.kind.products()
     }
 
     /// The number of products of a tile.
@@ -118,7 +135,7 @@ impl WinogradLayer {
     ) {
         let job = InputJob { maps, grid: self.grid, tiles, slots, spectrum };
         // SAFETY: the caller's promise.
-        unsafe { (self.kernels.input)(&job) }
+        unsafe { (self.tile_kernels.input)(&job) }
     }
 
     /// Computes the products of one frequency of all tiles, for some panels of output channels.
@@ -135,14 +152,40 @@ impl WinogradLayer {
         products: Spectrum,
         sums: *mut f32,
     ) {
+        // SAFETY: the frequency exists in all three; else the caller's promise.
+        unsafe {
+            let job = ProductJob {
+                u: self.weights.stored(frequency),
+                ..self.job(frequency, panels, slots, inputs, products, sums)
+            };
+            if self.pairing.paired {
+                (self.kernels.strassen)(&job);
+            } else {
+                (self.kernels.product)(&job);
+            }
+        }
+    }
+
+    /// The product of one frequency, without the weights.
+    ///
+    /// # Safety
+    /// Both spectra have the frequency.
+    pub(crate) unsafe fn job(
+        &self,
+        frequency: usize,
+        panels: Range<usize>,
+        slots: TileSlots,
+        inputs: Spectrum,
+        products: Spectrum,
+        sums: *mut f32,
+    ) -> ProductJob {
         let (pairs, singles) = slots.pairs_and_singles();
         // Without Strassen's algorithm, the tiles of pairs are treated like single ones.
         let (pairs, singles) =
             if self.pairing.paired { (pairs, singles) } else { (0, 2 * pairs + singles) };
-        let weights = self.weights.len() / self.frequencies();
-        // SAFETY: the frequency exists in all three; else the caller's promise.
+        // SAFETY: the caller's promise.
         unsafe {
-            (self.product)(&ProductJob {
+            ProductJob {
                 pairs,
                 singles,
                 in_channels: self.in_channels,
@@ -150,11 +193,11 @@ impl WinogradLayer {
                 panels,
                 v: inputs.start.add(frequency * inputs.frequency_stride),
                 v_stride: inputs.slot_stride,
-                u: self.weights.pointer().add(frequency * weights),
+                u: ptr::null(),
                 m: products.start.add(frequency * products.frequency_stride),
                 m_stride: products.slot_stride,
                 sums,
-            });
+            }
         }
     }
 
@@ -179,7 +222,7 @@ impl WinogradLayer {
             ..taps
         };
         let job = OutputJob { spectrum, tiles, slots, grid: self.grid, bias, maps, taps };
-        let kernels = &self.kernels;
+        let kernels = &self.tile_kernels;
         let output = match (self.fused_pool, taps.any()) {
             (false, false) => kernels.output,
             (true, false) => kernels.output_pooled,

@@ -14,14 +14,17 @@ const CHANNELS: [(usize, bool); 7] =
 
 fn check(case: &Case, isa: Isa, accuracy: Accuracy, threads: &[usize]) {
     let n = case.images.len() / case.image();
+    let case = &Case { few_tiles: Some(0), ..case.clone() };
     let mut single = case.network(isa, accuracy, None, 1, 1);
     let images = case.images.chunks_exact(case.image());
     let expected: Vec<f32> = images.flat_map(|image| case.forward(&mut single, image)).collect();
     let features = expected.len() / n;
-    for (&threads, smallest_shared_product) in
-        threads.iter().flat_map(|threads| [(threads, 1), (threads, SMALLEST_SHARED_PRODUCT)])
+    // Weights that are stored or, for few tiles or for all, transformed on the way.
+    let ways = [(1, Some(0)), (SMALLEST_SHARED_PRODUCT, Some(8)), (1, Some(usize::MAX))];
+    for (&threads, (smallest_shared_product, few_tiles)) in
+        threads.iter().flat_map(|threads| ways.map(|way| (threads, way)))
     {
-        let case = Case { smallest_shared_product, ..case.clone() };
+        let case = Case { smallest_shared_product, few_tiles, ..case.clone() };
         let mut network = case.network(isa, accuracy, None, n, threads);
         for first in 0..n {
             let actual = case.forward(&mut network, &case.images[first * case.image()..]);
@@ -29,7 +32,7 @@ fn check(case: &Case, isa: Isa, accuracy: Accuracy, threads: &[usize]) {
                 actual,
                 expected[first * features..],
                 "images {first} to {n} on {threads} threads, products shared from \
-                 {smallest_shared_product}, {accuracy}, {isa:?}"
+                 {smallest_shared_product}, few tiles up to {few_tiles:?}, {accuracy}, {isa:?}"
             );
         }
     }
@@ -147,6 +150,7 @@ proptest! {
         pools: [bool; 4],
         kind in select(kinds()),
         strassen: bool,
+        few_tiles in select(vec![0, usize::MAX]),
     ) {
         let width = ((1usize << 20) / (32 * 4) / (height + 2) + more).max(8);
         let mut room = height.min(width);
@@ -158,6 +162,7 @@ proptest! {
         let channels: Vec<_> = channels.chain([(16, false)]).collect();
         let mut case = Case::random(seed, (height, width), &channels, 1);
         case.strassen = strassen;
+        case.few_tiles = Some(few_tiles);
         let features = |threads| {
             let isa = best_isa();
             let mut network = case.network(isa, Accuracy::Fast, Some(kind), 1, threads);
@@ -185,6 +190,7 @@ proptest! {
         kind in select(kinds()),
         pool: bool,
         strassen: bool,
+        few_tiles in select(vec![0, 8, usize::MAX]),
     ) {
         let pool = pool && height >= 2 && width >= 2;
         let chain = [false, false, false, pool];
@@ -194,6 +200,7 @@ proptest! {
         let size = (4 * height + 1, 4 * width);
         let mut case = Case::random(seed, size, &channels, images * threads);
         case.strassen = strassen;
+        case.few_tiles = Some(few_tiles);
         let tiles = TileGrid::new(height, width, kind.outputs()).per_image();
         let expected = images * tiles >= OWN_TILES && tiles <= 2 * own_tiles(64, 64);
         prop_assert_eq!(has_chain(&case, Some(kind), threads, 4), expected);

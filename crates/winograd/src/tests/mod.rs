@@ -4,6 +4,7 @@
 #![allow(unsafe_code)] // To lend fenced buffers as slices.
 
 mod errors;
+mod few_tiles;
 mod independence;
 mod instructions;
 mod layers;
@@ -90,6 +91,9 @@ struct Case {
     strassen: bool,
     /// See [`Network`]. It is 1, so that threads that are done take over parts of any product.
     smallest_shared_product: usize,
+    /// The largest number of tiles with which weights are transformed on the way, unless the planner
+    /// chooses it.
+    few_tiles: Option<usize>,
 }
 
 impl Case {
@@ -111,7 +115,15 @@ impl Case {
             })
             .collect();
         let images = (0..n * 3 * height * width).map(|_| random.random_range(-1.0..1.0)).collect();
-        Case { layers, height, width, images, strassen: false, smallest_shared_product: 1 }
+        Case {
+            layers,
+            height,
+            width,
+            images,
+            strassen: false,
+            smallest_shared_product: 1,
+            few_tiles: None,
+        }
     }
 
     fn image(&self) -> usize {
@@ -157,6 +169,11 @@ impl Case {
                 layer.method = Method::Winograd(kind);
                 layer.strassen = self.strassen
                     && [layer.in_channels, layer.out_channels].iter().all(|c| c % 32 == 0);
+            }
+        }
+        if let Some(few_tiles) = self.few_tiles {
+            for layer in &mut plan.layers[1..] {
+                layer.few_tiles = few_tiles;
             }
         }
         let mut network = Network::with_plan(&layers, taps, &config, isa, plan);

@@ -46,7 +46,7 @@ fn blocks_fit_the_memory_planned_for_them() {
     {
         for total in 1..1000 {
             for threads in 1..9 {
-                match TileSharing::new(channels, total, threads) {
+                match TileSharing::new(channels, total, false, threads) {
                     TileSharing::Blocks(blocks) => assert!(total.div_ceil(blocks) <= tiles),
                     TileSharing::Steps(parts) => {
                         assert!(threads > 1 && total.div_ceil(parts) <= 96);
@@ -61,13 +61,7 @@ fn blocks_fit_the_memory_planned_for_them() {
 fn a_plan_names_its_numerics() {
     let case = Case::random(0, (33, 48), &[(16, true), (20, false)], 1);
     let network = case.network(Isa::Portable, Accuracy::Exact, None, 1, 1);
-    assert_eq!(network.plan().numerics(), "winograd3-exact");
-    for (pooling, numerics) in [(Pooling::Max, "winograd3-fast"), (Pooling::Avg, "winograd4-fast")]
-    {
-        let taps = [case.last(), Tap { pooling, ..case.last() }];
-        let network = case.tapped(&taps, Isa::Portable, Accuracy::Fast, None, (1, 1));
-        assert_eq!(network.plan().numerics(), numerics);
-    }
+    assert_eq!(network.plan().numerics(), "winograd5-exact");
     assert_eq!(network.output_shapes(), [OutputShape { channels: 20, size: Some((16, 24)) }]);
     assert_eq!(network.plan().to_string(), "exact (portable): 3-16@33x48:F4 rows 16-20@16x24:F6");
 }

@@ -21,12 +21,14 @@ mod codec;
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
 use plural::counted;
+use recipe::Orientation;
 use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{ByteOrder, Tag};
 use tiff::{TiffError, TiffFormatError};
 
 use self::codec::{DEFLATE, GROUP_4, JPEG, LZW, NO_COMPRESSION, OLD_DEFLATE, PACK_BITS};
 use super::jpeg::{Colours, Jpeg};
+use super::orientation::{of_tiff_without_tag, turned};
 use super::{Fault, MAX_BYTES, Room, cmyk};
 use crate::Image;
 
@@ -43,6 +45,8 @@ const YCBCR: u16 = 6;
 
 /// The value of `ExtraSamples` for alpha that the colours were multiplied by.
 const ASSOCIATED_ALPHA: u16 = 1;
+/// The tag of XMP data.
+const XMP: Tag = Tag::Unknown(700);
 /// The value of `Predictor` for differences between neighbours.
 const DIFFERENCES: u16 = 2;
 
@@ -91,22 +95,30 @@ struct Layout {
     jpeg_tables: Option<Vec<u8>>,
 }
 
-pub(super) fn decode(file: impl BufRead + Seek, room: Room) -> Result<Image<'static>, Fault> {
+/// Decodes a file. It is turned as its tag says; without that tag and if `orientation` says so, as its XMP data say.
+pub(super) fn decode(
+    file: impl BufRead + Seek,
+    room: Room,
+    orientation: Orientation,
+) -> Result<Image<'static>, Fault> {
     let mut limits = Limits::default();
     limits.ifd_value_size = MAX_TAG_BYTES;
     let mut decoder = Decoder::new(file)?.with_limits(limits);
-    let layout = Layout::read(&mut decoder)?;
+    let layout = Layout::read(&mut decoder, orientation)?;
     let Layout { height, width, samples, .. } = layout;
     // Colours beside the numbers that they are made from.
     room.check(width, height, samples + 3)?;
     let numbers = layout.numbers(decoder.inner(), room)?;
     let (channels, pixels) = layout.colours(numbers, &mut decoder)?;
-    Ok(turned(height, width, channels, pixels, layout.orientation))
+    Ok(turned(Image::new(height, width, channels, pixels), layout.orientation))
 }
 
 impl Layout {
     /// Reads the tags and refuses what is not in the table above.
-    fn read<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Layout, Fault> {
+    fn read<R: Read + Seek>(
+        decoder: &mut Decoder<R>,
+        orientation: Orientation,
+    ) -> Result<Layout, Fault> {
         let (width, height) = decoder.dimensions()?;
         let mut number = |tag, default: u16| -> Result<u16, Fault> {
             Ok(decoder.find_tag_unsigned(tag)?.unwrap_or(default))
@@ -116,13 +128,20 @@ impl Layout {
         let samples = usize::from(number(Tag::SamplesPerPixel, 1)?);
         let fill_order = number(Tag::FillOrder, 1)?;
         let predictor = number(Tag::Predictor, 1)?;
-        let orientation = number(Tag::Orientation, 1)?;
         let planar = number(Tag::PlanarConfiguration, 1)?;
         let mut numbers = |tag, default: u16| -> Result<Vec<u16>, Fault> {
             Ok(decoder.find_tag_unsigned_vec(tag)?.unwrap_or_else(|| vec![default]))
         };
         let bits = usize::from(numbers(Tag::BitsPerSample, 1)?.first().copied().unwrap_or(1));
         let formats = numbers(Tag::SampleFormat, 1)?;
+        let orientation = match (decoder.find_tag_unsigned(Tag::Orientation)?, orientation) {
+            (Some(tag), _) => tag,
+            (None, Orientation::Ignore) => 1,
+            (None, Orientation::Exif) => {
+                let xmp = decoder.find_tag(XMP).ok().flatten().map(|tag| tag.into_u8_vec());
+                of_tiff_without_tag(&xmp.and_then(Result::ok).unwrap_or_default())
+            }
+        };
         let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)?.unwrap_or_default();
         let tiled = decoder.find_tag(Tag::TileOffsets)?.is_some();
         let [offsets, sizes] = if tiled {
@@ -290,7 +309,8 @@ impl Layout {
         if self.compression == JPEG {
             let colours =
                 if self.photometric == YCBCR { Colours::YCbCr } else { Colours::AsStored };
-            let jpeg = Jpeg { bytes: &stored, tables: self.jpeg_tables.as_deref(), colours };
+            let jpeg =
+                Jpeg { bytes: &stored, tables: self.jpeg_tables.as_deref(), colours, shrink: 1 };
             let header = jpeg.header()?;
             let fits = header.width as usize == chunk_width
                 && (rows..=self.chunk[1]).contains(&(header.height as usize))
@@ -416,38 +436,6 @@ fn colours_only<const COLOURS: usize>(numbers: &[u8], samples: usize, associated
     colours
 }
 
-/// The image whose stored rows and columns lie as `orientation` says (tag 274: 1 to 8, anything
-/// else is taken as 1).
-fn turned(
-    height: usize,
-    width: usize,
-    channels: usize,
-    pixels: Vec<u8>,
-    orientation: u16,
-) -> Image<'static> {
-    if !(2..=8).contains(&orientation) {
-        return Image::new(height, width, channels, pixels);
-    }
-    let swapped = orientation >= 5;
-    let (bottom_up, right_to_left) = match orientation {
-        2 | 8 => (false, true),
-        3 | 7 => (true, true),
-        4 | 6 => (true, false),
-        _ => (false, false),
-    };
-    let (rows, columns) = if swapped { (width, height) } else { (height, width) };
-    let mut out = Vec::with_capacity(pixels.len());
-    for row in 0..rows {
-        for column in 0..columns {
-            let (y, x) = if swapped { (column, row) } else { (row, column) };
-            let y = if bottom_up { height - 1 - y } else { y };
-            let x = if right_to_left { width - 1 - x } else { x };
-            out.extend_from_slice(&pixels[(y * width + x) * channels..][..channels]);
-        }
-    }
-    Image::new(rows, columns, channels, out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,24 +447,5 @@ mod tests {
         // Nothing is left of what alpha 0 hides; more than alpha is not possible.
         assert_eq!(colours_only::<1>(&numbers, 2, true), [255, 0, 60, 255]);
         assert_eq!(colours_only::<1>(&[50, 100], 2, true), [127]);
-    }
-
-    #[test]
-    fn an_orientation_turns_rows_and_columns() {
-        // Stored as two rows of three.
-        let turned_as = |orientation| {
-            let image = turned(2, 3, 1, vec![1, 2, 3, 4, 5, 6], orientation);
-            (image.height, image.width, image.pixels.into_owned())
-        };
-        for plain in [0, 1, 9] {
-            assert_eq!(turned_as(plain), (2, 3, vec![1, 2, 3, 4, 5, 6]));
-        }
-        assert_eq!(turned_as(2), (2, 3, vec![3, 2, 1, 6, 5, 4]));
-        assert_eq!(turned_as(3), (2, 3, vec![6, 5, 4, 3, 2, 1]));
-        assert_eq!(turned_as(4), (2, 3, vec![4, 5, 6, 1, 2, 3]));
-        assert_eq!(turned_as(5), (3, 2, vec![1, 4, 2, 5, 3, 6]));
-        assert_eq!(turned_as(6), (3, 2, vec![4, 1, 5, 2, 6, 3]));
-        assert_eq!(turned_as(7), (3, 2, vec![6, 3, 5, 2, 4, 1]));
-        assert_eq!(turned_as(8), (3, 2, vec![3, 6, 2, 5, 1, 4]));
     }
 }

@@ -1,0 +1,223 @@
+"""Photographs beside PyTorch: `bench/run.py photos`.
+
+Two sets of JPEGs are made once, into `artifacts/bench/photos`: `small`, 4,000 of 500x375 pixels, and
+`large`, 400 of 4000x3000. They are cut out of the photographs that scikit-image ships, brought to their
+size and compressed at usual qualities; the large ones get the noise of a camera's sensor.
+
+Whole commands are timed, from start to end: `vgg-extract run` with `--decode=full` and with
+`--decode=fast`; the same with the images already decoded and resized, as PPM files; and PyTorch's
+pipeline (peer_photos.py): torchvision's ImageFolder, decoder and transforms in a DataLoader with a
+worker per core, channels-last tensors, inference mode. A ratio is the median over the rounds. The
+features of both programs are compared before, and those of the two decodings as well.
+
+Results: a table, and `artifacts/bench/photos.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+from engines import BENCH, ONNX, WEIGHTS, Table, build, python, require_inputs, rounded, write_json
+from PIL import Image
+from program import Ended, run
+
+PHOTOS = BENCH / "photos"
+# Number of images, width and height.
+SETS = {"small": (4000, 500, 375), "large": (400, 4000, 3000)}
+SOURCES = (
+    *("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png"),
+    *("motorcycle_left.png", "retina.jpg", "rocket.jpg"),
+)
+QUALITIES = (75, 85, 90, 95)
+NOISE = 3.0
+SIZES = (96, 224)
+# Largest mean difference of the features of both programs, as a share of their mean. PyTorch rounds
+# resized pixels to whole levels.
+AGREEMENT = 0.02
+
+
+def make_photo(job: tuple[str, int, Path]) -> None:
+    """Make one photograph of a set, always the same one for its number."""
+    name, number, path = job
+    _, width, height = SETS[name]
+    random = np.random.default_rng([number, width])
+    package = importlib.util.find_spec("skimage")
+    assert package and package.submodule_search_locations
+    source = Path(package.submodule_search_locations[0]) / "data" / SOURCES[number % len(SOURCES)]
+    with Image.open(source) as image:
+        image = image.convert("RGB")
+    largest = min(image.width, image.height * width / height)
+    across = largest * random.uniform(0.5, 1.0)
+    down = across * height / width
+    left = random.uniform(0, image.width - across)
+    top = random.uniform(0, image.height - down)
+    box = (left, top, left + across, top + down)
+    photo = image.resize((width, height), Image.Resampling.BICUBIC, box)
+    if name == "large":
+        noise = random.normal(0, NOISE, (height, width, 1)).astype(np.float32)
+        photo = Image.fromarray((np.asarray(photo) + noise).clip(0, 255).astype(np.uint8))
+    quality = int(random.choice(QUALITIES))
+    # Written under another name first, so that an interruption leaves no half file.
+    temporary = path.with_suffix(".tmp")
+    photo.save(temporary, "JPEG", quality=quality, optimize=True)
+    temporary.replace(path)
+
+
+def make_set(name: str, count: int) -> Path:
+    """A folder with the first `count` photographs of a set, those that are missing made now."""
+    files = [f"class-{number % 2}/{number:04}.jpg" for number in range(count)]
+    kept = PHOTOS / name
+    for number in range(2):
+        (kept / f"class-{number}").mkdir(parents=True, exist_ok=True)
+    missing = [
+        (name, number, kept / file)
+        for number, file in enumerate(files)
+        if not (kept / file).exists()
+    ]
+    if missing:
+        print(f"bench: making {len(missing)} photographs ({name})", file=sys.stderr)
+        with multiprocessing.Pool() as pool:
+            pool.map(make_photo, missing, chunksize=4)
+    folder = BENCH / "tmp" / f"photos-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).hardlink_to(kept / file)
+    return folder
+
+
+def decoded_set(photos: Path, size: int) -> Path:
+    """The same images, decoded and resized."""
+    folder = photos.with_name(f"{photos.name}-{size}")
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in sorted(photos.rglob("*.jpg")):
+        to = folder / path.parent.name / f"{path.stem}.ppm"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * size, 2 * size))
+            image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR).save(to)
+    return folder
+
+
+def extract(executable: Path, photos: Path, size: int, threads: int, *more: str) -> Ended:
+    """Run `vgg-extract run` once; the cache stays until the next run."""
+    out = BENCH / "tmp" / "features"
+    shutil.rmtree(out, ignore_errors=True)
+    words = ["--dataset", photos, "--weights", WEIGHTS, "--size", size, "--threads", threads]
+    return run(executable, "run", *words, "--val-fraction", 0, "--out", out, *more)
+
+
+def features_of(ended: Ended) -> np.ndarray:
+    """The features that a command wrote, [N, 512, H/16, W/16]."""
+    return np.load(Path(ended.output.split()[-1]) / "train" / "features.npy")
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean difference of two arrays of features, as a share of their mean."""
+    return float(np.abs(a - b).mean() / a.mean())
+
+
+def compare(executable: Path, photos: Path, size: int, options: argparse.Namespace) -> dict:
+    """Measure all competitors on one set at one size."""
+    decoded = decoded_set(photos, size)
+    features = BENCH / "tmp" / "photos.npy"
+    words = {"--photos": photos, "--size": size, "--threads": options.threads, "--onnx": ONNX}
+    words["--features"] = features
+    peer = python("peer_photos.py", *(word for pair in words.items() for word in pair))
+
+    def ours(decode: str) -> Ended:
+        return extract(executable, photos, size, options.threads, f"--decode={decode}")
+
+    commands = {
+        "full": lambda: ours("full"),
+        "fast": lambda: ours("fast"),
+        "decoded": lambda: extract(executable, decoded, size, options.threads),
+        "pytorch": lambda: run(Path(peer[0]), *peer[1:]),
+    }
+    commands["pytorch"]()
+    theirs, full = np.load(features), features_of(ours("full"))
+    if full.shape != theirs.shape or difference(full, theirs) > AGREEMENT:
+        sys.exit(f"error: features differ from PyTorch's by {difference(full, theirs):.3f}")
+    fast = difference(full, features_of(ours("fast")))
+    count = len(full)
+    rates: dict[str, list[float]] = {name: [] for name in commands}
+    peak = dict.fromkeys(commands, 0.0)
+    for number in range(options.rounds):
+        turn = list(commands) if number % 2 == 0 else list(reversed(commands))
+        for name in turn:
+            ended = commands[name]()
+            rates[name].append(count / ended.seconds)
+            peak[name] = max(peak[name], ended.peak_mib)
+    shutil.rmtree(decoded)
+    against = {
+        f"{name}_to_{other}": rounded(
+            statistics.median(a / b for a, b in zip(rates[name], rates[other], strict=True))
+        )
+        for name in ("full", "fast")
+        for other in ("pytorch", "decoded")
+    }
+    median = {name: rounded(statistics.median(values)) for name, values in rates.items()}
+    return {
+        "size": size,
+        "images": count,
+        "threads": options.threads,
+        "images_per_s": median,
+        **against,
+        "difference_to_pytorch": rounded(difference(full, theirs)),
+        "difference_of_fast": rounded(fast),
+        "rounds": options.rounds,
+        "peak_mib": {name: round(value) for name, value in peak.items()},
+    }
+
+
+def numbers(text: str) -> list[int]:
+    """Parse a list such as `96,224`."""
+    return [int(word) for word in text.split(",")]
+
+
+def main() -> None:
+    """Parse the command line and run the comparisons."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--set", choices=SETS, action="append", help="default: both")
+    parser.add_argument("--sizes", type=numbers, default=list(SIZES), help="e.g. 96,224")
+    parser.add_argument("--images", type=int, help="only so many images of each set")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    require_inputs(ONNX, WEIGHTS)
+    executable = build("--bin", "vgg-extract")
+    table = Table(
+        *("set", "size", "images", "full/s", "fast/s", "decoded/s", "pytorch/s", "full:torch"),
+        *("fast:torch", "full:decoded", "fast:decoded", "fast differs"),
+    )
+    results = []
+    for name in options.set or SETS:
+        count = min(SETS[name][0], options.images or SETS[name][0])
+        photos = make_set(name, count)
+        for size in options.sizes:
+            result = {"set": name} | compare(executable, photos, size, options)
+            results.append(result)
+            rates = result["images_per_s"]
+            table.row(
+                *(name, size, result["images"]),
+                *(f"{rates[key]:.1f}" for key in ("full", "fast", "decoded", "pytorch")),
+                *(f"{result[f'{key}_to_pytorch']:.2f}x" for key in ("full", "fast")),
+                *(f"{result[f'{key}_to_decoded']:.2f}x" for key in ("full", "fast")),
+                f"{result['difference_of_fast']:.4f}",
+            )
+            write_json(BENCH / "photos.json", results)
+        shutil.rmtree(photos)
+
+
+if __name__ == "__main__":
+    main()
