@@ -1,4 +1,4 @@
-"""Samples with their embeddings, as fiftyone takes them: python fiftyone_samples.py FEATURES.safetensors"""
+"""Samples with embeddings for fiftyone: python fiftyone_samples.py FEATURES.safetensors"""
 
 import json
 import sys
@@ -7,9 +7,7 @@ import numpy as np
 from safetensors import safe_open
 
 with safe_open(sys.argv[1], framework="numpy") as file:
-    names, splits = (
-        json.loads(file.metadata()[key]) for key in ("class_names", "split_names")
-    )
+    names, splits = (json.loads(file.metadata()[key]) for key in ("class_names", "split_names"))
     embeddings = file.get_tensor("features")
     labels, split, ids = (file.get_tensor(key) for key in ("labels", "splits", "ids"))
 ids = np.char.decode(np.ascontiguousarray(ids).view(f"S{ids.shape[1]}").ravel(), "utf-8")

@@ -1,5 +1,7 @@
-"""A virtual environment in `artifacts/venv/` for the tests, from PyPI: NumPy, SciPy, ONNX, ONNX Runtime, and
-what the features are exported to."""
+"""A virtual environment in `artifacts/venv/` for the tests, from PyPI.
+
+It has NumPy, SciPy, ONNX and ONNX Runtime, and the tools for which features are exported.
+"""
 
 from __future__ import annotations
 

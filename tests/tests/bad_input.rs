@@ -181,7 +181,10 @@ fn broken_weights() {
     };
     import(&nan, &["value NaN"]);
     import(&workplace.path("none.onnx"), &["none.onnx", "no weights file"]);
-    import(&workplace.write("weights.h5", b"HDF"), &["weights.h5", ".onnx or .safetensors"]);
+    let says = ["weights.h5 is not a whole Keras file", "neither like an HDF5 file nor like a zip"];
+    import(&workplace.write("weights.h5", b"HDF"), &says);
+    let says = ["weights.t7 is not a weights file of a form that is read", "PyTorch (.pth,"];
+    import(&workplace.write("weights.t7", b"HDF"), &says);
     let whole = fs::read(end_to_end::needed("artifacts/weights/vgg16-caffe.onnx")).unwrap();
     import(
         &workplace.write("half.onnx", &whole[..1 << 20]),
@@ -423,7 +426,10 @@ fn wrong_flags() {
     for flag in ["--seeds=18446744073709551615", "--hidden=9,99999999999"] {
         assert_refused(vgg_head(["sweep", flag]), USAGE, &["most", "--help"]);
     }
-    assert_refused(vgg_extract(["import-weights", "x.onnx"]), USAGE, &["--family", "--help"]);
+    let unknown = vgg_extract(["import-weights", "x.onnx", "--family=keras"]);
+    assert_refused(unknown, USAGE, &["--family", "caffe-rgb", "--help"]);
+    let unknown = vgg_extract(["export-features", "--format=csv"]);
+    assert_refused(unknown, USAGE, &["--format", "parquet", "--help"]);
     assert_refused(vgg_head(["predict", "--split=all"]), USAGE, &["--split"]);
 }
 

@@ -12,6 +12,7 @@ fn help_of_every_command() {
             &[
                 "run",
                 "convert",
+                "export-features",
                 "inspect-dataset",
                 "import-weights",
                 "verify",

@@ -69,6 +69,11 @@ impl KerasFile {
 
 /// The HDF5 file in a `.keras` file. Keras does not compress it, so it is part of the mapped file.
 fn inner(bytes: &Bytes) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    if archive::names(bytes).is_none() {
+        return Err(
+            "it begins neither like an HDF5 file nor like a zip archive, or ends too early".into(),
+        );
+    }
     let mut archive = archive::open(bytes)?;
     let file = archive.by_name(INNER)?;
     if file.compression() != zip::CompressionMethod::Stored {
