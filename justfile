@@ -29,6 +29,10 @@ extract *flags: ready
 convert *flags: ready
     @scripts/run vgg-extract convert "$@"
 
+# The features of a cache as one file for other tools (features= format=npz|parquet|safetensors pool=avg|max|flatten to=)
+export-features *flags: ready
+    @scripts/run vgg-extract export-features "$@"
+
 # Stage 2: train one head on cached features (p= epochs= arch= lr= …)
 train-head *flags: ready
     @scripts/run vgg-head train "$@"

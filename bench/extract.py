@@ -4,8 +4,8 @@
 (channels-last, inference mode), ONNX Runtime, and OpenVINO in the better of its latency and
 throughput modes, in float32 with the same weights, interleaved. A ratio is the median over the
 rounds of our rate to that of the peer with the highest median. `--part small` does the same with
-one, two and four images at a time, and OpenVINO in its latency mode; it also prints how long
-our kernel takes to start.
+one, two and four images at a time, and OpenVINO in its latency mode. "start" is the time from the
+start of our kernel's process to the end of its first pass, the weights read and transformed.
 
 `--part command` measures the whole `vgg-extract run`, a process from start to end, and compares it
 with the bare loop over the same convolutions in PyTorch and in our kernel.

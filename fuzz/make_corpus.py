@@ -10,8 +10,11 @@ and 2.0, and as another program might write a later minor version.
 """
 
 import gzip
+import io
 import json
 import struct
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +72,12 @@ def datasets() -> None:
     write(
         "kaggle_csv/carriage-returns", header.replace("\n", "\r\n") + "3,0,1,2,3\r\n7,4,5,6,7\r\n"
     )
+    compressed = gzip.compress((header + "3,0,1,2,3\n7,4,5,6,255\n").encode(), mtime=0)
+    write("kaggle_csv/whole-compressed", compressed)
+    bomb = gzip.compress((header + "3,0,1,2,3\n" * 500_000).encode(), mtime=0)
+    write("kaggle_csv/bomb-compressed", bomb)
+    spaced = "pixel1 ; Label;pixel2;pixel3;pixel4\n\n1 ;3; 2;3;4\r\n\r\n2;3;3;3;3\n"
+    write("kaggle_csv/whole-spaced", spaced)
     write("kaggle_csv/quotes", header + '"3","0",1,2,3\n"7\n",4,5,6,7\n')
     write("kaggle_csv/open-quote", header + '3,0,1,2,"3\n7,4,5,6,7\n')
     write("kaggle_csv/ragged", header + "3,0,1,2\n7,4,5,6,7,8\n")
@@ -101,6 +110,67 @@ def datasets() -> None:
     write("image_list/two-paths", "file,image,label\na.png,b.png,cat\n")
     write("image_list/numbers", "path,label\na.png,1e999\nb.png,-0\nc d.png,NaN\n")
     write("image_list/no-rows", header)
+
+    groups = "path\tlabel\tgroup\na.png\tx\tp\nb.png\tx\tq\nc d.png\ty\tp\nfolder/e.png\ty\tq\n"
+    write("image_list/whole-with-groups", groups)
+    write("image_list/whole-compressed", gzip.compress(whole.encode(), mtime=0))
+    write("image_list/bomb", gzip.compress((whole * 50_000).encode(), mtime=0))
+    write("competition/whole", "id,breed\na,pug\nc,beagle\nb,pug\n")
+    write("competition/whole-with-endings", "image;label;patient\nb.png;2;x\na.png;10;y\n")
+    write("competition/missing", "id,breed\na,pug\n../b,beagle\n")
+    write("competition/climbing", "id,breed\na.png,pug\n../../etc/passwd,beagle\n")
+    write("competition/no-rows", "id,breed\n")
+    write("competition/three-columns", "id,breed,age\na,pug,3\n")
+
+    def npy(descriptor: str, shape: str, elements: bytes) -> bytes:
+        header = f"{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}\n"
+        return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + elements
+
+    def npz(method: int, **arrays: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), array, method)
+        return file.getvalue()
+
+    gray = npy("|u1", "(2, 2, 2)", bytes(range(8)))
+    labels = npy("<i8", "(2, 1)", struct.pack("<2q", 1, 0))
+    whole = {"train_images": gray, "train_labels": labels, "test_images": gray}
+    for name, method in [("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)]:
+        write(f"arrays/whole-{name}", npz(method, **whole))
+        write(f"arrays/truncated-{name}", npz(method, **whole)[:-40])
+    bomb = npy("|u1", "(2, 4096, 4096)", bytes(2 << 24))
+    write("arrays/bomb", npz(zipfile.ZIP_DEFLATED, images=bomb, labels=labels))
+    write("arrays/whole-npy", npy("|u1", "(2, 2, 1, 3)", bytes(12)))
+    write("arrays/floats", npy("<f4", "(2, 1, 1)", bytes(8)))
+    write("arrays/pickle", npy("|O", "(2, 1, 1)", b"cos\nsystem\n(S'id'\ntR."))
+    write("arrays/announces-everything", npy("|u1", "(2, 65535, 8192)", b""))
+    write("arrays/overflows", npy("|u1", f"({2**40}, 65535, 8000)", b""))
+    write("arrays/brackets", npy("|u1", "(" * 900, b""))
+    write("arrays/record", npy("|u1", "(2, 1, 1)", b"12").replace(b"'|u1'", b"[('a', '|u1')]"))
+
+    def tar(**members: bytes) -> bytes:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for name, content in members.items():
+                member = tarfile.TarInfo(name.replace("__", "."))
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return file.getvalue()
+
+    pixel = b"P5 1 1 255\n\x07"
+    whole = tar(a__pgm=pixel, a__cls=b"1", b__pgm=pixel, b__json=b'{"label": "x"}')
+    write("webdataset/whole", whole[:5120])
+    write("webdataset/whole-without-an-end", whole[:4096])
+    write("webdataset/truncated", whole[:2055])
+    write("webdataset/no-label", tar(a__pgm=pixel)[:2048])
+    write("webdataset/long-name", tar(**{"n" * 300 + "__pgm": pixel, "n" * 300 + "__cls": b"0"}))
+    size = whole.index(b"00000000014")
+    huge = bytearray(whole[:5120])
+    huge[size : size + 11] = b"77777777777"
+    huge[148:156] = b"%06o\0 " % (sum(huge[:148]) + 8 * 32 + sum(huge[156:512]))
+    write("webdataset/announces-everything", bytes(huge))
+    write("webdataset/climbing", tar(**{"../a__pgm": pixel, "../a__cls": b"0"})[:4096])
 
     # The parser adds the digest that belongs at the end.
     magic = b"file digests 2\n\0"

@@ -81,7 +81,7 @@ fn images_of_every_form_and_size_are_read() {
     workplace.write("photos/dog/gray.png", &picture("png/gray.png"));
     workplace.write("photos/dog/notes.txt", b"good dog");
     let finished = finish(workplace.run("photos", &["--val-fraction=0", "--batch-size=3"]));
-    let passed_over = "photos: passed over 1 file without an image's ending\n";
+    let passed_over = "photos: passed over 1 file without an image's ending: .txt (1)\n";
     assert!(finished.stderr.contains(passed_over), "{}", finished.stderr);
     let cache = open(Path::new(finished.stdout.trim()));
     assert_eq!(cache.manifest().class_names, ["cat", "dog"]);

@@ -9,7 +9,16 @@ fn help_of_every_command() {
     for (program, commands) in [
         (
             "vgg-extract",
-            &["run", "convert", "import-weights", "verify", "inspect", "status", "gc"][..],
+            &[
+                "run",
+                "convert",
+                "inspect-dataset",
+                "import-weights",
+                "verify",
+                "inspect",
+                "status",
+                "gc",
+            ][..],
         ),
         ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
         ("vgg-classify", &["run", "export", "serve"]),

@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use assert_cmd::Command;
 use end_to_end::{
     BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
 };
+use flate2::read::GzDecoder;
+use recipe::Network;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -388,5 +391,147 @@ fn other_weights_are_replaced_only_where_the_file_is_named() {
         let path = workplace.write(default, there);
         path_from(import());
         assert!(fs::read(path).unwrap() == version(OXFORD));
+    }
+}
+
+/// A file that another program wrote, of VGG11: `make_weights.py` made it, and it is compressed twice.
+fn of_another_program(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/weights");
+    let file = File::open(folder.join(format!("{name}.gz"))).unwrap();
+    let mut bytes = Vec::new();
+    GzDecoder::new(GzDecoder::new(file)).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A file of each form.
+const FILES: [&str; 8] = [
+    "torch-zip.pth",
+    "torch-legacy.pth",
+    "bfloat16.safetensors",
+    "keras2.h5",
+    "keras3.keras",
+    "lasagne.npz",
+    "names.npz",
+    "torch.onnx",
+];
+
+/// Each has the same numbers, and becomes the same file. Cut anywhere, it is refused, and nothing is
+/// written.
+#[test]
+fn files_of_all_forms_are_imported_whole_or_not_at_all() {
+    let workplace = Workplace::empty();
+    let out = workplace.path("out.safetensors");
+    let mut first = None;
+    for name in FILES {
+        let bytes = of_another_program(name);
+        let path = workplace.write(name, &bytes);
+        path_from(import(&path, "torchvision", &out));
+        let imported = fs::read(&out).unwrap();
+        assert!(*first.get_or_insert_with(|| imported.clone()) == imported, "{name}");
+        fs::remove_file(&out).unwrap();
+
+        let file = File::options().write(true).open(&path).unwrap();
+        for tenth in (0..10).rev() {
+            file.set_len(bytes.len() as u64 * tenth / 10).unwrap();
+            assert_refused(import(&path, "torchvision", &out), BAD_INPUT, &[name]);
+            assert!(!out.exists(), "{name}: {tenth} tenths of it");
+        }
+        fs::remove_file(path).unwrap();
+    }
+    // Of these weights nobody knows the family.
+    let path = workplace.write("torch.pth", &of_another_program("torch-zip.pth"));
+    let mut command = vgg_extract(["import-weights"]);
+    command.arg(&path).arg("--out").arg(&out);
+    let says = ["torch.pth does not say which preprocessing", "caffe, caffe-rgb, torchvision"];
+    assert_refused(command, BAD_INPUT, &says);
+    assert!(!out.exists());
+}
+
+/// Oxford's weights are recognised, so their family need not be given.
+#[test]
+fn the_family_of_known_weights_need_not_be_given() {
+    let workplace = Workplace::empty();
+    let mut command = vgg_extract(["import-weights"]);
+    command.arg(needed("artifacts/weights/vgg16-caffe.onnx"));
+    command.arg("--out").arg(workplace.path("out.safetensors"));
+    let imported = fs::read(path_from(command)).unwrap();
+    assert_eq!(metadata(&imported)["vgg16"], OXFORD);
+}
+
+/// A pickle that would run a command is refused by that command's name, and runs nothing.
+#[test]
+fn pickles_are_not_executed() {
+    let workplace = Workplace::empty();
+    let out = workplace.path("out.safetensors");
+    for name in ["torch-evil.pth", "torch-evil-root.pth"] {
+        let path = workplace.write(name, &of_another_program(name));
+        let says = [
+            name,
+            "has a pickled posix.system, expected tensors and plain containers alone",
+            "nothing of it was executed",
+            "torch.save(model.state_dict(), FILE)",
+        ];
+        assert_refused(import(&path, "torchvision", &out), BAD_INPUT, &says);
+        assert!(!out.exists());
+        assert!(!Path::new("/tmp/a-pickle-was-executed").exists());
+    }
+}
+
+/// A safetensors file of zeros by torchvision's names.
+fn zeros(path: &Path, network: &str, norm: bool) {
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    for (index, layer) in Network::named(network).unwrap().convolutions().iter().enumerate() {
+        let number = layer.torchvision + if norm { index } else { 0 };
+        let channels = [layer.out_channels];
+        let mut add = |number: usize, part: &str, shape: &[usize]| {
+            let start = end;
+            end += 4 * shape.iter().product::<usize>();
+            header.insert(
+                format!("features.{number}.{part}"),
+                serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]}),
+            );
+        };
+        add(number, "weight", &layer.weight_shape());
+        add(number, "bias", &channels);
+        for part in ["weight", "bias", "running_mean", "running_var"].iter().filter(|_| norm) {
+            add(number + 1, part, &channels);
+        }
+    }
+    let header = serde_json::Value::from(header).to_string();
+    fs::write(path, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat())
+        .unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len((8 + header.len() + end) as u64).unwrap();
+}
+
+#[test]
+fn other_networks_are_named_and_imported() {
+    let workplace = Workplace::empty();
+    let path = workplace.path("weights.safetensors");
+    for (network, norm, says) in [
+        (
+            "vgg16",
+            true,
+            "VGG16, found by torchvision's names\n78 tensors applied, belonging to convolutions with a \
+             folded BatchNorm",
+        ),
+        ("vgg19", false, "VGG19, found by torchvision's names\n32 tensors applied"),
+    ] {
+        zeros(&path, network, norm);
+        let out = workplace.path(network);
+        let finished = finish(import(&path, "torchvision", &out));
+        assert!(finished.stderr.contains(says), "{}", finished.stderr);
+        assert!(metadata(&fs::read(out).unwrap()).contains_key(network));
+    }
+}
+
+#[test]
+fn the_forms_that_are_read_are_listed() {
+    let finished = finish(vgg_extract(["import-weights"]));
+    for says in
+        ["PyTorch (.pth, .pt,", "Keras (.h5,", "NumPy (.npz)", "ONNX (.onnx)", "safetensors ("]
+    {
+        assert!(finished.stdout.contains(says), "{}", finished.stdout);
     }
 }

@@ -23,13 +23,77 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The ending of the file's name is not that of a form of weights file.
-    #[error("{}: expected a file that ends with {endings}", path.display())]
+    /// Neither the file's first bytes nor the ending of its name are those of a form of weights file.
+    #[error(
+        "{} is not a weights file of a form that is read, by its first bytes and by its name; expected \
+         {forms}",
+        path.display()
+    )]
     UnknownForm {
         /// The file.
         path: PathBuf,
-        /// The endings of the forms that are read.
-        endings: String,
+        /// The forms that are read, with the endings of their files' names.
+        forms: String,
+    },
+    /// A file that stands for another one, or says why there is none.
+    #[error("{} is {found}, not a weights file; {hint}", path.display())]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The file is not a valid file of its form.
+    #[error("{} is not a whole {form} file: was it truncated? Fetch it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The program whose file it is.
+        form: &'static str,
+        /// The fault.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file with Python objects that are not tensors.
+    #[error(
+        "{} has a pickled {object}, expected tensors and plain containers alone; nothing of it was \
+         executed. If you trust the file, load it in Python and save its tensors alone: \
+         torch.save(model.state_dict(), FILE) or np.savez(FILE, **arrays)",
+        path.display()
+    )]
+    Pickled {
+        /// The file.
+        path: PathBuf,
+        /// The name of the object's class, or of the function that would make it.
+        object: String,
+    },
+    /// A file of Keras with kernels in Theano's order.
+    #[error(
+        "{}: the kernel '{tensor}' has shape {shape:?}, Theano's order, in which kernels may be turned \
+         round, and the file does not say whether they are; expected TensorFlow's order, rows and \
+         columns first: use the file with 'tf_dim_ordering_tf_kernels' in its name",
+        path.display()
+    )]
+    TheanoOrder {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+        /// Its shape.
+        shape: [usize; 4],
+    },
+    /// Published weights with kernels that are turned round.
+    #[error(
+        "{} has the first convolution of {found}, its kernels turned by 180 degrees, as Theano computes \
+         with them; turn all of them back (weight[:, :, ::-1, ::-1]) and save the file again",
+        path.display()
+    )]
+    TurnedKernels {
+        /// The file.
+        path: PathBuf,
+        /// The published weights that have this first convolution.
+        found: &'static str,
     },
     /// The file is not a valid safetensors file.
     #[error(
@@ -156,7 +220,7 @@ pub enum Error {
     /// A file lacks a tensor that the network has.
     #[error(
         "{} has no tensor '{tensor}'; expected {expected}, all of them, perhaps after one prefix, such \
-         as 'module.'",
+         as 'module.', and found {found}",
         path.display()
     )]
     MissingTensor {
@@ -166,6 +230,8 @@ pub enum Error {
         tensor: String,
         /// The names and the network that match most of the file's tensors.
         expected: String,
+        /// The number of the file's tensors and the first names.
+        found: String,
     },
     /// The features in a file have a tensor that the network does not have.
     #[error(
@@ -240,8 +306,8 @@ pub enum Error {
         /// The shape found.
         found: Vec<usize>,
     },
-    /// A tensor's numbers are not in single precision, or some are missing.
-    #[error("{}: tensor '{tensor}' {found}, expected float32 numbers in the file", path.display())]
+    /// A tensor's numbers are not floating-point numbers, or some are missing.
+    #[error("{}: tensor '{tensor}' {found}, expected floating-point numbers in the file", path.display())]
     WrongType {
         /// The file.
         path: PathBuf,

@@ -22,6 +22,6 @@ pub use image_size::{ImageSize, MIN_SIZE};
 pub use preprocess::{InputChannel, Pixels, Preprocessor};
 pub use recipe::{Convolution, Layer, NETWORKS, Network};
 pub use weights::{
-    Applied, ConvolutionWeights, ImportConfig, ImportReport, Imported, Use, Weights, find_weights,
-    import_weights,
+    Applied, ConvolutionWeights, FORMS, Form, ImportConfig, ImportReport, Imported, Use, Weights,
+    find_weights, import_weights,
 };

@@ -4,15 +4,21 @@
 //! order, BatchNorm folded into them. The invariants: all numbers are finite and belong to one network,
 //! and the family, which fixes the preprocessing, is known.
 
+mod archive;
+mod axes;
 mod batch_norm;
 mod canonical;
 mod find;
+mod floats;
 mod forms;
 mod import;
+mod keras;
 mod known;
 mod load;
 mod names;
+mod npz;
 mod onnx;
+mod pytorch;
 mod report;
 mod safetensors;
 mod source;
@@ -25,6 +31,7 @@ use recipe::{Family, Recipe, WeightsId};
 use crate::{Error, Network};
 
 pub use find::find_weights;
+pub use forms::{FORMS, Form};
 pub use import::{ImportConfig, Imported, import_weights};
 pub use report::{Applied, ImportReport, Use};
 

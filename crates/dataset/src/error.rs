@@ -1,11 +1,13 @@
 //! The errors of reading a dataset, with one variant for each failure that a user can act on.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use plural::counted;
 
-use crate::form_descriptions;
 use crate::name::Names;
+use crate::notice::Endings;
+use crate::{form_descriptions, form_names};
 
 /// A dataset that cannot be read or split.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +24,44 @@ pub enum Error {
     },
     /// The folder or file is not a dataset of a known form.
     #[error(
-        "{} holds no dataset of a known form; expected {}",
-        path.display(), form_descriptions()
+        "{} holds no dataset of a known form{}; expected {}",
+        path.display(), Found(found), form_descriptions()
     )]
     UnknownForm {
         /// The folder.
         path: PathBuf,
+        /// Folders and files of data that are in it.
+        found: Vec<String>,
+    },
+    /// The dataset is not of the form that was asked for.
+    #[error(
+        "{} is not a dataset of the form '{form}'; omit --form to have the form recognised",
+        path.display()
+    )]
+    NotOfForm {
+        /// The folder or file.
+        path: PathBuf,
+        /// The form's name.
+        form: &'static str,
+    },
+    /// There is no form of this name.
+    #[error("there is no form '{name}' of datasets; expected one of {}", form_names().collect::<Vec<_>>().join(", "))]
+    NoSuchForm {
+        /// The name.
+        name: String,
     },
     /// The folder has two of the known forms.
     #[error(
-        "{} holds both {} and {}; move one of the two to a folder of its own",
-        path.display(), both[0], both[1]
+        "{} holds both {} and {}; move one of the two to a folder of its own{}",
+        path.display(), both[0], both[1], OrForm(forms)
     )]
     Ambiguous {
         /// The folder.
         path: PathBuf,
         /// The marks of the two forms, for example `IDX files`.
         both: [String; 2],
+        /// The names of the two forms; `None` if it is one.
+        forms: Option<[&'static str; 2]>,
     },
     /// The folder has two lists of images.
     #[error(
@@ -50,6 +73,60 @@ pub enum Error {
         path: PathBuf,
         /// Two of the lists.
         both: [PathBuf; 2],
+    },
+    /// The folder has two files, each of which is a dataset.
+    #[error(
+        "{} holds two datasets; give --dataset {} or {}",
+        path.display(), both[0].display(), both[1].display()
+    )]
+    TwoFiles {
+        /// The folder.
+        path: PathBuf,
+        /// Two of the files.
+        both: [PathBuf; 2],
+    },
+    /// A file of arrays has none of training images.
+    #[error(
+        "{} has {}; expected train_images and train_labels, x_train and y_train, or images and labels",
+        path.display(), Arrays(found)
+    )]
+    NoArrays {
+        /// The file.
+        path: PathBuf,
+        /// The names of its arrays.
+        found: Vec<String>,
+    },
+    /// An array is not one of images or labels.
+    #[error("{}: the array '{array}' {found}; expected {expected}", path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// The array's name.
+        array: String,
+        /// The fault, for example `has elements of the type float32`.
+        found: String,
+        /// The expected kind.
+        expected: &'static str,
+    },
+    /// A member of an archive is not as it must be.
+    #[error("{}: the member '{member}' {found}; expected {expected}", path.display())]
+    Member {
+        /// The archive.
+        path: PathBuf,
+        /// The member's name.
+        member: String,
+        /// The fault, for example `is empty`.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// An archive cannot be read.
+    #[error("{} is not a whole archive; it may be truncated or damaged: fetch it again", path.display())]
+    DamagedArchive {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is a folder of validation or test images, but none of training images.
     #[error(
@@ -138,6 +215,31 @@ pub enum Error {
         /// The content that the header announces, for example `60000 images of 28x28`.
         what: String,
     },
+    /// A file ends with .gz, but is not compressed.
+    #[error(
+        "{} begins with '{start}', which is not the beginning of a gzip file; fetch it again, or rename it if it \
+         is not compressed",
+        path.display()
+    )]
+    NotGzip {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, as in a Rust string.
+        start: String,
+    },
+    /// A compressed table expands to more than tables do.
+    #[error(
+        "{} has {}, but decompresses to more than {}; if it is a table, decompress it with gunzip",
+        path.display(), counted(*size, "byte"), counted(*most, "byte")
+    )]
+    Expands {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest number of bytes that it may have decompressed.
+        most: u64,
+    },
     /// The numbers of images and labels differ.
     #[error(
         "{} has {}, but {} has {}; expected a label for each image: fetch both files again",
@@ -208,27 +310,43 @@ pub enum Error {
     },
     /// A class of training images is empty.
     #[error(
-        "the class folder {} holds no images (files that end with one of {endings}); \
+        "the class folder {} holds no images (files that end with one of {endings}){}; \
          add some, or remove the folder",
-        path.display()
+        path.display(), ButOthers(others)
     )]
     EmptyClass {
         /// The folder.
         path: PathBuf,
+        /// The endings of the files that it holds instead, with their numbers.
+        others: Vec<(String, usize)>,
         /// The endings of images.
         endings: String,
     },
     /// Validation or test images belong to a class without training images.
     #[error(
         "{} is a class that {} lacks; expected the same class folders in both \
-         (test images without a class belong directly into test/)",
-        path.display(), train.display()
+         (test images without a class belong directly into test/){}",
+        path.display(), train.display(), Alike(alike)
     )]
     UnknownClass {
         /// The class folder.
         path: PathBuf,
         /// The folder of the training classes.
         train: PathBuf,
+        /// This class and one of the training classes whose name looks the same, with all signs but
+        /// ASCII's as `\u{…}`; `None` if there is no such class.
+        alike: Option<[String; 2]>,
+    },
+    /// An image is a symbolic link to a file that is not there.
+    #[error(
+        "{} is a symbolic link to {}, which is not there; fetch that file, or remove the link",
+        path.display(), target.display()
+    )]
+    BrokenLink {
+        /// The link.
+        path: PathBuf,
+        /// The path that it leads to.
+        target: PathBuf,
     },
     /// A file with an image's ending is not an image.
     #[error(
@@ -395,6 +513,21 @@ pub enum Error {
         /// Classes that they are of.
         classes: usize,
     },
+    /// No group of rows can leave the training split.
+    #[error(
+        "--val-fraction {fraction} takes none of the {} of {} for validation: without any of them, a class would \
+         leave training; give --val-fraction 0 for no validation split, or name rows of the split 'val' in the \
+         list",
+        counted(*groups, "group"), path.display()
+    )]
+    NoGroupForVal {
+        /// The dataset.
+        path: PathBuf,
+        /// The requested fraction.
+        fraction: f64,
+        /// Number of groups.
+        groups: usize,
+    },
     /// A split has more images than can be numbered.
     #[error(
         "{} has {images} images in a split; expected at most {}: divide it into several datasets",
@@ -420,4 +553,68 @@ pub enum Error {
         /// Classes with training images.
         classes: usize,
     },
+}
+
+/// What a folder holds, for a message: nothing if it holds nothing.
+struct Found<'a>(&'a [String]);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, " (there are {})", Names(self.0))
+    }
+}
+
+/// The names of a file's arrays, for a message.
+struct Arrays<'a>(&'a [String]);
+
+impl fmt::Display for Arrays<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("no arrays"),
+            names => write!(f, "the arrays {}", Names(names)),
+        }
+    }
+}
+
+/// The files that a class folder holds instead of images.
+struct ButOthers<'a>(&'a [(String, usize)]);
+
+impl fmt::Display for ButOthers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            others => write!(f, ", but files that end with {}", Endings(others)),
+        }
+    }
+}
+
+/// Two names that look the same.
+struct Alike<'a>(&'a Option<[String; 2]>);
+
+impl fmt::Display for Alike<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some([found, known]) => write!(
+                f,
+                ". The two names look alike: this one is '{found}', and that of the training class is '{known}'; \
+                 rename one of them"
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The hint to name one of two forms.
+struct OrForm<'a>(&'a Option<[&'static str; 2]>);
+
+impl fmt::Display for OrForm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some([first, second]) => write!(f, ", or give --form {first} or --form {second}"),
+            None => Ok(()),
+        }
+    }
 }

@@ -3,9 +3,15 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Endings of image files, in lower case.
-pub(crate) const IMAGE_ENDINGS: [&str; 12] =
-    ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "pbm", "pgm", "ppm", "pnm"];
+/// Endings of image files, in lower case. Browsers save JPEG files as .jfif, and Windows also knows .jpe and
+/// .pjpeg.
+pub(crate) const IMAGE_ENDINGS: [&str; 15] = [
+    "jpg", "jpeg", "png", "jfif", "jpe", "pjpeg", "bmp", "gif", "webp", "tif", "tiff", "pbm",
+    "pgm", "ppm", "pnm",
+];
+
+/// Endings of tables, in lower case.
+const TABLE_ENDINGS: [&str; 4] = ["csv", "tsv", "csv.gz", "tsv.gz"];
 
 /// Whether a file has the name of an image.
 pub(crate) fn is_image(name: &OsStr) -> bool {
@@ -13,13 +19,34 @@ pub(crate) fn is_image(name: &OsStr) -> bool {
     IMAGE_ENDINGS.iter().any(|known| ending == *known)
 }
 
-/// Whether a file has the name of a table.
-pub(crate) fn is_csv(name: &OsStr) -> bool {
-    Path::new(name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
+/// Whether a file has the name of a table in text, compressed or not.
+pub(crate) fn is_table(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_lowercase();
+    TABLE_ENDINGS.iter().any(|ending| {
+        name.strip_suffix(ending).is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'))
+    })
 }
 
 /// Whether a file has the name of a file of images or labels.
 pub(crate) fn is_data(name: &OsStr) -> bool {
     let lower = name.to_ascii_lowercase();
-    is_image(name) || is_csv(name) || lower.to_string_lossy().contains("-ubyte")
+    is_image(name) || is_table(name) || lower.to_string_lossy().contains("-ubyte")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_endings() {
+        for name in ["a.jpg", "a.JPEG", "a.jfif", "a.b.tiff"] {
+            assert!(is_image(name.as_ref()) && is_data(name.as_ref()), "{name}");
+        }
+        for name in ["a.csv", "a.TSV", "a.csv.gz", "a.b.Tsv.GZ"] {
+            assert!(is_table(name.as_ref()) && is_data(name.as_ref()), "{name}");
+        }
+        for name in ["jpg", "a.heic", "csv", ".csv", "csv.gz", "a.gz", "a.csv.zip", "acsv"] {
+            assert!(!is_image(name.as_ref()) && !is_table(name.as_ref()), "{name}");
+        }
+    }
 }

@@ -10,6 +10,7 @@
 //! that have a file each are decoded one at a time, by [`Split::image`]; one whose bytes have changed
 //! since they were digested is an error, so a row's digest is always that of its image.
 
+mod config;
 mod decode;
 mod digest;
 mod digests;
@@ -19,10 +20,12 @@ mod files;
 mod folder;
 mod forms;
 mod gray;
+mod gzip;
 mod image_files;
 mod images;
 mod name;
 mod notice;
+mod packed;
 mod part;
 mod paths;
 mod source;
@@ -31,6 +34,7 @@ mod system;
 mod table;
 mod thumbnail;
 
+pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
 pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
 pub use error::Error;

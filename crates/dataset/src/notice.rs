@@ -15,8 +15,8 @@ pub enum Notice {
     OtherFiles {
         /// The dataset's folder.
         folder: PathBuf,
-        /// Number of files.
-        count: usize,
+        /// Their endings, each with the number of files that have it; empty for files without one.
+        endings: Vec<(String, usize)>,
     },
     /// Folders and files that systems make are passed over.
     MadeBySystems {
@@ -40,6 +40,20 @@ pub enum Notice {
         list: PathBuf,
         /// Number of images.
         count: usize,
+    },
+    /// Samples of archives have no image and are passed over.
+    NoImageIn {
+        /// The archive or their folder.
+        path: PathBuf,
+        /// Number of samples.
+        samples: usize,
+    },
+    /// A list puts rows of one group into several splits.
+    DividedGroups {
+        /// The list.
+        list: PathBuf,
+        /// The groups.
+        groups: Vec<String>,
     },
     /// Class folders without images of their own contain folders of the same names.
     SameFolders {
@@ -76,9 +90,14 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Notice::OtherFiles { folder, count } => {
-                let files = counted(*count, "file");
-                write!(f, "{}: passed over {files} without an image's ending", folder.display())
+            Notice::OtherFiles { folder, endings } => {
+                let files = counted(endings.iter().map(|(_, count)| count).sum::<usize>(), "file");
+                write!(
+                    f,
+                    "{}: passed over {files} without an image's ending: {}",
+                    folder.display(),
+                    Endings(endings)
+                )
             }
             Notice::MadeBySystems { folder, names } => {
                 let names: Vec<String> =
@@ -100,6 +119,19 @@ impl fmt::Display for Notice {
                     "{}: read as the list of the images; passed over {images} not listed there, in \
                      the folders of listed images (to read folders as classes, move the list elsewhere)",
                     list.display()
+                )
+            }
+            Notice::NoImageIn { path, samples } => {
+                let samples = counted(*samples, "sample");
+                write!(f, "{}: passed over {samples} without an image", path.display())
+            }
+            Notice::DividedGroups { list, groups } => {
+                let counted = counted(groups.len(), "group");
+                write!(
+                    f,
+                    "warning: {}: {counted} in several splits: {}",
+                    list.display(),
+                    Names(groups)
                 )
             }
             Notice::SameFolders { folder, classes, inner } => write!(
@@ -130,6 +162,20 @@ impl fmt::Display for Notice {
                 Names(absent)
             ),
         }
+    }
+}
+
+/// Endings of files in a message, each with the number of files that have it.
+pub(crate) struct Endings<'a>(pub(crate) &'a [(String, usize)]);
+
+impl fmt::Display for Endings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |(ending, count): &(String, usize)| match ending.as_str() {
+            "" => format!("no ending ({count})"),
+            ending => format!(".{ending} ({count})"),
+        };
+        let names: Vec<String> = self.0.iter().map(name).collect();
+        Names(&names).fmt(f)
     }
 }
 

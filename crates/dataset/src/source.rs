@@ -1,5 +1,6 @@
 //! From a path to a dataset: its form, its digest, and its split images.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -7,14 +8,16 @@ use std::sync::{Arc, OnceLock};
 use durable::Digest;
 
 use crate::digests::Digests;
+use crate::files::is_data;
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened};
-use crate::{Dataset, Error, FileDigests, Notice, SplitConfig, digest};
+use crate::{Dataset, Error, FileDigests, Notice, SourceConfig, SplitConfig, digest};
 
 /// A dataset of a known form, not yet decoded.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
+    form_name: &'static str,
     form: Arc<dyn Form>,
     /// Computed when they are first needed.
     digests: OnceLock<SourceDigests>,
@@ -34,12 +37,33 @@ impl Source {
     /// # Errors
     /// If there is nothing at the path, or it matches none of the known forms or two of them.
     pub fn find(path: &Path) -> Result<Source, Error> {
-        let form = if path.is_file() { find_in_file(path)? } else { find_in_folder(path)? };
+        Source::find_with(path, &SourceConfig::default())
+    }
+
+    /// The dataset at `path`, read as `config` says.
+    ///
+    /// # Errors
+    /// As [`Source::find`], or if the dataset is not of the form that `config` names.
+    pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
+        let form = if let Some(name) = &config.form {
+            find_form(path, name, config)?
+        } else if path.is_file() {
+            first(|form| (form.open_file)(path, config))?
+        } else {
+            find_in_folder(path, config)?
+        };
         let path = path.to_path_buf();
         match form {
-            Some(form) => Ok(Source { path, form, digests: OnceLock::new() }),
-            None => Err(Error::UnknownForm { path }),
+            Some((form_name, form)) => {
+                Ok(Source { path, form_name, form, digests: OnceLock::new() })
+            }
+            None => Err(Error::UnknownForm { found: data_in(&path), path }),
         }
+    }
+
+    /// The name of the dataset's form.
+    pub fn form(&self) -> &'static str {
+        self.form_name
     }
 
     /// The path of the folder or file, as it was given.
@@ -117,31 +141,54 @@ impl Source {
     }
 }
 
-/// The dataset in the folder at `path`; `None` if it has none of the known forms.
-fn find_in_folder(path: &Path) -> Opened {
-    if !path.is_dir() {
-        return Err(Error::MissingFolder { path: path.to_path_buf() });
+/// The names of folders and of files of data in a folder, for errors.
+fn data_in(path: &Path) -> Vec<String> {
+    match Folder::list(path) {
+        Ok(folder) => folder.unused(&HashSet::new(), is_data),
+        Err(_) => Vec::new(),
     }
-    let folder = Folder::list(path)?;
+}
+
+/// The dataset at `path`, of the form of this name; `None` if it is not of that form.
+fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Opened {
+    let form = FORMS.iter().find(|form| (form.name)() == name);
+    let form = form.ok_or_else(|| Error::NoSuchForm { name: name.to_owned() })?;
+    let opened = if path.is_file() {
+        (form.open_file)(path, config)?
+    } else {
+        (form.open)(&folder_at(path)?, config)?
+    };
+    match opened {
+        Some(opened) => Ok(Some(opened)),
+        None => Err(Error::NotOfForm { path: path.to_path_buf(), form: (form.name)() }),
+    }
+}
+
+/// The dataset in the folder at `path`; `None` if it has none of the known forms.
+fn find_in_folder(path: &Path, config: &SourceConfig) -> Opened {
+    let folder = folder_at(path)?;
     let mut marked = Vec::new();
     for form in &FORMS {
-        if let Some(mark) = (form.mark)(&folder)? {
+        if let Some(mark) = (form.mark)(&folder, config)? {
             marked.push((form, mark));
         }
     }
     match &marked[..] {
-        [(_, first), (_, second), ..] => {
-            let both = [first.clone(), second.clone()];
-            Err(Error::Ambiguous { path: path.to_path_buf(), both })
+        [(first, mark), (second, other), ..] => {
+            let both = [mark.clone(), other.clone()];
+            let forms = [(first.name)(), (second.name)()];
+            Err(Error::Ambiguous { path: path.to_path_buf(), both, forms: Some(forms) })
         }
-        [(form, _)] => (form.open)(&folder),
-        [] => first(|form| (form.open)(&folder)),
+        [(form, _)] => (form.open)(&folder, config),
+        [] => first(|form| (form.open)(&folder, config)),
     }
 }
 
-/// The dataset that the file at `path` belongs to; `None` if it has none of the known forms.
-fn find_in_file(path: &Path) -> Opened {
-    first(|form| (form.open_file)(path))
+fn folder_at(path: &Path) -> Result<Folder, Error> {
+    if !path.is_dir() {
+        return Err(Error::MissingFolder { path: path.to_path_buf() });
+    }
+    Folder::list(path)
 }
 
 /// The dataset that the first matching form opens; `None` if no form matches.

@@ -91,6 +91,68 @@ pub(crate) fn stratified(
     (chosen, others)
 }
 
+/// Selects whole groups of the rows, so that about `count` rows are selected in all, and of each class about as
+/// many as [`stratified`] would select; every class keeps a row that is not selected. Returns the selected
+/// rows and the others, both in ascending order. Among groups of one size, a seed selects.
+///
+/// Large groups are considered first. One is selected if that brings the numbers of selected rows of its classes
+/// nearer to their shares, by the sum of the squares of the differences. If no group is, the one that removes
+/// them least from their shares is.
+///
+/// `rows` are indices into `labels` and `groups`, in ascending order.
+pub(crate) fn whole_groups(
+    rows: Vec<u32>,
+    labels: Option<&[u32]>,
+    groups: &[u32],
+    count: usize,
+    seed: u64,
+) -> (Vec<u32>, Vec<u32>) {
+    if count == 0 {
+        return (Vec::new(), rows);
+    }
+    let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
+    // Of each group, the number of rows of each of its classes.
+    let mut members: BTreeMap<u32, BTreeMap<u32, i64>> = BTreeMap::new();
+    for &row in &rows {
+        let class = class_of(row, labels);
+        *sizes.entry(class).or_default() += 1;
+        *members.entry(groups[row as usize]).or_default().entry(class).or_default() += 1;
+    }
+    let lens: Vec<usize> = sizes.values().copied().collect();
+    let shares = shares(&lens, count.min(rows.len()), Purpose::Validation);
+    // Of each class, the rows that are still to be selected, and those that are not selected.
+    let mut missing: BTreeMap<u32, i64> =
+        sizes.keys().zip(shares).map(|(&class, share)| (class, share as i64)).collect();
+    let mut left: BTreeMap<u32, i64> =
+        sizes.iter().map(|(&class, &size)| (class, size as i64)).collect();
+    let mut order: Vec<u32> = members.keys().copied().collect();
+    Shuffler::new(seed, Purpose::Validation as u64).shuffle(&mut order);
+    let len = |group: &u32| members[group].values().sum::<i64>();
+    order.sort_by_key(|group| std::cmp::Reverse(len(group)));
+    // By how much the sum of squares grows if the group is selected.
+    let growth = |group: u32, missing: &BTreeMap<u32, i64>| -> i64 {
+        members[&group].iter().map(|(class, &rows)| rows * (rows - 2 * missing[class])).sum()
+    };
+    let may_go = |group: u32, left: &BTreeMap<u32, i64>| {
+        members[&group].iter().all(|(class, rows)| left[class] > *rows)
+    };
+    let mut selected: BTreeSet<u32> = BTreeSet::new();
+    for &group in &order {
+        if may_go(group, &left) && growth(group, &missing) < 0 {
+            for (class, rows) in &members[&group] {
+                *missing.get_mut(class).expect("it is a class") -= rows;
+                *left.get_mut(class).expect("it is a class") -= rows;
+            }
+            selected.insert(group);
+        }
+    }
+    if selected.is_empty() {
+        let possible = order.iter().copied().filter(|&group| may_go(group, &left));
+        selected.extend(possible.min_by_key(|&group| growth(group, &missing)));
+    }
+    rows.into_iter().partition(|&row| selected.contains(&groups[row as usize]))
+}
+
 /// The number of rows to select from each class, for `count` rows in all. `sizes` are the numbers of rows of
 /// the classes.
 fn shares(sizes: &[usize], count: usize, purpose: Purpose) -> Vec<usize> {
@@ -186,6 +248,30 @@ mod tests {
         assert_eq!(take(&[3, 3], 6), [3, 3]);
     }
 
+    #[test]
+    fn groups_stay_whole_and_classes_keep_their_shares() {
+        // Twelve patients with three images each, two of one class and one of the other.
+        let groups: Vec<u32> = (0..36).map(|row| row / 3).collect();
+        let labels: Vec<u32> = (0..36).map(|row| u32::from(row % 3 == 0)).collect();
+        let rows: Vec<u32> = (0..36).collect();
+        let take = |seed| whole_groups(rows.clone(), Some(&labels), &groups, 6, seed);
+        let (chosen, others) = take(1);
+        assert_eq!((chosen.len(), others.len()), (6, 30));
+        assert_eq!(counts(&chosen, &labels, 2), [4, 2]);
+        assert_eq!(take(1), take(1));
+        assert!((2..20).any(|seed| take(seed) != take(1)), "seeds select");
+        // One patient has nearly everything: another one is selected.
+        let groups = [0, 0, 0, 0, 0, 0, 0, 1];
+        let (chosen, _) = whole_groups((0..8).collect(), None, &groups, 4, 0);
+        assert_eq!(chosen.len(), 7, "half of the rows is nearer to seven than to one");
+        let (chosen, _) = whole_groups((0..8).collect(), None, &groups, 1, 0);
+        assert_eq!(chosen, [7]);
+        // Nobody can leave: each patient is the only one with his class.
+        let (chosen, others) =
+            whole_groups((0..4).collect(), Some(&[0, 0, 1, 1]), &[0, 0, 1, 1], 2, 0);
+        assert_eq!((chosen, others), (vec![], vec![0, 1, 2, 3]));
+    }
+
     fn sizes() -> impl Strategy<Value = Vec<usize>> {
         prop::collection::vec(prop_oneof![1usize..4, 1usize..60], 1..12)
     }
@@ -233,6 +319,30 @@ mod tests {
             }
             let most = |size: &usize| (size * count).div_ceil(labels.len()).min(size - 1);
             prop_assert_eq!(chosen.len(), count.min(sizes.iter().map(most).sum()));
+        }
+
+        /// No group is divided, every class stays, and no rows are lost.
+        #[test]
+        fn validation_divides_no_group(
+            rows in prop::collection::vec((0u32..4, 0u32..12), 1..120),
+            fraction in 0.0..1.0f64,
+            seed: u64,
+        ) {
+            let (labels, groups): (Vec<u32>, Vec<u32>) = rows.into_iter().unzip();
+            let rows: Vec<u32> = (0..labels.len() as u32).collect();
+            let count = (labels.len() as f64 * fraction).round() as usize;
+            let (chosen, others) =
+                whole_groups(rows.clone(), Some(&labels), &groups, count, seed);
+            let of = |rows: &[u32]| -> BTreeSet<u32> {
+                rows.iter().map(|&row| groups[row as usize]).collect()
+            };
+            prop_assert!(of(&chosen).is_disjoint(&of(&others)));
+            prop_assert_eq!(
+                count_classes(&others, Some(&labels)), count_classes(&rows, Some(&labels))
+            );
+            let mut all = [chosen, others].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, rows);
         }
 
         /// As many rows as the limit says, some of every class, more of larger ones; and none is far

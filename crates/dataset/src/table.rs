@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::digests::Digests;
 use crate::part::Part;
-use crate::split::{Purpose, count_classes, stratified};
+use crate::split::{Purpose, count_classes, stratified, whole_groups};
 use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig};
 
 /// Images, with one label each if they have labels.
@@ -14,6 +14,9 @@ pub(crate) struct Samples<I: ?Sized = dyn ImageStore> {
     pub(crate) images: Arc<I>,
     /// One per image, an index into the class names.
     pub(crate) labels: Option<Arc<[u32]>>,
+    /// One per image, equal for images of which none may be in another split than the others; `None` if
+    /// every image may be in any.
+    pub(crate) groups: Option<Arc<[u32]>>,
 }
 
 /// All images of a dataset, by its parts on disk.
@@ -38,18 +41,27 @@ pub(crate) struct Loaded {
 // A derived implementation would require images that can be cloned.
 impl<I: ?Sized> Clone for Samples<I> {
     fn clone(&self) -> Samples<I> {
-        Samples { images: self.images.clone(), labels: self.labels.clone() }
+        Samples {
+            images: self.images.clone(),
+            labels: self.labels.clone(),
+            groups: self.groups.clone(),
+        }
     }
 }
 
 impl<I: ImageStore + 'static> Samples<I> {
     pub(crate) fn new(images: I, labels: Option<Vec<u32>>) -> Samples<I> {
-        Samples { images: Arc::new(images), labels: labels.map(Arc::from) }
+        Samples { images: Arc::new(images), labels: labels.map(Arc::from), groups: None }
+    }
+
+    /// The same samples, of which each is in a group.
+    pub(crate) fn with_groups(self, groups: Option<Vec<u32>>) -> Samples<I> {
+        Samples { groups: groups.map(Arc::from), ..self }
     }
 
     /// The same samples, with images of any kind.
     pub(crate) fn into_any(self) -> Samples {
-        Samples { images: self.images, labels: self.labels }
+        Samples { images: self.images, labels: self.labels, groups: self.groups }
     }
 }
 
@@ -87,12 +99,20 @@ impl Loaded {
         };
         let (images, labels) = (train.images.len(), train.labels.as_deref());
         let taken = (images as f64 * config.val_fraction).round() as usize;
-        let (val_rows, train_rows) =
-            stratified(all(&train)?, labels, taken, config.seed, Purpose::Validation);
+        let (val_rows, train_rows) = match train.groups.as_deref() {
+            Some(groups) => whole_groups(all(&train)?, labels, groups, taken, config.seed),
+            None => stratified(all(&train)?, labels, taken, config.seed, Purpose::Validation),
+        };
         let classes = count_classes(&train_rows, labels);
         if val_rows.is_empty() && config.val_fraction > 0.0 {
-            let fraction = config.val_fraction;
-            return Err(Error::EmptySplit { path: path(), fraction, images, classes });
+            let (path, fraction) = (path(), config.val_fraction);
+            return Err(match train.groups.as_deref() {
+                Some(groups) => {
+                    let groups = count_classes(&train_rows, Some(groups));
+                    Error::NoGroupForVal { path, fraction, groups }
+                }
+                None => Error::EmptySplit { path, fraction, images, classes },
+            });
         }
         if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
             return Err(Error::LimitTooSmall { path: path(), limit, classes });

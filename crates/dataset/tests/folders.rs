@@ -81,7 +81,8 @@ fn rows_and_classes_are_in_the_order_of_their_bytes() {
         "test/notes.md",
     ]);
     let source = Source::find(folder.path()).unwrap();
-    let notice = Notice::OtherFiles { folder: folder.path().to_path_buf(), count: 3 };
+    let endings = ["csv", "db", "md"].map(|ending| (ending.to_owned(), 1)).to_vec();
+    let notice = Notice::OtherFiles { folder: folder.path().to_path_buf(), endings };
     assert_eq!(source.notices(), [notice], "Thumbs.db, labels.csv, notes.md");
     let dataset = source.load(&ALL).unwrap();
     assert_eq!(dataset.class_names, ["Zebra", "cat", "cat-b", "dog"]);
@@ -562,4 +563,44 @@ fn the_digest_of_every_form_begins_with_the_way_of_reading() {
     let split = |name: &str, count: u64| [name.as_bytes(), &count.to_le_bytes()].concat();
     let parts = [split("train", 2), one, two, split("test", 1), three];
     assert_eq!(digest_of(&images), expected(&parts));
+}
+
+#[test]
+fn links_to_nowhere_matter_only_where_an_image_is_meant() {
+    let folder = folder_of(["cat/1.png", "dog/1.png"]);
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+    };
+    link("user@host.1234:1700000000", "cat/.#1.png");
+    link("nowhere/notes.txt", "dog/notes.txt");
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!(source.load(&ALL).unwrap().train.len(), 2);
+    link("nowhere/2.png", "dog/2.png");
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    let says = "dog/2.png is a symbolic link to nowhere/2.png, which is not there";
+    assert!(error.contains(says), "{error}");
+}
+
+#[test]
+fn classes_whose_names_look_alike_are_told_apart() {
+    refused(
+        &["train/caf\u{e9}/1.png", "train/th\u{e9}/1.png", "val/cafe\u{301}/2.png"],
+        &["look alike: this one is 'cafe\\u{301}'", "training class is 'caf\\u{e9}'; rename"],
+    );
+    refused(
+        &["train/Cat/1.png", "train/dog/1.png", "val/cat/2.png"],
+        &["this one is 'cat', and that of the training class is 'Cat'"],
+    );
+}
+
+#[test]
+fn what_is_passed_over_is_said_by_its_endings() {
+    refused(
+        &["train/cat/1.HEIC", "train/cat/2.heic", "train/cat/raw", "train/dog/1.png"],
+        &["cat holds no images", ", but files that end with no ending (1), .heic (2); add"],
+    );
+    let folder = folder_of(["cat/1.jfif", "cat/2.pjpeg", "dog/1.JPE"]);
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!((source.notices(), source.load(&ALL).unwrap().train.len()), (&[][..], 3));
+    refused(&["cat/1", "dog/2"], &["no dataset of a known form (there are cat, dog); expected"]);
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Error, Notice, Source, Split, SplitConfig};
+use dataset::{Dataset, Error, Notice, Source, SourceConfig, Split, SplitConfig};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -157,6 +157,8 @@ fn files_of_other_programs_are_read() {
     for list in [
         "path,label\r\nimages/a.png,cat\r\n\r\nimages/b.png,dog\r\n",
         "path,label\rimages/a.png,cat\rimages/b.png,dog",
+        "path;label\nimages/a.png;cat\nimages/b.png;dog\n",
+        "path\tlabel\nimages/a.png\tcat\nimages/b.png\tdog\n",
         "\u{feff}path , label\n\n images/a.png ,\tcat\nimages/b.png, dog \n\n",
         "\"path\",\"label\"\n\"images/a.png\",\"cat\"\n\"images/b.png\",\"dog\"\n",
     ] {
@@ -194,21 +196,168 @@ fn a_backslash_separates_folders_unless_it_is_in_a_name() {
 }
 
 #[test]
-fn paths_may_leave_the_folder_and_need_not_be_utf_8() {
+fn absolute_paths_may_lie_anywhere_and_need_not_be_utf_8() {
     let folder = folder_with("");
     let absolute = folder.path().join("images/a.png").display().to_string();
     let list = [
-        format!("path,label\n{absolute},x\n../images/b.png,y\n").as_bytes(),
-        b"../images/caf\xe9.png,y\n",
+        format!("path,label\n{absolute},x\nimages/../b.png,y\n").as_bytes(),
+        b"images/caf\xe9.png,y\n",
     ]
     .concat();
-    write(&folder, OsStr::from_bytes(b"images/caf\xe9.png"), &pixels(8));
+    write(&folder, "lists/b.png", &pixels(1));
+    write(&folder, OsStr::from_bytes(b"lists/images/caf\xe9.png"), &pixels(8));
     let list = write(&folder, "lists/labels.csv", &list);
     let dataset = Source::find(&list).unwrap().load(&ALL).unwrap();
-    let expected = [row(&absolute, 0), row("../images/b.png", 1), row("../images/caf%E9.png", 1)];
+    let expected = [row(&absolute, 0), row("images/../b.png", 1), row("images/caf%E9.png", 1)];
     assert_eq!(rows(&dataset.train), expected);
     let pixels = (0..3).map(|row| dataset.train.image(row).unwrap().pixels[0]);
     assert_eq!(pixels.collect::<Vec<_>>(), [0, 1, 8]);
+}
+
+#[test]
+fn relative_paths_do_not_leave_the_folder() {
+    for path in ["../a.png", "images/../../a.png", "..\\a.png"] {
+        let list = format!("path,label\nimages/a.png,x\n{path},y\n");
+        let says = ["line 3, column 'path'", path, "stays within the folder", "--images"];
+        refused(list, &says);
+    }
+}
+
+/// A list of ids, patients and diagnoses.
+const CLINIC: &str = "Patient,Image Index,Finding\n1,a,x\n1,b,y\n2,c,x\n2,d,y\n3,e.png,x\n3,f,y\n";
+
+#[test]
+fn columns_may_be_named_and_images_lie_elsewhere() {
+    let folder = folder_with("");
+    let list = write(&folder, "tables/clinic.tsv", CLINIC.replace(',', "\t").as_bytes());
+    let config = |columns: &str, images: &str| SourceConfig {
+        columns: columns.parse().unwrap(),
+        images: Some(folder.path().join(images)),
+        form: None,
+    };
+    let named = config("path=Image Index,label=finding", "images");
+    let source = Source::find_with(&list, &named).unwrap();
+    assert_eq!(source.form(), "image-list");
+    let dataset = source.load(&ALL).unwrap();
+    let expected = ["a", "b", "c", "d", "e", "f"].map(|name| format!("{name}.png"));
+    assert!(dataset.train.ids().eq(expected));
+    assert_eq!(dataset.train.labels().unwrap().collect::<Vec<_>>(), [0, 1, 0, 1, 0, 1]);
+    assert_eq!(dataset.train.image(5).unwrap().pixels[0], 5);
+    // The folder alone, where the columns say which file is the list.
+    let in_folder = Source::find_with(&folder.path().join("tables"), &named).unwrap();
+    assert_eq!(in_folder.digest().unwrap(), source.digest().unwrap());
+    // Compressed, too, and with ids.
+    let gz = write(&folder, "ids.csv.gz", &gzip(b"id,label\na,x\nb,y\n"));
+    let dataset = Source::find_with(&gz, &config("label=label", "images")).unwrap();
+    assert!(dataset.load(&ALL).unwrap().train.ids().eq(["a.png", "b.png"]));
+    for (columns, says) in [
+        ("path=Image Index,label=Diagnosis", "there is no column 'Diagnosis'; expected"),
+        ("path=file,label=Finding", "there is no column 'file'"),
+    ] {
+        let error = Source::find_with(&list, &config(columns, "images")).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let error = Source::find_with(&list, &config("path=Image Index,label=Finding", "tables"));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("line 2: there is no file") && error.contains("tables/a"), "{error}");
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gz, bytes).unwrap();
+    gz.finish().unwrap()
+}
+
+#[test]
+fn groups_are_not_divided() {
+    let folder = folder_with("");
+    let list = write(&folder, "clinic.csv", CLINIC.as_bytes());
+    let config = |group: &str| SourceConfig {
+        columns: format!("path=Image Index,label=Finding{group}").parse().unwrap(),
+        images: Some(folder.path().join("images")),
+        form: None,
+    };
+    let third = SplitConfig { val_fraction: 1.0 / 3.0, ..ALL };
+    for seed in 0..8 {
+        // The column Patient is one of groups by its name.
+        let source = Source::find_with(&list, &config("")).unwrap();
+        let dataset = source.load(&SplitConfig { seed, ..third }).unwrap();
+        let val: Vec<String> = dataset.val.ids().collect();
+        let patients = [["a.png", "b.png"], ["c.png", "d.png"], ["e.png", "f.png"]];
+        assert!(patients.iter().any(|patient| val == patient), "{val:?}");
+        assert_eq!(dataset.train.len(), 4);
+    }
+    // Other groups are another dataset.
+    let digest = |group| Source::find_with(&list, &config(group)).unwrap().digest().unwrap();
+    assert_ne!(digest(""), digest(",group=Finding"));
+    // Each class is one group: none can leave.
+    let of_findings = Source::find_with(&list, &config(",group=Finding")).unwrap();
+    let error = of_findings.load(&third).unwrap_err();
+    assert!(matches!(error, Error::NoGroupForVal { groups: 2, .. }), "{error}");
+    // A list may divide groups itself, which is said.
+    let rows = "path,label,split,group\nimages/a.png,x,train,p\nimages/b.png,x,test,p\n";
+    let said = "1 group in several splits: p";
+    let said_all = source(&folder_with(rows)).notices()[0].to_string();
+    assert!(said_all.ends_with(said), "{said_all}");
+    refused("path,label,group\nimages/a.png,x,\n", &["line 2, column 'group'", "found ''"]);
+}
+
+#[test]
+fn a_competition_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (pixel, name) in
+        ["train/x1.PGM", "train/x2.PGM", "train/x3.PGM", "test/10.pgm", "test/9.pgm"]
+            .into_iter()
+            .enumerate()
+    {
+        write(&folder, name, &pixels(pixel as u8));
+    }
+    write(&folder, "labels.csv", b"id,breed\nx2,pug\nx1,beagle\n");
+    write(&folder, "sample_submission.csv", b"id,breed\n9,\n10,\n");
+    write(&folder, "notes.csv", b"who,when\n");
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!(source.form(), "competition");
+    let dataset = source.load(&ALL).unwrap();
+    assert_eq!(dataset.class_names, ["beagle", "pug"]);
+    assert_eq!(rows(&dataset.train), [row("train/x2.PGM", 1), row("train/x1.PGM", 0)]);
+    assert!(
+        dataset.test.ids().eq(["test/10.pgm", "test/9.pgm"]) && dataset.test.labels().is_none()
+    );
+    let said = notices(&source);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].ends_with("passed over beside labels.csv: notes.csv"), "{said:?}");
+    assert!(said[1].contains("passed over 1 image not listed there"), "{said:?}");
+    // Also under the name that the digits have, and with a column of paths.
+    fs::rename(folder.path().join("labels.csv"), folder.path().join("train.csv")).unwrap();
+    assert_eq!(Source::find(folder.path()).unwrap().digest().unwrap(), source.digest().unwrap());
+    write(&folder, "train.csv", b"image,label\nx1.PGM,1\nx2.PGM,2\n");
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!((source.form(), source.load(&ALL).unwrap().train.len()), ("competition", 2));
+    // A row without an image is named.
+    write(&folder, "train.csv", b"image,label\nx1.PGM,1\nx9.PGM,2\n");
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("train.csv: line 3: there is no file"), "{error}");
+}
+
+#[test]
+fn a_form_may_be_forced() {
+    let folder = folder_with("path,label\nimages/a.png,x\nimages/b.png,y\n");
+    write(&folder, "train/cat/1.png", &pixels(1));
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with(", or give --form image-list or --form class-folders"), "{error}");
+    let of = |form: &str| {
+        let config = SourceConfig { form: Some(form.to_owned()), ..SourceConfig::default() };
+        Source::find_with(folder.path(), &config)
+    };
+    assert_eq!(of("image-list").unwrap().load(&ALL).unwrap().train.len(), 2);
+    assert_eq!(of("class-folders").unwrap().load(&ALL).unwrap().train.len(), 1);
+    let error = of("idx").unwrap_err().to_string();
+    assert!(error.contains("is not a dataset of the form 'idx'; omit --form"), "{error}");
+    let error = of("mnist").unwrap_err().to_string();
+    assert!(
+        error.contains("there is no form 'mnist'") && error.contains("class-folders"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -273,12 +422,8 @@ fn files_that_are_not_lists_are_refused() {
     refused("path,label\n", &["holds no images"]);
     refused("path,label,split\nimages/a.png,,test\n", &["lists no training images", "'train'"]);
     let expected = "expected the columns path, label and optionally split";
-    for list in ["", "\n\n", "path;label\nimages/a.png;x\n", "path,split\n", "label,pixel0\n1,2\n"]
-    {
-        refused(
-            list,
-            &["found the columns", expected, "Kaggle's digits are given as their folder"],
-        );
+    for list in ["", "\n\n", "path|label\nimages/a.png|x\n", "path,split\n"] {
+        refused(list, &["found the columns", expected, "--columns path=NAME"]);
     }
     let utf_16: Vec<u8> =
         "\u{feff}path,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

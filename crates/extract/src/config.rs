@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backbone::{Compute, ExtractorConfig, ImageSize};
-use dataset::Source;
+use dataset::{Source, SourceConfig};
 use feature_cache::Layout;
 use recipe::{Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 
@@ -11,8 +11,10 @@ use recipe::{Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
 /// and its resources.
 #[derive(Debug, Clone)]
 pub struct ExtractConfig {
-    /// The folder with the images.
+    /// The dataset's folder or file.
     pub dataset: PathBuf,
+    /// How the dataset is to be read.
+    pub source: SourceConfig,
     /// The network's weights, a canonical file.
     pub weights: PathBuf,
     /// The size to which images are resized.

@@ -24,6 +24,17 @@ pub enum Error {
         /// The fault.
         source: dataset::Error,
     },
+    /// An inspected dataset has problems that would stop an extraction.
+    #[error(
+        "{} would stop an extraction of {}: see above",
+        counted(*count, "problem"), path.display()
+    )]
+    DatasetStops {
+        /// The dataset.
+        path: PathBuf,
+        /// Number of problems.
+        count: usize,
+    },
     /// The weights cannot be used, or the forward pass failed.
     #[error(transparent)]
     Backbone(#[from] backbone::Error),
@@ -96,6 +107,19 @@ pub enum Error {
         /// Number of rows on disk, over all splits.
         rows_done: usize,
         /// Number of rows that it will have.
+        rows_total: usize,
+    },
+    /// A stop of an export was requested.
+    #[error(
+        "stopped after {rows_done} of {}; {} was not written",
+        counted(*rows_total, "row"), path.display()
+    )]
+    ExportStopped {
+        /// The file.
+        path: PathBuf,
+        /// Number of rows that were read.
+        rows_done: usize,
+        /// Number of rows that the file would have.
         rows_total: usize,
     },
 }

@@ -48,7 +48,7 @@ pub fn extract(
 ) -> Result<Extraction, Error> {
     // The cheapest check of the flags comes first.
     let numerics = config.compute.numerics()?;
-    let source = Source::find(&config.dataset)?;
+    let source = Source::find_with(&config.dataset, &config.source)?;
     report_notices(source.notices(), report);
     let weights = Weights::read(&config.weights)?;
     let recipe = recipe_of(config, &source, numerics, &weights)?;

@@ -104,6 +104,7 @@ fn write_images(folder: &Path, images: usize) {
 fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
     ExtractConfig {
         dataset: dataset.to_path_buf(),
+        source: dataset::SourceConfig::default(),
         weights: weights(),
         size: "32".parse().unwrap(),
         fit: Fit::Stretch,

@@ -332,6 +332,43 @@ pub enum Error {
         /// The reason.
         source: csv::Error,
     },
+    /// A sample of a submission is not a table.
+    #[error("{} is not a table of ids and labels, as a sample of a submission is", path.display())]
+    SampleSyntax {
+        /// The file.
+        path: PathBuf,
+        /// The position at which parsing failed, and the reason.
+        source: csv::Error,
+    },
+    /// A sample of a submission has other columns than ids and classes.
+    #[error(
+        "{} has {found}; expected a column of ids, and then one for the class, or one for each class that is \
+         called like it",
+        path.display()
+    )]
+    SampleColumns {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+    },
+    /// An id of a sample of a submission is not that of one image.
+    #[error(
+        "{}: line {line}: the id '{id}' is not that of exactly one of the {}; expected the image's id, the name \
+         of its file, with or without the ending, or its number from 1 on. If the features were extracted with \
+         --limit, extract all of them",
+        path.display(), counted(*images, "predicted image")
+    )]
+    SampleId {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1, the header included.
+        line: usize,
+        /// The id.
+        id: String,
+        /// Number of images that were predicted.
+        images: usize,
+    },
     /// The kernels refused a head or a batch.
     #[error("the head cannot be trained or evaluated")]
     Kernels(#[from] fused_head::Error),

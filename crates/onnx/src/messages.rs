@@ -195,6 +195,10 @@ pub struct Tensor {
     /// The numbers of any type, little-endian.
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
+    /// Encoded [`Entry`] messages that say where in another file the numbers are: its name has the key
+    /// `location`.
+    #[prost(bytes = "bytes", repeated, tag = "13")]
+    pub external_data: Vec<Bytes>,
     /// The place of the numbers, a [`DataLocation`].
     #[prost(int32, tag = "14")]
     pub data_location: i32,

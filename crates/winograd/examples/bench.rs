@@ -179,6 +179,8 @@ fn serve(
     batch_size: usize,
     mut pass: impl FnMut() -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
+    // The first pass stores the weights that later ones read.
+    pass()?;
     println!("ready");
     std::io::stdout().flush()?;
     for line in std::io::stdin().lock().lines() {

@@ -1,4 +1,5 @@
-//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, and images.
+//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, arrays,
+//! archives, and images.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -46,6 +47,35 @@ pub(crate) fn image_list(folder: &Path, bytes: &[u8]) -> bool {
     let list = Source::find(&folder.join("list.csv"));
     assert!(!accepted || list.is_ok(), "the folder of the list is accepted, the list is not");
     accepted
+}
+
+/// Parses the labels of a competition. The images `train/a.png`, `train/b.png`, `train/c.PNG` and `test/d.png` exist.
+pub(crate) fn competition(folder: &Path, bytes: &[u8]) -> bool {
+    for name in ["train/a.png", "train/b.png", "train/c.PNG", "test/d.png"] {
+        write(folder, name, PIXEL);
+    }
+    write(folder, "labels.csv", bytes);
+    load(folder)
+}
+
+/// Parses arrays: an archive, or a single array of images with two labels beside it.
+pub(crate) fn arrays(folder: &Path, bytes: &[u8]) -> bool {
+    if bytes.starts_with(b"PK") {
+        write(folder, "arrays.npz", bytes);
+    } else {
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }\n";
+        let len = (header.len() as u16).to_le_bytes();
+        let labels = [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), &[0, 1]].concat();
+        write(folder, "y.npy", &labels);
+        write(folder, "x.npy", bytes);
+    }
+    load(folder)
+}
+
+/// Parses an archive of samples.
+pub(crate) fn webdataset(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "set.tar", bytes);
+    load(folder)
 }
 
 /// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image

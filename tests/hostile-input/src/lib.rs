@@ -45,11 +45,18 @@ const fn of_form(form: &'static str, name: &'static str, read: fn(&Path, &[u8]) 
 /// JPEG.
 const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 
+/// The number of bytes that weights may take in a form in which a small file can hold all numbers of VGG19,
+/// 80 MB: because it is compressed, or has one number that stands for all.
+const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
+
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 24] = [
+pub const PARSERS: [Parser; 30] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
+    of_form("competition", "competition", datasets::competition),
+    of_form("arrays", "arrays", datasets::arrays),
+    of_form("webdataset", "webdataset", datasets::webdataset),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     parser("file_digests", datasets::file_digests),
@@ -64,6 +71,9 @@ pub const PARSERS: [Parser; 24] = [
     parser("weights", weights::canonical),
     parser("safetensors_import", weights::safetensors),
     parser("onnx_import", weights::onnx),
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("pytorch_import", weights::pytorch) },
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("keras_import", weights::keras) },
+    Parser { allowance: WEIGHTS_ALLOWANCE, ..parser("npz_import", weights::npz) },
     parser("model", models::model),
     parser("run", runs::run),
     parser("sweep", runs::sweep),

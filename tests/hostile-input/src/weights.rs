@@ -20,6 +20,18 @@ pub(crate) fn onnx(folder: &Path, bytes: &[u8]) -> bool {
     import(folder, "foreign.onnx", bytes)
 }
 
+pub(crate) fn pytorch(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.pth", bytes)
+}
+
+pub(crate) fn keras(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.h5", bytes)
+}
+
+pub(crate) fn npz(folder: &Path, bytes: &[u8]) -> bool {
+    import(folder, "foreign.npz", bytes)
+}
+
 fn import(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     write(folder, name, bytes);
     let config = ImportConfig { family: Some(Family::Caffe), network: None };

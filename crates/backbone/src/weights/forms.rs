@@ -1,19 +1,27 @@
 //! The file forms that weights are imported from.
 //!
-//! A form is one file in this folder that implements [`TensorSource`], and a line in [`FORMS`].
+//! A form is one file in this folder that implements [`TensorSource`], and a line in [`FORMS`]. A file's
+//! first bytes decide its form, whatever its name; forms without a mark at the start go by the name.
 
 use std::path::Path;
 
 use bytes::Bytes;
 
 use super::source::{TensorSource, map};
-use super::{onnx, safetensors};
+use super::{keras, npz, onnx, pytorch, safetensors};
 use crate::Error;
 
 /// A form of file.
-struct Form {
-    /// The ending of its files' names, in lower case and without the full stop.
-    ending: &'static str,
+#[derive(Debug)]
+pub struct Form {
+    /// The program or library whose form it is.
+    pub name: &'static str,
+    /// The endings of its files' names, in lower case and without the full stop.
+    pub endings: &'static [&'static str],
+    /// The files of this form that are read, for people.
+    pub description: &'static str,
+    /// Whether a file begins like one of this form.
+    recognises: fn(&Bytes) -> bool,
     /// Opens the file at a path from its bytes.
     open: fn(&Path, Bytes) -> Opened,
 }
@@ -22,24 +30,87 @@ struct Form {
 type Opened = Result<Box<dyn TensorSource>, Error>;
 
 /// All forms.
-const FORMS: [Form; 2] = [
-    Form { ending: "onnx", open: |path, bytes| Ok(Box::new(onnx::OnnxFile::open(path, bytes)?)) },
+pub const FORMS: [Form; 5] = [
     Form {
-        ending: "safetensors",
+        name: "safetensors",
+        endings: &["safetensors"],
+        description: "torchvision's or timm's names, or their numbers, after any prefix",
+        recognises: safetensors::recognises,
         open: |path, bytes| Ok(Box::new(safetensors::SafetensorsFile::open(path, bytes)?)),
+    },
+    Form {
+        name: "PyTorch",
+        endings: &["pth", "pt", "bin", "ckpt"],
+        description: "a state_dict, alone or in a checkpoint, in the zip form or the one before PyTorch \
+                      1.6; names as above. Nothing in it is executed",
+        recognises: pytorch::recognises,
+        open: |path, _| Ok(Box::new(pytorch::PytorchFile::open(path)?)),
+    },
+    Form {
+        name: "Keras",
+        endings: &["h5", "hdf5", "keras"],
+        description: "the names of keras.applications, as Keras 1, 2 or 3 wrote them, or Keras 3's numbers; \
+                      kernels in TensorFlow's order",
+        recognises: keras::recognises,
+        open: |path, bytes| Ok(Box::new(keras::KerasFile::open(path, &bytes)?)),
+    },
+    Form {
+        name: "NumPy",
+        endings: &["npz"],
+        description: "a list of weights and biases by turns (arr_0, arr_1, …), as Lasagne's examples save \
+                      them, or arrays with the paper's names (conv1_1_W, conv1_1_b) or torchvision's",
+        recognises: npz::recognises,
+        open: |path, bytes| Ok(Box::new(npz::NpzFile::open(path, &bytes)?)),
+    },
+    Form {
+        name: "ONNX",
+        endings: &["onnx"],
+        description: "a network whose body is VGG's, also inside a larger one; found by its graph, with \
+                      the weights in the same file",
+        // Protocol Buffers have no mark at the start.
+        recognises: |_| false,
+        open: |path, bytes| Ok(Box::new(onnx::OnnxFile::open(path, bytes)?)),
     },
 ];
 
-/// Opens a file in the form that matches the ending of its name.
+impl Form {
+    /// The form of a file at `path` with these bytes.
+    fn of(path: &Path, bytes: &Bytes) -> Option<&'static Form> {
+        const ALL: &[Form] = &FORMS;
+        let ending = path.extension().and_then(|it| it.to_str()).map(str::to_ascii_lowercase);
+        let has_ending =
+            |form: &&Form| ending.as_deref().is_some_and(|it| form.endings.contains(&it));
+        let recognised = ALL.iter().find(|form| (form.recognises)(bytes));
+        recognised.or_else(|| ALL.iter().find(has_ending))
+    }
+}
+
+/// Opens a file in the form that it has.
 ///
 /// # Errors
-/// If it is missing or damaged, or the ending matches no form.
+/// If it is missing or damaged, or has none of the forms.
 pub(super) fn open(path: &Path) -> Opened {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    let form = FORMS.iter().find(|form| ending.as_deref() == Some(form.ending));
-    let Some(form) = form else {
-        let endings = FORMS.each_ref().map(|form| format!(".{}", form.ending)).join(" or ");
-        return Err(Error::UnknownForm { path: path.to_path_buf(), endings });
+    let bytes = map(path)?;
+    refuse_texts(path, &bytes)?;
+    let Some(form) = Form::of(path, &bytes) else {
+        let forms = FORMS.each_ref().map(|form| {
+            let endings: Vec<String> = form.endings.iter().map(|it| format!(".{it}")).collect();
+            format!("{} ({})", form.name, endings.join(", "))
+        });
+        let forms = forms.join(", ");
+        return Err(Error::UnknownForm { path: path.to_path_buf(), forms });
     };
-    (form.open)(path, map(path)?)
+    (form.open)(path, bytes)
+}
+
+/// Refuses what a download leaves in the place of a file.
+fn refuse_texts(path: &Path, bytes: &Bytes) -> Result<(), Error> {
+    let (found, hint) = if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+        ("a pointer of Git LFS", "fetch the file itself with 'git lfs pull'")
+    } else if bytes.trim_ascii_start().starts_with(b"<") {
+        ("a web page", "download the file itself; the page may ask to sign in")
+    } else {
+        return Ok(());
+    };
+    Err(Error::NotWeights { path: path.to_path_buf(), found, hint })
 }

@@ -30,15 +30,14 @@ pub struct Imported {
     pub report: ImportReport,
 }
 
-/// Reads the convolutions of a network from an ONNX file, in which they are found by following its
-/// graph, or from a safetensors file, in which they are found by torchvision's names, perhaps after a
-/// common prefix. BatchNorm is folded into them. Other tensors, such as a classifier's, are ignored.
+/// Reads the convolutions of a network from a file of one of the [`FORMS`](super::FORMS). They are found
+/// by following an ONNX file's graph, and elsewhere by their names, perhaps after a common prefix.
+/// BatchNorm is folded into them. Other tensors, such as a classifier's, are ignored.
 ///
 /// A canonical file records its network and family, and is checked as in [`Weights::read`].
 ///
 /// # Errors
-/// If the file is missing or damaged, or does not hold the convolutions of exactly one network in
-/// float32; if it has another network or family than the given one; if it has published weights of
+/// If the file is missing or damaged, or does not hold the convolutions of exactly one network; if it has another network or family than the given one; if it has published weights of
 /// another family; if it records a version that is not read; or if the family is neither given,
 /// recorded nor recognised.
 pub fn import_weights(path: &Path, config: &ImportConfig) -> Result<Imported, Error> {
@@ -58,6 +57,7 @@ pub fn import_weights(path: &Path, config: &ImportConfig) -> Result<Imported, Er
         None => {
             let located = source.locate(config.network)?;
             let convolutions = load(&*source, &located)?;
+            known::refuse_turned(path, located.network, &convolutions[0])?;
             let known = known::find(located.network, &convolutions[0]);
             let family = config.family.or_else(|| Some(known?.family));
             let Some(family) = family else {

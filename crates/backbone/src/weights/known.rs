@@ -73,6 +73,21 @@ pub(super) fn find(network: &Network, first: &ConvolutionWeights) -> Option<&'st
     })
 }
 
+/// Refuses published weights whose kernels are turned by 180 degrees, as Theano, whose convolution turns
+/// them again, has them.
+pub(super) fn refuse_turned(
+    path: &Path,
+    network: &Network,
+    first: &ConvolutionWeights,
+) -> Result<(), Error> {
+    let mut filter = first.weight[..first.weight.len().min(27)].to_vec();
+    filter.chunks_mut(9).for_each(<[f32]>::reverse);
+    match find(network, &ConvolutionWeights { weight: filter, bias: Vec::new() }) {
+        Some(known) => Err(Error::TurnedKernels { path: path.to_path_buf(), found: known.name }),
+        None => Ok(()),
+    }
+}
+
 /// Checks that published weights are given with their own family.
 pub(super) fn check(path: &Path, known: Option<&Known>, given: Family) -> Result<(), Error> {
     match known {

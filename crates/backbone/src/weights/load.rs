@@ -1,5 +1,6 @@
 //! Reading the numbers of convolutions from located tensors.
 
+use super::axes::transpose;
 use super::batch_norm;
 use super::source::{Located, TensorSource, read};
 use crate::{ConvolutionWeights, Error};
@@ -13,7 +14,9 @@ pub(super) fn load<S: TensorSource + ?Sized>(
     let layers = convolutions.iter().zip(&located.layers);
     let numbers = layers.map(|(layer, tensors)| {
         let channels = [layer.out_channels];
-        let weight = read(source, &tensors.weight, &layer.weight_shape())?;
+        let shape = tensors.order.shape_in_file(layer.weight_shape());
+        let weight = read(source, &tensors.weight, &shape)?;
+        let weight = transpose(weight, &shape, &tensors.order.0);
         let bias = match &tensors.bias {
             Some(name) => read(source, name, &channels)?,
             None => vec![0.0; layer.out_channels],

@@ -7,6 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
+use plural::counted;
+use recipe::Convolution;
+
+use super::axes::AxisOrder;
 use super::source::{LayerTensors, Located, NormTensors, TensorSource, check_shape};
 use crate::NETWORKS;
 use crate::{Error, Network};
@@ -16,28 +20,147 @@ struct NameMap {
     /// The program, worded to follow "found by".
     origin: &'static str,
     /// The names of each convolution's tensors, including BatchNorm's if the flag says that there is one.
-    layers: fn(&Network, bool) -> Vec<LayerTensors>,
+    /// Maps of programs without a VGG network with BatchNorm have no such names.
+    layers: fn(&Network, bool) -> Option<Vec<LayerTensors>>,
+    /// The orders of a kernel's axes that the program may have written.
+    orders: &'static [AxisOrder],
     /// Whether a name, without its prefix, belongs to a layer of features.
     is_feature: fn(&str) -> bool,
 }
 
 /// All name maps. If two maps find the same tensors, the earlier one counts.
-const MAPS: [NameMap; 2] = [
+const MAPS: [NameMap; 10] = [
     NameMap {
         origin: "torchvision's names",
-        layers: |network, norm| numbered("features.", network, norm),
+        layers: |network, norm| Some(numbered("features.", network, norm)),
+        orders: &[AxisOrder::OIHW],
         is_feature: |name| name.starts_with("features."),
     },
     // torchvision's `features`, saved alone or as a part of another module: `backbone.0.weight`.
     NameMap {
         origin: "the numbers of torchvision's features",
-        layers: |network, norm| numbered("", network, norm),
+        layers: |network, norm| Some(numbered("", network, norm)),
+        orders: &[AxisOrder::OIHW],
         is_feature: |name| {
             let number = name.split('.').next().unwrap_or_default();
             !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
         },
     },
+    // Keras 2's `save_weights`: a group for each layer, in it the names of its variables.
+    keras("Keras' names", |network, norm| {
+        plain(network, norm, |layer| {
+            let layer = keras_layer(layer);
+            [format!("{layer}/{layer}/kernel:0"), format!("{layer}/{layer}/bias:0")]
+        })
+    }),
+    // The same of a VGG network that is a layer of another model.
+    keras("Keras' names in a layer", |network, norm| {
+        plain(network, norm, |layer| {
+            let layer = keras_layer(layer);
+            [format!("{layer}/kernel:0"), format!("{layer}/bias:0")]
+        })
+    }),
+    // Keras 1.
+    keras("Keras 1's names", |network, norm| {
+        plain(network, norm, |layer| {
+            let layer = keras_layer(layer);
+            [format!("{layer}/{layer}_W_1:0"), format!("{layer}/{layer}_b_1:0")]
+        })
+    }),
+    keras("Keras 1's names", |network, norm| {
+        plain(network, norm, |layer| {
+            let layer = keras_layer(layer);
+            [format!("{layer}/{layer}_W:0"), format!("{layer}/{layer}_b:0")]
+        })
+    }),
+    // Keras 3's `save` as `.h5`.
+    keras("Keras' names", |network, norm| {
+        plain(network, norm, |layer| {
+            let layer = keras_layer(layer);
+            [format!("{layer}/{layer}/kernel"), format!("{layer}/{layer}/bias")]
+        })
+    }),
+    // Keras 3's `.weights.h5` and `.keras`, which count the layers of a class and forget their names.
+    NameMap {
+        origin: "Keras 3's numbers of its Conv2D layers",
+        layers: |network, norm| {
+            let mut index = 0;
+            plain(network, norm, |_| {
+                let layer = match index {
+                    0 => "conv2d".to_owned(),
+                    index => format!("conv2d_{index}"),
+                };
+                index += 1;
+                [format!("layers/{layer}/vars/0"), format!("layers/{layer}/vars/1")]
+            })
+        },
+        orders: &[AxisOrder::HWIO],
+        // A head may have some BatchNormalization. As many as the smallest network has convolutions stand
+        // between convolutions.
+        is_feature: |name| {
+            name.starts_with("layers/conv2d") || name.starts_with("layers/batch_normalization_7/")
+        },
+    },
+    // The paper's names, as in the `vgg16_weights.npz` that many ports to TensorFlow load.
+    NameMap {
+        origin: "the paper's names",
+        layers: |network, norm| {
+            plain(network, norm, |layer| [format!("{layer}_W"), format!("{layer}_b")])
+        },
+        orders: &[AxisOrder::OIHW, AxisOrder::HWIO],
+        is_feature: |name| name.starts_with("conv"),
+    },
+    // A list of arrays, as `np.savez(FILE, *arrays)` names them: weights and biases by turns, the
+    // classifier's at the end.
+    NameMap {
+        origin: "their order in a list, with kernels that are not turned round (flip_filters=False)",
+        layers: |network, norm| {
+            let mut arrays = (0..).map(|index| format!("arr_{index}"));
+            let mut next = || arrays.next().expect("there is no last number");
+            plain(network, norm, |_| [next(), next()])
+        },
+        orders: &[AxisOrder::OIHW, AxisOrder::HWIO],
+        is_feature: |_| false,
+    },
 ];
+
+/// A map of Keras' names of the layers of `keras.applications`.
+const fn keras(
+    origin: &'static str,
+    layers: fn(&Network, bool) -> Option<Vec<LayerTensors>>,
+) -> NameMap {
+    NameMap {
+        origin,
+        layers,
+        orders: &[AxisOrder::HWIO],
+        is_feature: |name| name.starts_with("block") && name.contains("_conv"),
+    }
+}
+
+/// The name of a convolution in `keras.applications`: `block5_conv3`.
+fn keras_layer(layer: &Convolution) -> String {
+    format!("block{}_conv{}", layer.block, layer.number)
+}
+
+/// Layers without BatchNorm, by the names of each one's weight and bias; `None` with BatchNorm.
+fn plain(
+    network: &Network,
+    norm: bool,
+    mut names: impl FnMut(&Convolution) -> [String; 2],
+) -> Option<Vec<LayerTensors>> {
+    if norm {
+        return None;
+    }
+    let layers = network.convolutions();
+    let layers = layers.iter().map(|layer| {
+        let [weight, bias] = names(layer);
+        LayerTensors { weight, order: AxisOrder::OIHW, bias: Some(bias), norm: None }
+    });
+    Some(layers.collect())
+}
+
+/// Largest number of names of a file in a message.
+const MOST: usize = 4;
 
 /// The ending of the name of a BatchNorm tensor that only training uses.
 const NOT_USED: &str = ".num_batches_tracked";
@@ -57,7 +180,7 @@ fn numbered(module: &str, network: &Network, norm: bool) -> Vec<LayerTensors> {
             epsilon: 1e-5,
         });
         let (weight, bias) = (tensor(number, "weight"), Some(tensor(number, "bias")));
-        LayerTensors { weight, bias, norm }
+        LayerTensors { weight, order: AxisOrder::OIHW, bias, norm }
     });
     layers.collect()
 }
@@ -75,20 +198,21 @@ struct Candidate {
 }
 
 impl Candidate {
+    /// A network by the names of a map; `None` if the map has no names for it.
     fn new(
         network: &'static Network,
         norm: bool,
         map: usize,
         prefix: &str,
         present: &HashSet<String>,
-    ) -> Candidate {
-        let mut layers = (MAPS[map].layers)(network, norm);
+    ) -> Option<Candidate> {
+        let mut layers = (MAPS[map].layers)(network, norm)?;
         for layer in &mut layers {
             layer.names_mut().for_each(|name| name.insert_str(0, prefix));
         }
         let found = layers.iter().flat_map(LayerTensors::names);
         let found = found.filter(|&name| present.contains(name)).count();
-        Candidate { network, norm, map, prefix: prefix.to_owned(), layers, found }
+        Some(Candidate { network, norm, map, prefix: prefix.to_owned(), layers, found })
     }
 
     fn tensors(&self) -> usize {
@@ -117,6 +241,23 @@ impl Candidate {
             "" => format!("{} without a prefix", self.network.title()),
             prefix => format!("{} after the prefix '{prefix}'", self.network.title()),
         }
+    }
+
+    /// Takes the first of the map's orders of axes that all kernels have. If none is, the first of all.
+    fn find_order<S: TensorSource + ?Sized>(&mut self, source: &S) -> bool {
+        let orders = MAPS[self.map].orders;
+        let convolutions = self.network.convolutions();
+        let fits = |order: &AxisOrder| {
+            self.layers.iter().zip(&convolutions).all(|(tensors, layer)| {
+                let expected = order.shape_in_file(layer.weight_shape());
+                source.shape(&tensors.weight).is_some_and(|shape| shape == expected)
+            })
+        };
+        let found = orders.iter().find(|order| fits(order));
+        let order = *found.unwrap_or(&orders[0]);
+        let fits = found.is_some();
+        self.layers.iter_mut().for_each(|layer| layer.order = order);
+        fits
     }
 
     fn located(self) -> Located {
@@ -149,7 +290,14 @@ impl Candidate {
         let mut shapes = Vec::new();
         for (layer, tensors) in self.network.convolutions().iter().zip(&self.layers) {
             let channels = vec![layer.out_channels];
-            shapes.push((tensors.weight.as_str(), layer.weight_shape().to_vec()));
+            let shape = tensors.order.shape_in_file(layer.weight_shape());
+            shapes.push((tensors.weight.as_str(), shape.to_vec()));
+            let is_theano =
+                || source.shape(&tensors.weight).is_some_and(|it| it == layer.weight_shape());
+            if map.orders == [AxisOrder::HWIO] && is_theano() {
+                let (path, tensor) = (path.to_path_buf(), tensors.weight.clone());
+                return Err(Error::TheanoOrder { path, tensor, shape: layer.weight_shape() });
+            }
             shapes.extend(tensors.names().skip(1).map(|name| (name, channels.clone())));
         }
         let (first, last) = (shapes[0].0, shapes[shapes.len() - 1].0);
@@ -159,7 +307,12 @@ impl Candidate {
                 let (origin, title) = (map.origin, self.network.title());
                 let expected = format!("{origin} of {title}{norm}, {first} to {last}");
                 let (path, tensor) = (path.to_path_buf(), (*tensor).to_owned());
-                return Err(Error::MissingTensor { path, tensor, expected });
+                let mut names: Vec<&str> = present.iter().map(String::as_str).collect();
+                names.sort_unstable();
+                let (tensors, more) = (names.len(), if names.len() > MOST { ", …" } else { "" });
+                names.truncate(MOST);
+                let found = format!("{}: {}{more}", counted(tensors, "tensor"), names.join(", "));
+                return Err(Error::MissingTensor { path, tensor, expected, found });
             }
             check_shape(source, tensor, shape)?;
         }
@@ -177,20 +330,28 @@ pub(super) fn locate<S: TensorSource + ?Sized>(
     given: Option<&'static Network>,
 ) -> Result<Located, Error> {
     let present: HashSet<String> = source.names().into_iter().collect();
-    let (mut complete, mut nearest) = (Vec::<Candidate>::new(), None);
+    let (mut complete, mut nearest) = (Vec::<(bool, usize, Candidate)>::new(), None);
     for (map, prefix) in prefixes(&present) {
         for (network, norm) in networks() {
-            let candidate = Candidate::new(network, norm, map, &prefix, &present);
+            let Some(mut candidate) = Candidate::new(network, norm, map, &prefix, &present) else {
+                continue;
+            };
+            let fits = candidate.find_order(source);
             if candidate.is_complete() {
-                complete.push(candidate);
+                complete.push((fits, complete.len(), candidate));
             } else if given.is_none_or(|given| given == network) && candidate.is_plausible() {
                 nearest = nearest.into_iter().chain([candidate]).max_by_key(Candidate::nearness);
             }
         }
     }
-    // Two maps that find the same tensors have found the same network.
+    // Two maps that find the same tensors have found the same network: the earlier one counts. By Keras'
+    // names and in a list, a network also has all tensors of a smaller one: that of which the shapes fit
+    // counts, and the largest of those.
+    complete.sort_by_key(|(fits, _, candidate)| (!fits, Reverse(candidate.found)));
     let mut firsts = HashSet::new();
-    complete.retain(|candidate| firsts.insert(candidate.layers[0].weight.clone()));
+    complete.retain(|(.., candidate)| firsts.insert(candidate.layers[0].weight.clone()));
+    complete.sort_by_key(|(_, index, _)| *index);
+    let mut complete: Vec<Candidate> = complete.into_iter().map(|(.., it)| it).collect();
 
     let path = source.path().to_path_buf();
     let found = complete.first().map(Candidate::describe);
@@ -205,9 +366,7 @@ pub(super) fn locate<S: TensorSource + ?Sized>(
             return Err(Error::OtherNetwork { path, found, given: given.name });
         }
         // Its check fails and says what is missing.
-        _ => nearest.unwrap_or_else(|| {
-            Candidate::new(given.unwrap_or(&NETWORKS[0]), false, 0, "", &present)
-        }),
+        _ => nearest.unwrap_or_else(|| first_map(given.unwrap_or(&NETWORKS[0]), &present)),
     };
     candidate.check(source, &present)?;
     Ok(candidate.located())
@@ -223,9 +382,14 @@ pub(super) fn canonical<S: TensorSource + ?Sized>(
     network: &'static Network,
 ) -> Result<Located, Error> {
     let present = source.names().into_iter().collect();
-    let candidate = Candidate::new(network, false, 0, "", &present);
+    let candidate = first_map(network, &present);
     candidate.check(source, &present)?;
     Ok(candidate.located())
+}
+
+/// A network without BatchNorm, by torchvision's names without a prefix.
+fn first_map(network: &'static Network, present: &HashSet<String>) -> Candidate {
+    Candidate::new(network, false, 0, "", present).expect("torchvision has names for all networks")
 }
 
 /// All networks, each without and with BatchNorm.
@@ -240,13 +404,14 @@ fn prefixes(present: &HashSet<String>) -> Vec<(usize, String)> {
     let mut prefixes = Vec::new();
     for (map, NameMap { layers, .. }) in MAPS.iter().enumerate() {
         let endings: HashSet<String> = networks()
-            .flat_map(|(network, norm)| layers(network, norm))
+            .filter_map(|(network, norm)| layers(network, norm))
+            .flatten()
             .map(|layer| layer.weight)
             .collect();
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for name in present {
             for prefix in endings.iter().filter_map(|ending| name.strip_suffix(&**ending)) {
-                if prefix.is_empty() || prefix.ends_with('.') {
+                if prefix.is_empty() || prefix.ends_with(['.', '/']) {
                     *counts.entry(prefix).or_default() += 1;
                 }
             }

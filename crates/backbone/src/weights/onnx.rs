@@ -10,8 +10,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use onnx::{Attribute, DataLocation, DataType, Part, Tensor, TensorHead, ValueInfo, decode};
+use onnx::{Attribute, DataLocation, DataType, Entry, Part, Tensor, TensorHead, ValueInfo, decode};
 
+use super::axes::AxisOrder;
+use super::floats::Float;
 use super::source::{LayerTensors, Located, NormTensors, TensorSource};
 use crate::{Error, Network};
 
@@ -137,6 +139,43 @@ impl OnnxFile {
         Some(tensor.int64_data.into_iter().chain(raw).take(MAX_INTEGERS).collect())
     }
 
+    /// The tensor that a node takes as one of its inputs, directly or through nodes that keep its values or
+    /// transpose it, and the order of a kernel's axes in it.
+    ///
+    /// # Errors
+    /// If it is not in the file.
+    fn operand(
+        &self,
+        node: &Node,
+        index: usize,
+        operand: &'static str,
+        graph: &graph::Graph<'_>,
+    ) -> Result<(String, AxisOrder), Error> {
+        let (mut name, mut order) = (node.input(index), AxisOrder::OIHW);
+        // Cycles of nodes end with the number of nodes.
+        for _ in 0..=self.nodes.len() {
+            if self.tensors.contains_key(name) {
+                return Ok((name.to_owned(), order));
+            }
+            let Some(producer) = graph.producer(name) else { break };
+            let transposed = match producer.operator() {
+                "Transpose" => producer.integers("perm").and_then(|perm| order.after(&perm)),
+                _ => graph::keeps_values(producer).then_some(order),
+            };
+            let Some(transposed) = transposed else { break };
+            order = transposed;
+            name = producer.input(0);
+        }
+        let found = match graph.producer(name) {
+            _ if name.is_empty() => "is missing".to_owned(),
+            Some(producer) => format!("is computed by {}", producer.describe()),
+            None => format!("is '{name}', which is not in the file"),
+        };
+        let (path, node, operator) =
+            (self.path.clone(), node.label().to_owned(), node.full_operator());
+        Err(Error::NoNumbers { path, node, operator, operand, found })
+    }
+
     /// The names of the tensors that a convolution and its BatchNorm take.
     fn layer(
         &self,
@@ -144,21 +183,10 @@ impl OnnxFile {
         graph: &graph::Graph<'_>,
     ) -> Result<LayerTensors, Error> {
         let operand = |node: &Node, index: usize, operand: &'static str| {
-            let name = node.input(index);
-            if self.tensors.contains_key(name) {
-                return Ok(name.to_owned());
-            }
-            let found = match graph.producer(name) {
-                _ if name.is_empty() => "is missing".to_owned(),
-                Some(producer) => format!("is computed by {}", producer.describe()),
-                None => format!("is '{name}', which is not in the file"),
-            };
-            let (path, node, operator) =
-                (self.path.clone(), node.label().to_owned(), node.full_operator());
-            Err(Error::NoNumbers { path, node, operator, operand, found })
+            Ok::<_, Error>(self.operand(node, index, operand, graph)?.0)
         };
         let convolution = found.convolution;
-        let weight = operand(convolution, 1, "weight")?;
+        let (weight, order) = self.operand(convolution, 1, "weight", graph)?;
         let bias = match (found.norm, convolution.input(2)) {
             // The BatchNorm's shift takes the place of a bias.
             (Some(_), "") => None,
@@ -174,7 +202,7 @@ impl OnnxFile {
                 epsilon: node.float("epsilon").unwrap_or(1e-5).into(),
             })
         });
-        Ok(LayerTensors { weight, bias, norm: norm.transpose()? })
+        Ok(LayerTensors { weight, order, bias, norm: norm.transpose()? })
     }
 }
 
@@ -198,22 +226,25 @@ impl TensorSource for OnnxFile {
         let tensor: Tensor =
             decode(&named.message).map_err(|error| format!("cannot be read ({error})"))?;
         if tensor.data_location == DataLocation::External as i32 {
-            return Err("is stored in another file".into());
+            return Err(format!(
+                "is stored in another file{}; put both into one with onnx.save(onnx.load(FILE), NEW)",
+                other_file(&tensor).map(|name| format!(", '{name}'")).unwrap_or_default()
+            ));
         }
-        if tensor.data_type != DataType::Float as i32 {
-            return Err(format!("has ONNX data type {}", tensor.data_type));
-        }
-        if !tensor.raw_data.len().is_multiple_of(4) {
-            return Err(format!("has {} bytes, not a multiple of 4", tensor.raw_data.len()));
-        }
-        let numbers = match tensor.raw_data.is_empty() {
-            true => tensor.float_data,
-            false => bytemuck::pod_collect_to_vec(&tensor.raw_data),
+        let float = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Float) => Float::F32,
+            Ok(DataType::Float16) => Float::F16,
+            Ok(DataType::Bfloat16) => Float::Bf16,
+            Ok(DataType::Double) => Float::F64,
+            _ => return Err(format!("has ONNX data type {}", tensor.data_type)),
         };
-        if numbers.len() != count {
-            return Err(format!("has {} numbers instead of {count}", numbers.len()));
+        if float == Float::F32 && tensor.raw_data.is_empty() {
+            return match tensor.float_data.len() {
+                found if found == count => Ok(tensor.float_data),
+                found => Err(format!("has {found} numbers instead of {count}")),
+            };
         }
-        Ok(numbers)
+        float.numbers(&tensor.raw_data, count)
     }
 
     /// The tensors that the graph's convolutions take; see [`graph`].
@@ -225,6 +256,12 @@ impl TensorSource for OnnxFile {
         let (origin, prefix) = ("the nodes of its graph", String::new());
         Ok(Located { network, origin, prefix, layers: layers? })
     }
+}
+
+/// The name of the file in which a tensor's numbers are.
+fn other_file(tensor: &Tensor) -> Option<String> {
+    let entries = tensor.external_data.iter().filter_map(|entry| decode::<Entry>(entry).ok());
+    entries.into_iter().find(|entry| entry.key == "location").map(|entry| entry.value)
 }
 
 /// A limit on the number of parts of the file at `path`.

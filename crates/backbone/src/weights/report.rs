@@ -18,7 +18,7 @@ pub struct ImportReport {
     pub network: &'static Network,
     /// How they were found, worded to follow "found by": `torchvision's names`.
     pub origin: &'static str,
-    /// The prefix that was removed from their names. It is empty or ends with a full stop.
+    /// The prefix that was removed from their names. It is empty, or ends with a full stop or a slash.
     pub prefix: String,
     /// The published weights whose first convolution these have, if they are known.
     pub known: Option<&'static str>,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
+use super::floats::Float;
 use super::names;
 use super::source::{Located, TensorSource};
 use crate::{Error, Network};
@@ -20,6 +21,13 @@ pub(super) struct SafetensorsFile {
     header: Metadata,
     /// The tensors' bytes.
     data: Bytes,
+}
+
+/// Whether these bytes begin like a safetensors file: the length of a header, and a JSON object.
+pub(super) fn recognises(bytes: &Bytes) -> bool {
+    const MOST: u64 = 100_000_000;
+    let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
+    length.is_some_and(|length| length <= MOST) && bytes.get(LENGTH) == Some(&b'{')
 }
 
 impl SafetensorsFile {
@@ -48,14 +56,18 @@ impl TensorSource for SafetensorsFile {
         Some(self.header.info(name)?.shape.clone())
     }
 
-    fn numbers(&self, name: &str, _count: usize) -> Result<Vec<f32>, String> {
+    fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String> {
         let Some(info) = self.header.info(name) else { return Err("is not there".to_owned()) };
-        if info.dtype != Dtype::F32 {
-            return Err(format!("has dtype {}", info.dtype));
-        }
+        let float = match info.dtype {
+            Dtype::F16 => Float::F16,
+            Dtype::BF16 => Float::Bf16,
+            Dtype::F32 => Float::F32,
+            Dtype::F64 => Float::F64,
+            other => return Err(format!("has dtype {other}")),
+        };
         // The header was checked: the bytes are there, and their number matches the shape.
         let (start, end) = info.data_offsets;
-        Ok(bytemuck::pod_collect_to_vec(&self.data[start..end]))
+        float.numbers(&self.data[start..end], count)
     }
 
     fn metadata(&self, name: &str) -> Option<&str> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use memmap2::Mmap;
 
+use super::axes::AxisOrder;
 use crate::{Error, Network};
 
 /// Named tensors in a file.
@@ -20,11 +21,11 @@ pub(super) trait TensorSource {
     /// The shape of a tensor; `None` if there is no such tensor.
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
 
-    /// The numbers of a tensor in C order; `count` of them, the product of its shape.
+    /// The numbers of a tensor in C order, in single precision; `count` of them, the product of its shape.
     ///
     /// # Errors
-    /// If its content is not `count` numbers in single precision. The text says what it is instead and
-    /// continues a sentence that begins with the tensor's name.
+    /// If its content is not `count` floating-point numbers. The text says what it is instead and continues
+    /// a sentence that begins with the tensor's name.
     fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String>;
 
     /// The text under this name in the metadata of the file; `None` if there is none.
@@ -46,7 +47,7 @@ pub(super) struct Located {
     pub(super) network: &'static Network,
     /// How they were found, worded to follow "found by": `torchvision's names`.
     pub(super) origin: &'static str,
-    /// The prefix before the names; empty, or it ends with a full stop.
+    /// The prefix before the names; empty, or it ends with a full stop or a slash.
     pub(super) prefix: String,
     /// The tensors of each convolution. All of them are in the file.
     pub(super) layers: Vec<LayerTensors>,
@@ -55,8 +56,9 @@ pub(super) struct Located {
 /// The names of the tensors that a convolution is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LayerTensors {
-    /// `[out, in, 3, 3]`.
+    /// A kernel of `[out, in, 3, 3]`, whose axes are in `order`.
     pub(super) weight: String,
+    pub(super) order: AxisOrder,
     /// `[out]`; `None` if the convolution has no bias, which stands for zeros.
     pub(super) bias: Option<String>,
     /// The BatchNorm between the convolution and its ReLU.

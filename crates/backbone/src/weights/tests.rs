@@ -13,6 +13,8 @@ use flate2::read::GzDecoder;
 use super::*;
 use crate::{Error, NETWORKS};
 
+mod other_programs;
+
 /// Weights of small numbers that differ between layers.
 fn some_weights(network: &str, family: Family) -> Weights {
     let network = Network::named(network).unwrap();
@@ -327,20 +329,39 @@ fn files_that_cannot_be_opened_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let open =
         |name: &str| import(&folder.path().join(name), Some(Family::Caffe), None).unwrap_err();
-    assert!(open("none.onnx").contains("there is no weights file"));
-    for name in ["weights.h5", "weights", ".onnx", "a.onnx.gz"] {
-        let message = open(name);
-        assert!(
-            message.ends_with(": expected a file that ends with .onnx or .safetensors"),
-            "{message}"
-        );
+    for name in ["none.onnx", "none.h5", "none"] {
+        assert!(open(name).contains("there is no weights file"));
     }
-    for (name, says) in [
-        ("empty.safetensors", "is not a whole safetensors file"),
-        ("empty.onnx", "has 0 convolutions"),
-        ("EMPTY.ONNX", "has 0 convolutions"),
+    let unknown = "is not a weights file of a form that is read, by its first bytes and by its name; \
+                   expected safetensors (.safetensors), PyTorch (.pth, .pt, .bin, .ckpt), Keras \
+                   (.h5, .hdf5, .keras), NumPy (.npz), ONNX (.onnx)";
+    for (name, bytes, says) in [
+        ("empty.safetensors", &b""[..], "is not a whole safetensors file"),
+        ("empty.onnx", b"", "has 0 convolutions"),
+        ("EMPTY.ONNX", b"", "has 0 convolutions"),
+        ("empty.h5", b"", "is not a whole Keras file"),
+        ("empty.keras", b"", "is not a whole Keras file"),
+        ("empty.pth", b"", "is not a whole PyTorch file"),
+        ("empty.npz", b"", "is not a whole NumPy file"),
+        ("weights", b"", unknown),
+        (".onnx", b"", unknown),
+        ("a.onnx.gz", b"\x1f\x8b", unknown),
+        // The first bytes count for more than the name.
+        ("renamed.safetensors", b"\x89HDF\r\n\x1a\n and so on", "is not a whole Keras file"),
+        ("renamed.h5", b"\x02\0\0\0\0\0\0\0{}", "has no tensor 'features.0.weight'"),
+        ("torch.pth", b"PK\x03\x04 and so on", "is not a whole PyTorch file"),
+        (
+            "pointer.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "is a pointer of Git LFS, not a weights file; fetch the file itself with 'git lfs pull'",
+        ),
+        (
+            "page.pth",
+            b"\n<!DOCTYPE html><title>Sign in</title>",
+            "is a web page, not a weights file",
+        ),
     ] {
-        fs::write(folder.path().join(name), b"").unwrap();
+        fs::write(folder.path().join(name), bytes).unwrap();
         assert!(open(name).contains(says), "{}", open(name));
     }
     fs::create_dir(folder.path().join("folder.onnx")).unwrap();

@@ -341,11 +341,11 @@ impl Form for Stopping<'_> {
         unreachable!("it is not in the table of forms")
     }
 
-    fn mark(_: &Folder) -> Result<Option<String>, Error> {
+    fn mark(_: &Folder, _: &crate::SourceConfig) -> Result<Option<String>, Error> {
         unreachable!("it is not in the table of forms")
     }
 
-    fn open(_: &Folder) -> Result<Option<Self>, Error> {
+    fn open(_: &Folder, _: &crate::SourceConfig) -> Result<Option<Self>, Error> {
         unreachable!("it is not in the table of forms")
     }
 

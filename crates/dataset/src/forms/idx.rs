@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -20,18 +20,15 @@ use crate::images::Group;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
-use crate::{Error, ImageStore, Notice, digest};
+use crate::{Error, ImageStore, Notice, SourceConfig, digest, gzip};
 
 /// Unsigned bytes in three dimensions: images, rows, columns.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// Unsigned bytes in one dimension.
 const LABELS_MAGIC: u32 = 0x0000_0801;
 
-/// Largest ratio of the decompressed to the compressed size. It is about 5 for digits, some 20 for mostly empty
-/// images, and 1000 for a file made to fill the memory.
-const MAX_COMPRESSION: u64 = 64;
-/// Number of decompressed bytes that even a tiny compressed file may have.
-const ALWAYS_ALLOWED: u64 = 1 << 20;
+/// Number of bytes of a file of another kind that an error shows.
+const SHOWN: u64 = 12;
 
 /// The files of a dataset.
 #[derive(Debug)]
@@ -57,11 +54,11 @@ impl Form for IdxFiles {
         "MNIST's IDX files (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not)"
     }
 
-    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
+    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
         Ok(file(folder, "train-images", "idx3").map(|_| "IDX files".to_owned()))
     }
 
-    fn open(folder: &Folder) -> Result<Option<IdxFiles>, Error> {
+    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<IdxFiles>, Error> {
         let Some(train_images) = file(folder, "train-images", "idx3") else { return Ok(None) };
         let train_labels = file(folder, "train-labels", "idx1").ok_or_else(|| {
             let beside = train_images.display().to_string();
@@ -134,12 +131,15 @@ impl IdxFiles {
     }
 }
 
-/// An IDX file by one of its possible names: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not.
+/// An IDX file by one of its possible names: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not. It may lie in a
+/// folder of its own name, as some archives unpack.
 fn file(folder: &Folder, stem: &str, kind: &str) -> Option<PathBuf> {
     let names = ["-", "."].into_iter().flat_map(|separator| {
         ["", ".gz"].map(|ending| format!("{stem}{separator}{kind}-ubyte{ending}"))
     });
-    names.into_iter().find_map(|name| folder.file(&name))
+    names
+        .into_iter()
+        .find_map(|name| folder.file(&name).or_else(|| folder.file(&format!("{name}/{name}"))))
 }
 
 fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, Error> {
@@ -189,9 +189,18 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn open(path: &'a Path) -> Result<Reader<'a>, Error> {
         let at = |source| Error::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(at)?;
+        let mut file = File::open(path).map_err(at)?;
         let size = file.metadata().map_err(at)?.len();
         let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        if compressed {
+            let mut start = Vec::new();
+            (&mut file).take(SHOWN).read_to_end(&mut start).map_err(at)?;
+            if !start.starts_with(&gzip::MAGIC) {
+                let start = start.escape_ascii().to_string();
+                return Err(Error::NotGzip { path: path.to_path_buf(), start });
+            }
+            file.rewind().map_err(at)?;
+        }
         let bytes: Box<dyn Read> =
             if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         Ok(Reader { path, bytes, size, compressed })
@@ -236,9 +245,7 @@ impl<'a> Reader<'a> {
         if !self.compressed && self.size != total {
             return Err(Error::WrongLength { path, found: self.size, expected: total, what });
         }
-        if self.compressed
-            && total > (self.size.saturating_mul(MAX_COMPRESSION)).max(ALWAYS_ALLOWED)
-        {
+        if self.compressed && total > gzip::most_decompressed(self.size) {
             return Err(Error::TooCompressed { path, size: self.size, expected: total, what });
         }
         // One byte more than announced, to notice if the file has more.

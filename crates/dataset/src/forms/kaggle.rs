@@ -1,30 +1,34 @@
-//! Kaggle's digit CSVs: `label,pixel0,…,pixel783` for training, the same without labels for test.
+//! Kaggle's digit CSVs: `label,pixel0,…,pixel783` for training, the same without labels for test. They may be
+//! compressed with gzip. The label is in a column of that name, wherever it is, and the pixels' columns are
+//! named as Kaggle's digits, Fashion-MNIST (from `pixel1` on) or `mnist_in_csv` (`1x1` to `28x28`) have them.
 //!
-//! polars reads them. If it refuses a file or finds a value out of range, the file is read again line by
-//! line, to name the line and column. A file with quotes is read line by line first.
+//! polars reads them, from a copy of the text in which fields have neither quotes nor white space around them,
+//! and no line is blank. If it refuses the copy or finds a value out of range, the text is read again line by
+//! line, to name the line and column.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Schema};
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
+use super::sheet::{Sheet, shown, without_mark};
 use super::{Form, SourceFile, image_list};
 use crate::digests::Digests;
-use crate::files::{is_csv, is_data};
+use crate::files::{is_data, is_table};
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
 use crate::images::Group;
+use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
-use crate::{Error, Notice, digest};
+use crate::{Error, Notice, SourceConfig, digest};
 
-const TRAIN: &str = "train.csv";
-const TEST: &str = "test.csv";
+const TRAIN: [&str; 2] = ["train.csv", "train.csv.gz"];
+const TEST: [&str; 2] = ["test.csv", "test.csv.gz"];
 
 const LABEL: &str = "label";
 const LABELS: &str = "a class number from 0 to 65535";
@@ -43,42 +47,69 @@ pub(crate) struct KaggleCsvs {
     notices: Vec<Notice>,
 }
 
+/// The columns of a file.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    /// The position of the labels; `None` if there are none.
+    label: Option<usize>,
+    /// The images' height and width.
+    side: usize,
+}
+
 impl Form for KaggleCsvs {
     fn name() -> &'static str {
         "kaggle"
     }
 
     fn description() -> &'static str {
-        "Kaggle's digits (train.csv, test.csv)"
+        "Kaggle's digits (train.csv, test.csv, .gz or not)"
     }
 
-    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
-        Ok(train_in(folder)?.map(|_| "CSV files".to_owned()))
+    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
+        match first_of(folder, TRAIN) {
+            Some(path) if !image_list::is_taken(&path, folder, config)? => {
+                Ok(Some("CSV files".to_owned()))
+            }
+            _ => Ok(None),
+        }
     }
 
-    fn open(folder: &Folder) -> Result<Option<KaggleCsvs>, Error> {
-        let Some(train) = train_in(folder)? else { return Ok(None) };
-        let mut csvs = KaggleCsvs { train, test: folder.file(TEST), notices: Vec::new() };
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<KaggleCsvs>, Error> {
+        let Some(train) = first_of(folder, TRAIN) else { return Ok(None) };
+        if image_list::is_taken(&train, folder, config)? {
+            return Ok(None);
+        }
+        let mut csvs = KaggleCsvs { train, test: first_of(folder, TEST), notices: Vec::new() };
         let used: HashSet<&OsStr> = csvs.paths().filter_map(Path::file_name).collect();
-        csvs.notices = folder.notices(TRAIN.to_owned(), &used, is_data);
+        let train = escape(csvs.train.file_name().unwrap_or_default().as_ref());
+        csvs.notices = folder.notices(train, &used, is_data);
         Ok(Some(csvs))
+    }
+
+    /// Training images alone.
+    fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<KaggleCsvs>, Error> {
+        if !has_pixels(path)? {
+            return Ok(None);
+        }
+        Ok(Some(KaggleCsvs { train: path.to_path_buf(), test: None, notices: Vec::new() }))
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
         let mut groups = Vec::new();
-        for (part, name) in [(Part::Train, TRAIN), (Part::Test, TEST)] {
-            let Some(path) = folder.file(name) else { continue };
-            if let Some(samples) = read_any(&path)? {
-                groups.push(gray::group(&path, Some(part), samples));
+        for (part, names) in [(Part::Train, TRAIN), (Part::Test, TEST)] {
+            let Some(path) = first_of(folder, names) else { continue };
+            if has_pixels(&path)? {
+                groups.push(gray::group(&path, Some(part), read(&path, false)?));
             }
         }
         Ok((!groups.is_empty()).then_some(groups))
     }
 
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
-        let samples =
-            if is_csv(path.file_name().unwrap_or_default()) { read_any(path)? } else { None };
-        Ok(samples.map(|samples| vec![gray::group(path, None, samples)]))
+        if !has_pixels(path)? {
+            return Ok(None);
+        }
+        Ok(Some(vec![gray::group(path, None, read(path, false)?)]))
     }
 
     fn has_image_files(&self) -> bool {
@@ -116,162 +147,192 @@ impl KaggleCsvs {
     }
 }
 
-/// The training file in a folder, unless a file of its name lists images.
-fn train_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
-    match folder.file(TRAIN) {
-        Some(path) if !image_list::is_list(&path)? => Ok(Some(path)),
-        _ => Ok(None),
+/// The first of these files that is in the folder.
+fn first_of<const N: usize>(folder: &Folder, names: [&str; N]) -> Option<PathBuf> {
+    names.into_iter().find_map(|name| folder.file(name))
+}
+
+/// Whether the file is a table with columns of pixels.
+fn has_pixels(path: &Path) -> Result<bool, Error> {
+    if !is_table(path.file_name().unwrap_or_default()) {
+        return Ok(false);
     }
+    let sheet = Sheet::read_start(path)?;
+    let label = label_of(&sheet);
+    let first = (0..sheet.columns()).find(|&column| Some(column) != label);
+    Ok(first.is_some_and(|column| {
+        let name = sheet.name(column);
+        name.starts_with("pixel") || name == "1x1"
+    }))
 }
 
-/// The images of a file, with labels if it has any; `None` if its columns are not those of pixels.
-fn read_any(path: &Path) -> Result<Option<GraySamples>, Error> {
-    let columns = read_header(path)?;
-    let labelled = columns.first().is_some_and(|name| name == LABEL);
-    let is_pixels =
-        columns.get(usize::from(labelled)).is_some_and(|name| name.starts_with("pixel"));
-    is_pixels.then(|| read(path, labelled)).transpose()
+/// The column of labels; `None` if there is none.
+fn label_of(sheet: &Sheet) -> Option<usize> {
+    sheet.named(&[LABEL]).first().copied()
 }
 
-/// Reads a training or a test file; `labelled` says which.
-fn read(path: &Path, labelled: bool) -> Result<GraySamples, Error> {
-    let columns = read_header(path)?;
-    let side = check_columns(path, &columns, labelled)?;
+/// Reads a file. Without labels it is refused if it `needs_labels`.
+fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
+    let sheet = Sheet::read(path)?;
+    sheet.check_encoding()?;
+    if sheet.columns() == 0 {
+        return Err(Error::NoImages { path: path.to_path_buf() });
+    }
+    let layout = layout_of(&sheet, needs_labels)?;
+    let Layout { label, side } = layout;
+    let clean = cleaned(&sheet);
+    let columns = sheet.columns();
     // polars 0.55 panics at a field that is a single quote.
-    if lines(path)?.skip(1).any(|line| line.map_or(true, |line| line.contains('"'))) {
-        find_fault(path, &columns)?;
+    if clean.contains(&b'"') {
+        find_fault(&sheet, layout)?;
     }
-    let frame = match read_frame(path, &columns) {
+    let frame = match read_frame(clean, columns) {
         Ok(frame) => frame,
         Err(source) => {
-            find_fault(path, &columns)?;
+            find_fault(&sheet, layout)?;
             return Err(Error::Csv { path: path.to_path_buf(), source });
         }
     };
     if frame.height() == 0 {
         return Err(Error::NoImages { path: path.to_path_buf() });
     }
-    let (labels, pixels) = frame.columns().split_at(usize::from(labelled));
     let numbers = |column: &Column, most: i32| -> Option<Vec<i32>> {
         let numbers = column.i32().ok()?;
         let numbers: Option<Vec<i32>> = numbers.iter().collect();
         numbers.filter(|numbers| numbers.iter().all(|number| (0..=most).contains(number)))
     };
+    let out_of_range = || {
+        find_fault(&sheet, layout)?;
+        // Both looks apply the same rules, so this is out of reach.
+        let source = PolarsError::ComputeError("a number is out of range".into());
+        Err(Error::Csv { path: path.to_path_buf(), source })
+    };
     let mut images =
         GrayImages { height: side, width: side, pixels: vec![0; frame.height() * side * side] };
-    let mut in_range = true;
-    for (index, column) in pixels.iter().enumerate() {
-        let Some(numbers) = numbers(column, 255) else {
-            in_range = false;
-            break;
-        };
+    let of_pixels = frame.columns().iter().enumerate().filter(|(index, _)| Some(*index) != label);
+    for (index, (_, column)) in of_pixels.enumerate() {
+        let Some(numbers) = numbers(column, 255) else { return out_of_range() };
         for (row, number) in numbers.into_iter().enumerate() {
             images.pixels[row * side * side + index] = number as u8;
         }
     }
-    let labels = match labels.first().map(|column| numbers(column, MAX_LABEL)) {
+    let labels = match label.map(|label| numbers(&frame.columns()[label], MAX_LABEL)) {
         None => None,
         Some(Some(labels)) => Some(labels.into_iter().map(i32::cast_unsigned).collect()),
-        Some(None) => {
-            in_range = false;
-            None
-        }
+        Some(None) => return out_of_range(),
     };
-    if !in_range {
-        find_fault(path, &columns)?;
-        // Both looks apply the same rules, so this is out of reach unless the file changed.
-        let source = PolarsError::ComputeError("the file changed while it was read".into());
-        return Err(Error::Csv { path: path.to_path_buf(), source });
-    }
     Ok(GraySamples::new(images, labels))
 }
 
-fn read_frame(path: &Path, columns: &[String]) -> Result<DataFrame, PolarsError> {
-    let fields = columns.iter().map(|name| Field::new(name.into(), DataType::Int32));
+/// Reads the rows of a text without a header.
+fn read_frame(text: Vec<u8>, columns: usize) -> Result<DataFrame, PolarsError> {
+    let fields = (0..columns).map(|index| Field::new(index.to_string().into(), DataType::Int32));
     CsvReadOptions::default()
-        .with_has_header(true)
+        .with_has_header(false)
         .with_schema(Some(Arc::new(fields.collect::<Schema>())))
-        // By its path, polars opens only files whose names are UTF-8.
-        .into_reader_with_file_handle(File::open(path)?)
+        .into_reader_with_file_handle(Cursor::new(text))
         .finish()
 }
 
-fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String, Error>> + '_, Error> {
-    let read_error = |source| Error::Read { path: path.to_path_buf(), source };
-    let lines = BufReader::new(File::open(path).map_err(read_error)?).lines();
-    Ok(lines.map(move |line| line.map_err(read_error)))
+/// The lines of a text that are not blank, with their numbers, counted from 1.
+fn lines(sheet: &Sheet) -> impl Iterator<Item = (usize, &[u8])> {
+    let text = without_mark(&sheet.bytes);
+    let mut number = 0;
+    let mut before = b'\n';
+    text.split_inclusive(|byte| b"\r\n".contains(byte)).filter_map(move |line| {
+        let end = line.last().copied().unwrap_or_default();
+        // Of a carriage return and a line feed, the second one ends no line of its own.
+        let is_second = line == b"\n" && before == b'\r';
+        before = end;
+        if is_second {
+            return None;
+        }
+        number += 1;
+        let line = line.trim_ascii();
+        (!line.is_empty()).then_some((number, line))
+    })
 }
 
-fn fields(line: &str) -> impl Iterator<Item = &str> {
-    line.trim_end_matches('\r').split(',').map(|field| {
-        let field = field.trim();
-        let unquoted = field.strip_prefix('"').and_then(|field| field.strip_suffix('"'));
+/// The fields of a line, without quotes and white space around them.
+fn fields(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    line.split(move |&byte| byte == separator).map(|field| {
+        let field = field.trim_ascii();
+        let unquoted = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
         unquoted.unwrap_or(field)
     })
 }
 
-fn read_header(path: &Path) -> Result<Vec<String>, Error> {
-    let header = lines(path)?.next().transpose()?;
-    let header = header.ok_or_else(|| Error::NoImages { path: path.to_path_buf() })?;
-    Ok(fields(header.trim_start_matches('\u{feff}')).map(str::to_owned).collect())
+/// The rows as polars reads them.
+fn cleaned(sheet: &Sheet) -> Vec<u8> {
+    let mut text = Vec::with_capacity(sheet.bytes.len());
+    for (_, line) in lines(sheet).skip(1) {
+        for field in fields(line, sheet.separator) {
+            text.extend_from_slice(field);
+            text.push(b',');
+        }
+        *text.last_mut().expect("a line has a field") = b'\n';
+    }
+    text
 }
 
-/// Checks the column names and returns the images' side.
-fn check_columns(path: &Path, columns: &[String], labelled: bool) -> Result<usize, Error> {
-    let first = if labelled { "label, " } else { "" };
+/// Checks the names of the columns.
+fn layout_of(sheet: &Sheet, needs_labels: bool) -> Result<Layout, Error> {
+    let label = label_of(sheet);
+    let first = if needs_labels || label.is_some() { "label, " } else { "" };
     let wrong = |found: String| Error::Columns {
-        path: path.to_path_buf(),
+        path: sheet.path.clone(),
         found,
         expected: format!("the columns {first}pixel0, pixel1, … of square images"),
     };
-    let mut pixels = columns;
-    if labelled {
-        match columns.first().map(String::as_str) {
-            Some(LABEL) => pixels = &columns[1..],
-            _ => return Err(wrong(format!("the first column is not '{LABEL}'"))),
-        }
+    if needs_labels && label.is_none() {
+        let first = sheet.name(0);
+        return Err(wrong(format!("no column is named '{LABEL}': the first column is '{first}'")));
     }
-    for (index, name) in pixels.iter().enumerate() {
-        let expected = format!("pixel{index}");
-        if *name != expected {
+    let pixels = sheet.columns() - usize::from(label.is_some());
+    let side = pixels.isqrt();
+    let columns = (0..sheet.columns()).filter(|&column| Some(column) != label);
+    let mut names = columns.map(|column| sheet.name(column)).peekable();
+    let expected = |index: usize, first: &str| match first {
+        "1x1" if side > 0 => format!("{}x{}", index / side + 1, index % side + 1),
+        "pixel1" => format!("pixel{}", index + 1),
+        _ => format!("pixel{index}"),
+    };
+    let first = names.peek().cloned().unwrap_or_default();
+    for (index, name) in names.enumerate() {
+        let expected = expected(index, &first);
+        if name != expected {
             return Err(wrong(format!("column '{expected}' is missing, found '{name}' there")));
         }
     }
-    let side = pixels.len().isqrt();
-    if side == 0 || side * side != pixels.len() {
+    if side == 0 || side * side != pixels {
         return Err(wrong(format!(
-            "{} pixel columns, which is not a square number: 'pixel{}' and later may be missing",
-            pixels.len(),
-            pixels.len()
+            "{pixels} pixel columns, which is not a square number: '{}' and later may be missing",
+            expected(pixels, &first)
         )));
     }
     if side > MAX_SIDE {
         let found = format!("images of {side}x{side}");
         let expected = format!("at most {MAX_SIDE}x{MAX_SIDE} pixels in a CSV file");
-        return Err(Error::Columns { path: path.to_path_buf(), found, expected });
+        return Err(Error::Columns { path: sheet.path.clone(), found, expected });
     }
-    Ok(side)
+    Ok(Layout { label, side })
 }
 
 /// Looks for the first bad line or field.
-fn find_fault(path: &Path, columns: &[String]) -> Result<(), Error> {
-    for (index, line) in lines(path)?.enumerate().skip(1) {
-        let text = line?;
-        if text.is_empty() {
-            continue;
-        }
-        let line = index + 1;
-        let found = fields(&text).count();
-        let (path, expected) = (path.to_path_buf(), columns.len());
+fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
+    for (line, text) in lines(sheet).skip(1) {
+        let (path, expected) = (sheet.path.clone(), sheet.columns());
+        let found = fields(text, sheet.separator).count();
         if found != expected {
             return Err(Error::RaggedLine { path, line, found, expected });
         }
-        for (field, column) in fields(&text).zip(columns) {
+        for (column, field) in fields(text, sheet.separator).enumerate() {
             let (most, expected) =
-                if column == LABEL { (MAX_LABEL, LABELS) } else { (255, PIXELS) };
+                if Some(column) == layout.label { (MAX_LABEL, LABELS) } else { (255, PIXELS) };
+            let field = String::from_utf8_lossy(field);
             let good = field.parse().is_ok_and(|number: i32| (0..=most).contains(&number));
             if !good {
-                let (column, found) = (column.clone(), field.to_owned());
+                let (column, found) = (sheet.name(column), shown(&field));
                 return Err(Error::Field { path, line, column, found, expected });
             }
         }

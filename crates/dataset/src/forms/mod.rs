@@ -4,10 +4,14 @@
 //! The help and the error on an unknown form then describe it, and `tests/hostile-input` asks for a
 //! parser that hands it hostile files.
 
+mod arrays;
 mod class_folders;
+mod classes;
 mod idx;
 mod image_list;
 mod kaggle;
+mod sheet;
+mod webdataset;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,7 +22,7 @@ use crate::digests::Digests;
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::table::Loaded;
-use crate::{Error, Notice};
+use crate::{Error, Notice, SourceConfig};
 
 /// A dataset of one form: its files, listed and not yet decoded.
 pub(crate) trait Form: fmt::Debug + Send + Sync {
@@ -34,18 +38,18 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
 
     /// The entries of a folder that only this form has, as a noun phrase for errors; `None` if there
     /// are none. A folder with marks of two forms is refused.
-    fn mark(folder: &Folder) -> Result<Option<String>, Error>
+    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error>
     where
         Self: Sized;
 
     /// Looks at a folder that has the mark of this form, or of no form. `None` if it is not a dataset
     /// of this form.
-    fn open(folder: &Folder) -> Result<Option<Self>, Error>
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<Self>, Error>
     where
         Self: Sized;
 
     /// Looks at a file that was given as the dataset. `None` if it is not a dataset of this form.
-    fn open_file(_path: &Path) -> Result<Option<Self>, Error>
+    fn open_file(_path: &Path, _config: &SourceConfig) -> Result<Option<Self>, Error>
     where
         Self: Sized,
     {
@@ -114,36 +118,39 @@ impl SourceFile<'_> {
 
 /// A line of the table of forms: the functions of [`Form`] that need no dataset.
 pub(crate) struct Entry {
-    name: fn() -> &'static str,
+    pub(crate) name: fn() -> &'static str,
     description: fn() -> &'static str,
-    pub(crate) mark: fn(&Folder) -> Result<Option<String>, Error>,
-    pub(crate) open: fn(&Folder) -> Opened,
-    pub(crate) open_file: fn(&Path) -> Opened,
+    pub(crate) mark: fn(&Folder, &SourceConfig) -> Result<Option<String>, Error>,
+    pub(crate) open: fn(&Folder, &SourceConfig) -> Opened,
+    pub(crate) open_file: fn(&Path, &SourceConfig) -> Opened,
     pub(crate) images_in: fn(&Folder) -> Result<Option<Vec<Group>>, Error>,
     pub(crate) images_of_file: fn(&Path) -> Result<Option<Vec<Group>>, Error>,
 }
 
-/// A dataset of any form; `None` if there is none.
-pub(crate) type Opened = Result<Option<Arc<dyn Form>>, Error>;
+/// A dataset of any form, with the form's name; `None` if there is none.
+pub(crate) type Opened = Result<Option<(&'static str, Arc<dyn Form>)>, Error>;
 
 /// All forms, in the order in which they are described and tried.
-pub(crate) const FORMS: [Entry; 4] = [
+pub(crate) const FORMS: [Entry; 7] = [
     entry::<idx::IdxFiles>(),
     entry::<kaggle::KaggleCsvs>(),
+    entry::<image_list::competition::Competition>(),
     entry::<image_list::ImageList>(),
+    entry::<arrays::Arrays>(),
+    entry::<webdataset::WebDataset>(),
     entry::<class_folders::ClassFolders>(),
 ];
 
 const fn entry<F: Form + 'static>() -> Entry {
-    fn shared<F: Form + 'static>(form: F) -> Arc<dyn Form> {
-        Arc::new(form)
+    fn shared<F: Form + 'static>(form: F) -> (&'static str, Arc<dyn Form>) {
+        (F::name(), Arc::new(form))
     }
     Entry {
         name: F::name,
         description: F::description,
         mark: F::mark,
-        open: |folder| Ok(F::open(folder)?.map(shared)),
-        open_file: |path| Ok(F::open_file(path)?.map(shared)),
+        open: |folder, config| Ok(F::open(folder, config)?.map(shared)),
+        open_file: |path, config| Ok(F::open_file(path, config)?.map(shared)),
         images_in: F::images_in,
         images_of_file: F::images_of_file,
     }
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_form_is_described_once_in_errors() {
-        let error = Error::UnknownForm { path: "here".into() }.to_string();
+        let error = Error::UnknownForm { path: "here".into(), found: Vec::new() }.to_string();
         for form in &FORMS {
             assert_eq!(error.matches((form.description)()).count(), 1, "{error}");
         }

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
-use backbone::{ImportConfig, Imported, Weights};
+use backbone::{FORMS, ImportConfig, Imported, Weights};
 use durable::Digest;
 use extract::Error;
-use terminal::{print_path, say};
+use terminal::{print_path, println, say};
 
 use super::ImportArgs;
 
 pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
-    let config = ImportConfig { family: Some(args.family), network: args.network };
-    let Imported { weights, report } = backbone::import_weights(&args.file, &config)?;
+    let Some(file) = args.file else {
+        list_forms();
+        return Ok(());
+    };
+    let config = ImportConfig { family: args.family, network: args.network };
+    let Imported { weights, report } = backbone::import_weights(&file, &config)?;
     let (network, id) = (weights.network().name, weights.id());
     let out = match args.out {
         Some(out) => out,
@@ -30,6 +34,19 @@ pub(super) fn import_weights(args: ImportArgs) -> Result<(), Error> {
     }
     print_path(&out);
     Ok(())
+}
+
+/// Prints the forms of files that are read.
+fn list_forms() {
+    println!("Files of VGG11, VGG13, VGG16 and VGG19 that are read; BatchNorm is folded in:");
+    for form in &FORMS {
+        let endings: Vec<String> = form.endings.iter().map(|it| format!(".{it}")).collect();
+        println!("\n{} ({})\n    {}", form.name, endings.join(", "), form.description);
+    }
+    println!(
+        "\nOxford's weights and torchvision's IMAGENET1K_V1 for VGG16 are recognised; of others, say the \
+         family with --family"
+    );
 }
 
 /// Refuses to replace other weights at the default path, since later extractions would use the new ones

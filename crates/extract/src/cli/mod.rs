@@ -2,8 +2,10 @@
 
 mod caches;
 mod convert;
+mod export;
 mod gc;
 mod import;
+mod inspect_dataset;
 mod run;
 mod size;
 
@@ -13,7 +15,8 @@ use std::str::FromStr;
 use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use extract::Error;
+use dataset::{ColumnNames, SourceConfig};
+use extract::{Error, ExportFormat, ExportPool};
 use feature_cache::{Cache, Layout};
 use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
@@ -40,6 +43,11 @@ enum Command {
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
+    /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
+    /// its form, its splits, images per class, sizes, and every image that cannot be read
+    InspectDataset(InspectDatasetArgs),
+    /// Write the features of a cache as one file for other tools; prints its path
+    ExportFeatures(ExportArgs),
     /// Make a weights file from another program's
     ImportWeights(ImportArgs),
     /// Check the digest of every file of a cache
@@ -62,6 +70,8 @@ enum Command {
 struct RunArgs {
     #[arg(long, default_value = "data/mnist", help = dataset_help())]
     dataset: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Weights, as import-weights makes them
     #[arg(long, default_value = "artifacts/weights/vgg16-caffe.safetensors")]
     weights: PathBuf,
@@ -137,6 +147,51 @@ struct RunArgs {
     json: bool,
 }
 
+/// Flags on how a dataset is read.
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// Form of the dataset [default: recognised]
+    #[arg(long, value_parser = PossibleValuesParser::new(dataset::form_names()))]
+    form: Option<String>,
+    /// Names of columns of lists and tables of images, such as path=file,label=breed,split=fold,group=patient
+    /// [default: found by the usual names]. All images of a group are in one split
+    #[arg(long)]
+    columns: Option<ColumnNames>,
+    /// Folder to which the paths of a list are relative, where they may lack the images' ending
+    /// [default: the list's own]
+    #[arg(long)]
+    images: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    fn config(&self) -> SourceConfig {
+        SourceConfig {
+            form: self.form.clone(),
+            columns: self.columns.clone().unwrap_or_default(),
+            images: self.images.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct InspectDatasetArgs {
+    /// The dataset's folder or file
+    path: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Fraction of the training images that would become the validation split
+    #[arg(long, default_value = "1/6", value_parser = fraction)]
+    val_fraction: f64,
+    /// Seed of the validation split
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    out: OutArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum BackendName {
     /// This project's kernels, on the processor
@@ -147,11 +202,12 @@ enum BackendName {
 
 #[derive(Debug, Args)]
 struct ImportArgs {
-    /// An .onnx file, or a .safetensors file with torchvision's names, or their numbers, after any prefix
-    file: PathBuf,
-    /// Origin of the weights, which fixes how images are preprocessed for them
+    /// A file of PyTorch, Keras, ONNX, safetensors or NumPy [without it: list the files that are read]
+    file: Option<PathBuf>,
+    /// Origin of the weights, which fixes how images are preprocessed for them [default: that of the
+    /// published weights that these are recognised as]
     #[arg(long, value_parser = families())]
-    family: Family,
+    family: Option<Family>,
     /// The network, with or without BatchNorm [default: recognised from the file]
     #[arg(long, value_parser = networks())]
     network: Option<&'static Network>,
@@ -170,6 +226,22 @@ struct ConvertArgs {
     /// Folder under which the new cache is made [default: the one that CACHE lies in]
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors
+    #[arg(long, default_value = "npz", value_parser = named::<ExportFormat>())]
+    format: ExportFormat,
+    /// How the maps of an image become one vector: avg or max keeps one number per channel; flatten keeps
+    /// all numbers
+    #[arg(long, default_value = "avg", value_parser = named::<ExportPool>())]
+    pool: ExportPool,
+    /// The file to write [default: beside the cache, with its name]
+    #[arg(long)]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -218,7 +290,9 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Run(args) => run::run(args),
+            Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
+            Command::ExportFeatures(args) => export::run(&args),
             Command::ImportWeights(args) => import::import_weights(args),
             Command::Verify(args) => caches::verify(&args.folder()?),
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
@@ -245,7 +319,9 @@ impl CacheArgs {
 pub(crate) fn failure(error: &Error) -> Failure {
     use backbone::Error as Backbone;
     match error {
-        Error::Interrupted { .. } | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
+        Error::Interrupted { .. }
+        | Error::ExportStopped { .. }
+        | Error::Dataset(dataset::Error::Stopped) => Failure::Interrupted,
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::PadColour { .. }
@@ -260,9 +336,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::NoRoom { .. }
         | Error::Threads { .. } => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
-        Error::Dataset(_) | Error::Image { .. } | Error::Backbone(_) | Error::Cache(_) => {
-            Failure::BadInput
-        }
+        Error::Dataset(_)
+        | Error::DatasetStops { .. }
+        | Error::Image { .. }
+        | Error::Backbone(_)
+        | Error::Cache(_) => Failure::BadInput,
     }
 }
 

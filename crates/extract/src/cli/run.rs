@@ -64,6 +64,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     };
     Ok(ExtractConfig {
         dataset: args.dataset,
+        source: args.source.config(),
         weights: args.weights,
         size: args.size,
         fit: args.fit,

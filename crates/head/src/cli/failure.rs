@@ -43,6 +43,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::OtherTaps { .. }
         | Error::NoClassNames { .. }
         | Error::DamagedHead { .. }
+        | Error::SampleSyntax { .. }
+        | Error::SampleColumns { .. }
+        | Error::SampleId { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

@@ -11,9 +11,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Features, Grid, List, Memory, Resources, Run, Schedule, Sweep, TrainConfig,
-    evaluate, newest_run, newest_sweep, predict, submission, sweep, taps_of, train,
-    write_learning_curve, write_report,
+    Arch, Error, Features, Grid, List, Memory, Resources, Run, Sample, Schedule, Sweep,
+    TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict, submission, sweep,
+    taps_of, train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -62,13 +62,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write predictions as a Kaggle submission (ImageId,Label); prints the file
+    /// Write predictions as a submission; prints the file
+    ///
+    /// If the dataset's folder has a sample_submission.csv, or --sample names one, the submission has its
+    /// columns, its ids and its order. Otherwise it is ImageId,Label with a row for every image: the image's
+    /// number from 1 on, as Kaggle's digits have it, or its path within the dataset.
     Predict {
         #[command(flatten)]
         run: RunArgs,
         /// Split to predict
         #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
+        /// The competition's sample_submission.csv, for the columns, ids and order of the submission
+        /// [default: the one in the dataset's folder]
+        #[arg(long)]
+        sample: Option<PathBuf>,
         /// The file to write [default: submission.csv in the run's folder]
         #[arg(long)]
         out: Option<PathBuf>,
@@ -189,20 +197,58 @@ impl Cli {
                 }
                 Ok(())
             }
-            Command::Predict { run, split, out } => {
+            Command::Predict { run, split, sample, out } => {
                 let (run, cache) = run.open()?;
-                let predictions =
-                    predict(&run, &cache, split, cores(), &mut Teller::new().listener())?;
                 let out = out.unwrap_or_else(|| run.folder().join("submission.csv"));
-                let csv = submission(&predictions)
-                    .map_err(|source| Error::Csv { path: out.clone(), source })?;
-                durable::replace(&out, &csv)?;
-                say(counted(predictions.len(), "prediction"));
-                print_path(&out);
+                print_path(&predict_into(&run, &cache, split, sample, out)?);
                 Ok(())
             }
         }
     }
+}
+
+/// Writes the predictions for a split as a submission, in the form of the sample if there is one.
+fn predict_into(
+    run: &Run,
+    cache: &Cache,
+    split: SplitName,
+    sample: Option<PathBuf>,
+    out: PathBuf,
+) -> Result<PathBuf, Error> {
+    let dataset = &cache.manifest().inputs.dataset;
+    let found = || match split {
+        SplitName::Test => Sample::of_dataset(dataset.path.as_ref()),
+        _ => None,
+    };
+    let sample = sample.or_else(found).map(|path| Sample::read(&path)).transpose()?;
+    let mut teller = Teller::new();
+    if let Some(sample) = &sample {
+        let mut rows = Vec::new();
+        for_each_row(run, cache, split, cores(), &mut teller.listener(), |id, logits| {
+            rows.push((id.to_owned(), logits.to_vec()));
+        })?;
+        durable::replace(&out, &sample.submission(&cache.manifest().class_names, &rows)?)?;
+        let (of, path) = (counted(rows.len(), "image"), sample.path().display());
+        say(format!("{} of {of}, in the form of {path}", counted(sample.len(), "prediction")));
+    } else {
+        let predictions = predict(run, cache, split, cores(), &mut teller.listener())?;
+        let csv =
+            submission(&predictions).map_err(|source| Error::Csv { path: out.clone(), source })?;
+        durable::replace(&out, &csv)?;
+        let has_paths = predictions.iter().any(|prediction| prediction.id.parse::<u64>().is_err());
+        let ids = if has_paths {
+            "; the ids are the images' paths within the dataset (a competition's are written with --sample)"
+        } else {
+            ""
+        };
+        say(format!("{}{ids}", counted(predictions.len(), "prediction")));
+    }
+    if let Some(limit) = dataset.limit {
+        say(format!(
+            "the features were extracted with --limit {limit}: {split} may be a part of the images"
+        ));
+    }
+    Ok(out)
 }
 
 impl RunArgs {

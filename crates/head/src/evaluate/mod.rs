@@ -3,6 +3,7 @@
 pub(crate) mod heads;
 mod inference;
 pub(crate) mod predict;
+pub(crate) mod submission;
 
 use feature_cache::{Cache, SplitName};
 use fused_head::{HeadShape, Inference, Parameters};

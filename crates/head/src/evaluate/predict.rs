@@ -1,8 +1,7 @@
-//! A trained head's predictions, and Kaggle's submission format.
+//! A trained head's predictions.
 
 use feature_cache::{Cache, SplitName};
 use fused_head::{Inference, Parameters};
-use serde::Serialize;
 
 use crate::error::Error;
 use crate::evaluate::check_features;
@@ -11,7 +10,6 @@ use crate::evaluate::inference::{Scores, for_each_batch};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
-use crate::store::files::csv_of;
 use crate::store::run::Run;
 
 /// The prediction for one row.
@@ -111,7 +109,7 @@ fn for_each_row_of(
 
 /// The class that several heads together find most probable, and its probability, from the logits of each
 /// head.
-fn most_probable(logits: &[&[f32]]) -> (usize, f64) {
+pub(crate) fn most_probable(logits: &[&[f32]]) -> (usize, f64) {
     if let [logits] = logits {
         // As the trainer counts its hits: by the logits, which may differ where probabilities are equal.
         let scores = Scores::new(logits);
@@ -129,25 +127,6 @@ fn most_probable(logits: &[&[f32]]) -> (usize, f64) {
     classes.fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best })
 }
 
-/// The predictions as a Kaggle submission, `ImageId,Label`: images are numbered from 1 in the order
-/// of the test file. An id that is a number counts from 0; other ids are written unchanged.
-///
-/// # Errors
-/// If the CSV writer fails, which it does not in memory.
-pub fn submission(predictions: &[Prediction]) -> Result<Vec<u8>, csv::Error> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        #[serde(rename = "ImageId")]
-        image: String,
-        #[serde(rename = "Label")]
-        label: &'a str,
-    }
-    csv_of(predictions.iter().map(|Prediction { id, name, .. }| Row {
-        image: id.parse().map_or_else(|_| id.clone(), |row: u64| (row + 1).to_string()),
-        label: name,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,17 +140,5 @@ mod tests {
         assert!((probability - (0.25 + 0.9) / 2.0).abs() < 1e-7, "{probability}");
         let (class, probability) = most_probable(&[&other]);
         assert_eq!((class, probability), (1, Scores::new(&other).probability()));
-    }
-
-    #[test]
-    fn a_submission_counts_images_from_one() {
-        let prediction = |id: &str, name: &str| Prediction {
-            id: id.into(),
-            class: 0,
-            name: name.into(),
-            probability: 1.0,
-        };
-        let csv = submission(&[prediction("0", "7"), prediction("a,b.png", "cat")]).unwrap();
-        assert_eq!(String::from_utf8(csv).unwrap(), "ImageId,Label\n1,7\n\"a,b.png\",cat\n");
     }
 }

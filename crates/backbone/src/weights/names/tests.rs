@@ -201,11 +201,97 @@ fn missing_tensors_are_explained_by_their_own_origin() {
     let other = Shapes::default().with("layer1.0.downsample.0.weight", &[256, 64, 1, 1]);
     let says = "file has no tensor 'features.0.weight'; expected torchvision's names of VGG16, \
                 features.0.weight to features.28.bias, all of them, perhaps after one prefix, such as \
-                'module.'";
-    assert_eq!(other.found(None), Err(says.to_owned()));
-    assert_eq!(Shapes::default().found(None), Err(says.to_owned()));
+                'module.', and found";
+    let found = "1 tensor: layer1.0.downsample.0.weight";
+    assert_eq!(other.found(None), Err(format!("{says} {found}")));
+    assert_eq!(Shapes::default().found(None), Err(format!("{says} 0 tensors: ")));
+    let many =
+        (0..9).fold(Shapes::default(), |shapes, index| shapes.with(&format!("l{index}"), &[1]));
+    assert_eq!(many.found(None), Err(format!("{says} 9 tensors: l0, l1, l2, l3, …")));
     let message = other.found(Some("vgg11")).unwrap_err();
     assert!(message.contains("of VGG11, features.0.weight to features.18.bias"), "{message}");
+}
+
+/// A network by names in which a smaller network has the same names, and in which kernels may have either
+/// order of axes.
+fn plain_shapes(
+    network: &str,
+    order: [usize; 4],
+    name: impl Fn(usize, &Convolution) -> [String; 2],
+) -> Shapes {
+    let mut shapes = Shapes::default();
+    for (index, layer) in Network::named(network).unwrap().convolutions().iter().enumerate() {
+        let [weight, bias] = name(index, layer);
+        let shape = order.map(|axis| layer.weight_shape()[axis]);
+        shapes = shapes.with(&weight, &shape).with(&bias, &[layer.out_channels]);
+    }
+    shapes
+}
+
+const OIHW: [usize; 4] = [0, 1, 2, 3];
+const HWIO: [usize; 4] = [2, 3, 1, 0];
+
+#[test]
+fn networks_are_told_apart_where_their_names_are_the_same() {
+    let keras = |_: usize, layer: &Convolution| {
+        let layer = format!("vgg/block{}_conv{}", layer.block, layer.number);
+        [format!("{layer}/kernel:0"), format!("{layer}/bias:0")]
+    };
+    let counted = |index: usize, _: &Convolution| {
+        let layer = if index == 0 { "conv2d".to_owned() } else { format!("conv2d_{index}") };
+        [format!("layers/{layer}/vars/0"), format!("layers/{layer}/vars/1")]
+    };
+    let list = |index: usize, _: &Convolution| {
+        [format!("arr_{}", 2 * index), format!("arr_{}", 2 * index + 1)]
+    };
+    let paper = |_: usize, layer: &Convolution| [format!("{layer}_W"), format!("{layer}_b")];
+    for network in ["vgg11", "vgg13", "vgg16", "vgg19"] {
+        let found = |shapes: Shapes, prefix: &str| {
+            assert_eq!(shapes.found(None), Ok((network, false, prefix.to_owned())));
+            let other = if network == "vgg13" { "vgg11" } else { "vgg13" };
+            let message = shapes.found(Some(other)).unwrap_err();
+            assert!(message.contains("omit --network"), "{message}");
+        };
+        found(plain_shapes(network, HWIO, keras), "vgg/");
+        found(plain_shapes(network, HWIO, counted), "");
+        for order in [OIHW, HWIO] {
+            found(plain_shapes(network, order, paper), "");
+            // The classifier's weights and biases come at the end of the list.
+            let mut shapes = plain_shapes(network, order, list);
+            let len = shapes.names().len();
+            for index in 0..6 {
+                shapes = shapes.with(&format!("arr_{}", len + index), &[4096]);
+            }
+            found(shapes, "");
+        }
+    }
+}
+
+#[test]
+fn kernels_of_keras_in_theanos_order_are_refused() {
+    let keras = |_: usize, layer: &Convolution| {
+        let layer = format!("block{}_conv{}", layer.block, layer.number);
+        [format!("{layer}/{layer}_W:0"), format!("{layer}/{layer}_b:0")]
+    };
+    let message = plain_shapes("vgg16", OIHW, keras).found(None).unwrap_err();
+    assert!(message.contains("has shape [64, 3, 3, 3], Theano's order"), "{message}");
+    assert!(plain_shapes("vgg16", HWIO, keras).found(None).is_ok());
+}
+
+/// Eight BatchNormalization layers stand between convolutions; the seven of a head do not matter.
+#[test]
+fn batch_norm_of_keras_is_refused() {
+    let counted = |index: usize, _: &Convolution| {
+        let layer = if index == 0 { "conv2d".to_owned() } else { format!("conv2d_{index}") };
+        [format!("layers/{layer}/vars/0"), format!("layers/{layer}/vars/1")]
+    };
+    let norm = |shapes: Shapes, index: usize| {
+        shapes.with(&format!("layers/batch_normalization_{index}/vars/0"), &[64])
+    };
+    let shapes = (1..7).fold(plain_shapes("vgg16", HWIO, counted), norm);
+    assert!(shapes.found(None).is_ok());
+    let message = norm(shapes, 7).found(None).unwrap_err();
+    assert!(message.contains("has the tensor 'layers/batch_normalization_7/vars/0'"), "{message}");
 }
 
 #[test]

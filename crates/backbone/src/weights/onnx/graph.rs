@@ -489,7 +489,7 @@ fn in_order() -> [Axis; 4] {
 }
 
 /// Whether the node's output equals its input in inference, apart from the floating-point type.
-fn keeps_values(node: &Node) -> bool {
+pub(super) fn keeps_values(node: &Node) -> bool {
     match node.operator() {
         "Identity" | "Dropout" => true,
         "Cast" => {

@@ -49,9 +49,16 @@ fn other_numbers_are_refused() {
     };
     let external = DataLocation::External as i32;
     let external = Tensor { data_location: external, raw_data: Bytes::new(), ..whole.clone() };
-    assert_eq!(refused(external), "is stored in another file");
-    let double = Tensor { data_type: DataType::Double as i32, ..whole.clone() };
-    assert_eq!(refused(double), "has ONNX data type 11");
+    let advice = "put both into one with onnx.save(onnx.load(FILE), NEW)";
+    assert_eq!(refused(external.clone()), format!("is stored in another file; {advice}"));
+    let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
+    let external_data = vec![encode(&Entry::default()), encode(&location)];
+    let external = Tensor { external_data, ..external };
+    assert_eq!(refused(external), format!("is stored in another file, 'w.bin'; {advice}"));
+    let integers = Tensor { data_type: DataType::Int64 as i32, ..whole.clone() };
+    assert_eq!(refused(integers), "has ONNX data type 7");
+    let half = Tensor { data_type: DataType::Float16 as i32, ..whole.clone() };
+    assert_eq!(refused(half), "has 2 numbers instead of 1");
     let odd = Tensor { raw_data: vec![0; 6].into(), ..whole.clone() };
     assert_eq!(refused(odd), "has 6 bytes, not a multiple of 4");
     // float_data with numbers of 64 bits.
@@ -74,7 +81,7 @@ fn the_tensors_of_each_convolution_are_found() {
     assert_eq!(located.network.name, "vgg11");
     let last = located.layers.last().unwrap();
     let (weight, bias) = ("w8".to_owned(), Some("b8".to_owned()));
-    assert_eq!(*last, LayerTensors { weight, bias, norm: None });
+    assert_eq!(*last, LayerTensors { weight, order: AxisOrder::OIHW, bias, norm: None });
 
     let change = |part: Part| part.float("epsilon", 0.25);
     let chain = with_tensors(true).change("n8", change);
@@ -90,6 +97,42 @@ fn the_tensors_of_each_convolution_are_found() {
         let chain = with_tensors(true).change("c3", |part| part.inputs(inputs));
         assert_eq!(open(&chain).unwrap().locate(None).unwrap().layers[2].bias, None);
     }
+}
+
+/// Equal tensors that PyTorch writes once, and kernels that tf2onnx transposes.
+#[test]
+fn tensors_are_found_through_nodes_that_keep_or_transpose_them() {
+    let mut chain = with_tensors(false);
+    for (name, source) in [("w3", "w3/same"), ("b3", "b3/same")] {
+        let at = chain.tensors.iter().position(|tensor| tensor.name == name).unwrap();
+        chain.tensors[at].name = source.to_owned();
+    }
+    let chain = chain
+        .beside(&Part::new("cast", "Cast").int("to", 1), "b3/same")
+        .beside(&Part::new("first", "Transpose").ints("perm", &[1, 2, 0, 3]), "w3/same")
+        .beside(&Part::new("second", "Transpose").ints("perm", &[3, 2, 0, 1]), "first:0")
+        .beside(&Part::new("same", "Identity"), "second:0")
+        .change("c3", |part| part.inputs(&["same:0", "cast:0"]));
+    let layer = &open(&chain).unwrap().locate(None).unwrap().layers[2];
+    let order = AxisOrder::OIHW.after(&[3, 2, 0, 1]).and_then(|it| it.after(&[1, 2, 0, 3]));
+    assert_eq!((&*layer.weight, Some(layer.order)), ("w3/same", order));
+    assert_eq!(layer.bias.as_deref(), Some("b3/same"));
+
+    // A node that changes them, an order of other axes, and a circle.
+    let message = |chain: &Chain| open(chain).unwrap().locate(None).unwrap_err().to_string();
+    for (first, says) in [
+        (Part::new("first", "DequantizeLinear"), "is computed by node 'first' (DequantizeLinear)"),
+        (Part::new("first", "Transpose").ints("perm", &[1, 0]), "is computed by node 'first'"),
+        (Part::new("first", "Transpose"), "is computed by node 'first' (Transpose)"),
+    ] {
+        let mut chain = chain.clone();
+        chain.nodes[1] = first.node("w3/same");
+        let says = format!("the weight of node 'c3' (Conv) {says}");
+        assert!(message(&chain).contains(&says), "{}", message(&chain));
+    }
+    let mut circle = chain;
+    circle.nodes[1] = Part::new("first", "Identity").node("same:0");
+    assert!(message(&circle).contains("the weight of node 'c3' (Conv) is computed by"));
 }
 
 #[test]

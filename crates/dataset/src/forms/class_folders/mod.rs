@@ -14,12 +14,16 @@
 
 mod nesting;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
+use super::image_list::competition;
 use super::{Form, SourceFile};
 use crate::digests::Digests;
 use crate::files::{IMAGE_ENDINGS, is_image};
@@ -31,7 +35,7 @@ use crate::part::Part;
 use crate::paths::Paths;
 use crate::system::SystemEntries;
 use crate::table::{Loaded, Table};
-use crate::{Error, Notice, digest};
+use crate::{Error, Notice, SourceConfig, digest};
 
 /// Images in class folders, listed and not yet decoded.
 #[derive(Debug)]
@@ -52,8 +56,8 @@ struct SplitFolders<'a> {
 struct Walk<'a> {
     root: &'a Path,
     system: SystemEntries,
-    /// Files without an image's ending.
-    other_files: usize,
+    /// The numbers of files without an image's ending, by their endings.
+    other_files: BTreeMap<String, usize>,
 }
 
 /// A folder that was walked through.
@@ -74,12 +78,15 @@ impl Form for ClassFolders {
          cat/1.jpg)"
     }
 
-    fn mark(folder: &Folder) -> Result<Option<String>, Error> {
+    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
+        if competition::labels_in(folder, config)?.is_some() {
+            return Ok(None);
+        }
         let train = named(folder, Part::Train).next();
         Ok(train.map(|train| format!("a folder {}/", escape(train.as_ref()))))
     }
 
-    fn open(folder: &Folder) -> Result<Option<ClassFolders>, Error> {
+    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<ClassFolders>, Error> {
         let splits = SplitFolders {
             train: only(folder, Part::Train)?,
             val: only(folder, Part::Val)?,
@@ -240,7 +247,7 @@ impl ClassFolders {
         let (stray, others): (Vec<&OsString>, Vec<&OsString>) =
             folder.files.iter().partition(|file| is_image(file));
         stray.into_iter().for_each(|name| images.push(name.as_ref()));
-        walk.other_files += others.len();
+        others.into_iter().for_each(|name| walk.pass_over_file(name));
         let images = images.sorted();
         let classes = Classes::of(here, &folder.folders);
         let labels = classes.label_all(root, &images)?;
@@ -275,7 +282,7 @@ fn only(folder: &Folder, part: Part) -> Result<Option<&OsStr>, Error> {
     match (folders.next(), folders.next()) {
         (Some(first), Some(second)) => {
             let both = [first, second].map(|name| format!("{}/", escape(name.as_ref())));
-            Err(Error::Ambiguous { path: folder.path.clone(), both })
+            Err(Error::Ambiguous { path: folder.path.clone(), both, forms: None })
         }
         (only, _) => Ok(only),
     }
@@ -311,7 +318,8 @@ impl<'a> Classes<'a> {
         match is_empty.iter().position(|&is_empty| is_empty) {
             Some(class) => {
                 let path = root.join(self.part).join(&self.folders[class]);
-                Err(Error::EmptyClass { path, endings: IMAGE_ENDINGS.join(", ") })
+                let others = endings_in(&path)?;
+                Err(Error::EmptyClass { path, others, endings: IMAGE_ENDINGS.join(", ") })
             }
             None => Ok(labels),
         }
@@ -328,7 +336,8 @@ impl<'a> Classes<'a> {
             };
             let Some(&label) = self.labels.get(class.as_os_str()) else {
                 let (path, train) = (root.join(part).join(class), root.join(self.part));
-                return Err(Error::UnknownClass { path, train });
+                let alike = self.alike(class.as_os_str());
+                return Err(Error::UnknownClass { path, train, alike });
             };
             labels.push(label);
         }
@@ -336,9 +345,27 @@ impl<'a> Classes<'a> {
     }
 }
 
+impl Classes<'_> {
+    /// A name of no class, and that of a class that looks the same: it differs in upper and lower case, or in how
+    /// its accents are encoded, as on disks of a Mac. `None` if there is no such class.
+    fn alike(&self, name: &OsStr) -> Option<[String; 2]> {
+        let look = |name: &OsStr| Some(name.to_str()?.nfc().collect::<String>().to_lowercase());
+        let wanted = look(name)?;
+        let class = self.folders.iter().find(|class| look(class).as_ref() == Some(&wanted))?;
+        let coded = |name: &OsStr| {
+            let code = |sign: char| match sign.is_ascii() {
+                true => sign.to_string(),
+                false => sign.escape_unicode().to_string(),
+            };
+            name.to_string_lossy().chars().map(code).collect()
+        };
+        Some([coded(name), coded(class)])
+    }
+}
+
 impl<'a> Walk<'a> {
     fn new(root: &'a Path) -> Walk<'a> {
-        Walk { root, system: SystemEntries::default(), other_files: 0 }
+        Walk { root, system: SystemEntries::default(), other_files: BTreeMap::new() }
     }
 
     /// Walks through a split's folder in the root.
@@ -370,7 +397,21 @@ impl<'a> Walk<'a> {
                 }
                 continue;
             }
-            let entry = entry.map_err(|error| walk_error(self.root, error))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let link = error.path().and_then(|path| Some((path, broken_link(path)?)));
+                    let Some((path, target)) = link else {
+                        return Err(walk_error(self.root, error));
+                    };
+                    let name = path.file_name().unwrap_or_default();
+                    if is_image(name) {
+                        return Err(Error::BrokenLink { path: path.to_path_buf(), target });
+                    }
+                    self.pass_over_file(name);
+                    continue;
+                }
+            };
             if entry.file_type().is_dir() {
                 if entry.depth() == 1 {
                     folders.push(entry.file_name().to_owned());
@@ -378,7 +419,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if !entry.file_type().is_file() || !is_image(entry.file_name()) {
-                self.other_files += 1;
+                self.pass_over_file(entry.file_name());
                 continue;
             }
             let path = entry.path().strip_prefix(self.root);
@@ -387,14 +428,40 @@ impl<'a> Walk<'a> {
         Ok(folders)
     }
 
+    /// Counts a file that is passed over.
+    fn pass_over_file(&mut self, name: &OsStr) {
+        *self.other_files.entry(ending_of(name)).or_default() += 1;
+    }
+
     /// The notices on what was passed over, in the root itself as well.
     fn notices(mut self, in_root: &SystemEntries) -> Vec<Notice> {
         self.system.add(in_root);
         let folder = self.root.to_path_buf();
-        let other_files = Notice::OtherFiles { folder, count: self.other_files };
-        let other_files = (self.other_files > 0).then_some(other_files);
+        let endings: Vec<(String, usize)> = self.other_files.into_iter().collect();
+        let other_files = (!endings.is_empty()).then_some(Notice::OtherFiles { folder, endings });
         self.system.notice(self.root).into_iter().chain(other_files).collect()
     }
+}
+
+/// A file's ending in lower case; empty if it has none.
+fn ending_of(name: &OsStr) -> String {
+    escape(Path::new(name).extension().unwrap_or_default().as_ref()).to_lowercase()
+}
+
+/// The endings of the files directly in a class folder, with their numbers.
+fn endings_in(path: &Path) -> Result<Vec<(String, usize)>, Error> {
+    let mut endings: BTreeMap<String, usize> = BTreeMap::new();
+    for name in Folder::list(path)?.files {
+        *endings.entry(ending_of(&name)).or_default() += 1;
+    }
+    Ok(endings.into_iter().collect())
+}
+
+/// Where the symbolic link at `path` leads, if there is nothing; `None` if it is none or leads somewhere.
+fn broken_link(path: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(path).ok()?;
+    let is_broken = fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    is_broken.then_some(target)
 }
 
 /// The name of an entry within the folder that is walked, also of one that could not be looked at.

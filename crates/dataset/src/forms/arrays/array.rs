@@ -1,0 +1,486 @@
+//! An array in a `.npy` file or in an `.npz` archive: its header, its pixels or its labels.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use py_literal::Value;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::MAX_LABEL;
+use crate::name::escape;
+use crate::{Error, gzip};
+
+/// Length of the longest header that is parsed, in bytes. NumPy's header of a plain array has some 100 bytes.
+const MAX_HEADER: usize = 1 << 10;
+/// Largest number of opening brackets in it, which the parser of Python's literals follows. A dictionary with
+/// one tuple has two; the fields of a record have more.
+const MAX_BRACKETS: usize = 16;
+/// Longest side of an image, in pixels.
+const MAX_SIDE: u64 = 65_535;
+/// Largest size of an image, in bytes.
+const MAX_BYTES: u64 = 512 << 20;
+/// Largest size of a compressed array, in bytes, which is held in memory.
+const MAX_HELD: u64 = 4 << 30;
+
+const IMAGES: &str = "uint8 of the shape [N, H, W], [N, H, W, 1] or [N, H, W, 3], in C order";
+const LABELS: &str = "integers of the shape [N] or [N, 1], one class number for each image";
+
+/// A file with arrays.
+pub(super) enum ArrayFile {
+    /// An `.npz` archive: the names of its arrays, in the order of their numbers.
+    Archive { path: PathBuf, names: Vec<String> },
+    /// A folder of `.npy` files: their names without the ending.
+    Folder { path: PathBuf, names: Vec<String> },
+    /// A `.npy` file.
+    Alone(PathBuf),
+}
+
+/// An array that was found.
+#[derive(Debug)]
+pub(super) struct Array {
+    path: PathBuf,
+    /// Its name, without an ending.
+    name: String,
+    /// Its number in the archive; `None` if the file is the array.
+    member: Option<usize>,
+}
+
+/// The pixels of images of one size.
+#[derive(Debug)]
+pub(super) enum Pixels {
+    /// In memory.
+    Held(Vec<u8>),
+    /// In a file, from this position on.
+    InFile { file: File, start: u64 },
+}
+
+/// Class numbers.
+pub(super) struct Labels(pub(super) Vec<u32>);
+
+/// An array that was opened.
+struct Opened {
+    /// The name of its elements, such as `|u1`.
+    descriptor: String,
+    is_fortran: bool,
+    shape: Vec<u64>,
+    content: Content,
+}
+
+/// The elements of an array.
+enum Content {
+    /// They begin at this position of the file.
+    InFile { file: File, start: u64, bytes: u64 },
+    /// They have to be decompressed, which `compressed` bytes allow up to a limit.
+    Compressed { archive: ZipArchive<File>, member: usize, start: usize, compressed: u64 },
+}
+
+impl ArrayFile {
+    /// Whether a file has the name of one with arrays.
+    pub(super) fn is_one(path: &Path) -> bool {
+        ArrayFile::is_archive(path) || has_ending(path, "npy")
+    }
+
+    pub(super) fn is_archive(path: &Path) -> bool {
+        has_ending(path, "npz")
+    }
+
+    /// The archive at `path`, or the folder of a `.npy` file.
+    pub(super) fn open(path: &Path) -> Result<ArrayFile, Error> {
+        if ArrayFile::is_archive(path) {
+            let archive = open_archive(path)?;
+            let name = |index| match archive.name_for_index(index) {
+                Some(Ok(name)) => stem_of(&name),
+                _ => String::new(),
+            };
+            let names = (0..archive.len()).map(name).collect();
+            return Ok(ArrayFile::Archive { path: path.to_path_buf(), names });
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let read = |source| Error::Read { path: folder.to_path_buf(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            if has_ending(name.as_ref(), "npy")
+                && let Some(name) = name.to_str()
+            {
+                names.push(stem_of(name));
+            }
+        }
+        names.sort_unstable();
+        Ok(ArrayFile::Folder { path: folder.to_path_buf(), names })
+    }
+
+    /// The array of this name, in upper or lower case; `None` if there is none.
+    ///
+    /// # Errors
+    /// If there are two.
+    pub(super) fn array(&self, name: &str) -> Result<Option<Array>, Error> {
+        let (path, names) = match self {
+            ArrayFile::Archive { path, names } | ArrayFile::Folder { path, names } => (path, names),
+            ArrayFile::Alone(path) => {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                return Ok(Some(Array { path: path.clone(), name, member: None }));
+            }
+        };
+        let same = |(_, found): &(usize, &String)| found.eq_ignore_ascii_case(name);
+        let mut found = names.iter().enumerate().filter(same);
+        let (Some((index, name)), None) = (found.next(), found.next()) else {
+            let mut found = names.iter().enumerate().filter(same);
+            return match found.nth(1) {
+                Some((index, name)) => {
+                    let array =
+                        Array { path: path.clone(), name: name.clone(), member: Some(index) };
+                    Err(array.wrong("is there twice".into(), "one of each name"))
+                }
+                None => Ok(None),
+            };
+        };
+        let name = name.clone();
+        Ok(Some(match self {
+            ArrayFile::Folder { .. } => {
+                Array { path: path.join(format!("{name}.npy")), name, member: None }
+            }
+            _ => Array { path: path.clone(), name, member: Some(index) },
+        }))
+    }
+
+    /// The names of all arrays, for errors.
+    pub(super) fn names(&self) -> Vec<String> {
+        match self {
+            ArrayFile::Archive { names, .. } | ArrayFile::Folder { names, .. } => {
+                names.iter().map(|name| escape(name.as_ref())).collect()
+            }
+            ArrayFile::Alone(_) => Vec::new(),
+        }
+    }
+}
+
+impl Array {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error about an array that is of another kind than expected.
+    pub(super) fn wrong(&self, found: String, expected: &'static str) -> Error {
+        let (path, array) = (self.path.clone(), escape(self.name.as_ref()));
+        Error::Array { path, array, found, expected }
+    }
+
+    /// The shape `[N, H, W, C]` of images, and their pixels.
+    pub(super) fn pixels(&self) -> Result<([usize; 4], Pixels), Error> {
+        let opened = self.open(IMAGES)?;
+        if opened.descriptor != "|u1" {
+            let found = format!("has elements of the type {}", named(&opened.descriptor));
+            return Err(self.wrong(found, IMAGES));
+        }
+        let shape = match opened.shape[..] {
+            [n, h, w] => [n, h, w, 1],
+            [n, h, w, c @ (1 | 3)] => [n, h, w, c],
+            _ => {
+                let found = format!("has the shape {:?}", opened.shape);
+                return Err(self.wrong(found, IMAGES));
+            }
+        };
+        let [_, height, width, channels] = shape;
+        if height > MAX_SIDE || width > MAX_SIDE || height * width * channels > MAX_BYTES {
+            let [height, width] = [height, width].map(|side| side as usize);
+            return Err(Error::ImageSize { path: self.path.clone(), width, height });
+        }
+        let bytes = self.check_len(&opened, 1)?;
+        let pixels = match opened.content {
+            Content::InFile { file, start, .. } => Pixels::InFile { file, start },
+            content => Pixels::Held(self.read(content, bytes)?),
+        };
+        Ok((shape.map(|len| len as usize), pixels))
+    }
+
+    /// Class numbers.
+    pub(super) fn labels(&self) -> Result<Labels, Error> {
+        let opened = self.open(LABELS)?;
+        let (kind, size) = opened.descriptor.split_at(opened.descriptor.len().min(2));
+        let size: usize = match (kind, size) {
+            ("|u" | "|i" | "<u" | "<i", "1" | "2" | "4" | "8") => size.parse().unwrap_or(1),
+            _ => {
+                let found = format!("has elements of the type {}", named(&opened.descriptor));
+                return Err(self.wrong(found, LABELS));
+            }
+        };
+        if !matches!(opened.shape[..], [_] | [_, 1]) {
+            return Err(self.wrong(format!("has the shape {:?}", opened.shape), LABELS));
+        }
+        let bytes = self.check_len(&opened, size as u64)?;
+        let is_signed = kind.ends_with('i');
+        let bytes = self.read(opened.content, bytes)?;
+        let label = |(row, element): (usize, &[u8])| {
+            let mut wide = [0; 8];
+            wide[..size].copy_from_slice(element);
+            let number = u64::from_le_bytes(wide);
+            // A negative number has its highest bit set, and so is too large.
+            let is_negative = is_signed && element[size - 1] >= 0x80;
+            if is_negative || number > MAX_LABEL {
+                let shift = 64 - 8 * size;
+                let number = if is_signed {
+                    (((number << shift) as i64) >> shift).to_string()
+                } else {
+                    number.to_string()
+                };
+                let found = format!("has {number} in row {row}");
+                return Err(self.wrong(found, "class numbers from 0 to 65535"));
+            }
+            Ok(number as u32)
+        };
+        bytes.chunks_exact(size).enumerate().map(label).collect::<Result<_, Error>>().map(Labels)
+    }
+
+    /// The number of bytes of an array whose elements have `size` bytes, all of which must be there.
+    fn check_len(&self, opened: &Opened, size: u64) -> Result<u64, Error> {
+        if opened.is_fortran {
+            return Err(
+                self.wrong("is in Fortran order".into(), "C order; np.ascontiguousarray makes it")
+            );
+        }
+        let product = opened.shape.iter().try_fold(size, |product, &n| product.checked_mul(n));
+        let Some(expected) = product else {
+            return Err(self.wrong(format!("has the shape {:?}", opened.shape), "fewer elements"));
+        };
+        match &opened.content {
+            Content::InFile { bytes, .. } if *bytes != expected => {
+                let found = format!("has {bytes} bytes of elements instead of {expected}");
+                Err(self.wrong(found, "a whole file: fetch it again"))
+            }
+            Content::Compressed { compressed, .. }
+                if expected > MAX_HELD.min(gzip::most_decompressed(*compressed)) =>
+            {
+                let found = format!("has {expected} bytes, from {compressed} compressed ones");
+                let expected = "at most 64 times as many and 4 GiB; save it with np.savez, which does not \
+                                compress, so that it is read image by image";
+                Err(self.wrong(found, expected))
+            }
+            _ => Ok(expected),
+        }
+    }
+
+    /// All bytes of the elements, of which there are so many.
+    fn read(&self, content: Content, bytes: u64) -> Result<Vec<u8>, Error> {
+        let mut elements = Vec::new();
+        let read = match content {
+            Content::InFile { file, start, .. } => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(start))
+                    .and_then(|_| file.take(bytes).read_to_end(&mut elements))
+            }
+            Content::Compressed { mut archive, member, start, .. } => {
+                let file = archive.by_index(member);
+                let mut file = file.map_err(|error| self.archive_fault(error))?;
+                std::io::copy(&mut (&mut file).take(start as u64), &mut std::io::sink())
+                    .and_then(|_| file.take(bytes + 1).read_to_end(&mut elements))
+            }
+        };
+        read.map_err(|error| self.read_fault(error))?;
+        if elements.len() as u64 != bytes {
+            let found = format!("has {} bytes of elements instead of {bytes}", elements.len());
+            return Err(self.wrong(found, "a whole file: fetch it again"));
+        }
+        Ok(elements)
+    }
+
+    fn open(&self, expected: &'static str) -> Result<Opened, Error> {
+        let mut file = File::open(&self.path).map_err(|error| self.read_fault(error))?;
+        let Some(member) = self.member else {
+            let (header, start) = self.header(&mut file, expected)?;
+            let size = file.metadata().map_err(|error| self.read_fault(error))?.len();
+            let bytes = size.saturating_sub(start as u64);
+            return self.opened(
+                &header,
+                Content::InFile { file, start: start as u64, bytes },
+                expected,
+            );
+        };
+        let mut archive = open_archive(&self.path)?;
+        let (header, start, content) = {
+            let mut found = archive.by_index(member).map_err(|error| self.archive_fault(error))?;
+            let (size, compressed) = (found.size(), found.compressed_size());
+            let is_stored = found.compression() == CompressionMethod::Stored;
+            let at = found.data_start().filter(|_| is_stored && size == compressed);
+            let (header, start) = self.header(&mut found, expected)?;
+            let bytes = size.saturating_sub(start as u64);
+            (header, start, (at, bytes, compressed))
+        };
+        let content = match content {
+            (Some(at), bytes, _) => Content::InFile { file, start: at + start as u64, bytes },
+            (None, _, compressed) => Content::Compressed { archive, member, start, compressed },
+        };
+        if let Content::InFile { file, start, bytes } = &content {
+            let size = file.metadata().map_err(|error| self.read_fault(error))?.len();
+            if start.checked_add(*bytes).is_none_or(|end| end > size) {
+                return Err(self.wrong("is truncated".into(), "a whole file: fetch it again"));
+            }
+        }
+        self.opened(&header, content, expected)
+    }
+
+    /// The header's text and its length with all that is before the elements.
+    fn header(
+        &self,
+        file: &mut impl Read,
+        expected: &'static str,
+    ) -> Result<(String, usize), Error> {
+        let wrong = |found: &str| self.wrong(found.to_owned(), expected);
+        let mut start = Vec::new();
+        let mut read = |len: usize, bytes: &mut Vec<u8>| {
+            let read = file.by_ref().take(len as u64).read_to_end(bytes);
+            read.map_err(|error| self.read_fault(error))
+        };
+        // The magic string, two bytes of version, and the header's length (`numpy.lib.format`).
+        read(8, &mut start)?;
+        let width = match start[..] {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => 2,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => 4,
+            _ => return Err(wrong("has no .npy header of version 1, 2 or 3")),
+        };
+        let mut len = Vec::new();
+        read(width, &mut len)?;
+        len.resize(4, 0);
+        let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]) as usize;
+        if len > MAX_HEADER {
+            return Err(wrong("has a header that is too long"));
+        }
+        let mut text = Vec::new();
+        read(len, &mut text)?;
+        let is_deep = text.iter().filter(|byte| b"([{".contains(byte)).count() > MAX_BRACKETS;
+        match String::from_utf8(text) {
+            Ok(text) if text.len() == len && !is_deep => Ok((text, 8 + width + len)),
+            _ => Err(wrong("has a header that is not NumPy's")),
+        }
+    }
+
+    fn opened(
+        &self,
+        header: &str,
+        content: Content,
+        expected: &'static str,
+    ) -> Result<Opened, Error> {
+        let parsed = parse(header);
+        let parsed = parsed.ok_or_else(|| {
+            self.wrong("has a header that is not a plain array's".into(), expected)
+        })?;
+        let (descriptor, is_fortran, shape) = parsed;
+        if descriptor.contains('O') {
+            let found = "has Python objects, which only executing a pickle would give".into();
+            return Err(self.wrong(found, expected));
+        }
+        Ok(Opened { descriptor, is_fortran, shape, content })
+    }
+
+    fn read_fault(&self, source: std::io::Error) -> Error {
+        match source.kind() {
+            // What the decompressor says of damaged bytes.
+            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+                Error::DamagedArchive { path: self.path.clone(), source: source.into() }
+            }
+            _ => Error::Read { path: self.path.clone(), source },
+        }
+    }
+
+    fn archive_fault(&self, source: zip::result::ZipError) -> Error {
+        archive_fault(&self.path, source)
+    }
+}
+
+impl Pixels {
+    /// The pixels of an image, which has `len` bytes.
+    pub(super) fn get(
+        &self,
+        path: &Path,
+        index: usize,
+        len: usize,
+    ) -> Result<Cow<'_, [u8]>, Error> {
+        match self {
+            Pixels::Held(pixels) => Ok(Cow::Borrowed(&pixels[index * len..][..len])),
+            Pixels::InFile { file, start } => {
+                let mut pixels = vec![0; len];
+                let at = start + index as u64 * len as u64;
+                match file.read_exact_at(&mut pixels, at) {
+                    Ok(()) => Ok(Cow::Owned(pixels)),
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                        Err(Error::Changed { path: path.to_path_buf() })
+                    }
+                    Err(source) => Err(Error::Read { path: path.to_path_buf(), source }),
+                }
+            }
+        }
+    }
+}
+
+/// The element type, whether the order is Fortran's, and the shape, from a header's text.
+fn parse(header: &str) -> Option<(String, bool, Vec<u64>)> {
+    let Value::Dict(fields) = header.trim().parse().ok()? else { return None };
+    let (mut descriptor, mut is_fortran, mut shape) = (None, None, None);
+    for (key, value) in fields {
+        match (key, value) {
+            (Value::String(key), Value::String(value)) if key == "descr" => {
+                descriptor = Some(value);
+            }
+            // The fields of a record.
+            (Value::String(key), Value::List(_)) if key == "descr" => {
+                descriptor = Some("a record".to_owned());
+            }
+            (Value::String(key), Value::Boolean(value)) if key == "fortran_order" => {
+                is_fortran = Some(value);
+            }
+            (Value::String(key), Value::Tuple(values)) if key == "shape" => {
+                let number = |value: &Value| match value {
+                    Value::Integer(number) => number.to_string().parse().ok(),
+                    _ => None,
+                };
+                shape = Some(values.iter().map(number).collect::<Option<Vec<u64>>>()?);
+            }
+            _ => return None,
+        }
+    }
+    Some((descriptor?, is_fortran?, shape?))
+}
+
+/// An element type by the name that NumPy shows.
+fn named(descriptor: &str) -> String {
+    let (kind, size) = descriptor.split_at(descriptor.len().min(2));
+    let bits = size.parse().ok().and_then(|bytes: u32| bytes.checked_mul(8));
+    match (kind.chars().nth(1), bits) {
+        (Some('f'), Some(bits)) => format!("float{bits}"),
+        (Some('i'), Some(bits)) => format!("int{bits}"),
+        (Some('u'), Some(bits)) => format!("uint{bits}"),
+        (Some('b'), _) => "bool".to_owned(),
+        _ => escape(descriptor.as_ref()),
+    }
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+}
+
+/// The name of an archive's member without its ending.
+fn stem_of(name: &str) -> String {
+    name.strip_suffix(".npy").unwrap_or(name).to_owned()
+}
+
+fn open_archive(path: &Path) -> Result<ZipArchive<File>, Error> {
+    let file =
+        File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    ZipArchive::new(file).map_err(|error| archive_fault(path, error))
+}
+
+fn archive_fault(path: &Path, error: zip::result::ZipError) -> Error {
+    let path = path.to_path_buf();
+    match error {
+        zip::result::ZipError::Io(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            Error::Read { path, source }
+        }
+        error => Error::DamagedArchive { path, source: error.into() },
+    }
+}

@@ -1,0 +1,303 @@
+//! NumPy's arrays of images: an `.npz` file, as MedMNIST and Keras have them, or `.npy` files beside each other.
+//!
+//! ```text
+//! train_images  uint8 [N, H, W] or [N, H, W, 1] gray, [N, H, W, 3] RGB      train_labels  integers [N] or [N, 1]
+//! val_images    optional                                                     val_labels
+//! test_images   optional                                                     test_labels   optional
+//! ```
+//!
+//! Keras' names (`x_train`, `y_train`, …) and, for sets that are not split, `images` and `labels`, `x` and `y` or
+//! `data` and `labels` are read as well. A label is the number of a class. Other arrays are ignored. Objects,
+//! which only executing a pickle would give, are refused, as are images of floating-point numbers.
+//!
+//! Arrays that are not compressed are read image by image, compressed ones are held in memory.
+
+mod array;
+
+use std::path::{Path, PathBuf};
+
+use durable::Digest;
+use rayon::prelude::*;
+
+use self::array::{Array, ArrayFile, Labels, Pixels};
+use super::{Form, SourceFile};
+use crate::digests::Digests;
+use crate::folder::Folder;
+use crate::images::Group;
+use crate::part::Part;
+use crate::table::{Loaded, Samples, Table};
+use crate::{Decoding, Error, Image, ImageStore, Notice, SourceConfig, digest};
+
+/// The names of the arrays of images and of labels of each part, in lower case. The first set of names of which
+/// the training images are there is the one that is read.
+const NAMES: [[[&str; 2]; 3]; 7] = [
+    [
+        ["train_images", "train_labels"],
+        ["val_images", "val_labels"],
+        ["test_images", "test_labels"],
+    ],
+    [["x_train", "y_train"], ["x_val", "y_val"], ["x_test", "y_test"]],
+    [["images", "labels"], ["", ""], ["", ""]],
+    [["x", "y"], ["", ""], ["", ""]],
+    [["data", "labels"], ["", ""], ["", ""]],
+    [["data", "targets"], ["", ""], ["", ""]],
+    [["arr_0", "arr_1"], ["", ""], ["", ""]],
+];
+
+/// Largest class number. Every class up to the largest label gets a name.
+pub(super) const MAX_LABEL: u64 = 65_535;
+
+/// Arrays of images that were found and not read.
+#[derive(Debug)]
+pub(crate) struct Arrays {
+    /// The files, each once.
+    files: Vec<PathBuf>,
+    /// The parts with their images and labels.
+    parts: Vec<(Part, Array, Option<Array>)>,
+    notices: Vec<Notice>,
+}
+
+/// The images of an array.
+#[derive(Debug)]
+pub(crate) struct ArrayImages {
+    path: PathBuf,
+    height: usize,
+    width: usize,
+    channels: usize,
+    count: usize,
+    pixels: Pixels,
+}
+
+impl Form for Arrays {
+    fn name() -> &'static str {
+        "arrays"
+    }
+
+    fn description() -> &'static str {
+        "NumPy's arrays of images (MedMNIST's .npz with train_images and train_labels, Keras' with x_train and \
+         y_train, or .npy files of these names)"
+    }
+
+    fn mark(_: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    /// A folder without folders, with a single .npz file or with .npy files of known names.
+    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<Arrays>, Error> {
+        let Some(path) = file_in(folder)? else { return Ok(None) };
+        Arrays::read(&path).map(Some)
+    }
+
+    fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<Arrays>, Error> {
+        if !ArrayFile::is_one(path) {
+            return Ok(None);
+        }
+        Arrays::read(path).map(Some)
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        match file_in(folder)? {
+            Some(path) => Arrays::images_of_file(&path),
+            None => Ok(None),
+        }
+    }
+
+    /// The images of all parts, with or without labels; of a .npy file that has no known name, its images.
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        if !ArrayFile::is_one(path) {
+            return Ok(None);
+        }
+        let parts = match parts_of(path)? {
+            Some(parts) => parts,
+            None => match ArrayFile::Alone(path.to_path_buf()).array("")? {
+                Some(images) => vec![(Part::Train, images, None)],
+                None => return Err(no_arrays(path)),
+            },
+        };
+        let is_split = parts.len() > 1;
+        let group = |(part, images, labels): (Part, Array, Option<Array>)| {
+            let samples = read(&images, labels.as_ref())?;
+            let largest = samples.labels.as_ref().and_then(|labels| labels.iter().max().copied());
+            let classes = largest.map_or(0, |largest| largest + 1);
+            Ok(Group {
+                origin: images.path().to_path_buf(),
+                part: is_split.then_some(part),
+                class_names: (0..classes).map(|class| class.to_string()).collect(),
+                labels: samples.labels.map(|labels| labels.iter().copied().map(Some).collect()),
+                images: samples.images,
+            })
+        };
+        parts.into_iter().map(group).collect::<Result<_, Error>>().map(Some)
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn has_image_files(&self) -> bool {
+        false
+    }
+
+    fn has_val(&self) -> bool {
+        self.parts.iter().any(|(part, ..)| *part == Part::Val)
+    }
+
+    fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        SourceFile::named(&self.files[index])
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        digest::add_files(digest, self, files);
+    }
+
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+        let mut parts = [Part::Train, Part::Val, Part::Test].map(|_| None);
+        let mut digests = Vec::new();
+        let mut classes = 0;
+        for (part, images, labels) in &self.parts {
+            let samples = read(images, labels.as_ref())?;
+            let largest = samples.labels.iter().flat_map(|labels| labels.iter()).max();
+            classes = classes.max(largest.map_or(0, |largest| largest + 1));
+            digests.extend(digests_of(&samples.images)?);
+            parts[*part as usize] = Some(samples);
+        }
+        digest::check_files(self, files)?;
+        let [train, val, test] = parts;
+        let table = Table {
+            class_names: (0..classes).map(|class| class.to_string()).collect(),
+            train: train.expect("there are training images").into_any(),
+            val: val.map(Samples::into_any),
+            test: test.map(Samples::into_any),
+        };
+        Ok(Loaded { table, digests: Digests::Held(digests.into()) })
+    }
+}
+
+impl Arrays {
+    fn read(path: &Path) -> Result<Arrays, Error> {
+        let parts = parts_of(path)?.ok_or_else(|| no_arrays(path))?;
+        for (part, images, labels) in &parts {
+            if labels.is_none() && *part != Part::Test {
+                return Err(images.wrong("has no labels beside it".into(), "an array of labels"));
+            }
+        }
+        let mut files: Vec<PathBuf> = Vec::new();
+        for array in parts.iter().flat_map(|(_, images, labels)| [Some(images), labels.as_ref()]) {
+            let Some(array) = array else { continue };
+            if !files.iter().any(|file| file == array.path()) {
+                files.push(array.path().to_path_buf());
+            }
+        }
+        Ok(Arrays { files, parts, notices: Vec::new() })
+    }
+}
+
+/// The file of arrays in a folder without folders: the only .npz file, or the .npy file of the training images.
+fn file_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
+    if !folder.folders.is_empty() {
+        return Ok(None);
+    }
+    let files = folder.files.iter().map(|name| folder.path.join(name));
+    let files: Vec<PathBuf> =
+        files.filter(|path| path.is_file() && ArrayFile::is_one(path)).collect();
+    let mut archives = files.iter().filter(|path| ArrayFile::is_archive(path));
+    match (archives.next(), archives.next()) {
+        (Some(first), Some(second)) => {
+            let both = [first.clone(), second.clone()];
+            Err(Error::TwoFiles { path: folder.path.clone(), both })
+        }
+        (Some(only), None) => Ok(Some(only.clone())),
+        _ => Ok(files.into_iter().find(|path| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+            NAMES.iter().any(|[[images, _], ..]| stem == *images)
+        })),
+    }
+}
+
+/// The parts of the arrays in a file or beside it; `None` if no training images are among them.
+fn parts_of(path: &Path) -> Result<Option<Vec<(Part, Array, Option<Array>)>>, Error> {
+    let file = ArrayFile::open(path)?;
+    for names in NAMES {
+        let Some(train) = file.array(names[0][0])? else { continue };
+        let mut parts = vec![(Part::Train, train, file.array(names[0][1])?)];
+        for (part, [images, labels]) in [(Part::Val, names[1]), (Part::Test, names[2])] {
+            if let Some(images) = file.array(images)? {
+                parts.push((part, images, file.array(labels)?));
+            }
+        }
+        return Ok(Some(parts));
+    }
+    Ok(None)
+}
+
+fn no_arrays(path: &Path) -> Error {
+    let found = match ArrayFile::open(path) {
+        Ok(file) => file.names(),
+        Err(_) => Vec::new(),
+    };
+    Error::NoArrays { path: path.to_path_buf(), found }
+}
+
+/// The images of an array, with their labels.
+fn read(images: &Array, labels: Option<&Array>) -> Result<Samples<ArrayImages>, Error> {
+    let (shape, pixels) = images.pixels()?;
+    let [count, height, width, channels] = shape;
+    if count == 0 || height == 0 || width == 0 {
+        return Err(Error::NoImages { path: images.path().to_path_buf() });
+    }
+    let path = images.path().to_path_buf();
+    let labels = match labels {
+        Some(array) => {
+            let Labels(labels) = array.labels()?;
+            if labels.len() != count {
+                return Err(Error::CountsDiffer {
+                    images_path: path,
+                    labels_path: array.path().to_path_buf(),
+                    images: count,
+                    labels: labels.len(),
+                });
+            }
+            Some(labels)
+        }
+        None => None,
+    };
+    Ok(Samples::new(ArrayImages { path, height, width, channels, count, pixels }, labels))
+}
+
+fn digests_of(images: &ArrayImages) -> Result<Vec<Digest>, Error> {
+    let digest = |index| Ok(digest::of_pixels(&images.image(index, None, Decoding::default())?));
+    (0..images.count).into_par_iter().map(digest).collect()
+}
+
+impl ImageStore for ArrayImages {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn image(
+        &self,
+        index: usize,
+        digest: Option<&Digest>,
+        _: Decoding,
+    ) -> Result<Image<'_>, Error> {
+        let ArrayImages { height, width, channels, .. } = *self;
+        let len = height * width * channels;
+        let pixels = self.pixels.get(&self.path, index, len)?;
+        let image = Image { height, width, channels, pixels };
+        // Pixels in memory are those that were digested.
+        let may_differ = matches!(self.pixels, Pixels::InFile { .. });
+        if may_differ && digest.is_some_and(|digest| digest::of_pixels(&image) != *digest) {
+            return Err(Error::Changed { path: self.path.clone() });
+        }
+        Ok(image)
+    }
+
+    /// The number of the image in its array, counted from 0.
+    fn id(&self, index: usize) -> String {
+        index.to_string()
+    }
+}

@@ -1,0 +1,198 @@
+//! The layout of Kaggle's competitions: images of a folder whose labels a table has, by their ids.
+//!
+//! ```text
+//! labels.csv               id,breed: the name of each image in train/, with or without its ending
+//! train/000bec18.jpg
+//! test/000621fb.jpg        optional
+//! sample_submission.csv    optional; `vgg-head predict` writes its columns, ids and order
+//! ```
+//!
+//! The table may have any name. Its column of ids is called `id` or as that of paths of a list, and the one of
+//! labels as that of a list, or is the only other one. Test images are in the order of their names.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::super::sheet::Sheet;
+use super::super::{Form, SourceFile};
+use super::columns::{Columns, Naming};
+use super::images;
+use super::listed::{Listed, notices, read};
+use super::rows::{self, Ending, Place};
+use crate::digests::Digests;
+use crate::files::{is_image, is_table};
+use crate::folder::Folder;
+use crate::image_files;
+use crate::images::Group;
+use crate::name::escape;
+use crate::part::Part;
+use crate::paths::Paths;
+use crate::table::Loaded;
+use crate::{Error, Notice, SourceConfig};
+
+/// Names of the folder of training images, in any case.
+const TRAIN: [&str; 5] = ["train", "training", "train_images", "train-images", "images"];
+/// Names of the folder of test images, in any case.
+const TEST: [&str; 4] = ["test", "testing", "test_images", "test-images"];
+
+/// Begins the name of a submission's sample, in any case and without `_` and `-`.
+const SAMPLE: &str = "samplesub";
+
+/// A competition that was read. The images are not decoded yet.
+#[derive(Debug)]
+pub(crate) struct Competition(Listed);
+
+/// The table of a competition's labels.
+pub(in super::super) struct Labels {
+    pub(in super::super) list: PathBuf,
+    columns: Columns,
+    label: usize,
+    place: Place,
+}
+
+impl Form for Competition {
+    fn name() -> &'static str {
+        "competition"
+    }
+
+    fn description() -> &'static str {
+        "a Kaggle competition's folder (labels.csv with the columns id and label, train/, test/, \
+         sample_submission.csv)"
+    }
+
+    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
+        let labels = labels_in(folder, config)?;
+        Ok(labels.map(|labels| {
+            let name = escape(labels.list.file_name().unwrap_or_default().as_ref());
+            format!("{name}, labels of the images in {}/", escape(&labels.place.within))
+        }))
+    }
+
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<Competition>, Error> {
+        let Some(Labels { list, columns, label, place }) = labels_in(folder, config)? else {
+            return Ok(None);
+        };
+        let sheet = Sheet::read(&list)?;
+        sheet.check_encoding()?;
+        let test = test_in(folder)?;
+        let has_split = columns.split.is_some();
+        let paths = test.as_ref().filter(|_| !has_split).map(|(_, paths)| paths.clone());
+        let (mut listed, files) = read(&sheet, columns, label, &place, paths)?;
+        let mut used: Vec<&OsStr> = folder
+            .files
+            .iter()
+            .map(|name| name.as_os_str())
+            .filter(|name| is_sample(name))
+            .collect();
+        used.extend(test.as_ref().map(|(name, _)| *name));
+        listed.notices.extend(notices(&list, Some(folder), &used, &files)?);
+        Ok(Some(Competition(listed)))
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        let Some(Labels { list, columns, place, .. }) =
+            labels_in(folder, &SourceConfig::default())?
+        else {
+            return Ok(None);
+        };
+        let mut groups = images(&Sheet::read(&list)?, columns, &place)?;
+        if columns.split.is_none() {
+            groups.iter_mut().for_each(|group| group.part = Some(Part::Train));
+            if let Some((name, paths)) = test_in(folder)? {
+                groups.push(Group {
+                    origin: folder.path.join(name),
+                    part: Some(Part::Test),
+                    class_names: Vec::new(),
+                    labels: None,
+                    images: image_files::samples(&folder.path, paths, None).images,
+                });
+            }
+        }
+        Ok(Some(groups))
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.0.notices
+    }
+
+    fn has_val(&self) -> bool {
+        self.0.has_val()
+    }
+
+    fn files(&self) -> usize {
+        self.0.files()
+    }
+
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        self.0.file(index)
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        self.0.digest(digest, files);
+    }
+
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+        Ok(self.0.load(files))
+    }
+}
+
+/// The labels of a competition in the folder: a table whose first row names an image directly in the folder of
+/// training images. `None` if there is none.
+pub(in super::super) fn labels_in(
+    folder: &Folder,
+    config: &SourceConfig,
+) -> Result<Option<Labels>, Error> {
+    let folders: Vec<&OsStr> = TRAIN.iter().filter_map(|name| named(folder, &[*name])).collect();
+    if folders.is_empty() {
+        return Ok(None);
+    }
+    for name in folder.files.iter().filter(|name| is_table(name) && !is_sample(name)) {
+        let list = folder.path.join(name);
+        if !list.is_file() {
+            continue;
+        }
+        let sheet = Sheet::read_start(&list)?;
+        // Other tables may lie in the folder, with any columns.
+        let Ok(Some(columns)) = Columns::find(&sheet, config, Naming::Ids) else { continue };
+        let (Some(label), Some(record)) = (columns.label, sheet.first_record()) else { continue };
+        let Ok(field) = rows::path(&sheet, &record, 0, columns.path) else { continue };
+        for within in &folders {
+            let place = Place {
+                folder: folder.path.clone(),
+                within: PathBuf::from(within),
+                tries_endings: true,
+            };
+            let path = place.path_of(&field, &mut Ending::default());
+            if is_direct(&field) && image_files::on_disk(&folder.path, &path).is_file() {
+                return Ok(Some(Labels { list, columns, label, place }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a path is the name of a file.
+fn is_direct(path: &Path) -> bool {
+    path.file_name() == Some(path.as_os_str())
+}
+
+/// The folder of the test images with the paths of the images directly in it; `None` if there are none.
+fn test_in(folder: &Folder) -> Result<Option<(&OsStr, Paths)>, Error> {
+    let Some(name) = named(folder, &TEST) else { return Ok(None) };
+    let images = Folder::list(&folder.path.join(name))?.files;
+    let images = images.iter().filter(|name| is_image(name));
+    let paths: Paths = images.map(|image| Path::new(name).join(image)).collect();
+    Ok((!paths.is_empty()).then_some((name, paths)))
+}
+
+/// The first folder that has one of these names, in any case.
+fn named<'a>(folder: &'a Folder, names: &[&str]) -> Option<&'a OsStr> {
+    let folders = folder.folders.iter().map(|name| name.as_os_str());
+    folders.into_iter().find(|name| names.iter().any(|known| name.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file has the name of a submission's sample.
+fn is_sample(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_lowercase().replace(['_', '-'], "");
+    is_table(name.as_ref()) && name.starts_with(SAMPLE)
+}

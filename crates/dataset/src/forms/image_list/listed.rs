@@ -1,0 +1,185 @@
+//! The dataset that a list's rows make.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::super::SourceFile;
+use super::super::classes::{Classes, numbered};
+use super::super::sheet::Sheet;
+use super::columns::Columns;
+use super::rows::{Files, Place, Row, Rows};
+use crate::digests::Digests;
+use crate::files::{is_data, is_image};
+use crate::folder::Folder;
+use crate::image_files::{self, ImageFiles};
+use crate::name::escape;
+use crate::part::Part;
+use crate::paths::Paths;
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, ImageStore, Notice, digest};
+
+const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
+const NO_LABEL: &str = "no label, since other test rows have none";
+const A_TRAINED_CLASS: &str = "the label of a training row";
+
+/// The images of a list, not decoded yet.
+#[derive(Debug)]
+pub(super) struct Listed {
+    table: Table<ImageFiles>,
+    pub(super) notices: Vec<Notice>,
+}
+
+impl Listed {
+    /// The dataset of the rows of a list with a column of labels. Its test images are those of the rows, or
+    /// if there are none, `test`: paths within the place's folder.
+    ///
+    /// # Errors
+    /// If a row has a label that it must not have, or there are none for training.
+    pub(super) fn new(
+        sheet: &Sheet,
+        rows: Vec<Row>,
+        columns: Columns,
+        label: usize,
+        place: &Place,
+        test: Option<Paths>,
+    ) -> Result<Listed, Error> {
+        if rows.is_empty() {
+            return Err(Error::NoImages { path: sheet.path.clone() });
+        }
+        let notices =
+            columns.group.and_then(|_| groups_in_parts(sheet, &rows)).into_iter().collect();
+        let (train, others): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| row.part == Part::Train);
+        let (val, listed_test): (Vec<Row>, Vec<Row>) =
+            others.into_iter().partition(|row| row.part == Part::Val);
+        if train.is_empty() {
+            return Err(Error::NoTrainingRows { path: sheet.path.clone() });
+        }
+        let classes = Classes::of(train.iter().map(|row| row.label.as_str()));
+        let labels_of = |rows: &[Row]| {
+            let number = |row: &Row| match classes.number(&row.label) {
+                Some(number) => Ok(number),
+                None => Err(sheet.wrong(row.start, label, &row.label, A_TRAINED_CLASS)),
+            };
+            rows.iter().map(number).collect::<Result<Vec<u32>, Error>>()
+        };
+        let [train_labels, val_labels] = [labels_of(&train)?, labels_of(&val)?];
+        let is_labelled = listed_test.first().is_some_and(|row| !row.label.is_empty());
+        if let Some(row) = listed_test.iter().find(|row| row.label.is_empty() == is_labelled) {
+            let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
+            return Err(sheet.wrong(row.start, label, &row.label, expected));
+        }
+        let test_labels = if is_labelled { Some(labels_of(&listed_test)?) } else { None };
+        let groups = columns.group.map(|_| numbered(train.iter().map(|row| row.group.as_str())));
+        let listed = |rows: Vec<Row>, labels| {
+            let paths = rows.into_iter().map(|row| row.path).collect();
+            image_files::samples(&place.folder, paths, labels)
+        };
+        let some = |rows: Vec<Row>, labels| (!rows.is_empty()).then(|| listed(rows, labels));
+        let unlisted = test.map(|paths| image_files::samples(&place.folder, paths, None));
+        let table = Table {
+            class_names: classes.into_names(),
+            train: listed(train, Some(train_labels)).with_groups(groups),
+            val: some(val, Some(val_labels)),
+            test: some(listed_test, test_labels).or(unlisted),
+        };
+        Ok(Listed { table, notices })
+    }
+
+    pub(super) fn has_val(&self) -> bool {
+        self.table.val.is_some()
+    }
+
+    pub(super) fn files(&self) -> usize {
+        self.table.files()
+    }
+
+    /// The image of a row. Their names are their paths as the dataset names them.
+    pub(super) fn file(&self, index: usize) -> SourceFile<'_> {
+        self.table.file(index)
+    }
+
+    /// Adds which images are in which split, their paths, labels, groups and bytes.
+    pub(super) fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        digest.update(b"list");
+        let mut files = files.iter();
+        for (part, Samples { images, labels, groups }) in self.table.parts() {
+            digest.update(part.name().as_bytes());
+            digest.update(&(images.len() as u64).to_le_bytes());
+            digest.update(&[u8::from(labels.is_some())]);
+            for (row, (path, file)) in images.paths().iter().zip(files.by_ref()).enumerate() {
+                digest::add_named(digest, path.as_os_str(), &file);
+                if let Some(labels) = labels {
+                    let class = &self.table.class_names[labels[row] as usize];
+                    digest.update(&(class.len() as u64).to_le_bytes());
+                    digest.update(class.as_bytes());
+                }
+            }
+            if let Some(groups) = groups {
+                digest.update(b"groups");
+                groups.iter().for_each(|group| {
+                    digest.update(&group.to_le_bytes());
+                });
+            }
+        }
+    }
+
+    pub(super) fn load(&self, files: &Digests) -> Loaded {
+        self.table.load(files)
+    }
+}
+
+/// The notice on groups whose rows the list itself puts into several splits; `None` if there are none.
+fn groups_in_parts(sheet: &Sheet, rows: &[Row]) -> Option<Notice> {
+    let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
+    let mut divided: BTreeSet<&str> = BTreeSet::new();
+    for row in rows {
+        if *parts.entry(&row.group).or_insert(row.part) != row.part {
+            divided.insert(&row.group);
+        }
+    }
+    let groups: Vec<String> = divided.into_iter().map(|group| escape(group.as_ref())).collect();
+    (!groups.is_empty()).then(|| Notice::DividedGroups { list: sheet.path.clone(), groups })
+}
+
+/// The notices on images and other data beside those that are listed.
+pub(super) fn notices(
+    list: &Path,
+    within: Option<&Folder>,
+    also_used: &[&OsStr],
+    files: &Files,
+) -> Result<Vec<Notice>, Error> {
+    let folders: BTreeSet<&std::path::PathBuf> = files.folders.values().collect();
+    let mut count = 0;
+    for path in &folders {
+        let folder = Folder::list(path)?;
+        let images = folder.files.iter().filter(|name| is_image(name));
+        count += images.filter(|name| !files.starts.contains_key(&path.join(name))).count();
+    }
+    let unlisted = (count > 0).then(|| Notice::Unlisted { list: list.to_path_buf(), count });
+    let Some(within) = within else { return Ok(unlisted.into_iter().collect()) };
+    let root = within.path.canonicalize();
+    let root = root.map_err(|source| Error::Read { path: within.path.clone(), source })?;
+    let name = list.file_name().unwrap_or_default();
+    let in_use = folders.iter().filter_map(|path| path.strip_prefix(&root).ok()?.iter().next());
+    let used: HashSet<&OsStr> = in_use.chain([name]).chain(also_used.iter().copied()).collect();
+    // Images beside listed ones are counted above.
+    let counts_images = folders.contains(&root);
+    let is_other_data = |name: &OsStr| is_data(name) && !(counts_images && is_image(name));
+    let mut notices = within.notices(escape(name.as_ref()), &used, is_other_data);
+    notices.extend(unlisted);
+    Ok(notices)
+}
+
+/// Reads the rows of the list and makes the dataset of them, without notices on what lies beside it.
+pub(super) fn read(
+    sheet: &Sheet,
+    columns: Columns,
+    label: usize,
+    place: &Place,
+    test: Option<Paths>,
+) -> Result<(Listed, Files), Error> {
+    let Rows { rows, files } = Rows::read(sheet, columns, place)?;
+    Ok((Listed::new(sheet, rows, columns, label, place, test)?, files))
+}

@@ -1,0 +1,222 @@
+//! A CSV or TSV file that lists images with their labels, and optionally their splits and groups.
+//!
+//! ```text
+//! path,label,split,group
+//! images/1.jpg,cat,train,house 7
+//! images/2.jpg,,test,house 9
+//! ```
+//!
+//! Columns are found by their names, in any order and in upper or lower case; other names are given with
+//! `--columns`. Other columns are ignored. Paths are absolute, or relative to the file's folder (or to the
+//! folder that `--images` names, where an image's ending may be left out), and do not lead out of it. A backslash
+//! separates folders unless a file has it in its name. Rows are in the order of the file. Classes are the labels
+//! of the training rows, in numerical order if all of them are numbers, else in the order of their bytes.
+//! Either all test rows have labels or none. Without a column of splits, all rows are for training and
+//! validation, and with a column of groups, all rows of a group are for one of the two.
+//!
+//! The dataset is given as the file, or as its folder if it is the only such file there.
+//!
+//! [`competition`] reads the lists of Kaggle's competitions.
+
+mod columns;
+pub(super) mod competition;
+mod listed;
+mod rows;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::sheet::Sheet;
+use super::{Form, SourceFile};
+use crate::digests::Digests;
+use crate::files::is_table;
+use crate::folder::Folder;
+use crate::image_files;
+use crate::images::Group;
+use crate::name::escape;
+use crate::part::Part;
+use crate::paths::Paths;
+use crate::table::Loaded;
+use crate::{Error, Notice, SourceConfig};
+use columns::{Columns, Naming, are_a_lists, wrong};
+use listed::{Listed, notices};
+use rows::{Ending, Place, not_a_path};
+
+/// A list of images that was read. The images are not decoded yet.
+#[derive(Debug)]
+pub(crate) struct ImageList(Listed);
+
+impl Form for ImageList {
+    fn name() -> &'static str {
+        "image-list"
+    }
+
+    fn description() -> &'static str {
+        "a CSV or TSV file (.gz or not) with the columns path, label and optionally split (train, val, test) \
+         and group, or its folder"
+    }
+
+    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
+        let list = lists_in(folder, config)?.into_iter().next();
+        Ok(list.map(|path| {
+            let name = escape(path.file_name().unwrap_or_default().as_ref());
+            format!("{name}, a list of images (to read that alone: --dataset {})", path.display())
+        }))
+    }
+
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<ImageList>, Error> {
+        match &lists_in(folder, config)?[..] {
+            [] => Ok(None),
+            [list] => ImageList::read(list, Some(folder), config).map(Some),
+            [first, second, ..] => {
+                let both = [first.clone(), second.clone()];
+                Err(Error::TwoLists { path: folder.path.clone(), both })
+            }
+        }
+    }
+
+    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<ImageList>, Error> {
+        if !is_table(path.file_name().unwrap_or_default()) {
+            return Ok(None);
+        }
+        ImageList::read(path, None, config).map(Some)
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        match &lists_in(folder, &SourceConfig::default())?[..] {
+            [list] => ImageList::images_of_file(list),
+            _ => Ok(None),
+        }
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        if !is_table(path.file_name().unwrap_or_default()) {
+            return Ok(None);
+        }
+        let sheet = Sheet::read(path)?;
+        match Columns::find(&sheet, &SourceConfig::default(), Naming::List)? {
+            Some(columns) => {
+                let place = place(path, &SourceConfig::default());
+                images(&sheet, columns, &place).map(Some)
+            }
+            None => Err(wrong(&sheet, sheet.found_columns())),
+        }
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.0.notices
+    }
+
+    fn has_val(&self) -> bool {
+        self.0.has_val()
+    }
+
+    fn files(&self) -> usize {
+        self.0.files()
+    }
+
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        self.0.file(index)
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        self.0.digest(digest, files);
+    }
+
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+        Ok(self.0.load(files))
+    }
+}
+
+/// Whether a file that is called like one of Kaggle's digits is a list of images instead, or the labels of a
+/// competition.
+pub(super) fn is_taken(path: &Path, folder: &Folder, config: &SourceConfig) -> Result<bool, Error> {
+    Ok(are_a_lists(&Sheet::read_start(path)?, config)
+        || competition::labels_in(folder, config)?.is_some_and(|labels| labels.list == path))
+}
+
+/// The lists directly in a folder. The labels of a competition are not among them.
+fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Error> {
+    if competition::labels_in(folder, config)?.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut lists = Vec::new();
+    for name in folder.files.iter().filter(|name| is_table(name)) {
+        let path = folder.path.join(name);
+        if path.is_file() && are_a_lists(&Sheet::read_start(&path)?, config) {
+            lists.push(path);
+        }
+    }
+    Ok(lists)
+}
+
+impl ImageList {
+    /// Reads the list at `path`; `within` is its folder if that was given as the dataset.
+    fn read(
+        path: &Path,
+        within: Option<&Folder>,
+        config: &SourceConfig,
+    ) -> Result<ImageList, Error> {
+        let sheet = Sheet::read(path)?;
+        sheet.check_encoding()?;
+        let naming = if config.images.is_some() { Naming::Ids } else { Naming::List };
+        let columns = Columns::find(&sheet, config, naming)?;
+        let Some((columns, label)) = columns.and_then(|columns| Some((columns, columns.label?)))
+        else {
+            return Err(wrong(&sheet, sheet.found_columns()));
+        };
+        let place = place(path, config);
+        let (mut listed, files) = listed::read(&sheet, columns, label, &place, None)?;
+        listed.notices.extend(notices(path, within, &[], &files)?);
+        Ok(ImageList(listed))
+    }
+}
+
+/// Where the images of a list lie: in its own folder, or that of the configuration.
+fn place(list: &Path, config: &SourceConfig) -> Place {
+    let own = match list.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Place {
+        folder: config.images.as_deref().unwrap_or(own).to_path_buf(),
+        within: PathBuf::new(),
+        tries_endings: config.images.is_some(),
+    }
+}
+
+/// The images of all rows, to be classified: labels and splits may be missing, and no file needs to be there.
+fn images(sheet: &Sheet, columns: Columns, place: &Place) -> Result<Vec<Group>, Error> {
+    let mut parts: [(Part, Paths, Vec<String>); 3] =
+        [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
+    let mut ending = Ending::default();
+    sheet.for_each_record(|record, start| {
+        let part = rows::part(sheet, record, start, columns.split)?;
+        let (_, paths, labels) =
+            parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
+        if record[columns.path].contains(&0) {
+            return Err(not_a_path(sheet, start, columns.path, &record[columns.path]));
+        }
+        let field = rows::path(sheet, record, start, columns.path)?;
+        paths.push(&place.path_of(&field, &mut ending));
+        let label = columns.label.map(|column| sheet.text(record, start, column)).transpose()?;
+        labels.push(label.unwrap_or_default().to_owned());
+        Ok(())
+    })?;
+    let groups = parts.into_iter().filter(|(_, paths, _)| !paths.is_empty());
+    Ok(groups
+        .map(|(part, paths, texts)| {
+            let classes: BTreeSet<&str> =
+                texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+            let numbers: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
+            let labels = texts.iter().map(|text| numbers.get(text.as_str()).copied()).collect();
+            Group {
+                origin: sheet.path.clone(),
+                part: columns.split.map(|_| part),
+                class_names: classes.iter().map(|class| escape(class.as_ref())).collect(),
+                labels: (!classes.is_empty()).then_some(labels),
+                images: image_files::samples(&place.folder, paths, None).images,
+            }
+        })
+        .collect())
+}

@@ -1,0 +1,216 @@
+//! A table in a text file: comma- or tab-separated values with a header, compressed with gzip or not.
+//!
+//! Columns are found by their names, in any order and in upper or lower case. Fields may be quoted, and white
+//! space around them is ignored. A file without commas in its header may be separated by tabs or semicolons.
+
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use crate::name::Names;
+use crate::{Error, gzip};
+
+/// Largest number of bytes of a file that are read to see its header. Kaggle's digits of 256×256 pixels have
+/// one of 0.7 MiB.
+const MAX_HEADER: u64 = 1 << 20;
+/// Largest number of characters of a field that an error shows.
+const SHOWN: usize = 100;
+
+pub(super) const UTF_8: &str = "text in UTF-8; save the file as 'CSV UTF-8'";
+
+/// Begins text in UTF-8 that some programs write.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A table's content.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    pub(super) path: PathBuf,
+    /// The text, decompressed.
+    pub(super) bytes: Vec<u8>,
+    /// Its header.
+    names: ByteRecord,
+    pub(super) separator: u8,
+}
+
+impl Sheet {
+    /// Reads the table at `path`.
+    pub(super) fn read(path: &Path) -> Result<Sheet, Error> {
+        Sheet::of(path, gzip::read(path)?)
+    }
+
+    /// Reads the header alone, and whatever of the rows follows it within a mebibyte.
+    pub(super) fn read_start(path: &Path) -> Result<Sheet, Error> {
+        Sheet::of(path, gzip::read_start(path, MAX_HEADER)?)
+    }
+
+    fn of(path: &Path, bytes: Vec<u8>) -> Result<Sheet, Error> {
+        let separator = separator_of(&bytes);
+        let mut names = ByteRecord::new();
+        let read = reader(&bytes, separator).read_byte_record(&mut names);
+        read.map_err(|error| Error::Read { path: path.to_path_buf(), source: error.into() })?;
+        Ok(Sheet { path: path.to_path_buf(), bytes, names, separator })
+    }
+
+    /// Refuses what is not a text in UTF-8 from its beginning on.
+    pub(super) fn check_encoding(&self) -> Result<(), Error> {
+        if self.bytes.starts_with(b"\xff\xfe") || self.bytes.starts_with(b"\xfe\xff") {
+            let (path, found) = (self.path.clone(), "text in UTF-16".to_owned());
+            return Err(Error::Columns { path, found, expected: UTF_8.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The number of columns.
+    pub(super) fn columns(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The names of the columns, for errors.
+    pub(super) fn found_columns(&self) -> String {
+        let found: Vec<String> = (0..self.names.len()).map(|column| self.name(column)).collect();
+        format!("found the columns {}", Names(&found))
+    }
+
+    /// The name of a column as it is written.
+    pub(super) fn name(&self, column: usize) -> String {
+        shown(String::from_utf8_lossy(&self.names[column]).trim())
+    }
+
+    /// The columns with one of these names: those with the first name if there are any, else those with the
+    /// others. Upper and lower case, spaces, `-` and `_` do not matter.
+    pub(super) fn named(&self, names: &[&str]) -> Vec<usize> {
+        let columns = |names: &[&str]| -> Vec<usize> {
+            let columns = self.names.iter().map(normalised).enumerate();
+            let columns = columns.filter(|(_, name)| names.contains(&name.as_str()));
+            columns.map(|(column, _)| column).collect()
+        };
+        let preferred = columns(&names[..1]);
+        if preferred.is_empty() { columns(names) } else { preferred }
+    }
+
+    /// The columns that a user has named so.
+    pub(super) fn named_exactly(&self, name: &str) -> Vec<usize> {
+        let names = self.names.iter().enumerate();
+        let same: Vec<usize> = names
+            .filter(|(_, found)| String::from_utf8_lossy(found).trim() == name)
+            .map(|(column, _)| column)
+            .collect();
+        if !same.is_empty() {
+            return same;
+        }
+        let wanted = normalised(name.as_bytes());
+        let names = self.names.iter().enumerate();
+        names.filter(|(_, found)| normalised(found) == wanted).map(|(column, _)| column).collect()
+    }
+
+    /// Calls `take` with each row after the header and the position at which it begins.
+    ///
+    /// # Errors
+    /// If a row has another number of fields than the header.
+    pub(super) fn for_each_record(
+        &self,
+        mut take: impl FnMut(&ByteRecord, usize) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut reader = reader(&self.bytes, self.separator);
+        let mut record = ByteRecord::new();
+        let at = |error: csv::Error| Error::Read { path: self.path.clone(), source: error.into() };
+        // The header.
+        reader.read_byte_record(&mut record).map_err(at)?;
+        loop {
+            let start = self.row_after(reader.position().byte() as usize);
+            if !reader.read_byte_record(&mut record).map_err(at)? {
+                return Ok(());
+            }
+            if record.len() != self.names.len() {
+                return Err(Error::RaggedLine {
+                    path: self.path.clone(),
+                    line: self.line(start),
+                    found: record.len(),
+                    expected: self.names.len(),
+                });
+            }
+            take(&record, start)?;
+        }
+    }
+
+    /// The first row after the header; `None` if there is none.
+    pub(super) fn first_record(&self) -> Option<ByteRecord> {
+        let mut reader = reader(&self.bytes, self.separator);
+        let mut record = ByteRecord::new();
+        for _ in 0..2 {
+            if !reader.read_byte_record(&mut record).ok()? {
+                return None;
+            }
+        }
+        (record.len() == self.names.len()).then_some(record)
+    }
+
+    /// A field of the row that begins at `start`, as text.
+    pub(super) fn text<'r>(
+        &self,
+        record: &'r ByteRecord,
+        start: usize,
+        column: usize,
+    ) -> Result<&'r str, Error> {
+        let field = record[column].trim_ascii();
+        std::str::from_utf8(field)
+            .map_err(|_| self.wrong(start, column, &field.escape_ascii().to_string(), UTF_8))
+    }
+
+    /// The error about a wrong field of the row that begins at `start`.
+    pub(super) fn wrong(
+        &self,
+        start: usize,
+        column: usize,
+        found: &str,
+        expected: &'static str,
+    ) -> Error {
+        let (path, line) = (self.path.clone(), self.line(start));
+        Error::Field { path, line, column: self.name(column), found: shown(found), expected }
+    }
+
+    /// The position at which the next row begins. `position` may be within a line break or before empty lines.
+    fn row_after(&self, position: usize) -> usize {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        let breaks = rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        position + breaks
+    }
+
+    /// The number of the line that the position is in, counted from 1. Lines end with `\n`, `\r\n` or
+    /// `\r`.
+    pub(super) fn line(&self, position: usize) -> usize {
+        let before = &self.bytes[..position];
+        let is_break = |pair: &[u8]| pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
+        let last = usize::from(before.last().is_some_and(|byte| b"\r\n".contains(byte)));
+        1 + before.windows(2).filter(|pair| is_break(pair)).count() + last
+    }
+}
+
+/// The sign between the fields: a comma, unless the header has none, but tabs or semicolons.
+fn separator_of(bytes: &[u8]) -> u8 {
+    let header = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
+    let header = header.unwrap_or_default();
+    [b',', b'\t', b';'].into_iter().find(|sign| header.contains(sign)).unwrap_or(b',')
+}
+
+/// The text without the mark that some programs put before it.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// A name in lower case without spaces, `-` and `_`.
+fn normalised(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_lowercase().trim().replace([' ', '-', '_'], "")
+}
+
+/// A text as errors show it, of limited length.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes)
+}

@@ -1,0 +1,387 @@
+//! WebDataset's tar archives: consecutive files of one stem are a sample.
+//!
+//! ```text
+//! train-000.tar:  n01/0001.jpg  n01/0001.cls  n01/0002.png  n01/0002.json  …
+//! val-000.tar     optional; also test-000.tar
+//! ```
+//!
+//! A sample's key is the path of its files up to the first dot of the last part. Its image is the file that has
+//! only an image's ending; its label is the text of the file `.cls`, or `label` or `cls` in that of `.json`.
+//! Classes are the training labels, in numerical order if all are numbers, else in the order of their bytes.
+//!
+//! An archive belongs to the split that its name has as a word; without one it is for training. Nothing is
+//! unpacked: a first pass over the headers makes an index, by which images are read where they lie.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use durable::{Digest, Stamp};
+use tar::{Archive, EntryType};
+
+use super::classes::Classes;
+use super::{Form, SourceFile};
+use crate::digests::Digests;
+use crate::files::is_image;
+use crate::folder::Folder;
+use crate::images::Group;
+use crate::name::escape;
+use crate::packed::{Location, PackedImages};
+use crate::part::Part;
+use crate::paths::Paths;
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, Notice, SourceConfig, digest};
+
+/// Largest number of bytes of a label's file.
+const MAX_LABEL: u64 = 1 << 16;
+
+const A_NAME: &str = "a relative path without '..'";
+const A_LABEL: &str = "a label in a file .cls, or as 'label' or 'cls' in a file .json";
+
+/// Archives of samples, indexed.
+#[derive(Debug)]
+pub(crate) struct WebDataset {
+    files: Vec<PathBuf>,
+    /// What the files were when they were indexed.
+    stamps: Vec<Option<Stamp>>,
+    table: Table<PackedImages>,
+    notices: Vec<Notice>,
+}
+
+/// A sample of an archive.
+struct Sample {
+    key: PathBuf,
+    /// Its name and where it lies; `None` if no image was found yet.
+    image: Option<(PathBuf, Location)>,
+    /// From a file `.cls`, which is preferred.
+    class: Option<String>,
+    /// From a file `.json`.
+    described: Option<String>,
+}
+
+/// The samples of one part.
+#[derive(Default)]
+struct Indexed {
+    locations: Vec<Location>,
+    names: Paths,
+    /// `None` for a sample without a label.
+    labels: Vec<Option<String>>,
+}
+
+impl Form for WebDataset {
+    fn name() -> &'static str {
+        "webdataset"
+    }
+
+    fn description() -> &'static str {
+        "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), or a folder of them"
+    }
+
+    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+        let archives = archives_in(folder);
+        Ok((!archives.is_empty() && folder.folders.is_empty()).then(|| "tar archives".to_owned()))
+    }
+
+    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
+        match archives_in(folder) {
+            archives if archives.is_empty() => Ok(None),
+            archives => WebDataset::read(archives, &folder.path).map(Some),
+        }
+    }
+
+    fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
+        if !is_archive(path) {
+            return Ok(None);
+        }
+        WebDataset::read(vec![path.to_path_buf()], path).map(Some)
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        match archives_in(folder) {
+            archives if archives.is_empty() || !folder.folders.is_empty() => Ok(None),
+            archives => groups(archives, &folder.path).map(Some),
+        }
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        if !is_archive(path) {
+            return Ok(None);
+        }
+        groups(vec![path.to_path_buf()], path).map(Some)
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn has_val(&self) -> bool {
+        self.table.val.is_some()
+    }
+
+    fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        SourceFile::named(&self.files[index])
+    }
+
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        digest.update(b"webdataset");
+        digest::add_files(digest, self, files);
+    }
+
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+        let mut digests: Vec<Digest> = Vec::new();
+        for (_, samples) in self.table.parts() {
+            digests.extend(samples.images.digests()?);
+        }
+        for (path, stamp) in self.files.iter().zip(&self.stamps) {
+            if stamp.is_none() || Stamp::of(path) != *stamp {
+                return Err(Error::Changed { path: path.clone() });
+            }
+        }
+        digest::check_files(self, files)?;
+        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()) })
+    }
+}
+
+impl WebDataset {
+    fn read(files: Vec<PathBuf>, origin: &Path) -> Result<WebDataset, Error> {
+        let stamps = files.iter().map(|path| Stamp::of(path)).collect();
+        let Index { parts: [train, val, test], without_image } = index(&files)?;
+        if train.locations.is_empty() {
+            return Err(Error::NoImages { path: origin.to_path_buf() });
+        }
+        let shared: Arc<[PathBuf]> = files.clone().into();
+        let classes = Classes::of(train.labels.iter().flatten().map(String::as_str));
+        let is_labelled = test.labels.iter().any(Option::is_some);
+        let samples = |indexed: Indexed, is_labelled: bool| {
+            let labels = if is_labelled { Some(indexed.numbers(&classes, &files)?) } else { None };
+            let Indexed { locations, names, .. } = indexed;
+            let images = PackedImages::new(shared.clone(), locations, names);
+            Ok::<_, Error>(Samples::new(images, labels))
+        };
+        let some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
+            0 => Ok(None),
+            _ => samples(indexed, is_labelled).map(Some),
+        };
+        let (train, val, test) =
+            (samples(train, true)?, some(val, true)?, some(test, is_labelled)?);
+        let without = Notice::NoImageIn { path: origin.to_path_buf(), samples: without_image };
+        let notices = (without_image > 0).then_some(without).into_iter().collect();
+        let table = Table { class_names: classes.into_names(), train, val, test };
+        Ok(WebDataset { files, stamps, table, notices })
+    }
+}
+
+impl Indexed {
+    /// The numbers of the labels, of which none may be missing.
+    fn numbers(&self, classes: &Classes, files: &[PathBuf]) -> Result<Vec<u32>, Error> {
+        let number = |(row, label): (usize, &Option<String>)| {
+            let fault = |found: String, expected| {
+                let name = self.names.get(row).expect("an image has a name");
+                let path = &files[self.locations[row].file as usize];
+                member_fault(path, name, found, expected)
+            };
+            match label {
+                None => Err(fault("has no label beside it".to_owned(), A_LABEL)),
+                Some(label) => classes.number(label).ok_or_else(|| {
+                    fault(
+                        format!("has the label '{}'", escape(label.as_ref())),
+                        "that of a training image",
+                    )
+                }),
+            }
+        };
+        self.labels.iter().enumerate().map(number).collect()
+    }
+}
+
+/// The samples of all archives.
+struct Index {
+    /// Those of train, val and test.
+    parts: [Indexed; 3],
+    /// Number of samples without an image.
+    without_image: usize,
+}
+
+/// Indexes the archives.
+fn index(files: &[PathBuf]) -> Result<Index, Error> {
+    let mut index = Index { parts: Default::default(), without_image: 0 };
+    for (number, path) in files.iter().enumerate() {
+        let part = &mut index.parts[part_of(path) as usize];
+        for sample in samples_in(path, number as u32)? {
+            let Some((name, location)) = sample.image else {
+                index.without_image += 1;
+                continue;
+            };
+            part.locations.push(location);
+            part.names.push(&name);
+            part.labels.push(sample.class.or(sample.described));
+        }
+    }
+    Ok(index)
+}
+
+/// The samples of an archive, in the order in which they come.
+fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
+    let read = |source| Error::Read { path: path.to_path_buf(), source };
+    let damaged = |source: std::io::Error| Error::DamagedArchive {
+        path: path.to_path_buf(),
+        source: source.into(),
+    };
+    let file = File::open(path).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
+    let mut archive = Archive::new(file);
+    let mut samples: Vec<Sample> = Vec::new();
+    // The numbers of the samples by their keys.
+    let mut by_key: HashMap<PathBuf, usize> = HashMap::new();
+    for entry in archive.entries_with_seek().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let name = PathBuf::from(OsStr::from_bytes(&entry.path_bytes()));
+        let kind = entry.header().entry_type();
+        if kind == EntryType::Directory || is_hidden(&name) {
+            continue;
+        }
+        let is_inside = name
+            .components()
+            .all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
+        if !is_inside || name.as_os_str().as_bytes().contains(&0) {
+            return Err(member_fault(
+                path,
+                &name,
+                "has a name that leads elsewhere".into(),
+                A_NAME,
+            ));
+        }
+        if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
+            let found = "is a link, a device or a sparse file".to_owned();
+            return Err(member_fault(path, &name, found, "plain files"));
+        }
+        let location =
+            Location { file: number, start: entry.raw_file_position(), len: entry.size() };
+        if location.start.checked_add(location.len).is_none_or(|end| end > size) {
+            let found = "ends after the archive does".to_owned();
+            return Err(member_fault(path, &name, found, "a whole archive: fetch it again"));
+        }
+        let Some((key, ending)) = key_of(&name) else { continue };
+        let next = samples.len();
+        let sample = *by_key.entry(key.clone()).or_insert(next);
+        if sample == next {
+            samples.push(Sample { key, image: None, class: None, described: None });
+        }
+        let sample = &mut samples[sample];
+        let twice = |what: &str| {
+            let found = format!("is the second {what} of the sample {}", escape(&sample.key));
+            member_fault(path, &name, found, "one")
+        };
+        if is_image(Path::new("image").with_extension(&ending).as_os_str()) && !ending.contains('.')
+        {
+            if sample.image.is_some() {
+                return Err(twice("image"));
+            }
+            sample.image = Some((name, location));
+        } else if ending == "cls" || ending == "json" {
+            let mut text = Vec::new();
+            (&mut entry).take(MAX_LABEL).read_to_end(&mut text).map_err(damaged)?;
+            let (label, field) = match ending.as_str() {
+                "cls" => (label_of(&text), &mut sample.class),
+                _ => (label_in(&text), &mut sample.described),
+            };
+            if field.is_some() {
+                return Err(twice("label"));
+            }
+            *field = label.map_err(|found| member_fault(path, &name, found, A_LABEL))?;
+        }
+    }
+    Ok(samples)
+}
+
+fn member_fault(path: &Path, member: &Path, found: String, expected: &'static str) -> Error {
+    Error::Member { path: path.to_path_buf(), member: escape(member), found, expected }
+}
+
+/// The label in a file `.cls`.
+fn label_of(text: &[u8]) -> Result<Option<String>, String> {
+    match std::str::from_utf8(text.trim_ascii()) {
+        Ok("") => Err("is empty".to_owned()),
+        Ok(label) => Ok(Some(label.to_owned())),
+        Err(_) => Err("is not text in UTF-8".to_owned()),
+    }
+}
+
+/// The label in a file `.json`; `None` if it has none.
+fn label_in(text: &[u8]) -> Result<Option<String>, String> {
+    let json: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| format!("is not JSON ({error})"))?;
+    let label = ["label", "cls"].into_iter().find_map(|name| json.get(name));
+    match label {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(label)) => Ok(Some(label.clone())),
+        Some(serde_json::Value::Number(label)) => Ok(Some(label.to_string())),
+        Some(_) => Err("has a label that is neither a number nor a text".to_owned()),
+    }
+}
+
+/// A sample's key, and the ending of its file in lower case: what comes before and after the first dot of the last
+/// part of the path. `None` if there is no dot.
+fn key_of(name: &Path) -> Option<(PathBuf, String)> {
+    let last = name.file_name()?.as_bytes();
+    let dot = last.iter().position(|&byte| byte == b'.')?;
+    let ending = String::from_utf8_lossy(&last[dot + 1..]).to_lowercase();
+    Some((name.with_file_name(OsStr::from_bytes(&last[..dot])), ending))
+}
+
+/// Whether a file is hidden, as those that a Mac adds to archives.
+fn is_hidden(name: &Path) -> bool {
+    name.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"))
+}
+
+/// The archives directly in a folder, in the order of their names' bytes.
+fn archives_in(folder: &Folder) -> Vec<PathBuf> {
+    let files = folder.files.iter().map(|name| folder.path.join(name));
+    files.filter(|path| is_archive(path) && path.is_file()).collect()
+}
+
+/// The part that an archive belongs to by a word of its name.
+fn part_of(path: &Path) -> Part {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut words = stem.split(|sign: char| !sign.is_alphabetic());
+    words.find_map(|word| Part::named(word.as_ref())).unwrap_or(Part::Train)
+}
+
+/// The images of archives, to be classified.
+fn groups(files: Vec<PathBuf>, origin: &Path) -> Result<Vec<Group>, Error> {
+    let Index { parts, .. } = index(&files)?;
+    let files: Arc<[PathBuf]> = files.into();
+    let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(parts);
+    let groups: Vec<Group> = groups
+        .filter(|(_, indexed)| !indexed.locations.is_empty())
+        .map(|(part, Indexed { locations, names, labels })| {
+            let classes = Classes::of(labels.iter().flatten().map(String::as_str));
+            let has_labels = labels.iter().any(Option::is_some);
+            let number = |label: &Option<String>| classes.number(label.as_deref()?);
+            let numbers = labels.iter().map(number).collect();
+            Group {
+                origin: origin.to_path_buf(),
+                part: Some(part),
+                images: Arc::new(PackedImages::new(files.clone(), locations, names)),
+                labels: has_labels.then_some(numbers),
+                class_names: classes.into_names(),
+            }
+        })
+        .collect();
+    if groups.is_empty() {
+        return Err(Error::NoImages { path: origin.to_path_buf() });
+    }
+    Ok(groups)
+}

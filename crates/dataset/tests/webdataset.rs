@@ -1,0 +1,168 @@
+//! Which tar archives are read as samples, and how.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SplitConfig};
+use tar::{Builder, EntryType, Header};
+use tempfile::TempDir;
+
+const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+
+/// The smallest PGM, of one pixel.
+fn pixel(value: u8) -> Vec<u8> {
+    [b"P5 1 1 255\n", &[value][..]].concat()
+}
+
+fn header(len: usize, kind: EntryType) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_size(len as u64);
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header
+}
+
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = header(bytes.len(), EntryType::Regular);
+        tar.append_data(&mut header, name, *bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// An archive with a member of this name, which the builder would refuse.
+fn tar_with_name(name: &[u8], kind: EntryType) -> Vec<u8> {
+    let mut header = header(0, kind);
+    header.as_old_mut().name[..name.len()].copy_from_slice(name);
+    header.set_cksum();
+    let mut tar = Builder::new(Vec::new());
+    tar.append(&header, &b""[..]).unwrap();
+    tar.into_inner().unwrap()
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn train() -> Vec<u8> {
+    let long = format!("{}/1.jpg", "n".repeat(150));
+    tar(&[
+        ("a/0001.png", &pixel(1)),
+        ("a/0001.cls", b"10\n"),
+        ("a/0002.json", br#"{"label": 9, "width": 1}"#),
+        ("a/0002.seg.png", b"a mask"),
+        ("a/0002.PNG", &pixel(2)),
+        ("._0003.png", b"of a Mac"),
+        ("note.txt", b"a sample without an image"),
+        (&long, &pixel(3)),
+        (&long.replace("jpg", "cls"), b"9"),
+    ])
+}
+
+fn load(path: &Path) -> Result<Dataset, Error> {
+    Source::find(path)?.load(&ALL)
+}
+
+fn refused(archive: &[u8], says: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let error = load(&write(&folder, "set.tar", archive)).unwrap_err().to_string();
+    for text in [&["set.tar"], says].concat() {
+        assert!(error.contains(text), "'{text}' is not in: {error}");
+    }
+}
+
+#[test]
+fn archives_are_read_where_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "set-train-000.tar", &train());
+    write(&folder, "set-train-001.tar", &tar(&[("b.cls", b"10"), ("b.pgm", &pixel(4))]));
+    write(&folder, "set-test-000.tar", &tar(&[("c.pgm", &pixel(5))]));
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!(source.form(), "webdataset");
+    let notice = Notice::NoImageIn { path: folder.path().to_path_buf(), samples: 1 };
+    assert_eq!(source.notices(), [notice]);
+    let dataset = source.load(&ALL).unwrap();
+    assert_eq!(dataset.class_names, ["9", "10"]);
+    assert_eq!(dataset.train.labels().unwrap().collect::<Vec<_>>(), [1, 0, 0, 1]);
+    assert!(dataset.test.labels().is_none());
+    let pixels = |split: &dataset::Split| -> Vec<u8> {
+        (0..split.len()).map(|row| split.image(row).unwrap().pixels[0]).collect()
+    };
+    assert_eq!((pixels(&dataset.train), pixels(&dataset.test)), (vec![1, 2, 3, 4], vec![5]));
+    let ids: Vec<String> = dataset.train.ids().collect();
+    assert_eq!(ids[0], "set-train-000.tar/a/0001.png");
+    assert_eq!(ids[3], "set-train-001.tar/b.pgm");
+    // The digest of an image is that of a file with its bytes.
+    let photos = tempfile::tempdir().unwrap();
+    fs::create_dir(photos.path().join("x")).unwrap();
+    fs::write(photos.path().join("x/1.pgm"), pixel(4)).unwrap();
+    assert_eq!(load(photos.path()).unwrap().train.digest(0), dataset.train.digest(3));
+
+    let images = Images::find(&[folder.path().to_path_buf()], Some("train")).unwrap();
+    assert_eq!((images.len(), images.label(1), images.label(3)), (4, Some("9"), Some("10")));
+    assert_eq!(images.image(2, Decoding::default()).unwrap().pixels[0], 3);
+    assert!(images.name(0).ends_with(":set-train-000.tar/a/0001.png"), "{}", images.name(0));
+}
+
+#[test]
+fn an_archive_that_changes_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes =
+        tar(&[("a.pgm", &pixel(1)), ("a.cls", b"x"), ("b.pgm", &pixel(2)), ("b.cls", b"y")]);
+    let path = write(&folder, "set.tar", &bytes);
+    let source = Source::find(&path).unwrap();
+    let dataset = source.load(&ALL).unwrap();
+    write(&folder, "set.tar", &tar(&[("a.pgm", &pixel(9)), ("a.cls", b"x")]));
+    assert!(matches!(dataset.train.image(0), Err(Error::Changed { .. })));
+    write(&folder, "set.tar", b"");
+    assert!(matches!(dataset.train.image(1), Err(Error::Changed { .. })));
+    assert!(matches!(source.clone().load(&ALL), Err(Error::Changed { .. })));
+}
+
+#[test]
+fn other_archives_are_refused() {
+    let image = pixel(1);
+    let name = |name: &[u8], kind| tar_with_name(name, kind);
+    refused(
+        &name(b"../a.png", EntryType::Regular),
+        &["'../a.png' has a name that leads elsewhere"],
+    );
+    refused(
+        &name(b"/etc/a.png", EntryType::Regular),
+        &["'/etc/a.png' has a name that leads elsewhere"],
+    );
+    refused(&name(b"a.png", EntryType::Symlink), &["'a.png' is a link"]);
+    refused(&tar(&[("a.png", &image)]), &["'a.png' has no label beside it", ".cls"]);
+    refused(&tar(&[("a.png", &image), ("a.cls", b" ")]), &["'a.cls' is empty"]);
+    refused(&tar(&[("a.png", &image), ("a.cls", b"\xff")]), &["'a.cls' is not text in UTF-8"]);
+    refused(&tar(&[("a.png", &image), ("a.json", b"{")]), &["'a.json' is not JSON"]);
+    refused(
+        &tar(&[("a.png", &image), ("a.json", b"{\"cls\": []}")]),
+        &["neither a number nor a text"],
+    );
+    refused(
+        &tar(&[("a.png", &image), ("a.jpg", &image)]),
+        &["'a.jpg' is the second image of", "a"],
+    );
+    refused(&tar(&[("a.txt", b"x")]), &["holds no images"]);
+    refused(b"", &["holds no images"]);
+    refused(&[b'x'; 1024], &["not a whole archive"]);
+}
+
+#[test]
+fn a_truncated_archive_is_refused_or_has_only_whole_images() {
+    let whole = train();
+    // Up to the two blocks of zeros at its end.
+    for len in (0..whole.len() - 1024).step_by(97) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(&folder, "set.tar", &whole[..len]);
+        if let Ok(dataset) = load(&path) {
+            assert!((0..dataset.train.len()).all(|row| dataset.train.image(row).is_ok()), "{len}");
+        }
+    }
+}

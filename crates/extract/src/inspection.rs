@@ -1,0 +1,185 @@
+//! What a dataset holds, found without running a network: its form, its splits, the sizes of its images, and
+//! everything that would stop an extraction.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dataset::{FileDigests, Source, SourceConfig, Split, SplitConfig};
+use feature_cache::SplitName;
+use rayon::prelude::*;
+
+use crate::Error;
+
+/// Images that are decoded between two reports.
+const CHUNK: usize = 256;
+
+/// The configuration of an inspection.
+#[derive(Debug, Clone, Copy)]
+pub struct InspectConfig<'a> {
+    /// The dataset's folder or file.
+    pub dataset: &'a Path,
+    /// How it is to be read.
+    pub source: &'a SourceConfig,
+    /// The rules by which it is split.
+    pub split: SplitConfig,
+    /// The folder under which caches are made, whose remembered digests of files are used and not changed.
+    pub out: &'a Path,
+}
+
+/// What a dataset holds.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The name of its form.
+    pub form: &'static str,
+    /// The dataset's name.
+    pub name: String,
+    /// The class names, in the order of their labels.
+    pub class_names: Vec<String>,
+    /// The splits that have images.
+    pub splits: Vec<InspectedSplit>,
+    /// Facts about it that its user may not be aware of, each in one line.
+    pub notices: Vec<String>,
+    /// What would stop an extraction, each in one line: what is wrong with the dataset, and the images that
+    /// cannot be read.
+    pub stops: Vec<String>,
+}
+
+/// What a split holds.
+#[derive(Debug, Clone)]
+pub struct InspectedSplit {
+    /// The split.
+    pub name: SplitName,
+    /// Number of images.
+    pub images: usize,
+    /// Number of images of each class; `None` if the split has no labels.
+    pub per_class: Option<Vec<usize>>,
+    /// The sizes `(height, width)` in pixels, each with the number of images of it.
+    pub sizes: BTreeMap<(usize, usize), usize>,
+    /// Number of gray images.
+    pub gray: usize,
+    /// Number of images with colours.
+    pub rgb: usize,
+    /// Number of images that cannot be read.
+    pub unreadable: usize,
+}
+
+/// A decoded image's height, width and channels, or the reason why there is none.
+type Looked = Result<(usize, usize, usize), String>;
+
+/// Looks at a dataset and decodes all of its images. `report` is called with the numbers of images that are
+/// done and that there are.
+///
+/// # Errors
+/// If there is no dataset of a known form, or a stop was requested. Whatever else would stop an extraction is
+/// part of the result.
+pub fn inspect_dataset(
+    config: &InspectConfig<'_>,
+    report: &mut dyn FnMut(usize, usize),
+    stop: &AtomicBool,
+) -> Result<Inspection, Error> {
+    let source = Source::find_with(config.dataset, config.source)?;
+    let mut files = FileDigests::unchanged_under(config.out, &source);
+    let mut stops = Vec::new();
+    let mut inspection = Inspection {
+        form: source.form(),
+        name: source.name(),
+        class_names: Vec::new(),
+        splits: Vec::new(),
+        notices: source.notices().iter().map(ToString::to_string).collect(),
+        stops: Vec::new(),
+    };
+    match source.digest_with(&mut files, stop) {
+        Ok(_) => {}
+        Err(dataset::Error::Stopped) => return Err(dataset::Error::Stopped.into()),
+        Err(error) => {
+            inspection.stops = vec![line(&error)];
+            return Ok(inspection);
+        }
+    }
+    let loaded = source.load(&config.split).or_else(|error| {
+        stops.push(line(&error));
+        // Without these rules, there may be images to look at.
+        source.load(&SplitConfig { val_fraction: 0.0, limit: None, ..config.split })
+    });
+    let Ok(dataset) = loaded else {
+        inspection.stops = stops;
+        return Ok(inspection);
+    };
+    inspection.notices.extend(dataset.notices().iter().map(ToString::to_string));
+    let splits = [
+        (SplitName::Train, &dataset.train),
+        (SplitName::Val, &dataset.val),
+        (SplitName::Test, &dataset.test),
+    ];
+    let total = splits.iter().map(|(_, split)| split.len()).sum();
+    let mut done = 0;
+    report(done, total);
+    for (name, split) in splits.into_iter().filter(|(_, split)| !split.is_empty()) {
+        let mut found = InspectedSplit::of(name, split, dataset.class_names.len());
+        for first in (0..split.len()).step_by(CHUNK) {
+            if stop.load(Ordering::SeqCst) {
+                return Err(dataset::Error::Stopped.into());
+            }
+            let rows = first..split.len().min(first + CHUNK);
+            done += rows.len();
+            let looked: Vec<Looked> = rows.into_par_iter().map(|row| look(split, row)).collect();
+            looked.into_iter().for_each(|looked| found.add(looked, &mut stops));
+            report(done, total);
+        }
+        inspection.splits.push(found);
+    }
+    inspection.class_names = dataset.class_names;
+    inspection.stops = stops;
+    Ok(inspection)
+}
+
+impl InspectedSplit {
+    fn of(name: SplitName, split: &Split, classes: usize) -> InspectedSplit {
+        let per_class = split.labels().map(|labels| {
+            let mut counts = vec![0; classes];
+            labels.for_each(|label| counts[label as usize] += 1);
+            counts
+        });
+        InspectedSplit {
+            name,
+            images: split.len(),
+            per_class,
+            sizes: BTreeMap::new(),
+            gray: 0,
+            rgb: 0,
+            unreadable: 0,
+        }
+    }
+
+    fn add(&mut self, looked: Looked, stops: &mut Vec<String>) {
+        match looked {
+            Ok((height, width, channels)) => {
+                *self.sizes.entry((height, width)).or_default() += 1;
+                *(if channels == 1 { &mut self.gray } else { &mut self.rgb }) += 1;
+            }
+            Err(fault) => {
+                self.unreadable += 1;
+                stops.push(fault);
+            }
+        }
+    }
+}
+
+fn look(split: &Split, row: usize) -> Looked {
+    match split.image(row) {
+        Ok(image) => Ok((image.height, image.width, image.channels)),
+        Err(error) => Err(line(&error)),
+    }
+}
+
+/// An error with its causes.
+fn line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,220 @@
+//! Datasets of many forms, through the programs: what is read, what is refused, and what is said of it.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::Path;
+
+use end_to_end::{
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, caches_in, finish, path_from, python,
+    rows_of, vgg_classify, vgg_extract, vgg_head,
+};
+use feature_cache::{Cache, SplitName};
+use image::GrayImage;
+
+/// Writes digits as PNG files of these names.
+fn write_png(workplace: &Workplace, digits: &Digits, name: impl Fn(usize) -> String) {
+    for (index, pixels) in digits.pixels.chunks(784).enumerate() {
+        let path = workplace.write(&name(index), b"");
+        GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap().save(path).unwrap();
+    }
+}
+
+/// A competition with 40 training images and five test images.
+fn competition(workplace: &Workplace) -> Digits {
+    let (train, test) = (Digits::first("train", 40), Digits::first("t10k", 5));
+    write_png(workplace, &train, |index| format!("zip/train/img{index}.png"));
+    write_png(workplace, &test, |index| format!("zip/test/{}.png", 8 + index));
+    let rows =
+        train.labels.iter().enumerate().map(|(index, label)| format!("img{index},{label}\n"));
+    let labels = format!("id,digit\n{}", rows.collect::<String>());
+    workplace.write("zip/labels.csv", labels.as_bytes());
+    train
+}
+
+fn predict(run: &Path, more: &[&str]) -> assert_cmd::Command {
+    let mut command = vgg_head(["predict"]);
+    command.arg("--run").arg(run).args(more);
+    command
+}
+
+#[test]
+fn a_competition_from_its_folder_to_the_submission() {
+    let workplace = Workplace::empty();
+    let train = competition(&workplace);
+    workplace.write("zip/sample_submission.csv", b"id,digit\n12,0\n8,0\n10,0\n9,0\n11,0\n");
+    let cache = path_from(workplace.run("zip", &[]));
+    let read = Cache::open(&cache).unwrap();
+    assert_eq!(read.manifest().splits[&SplitName::Test].rows, 5);
+    let labels = read.split(SplitName::Train).unwrap().labels_required().unwrap();
+    let ids = read.split(SplitName::Train).unwrap().ids().unwrap();
+    for (id, label) in ids.iter().zip(labels) {
+        let number: usize = id["train/img".len()..id.len() - 4].parse().unwrap();
+        assert_eq!(read.manifest().class_names[label as usize], train.labels[number].to_string());
+    }
+    let run = path_from(workplace.train(&cache, &["--p=0.2", "--epochs=2"]));
+    let finished = finish(predict(&run, &[]));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let said = "5 predictions of 5 images, in the form of ";
+    assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    let text = fs::read_to_string(run.join("submission.csv")).unwrap();
+    let ids: Vec<&str> = text.lines().map(|line| line.split_once(',').unwrap().0).collect();
+    assert_eq!(ids, ["id", "12", "8", "10", "9", "11"]);
+    assert!(text.starts_with("id,digit\n"));
+    // Another sample, with a column for each class, and one that does not fit.
+    let sample = workplace.write("odds.csv", b"image,7,1\n9.png,0,0\n");
+    let flag = format!("--sample={}", sample.display());
+    let odds =
+        path_from(predict(&run, &[&flag, "--out", workplace.path("o.csv").to_str().unwrap()]));
+    let text = fs::read_to_string(odds).unwrap();
+    let row: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();
+    assert!(row[0] == "9.png" && row[1].parse::<f64>().unwrap() < 1.0, "{text}");
+    workplace.write("odds.csv", b"id,digit\n9,0\n99,0\n");
+    let says = ["odds.csv: line 3: the id '99'", "5 predicted images", "--limit"];
+    assert_refused(predict(&run, &[&flag]), BAD_INPUT, &says);
+    // Without a sample, what the ids are is said.
+    fs::remove_file(workplace.path("zip/sample_submission.csv")).unwrap();
+    let finished = finish(predict(&run, &[]));
+    assert!(finished.stderr.contains("the ids are the images' paths"), "{}", finished.stderr);
+    // A part of the test images is said to be one.
+    let part = path_from(workplace.run("zip", &["--limit=12"]));
+    let run = path_from(workplace.train(&part, &["--p=0.2"]));
+    let finished = finish(predict(&run, &[]));
+    assert!(finished.stderr.contains("--limit 12: test may be a part"), "{}", finished.stderr);
+}
+
+/// Arrays that NumPy itself has written.
+#[test]
+fn arrays_of_numpy_are_extracted_and_classified() {
+    let (train, test) = (Digits::first("train", 30), Digits::first("t10k", 4));
+    let workplace = Workplace::empty();
+    workplace.write_idx("idx", &train, &test);
+    let raw = |digits: &Digits, name: &str| {
+        workplace.write(&format!("{name}.pixels"), &digits.pixels);
+        workplace.write(&format!("{name}.labels"), &digits.labels);
+    };
+    raw(&train, "train");
+    raw(&test, "test");
+    let script = "import sys, numpy as np\n\
+        def read(n): return (np.fromfile(f'{n}.pixels', np.uint8).reshape(-1, 28, 28), \
+                             np.fromfile(f'{n}.labels', np.uint8).astype(np.int64)[:, None])\n\
+        (x, y), (a, b) = read('train'), read('test')\n\
+        np.savez_compressed('med.npz', train_images=x, train_labels=y, test_images=a, test_labels=b)\n\
+        np.savez('keras.npz', x_train=x[..., None], y_train=y[:, 0], x_test=a, y_test=b)\n\
+        np.savez('floats.npz', images=x / 255, labels=y)\n\
+        np.savez('objects.npz', images=np.array([x, None], dtype=object), labels=y)\n";
+    let mut command = python(["-c", script]);
+    command.current_dir(workplace.path(""));
+    assert_eq!(finish(command).code, Some(0));
+    let idx = Cache::open(&path_from(workplace.run("idx", &[]))).unwrap();
+    for name in ["med.npz", "keras.npz"] {
+        let finished = finish(workplace.run(name, &[]));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stderr.contains("34 of 34 rows taken from"), "{}", finished.stderr);
+        let cache = Cache::open(Path::new(finished.stdout.trim())).unwrap();
+        for split in [SplitName::Train, SplitName::Val, SplitName::Test] {
+            assert!(rows_of(&cache, split) == rows_of(&idx, split), "{name}, {split}");
+        }
+    }
+    let before = caches_in(&workplace.path("features")).len();
+    let refused = |name: &str, says: &str| {
+        assert_refused(workplace.run(name, &[]), BAD_INPUT, &[name, "array 'images'", says]);
+    };
+    refused("floats.npz", "elements of the type float64; expected uint8");
+    refused("objects.npz", "Python objects, which only executing a pickle would give");
+    assert_eq!(caches_in(&workplace.path("features")).len(), before, "nothing was written");
+    let run = path_from(workplace.train(idx.folder(), &["--p=0.2"]));
+    let mut classify = vgg_classify(["run", "--json"]);
+    classify.arg("--run").arg(run).arg(workplace.path("med.npz"));
+    let finished = finish(classify);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("med.npz:3"), "{}", finished.stdout);
+}
+
+#[test]
+fn a_tar_is_extracted_as_its_images_are() {
+    let digits = Digits::first("train", 12);
+    let workplace = Workplace::empty();
+    write_png(&workplace, &digits, |index| {
+        format!("photos/{}/{index:02}.png", digits.labels[index])
+    });
+    let script = "import io, os, tarfile\n\
+        with tarfile.open('train-0.tar', 'w') as archive:\n    \
+            for label in sorted(os.listdir('photos')):\n        \
+                for name in sorted(os.listdir(f'photos/{label}')):\n            \
+                    archive.add(f'photos/{label}/{name}', name)\n            \
+                    info = tarfile.TarInfo(name.replace('png', 'cls')); info.size = len(label)\n            \
+                    archive.addfile(info, io.BytesIO(label.encode()))\n";
+    let mut command = python(["-c", script]);
+    command.current_dir(workplace.path(""));
+    assert_eq!(finish(command).code, Some(0));
+    let all = ["--val-fraction=0"];
+    let photos = Cache::open(&path_from(workplace.run("photos", &all))).unwrap();
+    let finished = finish(workplace.run("train-0.tar", &all));
+    assert!(finished.stderr.contains("12 of 12 rows taken from"), "{}", finished.stderr);
+    let tar = Cache::open(Path::new(finished.stdout.trim())).unwrap();
+    assert_eq!(tar.manifest().class_names, photos.manifest().class_names);
+    assert!(rows_of(&tar, SplitName::Train) == rows_of(&photos, SplitName::Train));
+    let whole = fs::read(workplace.path("train-0.tar")).unwrap();
+    workplace.write("half-0.tar", &whole[..1500]);
+    assert_refused(workplace.run("half-0.tar", &all), BAD_INPUT, &["half-0.tar"]);
+}
+
+fn inspect(workplace: &Workplace, dataset: &str, more: &[&str]) -> assert_cmd::Command {
+    let mut command = vgg_extract(["inspect-dataset"]);
+    command.arg(workplace.path(dataset)).arg("--out").arg(workplace.path("features")).args(more);
+    command
+}
+
+#[test]
+fn a_dataset_is_inspected_without_running_anything() {
+    let workplace = Workplace::empty();
+    competition(&workplace);
+    workplace.write("zip/test/8.png", b"");
+    workplace.write("zip/train/img3.png", b"<!DOCTYPE html>");
+    let finished = finish(inspect(&workplace, "zip", &[]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    for text in ["form     competition", "stops an extraction", "8.png", "img3.png begins with '<!"]
+    {
+        assert!(finished.stdout.contains(text), "'{text}' is not in: {}", finished.stdout);
+    }
+    assert!(finished.stderr.contains("2 problems would stop an extraction"), "{}", finished.stderr);
+    assert!(!workplace.path("features").exists(), "nothing is written");
+    write_png(&workplace, &Digits::first("t10k", 1), |_| "zip/test/8.png".to_owned());
+    write_png(&workplace, &Digits::first("t10k", 1), |_| "zip/train/img3.png".to_owned());
+    let finished = finish(inspect(&workplace, "zip", &["--json", "--val-fraction=0.25"]));
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!((&json["form"], &json["stops"]), (&"competition".into(), &serde_json::json!([])));
+    assert_eq!(json["splits"]["val"]["images"], 10, "{json}");
+    assert_eq!(json["splits"]["train"]["sizes"][0]["height"], 28);
+    assert_eq!(json["splits"]["test"]["images_per_class"], serde_json::Value::Null);
+    assert_refused(inspect(&workplace, "nowhere", &[]), BAD_INPUT, &["no dataset folder or file"]);
+}
+
+#[test]
+fn groups_and_columns_are_given_by_flags() {
+    let workplace = Workplace::empty();
+    let digits = Digits::first("train", 12);
+    write_png(&workplace, &digits, |index| format!("scans/s{index}.png"));
+    let rows = (0..12).map(|index| format!("s{index},p{},{}\n", index / 3, index % 2));
+    let list = format!("scan,patient,finding\n{}", rows.collect::<String>());
+    workplace.write("clinic.csv", list.as_bytes());
+    let images = format!("--images={}", workplace.path("scans").display());
+    let flags = ["--columns=path=scan,label=finding", images.as_str(), "--val-fraction=0.25"];
+    let cache = Cache::open(&path_from(workplace.run("clinic.csv", &flags))).unwrap();
+    let patients = |split: SplitName| -> std::collections::BTreeSet<usize> {
+        let ids = cache.split(split).unwrap().ids().unwrap();
+        ids.iter().map(|id| id[1..id.len() - 4].parse::<usize>().unwrap() / 3).collect()
+    };
+    let (train, val) = (patients(SplitName::Train), patients(SplitName::Val));
+    assert_eq!((train.len(), val.len()), (3, 1));
+    assert!(train.is_disjoint(&val));
+    let says = ["clinic.csv", "found the columns scan, patient, finding", "--columns path=NAME"];
+    assert_refused(workplace.run("clinic.csv", &[]), BAD_INPUT, &says);
+    let run = workplace.run("clinic.csv", &["--columns=scan"]);
+    assert_refused(run, USAGE, &["'scan' does not name a column", "path=NAME"]);
+    assert_refused(workplace.run("clinic.csv", &["--form=mnist"]), USAGE, &["mnist", "idx"]);
+    let run = workplace.run("clinic.csv", &["--form=idx"]);
+    assert_refused(run, BAD_INPUT, &["is not a dataset of the form 'idx'", "--form"]);
+}
