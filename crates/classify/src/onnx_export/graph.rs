@@ -1,5 +1,7 @@
 //! The graph: preprocessing, network, heads.
 
+mod resizing;
+
 use backbone::{Layer, Network, Preprocessor};
 use fused_head::{BATCH_NORM_EPS, Parameters};
 use head::Heads;
@@ -7,9 +9,10 @@ use onnx::{
     Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
     encode,
 };
-use recipe::{Dtype, Fit, ImageForm, Orientation, Pooling, ResizeFilter, Tap, TapShape};
+use recipe::{Dtype, ImageForm, Orientation, Pooling, Tap, TapShape};
 use serde_json::json;
 
+use self::resizing::check_resizing;
 use super::{OnnxInput, tap_name};
 use crate::{Error, Model};
 
@@ -81,18 +84,6 @@ pub(super) fn file(model: &Model, input: OnnxInput) -> Result<Bytes, Error> {
         metadata_props: metadata(model, input),
     };
     Ok(encode(&file))
-}
-
-/// Refuses what ONNX's operators do not do.
-fn check_resizing(form: ImageForm) -> Result<(), Error> {
-    let refused = |what: String| Err(Error::OnnxResizing { what });
-    match form {
-        ImageForm { resize: ResizeFilter::Lanczos, .. } => {
-            refused(format!("the filter {}", form.resize))
-        }
-        ImageForm { fit: Fit::Pad, .. } => refused(format!("the fit {}", form.fit)),
-        _ => Ok(()),
-    }
 }
 
 /// The description of a model for people.
@@ -223,123 +214,6 @@ impl Builder {
         }
         self.floats("images/shift", &[3, 1, 1], &channels.map(|channel| channel.shift));
         self.node("Add", &[&image, "images/shift"], "images/input", &[])
-    }
-
-    /// Planes `[N, 3, H, W]` brought to the recipe's size as it says; their name.
-    fn resize(&mut self, form: ImageForm, planes: &str) -> String {
-        let size = [form.height as i64, form.width as i64];
-        self.integers("images/size", &size);
-        if form.fit != Fit::Crop {
-            return self.filter(form.resize, planes, "images/size");
-        }
-        // The smallest size of the same proportions that covers the network's, rounded down: the larger one of
-        // either side and, of the other side's, what belongs to it.
-        self.integers("images/two", &[2]);
-        self.integers("images/four", &[4]);
-        let shape = self.node("Shape", &[planes], "images/shape", &[]);
-        let sides = ["images/two", "images/four"];
-        let sides = self.node("Slice", &[&shape, sides[0], sides[1]], "images/sides", &[]);
-        self.integers("images/swap", &[1, 0]);
-        let swapped = self.node("Gather", &[&sides, "images/swap"], "images/sides/swapped", &[]);
-        self.integers("images/size/swapped", &[size[1], size[0]]);
-        let product =
-            self.node("Mul", &[&sides, "images/size/swapped"], "images/sides/product", &[]);
-        let proportional =
-            self.node("Div", &[&product, &swapped], "images/sides/proportional", &[]);
-        let covering =
-            self.node("Max", &[&proportional, "images/size"], "images/sides/covering", &[]);
-        let resized = self.filter(form.resize, planes, &covering);
-        // Half of what is too much, rounded to the even neighbour.
-        let over = self.node("Sub", &[&covering, "images/size"], "images/over", &[]);
-        let half = self.node("Div", &[&over, "images/two"], "images/over/half", &[]);
-        let odd = self.node("Mod", &[&half, "images/two"], "images/over/odd", &[]);
-        let even = self.node("Add", &[&over, &odd], "images/over/even", &[]);
-        let start = self.node("Div", &[&even, "images/two"], "images/start", &[]);
-        let end = self.node("Add", &[&start, "images/size"], "images/end", &[]);
-        self.integers("images/axes", &[2, 3]);
-        self.node("Slice", &[&resized, &start, &end, "images/axes"], "images/cropped", &[])
-    }
-
-    /// Planes `[N, 3, H, W]` resized to `size`, the name of two integers; their name.
-    fn filter(&mut self, filter: ResizeFilter, planes: &str, size: &str) -> String {
-        let half_pixel = Attribute::text("coordinate_transformation_mode", "half_pixel");
-        // The filter widens when an image is reduced, and at the borders the weights of what lies outside go
-        // to what lies inside.
-        let widening = [Attribute::int("antialias", 1), Attribute::int("exclude_outside", 1)];
-        let both = Attribute::ints("axes", &[2, 3]);
-        // The second and third input of Resize, a region and factors, are not given.
-        match filter {
-            ResizeFilter::Nearest => {
-                // The pixel in which the centre lies.
-                let mode = [
-                    Attribute::text("mode", "nearest"),
-                    Attribute::text("nearest_mode", "round_prefer_ceil"),
-                ];
-                let attributes = [&mode[..], &[half_pixel, both]].concat();
-                self.node("Resize", &[planes, "", "", size], "images/resized", &attributes)
-            }
-            ResizeFilter::Bilinear => {
-                let mode = [Attribute::text("mode", "linear"), half_pixel];
-                let attributes = [&mode[..], &widening, &[both]].concat();
-                self.node("Resize", &[planes, "", "", size], "images/resized", &attributes)
-            }
-            ResizeFilter::Bicubic => self.cubic(planes, size),
-            ResizeFilter::Lanczos => unreachable!("it was refused"),
-        }
-    }
-
-    /// Planes `[N, 3, H, W]` resized by the cubic filter to `size`, the name of two integers; their name. Numbers
-    /// are cut to those of pixels after either pass, so that the order of the passes counts: the vertical one comes
-    /// first where it removes more than twice as many rows as columns are removed.
-    fn cubic(&mut self, planes: &str, size: &str) -> String {
-        for (name, integers) in [
-            ("images/cubic/zero", &[0][..]),
-            ("images/cubic/one", &[1]),
-            ("images/cubic/two", &[2]),
-            ("images/cubic/four", &[4]),
-            ("images/cubic/one-two", &[1, 2]),
-        ] {
-            self.integers(name, integers);
-        }
-        self.floats("images/cubic/black", &[], &[0.0]);
-        self.floats("images/cubic/white", &[], &[255.0]);
-        let part = |builder: &mut Self, of: &str, from: &str, to: &str, name: &str| {
-            let [from, to] = [from, to].map(|end| format!("images/cubic/{end}"));
-            builder.node("Slice", &[of, &from, &to], &format!("images/cubic/{name}"), &[])
-        };
-        let lengths =
-            [part(self, size, "zero", "one", "rows"), part(self, size, "one", "two", "columns")];
-        let pass = |builder: &mut Self, planes: &str, axis: usize, name: &str| {
-            let attributes = [
-                Attribute::text("mode", "cubic"),
-                Attribute::float("cubic_coeff_a", -0.5),
-                Attribute::text("coordinate_transformation_mode", "half_pixel"),
-                Attribute::int("antialias", 1),
-                Attribute::int("exclude_outside", 1),
-                Attribute::ints("axes", &[2 + axis as i64]),
-            ];
-            let wide = format!("{name}/unclipped");
-            let inputs = [planes, "", "", &lengths[axis]];
-            let wide = builder.node("Resize", &inputs, &wide, &attributes);
-            let inputs = [&*wide, "images/cubic/black", "images/cubic/white"];
-            builder.node("Clip", &inputs, name, &[])
-        };
-        let narrow = pass(self, planes, 1, "images/cubic/narrow");
-        let horizontal_first = pass(self, &narrow, 0, "images/cubic/horizontal-first");
-        let low = pass(self, planes, 0, "images/cubic/low");
-        let vertical_first = pass(self, &low, 1, "images/cubic/vertical-first");
-        let shape = self.node("Shape", &[planes], "images/cubic/shape", &[]);
-        let sides = part(self, &shape, "two", "four", "sides");
-        let removed = self.node("Sub", &[&sides, size], "images/cubic/removed", &[]);
-        let weighed = ["images/cubic/one-two", "images/cubic/zero"];
-        let removed =
-            self.node("Mul", &[&removed, weighed[0]], "images/cubic/removed/weighed", &[]);
-        let removed = self.node("Max", &[&removed, weighed[1]], "images/cubic/removed/most", &[]);
-        let rows = part(self, &removed, "zero", "one", "removed/rows");
-        let columns = part(self, &removed, "one", "two", "removed/columns");
-        let condition = self.node("Greater", &[&rows, &columns], "images/cubic/condition", &[]);
-        let inputs = [&*condition, &vertical_first, &horizontal_first];
-        self.node("Where", &inputs, "images/resized", &[])
     }
 
     /// The network up to the last tap of the heads; the names of the features of each of their taps,
