@@ -322,7 +322,7 @@ fn broken_caches() {
     let manifest = "manifest.json";
     damage(manifest, &truncate, &[manifest], false);
     let newer = replace_text("\"major\": 2", "\"major\": 3");
-    let says = [manifest, "format version 3.1", "reads only 1.x and 2.x", "a newer program"];
+    let says = [manifest, "format version 3.2", "reads only 1.x and 2.x", "a newer program"];
     damage(manifest, &newer, &says, false);
     let other = replace_text("\"rows\": 25", "\"rows\": 24");
     damage(manifest, &other, &[manifest, "changed after it was written"], false);
@@ -393,7 +393,10 @@ fn wrong_flags() {
         "--threads=999999999",
         "--backend=tpu",
         "--device=npu",
-        "--resize=nearest",
+        "--resize=box",
+        "--fit=zoom",
+        "--orientation=left",
+        "--decode=half",
         "--colour=red",
     ] {
         let name = flag.split('=').next().unwrap();
