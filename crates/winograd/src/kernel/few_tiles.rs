@@ -1,16 +1,23 @@
-//! Products with weights that are transformed on the way: those of a few input channels stay in a cache
-//! while they are multiplied with all tiles.
+//! Products with weights that are transformed on the way. For a single tile each weight is multiplied
+//! [in the register](one_tile) in which it is computed. Otherwise those of a few input channels stay in a cache
+//! while they are [multiplied](chunk) with all tiles, and short sums and totals lie in memory between the chunks
+//! of channels.
 //!
 //! The sums have the same terms in the same order as those of [`product`](crate::kernel::product) and
-//! [`strassen`](crate::kernel::strassen), to the last bit. Short sums and totals lie in memory between the
-//! chunks of channels.
+//! [`strassen`](crate::kernel::strassen), to the last bit.
 
 #![allow(clippy::needless_range_loop)] // Indices name rows, terms and frequencies.
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
-use crate::kernel::{
-    filter_transform::term_stride,
-    microkernel::{PANEL, Panel, Target, UNROLL, with_rows},
+use std::ops::Range;
+
+use crate::{
+    algorithm::transform::{MAX_SIDE, Transform},
+    kernel::{
+        filter_transform::{self, TAPS, term_stride},
+        microkernel::{PANEL, Panel, SHORT_SUM, Target, UNROLL, Update, with_rows},
+        product::PIECE,
+    },
 };
 
 /// One of the products of which those of a frequency consist, for a panel of weights.
@@ -158,6 +165,89 @@ pub(crate) unsafe fn finish<P: Panel>(job: &ChunkJob<'_>, column: usize, stride:
                 }
                 P::splat(0.0).store(total);
             }
+        }
+    }
+}
+
+/// The products of a panel with the inputs of a tile.
+pub(crate) struct TileJob {
+    /// The filters of the panel, `[channel][TAPS][PANEL]`.
+    pub(crate) filters: *const f32,
+    /// The number of input channels, a multiple of [`UNROLL`].
+    pub(crate) channels: usize,
+    /// The inputs of the first of all frequencies, `[channel]`, and their distance from one to the next.
+    pub(crate) inputs: *const f32,
+    pub(crate) input_stride: usize,
+    /// The results of the first of all frequencies, and their distance from one to the next.
+    pub(crate) results: *mut f32,
+    pub(crate) result_stride: usize,
+}
+
+/// Computes the products of one tile. No weight is written to memory: each is multiplied in the register in which
+/// it is computed. The filters of a short sum stay in the first-level cache while all rows are computed.
+///
+/// # Safety
+/// The instruction set of `P` is present, the pointers are as their comments say, and no other thread touches the
+/// results.
+#[inline(always)]
+pub(crate) unsafe fn one_tile<P: Panel, T: Transform>(job: &TileJob) {
+    let mut totals = [[0.0; PANEL]; MAX_SIDE * MAX_SIDE];
+    for piece in (0..job.channels).step_by(PIECE) {
+        let end = job.channels.min(piece + PIECE);
+        totals.fill([0.0; PANEL]);
+        for start in (piece..end).step_by(SHORT_SUM) {
+            let channels = start..end.min(start + SHORT_SUM);
+            for (row, totals) in totals.chunks_exact_mut(T::A).take(T::A).enumerate() {
+                // SAFETY: these channels of the filters and of the inputs, by the caller's promise.
+                unsafe { add_row::<P, T>(job, channels.clone(), row, totals) }
+            }
+        }
+        for (frequency, total) in totals[..T::A * T::A].iter().enumerate() {
+            let update = if piece == 0 { Update::Set } else { Update::Add };
+            // SAFETY: a result, by the caller's promise.
+            unsafe {
+                let total = P::load(total.as_ptr());
+                update.apply(total, job.results.add(frequency * job.result_stride));
+            }
+        }
+    }
+}
+
+/// Adds a short sum to the totals of a row of frequencies.
+///
+/// # Safety
+/// As [`one_tile`].
+#[inline(always)]
+unsafe fn add_row<P: Panel, T: Transform>(
+    job: &TileJob,
+    channels: Range<usize>,
+    row: usize,
+    totals: &mut [[f32; PANEL]],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [P::splat(0.0); MAX_SIDE];
+        let mut inputs = [job.inputs; MAX_SIDE];
+        for j in 0..T::A {
+            inputs[j] = job.inputs.add((row * T::A + j) * job.input_stride);
+        }
+        for channel in channels {
+            let filter = job.filters.add(channel * TAPS * PANEL);
+            let mut taps = [P::splat(0.0); TAPS];
+            for (tap, value) in taps.iter_mut().enumerate() {
+                let from = filter.add(tap * PANEL);
+                *value = P::load(from);
+                if row == 0 {
+                    P::prefetch_l2(from.wrapping_add(SHORT_SUM * TAPS * PANEL));
+                }
+            }
+            let weights = T::weight(&filter_transform::row::<P, T>(&taps, row));
+            for j in 0..T::A {
+                sums[j] = P::splat(*inputs[j].add(channel)).mul_add(weights[j], sums[j]);
+            }
+        }
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            P::load(total.as_ptr()).add(sum).store(total.as_mut_ptr());
         }
     }
 }

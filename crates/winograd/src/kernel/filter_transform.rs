@@ -110,6 +110,18 @@ unsafe fn load<P: Panel>(filters: *const f32, channel: usize) -> [P; TAPS] {
     }
 }
 
+/// The transform of filters along their columns, for one row of frequencies.
+#[inline(always)]
+pub(crate) fn row<P: Panel, T: Transform>(w: &[P; TAPS], row: usize) -> [P; 3] {
+    let g = &T::G[row];
+    let mut columns = [w[0], w[1], w[2]];
+    for x in 0..3 {
+        let sum = w[3 + x].scale_add(g[1], w[x].scale(g[0]));
+        columns[x] = w[6 + x].scale_add(g[2], sum);
+    }
+    columns
+}
+
 /// Writes the frequencies of some rows, `stride` apart.
 ///
 /// # Safety
@@ -122,16 +134,10 @@ unsafe fn write<P: Panel, T: Transform>(
     stride: usize,
 ) {
     for i in rows.clone() {
-        let g = &T::G[i];
-        let mut columns = [w[0], w[1], w[2]];
-        for x in 0..3 {
-            let sum = w[3 + x].scale_add(g[1], w[x].scale(g[0]));
-            columns[x] = w[6 + x].scale_add(g[2], sum);
-        }
-        let row = T::weight(&columns);
-        for j in 0..T::A {
+        let weights = T::weight(&row::<P, T>(w, i));
+        for weight in &weights[..T::A] {
             // SAFETY: the caller's promise.
-            unsafe { row[j].store(to) };
+            unsafe { weight.store(to) };
             to = to.wrapping_add(stride);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
         transform::Transform,
     },
     kernel::{
-        few_tiles::{ChunkJob, chunk, finish},
+        few_tiles::{ChunkJob, TileJob, chunk, finish, one_tile},
         filter_transform::{FilterJob, strassen as strassen_filters, transform},
         first_layer::{FirstLayerJob, first_layer},
         global_pool::{self, RowJob, fold_row},
@@ -68,6 +68,8 @@ pub(crate) struct TileKernels {
     /// The transform of filters, and that with Strassen's sums.
     pub(crate) filters: unsafe fn(&FilterJob),
     pub(crate) strassen_filters: unsafe fn(&FilterJob),
+    /// The products of a single tile.
+    pub(crate) one_tile: unsafe fn(&TileJob),
     /// The two above, for layers that are tapped.
     pub(crate) tapped_output: unsafe fn(&OutputJob),
     pub(crate) tapped_output_pooled: unsafe fn(&OutputJob),
@@ -148,6 +150,7 @@ macro_rules! entries {
                     tapped_output_pooled,
                     filters: filters_entry::<T>,
                     strassen_filters: strassen_filters_entry::<T>,
+                    one_tile: one_tile_entry::<T>,
                 }
             }
 
@@ -250,6 +253,14 @@ macro_rules! entries {
             ) {
                 // SAFETY: see above.
                 unsafe { output::<$simd, T, POOL, TAPPED>(job) }
+            }
+
+            /// # Safety
+            /// That of [`one_tile`].
+            $(#[$attribute])*
+            unsafe fn one_tile_entry<T: Transform>(job: &TileJob) {
+                // SAFETY: see above.
+                unsafe { one_tile::<$panel, T>(job) }
             }
 
             /// # Safety

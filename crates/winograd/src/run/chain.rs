@@ -246,8 +246,11 @@ impl ChainRun<'_> {
             for (index, layer) in chain.0.iter().enumerate() {
                 let w = layer.winograd();
                 let few = w.has_few_tiles(pass_images);
-                let (rounds, parts) =
-                    if few { (w.panels(), w.weights.groups()) } else { (frequencies, w.panels()) };
+                let (rounds, parts) = if few {
+                    (w.panels(), w.few_tiles_groups(slots))
+                } else {
+                    (frequencies, w.panels())
+                };
                 let product = |thread: usize, round, parts: Range<usize>| {
                     let scratch = self.buffers.scratch[thread].pointer();
                     if few {
@@ -406,7 +409,7 @@ impl ChainRun<'_> {
             if w.has_few_tiles(pass_images) {
                 // The groups of frequencies are consecutive items, so that threads share the fetched
                 // filters.
-                let groups = w.weights.groups();
+                let groups = w.few_tiles_groups(slots);
                 let parts = (16 * worker.team_size()).div_ceil(groups).min(panels);
                 for item in worker.items(groups * parts) {
                     let part = item / groups;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::{
     kernel::{
-        few_tiles::{ChunkJob, Term},
+        few_tiles::{ChunkJob, Term, TileJob},
         microkernel::{PANEL, SHORT_SUM, Target, Update},
         product::{PIECE, ProductJob},
         strassen,
@@ -42,6 +42,13 @@ impl WinogradLayer {
         products: Spectrum,
         scratch: *mut f32,
     ) {
+        if self.is_one_tile(slots) {
+            for panel in panels {
+                // SAFETY: the caller's promise.
+                unsafe { self.product_of_one(panel, inputs, products) }
+            }
+            return;
+        }
         let weights = &self.weights;
         let rows = weights.rows(group);
         let frequencies = rows.start * self.side()..rows.end * self.side();
@@ -81,6 +88,34 @@ impl WinogradLayer {
                 }
             }
         }
+    }
+
+    /// Whether there is a single tile, whose weights need not be written to memory. With fewer frequencies than
+    /// an F4 has, the transform of the filters is so short that the memory is the limit either way.
+    fn is_one_tile(&self, slots: TileSlots) -> bool {
+        !self.pairing.paired && slots.len() == 1 && self.side() >= 6
+    }
+
+    /// The number of groups of frequencies that are multiplied by themselves.
+    pub(crate) fn few_tiles_groups(&self, slots: TileSlots) -> usize {
+        if self.is_one_tile(slots) { 1 } else { self.weights.groups() }
+    }
+
+    /// Computes the products of a single tile for a panel of output channels.
+    ///
+    /// # Safety
+    /// As for [`product_of_few`](Self::product_of_few).
+    unsafe fn product_of_one(&self, panel: usize, inputs: Spectrum, products: Spectrum) {
+        let job = TileJob {
+            filters: self.weights.filters(panel),
+            channels: self.in_channels,
+            inputs: inputs.start,
+            input_stride: inputs.frequency_stride,
+            results: products.start.wrapping_add(panel * PANEL),
+            result_stride: products.frequency_stride,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { (self.tile_kernels.one_tile)(&job) }
     }
 
     /// The terms of some frequencies for the first piece of the input channels, and those for further

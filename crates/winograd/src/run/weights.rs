@@ -102,6 +102,11 @@ impl Weights {
         if self.paired { self.in_channels / 2 } else { self.in_channels }
     }
 
+    /// The filters of a panel, `[in_channel][TAPS][PANEL]`.
+    pub(crate) fn filters(&self, panel: usize) -> *const f32 {
+        self.filters.pointer().wrapping_add(panel * self.in_channels * TAPS * PANEL)
+    }
+
     /// All weights of a frequency.
     ///
     /// # Panics

@@ -26,7 +26,7 @@ use crate::{
 /// A layer in tiles: its weights, and the grid and the pairing of its tiles.
 pub(crate) struct WinogradLayer {
     kind: TileKind,
-    tile_kernels: TileKernels,
+    pub(crate) tile_kernels: TileKernels,
     pub(crate) kernels: Kernels,
     pub(crate) grid: TileGrid,
     pub(crate) pairing: Pairing,
