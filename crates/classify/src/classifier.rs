@@ -56,10 +56,10 @@ impl Classifier {
     /// Builds the classifier of a model.
     ///
     /// # Errors
-    /// If this program on this machine does not compute the recipe's numerics, the weights are not the
+    /// If this program on this machine computes neither the recipe's numerics nor later ones, the weights are not the
     /// recipe's, or the heads do not take its taps.
     pub fn new(model: &Model, config: &ExtractorConfig) -> Result<Classifier, Error> {
-        let recipe = model.recipe();
+        let recipe = &model.computed_recipe()?;
         let extractor = backbone::build(recipe, model.weights(), config)?;
         let shapes = backbone::shapes(recipe)?;
         let order: Vec<usize> = model

@@ -4,7 +4,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
-use backbone::{ImageSize, Weights};
+use backbone::{Compute, ImageSize, Weights};
 use fused_head::Parameters;
 use head::{Run, Sweep};
 use recipe::{ImageForm, Recipe, Tap, TapShape};
@@ -74,6 +74,16 @@ impl Model {
     /// How an image becomes features; its taps are those that the heads take, in the network's order.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// The recipe by which this program computes features: with later numerics, if these have replaced those of
+    /// the features that the heads were trained on.
+    ///
+    /// # Errors
+    /// If this program computes neither.
+    pub fn computed_recipe(&self) -> Result<Recipe, Error> {
+        let numerics = Compute::with_numerics_or_later(&self.recipe.numerics)?.numerics()?;
+        Ok(Recipe { numerics, ..self.recipe.clone() })
     }
 
     /// The taps whose rows are joined, in this order.

@@ -24,6 +24,17 @@ impl Accuracy {
     pub fn numerics(self) -> String {
         format!("winograd{NUMERICS_VERSION}-{self}")
     }
+
+    /// Whether this accuracy's arithmetic has replaced that of this name, an earlier version. Features of the
+    /// two differ in their last digits.
+    pub fn replaces(self, numerics: &str) -> bool {
+        let parts = numerics.strip_prefix("winograd").and_then(|rest| rest.split_once('-'));
+        parts.is_some_and(|(version, accuracy)| {
+            let version: Option<u32> = version.parse().ok();
+            version.is_some_and(|version| (1..NUMERICS_VERSION).contains(&version))
+                && accuracy.parse() == Ok(self)
+        })
+    }
 }
 
 /// An unknown name of an accuracy.

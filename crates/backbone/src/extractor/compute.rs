@@ -97,6 +97,20 @@ impl Compute {
             Error::OtherNumerics { found: numerics.to_owned(), known: known.join(", ") }
         })
     }
+
+    /// The implementation and device of these numerics or, if a later version of them has replaced them, of
+    /// that one. Features of the two differ in their last digits, which is no matter for a trained head.
+    ///
+    /// # Errors
+    /// If nothing in this program computes either.
+    pub fn with_numerics_or_later(numerics: &str) -> Result<Compute, Error> {
+        let replaces = |compute: &Compute| match compute.backend {
+            Backend::Winograd(accuracy) => accuracy.replaces(numerics),
+            Backend::Torch => false,
+        };
+        Compute::with_numerics(numerics)
+            .or_else(|error| Compute::ALL.into_iter().find(replaces).ok_or(error))
+    }
 }
 
 impl fmt::Display for Backend {
@@ -128,6 +142,19 @@ mod tests {
         }
         let error = Compute::with_numerics("winograd0-fast").unwrap_err().to_string();
         assert!(error.contains("winograd0-fast") && error.contains("-exact"), "{error}");
+        for (earlier, accuracy) in
+            [("winograd3-fast", Accuracy::Fast), ("winograd4-exact", Accuracy::Exact)]
+        {
+            assert!(Compute::with_numerics(earlier).is_err());
+            let later = Compute::with_numerics_or_later(earlier).unwrap();
+            assert_eq!(
+                later,
+                Compute { backend: Backend::Winograd(accuracy), device: Device::Cpu }
+            );
+        }
+        for unknown in ["winograd0-fast", "winograd99-fast", "winograd3-other", "torch-1.0-cpu"] {
+            assert!(Compute::with_numerics_or_later(unknown).is_err(), "{unknown}");
+        }
         let backend = Backend::Winograd(Accuracy::Fast);
         let absent = Compute { backend, device: Device::Cuda };
         assert!(matches!(absent.numerics(), Err(Error::WinogradOnCuda)));

@@ -184,14 +184,23 @@ impl ModelArgs {
     }
 }
 
-/// The resources of a classifier for up to so many images.
+/// The resources of a classifier for up to so many images. Says if its features are not quite those that the heads
+/// were trained on.
 fn extractor_config(
     model: &Model,
     batch_size: Option<usize>,
     threads: Option<usize>,
     images: usize,
 ) -> Result<ExtractorConfig, Error> {
-    let recipe = model.recipe();
+    let recipe = model.computed_recipe()?;
+    let former = &model.recipe().numerics;
+    if *former != recipe.numerics {
+        terminal::say(format!(
+            "note: the heads were trained on features of {former}; those of {}, which are computed now, differ \
+             in their last digits",
+            recipe.numerics,
+        ));
+    }
     let device = Compute::with_numerics(&recipe.numerics)?.device;
     let suitable = || suitable_batch_size(device, recipe.image.height, recipe.image.width);
     Ok(ExtractorConfig {
