@@ -5,15 +5,10 @@ It has tritonclient, which speaks the Open Inference Protocol, and Playwright, w
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import venv
-from typing import Optional
 
-from .download import run_client
-from .files import SetupError, make_temporary, replace_folder, shown
-from .step import Step
+from .files import SetupError
+from .venv_step import VenvStep
 
 PACKAGES = {
     "playwright": "1.65.2",
@@ -34,36 +29,19 @@ PACKAGES = {
     "zope.interface": "8.7",
 }
 OLDEST = (3, 11)
-FOUND = f"""
-from importlib.metadata import version
-import playwright.sync_api, tritonclient.http
-print(*(f"{{name}}=={{version(name)}}" for name in {list(PACKAGES)}))
-"""
 
 
-class PageVenv(Step):
+class PageVenv(VenvStep):
     """A virtual environment with tritonclient and Playwright."""
 
     name = "page"
     title = "Python with tritonclient and Playwright"
     where = "artifacts/page-venv"
-    tool = "pip"
     space = 500_000_000
     by_hand = f"'python3 -m venv {where}', with these packages in it; only the tests need it"
-
-    def wrong(self) -> Optional[str]:
-        python = self.target / "bin" / "python"
-        if not python.exists():
-            return "not there"
-        try:
-            command = [str(python), "-I", "-c", FOUND]
-            result = subprocess.run(command, capture_output=True, text=True)
-        except OSError as error:
-            return f"{shown(python)}: {error.strerror}"
-        if result.returncode != 0:
-            return "tritonclient and Playwright cannot be imported"
-        wanted = " ".join(f"{name}=={version}" for name, version in PACKAGES.items())
-        return None if result.stdout.strip() == wanted else "other versions than wanted"
+    packages = PACKAGES
+    modules = "playwright.sync_api, tritonclient.http"
+    download = 85_000_000
 
     def install(self) -> None:
         if sys.version_info < OLDEST:
@@ -71,24 +49,4 @@ class PageVenv(Step):
                 f"{self.title}: this Python is {sys.version.split()[0]}, and the packages need 3.11 "
                 "or newer\n  run setup by a newer one (pyenv, or Debian: apt install python3)"
             )
-        new = make_temporary(self.target, folder=True)
-
-        class Builder(venv.EnvBuilder):
-            """Omits the activation scripts, which would name the temporary folder."""
-
-            def setup_scripts(self, context: object) -> None:
-                pass
-
-        # The environment has no pip of its own: Debian's Python has ensurepip only in another
-        # package, and the installed pip can fill the folder.
-        Builder(symlinks=True, with_pip=False).create(new)
-        version = "{}.{}".format(*sys.version_info)
-        packages = new / "lib" / f"python{version}" / "site-packages"
-        arguments = ["install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        arguments += ["--only-binary=:all:", "--python-version", version]
-        arguments += ["--target", str(packages)]
-        arguments += [f"{name}=={version}" for name, version in PACKAGES.items()]
-        stage = make_temporary(self.target.with_name("page-venv-stage"), folder=True)
-        run_client("pip", arguments, stage, "installing tritonclient and Playwright", 85_000_000)
-        shutil.rmtree(stage)
-        replace_folder(new, self.target)
+        super().install()
