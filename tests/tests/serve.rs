@@ -505,7 +505,8 @@ fn slow_idle_and_lost_clients_cost_nothing() {
 fn a_full_queue_is_said() {
     let workplace = Workplace::new();
     let run = small_run(&workplace);
-    let served = Served::start(&[&run_flag(&run)], &["--batch-size=8"]);
+    // One image at a time is slower than they are read, so that the queue fills.
+    let served = Served::start(&[&run_flag(&run)], &["--batch-size=1"]);
     let digit = fs::read(&digit_files(&workplace, 1)[0]).unwrap();
     let path = format!("/v2/models/{}/infer", run.file_name().unwrap().to_str().unwrap());
     let (body, length) = inference(700, &[7; 700 * 784]);
