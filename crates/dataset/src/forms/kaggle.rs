@@ -120,6 +120,10 @@ impl Form for KaggleCsvs {
         &self.notices
     }
 
+    fn has_test(&self) -> bool {
+        self.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.paths().count()
     }

@@ -122,6 +122,10 @@ impl Form for WebDataset {
         self.table.val.is_some()
     }
 
+    fn has_test(&self) -> bool {
+        self.table.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.files.len()
     }

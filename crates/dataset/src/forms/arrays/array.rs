@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::MAX_LABEL;
 use crate::name::escape;
-use crate::{Error, gzip};
+use crate::{Error, ImageFault, gzip};
 
 /// Length of the longest header that is parsed, in bytes. NumPy's header of a plain array has some 100 bytes.
 const MAX_HEADER: usize = 1 << 10;
@@ -188,7 +188,7 @@ impl Array {
         let [_, height, width, channels] = shape;
         if height > MAX_SIDE || width > MAX_SIDE || height * width * channels > MAX_BYTES {
             let [height, width] = [height, width].map(|side| side as usize);
-            return Err(Error::ImageSize { path: self.path.clone(), width, height });
+            return Err(Error::image(&self.path, ImageFault::Size { width, height }));
         }
         let bytes = self.check_len(&opened, 1)?;
         let pixels = match opened.content {
