@@ -27,6 +27,8 @@ use crate::images::Group;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 
+pub use image_list::competition::is_sample;
+
 /// A dataset of one form: its files, listed and not yet decoded.
 pub(crate) trait Form: fmt::Debug + Send + Sync {
     /// A word for the form.

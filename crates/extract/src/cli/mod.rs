@@ -40,6 +40,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Extract the features of every split; prints the cache's folder
+    #[command(alias = "extract")]
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
@@ -118,7 +119,7 @@ struct RunArgs {
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split and of the subset that --limit takes
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
     /// Batch size: images per forward pass [default: one that suits --size and --device]
     #[arg(long, value_parser = up_to(4096))]
@@ -183,7 +184,7 @@ struct InspectDatasetArgs {
     #[arg(long, default_value = "1/6", value_parser = fraction)]
     val_fraction: f64,
     /// Seed of the validation split
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
     #[command(flatten)]
     out: OutArgs,

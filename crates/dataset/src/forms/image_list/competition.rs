@@ -192,8 +192,8 @@ fn named<'a>(folder: &'a Folder, names: &[&str]) -> Option<&'a OsStr> {
     folders.into_iter().find(|name| names.iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
 
-/// Whether a file has the name of a submission's sample.
-fn is_sample(name: &OsStr) -> bool {
+/// Whether a file has the name of a submission's sample, such as `sample_submission.csv`.
+pub fn is_sample(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_lowercase().replace(['_', '-'], "");
     is_table(name.as_ref()) && name.starts_with(SAMPLE)
 }
