@@ -21,6 +21,10 @@ ready:
 demo: setup
     @python3 scripts/demo.py
 
+# Show what a dataset holds and everything that would stop an extraction (PATH form= …)
+inspect-dataset *flags: ready
+    @scripts/run vgg-extract inspect-dataset "$@"
+
 # Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= backend= …)
 extract *flags: ready
     @scripts/run vgg-extract run "$@"
@@ -65,6 +69,10 @@ export *flags: ready
 serve *flags: ready
     @scripts/run vgg-classify serve "$@"
 
+# Make a weights file from another program's, or list the forms that can be read (FILE family= …)
+import-weights *flags: ready
+    @scripts/run vgg-extract import-weights "$@"
+
 # List the caches, finished and unfinished
 status *flags: ready
     @scripts/run vgg-extract status "$@"
@@ -72,6 +80,14 @@ status *flags: ready
 # Check every digest of a cache (features=)
 verify *flags: ready
     @scripts/run vgg-extract verify "$@"
+
+# Show what a cache holds and what it was made from (features=)
+inspect *flags: ready
+    @scripts/run vgg-extract inspect "$@"
+
+# List what may be removed: unfinished caches, and those that no run refers to; --yes removes them
+gc *flags: ready
+    @scripts/run vgg-extract gc "$@"
 
 # Measure side by side with the peers: extract, head and training, or only one of these, or photos, serve or accuracy
 bench *part: (setup "torch")

@@ -161,6 +161,110 @@ fn a_tar_is_extracted_as_its_images_are() {
     assert_refused(workplace.run("half-0.tar", &all), BAD_INPUT, &["half-0.tar"]);
 }
 
+/// A dataset that another library wrote (`crates/dataset/tests/forms/make_files.py`).
+fn of_other_library(name: &str) -> String {
+    format!("{}/../crates/dataset/tests/forms/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Images that lie in Parquet files, in tar archives and in folders have the same rows, since these are found by
+/// their images' bytes.
+#[test]
+fn images_of_hugging_face_and_webdataset_are_extracted() {
+    let workplace = Workplace::empty();
+    let all = ["--val-fraction=0"];
+    let first = path_from(workplace.run(&of_other_library("parquet/snappy.parquet"), &all));
+    for (name, said) in [
+        ("parquet/zstd.parquet", "40 of 40 rows taken from"),
+        ("parquet/hub", "30 of 30 rows taken from"),
+        ("image-folder/flat-jsonl", "8 of 8 rows taken from"),
+        ("image-folder/splits-parquet", "8 of 8 rows taken from"),
+        ("webdataset/flat", "15 of 15 rows taken from"),
+        ("webdataset/splits", "9 of 9 rows taken from"),
+        ("webdataset/flat/train-{000..002}.tar", "12 of 12 rows taken from"),
+    ] {
+        let finished = finish(workplace.run(&of_other_library(name), &all));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stderr.contains(said), "{name}: {}", finished.stderr);
+    }
+    let hub = of_other_library("parquet/hub");
+    let cache = Cache::open(&path_from(workplace.run(&hub, &["--form=parquet"]))).unwrap();
+    assert_eq!(cache.manifest().class_names, ["cat", "dog", "mouse"]);
+    let rows = [SplitName::Train, SplitName::Val, SplitName::Test]
+        .map(|split| cache.manifest().splits[&split].rows);
+    assert_eq!(rows, [20, 5, 5]);
+    assert!(cache.manifest().splits[&SplitName::Test].labels.is_none());
+    let ids = cache.split(SplitName::Test).unwrap().ids().unwrap();
+    assert_eq!(ids.iter().next().unwrap(), "data/test-00000-of-00001.parquet/0");
+    // From a head to the classes of the files' images.
+    let run = path_from(workplace.train(&first, &["--p=0.2", "--epochs=2"]));
+    let classify = |name: &str| {
+        let mut classify = vgg_classify(["run"]);
+        classify.arg("--run").arg(&run).arg("--weights").arg(weights());
+        classify.arg(of_other_library(name));
+        let finished = finish(classify);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    assert!(classify("parquet/hub").contains("train-00001-of-00002.parquet/7"));
+    assert!(classify("webdataset/flat/{train,test}-000.tar").contains("test-000.tar/set/0014.png"));
+    assert!(classify("image-folder/splits-jsonl").contains("splits-jsonl/test/7.png"));
+}
+
+#[test]
+fn wrong_parquet_files_and_archives_are_refused() {
+    let workplace = Workplace::empty();
+    let refused = |dataset: &str, flags: &[&str], says: &[&str]| {
+        assert_refused(workplace.run(dataset, flags), BAD_INPUT, says);
+        assert!(!workplace.path("features").exists(), "nothing is written");
+    };
+    let wrong = |name: &str, flags: &[&str], says: &[&str]| {
+        let file = format!("{name}.parquet");
+        let path = of_other_library(&format!("parquet-refused/{file}"));
+        refused(&path, flags, &[&[&*file], says].concat());
+    };
+    wrong("null-image", &[], &["row 23, column 'image': found 'null'", "the bytes of an image"]);
+    wrong("null-bytes", &[], &["row 5, column 'image.bytes'", "to_parquet or push_to_hub"]);
+    wrong("no-image", &[], &["found the columns text, label; expected a column of images"]);
+    wrong("image-of-lists", &[], &["the column 'image' holds lists"]);
+    wrong("no-label", &[], &["expected a column of labels", "--columns label=NAME"]);
+    wrong("no-label", &["--columns=label=nope"], &["there is no column 'nope'"]);
+    wrong("brotli", &[], &["compressed with Brotli", "pyarrow"]);
+    for name in ["hub/data/train-00001-of-00002", "v2"] {
+        let whole = fs::read(of_other_library(&format!("parquet/{name}.parquet"))).unwrap();
+        for part in 0..10 {
+            workplace.write("half.parquet", &whole[..whole.len() * part / 10]);
+            refused(
+                "half.parquet",
+                &[],
+                &["half.parquet is not a whole Parquet file", "fetch it again"],
+            );
+        }
+    }
+    let whole = fs::read(of_other_library("webdataset/flat/train-001.tar")).unwrap();
+    // Within the header or the bytes of the first image.
+    for len in [1, 100, 511, 515] {
+        workplace.write("half.tar", &whole[..len]);
+        refused("half.tar", &[], &["half.tar"]);
+    }
+    // The header's checksum is adjusted to the other name.
+    let renamed = |name: &[u8]| {
+        let mut bytes = whole.clone();
+        let sum = |bytes: &[u8]| bytes[..100].iter().map(|&byte| u32::from(byte)).sum::<u32>();
+        let (before, digits) = (sum(&bytes), String::from_utf8(bytes[148..154].to_vec()).unwrap());
+        bytes[..100].fill(0);
+        bytes[..name.len()].copy_from_slice(name);
+        let checksum = u32::from_str_radix(digits.trim(), 8).unwrap() + sum(&bytes) - before;
+        bytes[148..154].copy_from_slice(format!("{checksum:06o}").as_bytes());
+        bytes
+    };
+    for name in ["/etc/passwd.png", "../climbing.png", "a/../../climbing.png"] {
+        workplace.write("set.tar", &renamed(name.as_bytes()));
+        refused("set.tar", &[], &["set.tar", name, "has a name that leads elsewhere"]);
+    }
+    let pattern = of_other_library("webdataset/flat/train-{000..003}.tar");
+    refused(&pattern, &[], &["there is no archive", "train-003.tar, which"]);
+}
+
 fn inspect(workplace: &Workplace, dataset: &str, more: &[&str]) -> assert_cmd::Command {
     let mut command = vgg_extract(["inspect-dataset"]);
     command.arg(workplace.path(dataset)).arg("--out").arg(workplace.path("features")).args(more);
@@ -189,6 +293,15 @@ fn a_dataset_is_inspected_without_running_anything() {
     assert_eq!(json["splits"]["val"]["images"], 10, "{json}");
     assert_eq!(json["splits"]["train"]["sizes"][0]["height"], 28);
     assert_eq!(json["splits"]["test"]["images_per_class"], serde_json::Value::Null);
+    let hub = of_other_library("parquet/hub");
+    let finished = finish(inspect(&workplace, &hub, &["--json"]));
+    let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(json["form"], "parquet");
+    assert_eq!(json["splits"]["train"]["images_per_class"]["dog"], 13, "{json}");
+    let null = of_other_library("parquet-refused/null-image.parquet");
+    let finished = finish(inspect(&workplace, &null, &[]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    assert!(finished.stdout.contains("row 23, column 'image'"), "{}", finished.stdout);
     assert_refused(inspect(&workplace, "nowhere", &[]), BAD_INPUT, &["no dataset folder or file"]);
 }
 

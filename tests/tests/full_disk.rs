@@ -85,10 +85,20 @@ fn fill(disk: &Path, left: u64) -> PathBuf {
 /// `command` with a limit of `bytes` on the size of files. A larger file is an error rather than a signal.
 fn with_file_limit(command: &assert_cmd::Command, bytes: u64) -> assert_cmd::Command {
     let blocks = bytes / 512;
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
     let mut limited = assert_cmd::Command::new("sh");
     limited.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
     limited
+}
+
+/// The limit is an error with a message, and its signal does not end the program.
+#[test]
+fn a_file_beyond_the_limit_is_named() {
+    let workplace = small_workplace();
+    let limited = with_file_limit(&extract_to(&workplace, &workplace.path("features")), 4096);
+    let finished = finish(limited);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("File too large"), "{finished:?}");
 }
 
 /// The relative path and the digest of every file.

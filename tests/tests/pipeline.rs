@@ -310,3 +310,16 @@ fn limits_are_stratified_and_inspect_shows_them() {
         assert!((1..=4).contains(&count), "class {class}: {count} of 20");
     }
 }
+
+/// conda and ROS let `LD_LIBRARY_PATH` name their own libtorch.
+#[test]
+#[cfg(all(feature = "torch", target_os = "linux"))]
+fn another_libtorch_on_the_library_path_is_not_taken() {
+    let workplace = Workplace::empty();
+    for name in ["libtorch_cpu.so", "libc10.so", "libgomp.so.1"] {
+        workplace.write(&format!("wrong/{name}"), b"");
+    }
+    let mut command = workplace.run("nowhere", &["--backend=torch"]);
+    command.env("LD_LIBRARY_PATH", workplace.path("wrong"));
+    end_to_end::assert_refused(command, end_to_end::BAD_INPUT, &["there is no dataset folder"]);
+}

@@ -458,7 +458,7 @@ fn grids_that_cannot_be_trained() {
     assert_refused(
         place.sweep(&["--p=0,0.1,0.2,0.3", "--seeds=1", "--memory=32MiB"]),
         USAGE,
-        &["4 heads", "--memory=32.00MiB has room for 2", "split the grid"],
+        &["4 heads", "--memory=32.00MiB has room for 2", "train fewer heads"],
     );
     let flags = ["--val-fraction=0"];
     let without_validation = path_from(place.workplace.run("digits", &flags));

@@ -23,10 +23,10 @@ impl FromStr for ImageSize {
 
     /// Reads one side, or height and width as `HxW`.
     fn from_str(text: &str) -> Result<ImageSize, String> {
-        let side = |text: &str| {
-            let side = text.parse().ok().filter(|&side: &usize| side > 0);
+        let side = |side: &str| {
+            let side = side.parse().ok().filter(|&side: &usize| side > 0);
             side.ok_or_else(|| {
-                format!("'{text}' is not a number of pixels; expected a size such as 96 or 96x128")
+                format!("'{text}' is not a size in pixels; expected one such as 96 or 96x128")
             })
         };
         let (height, width) = match text.split_once('x') {

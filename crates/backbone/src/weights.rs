@@ -18,6 +18,7 @@ mod load;
 mod names;
 mod npz;
 mod onnx;
+mod pickle;
 mod pytorch;
 mod report;
 mod safetensors;

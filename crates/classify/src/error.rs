@@ -23,7 +23,7 @@ pub enum Error {
     /// A run does not record how an image becomes features.
     #[error(
         "{}: the version that trained this run did not record how an image becomes features, so it can \
-         classify none; extract the features and train again ('vgg-extract run', then 'vgg-head train')",
+         classify none; extract the features and train again ('just extract', then 'just train-head')",
         run.display()
     )]
     NoRecipe {

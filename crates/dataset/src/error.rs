@@ -3,15 +3,34 @@
 mod image;
 mod words;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use plural::counted;
 
 use crate::name::Names;
 use crate::{form_descriptions, form_names};
-use words::{Alike, Arrays, ButOthers, Found, OrForm};
+use words::{Alike, Arrays, ButOthers, Found, OfList, OrForm};
 
 pub use image::{ImageError, ImageFault};
+
+/// Where in a table something is, counted as its readers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// A line of text, counted from 1.
+    Line(usize),
+    /// A row of a table that is not text, counted from 0.
+    Row(usize),
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Position::Line(line) => write!(f, "line {line}"),
+            Position::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
 
 /// A dataset that cannot be read or split.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +150,46 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A Parquet file cannot be read to its end.
+    #[error(
+        "{} is not a whole Parquet file ({found}); it may be truncated or damaged: fetch it again",
+        path.display()
+    )]
+    DamagedParquet {
+        /// The file.
+        path: PathBuf,
+        /// The fault, for example `a page is not whole`.
+        found: &'static str,
+    },
+    /// A Parquet file stores values in a form that is not read.
+    #[error(
+        "{}: {found}, which is not supported; write it again with the library datasets or with pyarrow",
+        path.display()
+    )]
+    ParquetForm {
+        /// The file.
+        path: PathBuf,
+        /// The form, for example `its column 'image' is compressed with LZO`.
+        found: String,
+    },
+    /// A list of archives names one that is not there.
+    #[error("there is no archive {}, which {pattern} names; fetch it, or name those that are there", path.display())]
+    MissingArchive {
+        /// The missing archive.
+        path: PathBuf,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A pattern of names cannot be expanded.
+    #[error(
+        "{pattern} {found}; expected names like train-{{000..150}}.tar or {{train,extra}}-0.tar"
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The fault, for example `names more than 100000 archives`.
+        found: &'static str,
     },
     /// There is a folder of validation or test images, but none of training images.
     #[error(
@@ -354,7 +413,7 @@ pub enum Error {
     },
     /// An image cannot be read, because of what its bytes are.
     #[error(transparent)]
-    Image(ImageError),
+    Image(Box<ImageError>),
     /// Training and test images differ in size.
     #[error("{} has images of {found}, expected {expected} as in training", path.display())]
     SizesDiffer {
@@ -375,15 +434,15 @@ pub enum Error {
         /// The columns it should have.
         expected: String,
     },
-    /// A CSV field has a value that is not allowed.
-    #[error("{}: line {line}, column '{column}': found '{found}', expected {expected}", path.display())]
+    /// A field of a table has a value that is not allowed.
+    #[error("{}: {at}, column '{column}': found '{found}', expected {expected}", path.display())]
     Field {
         /// The file.
         path: PathBuf,
-        /// Line, counted from 1 including the header.
-        line: usize,
+        /// Its line, the header included, or its row.
+        at: Position,
         /// Name of the column.
-        column: String,
+        column: Box<str>,
         /// The field's text.
         found: String,
         /// The allowed values.
@@ -404,6 +463,29 @@ pub enum Error {
         /// Number of columns.
         expected: usize,
     },
+    /// A line of a file of JSON lines is not an object.
+    #[error("{}: line {line} is not a JSON object", path.display())]
+    JsonLine {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// The reason.
+        source: serde_json::Error,
+    },
+    /// The text of a table is far longer than its file.
+    #[error(
+        "{} has {}, but its text has more than {}; if it is a table of images, save it as a CSV file",
+        path.display(), counted(*size, "byte"), counted(*most, "byte")
+    )]
+    LongTable {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest number of bytes that its text may have.
+        most: u64,
+    },
     /// A list of images has rows for testing or validation, but none for training.
     #[error("{} lists no training images; expected rows whose split is 'train'", path.display())]
     NoTrainingRows {
@@ -412,29 +494,31 @@ pub enum Error {
     },
     /// A list of images names a file that is not there.
     #[error(
-        "{}: line {line}: there is no file {}; expected the path of an image, absolute or relative to the \
+        "{}: {at}: there is no file {}; expected the path of an image, absolute or relative to the \
          folder of the list (if this is not a list of images, move it out of the folder)",
         path.display(), file.display()
     )]
     MissingImage {
         /// The list.
         path: PathBuf,
-        /// Line, counted from 1, the header included.
-        line: usize,
+        /// Its line, the header included, or its row.
+        at: Position,
         /// The missing file.
         file: PathBuf,
     },
     /// A list of images names a file twice.
     #[error(
-        "{}: line {}: {} is listed already, in line {}; remove one of the two rows",
-        path.display(), lines[1], file.display(), lines[0]
+        "{}: {}: {} is listed already, in {}{}; remove one of the two rows",
+        path.display(), at[1], file.display(), at[0], OfList(other)
     )]
     ListedTwice {
         /// The list.
         path: PathBuf,
-        /// The two lines that name the file, counted from 1 including the header.
-        lines: [usize; 2],
-        /// The file, as it is written in the second line.
+        /// The list that names the file first; `None` if it is the same.
+        other: Option<Box<Path>>,
+        /// The first and the second line or row that name the file.
+        at: [Position; 2],
+        /// The file, as it is named second.
         file: PathBuf,
     },
     /// polars found a fault that the check of each line did not find.
@@ -531,6 +615,6 @@ pub enum Error {
 impl Error {
     /// The error of the image at `path`.
     pub(crate) fn image(path: &Path, fault: ImageFault) -> Error {
-        Error::Image(ImageError { path: path.to_path_buf(), fault })
+        Error::Image(Box::new(ImageError { path: path.to_path_buf(), fault }))
     }
 }

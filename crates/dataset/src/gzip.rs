@@ -35,7 +35,7 @@ pub(crate) fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// If it cannot be read, or decompresses to more than tables do.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let at = |source| Error::Read { path: path.to_path_buf(), source };
     let (mut reader, compressed) = open(path)?;
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::Folder;
-use crate::forms::FORMS;
+use crate::forms::{FORMS, pattern_at};
 use crate::image_files;
 use crate::name::escape;
 use crate::part::Part;
@@ -120,7 +120,7 @@ fn groups_at(path: &Path) -> Result<Vec<Group>, Error> {
         }
         return Err(Error::NoImages { path: path.to_path_buf() });
     }
-    if path.is_file() {
+    if path.is_file() || pattern_at(path).is_some() {
         for form in &FORMS {
             if let Some(groups) = (form.images_of_file)(path)? {
                 return Ok(groups);

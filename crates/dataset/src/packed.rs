@@ -25,10 +25,18 @@ pub(crate) struct Location {
     pub(crate) len: u64,
 }
 
+/// A file with images.
+#[derive(Debug)]
+pub(crate) struct PackedFile {
+    pub(crate) path: PathBuf,
+    /// Its path within the dataset.
+    pub(crate) name: PathBuf,
+}
+
 /// Images that are read from the files that they lie in when they are asked for.
 #[derive(Debug)]
 pub(crate) struct PackedImages {
-    files: Arc<[PathBuf]>,
+    files: Arc<[PackedFile]>,
     locations: Vec<Location>,
     /// The names of the images within their files.
     names: Paths,
@@ -36,7 +44,7 @@ pub(crate) struct PackedImages {
 
 impl PackedImages {
     pub(crate) fn new(
-        files: Arc<[PathBuf]>,
+        files: Arc<[PackedFile]>,
         locations: Vec<Location>,
         names: Paths,
     ) -> PackedImages {
@@ -49,7 +57,7 @@ impl PackedImages {
         (0..self.locations.len()).into_par_iter().map(digest).collect()
     }
 
-    fn file(&self, index: usize) -> &Path {
+    fn file(&self, index: usize) -> &PackedFile {
         &self.files[self.locations[index].file as usize]
     }
 
@@ -59,21 +67,27 @@ impl PackedImages {
 
     /// The bytes of an image, as they are in its file now.
     fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let path = self.file(index);
+        let path = &self.file(index).path;
         let Location { start, len, .. } = self.locations[index];
-        let read = |source: std::io::Error| match source.kind() {
-            ErrorKind::UnexpectedEof => Error::Changed { path: path.to_path_buf() },
-            _ => Error::Read { path: path.to_path_buf(), source },
-        };
+        let read = |source| Error::Read { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(read)?;
-        // A file that has become shorter announces no memory that it cannot fill.
-        let size = file.metadata().map_err(read)?.len();
-        if start.checked_add(len).is_none_or(|end| end > size) {
-            return Err(Error::Changed { path: path.to_path_buf() });
-        }
-        let mut bytes = vec![0; len as usize];
-        file.read_exact_at(&mut bytes, start).map_err(read)?;
-        Ok(bytes)
+        let bytes = read_at(&file, start, len).map_err(read)?;
+        bytes.ok_or_else(|| Error::Changed { path: path.to_path_buf() })
+    }
+}
+
+/// Bytes of a file from a position on; `None` if the file ends before. The memory that they take is not more than
+/// the file has.
+pub(crate) fn read_at(file: &File, start: u64, len: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let size = file.metadata()?.len();
+    if start.checked_add(len).is_none_or(|end| end > size) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; len as usize];
+    match file.read_exact_at(&mut bytes, start) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -90,9 +104,9 @@ impl ImageStore for PackedImages {
     ) -> Result<Image<'_>, Error> {
         let bytes = self.bytes(index)?;
         if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
-            return Err(Error::Changed { path: self.file(index).to_path_buf() });
+            return Err(Error::Changed { path: self.file(index).path.clone() });
         }
-        let name = self.file(index).join(self.name_of(index));
+        let name = self.file(index).path.join(self.name_of(index));
         decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
     }
 
@@ -100,9 +114,8 @@ impl ImageStore for PackedImages {
         Ok(scan::fault_of(&self.bytes(index)?, decoding))
     }
 
-    /// The name of the file and the image's name in it.
+    /// The path of the file within the dataset and the image's name in it.
     fn id(&self, index: usize) -> String {
-        let file = self.file(index).file_name().unwrap_or_default();
-        escape(&Path::new(file).join(self.name_of(index)))
+        escape(&self.file(index).name.join(self.name_of(index)))
     }
 }

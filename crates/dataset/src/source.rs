@@ -10,7 +10,7 @@ use durable::Digest;
 use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
-use crate::forms::{Entry, FORMS, Form, Opened};
+use crate::forms::{Entry, FORMS, Form, Opened, name_of_pattern, pattern_at};
 use crate::{
     Dataset, Error, Faults, FileDigests, Notice, SourceConfig, SplitConfig, Unsplit, digest,
 };
@@ -50,7 +50,7 @@ impl Source {
     pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
         let form = if let Some(name) = &config.form {
             find_form(path, name, config)?
-        } else if path.is_file() {
+        } else if path.is_file() || pattern_at(path).is_some() {
             first(|form| (form.open_file)(path, config))?
         } else {
             find_in_folder(path, config)?
@@ -79,6 +79,9 @@ impl Source {
 
     /// The dataset's name: the folder's, or the file's without its ending.
     pub fn name(&self) -> String {
+        if let Some(pattern) = pattern_at(&self.path) {
+            return name_of_pattern(pattern);
+        }
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         let name = if path.is_file() { path.file_stem() } else { path.file_name() };
         name.unwrap_or_default().to_string_lossy().into_owned()
@@ -182,7 +185,7 @@ fn data_in(path: &Path) -> Vec<String> {
 fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Opened {
     let form = FORMS.iter().find(|form| (form.name)() == name);
     let form = form.ok_or_else(|| Error::NoSuchForm { name: name.to_owned() })?;
-    let opened = if path.is_file() {
+    let opened = if path.is_file() || pattern_at(path).is_some() {
         (form.open_file)(path, config)?
     } else {
         (form.open)(&folder_at(path)?, config)?

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs;
+use std::path::Path;
 
 use dataset::Source;
 
@@ -73,6 +74,82 @@ fn image_lists_keep_their_digest() {
         [
             "973f2e1cebed2ed0096b29b39e9e5834f1743d8b2005ab42f9501f3b4e85aa46",
             "dd99c9f3c4fbf4362601ba0597495d44424dc322c360359cdc15843525dd6920"
+        ]
+    );
+}
+
+/// The digest of one of the datasets in `forms/`, which other libraries wrote.
+fn digest_at(path: &str) -> String {
+    let forms = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forms"));
+    Source::find(&forms.join(path)).unwrap().digest().unwrap().to_string()
+}
+
+#[test]
+fn competitions_keep_their_digest() {
+    let files = [
+        ("labels.csv", &b"id,breed\na,pug\nb,beagle\n"[..]),
+        ("train/a.png", b"one"),
+        ("train/b.png", b"two"),
+        ("test/c.png", b"three"),
+    ];
+    assert_eq!(
+        [digest_of(&files[..3]), digest_of(&files)],
+        [
+            "f6523561ba3d18898afa88a7ecec207a882e7994322078e08a8b6f6711927028",
+            "143dc9798e53762a97fbd9a2fa8db68330ae8a09b8d9fedecbbc2d26dab0be5a"
+        ]
+    );
+}
+
+#[test]
+fn image_folders_keep_their_digest() {
+    // It does not matter how the table is stored.
+    for name in
+        ["image-folder/splits-csv", "image-folder/splits-jsonl", "image-folder/splits-parquet"]
+    {
+        assert_eq!(
+            digest_at(name),
+            "7c1d248d7666aed1d3d8ca04ed008f5946eaebf641f940c42d05a57cd7837a36",
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn arrays_keep_their_digest() {
+    let npy = |descriptor: &str, shape: &str, elements: &[u8]| {
+        let header =
+            format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let len = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), elements].concat()
+    };
+    let images = npy("|u1", "(2, 1, 1)", &[7, 8]);
+    let labels = npy("|u1", "(2,)", &[0, 1]);
+    let files = [("x_train.npy", &images[..]), ("y_train.npy", &labels), ("x_test.npy", &images)];
+    assert_eq!(
+        [digest_of(&files[..2]), digest_of(&files)],
+        [
+            "c2c213e769a5e530b5bdc72dd336542c6b703cf8f631d22e3abb5a09ba09da46",
+            "121f6e7743f0004ca23603d124c4705b9b1079389fe15583843ee5fcc1899949"
+        ]
+    );
+}
+
+#[test]
+fn archives_and_parquet_files_keep_their_digest() {
+    let names = [
+        "webdataset/flat",
+        "webdataset/splits",
+        "webdataset/flat/train-{000..001}.tar",
+        "parquet/hub",
+    ];
+    assert_eq!(
+        names.map(digest_at),
+        [
+            "3daca16099a1967f328ec9cbc56a01f30aa61ab0b98c3a8b79c828402d6bfaf8",
+            "d1ad911756ca3406a4cc4b84110e3e806a0857c26b10e8124131c963758d4317",
+            "c122748ec04836911bc924d51cd08720c2f0291d8fdc8b3062ca67028766b422",
+            "7d0dfb561e400d40b3d32b887c93e09ec8421263fe6ba33642e014f3446945fe"
         ]
     );
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Error, Notice, Source, SourceConfig, Split, SplitConfig};
+use dataset::{Dataset, Error, Images, Notice, Position, Source, SourceConfig, Split, SplitConfig};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -341,6 +341,88 @@ fn a_competition_is_read() {
 }
 
 #[test]
+fn an_image_folder_of_hugging_face_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["train/1.pgm", "train/x/2.pgm", "validation/1.pgm", "test/1.pgm"];
+    for (pixel, name) in names.into_iter().enumerate() {
+        write(&folder, name, &pixels(pixel as u8));
+    }
+    let check = |folder: &TempDir| {
+        let source = Source::find(folder.path()).unwrap();
+        assert_eq!(source.form(), "image-folder");
+        assert_eq!(notices(&source), [""; 0]);
+        let dataset = source.load(&ALL).unwrap();
+        assert_eq!(dataset.class_names, ["cat", "dog"]);
+        assert_eq!(rows(&dataset.train), [row("train/1.pgm", 1), row("train/x/2.pgm", 0)]);
+        assert_eq!(rows(&dataset.val), [row("validation/1.pgm", 1)]);
+        assert!(dataset.test.ids().eq(["test/1.pgm"]) && dataset.test.labels().is_none());
+        assert_eq!(dataset.test.image(0).unwrap().pixels[0], 3);
+        source.digest().unwrap()
+    };
+    let all = "file_name,label,text\ntrain/1.pgm,dog,\"a, dog\"\ntrain/x/2.pgm,cat,\nvalidation/1.pgm,dog,\n\
+               test/1.pgm,,\n";
+    write(&folder, "metadata.csv", all.as_bytes());
+    let digest = check(&folder);
+    fs::remove_file(folder.path().join("metadata.csv")).unwrap();
+    let train = b"{\"label\": \"dog\", \"file_name\": \"1.pgm\", \"boxes\": [1]}\n\n\
+                  {\"file_name\": \"x/2.pgm\", \"label\": \"cat\"}\n";
+    write(&folder, "train/metadata.jsonl", train);
+    write(&folder, "validation/metadata.csv", b"file_name,label\n1.pgm,dog\n");
+    write(&folder, "test/metadata.jsonl", b"{\"file_name\": \"1.pgm\", \"label\": null}");
+    assert_eq!(check(&folder), digest);
+    let refused = |text: &[u8], says: &[&str]| {
+        write(&folder, "train/metadata.jsonl", text);
+        let error = Source::find(folder.path()).unwrap_err().to_string();
+        for text in [&["train/metadata.jsonl"], says].concat() {
+            assert!(error.contains(text), "'{text}' is not in: {error}");
+        }
+    };
+    let first = "{\"file_name\": \"1.pgm\", \"label\": \"cat\"}\n";
+    let second = |line: &str| format!("{first}\n{line}\n").into_bytes();
+    refused(&second("{\"file_name\": \"9.pgm\", \"label\": 1}"), &["line 3: there is no file"]);
+    refused(&second("{\"file_name\": \"../test/1.pgm\", \"label\": 1}"), &["stays within"]);
+    refused(&second("{\"file_name\": \"x/2.pgm\"}"), &["column 'label'", "found ''"]);
+    refused(&second("[]"), &["line 3 is not a JSON object"]);
+    // A label with a line break does not change the numbers of the lines after it.
+    let long = "{\"file_name\": \"1.pgm\", \"label\": \"a\\nb\\nc\"}\n[]\n";
+    refused(long.as_bytes(), &["line 2 is not a JSON object"]);
+    let long = long.replace("[]", "{\"file_name\": \"9.pgm\", \"label\": 1}");
+    refused(long.as_bytes(), &["line 2: there is no file"]);
+    write(&folder, "train/metadata.csv", b"file_name,label\n1.pgm,dog\n");
+    refused(first.as_bytes(), &["holds two lists of images", "train/metadata.csv or"]);
+}
+
+#[test]
+fn metadata_without_labels_leave_the_folders_as_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "train/a/1.pgm", &pixels(1));
+    write(&folder, "train/metadata.csv", b"file_name,text\na/1.pgm,x\n");
+    assert_eq!(Source::find(folder.path()).unwrap().form(), "class-folders");
+    // There are none: a column is to be named.
+    write(&folder, "train/2.pgm", &pixels(2));
+    write(&folder, "train/metadata.csv", b"file_name,finding\n2.pgm,x\n");
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    let says = [
+        "train/metadata.csv: found the columns file_name, finding",
+        "--columns path=NAME,label=NAME",
+    ];
+    says.iter().for_each(|text| assert!(error.contains(text), "{error}"));
+    let config = SourceConfig { columns: "label=finding".parse().unwrap(), ..Default::default() };
+    let source = Source::find_with(folder.path(), &config).unwrap();
+    assert_eq!(source.form(), "image-folder");
+    assert_eq!(source.load(&ALL).unwrap().class_names, ["x"]);
+    // They can be classified nevertheless.
+    let images = Images::find(&[folder.path().to_path_buf()], None).unwrap();
+    assert_eq!((images.len(), images.label(0)), (1, None));
+    // A table of JSON lines may be given itself.
+    write(&folder, "metadata.jsonl", b"{\"file_name\": \"train/2.pgm\", \"label\": 7}\n");
+    let table = folder.path().join("metadata.jsonl");
+    let source = Source::find(&table).unwrap();
+    assert_eq!((source.form(), source.load(&ALL).unwrap().train.len()), ("image-folder", 1));
+    assert_eq!(Images::find(&[table], None).unwrap().label(0), Some("7"));
+}
+
+#[test]
 fn a_form_may_be_forced() {
     let folder = folder_with("path,label\nimages/a.png,x\nimages/b.png,y\n");
     write(&folder, "train/cat/1.png", &pixels(1));
@@ -411,7 +493,10 @@ fn a_file_that_is_listed_twice_is_refused() {
     let folder = folder_with("path,label\nimages/a.png,x\nagain/a.png,y\n");
     symlink("images", folder.path().join("again")).unwrap();
     let error = Source::find(folder.path()).unwrap_err();
-    assert!(matches!(error, Error::ListedTwice { lines: [2, 3], .. }), "{error}");
+    assert!(
+        matches!(error, Error::ListedTwice { at: [Position::Line(2), Position::Line(3)], .. }),
+        "{error}"
+    );
     fs::remove_file(folder.path().join("again")).unwrap();
     fs::create_dir(folder.path().join("again")).unwrap();
     symlink("../images/a.png", folder.path().join("again/a.png")).unwrap();
@@ -563,10 +648,10 @@ proptest! {
                 prop_assert!(source.digest().is_ok());
             }
             Err(
-                Error::Field { line, .. }
+                Error::Field { at: Position::Line(line), .. }
                 | Error::RaggedLine { line, .. }
-                | Error::MissingImage { line, .. }
-                | Error::ListedTwice { lines: [_, line], .. },
+                | Error::MissingImage { at: Position::Line(line), .. }
+                | Error::ListedTwice { at: [_, Position::Line(line)], .. },
             ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
             Err(error) => prop_assert!(
                 matches!(

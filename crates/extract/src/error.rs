@@ -27,7 +27,7 @@ pub enum Error {
         /// Row within the split.
         row: usize,
         /// The fault.
-        source: dataset::Error,
+        source: Box<dataset::Error>,
     },
     /// Some images cannot be read, and the extraction is to stop then.
     #[error(

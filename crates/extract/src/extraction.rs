@@ -147,17 +147,19 @@ fn write(
         Started::Unfinished(writer) => *writer,
     };
     check_room(&config.out, room_needed(&writer))?;
-    match fill(writer, &splits, weights, config, report, stop) {
-        Ok(extraction) => Ok(Written::Finished(Box::new(extraction))),
-        Err(Error::Image { split, row, source: dataset::Error::Image(fault) }) => {
-            let rows = splits.iter().find(|(name, _)| *name == split);
-            let image = rows.expect("the row is that of a split").1.0.digest(row);
-            let reason = fault.fault.reason();
-            let error = Error::Image { split, row, source: dataset::Error::Image(fault) };
-            Ok(Written::Bad { error, image, reason })
-        }
-        Err(error) => Err(error),
+    let error = match fill(writer, &splits, weights, config, report, stop) {
+        Ok(extraction) => return Ok(Written::Finished(Box::new(extraction))),
+        Err(error) => error,
+    };
+    if let Error::Image { split, row, source } = &error
+        && let dataset::Error::Image(image) = &**source
+    {
+        let rows = splits.iter().find(|(name, _)| name == split);
+        let digest = rows.expect("the row is that of a split").1.0.digest(*row);
+        let reason = image.fault.reason();
+        return Ok(Written::Bad { error, image: digest, reason });
     }
+    Err(error)
 }
 
 /// The finished cache of these inputs, of which the user learns what is to be known; `None` if there is none.

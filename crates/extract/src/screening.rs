@@ -154,8 +154,11 @@ impl<'a> Screening<'a> {
                 let look = |row| fault_of(split, row).map_err(|it| (row, it)).transpose();
                 let faults: Vec<_> = rows.into_par_iter().filter_map(look).collect();
                 for fault in faults {
-                    let fault =
-                        fault.map_err(|(row, source)| Error::Image { split: name, row, source });
+                    let fault = fault.map_err(|(row, source)| Error::Image {
+                        split: name,
+                        row,
+                        source: Box::new(source),
+                    });
                     let (image, reason) = fault?;
                     found.insert(image, reason);
                 }

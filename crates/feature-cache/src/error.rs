@@ -15,20 +15,18 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] durable::Error),
     /// There is no manifest.
-    #[error(
-        "{} is not a finished feature cache: it has no manifest.json; give the same \
-         'vgg-extract run' command again to finish it, or name another folder",
-        path.display()
-    )]
+    #[error("{} is not a finished feature cache: {found}", path.display())]
     NoManifest {
         /// The folder.
         path: PathBuf,
+        /// What is there instead, and what to do.
+        found: String,
     },
     /// A stop was requested while rows were looked for in other caches.
     #[error("stopped while rows were looked for in other caches")]
     Stopped,
     /// There is no finished cache to take the newest of.
-    #[error("there is no finished feature cache in {}; make one with 'vgg-extract run'", root.display())]
+    #[error("there is no finished feature cache in {}; make one with 'just extract' ('vgg-extract run')", root.display())]
     NoCaches {
         /// The folder under which caches are made.
         root: PathBuf,

@@ -12,7 +12,6 @@ use ndarray::ArrayViewD;
 use ndarray_npy::{
     ViewDataError, ViewElement, ViewNpyError, ViewNpyExt, WritableElement, WriteDataError,
 };
-use plural::counted;
 use py_literal::Value as PyValue;
 use recipe::Dtype;
 
@@ -228,31 +227,13 @@ impl Header {
     }
 }
 
-/// Length of the longest header that is parsed, in bytes. NumPy's header of a plain array has some 100 bytes.
-const MAX_HEADER: usize = 1 << 10;
-/// Largest number of opening brackets in it. A dictionary with one tuple has two.
-const MAX_BRACKETS: usize = 2;
-
-/// Checks that a `.npy` file begins with a header of a plain array's size and depth, since a parser of Python's
-/// literals would recurse as deep as the brackets. The error says what is wrong.
+/// Checks that a `.npy` file begins with the header of a plain array, since ndarray-npy's parser of Python's literals
+/// would recurse as deep as the brackets of a hostile one. The error says what is there instead.
 pub(crate) fn check_form(file: &[u8]) -> Result<(), String> {
-    // The magic string, two bytes of version, and the header's length (`numpy.lib.format`).
-    let (len, start) = match *file {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => {
-            (u16::from_le_bytes([a, b]).into(), 10)
-        }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
-            (u32::from_le_bytes([a, b, c, d]), 12)
-        }
-        _ => return Err("no .npy header of version 1, 2 or 3".into()),
-    };
-    if len as usize > MAX_HEADER {
-        return Err(format!("a header of {}", counted(len, "byte")));
-    }
-    let header = file.get(start..start + len as usize).ok_or("a truncated header")?;
-    match header.iter().filter(|byte| b"([{".contains(byte)).count() {
-        0..=MAX_BRACKETS => Ok(()),
-        brackets => Err(format!("{} in the header", counted(brackets, "bracket"))),
+    match npy_header::Header::read(file) {
+        Ok(header) if header.descr.is_some() => Ok(()),
+        Ok(_) => Err("records as elements".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

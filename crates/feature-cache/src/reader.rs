@@ -59,7 +59,8 @@ impl Cache {
         let text = match files::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NoManifest { path: folder.to_path_buf() });
+                let (path, found) = (folder.to_path_buf(), without_manifest(folder));
+                return Err(Error::NoManifest { path, found });
             }
             Err(error) => return Err(durable::Error::at("read", &path)(error).into()),
         };
@@ -296,6 +297,25 @@ impl Cache {
 pub fn newest(root: &Path) -> Result<PathBuf, Error> {
     let newest = durable::newest(root, files::MANIFEST)?;
     newest.ok_or_else(|| Error::NoCaches { root: root.to_path_buf() })
+}
+
+/// What a folder without a manifest is, and what to do, for an error.
+fn without_manifest(folder: &Path) -> String {
+    const LISTED: usize = 3;
+    if !folder.exists() {
+        return "there is no such folder; 'just status' lists the caches".to_owned();
+    }
+    let caches: Vec<PathBuf> = durable::folders(folder).unwrap_or_default();
+    let caches = caches.iter().filter(|folder| is_finished(folder));
+    let caches: Vec<String> =
+        caches.take(LISTED).map(|cache| cache.display().to_string()).collect();
+    if caches.is_empty() {
+        "it has no manifest.json; give the same 'vgg-extract run' command again to finish it, or name \
+         another folder"
+            .to_owned()
+    } else {
+        format!("it holds caches; name one of them, such as {}", caches.join(", "))
+    }
 }
 
 /// Whether a folder holds a finished cache.

@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// The folder is not a run's.
     #[error(
-        "{} is not a run folder: {file} is missing; train one with 'vgg-head train'",
+        "{} is not a run folder: {file} is missing; train one with 'just train-head' ('vgg-head train')",
         path.display()
     )]
     NotARun {
@@ -106,8 +106,8 @@ pub enum Error {
     },
     /// The folder is not a finished sweep's.
     #[error(
-        "{} is not the folder of a finished sweep: {file} is missing; make one with 'vgg-head \
-         sweep', or give its command again if it was stopped",
+        "{} is not the folder of a finished sweep: {file} is missing; make one with 'just sweep' \
+         ('vgg-head sweep'), or give its command again if it was stopped",
         path.display()
     )]
     NotASweep {
@@ -115,6 +115,18 @@ pub enum Error {
         path: PathBuf,
         /// The missing file.
         file: &'static str,
+    },
+    /// The folder is that of a sweep, not of a run.
+    #[error("{} is a sweep; name one of its runs, which are the folders in {}", path.display(), path.join("runs").display())]
+    IsASweep {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder is that of a run, not of a sweep.
+    #[error("{} is a run; name a sweep, which 'just sweep' ('vgg-head sweep') makes", path.display())]
+    IsARun {
+        /// The folder.
+        path: PathBuf,
     },
     /// A file of a run or a sweep is of another major version.
     #[error(
@@ -129,7 +141,7 @@ pub enum Error {
         found: Format,
     },
     /// No run has ended under the folder.
-    #[error("there is no finished run in {}; train one with 'vgg-head train'", root.display())]
+    #[error("there is no finished run in {}; train one with 'just train-head' ('vgg-head train')", root.display())]
     NoRuns {
         /// The folder under which runs are made.
         root: PathBuf,
@@ -146,7 +158,7 @@ pub enum Error {
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
         "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \
-         take a smaller --hidden, or split the grid",
+         take a smaller --hidden, or train fewer heads at once",
         counted(*heads, "head"), counted(*inputs, "input"), counted(*hidden, "hidden unit"),
         counted(*classes, "class")
     )]
@@ -180,7 +192,7 @@ pub enum Error {
         needed: u64,
     },
     /// No sweep is finished under the folder.
-    #[error("there is no finished sweep in {}; make one with 'vgg-head sweep'", root.display())]
+    #[error("there is no finished sweep in {}; make one with 'just sweep' ('vgg-head sweep')", root.display())]
     NoSweeps {
         /// The folder under which sweeps are made.
         root: PathBuf,
@@ -343,7 +355,7 @@ pub enum Error {
     /// A sample of a submission has other columns than ids and classes.
     #[error(
         "{} has {found}; expected a column of ids, and then one for the class, or one for each class that is \
-         called like it",
+         called like it; --sample=none writes ImageId,Label",
         path.display()
     )]
     SampleColumns {
@@ -356,7 +368,7 @@ pub enum Error {
     #[error(
         "{}: line {line}: the id '{id}' is not that of exactly one of the {}; expected the image's id, the name \
          of its file, with or without the ending, or its number from 1 on. If the features were extracted with \
-         --limit, extract all of them",
+         --limit, extract all of them; --sample=none writes ImageId,Label",
         path.display(), counted(*images, "predicted image")
     )]
     SampleId {

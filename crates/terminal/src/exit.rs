@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::say;
@@ -75,6 +76,9 @@ pub fn run<S: Into<Success>, E: Error>(
     whose: impl FnOnce(&E) -> Failure,
 ) -> ExitCode {
     static PANICKED: AtomicBool = AtomicBool::new(false);
+    // A write beyond the limit on the size of files then fails like one on a full disk, instead of ending the program
+    // without a word. If the handler cannot be set, the signal ends it.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let name = program.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
         // Threads that wait for a thread that panicked panic in turn. Only the first panic is the cause.

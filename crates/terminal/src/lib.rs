@@ -6,6 +6,7 @@
 //! code tells scripts what kind of error it was; and text from files never reaches a terminal with control
 //! characters in it.
 
+mod arguments;
 mod exit;
 mod interrupt;
 mod path;
@@ -15,6 +16,7 @@ mod progress;
 mod table;
 mod values;
 
+pub use arguments::parse;
 pub use durable::JsonPath;
 use exit::INTERNAL;
 pub use exit::{Failure, Success, USAGE, run, with_causes};
@@ -25,4 +27,4 @@ pub use plain::plain;
 pub use print::print;
 pub use progress::{Progress, say};
 pub use table::Table;
-pub use values::{positive, up_to};
+pub use values::{positive, seed, up_to};

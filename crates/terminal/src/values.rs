@@ -1,4 +1,4 @@
-//! Parsers of flag values for both programs.
+//! Parsers of flag values for the programs.
 
 /// Reads a positive integer.
 ///
@@ -16,4 +16,12 @@ pub fn up_to(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
         number if number <= most => Ok(number),
         _ => Err(format!("expected at most {most}, got '{text}'")),
     }
+}
+
+/// Reads a seed.
+///
+/// # Errors
+/// If the text is not one. The message says what was expected.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number, 0 or more, got '{text}'"))
 }

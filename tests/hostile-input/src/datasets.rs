@@ -1,10 +1,10 @@
-//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists of images, arrays,
-//! archives, and images.
+//! Parsers of datasets: IDX files, compressed or not, Kaggle's CSV, lists and tables of images, arrays, archives,
+//! Parquet files, and images.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Decoding, Error, FileDigests, ImageFault, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, FileDigests, ImageFault, Images, Source, SplitConfig};
 use durable::Digest;
 use recipe::Orientation;
 
@@ -68,6 +68,36 @@ pub(crate) fn arrays(folder: &Path, bytes: &[u8]) -> bool {
         let labels = [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), &[0, 1]].concat();
         write(folder, "y.npy", &labels);
         write(folder, "x.npy", bytes);
+    }
+    load(folder)
+}
+
+/// Parses the table of an image folder in JSON lines. The images `train/a.png`, `train/b.png` and `test/c.png` exist.
+pub(crate) fn image_folder(folder: &Path, bytes: &[u8]) -> bool {
+    table_of_images(folder, "metadata.jsonl", bytes)
+}
+
+/// Parses the same table as a Parquet file.
+pub(crate) fn metadata_parquet(folder: &Path, bytes: &[u8]) -> bool {
+    table_of_images(folder, "metadata.parquet", bytes)
+}
+
+fn table_of_images(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    for image in ["train/a.png", "train/b.png", "test/c.png"] {
+        write(folder, image, PIXEL);
+    }
+    write(folder, name, bytes);
+    let _ = Images::find(&[folder.join(name)], None);
+    load(folder)
+}
+
+/// Parses a Parquet file with images, to train on them and to classify them.
+pub(crate) fn parquet(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "data/set.parquet", bytes);
+    if let Ok(images) = Images::find(&[folder.to_path_buf()], None) {
+        for index in 0..images.len().min(8) {
+            let _ = (images.image(index, Decoding::default()), images.label(index));
+        }
     }
     load(folder)
 }

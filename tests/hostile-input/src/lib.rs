@@ -50,12 +50,15 @@ const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 30] = [
+pub const PARSERS: [Parser; 33] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
     of_form("competition", "competition", datasets::competition),
     of_form("arrays", "arrays", datasets::arrays),
+    of_form("image-folder", "image_folder", datasets::image_folder),
+    of_form("image-folder", "metadata_parquet", datasets::metadata_parquet),
+    of_form("parquet", "parquet", datasets::parquet),
     of_form("webdataset", "webdataset", datasets::webdataset),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },

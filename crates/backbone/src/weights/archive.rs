@@ -7,7 +7,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 /// The first bytes of an archive.
-const MAGIC: &[u8] = b"PK\x03\x04";
+pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
 
 /// An archive in memory or in a mapped file. A clone shares it.
 pub(super) type Archive = ZipArchive<Cursor<Bytes>>;

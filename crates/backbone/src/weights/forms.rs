@@ -44,7 +44,7 @@ pub const FORMS: [Form; 5] = [
         description: "a state_dict, alone or in a checkpoint, in the zip form or the one before PyTorch \
                       1.6; names as above. Nothing in it is executed",
         recognises: pytorch::recognises,
-        open: |path, _| Ok(Box::new(pytorch::PytorchFile::open(path)?)),
+        open: |path, bytes| Ok(Box::new(pytorch::PytorchFile::open(path, &bytes)?)),
     },
     Form {
         name: "Keras",
@@ -74,14 +74,17 @@ pub const FORMS: [Form; 5] = [
 ];
 
 impl Form {
-    /// The form of a file at `path` with these bytes.
-    fn of(path: &Path, bytes: &Bytes) -> Option<&'static Form> {
+    /// The form that a file with these bytes has by its first bytes.
+    fn recognised(bytes: &Bytes) -> Option<&'static Form> {
         const ALL: &[Form] = &FORMS;
-        let ending = path.extension().and_then(|it| it.to_str()).map(str::to_ascii_lowercase);
-        let has_ending =
-            |form: &&Form| ending.as_deref().is_some_and(|it| form.endings.contains(&it));
-        let recognised = ALL.iter().find(|form| (form.recognises)(bytes));
-        recognised.or_else(|| ALL.iter().find(has_ending))
+        ALL.iter().find(|form| (form.recognises)(bytes))
+    }
+
+    /// The form of a file with this name.
+    fn named(path: &Path) -> Option<&'static Form> {
+        const ALL: &[Form] = &FORMS;
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        ALL.iter().find(|form| form.endings.contains(&&*ending))
     }
 }
 
@@ -91,8 +94,11 @@ impl Form {
 /// If it is missing or damaged, or has none of the forms.
 pub(super) fn open(path: &Path) -> Opened {
     let bytes = map(path)?;
+    if let Some(form) = Form::recognised(&bytes) {
+        return (form.open)(path, bytes);
+    }
     refuse_texts(path, &bytes)?;
-    let Some(form) = Form::of(path, &bytes) else {
+    let Some(form) = Form::named(path) else {
         let forms = FORMS.each_ref().map(|form| {
             let endings: Vec<String> = form.endings.iter().map(|it| format!(".{it}")).collect();
             format!("{} ({})", form.name, endings.join(", "))

@@ -125,10 +125,15 @@ impl TensorSource for KerasFile {
     fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, String> {
         let dataset = self.datasets.get(name).ok_or("is not there")?;
         let (float, order) = match dataset.dtype() {
-            Datatype::FloatingPoint { size: 2, byte_order } => (Float::F16, byte_order),
+            Datatype::FloatingPoint { size: 2, .. } => {
+                // hdf5-reader does not say where their exponent ends.
+                let what = "numbers of 16 bits, which may be float16 or bfloat16";
+                return Err(format!("has {what}: save it in float32"));
+            }
             Datatype::FloatingPoint { size: 4, byte_order } => (Float::F32, byte_order),
             Datatype::FloatingPoint { size: 8, byte_order } => (Float::F64, byte_order),
-            other => return Err(format!("has the HDF5 type {other:?}")),
+            Datatype::FixedPoint { .. } => return Err("has integers instead of floats".to_owned()),
+            _ => return Err("has an HDF5 type that is not a float".to_owned()),
         };
         let cannot = |error| format!("cannot be read ({error})");
         let mut bytes = dataset.read_raw_bytes().map_err(cannot)?;

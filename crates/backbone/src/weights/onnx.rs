@@ -244,6 +244,12 @@ impl TensorSource for OnnxFile {
                 found => Err(format!("has {found} numbers instead of {count}")),
             };
         }
+        if tensor.raw_data.is_empty() && count > 0 {
+            let how = "numpy_helper.from_array(numpy_helper.to_array(TENSOR))";
+            return Err(format!(
+                "has no raw_data, expected its numbers there, as {how} stores them"
+            ));
+        }
         float.numbers(&tensor.raw_data, count)
     }
 

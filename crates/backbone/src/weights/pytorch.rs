@@ -2,9 +2,10 @@
 //! and in the older one.
 //!
 //! They hold a pickle, a program for Python's interpreter. It is parsed and never executed: it may build
-//! tensors and plain containers, and whatever else it names is refused.
+//! tensors, plain containers and modules of networks, and whatever else it names is refused.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use pytorch_reader::{DType, PickleError, PickleValue, PytorchError, PytorchReade
 use super::archive;
 use super::floats::Float;
 use super::names;
+use super::pickle;
 use super::source::{Located, TensorSource};
 use crate::{Error, Network};
 
@@ -20,30 +22,58 @@ use crate::{Error, Network};
 /// pickle's protocol and the length of the number.
 const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
-/// What a pickle may name besides what pytorch-reader makes of tensors and containers: values beside the
-/// weights that have no numbers, by the names under which they are reported.
-const HARMLESS: [&str; 20] = [
+/// Number of pickles in a file of the older form: the magic number, the protocol, facts about the machine, the
+/// object itself, and the names of its storages.
+const LEGACY_PICKLES: usize = 5;
+
+/// Largest size in bytes of the pickle in a file of the zip form. VGG's have at most some hundred KiB.
+const MAX_PICKLE: u64 = 1 << 24;
+
+/// What a pickle may name: what pytorch-reader makes tensors and containers of, and values beside the weights that
+/// have no numbers.
+const HARMLESS: [&str; 14] = [
+    "collections.OrderedDict",
+    "builtins.set",
+    "__builtin__.set",
+    "builtins.frozenset",
+    "__builtin__.frozenset",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
     "torch.Tensor",
-    "torch.TypedStorage",
-    "torch.UntypedStorage",
     "torch.Size",
     "torch.device",
-    "int",
-    "torch.float16",
-    "torch.float32",
-    "torch.float64",
-    "torch.bfloat16",
-    "torch.half",
-    "torch.float",
-    "torch.double",
-    "torch.uint8",
-    "torch.int8",
-    "torch.int16",
-    "torch.int32",
-    "torch.int64",
-    "torch.long",
-    "torch.bool",
 ];
+
+/// Beginnings of further such names: the classes of modules, of which the state_dict is read.
+const MODULES: [&str; 4] = ["torch.nn.", "torchvision.models.", "timm.models.", "__main__."];
+
+/// Types of numbers, `torch.float32` or `torch.FloatStorage`, in which those of a checkpoint are named.
+fn is_type(name: &str) -> bool {
+    let Some(name) = name.strip_prefix("torch.").or_else(|| name.strip_prefix("torch.storage."))
+    else {
+        return false;
+    };
+    const TYPES: [&str; 18] = [
+        "float16", "float32", "float64", "bfloat16", "half", "float", "double", "uint8", "uint16",
+        "uint32", "uint64", "int8", "int16", "int32", "int64", "int", "long", "bool",
+    ];
+    const STORAGES: [&str; 12] = [
+        "Half", "Float", "Double", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool",
+        "Typed", "Untyped",
+    ];
+    TYPES.contains(&name)
+        || name.strip_suffix("Storage").is_some_and(|name| STORAGES.contains(&name))
+}
+
+fn may_be_named(name: &str) -> bool {
+    HARMLESS.contains(&name)
+        || is_type(name)
+        || MODULES.iter().any(|module| name.starts_with(module))
+}
 
 /// A PyTorch checkpoint.
 #[derive(Debug)]
@@ -55,42 +85,78 @@ pub(super) struct PytorchFile {
 /// Whether these bytes begin like a checkpoint.
 pub(super) fn recognises(bytes: &Bytes) -> bool {
     bytes.starts_with(LEGACY)
-        || archive::names(bytes).is_some_and(|names| {
-            names.iter().any(|name| name == "data.pkl" || name.ends_with("/data.pkl"))
-        })
+        || archive::names(bytes).is_some_and(|names| names.iter().any(|name| is_pickle(name)))
 }
 
 impl PytorchFile {
-    /// Reads the names, types and shapes of the tensors of the file at `path`.
+    /// Reads the names, types and shapes of the tensors of the file at `path`, which has these bytes.
     ///
     /// # Errors
-    /// If it is damaged, or its pickle has anything but tensors and plain containers.
-    pub(super) fn open(path: &Path) -> Result<PytorchFile, Error> {
+    /// If it is damaged, or its pickle has anything but tensors, plain containers and modules.
+    pub(super) fn open(path: &Path, bytes: &Bytes) -> Result<PytorchFile, Error> {
+        let damaged = |fault: &str| {
+            let path = path.to_path_buf();
+            Error::Damaged { path, form: "PyTorch", source: fault.to_owned().into() }
+        };
+        let named = names_in(bytes).map_err(|fault| damaged(&fault))?;
+        if let Some(object) = named.into_iter().find(|name| !may_be_named(name)) {
+            return Err(Error::Pickled { path: path.to_path_buf(), object });
+        }
         let failed = |error| refuse(path, error);
         let content = PytorchReader::read_pickle_data(path, None).map_err(failed)?;
-        if let Some(object) = foreign(&content) {
-            let (path, object) = (path.to_path_buf(), object.to_owned());
-            return Err(Error::Pickled { path, object });
-        }
         let tensors = PytorchReader::new(path).map_err(failed)?.into_tensors();
+        if tensors.len() != count_tensors(&content) {
+            return Err(damaged("two of its tensors have the same name"));
+        }
         Ok(PytorchFile { path: path.to_path_buf(), tensors })
     }
 }
 
-/// The first object that is neither a tensor nor a plain container or value.
-fn foreign(value: &PickleValue) -> Option<&str> {
-    match value {
-        PickleValue::Unsupported(name) => (!HARMLESS.contains(&&**name)).then_some(name),
-        PickleValue::List(items) => items.iter().find_map(foreign),
-        PickleValue::Dict(items) => {
-            // In an order that does not depend on the hash map.
-            items
-                .iter()
-                .filter_map(|(key, value)| Some((key, foreign(value)?)))
-                .min()
-                .map(|it| it.1)
+/// Everything that the file's pickles name.
+///
+/// # Errors
+/// If they are damaged. The text is about the file.
+fn names_in(bytes: &Bytes) -> Result<Vec<String>, String> {
+    let pickle = |bytes: &[u8], count| {
+        pickle::names(bytes, count).map_err(|fault| format!("its pickle {fault}"))
+    };
+    if bytes.starts_with(LEGACY) {
+        return pickle(bytes, LEGACY_PICKLES);
+    }
+    let damaged = |error: &dyn std::fmt::Display| error.to_string();
+    if !bytes.starts_with(archive::MAGIC) {
+        return Err("it begins neither like a zip archive nor like a checkpoint of the older form"
+            .to_owned());
+    }
+    let mut archive = archive::open(bytes).map_err(|error| damaged(&error))?;
+    let mut names = Vec::new();
+    for index in 0..archive.len() {
+        let file = archive.by_index(index).map_err(|error| damaged(&error))?;
+        let is_pickle = is_pickle(&file.name().map_err(|error| damaged(&error))?);
+        if is_pickle {
+            let mut content = Vec::new();
+            file.take(MAX_PICKLE + 1).read_to_end(&mut content).map_err(|error| damaged(&error))?;
+            if content.len() as u64 > MAX_PICKLE {
+                return Err("its pickle is far larger than a checkpoint's".to_owned());
+            }
+            names.extend(pickle(&content, 1)?);
         }
-        _ => None,
+    }
+    Ok(names)
+}
+
+/// Whether a file in an archive is the pickle of a checkpoint.
+fn is_pickle(name: &str) -> bool {
+    name == "data.pkl" || name.ends_with("/data.pkl")
+}
+
+/// The number of tensors, each of which pytorch-reader names by its place.
+fn count_tensors(value: &PickleValue) -> usize {
+    match value {
+        PickleValue::Unsupported(kind) => usize::from(kind == "torch.Tensor"),
+        PickleValue::List(items) => items.iter().map(count_tensors).sum(),
+        PickleValue::Dict(items) => items.values().map(count_tensors).sum(),
+        _ => 0,
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Classify images; prints the most probable classes of each
+    #[command(alias = "classify")]
     Run(RunArgs),
     /// Write a model as one file, which --model takes on any machine; prints the file
     Export(ExportArgs),

@@ -1,6 +1,7 @@
 //! Parts of messages that depend on what was found.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::name::Names;
 use crate::notice::Endings;
@@ -14,6 +15,18 @@ impl fmt::Display for Found<'_> {
             return Ok(());
         }
         write!(f, " (there are {})", Names(self.0))
+    }
+}
+
+/// The list that names a file first, for a message.
+pub(super) struct OfList<'a>(pub(super) &'a Option<Box<Path>>);
+
+impl fmt::Display for OfList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(list) => write!(f, " of {}", list.display()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::images::Group;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
-use crate::{Error, Notice, SourceConfig, digest};
+use crate::{Error, Notice, Position, SourceConfig, digest};
 
 const TRAIN: [&str; 2] = ["train.csv", "train.csv.gz"];
 const TEST: [&str; 2] = ["test.csv", "test.csv.gz"];
@@ -337,7 +337,8 @@ fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
             let good = field.parse().is_ok_and(|number: i32| (0..=most).contains(&number));
             if !good {
                 let (column, found) = (sheet.name(column), shown(&field));
-                return Err(Error::Field { path, line, column, found, expected });
+                let at = Position::Line(line);
+                return Err(Error::Field { path, at, column: column.into(), found, expected });
             }
         }
     }

@@ -10,8 +10,11 @@ mod classes;
 mod idx;
 mod image_list;
 mod kaggle;
+mod parquet;
 mod sheet;
 mod webdataset;
+
+pub(crate) use webdataset::{name_of as name_of_pattern, pattern_at};
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,6 +26,8 @@ use crate::folder::Folder;
 use crate::images::Group;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
+
+pub use image_list::competition::is_sample;
 
 /// A dataset of one form: its files, listed and not yet decoded.
 pub(crate) trait Form: fmt::Debug + Send + Sync {
@@ -144,10 +149,12 @@ pub(crate) struct Entry {
 pub(crate) type Opened = Result<Option<(&'static str, Arc<dyn Form>)>, Error>;
 
 /// All forms, in the order in which they are described and tried.
-pub(crate) const FORMS: [Entry; 7] = [
+pub(crate) const FORMS: [Entry; 9] = [
     entry::<idx::IdxFiles>(),
     entry::<kaggle::KaggleCsvs>(),
     entry::<image_list::competition::Competition>(),
+    entry::<image_list::image_folder::ImageFolder>(),
+    entry::<parquet::ParquetSet>(),
     entry::<image_list::ImageList>(),
     entry::<arrays::Arrays>(),
     entry::<webdataset::WebDataset>(),
@@ -167,6 +174,11 @@ const fn entry<F: Form + 'static>() -> Entry {
         images_in: F::images_in,
         images_of_file: F::images_of_file,
     }
+}
+
+/// Whether a file has the name of one with many encoded images.
+fn is_packed(name: &OsStr) -> bool {
+    webdataset::is_archive(name.as_ref()) || parquet::is_parquet(name)
 }
 
 /// The name of every form of dataset that is read.

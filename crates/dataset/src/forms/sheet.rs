@@ -1,14 +1,17 @@
-//! A table in a text file: comma- or tab-separated values with a header, compressed with gzip or not.
+//! A table in a file: comma- or tab-separated values with a header, compressed with gzip or not, JSON lines, or
+//! Parquet. Of the latter two, text with commas is made.
 //!
 //! Columns are found by their names, in any order and in upper or lower case. Fields may be quoted, and white
 //! space around them is ignored. A file without commas in its header may be separated by tabs or semicolons.
+
+mod table_of;
 
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder};
 
 use crate::name::Names;
-use crate::{Error, gzip};
+use crate::{Error, Position, gzip};
 
 /// Largest number of bytes of a file that are read to see its header. Kaggle's digits of 256×256 pixels have
 /// one of 0.7 MiB.
@@ -21,26 +24,56 @@ pub(super) const UTF_8: &str = "text in UTF-8; save the file as 'CSV UTF-8'";
 /// Begins text in UTF-8 that some programs write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What a table is stored as.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Text whose first line has the names of the columns.
+    Text,
+    /// Text of which each line is a JSON object.
+    JsonLines,
+    /// Parquet.
+    Parquet,
+}
+
+/// The rows of a table of which a text was made.
+#[derive(Debug)]
+struct Rows {
+    /// Where each begins in the text, and its number in the table.
+    starts: Vec<(u32, u32)>,
+    /// What the numbers count.
+    position: fn(usize) -> Position,
+}
+
 /// A table's content.
 #[derive(Debug)]
 pub(super) struct Sheet {
     pub(super) path: PathBuf,
-    /// The text, decompressed.
+    /// The text, decompressed, or made of the table.
     pub(super) bytes: Vec<u8>,
     /// Its header.
     names: ByteRecord,
     pub(super) separator: u8,
+    /// The rows of the table of which the text was made; `None` if it is that of the file.
+    made_of: Option<Rows>,
 }
 
 impl Sheet {
     /// Reads the table at `path`.
     pub(super) fn read(path: &Path) -> Result<Sheet, Error> {
-        Sheet::of(path, gzip::read(path)?)
+        match Kind::of(path) {
+            Kind::Text => Sheet::of(path, gzip::read(path)?),
+            Kind::JsonLines => table_of::json_lines(path, &gzip::read(path)?, usize::MAX),
+            Kind::Parquet => table_of::parquet(path, u64::MAX),
+        }
     }
 
-    /// Reads the header alone, and whatever of the rows follows it within a mebibyte.
+    /// Reads the header alone, and some or none of the rows after it.
     pub(super) fn read_start(path: &Path) -> Result<Sheet, Error> {
-        Sheet::of(path, gzip::read_start(path, MAX_HEADER)?)
+        match Kind::of(path) {
+            Kind::Text => Sheet::of(path, gzip::read_start(path, MAX_HEADER)?),
+            Kind::JsonLines => table_of::json_lines(path, &gzip::read_start(path, MAX_HEADER)?, 1),
+            Kind::Parquet => table_of::parquet(path, 1),
+        }
     }
 
     fn of(path: &Path, bytes: Vec<u8>) -> Result<Sheet, Error> {
@@ -48,7 +81,7 @@ impl Sheet {
         let mut names = ByteRecord::new();
         let read = reader(&bytes, separator).read_byte_record(&mut names);
         read.map_err(|error| Error::Read { path: path.to_path_buf(), source: error.into() })?;
-        Ok(Sheet { path: path.to_path_buf(), bytes, names, separator })
+        Ok(Sheet { path: path.to_path_buf(), bytes, names, separator, made_of: None })
     }
 
     /// Refuses what is not a text in UTF-8 from its beginning on.
@@ -165,8 +198,8 @@ impl Sheet {
         found: &str,
         expected: &'static str,
     ) -> Error {
-        let (path, line) = (self.path.clone(), self.line(start));
-        Error::Field { path, line, column: self.name(column), found: shown(found), expected }
+        let (path, at) = (self.path.clone(), self.at(start));
+        Error::Field { path, at, column: self.name(column).into(), found: shown(found), expected }
     }
 
     /// The position at which the next row begins. `position` may be within a line break or before empty lines.
@@ -176,13 +209,35 @@ impl Sheet {
         position + breaks
     }
 
+    /// Where in the file the row is that begins at `start`.
+    pub(super) fn at(&self, start: usize) -> Position {
+        let Some(Rows { starts, position }) = &self.made_of else {
+            return Position::Line(self.line(start));
+        };
+        let after = starts.partition_point(|&(before, _)| before as usize <= start);
+        let row = after.checked_sub(1).map_or(0, |row| starts[row].1);
+        position(row as usize)
+    }
+
     /// The number of the line that the position is in, counted from 1. Lines end with `\n`, `\r\n` or
     /// `\r`.
-    pub(super) fn line(&self, position: usize) -> usize {
+    fn line(&self, position: usize) -> usize {
         let before = &self.bytes[..position];
         let is_break = |pair: &[u8]| pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
         let last = usize::from(before.last().is_some_and(|byte| b"\r\n".contains(byte)));
         1 + before.windows(2).filter(|pair| is_break(pair)).count() + last
+    }
+}
+
+impl Kind {
+    /// The kind of the table at `path`, by its ending.
+    fn of(path: &Path) -> Kind {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match ending.to_str() {
+            Some("jsonl") => Kind::JsonLines,
+            Some("parquet") => Kind::Parquet,
+            _ => Kind::Text,
+        }
     }
 }
 
@@ -199,7 +254,7 @@ pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// A name in lower case without spaces, `-` and `_`.
-fn normalised(name: &[u8]) -> String {
+pub(super) fn normalised(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_lowercase().trim().replace([' ', '-', '_'], "")
 }
 

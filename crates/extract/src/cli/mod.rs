@@ -40,6 +40,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Extract the features of every split; prints the cache's folder
+    #[command(alias = "extract")]
     Run(RunArgs),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
@@ -206,7 +207,7 @@ struct SplitArgs {
     #[arg(long)]
     dedupe: bool,
     /// Seed of the splits that fractions take and of the subset that --limit takes
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
 }
 

@@ -27,6 +27,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedView { .. }
         | Error::OneClass { .. }
         | Error::NotARun { .. }
+        | Error::IsARun { .. }
+        | Error::IsASweep { .. }
         | Error::UnfinishedRun { .. }
         | Error::NotASweep { .. }
         | Error::OtherFormat { .. }

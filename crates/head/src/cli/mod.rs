@@ -22,7 +22,7 @@ use terminal::{print_path, say, up_to};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
-use crate::cli::values::{dropout, learning_rate, list, seeds, split};
+use crate::cli::values::{dropout, learning_rate, list, memory, seeds, split};
 
 /// Default folder of the caches.
 const FEATURES: &str = "artifacts/features";
@@ -42,6 +42,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train one head; prints its metrics and the run's folder
+    #[command(alias = "train-head")]
     Train(TrainArgs),
     /// Train every combination of lists; prints the settings, best first, and the sweep's folder
     Sweep(SweepArgs),
@@ -74,8 +75,8 @@ enum Command {
         #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
         /// The competition's sample_submission.csv, for the columns, ids and order of the submission
-        /// [default: the one in the dataset's folder]
-        #[arg(long)]
+        /// or none for ImageId,Label [default: the one in the dataset's folder]
+        #[arg(long, value_name = "FILE|none")]
         sample: Option<PathBuf>,
         /// The file to write [default: submission.csv in the run's folder]
         #[arg(long)]
@@ -107,7 +108,7 @@ struct CommonArgs {
     threads: Option<usize>,
     /// Memory that features and heads may take, such as 4GiB; features that do not fit are streamed
     /// from the disk [default: half of what is free, the limits of control groups considered]
-    #[arg(long)]
+    #[arg(long, value_parser = memory)]
     memory: Option<ByteSize>,
     /// Print the result as JSON
     #[arg(long)]
@@ -129,7 +130,7 @@ struct TrainArgs {
     #[arg(long, default_value = "0.001", value_parser = learning_rate)]
     lr: f64,
     /// Seed of the initial weights and of dropout
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
     #[command(flatten)]
     common: CommonArgs,
@@ -220,7 +221,8 @@ fn predict_into(
         SplitName::Test => Sample::of_dataset(dataset.path.as_ref()),
         _ => None,
     };
-    let sample = sample.or_else(found).map(|path| Sample::read(&path)).transpose()?;
+    let sample = sample.or_else(found).filter(|path| path.as_os_str() != "none");
+    let sample = sample.map(|path| Sample::read(&path)).transpose()?;
     let mut teller = Teller::new();
     if let Some(sample) = &sample {
         let mut rows = Vec::new();

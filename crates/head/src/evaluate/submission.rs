@@ -2,21 +2,23 @@
 //!
 //! Without a sample it is that of Kaggle's digits, `ImageId,Label`. A sample, such as a competition's
 //! `sample_submission.csv`, gives the columns, the ids and their order.
+//!
+//! Ids and class names in a cache are percent-encoded where they would not be one line of text. Submissions have
+//! them as they are in the dataset.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::evaluate::heads::softmax;
 use crate::evaluate::predict::{Prediction, most_probable};
 use crate::store::files::csv_of;
-
-/// Begins the name of a sample, in lower case and without `_` and `-`.
-const NAME: &str = "samplesub";
 
 /// A sample of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,16 +44,18 @@ impl Sample {
     /// If the file is not a table of ids and at least one other column.
     pub fn read(path: &Path) -> Result<Sample, Error> {
         let at = || path.to_path_buf();
-        let bytes = fs::read(path).map_err(durable::Error::at("read", path))?;
+        let bytes = dataset::read_decompressed(path)?;
         let syntax = |source| Error::SampleSyntax { path: at(), source };
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
+        let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let delimiter = if first_line.contains(&b'\t') { b'\t' } else { b',' };
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .trim(csv::Trim::All)
+            .from_reader(&bytes[..]);
         let columns = reader.headers().map_err(syntax)?.clone();
         if columns.len() < 2 {
-            let found: Vec<&str> = columns.iter().collect();
-            return Err(Error::SampleColumns {
-                path: at(),
-                found: format!("the columns {found:?}"),
-            });
+            let found = format!("the column '{}' alone", columns.get(0).unwrap_or_default());
+            return Err(Error::SampleColumns { path: at(), found });
         }
         let ids = reader.records().map(|row| Ok(row.map_err(syntax)?[0].to_owned()));
         Ok(Sample { path: at(), columns, ids: ids.collect::<Result<_, Error>>()? })
@@ -63,10 +67,7 @@ impl Sample {
         let mut names: Vec<_> =
             fs::read_dir(folder).ok()?.flatten().map(|it| it.file_name()).collect();
         names.sort_unstable();
-        let name = names.into_iter().find(|name| {
-            let name = name.to_string_lossy().to_lowercase().replace(['_', '-'], "");
-            name.starts_with(NAME) && name.ends_with(".csv")
-        });
+        let name = names.into_iter().find(|name| dataset::is_sample(name));
         Some(folder.join(name?)).filter(|path| path.is_file())
     }
 
@@ -99,8 +100,10 @@ impl Sample {
         class_names: &[String],
         rows: &[(String, Vec<f32>)],
     ) -> Result<Vec<u8>, Error> {
-        let answers = self.answers(class_names)?;
-        let indices = self.indices(rows.iter().map(|(id, _)| id.as_str()).collect())?;
+        let class_names: Vec<Cow<'_, str>> = class_names.iter().map(|name| decoded(name)).collect();
+        let answers = self.answers(&class_names)?;
+        let ids: Vec<Cow<'_, str>> = rows.iter().map(|(id, _)| decoded(id)).collect();
+        let indices = self.indices(&ids)?;
         let mut csv = csv::Writer::from_writer(Vec::new());
         let at = |source| Error::Csv { path: self.path.clone(), source };
         csv.write_record(&self.columns).map_err(at)?;
@@ -110,7 +113,7 @@ impl Sample {
             match &answers {
                 Answers::Class => {
                     let (class, _) = most_probable(&[logits]);
-                    csv.write_field(&class_names[class]).map_err(at)?;
+                    csv.write_field(&*class_names[class]).map_err(at)?;
                 }
                 Answers::Probabilities(classes) => {
                     let probabilities = softmax(logits);
@@ -124,7 +127,7 @@ impl Sample {
         csv.into_inner().map_err(|error| at(error.into_error().into()))
     }
 
-    fn answers(&self, class_names: &[String]) -> Result<Answers, Error> {
+    fn answers(&self, class_names: &[Cow<'_, str>]) -> Result<Answers, Error> {
         let class = |column: &str| class_names.iter().position(|name| name == column);
         let columns: Vec<&str> = self.columns.iter().skip(1).collect();
         let classes: Option<Vec<usize>> = columns.iter().map(|column| class(column)).collect();
@@ -140,7 +143,7 @@ impl Sample {
     }
 
     /// The row of each of the sample's ids.
-    fn indices(&self, ids: Vec<&str>) -> Result<Vec<usize>, Error> {
+    fn indices(&self, ids: &[Cow<'_, str>]) -> Result<Vec<usize>, Error> {
         let ways: [fn(&str) -> Option<String>; 4] = [
             |id| Some((id.parse::<u64>().ok()?.checked_add(1)?).to_string()),
             |id| Some(id.to_owned()),
@@ -181,14 +184,22 @@ pub fn submission(predictions: &[Prediction]) -> Result<Vec<u8>, csv::Error> {
     #[derive(Serialize)]
     struct Row<'a> {
         #[serde(rename = "ImageId")]
-        image: String,
+        image: Cow<'a, str>,
         #[serde(rename = "Label")]
-        label: &'a str,
+        label: Cow<'a, str>,
     }
     csv_of(predictions.iter().map(|Prediction { id, name, .. }| Row {
-        image: id.parse().map_or_else(|_| id.clone(), |row: u64| (row + 1).to_string()),
-        label: name,
+        image: match id.parse::<u64>() {
+            Ok(row) => (row + 1).to_string().into(),
+            Err(_) => decoded(id),
+        },
+        label: decoded(name),
     }))
+}
+
+/// An id or a class name as the dataset has it. Bytes that are not UTF-8 become replacement characters.
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 #[cfg(test)]
@@ -248,6 +259,22 @@ mod tests {
     }
 
     #[test]
+    fn submissions_have_names_as_they_are_in_the_dataset() {
+        let expected = "id,label\nIMG%20001.jpg,cat\n50%,dog\n";
+        let text = "id\tlabel\nIMG%20001.jpg\t\n50%\t\n";
+        let found = submitted(text, &["test/IMG%2520001.jpg", "test/50%25"]).unwrap();
+        assert_eq!(found.replace('\t', ","), expected);
+        let prediction = Prediction {
+            id: "50%25.png".into(),
+            class: 0,
+            name: "50%25 wool".into(),
+            probability: 1.0,
+        };
+        let csv = submission(&[prediction]).unwrap();
+        assert_eq!(String::from_utf8(csv).unwrap(), "ImageId,Label\n50%.png,50% wool\n");
+    }
+
+    #[test]
     fn a_sample_that_does_not_fit_is_refused() {
         let files = ["a/1.png", "b/1.png", "b/2.png"];
         let refused = |text: &str, says: &str| {
@@ -257,7 +284,7 @@ mod tests {
         refused("id,label\n2,0\n3,0\n", "line 3: the id '3'");
         refused("id,label\n1,0\n", "line 2: the id '1'");
         refused("id,cat,bird\n2,0,0\n", "the column 'bird'");
-        refused("id\n2\n", "the columns [\"id\"]");
+        refused("id\n2\n", "the column 'id' alone");
         refused("id,label\n1\n", "not a table");
     }
 }

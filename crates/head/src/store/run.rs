@@ -29,9 +29,10 @@ use crate::store::files::{
 };
 use crate::store::id::RunId;
 use crate::store::parameters::read_parameters;
+use crate::store::sweep::RUNS;
 
 const CONFIG: &str = "config.json";
-const METRICS: &str = "metrics.csv";
+pub(super) const METRICS: &str = "metrics.csv";
 const HEAD: &str = "head.safetensors";
 const SUMMARY: &str = "summary.json";
 
@@ -131,6 +132,10 @@ impl Run {
     /// # Errors
     /// If there is no run in it, or one of another format.
     pub fn open(folder: &Path) -> Result<Run, Error> {
+        // What only a sweep has.
+        if folder.join(RUNS).is_dir() {
+            return Err(Error::IsASweep { path: folder.to_path_buf() });
+        }
         let config = read_json(folder, CONFIG)?;
         Ok(Run { folder: folder.to_path_buf(), config })
     }

@@ -25,11 +25,11 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
-use crate::store::run::Run;
+use crate::store::run::{METRICS, Run};
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 const SUMMARY: &str = "summary.json";
 
 /// A sweep that was trained to its end.
@@ -138,6 +138,10 @@ impl Sweep {
     /// # Errors
     /// If there is none in `folder`, or a file is not of the expected form.
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
+        // What only a run has.
+        if folder.join(METRICS).is_file() {
+            return Err(Error::IsARun { path: folder.to_path_buf() });
+        }
         let read = || -> Result<Sweep, Error> {
             let config: SweepConfig = read_json(folder, CONFIG)?;
             let mut summary: Chosen = read_json(folder, SUMMARY)?;

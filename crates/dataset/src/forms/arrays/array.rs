@@ -6,18 +6,13 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use py_literal::Value;
+use npy_header::{Header, HeaderError};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::MAX_LABEL;
 use crate::name::escape;
 use crate::{Error, ImageFault, gzip};
 
-/// Length of the longest header that is parsed, in bytes. NumPy's header of a plain array has some 100 bytes.
-const MAX_HEADER: usize = 1 << 10;
-/// Largest number of opening brackets in it, which the parser of Python's literals follows. A dictionary with
-/// one tuple has two; the fields of a record have more.
-const MAX_BRACKETS: usize = 16;
 /// Longest side of an image, in pixels.
 const MAX_SIDE: u64 = 65_535;
 /// Largest size of an image, in bytes.
@@ -201,11 +196,12 @@ impl Array {
     /// Class numbers.
     pub(super) fn labels(&self) -> Result<Labels, Error> {
         let opened = self.open(LABELS)?;
-        let (kind, size) = opened.descriptor.split_at(opened.descriptor.len().min(2));
+        let descriptor = &*opened.descriptor;
+        let (kind, size) = descriptor.split_at_checked(2).unwrap_or((descriptor, ""));
         let size: usize = match (kind, size) {
             ("|u" | "|i" | "<u" | "<i", "1" | "2" | "4" | "8") => size.parse().unwrap_or(1),
             _ => {
-                let found = format!("has elements of the type {}", named(&opened.descriptor));
+                let found = format!("has elements of the type {}", named(descriptor));
                 return Err(self.wrong(found, LABELS));
             }
         };
@@ -291,25 +287,23 @@ impl Array {
     fn open(&self, expected: &'static str) -> Result<Opened, Error> {
         let mut file = File::open(&self.path).map_err(|error| self.read_fault(error))?;
         let Some(member) = self.member else {
-            let (header, start) = self.header(&mut file, expected)?;
+            let header = self.header(&mut file, expected)?;
             let size = file.metadata().map_err(|error| self.read_fault(error))?.len();
-            let bytes = size.saturating_sub(start as u64);
-            return self.opened(
-                &header,
-                Content::InFile { file, start: start as u64, bytes },
-                expected,
-            );
+            let start = header.start as u64;
+            let bytes = size.saturating_sub(start);
+            return self.opened(header, Content::InFile { file, start, bytes }, expected);
         };
         let mut archive = open_archive(&self.path)?;
-        let (header, start, content) = {
+        let (header, content) = {
             let mut found = archive.by_index(member).map_err(|error| self.archive_fault(error))?;
             let (size, compressed) = (found.size(), found.compressed_size());
             let is_stored = found.compression() == CompressionMethod::Stored;
             let at = found.data_start().filter(|_| is_stored && size == compressed);
-            let (header, start) = self.header(&mut found, expected)?;
-            let bytes = size.saturating_sub(start as u64);
-            (header, start, (at, bytes, compressed))
+            let header = self.header(&mut found, expected)?;
+            let bytes = size.saturating_sub(header.start as u64);
+            (header, (at, bytes, compressed))
         };
+        let start = header.start;
         let content = match content {
             (Some(at), bytes, _) => Content::InFile { file, start: at + start as u64, bytes },
             (None, _, compressed) => Content::Compressed { archive, member, start, compressed },
@@ -320,55 +314,24 @@ impl Array {
                 return Err(self.wrong("is truncated".into(), "a whole file: fetch it again"));
             }
         }
-        self.opened(&header, content, expected)
+        self.opened(header, content, expected)
     }
 
-    /// The header's text and its length with all that is before the elements.
-    fn header(
-        &self,
-        file: &mut impl Read,
-        expected: &'static str,
-    ) -> Result<(String, usize), Error> {
-        let wrong = |found: &str| self.wrong(found.to_owned(), expected);
-        let mut start = Vec::new();
-        let mut read = |len: usize, bytes: &mut Vec<u8>| {
-            let read = file.by_ref().take(len as u64).read_to_end(bytes);
-            read.map_err(|error| self.read_fault(error))
-        };
-        // The magic string, two bytes of version, and the header's length (`numpy.lib.format`).
-        read(8, &mut start)?;
-        let width = match start[..] {
-            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => 2,
-            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => 4,
-            _ => return Err(wrong("has no .npy header of version 1, 2 or 3")),
-        };
-        let mut len = Vec::new();
-        read(width, &mut len)?;
-        len.resize(4, 0);
-        let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]) as usize;
-        if len > MAX_HEADER {
-            return Err(wrong("has a header that is too long"));
-        }
-        let mut text = Vec::new();
-        read(len, &mut text)?;
-        let is_deep = text.iter().filter(|byte| b"([{".contains(byte)).count() > MAX_BRACKETS;
-        match String::from_utf8(text) {
-            Ok(text) if text.len() == len && !is_deep => Ok((text, 8 + width + len)),
-            _ => Err(wrong("has a header that is not NumPy's")),
-        }
+    fn header(&self, file: &mut impl Read, expected: &'static str) -> Result<Header, Error> {
+        Header::read(file).map_err(|error| match error {
+            HeaderError::Read(error) => self.read_fault(error),
+            HeaderError::Malformed(found) => self.wrong(format!("has {found}"), expected),
+        })
     }
 
     fn opened(
         &self,
-        header: &str,
+        header: Header,
         content: Content,
         expected: &'static str,
     ) -> Result<Opened, Error> {
-        let parsed = parse(header);
-        let parsed = parsed.ok_or_else(|| {
-            self.wrong("has a header that is not a plain array's".into(), expected)
-        })?;
-        let (descriptor, is_fortran, shape) = parsed;
+        let Header { descr, is_fortran, shape, .. } = header;
+        let descriptor = descr.unwrap_or_else(|| "a record".to_owned());
         if descriptor.contains('O') {
             let found = "has Python objects, which only executing a pickle would give".into();
             return Err(self.wrong(found, expected));
@@ -416,38 +379,9 @@ impl Pixels {
     }
 }
 
-/// The element type, whether the order is Fortran's, and the shape, from a header's text.
-fn parse(header: &str) -> Option<(String, bool, Vec<u64>)> {
-    let Value::Dict(fields) = header.trim().parse().ok()? else { return None };
-    let (mut descriptor, mut is_fortran, mut shape) = (None, None, None);
-    for (key, value) in fields {
-        match (key, value) {
-            (Value::String(key), Value::String(value)) if key == "descr" => {
-                descriptor = Some(value);
-            }
-            // The fields of a record.
-            (Value::String(key), Value::List(_)) if key == "descr" => {
-                descriptor = Some("a record".to_owned());
-            }
-            (Value::String(key), Value::Boolean(value)) if key == "fortran_order" => {
-                is_fortran = Some(value);
-            }
-            (Value::String(key), Value::Tuple(values)) if key == "shape" => {
-                let number = |value: &Value| match value {
-                    Value::Integer(number) => number.to_string().parse().ok(),
-                    _ => None,
-                };
-                shape = Some(values.iter().map(number).collect::<Option<Vec<u64>>>()?);
-            }
-            _ => return None,
-        }
-    }
-    Some((descriptor?, is_fortran?, shape?))
-}
-
 /// An element type by the name that NumPy shows.
 fn named(descriptor: &str) -> String {
-    let (kind, size) = descriptor.split_at(descriptor.len().min(2));
+    let (kind, size) = descriptor.split_at_checked(2).unwrap_or((descriptor, ""));
     let bits = size.parse().ok().and_then(|bytes: u32| bytes.checked_mul(8));
     match (kind.chars().nth(1), bits) {
         (Some('f'), Some(bits)) => format!("float{bits}"),

@@ -23,8 +23,7 @@ use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
-use super::image_list::competition;
-use super::{Form, SourceFile};
+use super::{Form, SourceFile, image_list, is_packed};
 use crate::digests::Digests;
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
@@ -79,11 +78,16 @@ impl Form for ClassFolders {
     }
 
     fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        if competition::labels_in(folder, config)?.is_some() {
+        if image_list::has_other_form(folder, config)? {
             return Ok(None);
         }
-        let train = named(folder, Part::Train).next();
-        Ok(train.map(|train| format!("a folder {}/", escape(train.as_ref()))))
+        let Some(train) = named(folder, Part::Train).next() else { return Ok(None) };
+        // Archives and Parquet files in place of class folders are of forms of their own.
+        let Folder { folders, files, .. } = Folder::list(&folder.path.join(train))?;
+        if folders.is_empty() && files.iter().any(|file| is_packed(file)) {
+            return Ok(None);
+        }
+        Ok(Some(train).map(|train| format!("a folder {}/", escape(train.as_ref()))))
     }
 
     fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<ClassFolders>, Error> {

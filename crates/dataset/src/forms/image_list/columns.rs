@@ -10,7 +10,8 @@ const PATH: [&str; 9] =
 /// Further names of that column, of a list whose images are known to lie in a certain folder.
 const ID: [&str; 4] = ["id", "imageid", "idcode", "uid"];
 /// Names of the column of labels.
-const LABEL: [&str; 6] = ["label", "class", "labelname", "classname", "category", "target"];
+pub(in super::super) const LABEL: [&str; 6] =
+    ["label", "class", "labelname", "classname", "category", "target"];
 /// Names of the column of splits.
 const SPLIT: [&str; 4] = ["split", "subset", "set", "partition"];
 /// Names of the column of groups.
@@ -64,6 +65,13 @@ impl Columns {
         }
         let (split, group) = (column(&names.split, &SPLIT)?, column(&names.group, &GROUP)?);
         Ok(Some(Columns { path, label, split, group }))
+    }
+}
+
+impl Columns {
+    /// The column that errors about a label name: that of paths if there are no labels.
+    pub(super) fn of_label(self) -> usize {
+        self.label.unwrap_or(self.path)
     }
 }
 

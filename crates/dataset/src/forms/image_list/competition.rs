@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use super::super::sheet::Sheet;
 use super::super::{Form, SourceFile};
 use super::columns::{Columns, Naming};
+use super::image_folder;
 use super::images;
 use super::listed::{Listed, notices, read};
-use super::rows::{self, Ending, Place};
+use super::rows::{self, Ending, Listing, Parts, Place};
 use crate::digests::Digests;
 use crate::files::{is_image, is_table};
 use crate::folder::Folder;
@@ -46,7 +47,6 @@ pub(crate) struct Competition(Listed);
 pub(in super::super) struct Labels {
     pub(in super::super) list: PathBuf,
     columns: Columns,
-    label: usize,
     place: Place,
 }
 
@@ -69,7 +69,7 @@ impl Form for Competition {
     }
 
     fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<Competition>, Error> {
-        let Some(Labels { list, columns, label, place }) = labels_in(folder, config)? else {
+        let Some(Labels { list, columns, place }) = labels_in(folder, config)? else {
             return Ok(None);
         };
         let sheet = Sheet::read(&list)?;
@@ -77,7 +77,8 @@ impl Form for Competition {
         let test = test_in(folder)?;
         let has_split = columns.split.is_some();
         let paths = test.as_ref().filter(|_| !has_split).map(|(_, paths)| paths.clone());
-        let (mut listed, files) = read(&sheet, columns, label, &place, paths)?;
+        let listing = Listing { sheet, columns, place, parts: Parts::ByColumn };
+        let (mut listed, files) = read(&[listing], paths)?;
         let mut used: Vec<&OsStr> = folder
             .files
             .iter()
@@ -90,12 +91,11 @@ impl Form for Competition {
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        let Some(Labels { list, columns, place, .. }) =
-            labels_in(folder, &SourceConfig::default())?
+        let Some(Labels { list, columns, place }) = labels_in(folder, &SourceConfig::default())?
         else {
             return Ok(None);
         };
-        let mut groups = images(&Sheet::read(&list)?, columns, &place)?;
+        let mut groups = images(&Sheet::read(&list)?, columns, &place, Parts::ByColumn)?;
         if columns.split.is_none() {
             groups.iter_mut().for_each(|group| group.part = Some(Part::Train));
             if let Some((name, paths)) = test_in(folder)? {
@@ -154,7 +154,8 @@ pub(in super::super) fn labels_in(
     if folders.is_empty() {
         return Ok(None);
     }
-    for name in folder.files.iter().filter(|name| is_table(name) && !is_sample(name)) {
+    let is_other = |name: &OsStr| is_sample(name) || image_folder::is_metadata(name);
+    for name in folder.files.iter().filter(|name| is_table(name) && !is_other(name)) {
         let list = folder.path.join(name);
         if !list.is_file() {
             continue;
@@ -162,7 +163,7 @@ pub(in super::super) fn labels_in(
         let sheet = Sheet::read_start(&list)?;
         // Other tables may lie in the folder, with any columns.
         let Ok(Some(columns)) = Columns::find(&sheet, config, Naming::Ids) else { continue };
-        let (Some(label), Some(record)) = (columns.label, sheet.first_record()) else { continue };
+        let (Some(_), Some(record)) = (columns.label, sheet.first_record()) else { continue };
         let Ok(field) = rows::path(&sheet, &record, 0, columns.path) else { continue };
         for within in &folders {
             let place = Place {
@@ -172,7 +173,7 @@ pub(in super::super) fn labels_in(
             };
             let path = place.path_of(&field, &mut Ending::default());
             if is_direct(&field) && image_files::on_disk(&folder.path, &path).is_file() {
-                return Ok(Some(Labels { list, columns, label, place }));
+                return Ok(Some(Labels { list, columns, place }));
             }
         }
     }
@@ -199,8 +200,8 @@ fn named<'a>(folder: &'a Folder, names: &[&str]) -> Option<&'a OsStr> {
     folders.into_iter().find(|name| names.iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
 
-/// Whether a file has the name of a submission's sample.
-fn is_sample(name: &OsStr) -> bool {
+/// Whether a file has the name of a submission's sample, such as `sample_submission.csv`.
+pub fn is_sample(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_lowercase().replace(['_', '-'], "");
     is_table(name.as_ref()) && name.starts_with(SAMPLE)
 }

@@ -7,8 +7,7 @@ use std::path::Path;
 use super::super::SourceFile;
 use super::super::classes::{Classes, numbered};
 use super::super::sheet::Sheet;
-use super::columns::Columns;
-use super::rows::{Files, Place, Row, Rows};
+use super::rows::{Files, Listing, Row, Rows};
 use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
@@ -31,24 +30,25 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// The dataset of the rows of a list with a column of labels. Its test images are those of the rows, or
-    /// if there are none, `test`: paths within the place's folder.
+    /// The dataset of the rows of lists, of which there is at least one. Its test images are those of the rows,
+    /// or if there are none, `test`: paths within the folder of the lists' places.
     ///
     /// # Errors
     /// If a row has a label that it must not have, or there are none for training.
     pub(super) fn new(
-        sheet: &Sheet,
+        listings: &[Listing],
         rows: Vec<Row>,
-        columns: Columns,
-        label: usize,
-        place: &Place,
         test: Option<Paths>,
     ) -> Result<Listed, Error> {
+        let Listing { sheet, place, .. } = &listings[0];
+        let wrong = |row: &Row, expected| {
+            let Listing { sheet, columns, .. } = &listings[row.list];
+            sheet.wrong(row.start, columns.of_label(), &row.label, expected)
+        };
         if rows.is_empty() {
             return Err(Error::NoImages { path: sheet.path.clone() });
         }
-        let notices =
-            columns.group.and_then(|_| groups_in_parts(sheet, &rows)).into_iter().collect();
+        let notices = groups_in_parts(sheet, &rows).into_iter().collect();
         let (train, others): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|row| row.part == Part::Train);
         let (val, listed_test): (Vec<Row>, Vec<Row>) =
@@ -60,7 +60,7 @@ impl Listed {
         let labels_of = |rows: &[Row]| {
             let number = |row: &Row| match classes.number(&row.label) {
                 Some(number) => Ok(number),
-                None => Err(sheet.wrong(row.start, label, &row.label, A_TRAINED_CLASS)),
+                None => Err(wrong(row, A_TRAINED_CLASS)),
             };
             rows.iter().map(number).collect::<Result<Vec<u32>, Error>>()
         };
@@ -68,10 +68,11 @@ impl Listed {
         let is_labelled = listed_test.first().is_some_and(|row| !row.label.is_empty());
         if let Some(row) = listed_test.iter().find(|row| row.label.is_empty() == is_labelled) {
             let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
-            return Err(sheet.wrong(row.start, label, &row.label, expected));
+            return Err(wrong(row, expected));
         }
         let test_labels = if is_labelled { Some(labels_of(&listed_test)?) } else { None };
-        let groups = columns.group.map(|_| numbered(train.iter().map(|row| row.group.as_str())));
+        let numbers = || numbered(train.iter().map(|row| row.group.as_str()));
+        let groups = train.iter().any(|row| !row.group.is_empty()).then(numbers);
         let listed = |rows: Vec<Row>, labels| {
             let paths = rows.into_iter().map(|row| row.path).collect();
             image_files::samples(&place.folder, paths, labels)
@@ -138,7 +139,7 @@ impl Listed {
 fn groups_in_parts(sheet: &Sheet, rows: &[Row]) -> Option<Notice> {
     let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
     let mut divided: BTreeSet<&str> = BTreeSet::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.group.is_empty()) {
         if *parts.entry(&row.group).or_insert(row.part) != row.part {
             divided.insert(&row.group);
         }
@@ -176,14 +177,9 @@ pub(super) fn notices(
     Ok(notices)
 }
 
-/// Reads the rows of the list and makes the dataset of them, without notices on what lies beside it.
-pub(super) fn read(
-    sheet: &Sheet,
-    columns: Columns,
-    label: usize,
-    place: &Place,
-    test: Option<Paths>,
-) -> Result<(Listed, Files), Error> {
-    let Rows { rows, files } = Rows::read(sheet, columns, place)?;
-    Ok((Listed::new(sheet, rows, columns, label, place, test)?, files))
+/// Reads the rows of the lists, of which there is at least one, and makes the dataset of them, without notices on
+/// what lies beside them. The folder of their places is one.
+pub(super) fn read(listings: &[Listing], test: Option<Paths>) -> Result<(Listed, Files), Error> {
+    let Rows { rows, files } = Rows::read(listings)?;
+    Ok((Listed::new(listings, rows, test)?, files))
 }

@@ -16,10 +16,11 @@
 //!
 //! The dataset is given as the file, or as its folder if it is the only such file there.
 //!
-//! [`competition`] reads the lists of Kaggle's competitions.
+//! [`competition`] reads the lists of Kaggle's competitions, [`image_folder`] those of Hugging Face.
 
 mod columns;
 pub(super) mod competition;
+pub(super) mod image_folder;
 mod listed;
 mod rows;
 
@@ -38,9 +39,10 @@ use crate::part::Part;
 use crate::paths::Paths;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
+pub(super) use columns::LABEL;
 use columns::{Columns, Naming, are_a_lists, wrong};
 use listed::{Listed, notices};
-use rows::{Ending, Place, not_a_path};
+use rows::{Ending, Listing, Parts, Place, not_a_path};
 
 /// A list of images that was read. The images are not decoded yet.
 #[derive(Debug)]
@@ -97,7 +99,7 @@ impl Form for ImageList {
         match Columns::find(&sheet, &SourceConfig::default(), Naming::List)? {
             Some(columns) => {
                 let place = place(path, &SourceConfig::default());
-                images(&sheet, columns, &place).map(Some)
+                images(&sheet, columns, &place, Parts::ByColumn).map(Some)
             }
             None => Err(wrong(&sheet, sheet.found_columns())),
         }
@@ -143,9 +145,15 @@ pub(super) fn is_taken(path: &Path, folder: &Folder, config: &SourceConfig) -> R
         || competition::labels_in(folder, config)?.is_some_and(|labels| labels.list == path))
 }
 
-/// The lists directly in a folder. The labels of a competition are not among them.
+/// Whether the lists in a folder are those of a competition or of an image folder.
+pub(super) fn has_other_form(folder: &Folder, config: &SourceConfig) -> Result<bool, Error> {
+    Ok(competition::labels_in(folder, config)?.is_some()
+        || !image_folder::metadata_in(folder, config)?.is_empty())
+}
+
+/// The lists directly in a folder. Those of a competition and of an image folder are not among them.
 fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Error> {
-    if competition::labels_in(folder, config)?.is_some() {
+    if has_other_form(folder, config)? {
         return Ok(Vec::new());
     }
     let mut lists = Vec::new();
@@ -169,12 +177,12 @@ impl ImageList {
         sheet.check_encoding()?;
         let naming = if config.images.is_some() { Naming::Ids } else { Naming::List };
         let columns = Columns::find(&sheet, config, naming)?;
-        let Some((columns, label)) = columns.and_then(|columns| Some((columns, columns.label?)))
-        else {
+        let Some(columns) = columns.filter(|columns| columns.label.is_some()) else {
             return Err(wrong(&sheet, sheet.found_columns()));
         };
         let place = place(path, config);
-        let (mut listed, files) = listed::read(&sheet, columns, label, &place, None)?;
+        let listing = Listing { sheet, columns, place, parts: Parts::ByColumn };
+        let (mut listed, files) = listed::read(&[listing], None)?;
         listed.notices.extend(notices(path, within, &[], &files)?);
         Ok(ImageList(listed))
     }
@@ -194,12 +202,12 @@ fn place(list: &Path, config: &SourceConfig) -> Place {
 }
 
 /// The images of all rows, to be classified: labels and splits may be missing, and no file needs to be there.
-fn images(sheet: &Sheet, columns: Columns, place: &Place) -> Result<Vec<Group>, Error> {
+fn images(sheet: &Sheet, columns: Columns, place: &Place, by: Parts) -> Result<Vec<Group>, Error> {
     let mut parts: [(Part, Paths, Vec<String>); 3] =
         [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
     let mut ending = Ending::default();
     sheet.for_each_record(|record, start| {
-        let part = rows::part(sheet, record, start, columns.split)?;
+        let part = rows::part(sheet, record, start, columns, by)?;
         let (_, paths, labels) =
             parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
         if record[columns.path].contains(&0) {
@@ -211,6 +219,7 @@ fn images(sheet: &Sheet, columns: Columns, place: &Place) -> Result<Vec<Group>, 
         labels.push(label.unwrap_or_default().to_owned());
         Ok(())
     })?;
+    let has_parts = columns.split.is_some() || !matches!(by, Parts::ByColumn);
     let groups = parts.into_iter().filter(|(_, paths, _)| !paths.is_empty());
     Ok(groups
         .map(|(part, paths, texts)| {
@@ -220,7 +229,7 @@ fn images(sheet: &Sheet, columns: Columns, place: &Place) -> Result<Vec<Group>, 
             let labels = texts.iter().map(|text| numbers.get(text.as_str()).copied()).collect();
             Group {
                 origin: sheet.path.clone(),
-                part: columns.split.map(|_| part),
+                part: has_parts.then_some(part),
                 class_names: classes.iter().map(|class| escape(class.as_ref())).collect(),
                 labels: (!classes.is_empty()).then_some(labels),
                 images: image_files::samples(&place.folder, paths, None).images,

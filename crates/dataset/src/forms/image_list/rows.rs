@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use csv::ByteRecord;
@@ -31,8 +31,30 @@ pub(super) struct Row {
     pub(super) part: Part,
     /// Empty if the list has none.
     pub(super) group: String,
+    /// The number of its list.
+    pub(super) list: usize,
     /// The position in the file at which the row begins.
     pub(super) start: usize,
+}
+
+/// A list that is to be read.
+pub(super) struct Listing {
+    pub(super) sheet: Sheet,
+    pub(super) columns: Columns,
+    pub(super) place: Place,
+    pub(super) parts: Parts,
+}
+
+/// How the parts are found to which a list's rows belong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Parts {
+    /// By the column of splits; without one, all rows are for training.
+    ByColumn,
+    /// By the column of splits; without one, by the first folder of the images' paths. If that is not called
+    /// like a split, the row is for training.
+    ByFolder,
+    /// All rows belong to this one.
+    All(Part),
 }
 
 /// The rows of a list, whose image files all exist.
@@ -47,8 +69,8 @@ pub(super) struct Rows {
 pub(super) struct Files {
     /// Canonical folders by the folders' paths.
     pub(super) folders: HashMap<PathBuf, PathBuf>,
-    /// The position of each file's row in the list.
-    pub(super) starts: HashMap<PathBuf, usize>,
+    /// Of each file, the number of its list and the position there of its row.
+    pub(super) starts: HashMap<PathBuf, (usize, usize)>,
 }
 
 /// Where the images of a list lie.
@@ -101,9 +123,13 @@ impl Place {
 }
 
 impl Files {
-    /// Adds the file at `path`, whose row begins at `start`. Returns the position of another row of the
-    /// same file; `None` if there is none.
-    fn add(&mut self, path: &Path, start: usize) -> std::io::Result<Option<usize>> {
+    /// Adds the file at `path`, whose row begins there in a list. Returns where another row of the same file
+    /// begins; `None` if there is none.
+    fn add(
+        &mut self,
+        path: &Path,
+        start: (usize, usize),
+    ) -> std::io::Result<Option<(usize, usize)>> {
         let folder = path.parent().unwrap_or(path);
         let canonical = match self.folders.get(folder) {
             Some(canonical) => canonical,
@@ -117,48 +143,50 @@ impl Files {
 }
 
 impl Rows {
-    /// Reads all rows and looks for their images.
+    /// Reads all rows of the lists and looks for their images.
     ///
     /// # Errors
     /// If a field is wrong, a row has no file, or two have the same.
-    pub(super) fn read(sheet: &Sheet, columns: Columns, place: &Place) -> Result<Rows, Error> {
+    pub(super) fn read(listings: &[Listing]) -> Result<Rows, Error> {
         let mut rows = Rows { rows: Vec::new(), files: Files::default() };
         let mut ending = Ending::default();
-        sheet.for_each_record(|record, start| {
-            let row = row(sheet, record, start, columns, place, &mut ending)?;
-            let file = on_disk(&place.folder, &row.path);
-            if let Some(other) = add(sheet, &mut rows.files, &file, start)? {
-                return Err(Error::ListedTwice {
-                    path: sheet.path.clone(),
-                    lines: [other, start].map(|start| sheet.line(start)),
-                    file: row.path,
-                });
-            }
-            rows.rows.push(row);
-            Ok(())
-        })?;
+        for (number, listing) in listings.iter().enumerate() {
+            let Listing { sheet, place, .. } = listing;
+            sheet.for_each_record(|record, start| {
+                let row = row(listing, number, record, start, &mut ending)?;
+                let file = on_disk(&place.folder, &row.path);
+                if let Some((list, other)) = add(sheet, &mut rows.files, &file, (number, start))? {
+                    let first = &listings[list].sheet;
+                    return Err(Error::ListedTwice {
+                        path: sheet.path.clone(),
+                        other: (list != number).then(|| first.path.as_path().into()),
+                        at: [first.at(other), sheet.at(start)],
+                        file: row.path,
+                    });
+                }
+                rows.rows.push(row);
+                Ok(())
+            })?;
+        }
         Ok(rows)
     }
 }
 
 fn row(
-    sheet: &Sheet,
+    listing: &Listing,
+    list: usize,
     record: &ByteRecord,
     start: usize,
-    columns: Columns,
-    place: &Place,
     ending: &mut Ending,
 ) -> Result<Row, Error> {
-    let part = part(sheet, record, start, columns.split)?;
+    let Listing { sheet, columns, place, .. } = listing;
+    let part = part(sheet, record, start, *columns, listing.parts)?;
     let label = match columns.label {
         Some(column) => sheet.text(record, start, column)?,
         None => "",
     };
-    if let Some(column) = columns.label
-        && label.is_empty()
-        && part != Part::Test
-    {
-        return Err(sheet.wrong(start, column, label, A_LABEL));
+    if label.is_empty() && part != Part::Test {
+        return Err(sheet.wrong(start, columns.of_label(), label, A_LABEL));
     }
     let group = match columns.group {
         Some(column) => match sheet.text(record, start, column)? {
@@ -173,19 +201,35 @@ fn row(
         return Err(sheet.wrong(start, columns.path, &found, A_PATH_WITHIN));
     }
     let path = place.path_of(&field, ending);
-    Ok(Row { path, label: label.to_owned(), part, group: group.to_owned(), start })
+    let (label, group) = (label.to_owned(), group.to_owned());
+    Ok(Row { path, label, part, group, list, start })
 }
 
-/// The part that a row belongs to; the training part if there is no column of splits.
+/// The part that a row belongs to.
 pub(super) fn part(
     sheet: &Sheet,
     record: &ByteRecord,
     start: usize,
-    column: Option<usize>,
+    columns: Columns,
+    parts: Parts,
 ) -> Result<Part, Error> {
-    let Some(column) = column else { return Ok(Part::Train) };
-    let name = sheet.text(record, start, column)?;
-    Part::named(name.as_ref()).ok_or_else(|| sheet.wrong(start, column, name, A_SPLIT))
+    match (parts, columns.split) {
+        (Parts::All(part), _) => Ok(part),
+        (Parts::ByColumn, None) => Ok(Part::Train),
+        (Parts::ByColumn | Parts::ByFolder, Some(column)) => {
+            let name = sheet.text(record, start, column)?;
+            let part = Part::named(name.as_ref());
+            part.ok_or_else(|| sheet.wrong(start, column, name, A_SPLIT))
+        }
+        (Parts::ByFolder, None) => {
+            let field = slashes(&path(sheet, record, start, columns.path)?);
+            let first = field.components().find_map(|component| match component {
+                Component::Normal(name) => Some(name),
+                _ => None,
+            });
+            Ok(first.and_then(Part::named).unwrap_or(Part::Train))
+        }
+    }
 }
 
 /// The path in a row, which need not be UTF-8.
@@ -206,11 +250,16 @@ pub(super) fn not_a_path(sheet: &Sheet, start: usize, column: usize, found: &[u8
     sheet.wrong(start, column, &found.escape_ascii().to_string(), A_PATH)
 }
 
+/// The path with slashes instead of backslashes.
+pub(super) fn slashes(path: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes().iter();
+    let bytes = bytes.map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 /// Whether a relative path leads out of the folder in which it begins, with slashes or backslashes.
 fn leaves(path: &Path) -> bool {
-    let bytes = path.as_os_str().as_bytes().iter();
-    let slashes: Vec<u8> = bytes.map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect();
-    let path = Path::new(OsStr::from_bytes(&slashes));
+    let path = slashes(path);
     let mut depth = 0usize;
     if path.is_absolute() {
         return false;
@@ -226,16 +275,16 @@ fn leaves(path: &Path) -> bool {
     false
 }
 
-/// Adds the file of the row that begins at `start`, which must be there. Returns the position of
-/// another row of the same file.
+/// Adds the file of the row that begins there in a list; the file must exist. Returns where another row of the
+/// same file begins.
 fn add(
     sheet: &Sheet,
     files: &mut Files,
     file: &Path,
-    start: usize,
-) -> Result<Option<usize>, Error> {
+    start: (usize, usize),
+) -> Result<Option<(usize, usize)>, Error> {
     let path = sheet.path.clone();
-    let missing = || Error::MissingImage { path, line: sheet.line(start), file: file.into() };
+    let missing = || Error::MissingImage { path, at: sheet.at(start.1), file: file.into() };
     match fs::metadata(file) {
         Ok(metadata) if metadata.is_file() => {}
         Err(source) if source.kind() == ErrorKind::PermissionDenied => {

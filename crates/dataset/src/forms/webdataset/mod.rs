@@ -3,14 +3,19 @@
 //! ```text
 //! train-000.tar:  n01/0001.jpg  n01/0001.cls  n01/0002.png  n01/0002.json  …
 //! val-000.tar     optional; also test-000.tar
+//!
+//! or   train/000.tar, val/000.tar, test/000.tar
 //! ```
 //!
 //! A sample's key is the path of its files up to the first dot of the last part. Its image is the file that has
 //! only an image's ending; its label is the text of the file `.cls`, or `label` or `cls` in that of `.json`.
 //! Classes are the training labels, in numerical order if all are numbers, else in the order of their bytes.
 //!
-//! An archive belongs to the split that its name has as a word; without one it is for training. Nothing is
-//! unpacked: a first pass over the headers makes an index, by which images are read where they lie.
+//! An archive belongs to the split whose folder it lies in, or that its name has as a word; without one it is for
+//! training. The dataset is given as an archive, as a folder, or as a pattern such as `train-{000..150}.tar`.
+//! Nothing is unpacked: a first pass over the headers makes an index, by which images are read where they lie.
+
+mod pattern;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -30,7 +35,7 @@ use crate::files::is_image;
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::name::escape;
-use crate::packed::{Location, PackedImages};
+use crate::packed::{Location, PackedFile, PackedImages};
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
@@ -42,10 +47,21 @@ const MAX_LABEL: u64 = 1 << 16;
 const A_NAME: &str = "a relative path without '..'";
 const A_LABEL: &str = "a label in a file .cls, or as 'label' or 'cls' in a file .json";
 
+pub(crate) use pattern::{name_of, pattern_at};
+
+/// An archive of a dataset.
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    /// Its path within the dataset.
+    name: PathBuf,
+    part: Part,
+}
+
 /// Archives of samples, indexed.
 #[derive(Debug)]
 pub(crate) struct WebDataset {
-    files: Vec<PathBuf>,
+    shards: Vec<Shard>,
     /// What the files were when they were indexed.
     stamps: Vec<Option<Stamp>>,
     table: Table<PackedImages>,
@@ -78,40 +94,40 @@ impl Form for WebDataset {
     }
 
     fn description() -> &'static str {
-        "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), or a folder of them"
+        "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), a pattern such as \
+         train-{000..150}.tar, or their folder"
     }
 
     fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
-        let archives = archives_in(folder);
-        Ok((!archives.is_empty() && folder.folders.is_empty()).then(|| "tar archives".to_owned()))
+        let has_folders = !folder.folders.is_empty();
+        let shards = if has_folders { shards_in_splits(folder)? } else { shards_in(folder)? };
+        Ok((!shards.is_empty()).then(|| "tar archives".to_owned()))
     }
 
     fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
-        match archives_in(folder) {
-            archives if archives.is_empty() => Ok(None),
-            archives => WebDataset::read(archives, &folder.path).map(Some),
+        match shards_in(folder)? {
+            shards if shards.is_empty() => Ok(None),
+            shards => WebDataset::read(shards, &folder.path).map(Some),
         }
     }
 
     fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
-        if !is_archive(path) {
-            return Ok(None);
+        match given(path)? {
+            Some(shards) => WebDataset::read(shards, path).map(Some),
+            None => Ok(None),
         }
-        WebDataset::read(vec![path.to_path_buf()], path).map(Some)
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        match archives_in(folder) {
-            archives if archives.is_empty() || !folder.folders.is_empty() => Ok(None),
-            archives => groups(archives, &folder.path).map(Some),
+        let has_folders = !folder.folders.is_empty();
+        match if has_folders { shards_in_splits(folder)? } else { shards_in(folder)? } {
+            shards if shards.is_empty() => Ok(None),
+            shards => groups(&shards, &folder.path).map(Some),
         }
     }
 
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
-        if !is_archive(path) {
-            return Ok(None);
-        }
-        groups(vec![path.to_path_buf()], path).map(Some)
+        given(path)?.map(|shards| groups(&shards, path)).transpose()
     }
 
     fn notices(&self) -> &[Notice] {
@@ -127,11 +143,12 @@ impl Form for WebDataset {
     }
 
     fn files(&self) -> usize {
-        self.files.len()
+        self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
-        SourceFile::named(&self.files[index])
+        let Shard { path, name, .. } = &self.shards[index];
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
     }
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
@@ -144,7 +161,7 @@ impl Form for WebDataset {
         for (_, samples) in self.table.parts() {
             digests.extend(samples.images.digests()?);
         }
-        for (path, stamp) in self.files.iter().zip(&self.stamps) {
+        for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
             if stamp.is_none() || Stamp::of(path) != *stamp {
                 return Err(Error::Changed { path: path.clone() });
             }
@@ -155,19 +172,19 @@ impl Form for WebDataset {
 }
 
 impl WebDataset {
-    fn read(files: Vec<PathBuf>, origin: &Path) -> Result<WebDataset, Error> {
-        let stamps = files.iter().map(|path| Stamp::of(path)).collect();
-        let Index { parts: [train, val, test], without_image } = index(&files)?;
+    fn read(shards: Vec<Shard>, origin: &Path) -> Result<WebDataset, Error> {
+        let stamps = shards.iter().map(|shard| Stamp::of(&shard.path)).collect();
+        let Index { parts: [train, val, test], without_image } = index(&shards)?;
         if train.locations.is_empty() {
             return Err(Error::NoImages { path: origin.to_path_buf() });
         }
-        let shared: Arc<[PathBuf]> = files.clone().into();
+        let files = packed(&shards);
         let classes = Classes::of(train.labels.iter().flatten().map(String::as_str));
         let is_labelled = test.labels.iter().any(Option::is_some);
         let samples = |indexed: Indexed, is_labelled: bool| {
-            let labels = if is_labelled { Some(indexed.numbers(&classes, &files)?) } else { None };
+            let labels = if is_labelled { Some(indexed.numbers(&classes, &shards)?) } else { None };
             let Indexed { locations, names, .. } = indexed;
-            let images = PackedImages::new(shared.clone(), locations, names);
+            let images = PackedImages::new(files.clone(), locations, names);
             Ok::<_, Error>(Samples::new(images, labels))
         };
         let some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
@@ -179,17 +196,17 @@ impl WebDataset {
         let without = Notice::NoImageIn { path: origin.to_path_buf(), samples: without_image };
         let notices = (without_image > 0).then_some(without).into_iter().collect();
         let table = Table { class_names: classes.into_names(), train, val, test };
-        Ok(WebDataset { files, stamps, table, notices })
+        Ok(WebDataset { shards, stamps, table, notices })
     }
 }
 
 impl Indexed {
     /// The numbers of the labels, of which none may be missing.
-    fn numbers(&self, classes: &Classes, files: &[PathBuf]) -> Result<Vec<u32>, Error> {
+    fn numbers(&self, classes: &Classes, shards: &[Shard]) -> Result<Vec<u32>, Error> {
         let number = |(row, label): (usize, &Option<String>)| {
             let fault = |found: String, expected| {
                 let name = self.names.get(row).expect("an image has a name");
-                let path = &files[self.locations[row].file as usize];
+                let path = &shards[self.locations[row].file as usize].path;
                 member_fault(path, name, found, expected)
             };
             match label {
@@ -215,10 +232,10 @@ struct Index {
 }
 
 /// Indexes the archives.
-fn index(files: &[PathBuf]) -> Result<Index, Error> {
+fn index(shards: &[Shard]) -> Result<Index, Error> {
     let mut index = Index { parts: Default::default(), without_image: 0 };
-    for (number, path) in files.iter().enumerate() {
-        let part = &mut index.parts[part_of(path) as usize];
+    for (number, Shard { path, part, .. }) in shards.iter().enumerate() {
+        let part = &mut index.parts[*part as usize];
         for sample in samples_in(path, number as u32)? {
             let Some((name, location)) = sample.image else {
                 index.without_image += 1;
@@ -346,14 +363,73 @@ fn is_hidden(name: &Path) -> bool {
     name.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
 }
 
-fn is_archive(path: &Path) -> bool {
+/// Whether a file has the name of an archive.
+pub(super) fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"))
 }
 
-/// The archives directly in a folder, in the order of their names' bytes.
-fn archives_in(folder: &Folder) -> Vec<PathBuf> {
+/// The archives directly in a folder, or else those in the folders of its splits, in the order of their names'
+/// bytes.
+fn shards_in(folder: &Folder) -> Result<Vec<Shard>, Error> {
+    let shard = |path: PathBuf| {
+        let name = PathBuf::from(path.file_name().unwrap_or_default());
+        Shard { part: part_of(&path), path, name }
+    };
+    let shards: Vec<Shard> = archives_in(folder).map(shard).collect();
+    if shards.is_empty() { shards_in_splits(folder) } else { Ok(shards) }
+}
+
+/// The archives in the folders of splits in a folder.
+fn shards_in_splits(folder: &Folder) -> Result<Vec<Shard>, Error> {
+    let mut shards = Vec::new();
+    for name in &folder.folders {
+        let Some(part) = Part::named(name) else { continue };
+        let inner = Folder::list(&folder.path.join(name))?;
+        shards.extend(archives_in(&inner).map(|path| {
+            let name = Path::new(name).join(path.file_name().unwrap_or_default());
+            Shard { path, name, part }
+        }));
+    }
+    Ok(shards)
+}
+
+/// The archives directly in a folder.
+fn archives_in(folder: &Folder) -> impl Iterator<Item = PathBuf> {
     let files = folder.files.iter().map(|name| folder.path.join(name));
-    files.filter(|path| is_archive(path) && path.is_file()).collect()
+    files.filter(|path| is_archive(path) && path.is_file())
+}
+
+/// The archive at `path`, or those that the pattern at `path` names; `None` if it is neither.
+fn given(path: &Path) -> Result<Option<Vec<Shard>>, Error> {
+    let paths = match pattern_at(path) {
+        Some(pattern) => pattern::archives_of(pattern)?,
+        None if is_archive(path) => vec![path.to_path_buf()],
+        None => return Ok(None),
+    };
+    // Archives in several folders may have the same names.
+    let folder_of = |path: &Path| path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut folder = folder_of(path);
+    while !paths.iter().all(|path| path.starts_with(&folder)) {
+        folder = folder_of(&folder);
+    }
+    let shard = |path: PathBuf| {
+        let name = path.strip_prefix(&folder).unwrap_or(&path).to_path_buf();
+        Shard { part: part_of_name(&name), path, name }
+    };
+    Ok(Some(paths.into_iter().map(shard).collect()))
+}
+
+/// The files of archives, for their images.
+fn packed(shards: &[Shard]) -> Arc<[PackedFile]> {
+    let file =
+        |Shard { path, name, .. }: &Shard| PackedFile { path: path.clone(), name: name.clone() };
+    shards.iter().map(file).collect()
+}
+
+/// The part that an archive belongs to by its path within the dataset: a folder of it, or a word of its name.
+fn part_of_name(name: &Path) -> Part {
+    let folders = name.parent().into_iter().flat_map(Path::iter);
+    folders.filter_map(Part::named).next_back().unwrap_or_else(|| part_of(name))
 }
 
 /// The part that an archive belongs to by a word of its name.
@@ -364,9 +440,9 @@ fn part_of(path: &Path) -> Part {
 }
 
 /// The images of archives, to be classified.
-fn groups(files: Vec<PathBuf>, origin: &Path) -> Result<Vec<Group>, Error> {
-    let Index { parts, .. } = index(&files)?;
-    let files: Arc<[PathBuf]> = files.into();
+fn groups(shards: &[Shard], origin: &Path) -> Result<Vec<Group>, Error> {
+    let Index { parts, .. } = index(shards)?;
+    let files = packed(shards);
     let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(parts);
     let groups: Vec<Group> = groups
         .filter(|(_, indexed)| !indexed.locations.is_empty())

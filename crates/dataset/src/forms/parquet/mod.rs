@@ -1,0 +1,231 @@
+//! Parquet files with the encoded images in a column, as Hugging Face's library `datasets` writes them.
+//!
+//! ```text
+//! data/train-00000-of-00002.parquet    image: struct of bytes and path, label: number of a class or text
+//! data/train-00001-of-00002.parquet
+//! data/validation-00000-of-00001.parquet    optional; also test-…
+//! ```
+//!
+//! The files lie in the folder itself, in `data/`, in the only folder in it, or in `train/`, `validation/` and
+//! `test/`; else a file's split is a word of its name, and if no file has one, all are for training. A column
+//! of images may also hold plain bytes. Class numbers have the names that `datasets` notes in the file, else
+//! classes are the labels of the training rows, in numerical order if all are numbers, else in the order of their
+//! bytes. Where `datasets` has named the classes, -1 stands for no label.
+//!
+//! Nothing is unpacked: a first pass over the files makes an index, by which an image is read where it lies, or in
+//! the page that it was compressed with. So no more than some pages are in memory.
+
+mod columns;
+mod files;
+mod images;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use durable::Stamp;
+
+use super::{Form, SourceFile};
+use crate::digests::Digests;
+use crate::files::is_data;
+use crate::folder::Folder;
+use crate::images::Group;
+use crate::name::escape;
+use crate::parquet::ParquetFile;
+use crate::part::Part;
+use crate::table::Loaded;
+use crate::{Error, Notice, SourceConfig, digest};
+use columns::{Columns, has_images};
+pub(super) use files::is_parquet;
+use files::{Shard, check_counted, shards_in};
+use rows::Rows;
+
+/// Files with images, of which the descriptions were read.
+#[derive(Debug)]
+pub(crate) struct ParquetSet {
+    /// What was given as the dataset.
+    path: PathBuf,
+    shards: Vec<Shard>,
+    /// Of each file.
+    columns: Vec<Columns>,
+    /// What the files were when their descriptions were read.
+    stamps: Vec<Option<Stamp>>,
+    has_val: bool,
+    has_test: bool,
+    notices: Vec<Notice>,
+}
+
+impl Form for ParquetSet {
+    fn name() -> &'static str {
+        "parquet"
+    }
+
+    fn description() -> &'static str {
+        "Parquet files with a column of images, as Hugging Face's datasets writes them (train-00000-of-00002.parquet \
+         with image and label), or their folder"
+    }
+
+    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+        let shards = images_among(folder)?;
+        Ok(shards.first().map(|first| format!("{}, a Parquet file", escape(&first.name))))
+    }
+
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<ParquetSet>, Error> {
+        match images_among(folder)? {
+            shards if shards.is_empty() => Ok(None),
+            shards => ParquetSet::read(&folder.path, shards, config).map(Some),
+        }
+    }
+
+    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<ParquetSet>, Error> {
+        match Shard::alone(path) {
+            Some(shard) => ParquetSet::read(path, vec![shard], config).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        match images_among(folder)? {
+            shards if shards.is_empty() => Ok(None),
+            shards => groups(&folder.path, &shards).map(Some),
+        }
+    }
+
+    fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        match Shard::alone(path) {
+            Some(shard) => groups(path, &[shard]).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn has_val(&self) -> bool {
+        self.has_val
+    }
+
+    fn has_test(&self) -> bool {
+        self.has_test
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
+    fn files(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn file(&self, index: usize) -> SourceFile<'_> {
+        let Shard { path, name, .. } = &self.shards[index];
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
+    }
+
+    /// Adds the columns that are read, and the names and bytes of the files.
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+        digest.update(b"parquet");
+        for columns in &self.columns {
+            for name in columns.names() {
+                digest.update(&(name.len() as u64).to_le_bytes());
+                digest.update(name.as_bytes());
+            }
+        }
+        digest::add_files(digest, self, files);
+    }
+
+    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+        let rows = Rows::read(&self.shards, &self.columns, true)?;
+        for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
+            if stamp.is_none() || Stamp::of(path) != *stamp {
+                return Err(Error::Changed { path: path.clone() });
+            }
+        }
+        digest::check_files(self, files)?;
+        rows.into_loaded(&self.path)
+    }
+}
+
+impl ParquetSet {
+    /// Reads the descriptions of the files, of which there is at least one. They were given as `path`, a folder or
+    /// a file.
+    fn read(path: &Path, shards: Vec<Shard>, config: &SourceConfig) -> Result<ParquetSet, Error> {
+        let stamps = shards.iter().map(|shard| Stamp::of(&shard.path)).collect();
+        if !path.is_file() {
+            check_counted(&shards)?;
+        }
+        let (mut has_val, mut has_test) = (false, false);
+        let mut columns: Vec<Columns> = Vec::new();
+        for shard in &shards {
+            let file = ParquetFile::open(&shard.path)?;
+            let found = Columns::find(&file, &config.columns)?;
+            if found.label.is_none() && shard.part != Part::Test {
+                return Err(Columns::no_label(&file));
+            }
+            if let Some(first) = columns.iter().find(|first| !first.has_classes_of(&found)) {
+                return Err(first.other_classes(&file));
+            }
+            let has = |part| match found.split {
+                Some(split) => rows::names_part(&file, split, part),
+                None => Ok(shard.part == part),
+            };
+            has_val = has_val || has(Part::Val)?;
+            has_test = has_test || has(Part::Test)?;
+            columns.push(found);
+        }
+        let notices = notices(path, &shards)?;
+        let path = path.to_path_buf();
+        Ok(ParquetSet { path, shards, columns, stamps, has_val, has_test, notices })
+    }
+}
+
+/// The Parquet files in a folder, unless they hold no images and are beside folders that may.
+fn images_among(folder: &Folder) -> Result<Vec<Shard>, Error> {
+    let shards = shards_in(folder)?;
+    let Some(first) = shards.first() else { return Ok(shards) };
+    let is_alone = folder.folders.iter().all(|name| first.name.starts_with(name));
+    // A damaged file is refused when its columns are looked for.
+    let is_ours =
+        is_alone || ParquetFile::open(&first.path).map_or(true, |file| has_images(&file.schema));
+    Ok(if is_ours { shards } else { Vec::new() })
+}
+
+/// The notices on what lies beside the files, which were given as `path`: other data in their folders, or other
+/// Parquet files beside one that was given itself.
+fn notices(path: &Path, shards: &[Shard]) -> Result<Vec<Notice>, Error> {
+    let is_alone = path.is_file();
+    let given = (!is_alone).then(|| path.to_path_buf());
+    let folders = shards.iter().filter_map(|shard| match shard.path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        folder => folder.map(Path::to_path_buf),
+    });
+    let folders: BTreeSet<PathBuf> = given.into_iter().chain(folders).collect();
+    let is_other = |name: &OsStr| is_parquet(name) || (!is_alone && is_data(name));
+    let mut notices = Vec::new();
+    for path in folders {
+        let within = |shard: &Shard| match shard.path.strip_prefix(&path) {
+            Ok(within) => within.iter().next().map(OsStr::to_owned),
+            Err(_) => is_alone.then(|| shard.name.as_os_str().to_owned()),
+        };
+        let used: Vec<OsString> = shards.iter().filter_map(within).collect();
+        let mut folder = Folder::list(&path)?;
+        if is_alone {
+            folder.folders.clear();
+        }
+        let first = used.first().map_or_else(String::new, |name| escape(name.as_ref()));
+        let used = used.iter().map(OsString::as_os_str).collect();
+        notices.extend(folder.notices(first, &used, is_other));
+    }
+    Ok(notices)
+}
+
+/// The images of files, to be classified.
+fn groups(path: &Path, shards: &[Shard]) -> Result<Vec<Group>, Error> {
+    let columns = |shard: &Shard| {
+        Columns::find(&ParquetFile::open(&shard.path)?, &SourceConfig::default().columns)
+    };
+    let columns: Vec<Columns> = shards.iter().map(columns).collect::<Result<_, Error>>()?;
+    Rows::read(shards, &columns, false)?.into_groups(path)
+}

@@ -1,0 +1,390 @@
+//! The rows of a dataset's files: where their images lie, and what is said of them.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use durable::Digest;
+use rayon::prelude::*;
+
+use super::super::classes::Classes;
+use super::columns::Columns;
+use super::files::Shard;
+use super::images::{Index, Location, Pages, ParquetImages};
+use crate::digests::Digests;
+use crate::images::Group;
+use crate::name::escape;
+use crate::parquet::{ParquetFile, RowGroup, Section, Value};
+use crate::part::Part;
+use crate::table::{Loaded, Samples, Table};
+use crate::{Error, Position};
+
+/// Number of bytes that a file has for each row at least. No image is so short.
+const BYTES_PER_ROW: u64 = 16;
+
+const AN_IMAGE: &str = "the bytes of an image; the library datasets puts them into the file with to_parquet or \
+                        push_to_hub";
+const A_LABEL: &str = "a label; only rows of the split 'test' may be without";
+const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
+const NO_LABEL: &str = "no label, since other test rows have none";
+const A_TRAINED_CLASS: &str = "the label of a training row";
+const A_CLASS: &str = "the number of one of the classes that the file names, from 0 on";
+const A_SPLIT: &str = "train, val or test";
+const A_GROUP: &str = "a group, since the file has a column of groups";
+
+/// The rows of all files, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    index: Index,
+    /// Of the images' bytes; none if they were not asked for.
+    digests: Vec<Digest>,
+    labels: Texts,
+    groups: Texts,
+    parts: Vec<Part>,
+    class_names: Option<Vec<String>>,
+    /// Of each file, the names of the columns of labels and of groups.
+    names: Vec<[String; 2]>,
+    has_groups: bool,
+}
+
+/// Texts of which many are equal, one for each row.
+#[derive(Debug, Default)]
+struct Texts {
+    numbers: HashMap<String, u32>,
+    /// The different texts, in the order in which they first come.
+    texts: Vec<String>,
+    /// The number of each row's text; `None` if it has none.
+    rows: Vec<Option<u32>>,
+}
+
+/// The rows of a row group.
+struct Read {
+    sections: Vec<Section>,
+    locations: Vec<Location>,
+    digests: Vec<Digest>,
+    labels: Texts,
+    splits: Option<Texts>,
+    groups: Option<Texts>,
+}
+
+impl Texts {
+    fn push(&mut self, text: Option<&str>) {
+        let number = text.map(|text| match self.numbers.get(text) {
+            Some(&number) => number,
+            None => {
+                let number = self.texts.len() as u32;
+                self.texts.push(text.to_owned());
+                self.numbers.insert(text.to_owned(), number);
+                number
+            }
+        });
+        self.rows.push(number);
+    }
+
+    fn append(&mut self, other: &Texts) {
+        other
+            .rows
+            .iter()
+            .for_each(|&row| self.push(row.map(|row| other.texts[row as usize].as_str())));
+    }
+
+    fn get(&self, row: usize) -> Option<&str> {
+        self.rows[row].map(|number| self.texts[number as usize].as_str())
+    }
+}
+
+impl Rows {
+    /// Reads all rows of the files, whose columns these are.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a row is wrong.
+    pub(super) fn read(
+        shards: &[Shard],
+        columns: &[Columns],
+        with_digests: bool,
+    ) -> Result<Rows, Error> {
+        let mut rows = Rows::default();
+        for (number, (shard, columns)) in shards.iter().zip(columns).enumerate() {
+            let file = ParquetFile::open(&shard.path)?;
+            let (leaves, at) = columns.leaves();
+            let groups = file.groups(&leaves, BYTES_PER_ROW)?;
+            let mut starts = Vec::new();
+            let mut in_file = 0;
+            for group in &groups {
+                starts.push(in_file);
+                in_file += group.rows as usize;
+            }
+            let read = |(group, start): (&RowGroup, &usize)| {
+                read_group(&file, &shard.path, group, *start, at, with_digests)
+            };
+            let read: Vec<Read> =
+                groups.par_iter().zip(&starts).map(read).collect::<Result<_, Error>>()?;
+            rows.add_file(number as u32, shard, columns, read)?;
+        }
+        if u32::try_from(rows.index.locations.len()).is_err() {
+            let path = shards[0].path.clone();
+            return Err(Error::TooManyImages { path, images: rows.index.locations.len() });
+        }
+        rows.class_names = columns.iter().find_map(|columns| columns.class_names.clone());
+        Ok(rows)
+    }
+
+    /// Adds the rows of a file.
+    fn add_file(
+        &mut self,
+        number: u32,
+        shard: &Shard,
+        columns: &Columns,
+        groups: Vec<Read>,
+    ) -> Result<(), Error> {
+        let first = self.index.locations.len();
+        self.index.files.push((shard.path.clone(), shard.name.clone(), first));
+        let [_, label, split, group] = columns.names().clone();
+        for read in groups {
+            let sections = self.index.sections.len() as u32;
+            self.index.sections.extend(read.sections.into_iter().map(|section| (number, section)));
+            let moved =
+                |location: Location| Location { section: location.section + sections, ..location };
+            self.index.locations.extend(read.locations.into_iter().map(moved));
+            self.digests.extend(read.digests);
+            self.labels.append(&read.labels);
+            for row in 0..read.labels.rows.len() {
+                let wrong = |column: &str, found: Option<&str>, expected| {
+                    let at = self.parts.len() - first;
+                    wrong(&shard.path, at, column, found, expected)
+                };
+                let part = match &read.splits {
+                    Some(splits) => {
+                        let name = splits.get(row);
+                        let part = name.and_then(|name| Part::named(name.as_ref()));
+                        part.ok_or_else(|| wrong(&split, name, A_SPLIT))?
+                    }
+                    None => shard.part,
+                };
+                let of_group = read.groups.as_ref().map(|groups| groups.get(row));
+                if of_group == Some(None) {
+                    return Err(wrong(&group, None, A_GROUP));
+                }
+                self.groups.push(of_group.flatten());
+                self.parts.push(part);
+            }
+            self.has_groups |= read.groups.is_some();
+        }
+        self.names.push([label, group]);
+        Ok(())
+    }
+
+    /// The dataset of the rows, which were given as `path`.
+    ///
+    /// # Errors
+    /// If a label is wrong or missing, or there are no rows for training.
+    pub(super) fn into_loaded(self, path: &Path) -> Result<Loaded, Error> {
+        let of_parts = self.rows_of_parts();
+        let [train, val, test] = &of_parts;
+        if self.parts.is_empty() {
+            return Err(Error::NoImages { path: path.to_path_buf() });
+        }
+        if train.is_empty() {
+            return Err(Error::NoTrainingRows { path: path.to_path_buf() });
+        }
+        let classes = Classes::of(train.iter().filter_map(|&row| self.label(row)));
+        let labels_of = |rows: &[u32]| -> Result<Vec<u32>, Error> {
+            rows.iter().map(|&row| self.class_of(row, &classes)).collect()
+        };
+        let (train_labels, val_labels) = (labels_of(train)?, labels_of(val)?);
+        let is_labelled = test.first().is_some_and(|&row| self.label(row).is_some());
+        if let Some(&row) = test.iter().find(|&&row| self.label(row).is_some() != is_labelled) {
+            let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
+            return Err(self.wrong_label(row, expected));
+        }
+        let test_labels = if is_labelled { Some(labels_of(test)?) } else { None };
+        let groups = self.has_groups.then(|| {
+            // Rows of a file without groups are groups of their own.
+            let alone = self.groups.texts.len() as u32;
+            train.iter().map(|&row| self.groups.rows[row as usize].unwrap_or(alone + row)).collect()
+        });
+        let digests = of_parts.iter().flatten().map(|&row| self.digests[row as usize]).collect();
+        let class_names = match self.class_names {
+            Some(names) => names,
+            None => classes.into_names(),
+        };
+        let (index, pages) = (Arc::new(self.index), Arc::new(Pages::default()));
+        let samples = |rows, labels| {
+            Samples::new(ParquetImages::new(index.clone(), pages.clone(), rows), labels).into_any()
+        };
+        let [train, val, test] = of_parts;
+        let train = Samples {
+            groups: groups.map(|groups: Vec<u32>| groups.into()),
+            ..samples(train, Some(train_labels))
+        };
+        let table = Table {
+            class_names,
+            train,
+            val: (!val.is_empty()).then(|| samples(val, Some(val_labels))),
+            test: (!test.is_empty()).then(|| samples(test, test_labels)),
+        };
+        Ok(Loaded { table, digests: Digests::Held(digests) })
+    }
+
+    /// The images of the rows, to be classified.
+    pub(super) fn into_groups(self, path: &Path) -> Result<Vec<Group>, Error> {
+        let of_parts = self.rows_of_parts();
+        if self.parts.is_empty() {
+            return Err(Error::NoImages { path: path.to_path_buf() });
+        }
+        let classes = Classes::of((0..self.parts.len() as u32).filter_map(|row| self.label(row)));
+        let number = |&row: &u32| match self.label(row) {
+            Some(_) => self.class_of(row, &classes).map(Some),
+            None => Ok(None),
+        };
+        let labels = |rows: &Vec<u32>| rows.iter().map(number).collect::<Result<Vec<_>, Error>>();
+        let labels = of_parts.iter().map(labels).collect::<Result<Vec<_>, Error>>()?;
+        let class_names = match self.class_names {
+            Some(names) => names,
+            None => classes.into_names(),
+        };
+        let (index, pages) = (Arc::new(self.index), Arc::new(Pages::default()));
+        let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(of_parts).zip(labels);
+        let groups = groups.filter(|((_, rows), _)| !rows.is_empty());
+        Ok(groups
+            .map(|((part, rows), labels)| Group {
+                origin: path.to_path_buf(),
+                part: Some(part),
+                images: Arc::new(ParquetImages::new(index.clone(), pages.clone(), rows)),
+                class_names: class_names.clone(),
+                labels: labels.iter().any(Option::is_some).then_some(labels),
+            })
+            .collect())
+    }
+
+    /// The rows of train, val and test.
+    fn rows_of_parts(&self) -> [Vec<u32>; 3] {
+        let mut rows = [Vec::new(), Vec::new(), Vec::new()];
+        for (row, &part) in self.parts.iter().enumerate() {
+            rows[part as usize].push(row as u32);
+        }
+        rows
+    }
+
+    /// The label of a row; `None` if it has none.
+    fn label(&self, row: u32) -> Option<&str> {
+        let label = self.labels.get(row as usize)?;
+        let is_none = label.is_empty() || (self.class_names.is_some() && label == "-1");
+        (!is_none).then_some(label)
+    }
+
+    /// The number of a row's class.
+    fn class_of(&self, row: u32, classes: &Classes) -> Result<u32, Error> {
+        let Some(label) = self.label(row) else { return Err(self.wrong_label(row, A_LABEL)) };
+        match &self.class_names {
+            Some(names) => {
+                let number =
+                    label.parse().ok().filter(|&number: &u32| (number as usize) < names.len());
+                number.ok_or_else(|| self.wrong_label(row, A_CLASS))
+            }
+            None => classes.number(label).ok_or_else(|| self.wrong_label(row, A_TRAINED_CLASS)),
+        }
+    }
+
+    fn wrong_label(&self, row: u32, expected: &'static str) -> Error {
+        let (file, at) = self.index.place(row as usize);
+        let label = self.labels.get(row as usize);
+        let [column, _] = &self.names[file];
+        wrong(self.index.path(file), at, column, label, expected)
+    }
+}
+
+/// Whether a file's column of splits names this one.
+pub(super) fn names_part(file: &ParquetFile, split: usize, part: Part) -> Result<bool, Error> {
+    let mut is_named = false;
+    for group in file.groups(&[split], BYTES_PER_ROW)? {
+        file.for_each_value(&group, 0, |value| {
+            if let Some(Value::Bytes { bytes, .. }) = value {
+                is_named |= Part::named(OsStr::from_bytes(bytes.trim_ascii())) == Some(part);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(is_named)
+}
+
+/// Reads the rows of a row group, of which the first is the row `start` of its file. `at` are the positions among
+/// the group's columns of image, label, split and group.
+fn read_group(
+    file: &ParquetFile,
+    path: &Path,
+    group: &RowGroup,
+    start: usize,
+    at: [Option<usize>; 4],
+    with_digests: bool,
+) -> Result<Read, Error> {
+    let [image, label, split, of_group] = at;
+    let (mut locations, mut digests) = (Vec::new(), Vec::new());
+    let image = image.unwrap_or_default();
+    let sections = file.for_each_value(group, image, |value| {
+        let Some(Value::Bytes { bytes, section, span }) = value else {
+            let column = file.name_of_column(group, image);
+            return Err(wrong(path, start + locations.len(), &column, None, AN_IMAGE));
+        };
+        locations.push(Location { section, span });
+        if with_digests {
+            digests.push(Digest::of(bytes));
+        }
+        Ok(())
+    })?;
+    let texts = |column: Option<usize>| -> Result<Option<Texts>, Error> {
+        let Some(column) = column else { return Ok(None) };
+        let mut texts = Texts::default();
+        file.for_each_value(group, column, |value| {
+            match value {
+                Some(Value::Bytes { bytes, .. }) => {
+                    let text = std::str::from_utf8(bytes);
+                    let text = text.map_err(|_| {
+                        let column = file.name_of_column(group, column);
+                        let found = bytes.escape_ascii().to_string();
+                        wrong(
+                            path,
+                            start + texts.rows.len(),
+                            &column,
+                            Some(&found),
+                            "text in UTF-8",
+                        )
+                    })?;
+                    texts.push(Some(text.trim()));
+                }
+                Some(Value::Integer(number)) => texts.push(Some(&number.to_string())),
+                None => texts.push(None),
+            }
+            Ok(())
+        })?;
+        Ok(Some(texts))
+    };
+    let unlabelled = || Texts { rows: vec![None; locations.len()], ..Texts::default() };
+    let labels = texts(label)?.unwrap_or_else(unlabelled);
+    Ok(Read {
+        sections,
+        locations,
+        digests,
+        labels,
+        splits: texts(split)?,
+        groups: texts(of_group)?,
+    })
+}
+
+/// The error about a value of a row.
+fn wrong(
+    path: &Path,
+    row: usize,
+    column: &str,
+    found: Option<&str>,
+    expected: &'static str,
+) -> Error {
+    let found = match found {
+        Some(found) => super::super::sheet::shown(&escape(found.as_ref())),
+        None => "null".to_owned(),
+    };
+    let (path, at, column) = (path.to_path_buf(), Position::Row(row), escape(column.as_ref()));
+    Error::Field { path, at, column: column.into(), found, expected }
+}

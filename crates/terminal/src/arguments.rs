@@ -1,0 +1,150 @@
+//! The programs' arguments, and hints on those that are not understood.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::process;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error, Parser};
+
+use crate::say;
+
+/// Environment variable in which `scripts/run` names the recipe of `just` that starts the program.
+const RECIPE: &str = "VGG_RECIPE";
+
+/// Reads the program's arguments. If they are wrong, a message with a hint is printed, and the program ends with exit
+/// code 2.
+pub fn parse<C: Parser>() -> C {
+    let words: Vec<String> =
+        env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let recipe = env::var(RECIPE).ok();
+    match C::try_parse() {
+        Ok(cli) => {
+            for flag in repeated(&words) {
+                say(format!("{flag} is given more than once; the last one counts"));
+            }
+            cli
+        }
+        Err(error) => {
+            let error = explained(error, &C::command(), &words, recipe.as_deref());
+            // What it prints must not be lost if it goes to a pipe that was closed.
+            let _ = error.print();
+            process::exit(error.exit_code());
+        }
+    }
+}
+
+/// The flags that are given more than once.
+fn repeated(words: &[String]) -> Vec<&str> {
+    let flags = words.iter().take_while(|word| *word != "--");
+    let flags = flags.filter(|word| word.starts_with("--"));
+    let mut seen = BTreeSet::new();
+    let mut repeated = Vec::new();
+    for flag in flags.map(|word| word.split('=').next().unwrap_or_default()) {
+        if !seen.insert(flag) && !repeated.contains(&flag) {
+            repeated.push(flag);
+        }
+    }
+    repeated
+}
+
+/// The error with a hint, and if `just` started the program, in its terms.
+fn explained(mut error: Error, program: &Command, words: &[String], recipe: Option<&str>) -> Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
+    let command = words.first().and_then(|name| program.find_subcommand(name));
+    let Some(hint) = hint(word, command, recipe) else { return error };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    if let Some(recipe) = recipe {
+        let usage = format!("Usage: just {recipe} [KEY=VALUE …]");
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
+    }
+    error
+}
+
+/// A hint on a word that is not understood.
+fn hint(word: &str, command: Option<&Command>, recipe: Option<&str>) -> Option<String> {
+    let flags = || -> Vec<&str> {
+        let arguments = command.into_iter().flat_map(Command::get_arguments);
+        arguments
+            .filter_map(|argument| argument.get_long())
+            .filter(|name| *name != "help")
+            .collect()
+    };
+    let is_flag = |key: &str| flags().contains(&key.replace('_', "-").as_str());
+    match (word.split_once('='), recipe) {
+        // What `just` was given.
+        (None, Some(_)) if word.starts_with("--") => {
+            let keys: Vec<String> =
+                flags().iter().map(|name| format!("{}=", name.replace('-', "_"))).collect();
+            Some(format!("the keys are {}", keys.join(" ")))
+        }
+        (Some((key, value)), Some(_)) if is_flag(&key.to_lowercase()) => {
+            Some(format!("keys are in lower case: {}={value}", key.to_lowercase()))
+        }
+        (None, Some(_)) => {
+            Some("expected KEY=VALUE, without spaces around =, such as threads=2".to_owned())
+        }
+        // What the program was given.
+        (Some((key, value)), None) if is_flag(key) => {
+            let flag = key.replace('_', "-");
+            Some(format!("the program's flag is --{flag}={value}; key=value is for just"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Arg;
+
+    use super::*;
+
+    fn program() -> Command {
+        let size = Arg::new("size").long("size");
+        let batch = Arg::new("batch-size").long("batch-size");
+        Command::new("vgg-extract").subcommand(Command::new("run").args([size, batch]))
+    }
+
+    fn message(words: &[&str], recipe: Option<&str>) -> String {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let all = ["vgg-extract".to_owned()].into_iter().chain(words.clone());
+        let error = program().try_get_matches_from(all).unwrap_err();
+        explained(error, &program(), &words, recipe).to_string()
+    }
+
+    #[test]
+    fn hints_say_what_is_possible() {
+        for (words, recipe, says) in [
+            (&["run", "size=64"][..], None, &["tip: the program's flag is --size=64"][..]),
+            (&["run", "batch_size=64"], None, &["--batch-size=64"]),
+            (
+                &["run", "--dropout=1"],
+                Some("extract"),
+                &[
+                    "--dropout",
+                    "the keys are size= batch_size=",
+                    "Usage: just extract [KEY=VALUE …]",
+                ],
+            ),
+            (&["run", "SIZE=64"], Some("extract"), &["lower case: size=64"]),
+            (&["run", "size"], Some("extract"), &["KEY=VALUE"]),
+        ] {
+            let found = message(words, recipe);
+            for text in says {
+                assert!(found.contains(text), "'{text}' is not in: {found}");
+            }
+            assert!(!found.contains("vgg-extract run [OPTIONS]") || recipe.is_none(), "{found}");
+        }
+        assert!(!message(&["run", "other=64"], None).contains("tip"));
+    }
+
+    #[test]
+    fn repeated_flags_are_found() {
+        let words = ["run", "--size=1", "--json", "--size", "2", "--json", "--", "--a", "--a"];
+        assert_eq!(repeated(&words.map(str::to_owned)), ["--size", "--json"]);
+        assert_eq!(repeated(&["run".to_owned()]), [""; 0]);
+    }
+}
