@@ -312,7 +312,7 @@ mod tests {
         let take = |purpose| whole_groups(rows.clone(), Some(&labels), &groups, 6, 1, purpose).0;
         assert_eq!(
             [of_test, take(VAL), take(Purpose::Test)],
-            [[0, 4, 5, 14, 18, 19], [0; 6], [0; 6]]
+            [[0, 4, 5, 14, 18, 19], [4, 5, 6, 7, 14, 15], [2, 3, 4, 5, 18, 19]]
         );
     }
 
