@@ -12,7 +12,8 @@ use dataset::{Dataset, Error, Images, Notice, Position, Source, SourceConfig, Sp
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+const ALL: SplitConfig =
+    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
 
 /// The images `a.png` to `f.png` in the folder `images`, whose pixels are 0 to 5, and `labels.csv`.
 fn folder_with(list: impl AsRef<[u8]>) -> TempDir {
@@ -293,7 +294,7 @@ fn groups_are_not_divided() {
     // Each class is one group: none can leave.
     let of_findings = Source::find_with(&list, &config(",group=Finding")).unwrap();
     let error = of_findings.load(&third).unwrap_err();
-    assert!(matches!(error, Error::NoGroupForVal { groups: 2, .. }), "{error}");
+    assert!(matches!(error, Error::NoGroup { groups: 2, .. }), "{error}");
     // A list may divide groups itself, which is said.
     let rows = "path,label,split,group\nimages/a.png,x,train,p\nimages/b.png,x,test,p\n";
     let said = "1 group in several splits: p";

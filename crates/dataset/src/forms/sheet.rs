@@ -214,7 +214,7 @@ impl Sheet {
         expected: &'static str,
     ) -> Error {
         let (path, at) = (self.path.clone(), self.at(start));
-        Error::Field { path, at, column: self.name(column), found: shown(found), expected }
+        Error::Field { path, at, column: self.name(column).into(), found: shown(found), expected }
     }
 
     /// The position at which the next row begins. `position` may be within a line break or before empty lines.

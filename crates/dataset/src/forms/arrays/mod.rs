@@ -148,6 +148,10 @@ impl Form for Arrays {
         &self.notices
     }
 
+    fn has_test(&self) -> bool {
+        self.parts.iter().any(|(part, ..)| *part == Part::Test)
+    }
+
     fn has_image_files(&self) -> bool {
         false
     }

@@ -113,6 +113,14 @@ impl Form for ImageList {
         self.0.has_val()
     }
 
+    fn has_test(&self) -> bool {
+        self.0.has_test()
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.0.files()
     }

@@ -179,7 +179,7 @@ impl Rows {
                     let first = &listings[list].sheet;
                     return Err(Error::ListedTwice {
                         path: sheet.path.clone(),
-                        other: (list != number).then(|| first.path.clone()),
+                        other: (list != number).then(|| first.path.as_path().into()),
                         at: [first.at(other), sheet.at(start)],
                         file: row.path,
                     });

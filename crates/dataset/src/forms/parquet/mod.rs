@@ -52,6 +52,7 @@ pub(crate) struct ParquetSet {
     /// What the files were when their descriptions were read.
     stamps: Vec<Option<Stamp>>,
     has_val: bool,
+    has_test: bool,
     notices: Vec<Notice>,
 }
 
@@ -108,13 +109,21 @@ impl Form for ParquetSet {
         self.has_val
     }
 
+    fn has_test(&self) -> bool {
+        self.has_test
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone() }
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
     }
 
     /// Adds the columns that are read, and the names and bytes of the files.
@@ -149,7 +158,7 @@ impl ParquetSet {
         if !path.is_file() {
             check_counted(&shards)?;
         }
-        let mut has_val = false;
+        let (mut has_val, mut has_test) = (false, false);
         let mut columns: Vec<Columns> = Vec::new();
         for shard in &shards {
             let file = ParquetFile::open(&shard.path)?;
@@ -160,14 +169,17 @@ impl ParquetSet {
             if let Some(first) = columns.iter().find(|first| !first.has_classes_of(&found)) {
                 return Err(first.other_classes(&file));
             }
-            has_val |= match found.split {
-                Some(split) => rows::names_part(&file, split, Part::Val)?,
-                None => shard.part == Part::Val,
+            let has = |part| match found.split {
+                Some(split) => rows::names_part(&file, split, part),
+                None => Ok(shard.part == part),
             };
+            has_val = has_val || has(Part::Val)?;
+            has_test = has_test || has(Part::Test)?;
             columns.push(found);
         }
         let notices = notices(path, &shards)?;
-        Ok(ParquetSet { path: path.to_path_buf(), shards, columns, stamps, has_val, notices })
+        let path = path.to_path_buf();
+        Ok(ParquetSet { path, shards, columns, stamps, has_val, has_test, notices })
     }
 }
 

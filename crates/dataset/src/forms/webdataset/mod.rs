@@ -152,13 +152,17 @@ impl Form for WebDataset {
         self.table.val.is_some()
     }
 
+    fn has_test(&self) -> bool {
+        self.table.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone() }
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
     }
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
@@ -480,7 +484,7 @@ fn packed(shards: &[Shard]) -> Arc<[PackedFile]> {
 /// The part that an archive belongs to by its path within the dataset: a folder of it, or a word of its name.
 fn part_of_name(name: &Path) -> Part {
     let folders = name.parent().into_iter().flat_map(Path::iter);
-    folders.filter_map(Part::named).last().unwrap_or_else(|| part_of(name))
+    folders.filter_map(Part::named).next_back().unwrap_or_else(|| part_of(name))
 }
 
 /// The part that an archive belongs to by a word of its name.
