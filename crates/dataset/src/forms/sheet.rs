@@ -281,6 +281,11 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+/// Bytes that are not text as errors show them, of limited length.
+pub(super) fn escaped(bytes: &[u8]) -> String {
+    shown(&bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string())
+}
+
 fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
     ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes)
 }
