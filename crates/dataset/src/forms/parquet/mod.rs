@@ -28,7 +28,7 @@ use durable::Stamp;
 
 use super::{Form, SourceFile};
 use crate::digests::Digests;
-use crate::files::is_data;
+use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::name::escape;
@@ -86,8 +86,10 @@ impl Form for ParquetSet {
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        // Images beside the files would go unseen.
+        let has_images = folder.files.iter().any(|name| is_image(name));
         match images_among(folder)? {
-            shards if shards.is_empty() => Ok(None),
+            shards if shards.is_empty() || has_images => Ok(None),
             shards => groups(&folder.path, &shards).map(Some),
         }
     }

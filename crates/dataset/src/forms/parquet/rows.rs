@@ -10,6 +10,7 @@ use durable::Digest;
 use rayon::prelude::*;
 
 use super::super::classes::Classes;
+use super::super::sheet::{escaped, shown};
 use super::columns::Columns;
 use super::files::Shard;
 use super::images::{Index, Location, Pages, ParquetImages};
@@ -343,7 +344,7 @@ fn read_group(
                     let text = std::str::from_utf8(bytes);
                     let text = text.map_err(|_| {
                         let column = file.name_of_column(group, column);
-                        let found = bytes.escape_ascii().to_string();
+                        let found = escaped(bytes);
                         wrong(
                             path,
                             start + texts.rows.len(),
@@ -382,7 +383,7 @@ fn wrong(
     expected: &'static str,
 ) -> Error {
     let found = match found {
-        Some(found) => super::super::sheet::shown(&escape(found.as_ref())),
+        Some(found) => shown(&escape(found.as_ref())),
         None => "null".to_owned(),
     };
     let (path, at, column) = (path.to_path_buf(), Position::Row(row), escape(column.as_ref()));

@@ -5,7 +5,7 @@ use std::path::Path;
 use csv::{QuoteStyle, WriterBuilder};
 use serde_json::{Map, Value};
 
-use super::{Rows, Sheet, without_mark};
+use super::{Rows, Sheet, escaped, shown, without_mark};
 use crate::parquet::{self, Leaf, ParquetFile, Physical};
 use crate::{Error, Position};
 
@@ -84,15 +84,27 @@ pub(super) fn parquet(path: &Path, most: u64) -> Result<Sheet, Error> {
         for column in 0..leaves.len() {
             let (mut fields, mut ends) = (String::new(), Vec::new());
             file.for_each_value(&group, column, |value| {
+                let more = match value {
+                    Some(parquet::Value::Bytes { bytes, .. }) => bytes.len(),
+                    _ => 0,
+                };
+                text.check(held + (fields.len() + more + size_of_val(&ends[..])) as u64)?;
                 match value {
                     Some(parquet::Value::Bytes { bytes, .. }) => {
-                        fields.push_str(&String::from_utf8_lossy(bytes));
+                        let field = std::str::from_utf8(bytes).map_err(|_| Error::Field {
+                            path: path.to_path_buf(),
+                            at: Position::Row(row as usize + ends.len()),
+                            column: shown(&file.name_of_column(&group, column)).into(),
+                            found: escaped(bytes),
+                            expected: "text in UTF-8",
+                        })?;
+                        fields.push_str(field);
                     }
                     Some(parquet::Value::Integer(number)) => fields.push_str(&number.to_string()),
                     None => {}
                 }
                 ends.push(fields.len() as u32);
-                text.check(held + (fields.len() + size_of_val(&ends[..])) as u64)
+                Ok(())
             })?;
             held += (fields.len() + size_of_val(&ends[..])) as u64;
             columns.push((fields, ends));
