@@ -215,7 +215,9 @@ fn wrong_parquet_files_and_archives_are_refused() {
     let workplace = Workplace::empty();
     let refused = |dataset: &str, flags: &[&str], says: &[&str]| {
         assert_refused(workplace.run(dataset, flags), BAD_INPUT, says);
-        assert!(!workplace.path("features").exists(), "nothing is written");
+        // The digests of files are remembered, in a hidden folder.
+        let features = workplace.path("features");
+        assert!(!features.exists() || caches_in(&features).is_empty(), "nothing is written");
     };
     let wrong = |name: &str, flags: &[&str], says: &[&str]| {
         let file = format!("{name}.parquet");
@@ -297,7 +299,7 @@ fn a_dataset_is_inspected_without_running_anything() {
     let finished = finish(inspect(&workplace, &hub, &["--json"]));
     let json: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(json["form"], "parquet");
-    assert_eq!(json["splits"]["train"]["images_per_class"]["dog"], 13, "{json}");
+    assert_eq!(json["splits"]["train"]["images_per_class"][1], 13, "{json}");
     let null = of_other_library("parquet-refused/null-image.parquet");
     let finished = finish(inspect(&workplace, &null, &[]));
     assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
