@@ -9,8 +9,10 @@ from sklearn.preprocessing import StandardScaler
 
 data = np.load(sys.argv[1])
 features, labels, splits = data["features"], data["labels"], data["splits"]
-train, test = splits == "train", splits == "test"
+train = splits == "train"
+held_out = "test" if "test" in splits else "val"
 
 model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 model.fit(features[train], labels[train])
-print(f"test accuracy {model.score(features[test], labels[test]):.3f}")
+score = model.score(features[splits == held_out], labels[splits == held_out])
+print(f"{held_out} accuracy {score:.3f}")

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 pub const BAD_INPUT: i32 = 3;
 /// Exit code of wrong flags.
 pub const USAGE: i32 = 2;
+/// Exit code of a result that lacks what cannot be read, as the user allowed.
+pub const INCOMPLETE: i32 = 4;
 
 /// Environment variable for a test that is started by another test, which has built the programs.
 pub const PROGRAMS_ARE_BUILT: &str = "PROGRAMS_ARE_BUILT";
@@ -372,6 +374,9 @@ impl Workplace {
             path: String::new(),
             digest: Digest::of(b"a dataset"),
             val_fraction: 0.0,
+            test_fraction: 0.0,
+            dedupe: false,
+            skipped: None,
             limit: None,
             seed,
         };
@@ -382,6 +387,8 @@ impl Workplace {
             splits: splits.iter().map(spec_of).collect(),
             reading: None,
             layout: Layout::Dense,
+            source: None,
+            skipped: Vec::new(),
         };
         let started = CacheWriter::start(&self.path("features"), spec);
         let Started::Unfinished(mut writer) = started.expect("the folder can be written") else {
@@ -437,6 +444,13 @@ impl Default for Workplace {
     fn default() -> Workplace {
         Workplace::new()
     }
+}
+
+/// An image file that looks whole from its header to its end, and cannot be decoded: a PNG with a wrong checksum. Each
+/// number gives other bytes.
+pub fn damaged_inside(number: u32) -> Vec<u8> {
+    let header = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x1c\0\0\0\x1c\x08\0\0\0\0";
+    [&header[..], &number.to_le_bytes(), b"\0\0\0\0IEND\xae\x42\x60\x82"].concat()
 }
 
 /// Changes a manifest and gives it the digest of its new content, as its author could.

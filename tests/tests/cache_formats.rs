@@ -3,6 +3,7 @@
 //! `fixtures/formats/caches/VERSION/` was made by `vgg-extract` of that version with
 //! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or with the flags that a constant below names.
 //! Those that end in `-csr` are in the layout csr, and those that end in `-two-parts` were written by two writers.
+//! `2.3-skipped` is of other images, with the flags that [`SKIPPED`] names.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -43,7 +44,7 @@ const ROWS_OF_1: [Rows; 3] = [
     ),
 ];
 
-/// The rows of 2.x, computed with NumPy from 2.0. These were made with `--limit=10
+/// The rows of 2.0 to 2.2, computed with NumPy from 2.0. These were made with `--limit=10
 /// --taps=conv4_3:avg,conv5_3`.
 const ROWS_OF_2: [Rows; 3] = [
     (
@@ -75,11 +76,65 @@ const ROWS_OF_2: [Rows; 3] = [
     ),
 ];
 
+/// The rows of 2.3, whose arithmetic has other last digits, computed with NumPy from that file.
+const ROWS_OF_2_3: [Rows; 3] = [
+    (
+        SplitName::Train,
+        "train",
+        60_000,
+        &[
+            2253.591, 2531.955, 2536.243, 2492.516, 3578.542, 1958.617, 2836.604, 1942.358,
+            2997.173, 3326.593,
+        ],
+    ),
+    (
+        SplitName::Val,
+        "train",
+        60_000,
+        &[
+            2493.266, 2736.114, 2591.582, 3060.976, 2287.147, 3672.303, 2510.251, 2528.612,
+            4085.668, 2700.357,
+        ],
+    ),
+    (
+        SplitName::Test,
+        "t10k",
+        10_000,
+        &[
+            2808.819, 3474.852, 1957.271, 2621.705, 2800.327, 3198.002, 2056.089, 2846.581,
+            2228.829, 2509.808,
+        ],
+    ),
+];
+
+/// The rows of a version.
+fn rows_of_version(name: &str) -> [Rows; 3] {
+    match name {
+        "1.0" | "1.1" => ROWS_OF_1,
+        "2.3" | "2.3-csr" | "2.3-two-parts" => ROWS_OF_2_3,
+        _ => ROWS_OF_2,
+    }
+}
+
 /// The sums of the rows of conv4_3:avg in the test split of 2.x, computed with NumPy.
 const POOLED_ROWS: [f32; 10] = [
     21078.17, 19573.91, 16931.58, 20930.64, 18192.82, 18084.66, 19629.72, 20938.48, 20708.2,
     15004.11,
 ];
+
+/// The fixture that lacks images: of 24 digits of MNIST in a list, in groups of three, one of which is an empty file and
+/// one a damaged PNG, made with `--dataset=/data/digits/list.csv --group=writer --test-fraction=0.25 --val-fraction=0.25
+/// --on-error=skip --max-skipped=0.1 --size=32 --dtype=f16 --taps=conv5_3:avg`.
+const SKIPPED: &str = "2.3-skipped";
+
+/// The folders of the fixtures but for [`SKIPPED`].
+fn versions() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap();
+    let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    versions.retain(|path| !path.ends_with(SKIPPED));
+    versions.sort();
+    versions
+}
 
 /// A copy of a version's cache in the workplace's `features`.
 fn copy(workplace: &Workplace, version: &Path) -> PathBuf {
@@ -93,16 +148,27 @@ fn copy(workplace: &Workplace, version: &Path) -> PathBuf {
 
 #[test]
 fn caches_of_every_version_are_of_use() {
-    let entries = fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap();
-    let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    versions.sort();
+    let versions = versions();
     let names = versions.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
     let names: Vec<&str> = names.collect();
     assert_eq!(
         names,
-        ["1.0", "1.1", "2.0", "2.1", "2.1-csr", "2.1-two-parts", "2.2", "2.2-csr", "2.2-two-parts",]
+        [
+            "1.0",
+            "1.1",
+            "2.0",
+            "2.1",
+            "2.1-csr",
+            "2.1-two-parts",
+            "2.2",
+            "2.2-csr",
+            "2.2-two-parts",
+            "2.3",
+            "2.3-csr",
+            "2.3-two-parts",
+        ]
     );
-    assert_eq!(FORMAT.to_string(), names[6], "every version has a fixture");
+    assert_eq!(FORMAT.to_string(), names[9], "every version has a fixture");
     for (version, name) in versions.iter().zip(names) {
         let workplace = Workplace::empty();
         let folder = copy(&workplace, version);
@@ -113,8 +179,8 @@ fn caches_of_every_version_are_of_use() {
         let files = match name {
             "1.0" | "1.1" => "9 files",
             "2.0" => "12 files",
-            "2.1" | "2.2" => "15 files",
-            "2.1-two-parts" | "2.2-two-parts" => "21 files",
+            "2.1" | "2.2" | "2.3" => "15 files",
+            "2.1-two-parts" | "2.2-two-parts" | "2.3-two-parts" => "21 files",
             _ => "27 files",
         };
         assert!(verified.stdout.contains(files), "{verified:?}");
@@ -122,8 +188,7 @@ fn caches_of_every_version_are_of_use() {
         let listed = finish(vgg_extract(["status", &out]));
         assert!(listed.stdout.contains("complete"), "{listed:?}");
 
-        let rows = if name.starts_with("1.") { ROWS_OF_1 } else { ROWS_OF_2 };
-        for (split, file, count, sums) in rows {
+        for (split, file, count, sums) in rows_of_version(name) {
             let digits = Digits::first(file, count);
             let reader = cache.split(split).unwrap();
             let ids = reader.ids().unwrap();
@@ -131,7 +196,7 @@ fn caches_of_every_version_are_of_use() {
             assert_eq!(reader.labels_required().unwrap(), labels.collect::<Vec<i64>>());
             let images = ids.iter().map(|id| digits.digest(id.parse().unwrap()));
             let found = reader.images().unwrap().map(|found| found.iter().collect::<Vec<_>>());
-            let has_images = name.starts_with("2.1") || name.starts_with("2.2");
+            let has_images = name.starts_with("2.") && name != "2.0";
             assert_eq!(found, has_images.then(|| images.collect()));
             let found = rows_of(&cache, split);
             let found: Vec<f32> = found.iter().map(|row| row.iter().sum()).collect();
@@ -148,6 +213,35 @@ fn caches_of_every_version_are_of_use() {
         let lines = fs::read_to_string(submission).unwrap().lines().count();
         assert_eq!(lines, cache.manifest().splits[&SplitName::Test].rows + 1);
     }
+}
+
+/// A cache of the current version that lacks images, with all that such a cache records.
+#[test]
+fn a_cache_that_lacks_images_is_of_use() {
+    let workplace = Workplace::empty();
+    let folder = copy(&workplace, &root().join("tests/fixtures/formats/caches").join(SKIPPED));
+    let cache = Cache::open(&folder).unwrap();
+    let manifest = cache.manifest();
+    assert_eq!(manifest.format, FORMAT);
+    let dataset = &manifest.inputs.dataset;
+    assert_eq!((dataset.val_fraction, dataset.test_fraction), (0.25, 0.25));
+    let columns = &manifest.source.as_ref().unwrap().columns;
+    assert_eq!(columns.iter().collect::<Vec<_>>(), [(&"group".to_owned(), &"writer".to_owned())]);
+    let skipped: Vec<(&str, &str)> = manifest
+        .skipped_images()
+        .iter()
+        .map(|skipped| (&*skipped.id, skipped.reason.split_once(';').unwrap().0))
+        .collect();
+    assert_eq!(skipped, [("05.png", "is empty"), ("10.png", "cannot be decoded")]);
+    assert_eq!(manifest.splits.values().map(|split| split.rows).sum::<usize>(), 22);
+    let verified = finish(vgg_extract(["verify", &format!("--features={}", folder.display())]));
+    assert!(verified.stdout.contains("13 files"), "{verified:?}");
+    let run = path_from(workplace.train(&folder, &["--epochs=2"]));
+    let evaluated = finish(vgg_head(["evaluate", &format!("--run={}", run.display())]));
+    assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
+    // A changed list is found.
+    fs::write(folder.join("skipped.csv"), b"split,id,reason\n").unwrap();
+    assert!(Cache::open(&folder).is_err());
 }
 
 /// A cache of 1.1 is found by the command that would make it again, if datasets are still read and numerics
@@ -218,10 +312,10 @@ fn the_documented_reader_reads_every_version() {
         assert_eq!((labels.unwrap().len(), ids.len()), (shape[0], shape[0]));
         (shape, sum as f32)
     };
-    for entry in fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap() {
-        let version = entry.unwrap().path();
-        let is_of_1 = version.file_name().unwrap().to_str().unwrap().starts_with("1.");
-        for (split, _, _, sums) in if is_of_1 { ROWS_OF_1 } else { ROWS_OF_2 } {
+    for version in versions() {
+        let name = version.file_name().unwrap().to_str().unwrap();
+        let is_of_1 = name.starts_with("1.");
+        for (split, _, _, sums) in rows_of_version(name) {
             let (shape, sum) = read(&version, &[split.as_str()]);
             assert_eq!(shape, [sums.len(), 512, 2, 2]);
             assert_close(&[sum], &[sums.iter().sum()], 1e-5);
@@ -234,8 +328,8 @@ fn the_documented_reader_reads_every_version() {
     }
     // More parts than rows, in the layout csr.
     let workplace = Workplace::empty();
-    rewrite_in_parts(&fixture("2.2"), Layout::Csr, 11, &workplace.path("features"));
-    for (split, _, _, sums) in ROWS_OF_2 {
+    rewrite_in_parts(&fixture("2.3"), Layout::Csr, 11, &workplace.path("features"));
+    for (split, _, _, sums) in ROWS_OF_2_3 {
         let (shape, sum) = read(&workplace.path("features"), &[split.as_str()]);
         assert_eq!(shape, [sums.len(), 512, 2, 2]);
         assert_close(&[sum], &[sums.iter().sum()], 1e-5);
@@ -300,7 +394,7 @@ fn layouts_and_parts_have_the_same_rows() {
         command.arg(cache).arg("--out").arg(workplace.path(out));
         path_from(command)
     };
-    let [dense, sparse, parts] = ["2.2", "2.2-csr", "2.2-two-parts"].map(fixture);
+    let [dense, sparse, parts] = ["2.3", "2.3-csr", "2.3-two-parts"].map(fixture);
     let made = convert(dense.folder(), "csr", "csr");
     assert_eq!(contents(&made), contents(sparse.folder()));
     let made = convert(&made, "dense", "dense");
@@ -319,12 +413,12 @@ fn layouts_and_parts_have_the_same_rows() {
     assert!(again.stderr.contains("nothing to do"), "{again:?}");
 
     // Caches of older versions, too, which have no digests of images.
-    for version in ["1.0", "1.1", "2.0", "2.1"] {
+    for version in ["1.0", "1.1", "2.0", "2.1", "2.2"] {
         let old = fixture(version);
         let made = Cache::open(&convert(old.folder(), "csr", version)).unwrap();
         for &name in made.manifest().splits.keys() {
             let images = made.split(name).unwrap().images().unwrap();
-            assert_eq!(images.is_some(), version == "2.1");
+            assert_eq!(images.is_some(), ["2.1", "2.2"].contains(&version));
             assert_eq!(rows_of(&made, name), rows_of(&old, name));
         }
         assert_eq!(made.manifest().format, FORMAT);
@@ -360,11 +454,15 @@ fn manifests_obey_the_schema() {
     let path = root().join("crates/feature-cache/manifest.schema.json");
     let mut schemas = boon::Schemas::new();
     let schema = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
-    for version in ["2.0", "2.1-two-parts", "2.1-csr", "2.1", "2.2-two-parts", "2.2-csr", "2.2"] {
+    for version in versions().iter().filter_map(|path| path.file_name()?.to_str()).chain([SKIPPED])
+    {
+        if version.starts_with("1.") {
+            continue;
+        }
         schemas.validate(&fixture(version).manifest_json().unwrap(), schema).unwrap();
     }
-    let written = fixture("2.2").manifest_json().unwrap();
-    let sparse = fixture("2.2-csr").manifest_json().unwrap();
+    let written = fixture("2.3").manifest_json().unwrap();
+    let sparse = fixture("2.3-csr").manifest_json().unwrap();
     let csr = &sparse["splits"]["train"]["features"]["conv5_3"][0];
     type Change = fn(&mut Value);
     let changes: [Change; 11] = [
@@ -382,6 +480,18 @@ fn manifests_obey_the_schema() {
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let mut changed = written.clone();
+        change(&mut changed);
+        assert!(schemas.validate(&changed, schema).is_err(), "change {index}");
+    }
+    let lacking = fixture(SKIPPED).manifest_json().unwrap();
+    let changes: [Change; 4] = [
+        |manifest| manifest["skipped"]["images"] = json!([]),
+        |manifest| manifest["skipped"]["images"][0]["part"] = json!("holdout"),
+        |manifest| manifest["inputs"]["dataset"]["test_fraction"] = json!(1.5),
+        |manifest| manifest["source"]["columns"]["colour"] = json!("red"),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut changed = lacking.clone();
         change(&mut changed);
         assert!(schemas.validate(&changed, schema).is_err(), "change {index}");
     }

@@ -10,25 +10,19 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use end_to_end::{Digits, Workplace, needed, root, vgg_extract};
-use image::{Rgb, RgbImage};
+use end_to_end::{Digits, Workplace, files_in, needed, python, root, vgg_extract};
+use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 /// Commands that are not run here, by their beginnings, with the reason.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("cargo install", "fetches from the network"),
     ("pip install", "fetches from the network"),
     ("just test", "runs this test"),
-    ("just torture", "takes an hour; tests/tests/crash is run with every test"),
     ("just bench", "measures, and needs the peers"),
-    ("just setup", "is the first step of just ci"),
-    ("just --list", "reads the justfile alone"),
     ("just extract backend=torch", "tests/tests/pipeline.rs with the feature torch"),
     ("just extract device=cuda", "needs a card"),
-    ("git lfs pull", "fetches from the network"),
-    ("apt install", "changes the machine"),
-    ("prlimit", "changes what the machine allows"),
 ];
 
 /// Placeholders of the documents, and what they are replaced by: the newest of a folder.
@@ -55,7 +49,7 @@ impl Project {
         for name in ["run", "demo.py"] {
             let script = fs::read_to_string(root().join("scripts").join(name)).unwrap();
             // The demo on fewer digits.
-            let script = script.replace("DIGITS = 3000", "DIGITS = 100");
+            let script = script.replace("DIGITS = 3000", "DIGITS = 40");
             project.workplace.write(&format!("scripts/{name}"), script.as_bytes());
         }
         make_executable(&project.path("scripts/run"));
@@ -63,13 +57,12 @@ impl Project {
         project.workplace.write("scripts/setup/__main__.py", b"");
         project.workplace.write("bin/cargo", b"#!/bin/sh\n");
         make_executable(&project.path("bin/cargo"));
-        symlink(needed("artifacts/venv/bin/python"), project.path("bin/python")).unwrap();
         fs::create_dir_all(project.path("artifacts/weights")).unwrap();
         for name in ["vgg16-caffe.safetensors", "vgg16-caffe.onnx"] {
             let file = format!("artifacts/weights/{name}");
             symlink(needed(&file).canonicalize().unwrap(), project.path(&file)).unwrap();
         }
-        let (train, test) = (Digits::first("train", 300), Digits::first("t10k", 100));
+        let (train, test) = (Digits::first("train", 120), Digits::first("t10k", 40));
         project.workplace.write_idx("data/mnist", &train, &test);
         project
     }
@@ -80,7 +73,8 @@ impl Project {
 
     /// A command with its placeholders replaced.
     fn filled(&self, command: &str) -> String {
-        let mut command = command.to_owned();
+        let mut command =
+            command.replace(" PATH", " photos").replace(" FILE", " vgg16-mine.safetensors");
         for (placeholder, folder) in NEWEST {
             if command.contains(placeholder) {
                 let newest = newest(&self.path(folder)).unwrap_or_else(|| {
@@ -105,7 +99,10 @@ impl Project {
         let command = self.filled(command);
         let target = std::env::current_exe().unwrap();
         let target = target.ancestors().nth(3).unwrap();
-        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+        // With the Python in which the tools are that the documents install.
+        let (bin, venv) = (self.path("bin"), needed("artifacts/venv/bin"));
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{}:{path}", bin.display(), venv.canonicalize().unwrap().display());
         let mut shell = Command::new("bash");
         shell
             .args(["-euc", &command])
@@ -174,7 +171,8 @@ fn newest_in_order(folder: &Path) -> PathBuf {
     newest(folder).unwrap_or_else(|| panic!("{} is empty", folder.display()))
 }
 
-/// The commands of a document: the lines of its blocks of shell, and commands within its sentences.
+/// The commands of a document: the lines of its blocks of shell, and commands within its sentences. A sentence may also
+/// mention a recipe by its name alone, which then must exist.
 fn commands(text: &str) -> Vec<String> {
     const PROGRAMS: [&str; 4] = ["just ", "scripts/run ", "python3 ", "git lfs "];
     let mut commands = Vec::new();
@@ -206,8 +204,15 @@ fn commands(text: &str) -> Vec<String> {
                 let spans = parts.iter().skip(1).step_by(2);
                 let closed = (parts.len() - 1) / 2;
                 for span in spans.take(closed) {
-                    if PROGRAMS.iter().any(|program| span.starts_with(program)) {
-                        commands.push((*span).to_owned());
+                    match span.split_once(' ') {
+                        // The mention of a recipe.
+                        Some(("just", name)) if is_recipe(name) => {
+                            commands.push(format!("just --show {name}"));
+                        }
+                        _ if PROGRAMS.iter().any(|program| span.starts_with(program)) => {
+                            commands.push((*span).to_owned());
+                        }
+                        _ => {}
                     }
                 }
                 sentence =
@@ -218,11 +223,18 @@ fn commands(text: &str) -> Vec<String> {
     commands
 }
 
+fn is_recipe(name: &str) -> bool {
+    name.starts_with(char::is_alphabetic) && name.chars().all(|c| c.is_alphabetic() || c == '-')
+}
+
 #[test]
 fn commands_are_found() {
-    let text = "Give `just a b=c`, or `vgg-head`,\nor `just\nd`.\n\n```sh\njust e   # why\n\n# a remark\njust f\n```\n\
+    let text = "Give `just a b=c`, or `vgg-head`,\nor `just\nd`. Or `just e f=g`.\n\n```sh\njust e   # why\n\n# a remark\njust f\n```\n\
                 ```text\njust g\n```\n   ```sh\n   just h\n   ```\n";
-    assert_eq!(commands(text), ["just a b=c", "just d", "just e", "just f", "just h"]);
+    assert_eq!(
+        commands(text),
+        ["just a b=c", "just --show d", "just e f=g", "just e", "just f", "just h"]
+    );
 }
 
 /// A small picture of a kind, of which no two are the same.
@@ -238,7 +250,14 @@ impl Project {
     fn write_picture(&self, path: &str, kind: usize, number: usize) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        picture(kind, number).save(path).unwrap();
+        picture(kind, number).save_with_format(path, ImageFormat::Png).unwrap();
+    }
+
+    /// Makes JPEG files of those pictures that are called so.
+    fn encode_jpegs(&self) {
+        let code = "import sys\nfrom pathlib import Path\nfrom PIL import Image\n\
+                    for path in Path(sys.argv[1]).rglob('*.jpg'):\n    Image.open(path).save(path, 'JPEG')";
+        assert!(python(["-c", code]).arg(self.path("")).output().unwrap().status.success());
     }
 
     /// A zip archive of a folder, as `python3 -m zipfile` makes it.
@@ -284,6 +303,7 @@ impl Project {
             self.write_picture(&format!("dogs.in/test/t{number}.jpg"), number % 2, 50 + number);
             sample += &format!("t{number},0.5,0.5\n");
         }
+        self.encode_jpegs();
         write("dogs.in/labels.csv", labels);
         write("dogs.in/sample_submission.csv", sample);
         self.zip("dogs.in", "dog-breed-identification.zip");
@@ -321,6 +341,32 @@ impl Project {
         });
         let bytes = safetensors::serialize(views, None).unwrap();
         fs::File::create(self.path("vgg16-mine.safetensors")).unwrap().write_all(&bytes).unwrap();
+    }
+}
+
+/// The messages in the guide's questions are those of the programs; `…` stands for what differs.
+#[test]
+fn messages_are_as_they_are_printed() {
+    let mut sources = String::new();
+    for path in files_in(&root().join("crates")) {
+        if path.extension().is_some_and(|ending| ending == "rs") {
+            // Literals may be broken between lines.
+            let text = fs::read_to_string(path).unwrap();
+            let mut parts = text.split("\\\n");
+            sources.push_str(parts.next().unwrap());
+            parts.for_each(|part| sources.push_str(part.trim_start()));
+        }
+    }
+    // clap's words are in none of them.
+    sources.push_str("unexpected argument 'size=64' found");
+    let guide = fs::read_to_string(root().join("GUIDE.md")).unwrap().replace('\n', " ");
+    let messages: Vec<&str> =
+        guide.split("**`").skip(1).filter_map(|rest| Some(rest.split_once("`**")?.0)).collect();
+    assert!(messages.len() >= 6, "{messages:?}");
+    for message in messages {
+        for part in message.split('…').map(|part| part.trim_matches([' ', '\'', ','])) {
+            assert!(sources.contains(part), "no program prints '{part}' of '{message}'");
+        }
     }
 }
 

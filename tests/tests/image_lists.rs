@@ -122,7 +122,7 @@ fn wrong_lists_are_refused() {
     let says = ["digits holds two lists of images; give --dataset", "labels.csv or", "more.csv"];
     assert_refused(workplace.run("digits", &[]), BAD_INPUT, &says);
     workplace.write("digits/images/train-3.png", b"\x89PNG\r\n");
-    let says = ["row 3 of train", "images/train-3.png cannot be decoded"];
+    let says = ["image 3 of train", "images/train-3.png cannot be decoded"];
     let run = workplace.run("digits/labels.csv", &["--val-fraction=0"]);
     assert_refused(run, BAD_INPUT, &says);
 }

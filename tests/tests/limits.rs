@@ -485,5 +485,5 @@ fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     fs::write(images.join(name), b"").unwrap();
     let mut command = run(images.parent().unwrap());
     command.arg("--val-fraction=0");
-    assert_refused(command, BAD_INPUT, &["row 0 of train", "la\u{fffd}tin\n1.pgm is empty"]);
+    assert_refused(command, BAD_INPUT, &["image 0 of train", "la\u{fffd}tin\n1.pgm is empty"]);
 }

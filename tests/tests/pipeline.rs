@@ -321,5 +321,5 @@ fn another_libtorch_on_the_library_path_is_not_taken() {
     }
     let mut command = workplace.run("nowhere", &["--backend=torch"]);
     command.env("LD_LIBRARY_PATH", workplace.path("wrong"));
-    assert_refused(command, BAD_INPUT, &["there is no dataset folder"]);
+    end_to_end::assert_refused(command, end_to_end::BAD_INPUT, &["there is no dataset folder"]);
 }

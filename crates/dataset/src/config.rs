@@ -29,6 +29,26 @@ pub struct ColumnNames {
     pub group: Option<String>,
 }
 
+impl ColumnNames {
+    /// The columns that have names, by their meanings, as in `path=NAME`.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let ColumnNames { path, label, split, group } = self;
+        let columns = [("path", path), ("label", label), ("split", split), ("group", group)];
+        columns.into_iter().filter_map(|(meaning, name)| Some((meaning, name.as_deref()?)))
+    }
+
+    /// The column of a meaning, to be named; `None` if there is no such meaning.
+    pub fn named_mut(&mut self, meaning: &str) -> Option<&mut Option<String>> {
+        match meaning {
+            "path" => Some(&mut self.path),
+            "label" => Some(&mut self.label),
+            "split" => Some(&mut self.split),
+            "group" => Some(&mut self.group),
+            _ => None,
+        }
+    }
+}
+
 /// A text that does not name columns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' does not name a column; expected path=NAME, label=NAME, split=NAME or group=NAME")]
@@ -43,13 +63,7 @@ impl FromStr for ColumnNames {
         for pair in text.split(',') {
             let fault = || ColumnNamesError(pair.to_owned());
             let (column, name) = pair.split_once('=').ok_or_else(fault)?;
-            let field = match column.trim() {
-                "path" => &mut names.path,
-                "label" => &mut names.label,
-                "split" => &mut names.split,
-                "group" => &mut names.group,
-                _ => return Err(fault()),
-            };
+            let field = names.named_mut(column.trim()).ok_or_else(fault)?;
             let name = name.trim();
             if name.is_empty() || field.replace(name.to_owned()).is_some() {
                 return Err(fault());

@@ -1,13 +1,18 @@
 //! The errors of reading a dataset, with one variant for each failure that a user can act on.
 
+mod image;
+mod words;
+
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plural::counted;
 
 use crate::name::Names;
-use crate::notice::Endings;
 use crate::{form_descriptions, form_names};
+use words::{Alike, Arrays, ButOthers, Found, OfList, OrForm};
+
+pub use image::{ImageError, ImageFault};
 
 /// Where in a table something is, counted as its readers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -406,64 +411,9 @@ pub enum Error {
         /// The path that it leads to.
         target: PathBuf,
     },
-    /// A file with an image's ending is not an image.
-    #[error(
-        "{} begins with '{start}': expected a JPEG, PNG, GIF, WebP, TIFF, BMP or PNM image; \
-         replace or remove it",
-        path.display()
-    )]
-    NotAnImage {
-        /// The file.
-        path: PathBuf,
-        /// Its first bytes, as in a Rust string.
-        start: String,
-    },
-    /// A file is of a known kind that is not an image.
-    #[error("{} is {what}; {remedy}", path.display())]
-    OtherFile {
-        /// The file.
-        path: PathBuf,
-        /// The kind, for example `a web page, not an image`.
-        what: &'static str,
-        /// The way out.
-        remedy: &'static str,
-    },
-    /// An image cannot be decoded.
-    #[error(
-        "{} cannot be decoded; it may be truncated or damaged: replace or remove it",
-        path.display()
-    )]
-    DamagedImage {
-        /// The file.
-        path: PathBuf,
-        /// The decoder's reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// An image has no pixels, or too many.
-    #[error(
-        "{} has {width}x{height} pixels; expected 1 to 65535 pixels per side and at most 512 MiB decoded, \
-         and for a small file at most 64 MiB plus 3000 times its size: replace, shrink or remove it",
-        path.display()
-    )]
-    ImageSize {
-        /// The file.
-        path: PathBuf,
-        /// In pixels.
-        width: usize,
-        /// In pixels.
-        height: usize,
-    },
-    /// An image of an unsupported form.
-    #[error(
-        "{} is {form}, which is not supported; save it as a PNG with 8 bits per channel",
-        path.display()
-    )]
-    ImageForm {
-        /// The file.
-        path: PathBuf,
-        /// The form, for example `a TIFF of 32-bit numbers`.
-        form: String,
-    },
+    /// An image cannot be read, because of what its bytes are.
+    #[error(transparent)]
+    Image(Box<ImageError>),
     /// Training and test images differ in size.
     #[error("{} has images of {found}, expected {expected} as in training", path.display())]
     SizesDiffer {
@@ -492,7 +442,7 @@ pub enum Error {
         /// Its line, the header included, or its row.
         at: Position,
         /// Name of the column.
-        column: String,
+        column: Box<str>,
         /// The field's text.
         found: String,
         /// The allowed values.
@@ -565,7 +515,7 @@ pub enum Error {
         /// The list.
         path: PathBuf,
         /// The list that names the file first; `None` if it is the same.
-        other: Option<PathBuf>,
+        other: Option<Box<Path>>,
         /// The first and the second line or row that name the file.
         at: [Position; 2],
         /// The file, as it is named second.
@@ -579,16 +529,17 @@ pub enum Error {
         /// polars's reason.
         source: polars_core::error::PolarsError,
     },
-    /// The split leaves no images for validation.
+    /// A fraction takes no images.
     #[error(
-        "--val-fraction {fraction} takes none of the {} of {} ({}) for validation: their number is rounded, \
-         and the last image of a class is never taken; add images, raise the fraction, or give \
-         --val-fraction 0 for no validation split",
+        "{flag} {fraction} takes none of the {} of {} ({}): their number is rounded, and the last image of a class \
+         is never taken; add images, raise the fraction, or give {flag} 0 for no such split",
         counted(*images, "training image"), path.display(), counted(*classes, "class")
     )]
     EmptySplit {
         /// The dataset folder.
         path: PathBuf,
+        /// The flag that names the fraction.
+        flag: &'static str,
         /// The requested fraction.
         fraction: f64,
         /// Images to split.
@@ -596,20 +547,43 @@ pub enum Error {
         /// Classes that they are of.
         classes: usize,
     },
-    /// No group of rows can leave the training split.
+    /// No group of images can leave the training split.
     #[error(
-        "--val-fraction {fraction} takes none of the {} of {} for validation: without any of them, a class would \
-         leave training; give --val-fraction 0 for no validation split, or name rows of the split 'val' in the \
-         list",
+        "{flag} {fraction} takes none of the {} of {}: without any of them, a class would leave training; give \
+         {flag} 0 for no such split, or name rows of that split in a column of splits",
         counted(*groups, "group"), path.display()
     )]
-    NoGroupForVal {
+    NoGroup {
         /// The dataset.
         path: PathBuf,
+        /// The flag that names the fraction.
+        flag: &'static str,
         /// The requested fraction.
         fraction: f64,
         /// Number of groups.
         groups: usize,
+    },
+    /// A column of groups was named for a dataset that has no columns.
+    #[error(
+        "--group {column}: {} is read as {form}, which has no columns of groups; omit --group, or list the images \
+         in a CSV file with that column",
+        path.display()
+    )]
+    NoColumns {
+        /// The dataset.
+        path: PathBuf,
+        /// The name of the column.
+        column: String,
+        /// The name of the dataset's form.
+        form: &'static str,
+    },
+    /// Without its unreadable images, a dataset lacks a class or a split.
+    #[error("{}: no image of {what} can be read; replace some of them, or remove {what}", path.display())]
+    NoneReadable {
+        /// The dataset.
+        path: PathBuf,
+        /// The class or the split.
+        what: String,
     },
     /// A split has more images than can be numbered.
     #[error(
@@ -638,78 +612,9 @@ pub enum Error {
     },
 }
 
-/// What a folder holds, for a message: nothing if it holds nothing.
-struct Found<'a>(&'a [String]);
-
-impl fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        write!(f, " (there are {})", Names(self.0))
-    }
-}
-
-/// The list that names a file first, for a message.
-struct OfList<'a>(&'a Option<PathBuf>);
-
-impl fmt::Display for OfList<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(list) => write!(f, " of {}", list.display()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The names of a file's arrays, for a message.
-struct Arrays<'a>(&'a [String]);
-
-impl fmt::Display for Arrays<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("no arrays"),
-            names => write!(f, "the arrays {}", Names(names)),
-        }
-    }
-}
-
-/// The files that a class folder holds instead of images.
-struct ButOthers<'a>(&'a [(String, usize)]);
-
-impl fmt::Display for ButOthers<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => Ok(()),
-            others => write!(f, ", but files that end with {}", Endings(others)),
-        }
-    }
-}
-
-/// Two names that look the same.
-struct Alike<'a>(&'a Option<Box<[String; 2]>>);
-
-impl fmt::Display for Alike<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_deref() {
-            Some([found, known]) => write!(
-                f,
-                ". The two names look alike: this one is '{found}', and that of the training class is '{known}'; \
-                 rename one of them"
-            ),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The hint to name one of two forms.
-struct OrForm<'a>(&'a [&'static str]);
-
-impl fmt::Display for OrForm<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [first, second] => write!(f, ", or give --form {first} or --form {second}"),
-            _ => Ok(()),
-        }
+impl Error {
+    /// The error of the image at `path`.
+    pub(crate) fn image(path: &Path, fault: ImageFault) -> Error {
+        Error::Image(Box::new(ImageError { path: path.to_path_buf(), fault }))
     }
 }

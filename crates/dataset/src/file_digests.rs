@@ -8,6 +8,9 @@
 //! version or not to be had is as good as absent, so that deleting it is harmless, and nothing fails
 //! where it cannot be written.
 //!
+//! Files of images may be looked at for faults while they are read ([`FileDigests::scanning`]). One that has a fault
+//! is not remembered, so that it is looked at again by every command, which then knows its fault.
+//!
 //! The file of digests, whose format `entries.rs` describes, is also where the digests are while the
 //! dataset is in use: it is mapped. Only where there is none are they in memory.
 
@@ -26,8 +29,9 @@ use durable::{Digest, Stamp};
 use rayon::prelude::*;
 
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::forms::{Form, SourceFile};
-use crate::{Error, Source, digest, name};
+use crate::{Decoding, Error, Source, digest, name};
 use entries::{Entry, EntryWriter, Key, digest_of, entry};
 
 pub(crate) use entries::Entries;
@@ -38,6 +42,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// Files whose digests are found at a time, by all threads.
 const CHUNK: usize = 1 << 12;
+
+/// Added to the key of an image's file that was looked at for faults; the number is the version of how that is done.
+const SCANNED: &[u8] = b"\0scan 1";
 
 /// Most characters of the dataset's name in the name of its file of digests: four bytes each at most,
 /// and most file systems allow 255.
@@ -53,8 +60,11 @@ pub struct FileDigests {
     /// Files whose times are after it are not remembered.
     settled: Option<SystemTime>,
     remembered: Arc<Entries>,
+    /// How images are decoded, if their files are looked at for faults.
+    scan: Option<Decoding>,
     files: usize,
     read: usize,
+    faults: Faults,
 }
 
 /// The entries of consecutive files.
@@ -65,6 +75,16 @@ struct Found {
     entries: Vec<Entry>,
     /// Files that were read, since they were not remembered.
     read: usize,
+    /// The faults of those that are images.
+    faults: Faults,
+}
+
+/// A file whose digest is known.
+struct Looked {
+    entry: Entry,
+    was_read: bool,
+    /// The reason why it is not a good image; `None` if it may be one.
+    fault: Option<String>,
 }
 
 /// The end of an attempt to put all digests into the file of digests.
@@ -104,7 +124,15 @@ impl FileDigests {
     fn remembered_at(path: Option<PathBuf>, now: SystemTime) -> FileDigests {
         let remembered = path.as_deref().and_then(Entries::open).unwrap_or_default();
         let (remembered, settled) = (Arc::new(remembered), now.checked_sub(SETTLED));
-        FileDigests { path, settled, remembered, files: 0, read: 0 }
+        let (scan, faults) = (None, Faults::default());
+        FileDigests { path, settled, remembered, scan, files: 0, read: 0, faults }
+    }
+
+    /// The same, where the files of images are looked at for faults while they are read: their headers and ends, and
+    /// where these are not as they should be, all of them. `decoding` is how they will be decoded.
+    #[must_use]
+    pub fn scanning(self, decoding: Decoding) -> FileDigests {
+        FileDigests { scan: Some(decoding), ..self }
     }
 
     /// Number of remembered digests, of files that may have changed or vanished.
@@ -120,6 +148,11 @@ impl FileDigests {
     /// Number of those that were read.
     pub fn read(&self) -> usize {
         self.read
+    }
+
+    /// The faults of the files that are images, as far as they were looked for and found.
+    pub fn into_faults(self) -> Faults {
+        self.faults
     }
 
     /// The digests of the form's files, in their order. All that may be remembered are.
@@ -153,7 +186,7 @@ impl FileDigests {
                 Some(known) => known,
                 None => self.find_chunk(digests.len(), form, stop)?,
             };
-            self.read += found.read;
+            self.note(&found);
             digests.extend(found.entries.iter().map(digest_of));
         }
         Ok(Digests::Held(digests.into()))
@@ -171,7 +204,7 @@ impl FileDigests {
         let (mut same, mut found) = (0, Found::default());
         while same < self.files {
             found = self.find_chunk(same, form, stop)?;
-            self.read += found.read;
+            self.note(&found);
             if !self.remembered.has_at(same, &found.entries) {
                 break;
             }
@@ -198,7 +231,7 @@ impl FileDigests {
                         break;
                     }
                 }
-                self.read += found.read;
+                self.note(&found);
             }
             digest = Some(out.finish()?);
             Ok(())
@@ -217,6 +250,12 @@ impl FileDigests {
         Ok(Remembered::Mapped(self.remembered.clone()))
     }
 
+    /// Counts the files that were read, and keeps their faults.
+    fn note(&mut self, found: &Found) {
+        self.read += found.read;
+        self.faults.extend(found.faults.clone());
+    }
+
     /// Finds the digests of files from `first` on; none if there are no more.
     ///
     /// # Errors
@@ -227,28 +266,46 @@ impl FileDigests {
             true => Err(Error::Stopped),
             false => self.find(index, &form.file(index)),
         };
-        let found: Vec<(Entry, bool)> =
-            files.into_par_iter().map(find).collect::<Result<_, Error>>()?;
-        let read = found.iter().filter(|(_, was_read)| *was_read).count();
-        Ok(Found { first, entries: found.into_iter().map(|(entry, _)| entry).collect(), read })
+        let looked: Vec<Looked> = files.into_par_iter().map(find).collect::<Result<_, Error>>()?;
+        let mut found = Found { first, ..Found::default() };
+        for Looked { entry, was_read, fault } in looked {
+            found.entries.push(entry);
+            found.read += usize::from(was_read);
+            if let Some(reason) = fault {
+                found.faults.insert(digest_of(&entry), reason);
+            }
+        }
+        Ok(found)
     }
 
-    /// The entry of a file, and whether the file was read.
-    fn find(
-        &self,
-        index: usize,
-        SourceFile { name, path }: &SourceFile<'_>,
-    ) -> Result<(Entry, bool), Error> {
+    /// Finds the digest of a file.
+    fn find(&self, index: usize, file: &SourceFile<'_>) -> Result<Looked, Error> {
+        let SourceFile { name, path, is_image } = file;
         let before = Stamp::of(path);
         let is_settled = |stamp: &Stamp| self.settled.is_some_and(|moment| stamp.is_by(moment));
-        let key = before.filter(is_settled).map(|stamp| key(stamp, name));
-        if let Some(digest) = key.and_then(|key| self.remembered.find(key, index)) {
-            return Ok((entry(key, digest), false));
+        let stamp = before.filter(is_settled);
+        let scan = self.scan.filter(|_| *is_image);
+        // Without a need to look for faults, it does not matter whether somebody did.
+        let scanned: &[bool] = match (is_image, scan) {
+            (false, _) => &[false],
+            (true, Some(_)) => &[true],
+            (true, None) => &[true, false],
+        };
+        for &scanned in scanned {
+            let key = stamp.map(|stamp| key(stamp, name, scanned));
+            if let Some(digest) = key.and_then(|key| self.remembered.find(key, index)) {
+                return Ok(Looked { entry: entry(key, digest), was_read: false, fault: None });
+            }
         }
-        let digest = digest::of_file(path)?;
+        let (digest, fault) = match scan {
+            Some(decoding) => digest::of_image_file(path, decoding)?,
+            None => (digest::of_file(path)?, None),
+        };
         // Unless the bytes are those of the file that the first look was at.
-        let key = key.filter(|_| Stamp::of(path) == before);
-        Ok((entry(key, digest), true))
+        let stamp = stamp.filter(|_| fault.is_none() && Stamp::of(path) == before);
+        let key = stamp.map(|stamp| key(stamp, name, scan.is_some()));
+        let fault = fault.map(|fault| fault.reason());
+        Ok(Looked { entry: entry(key, digest), was_read: true, fault })
     }
 }
 
@@ -262,8 +319,11 @@ fn path_under(root: &Path, source: &Source) -> Option<PathBuf> {
     durable::inside(root, &format!("{}/{name}-{digest}", FileDigests::FOLDER))
 }
 
-fn key(stamp: Stamp, name: &OsStr) -> Key {
+fn key(stamp: Stamp, name: &OsStr, scanned: bool) -> Key {
     let mut key = Hasher::new();
     key.update(&stamp.to_bytes()).update(name::bytes(name));
+    if scanned {
+        key.update(SCANNED);
+    }
     *key.finalize().as_bytes().first_chunk().expect("a digest is longer than a key")
 }

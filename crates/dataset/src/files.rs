@@ -13,6 +13,9 @@ pub(crate) const IMAGE_ENDINGS: [&str; 15] = [
 /// Endings of tables, in lower case.
 const TABLE_ENDINGS: [&str; 4] = ["csv", "tsv", "csv.gz", "tsv.gz"];
 
+/// Endings of files that hold many images, in lower case.
+const ARCHIVE_ENDINGS: [&str; 4] = ["tar", "npz", "npy", "parquet"];
+
 /// Whether a file has the name of an image.
 pub(crate) fn is_image(name: &OsStr) -> bool {
     let ending = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
@@ -30,7 +33,11 @@ pub(crate) fn is_table(name: &OsStr) -> bool {
 /// Whether a file has the name of a file of images or labels.
 pub(crate) fn is_data(name: &OsStr) -> bool {
     let lower = name.to_ascii_lowercase();
-    is_image(name) || is_table(name) || lower.to_string_lossy().contains("-ubyte")
+    let ending = Path::new(&lower).extension().unwrap_or_default();
+    is_image(name)
+        || is_table(name)
+        || ARCHIVE_ENDINGS.iter().any(|known| ending == *known)
+        || lower.to_string_lossy().contains("-ubyte")
 }
 
 #[cfg(test)]
@@ -39,6 +46,9 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_endings() {
+        for name in ["a.tar", "a.NPZ", "a.npy", "a.parquet"] {
+            assert!(is_data(name.as_ref()) && !is_table(name.as_ref()), "{name}");
+        }
         for name in ["a.jpg", "a.JPEG", "a.jfif", "a.b.tiff"] {
             assert!(is_image(name.as_ref()) && is_data(name.as_ref()), "{name}");
         }

@@ -77,7 +77,8 @@ impl Table<ImageFiles> {
         for (_, samples) in self.parts() {
             let ImageFiles { folder, paths } = &*samples.images;
             if let Some(path) = paths.get(index) {
-                return SourceFile { name: path.as_os_str(), path: on_disk(folder, path) };
+                let (name, path) = (path.as_os_str(), on_disk(folder, path));
+                return SourceFile { name, path, is_image: true };
             }
             index -= paths.len();
         }

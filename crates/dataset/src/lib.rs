@@ -3,18 +3,21 @@
 //! In: the path of a folder or file; what it holds decides how it is read. Out: per split the images,
 //! labels and ids, in a fixed order. The invariants: image, label and id of a row belong together; the
 //! same files, fractions and seed give the same rows on every machine; a sample that cannot be read is
-//! an error, never skipped.
+//! an error, or left out as if it were not there, if the caller asks for that and names it.
 //!
 //! Opening is in steps, since the digest of the source files is all that a cache look-up needs:
 //! [`Source::find`] looks at names, [`Source::digest`] at bytes, and [`Source::load`] decodes. Images
 //! that have a file each are decoded one at a time, by [`Split::image`]; one whose bytes have changed
-//! since they were digested is an error, so a row's digest is always that of its image.
+//! since they were digested is an error, so a row's digest is always that of its image. Files of images are looked at
+//! for [`Faults`] while they are read for their digests, if that is asked for.
 
 mod config;
 mod decode;
 mod digest;
 mod digests;
+mod duplicates;
 mod error;
+mod faults;
 mod file_digests;
 mod files;
 mod folder;
@@ -34,11 +37,14 @@ mod split;
 mod system;
 mod table;
 mod thumbnail;
+mod unsplit;
 
 pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
 pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
-pub use error::{Error, Position};
+pub use duplicates::{SplitImages, duplicate_notices};
+pub use error::{Error, ImageError, ImageFault, Position};
+pub use faults::{Faults, FaultyImage};
 pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names, is_sample};
 pub use gzip::read as read_decompressed;
@@ -46,6 +52,7 @@ pub use images::Images;
 pub use notice::{Notice, class_notices};
 pub use source::Source;
 pub use split::SplitConfig;
+pub use unsplit::Unsplit;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -112,6 +119,12 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
         decoding: Decoding,
     ) -> Result<Image<'_>, Error>;
 
+    /// The fault of an image that lies among others in a larger file, as far as a look at its bytes finds one. `None`
+    /// of an image with a file of its own, which is looked at when that is read for its digest, and of pixels.
+    fn scan(&self, _index: usize, _decoding: Decoding) -> Result<Option<ImageFault>, Error> {
+        Ok(None)
+    }
+
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
 
@@ -142,6 +155,12 @@ impl Dataset {
         let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
         let labelled = splits.into_iter().filter_map(|(name, split)| Some((name, split.labels()?)));
         class_notices(&self.class_names, labelled)
+    }
+
+    /// Facts about images with the same bytes: those in several splits, and those of several classes.
+    pub fn duplicates(&self) -> Vec<Notice> {
+        let splits = [("train", &self.train), ("val", &self.val), ("test", &self.test)];
+        duplicate_notices(&splits, &self.class_names)
     }
 }
 
@@ -194,6 +213,14 @@ impl Split {
     pub fn label(&self, row: usize) -> Option<i64> {
         let image = self.image_of(row);
         self.labels.as_ref().map(|labels| labels[image].into())
+    }
+
+    /// The id of a row, as [`Split::ids`] has it.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn id(&self, row: usize) -> String {
+        self.images.id(self.image_of(row))
     }
 
     /// One label per row, an index into the class names; `None` if the split has no labels.

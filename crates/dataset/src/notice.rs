@@ -71,6 +71,31 @@ pub enum Notice {
         /// The folders in it.
         inner: Vec<String>,
     },
+    /// A fraction is not used, since the dataset has such images of its own.
+    UnusedFraction {
+        /// The flag that names the fraction.
+        flag: &'static str,
+        /// `validation` or `test`.
+        images: &'static str,
+    },
+    /// Images of a split are also in another one, byte for byte.
+    SharedImages {
+        /// The split.
+        split: &'static str,
+        /// The other one.
+        with: &'static str,
+        /// The split's rows with such images.
+        rows: usize,
+        /// The ids of two equal images each: one in the other split, and one in the split.
+        examples: Vec<[String; 2]>,
+    },
+    /// Images with the same bytes have different labels.
+    SeveralLabels {
+        /// Number of different images.
+        images: usize,
+        /// The ids of two rows with the same image each, and the names of their classes.
+        examples: Vec<[(String, String); 2]>,
+    },
     /// All training images are of one class.
     OneClass {
         /// The class.
@@ -150,6 +175,34 @@ impl fmt::Display for Notice {
                 Names(inner),
                 class.display()
             ),
+            Notice::UnusedFraction { flag, images } => {
+                write!(f, "{flag} is not used: the dataset has {images} images of its own")
+            }
+            Notice::SharedImages { split, with, rows, examples } => {
+                let images = counted(*rows, "image");
+                let examples: Vec<String> =
+                    examples.iter().map(|[first, second]| format!("{second} = {first}")).collect();
+                write!(
+                    f,
+                    "warning: {images} of {split} also in {with}, byte for byte ({}), so that {split} is easier \
+                     than new images are; --dedupe keeps equal images in one split where a fraction takes it",
+                    examples.join(", ")
+                )
+            }
+            Notice::SeveralLabels { images, examples } => {
+                let images = counted(*images, "image");
+                let examples: Vec<String> = examples
+                    .iter()
+                    .map(|[(first, class), (second, other)]| {
+                        format!("{first} is {class}, {second} is {other}")
+                    })
+                    .collect();
+                write!(
+                    f,
+                    "warning: {images} with several labels, byte for byte ({})",
+                    examples.join("; ")
+                )
+            }
             Notice::OneClass { class } => write!(
                 f,
                 "warning: there is only one class, {class}; a head needs two or more to be trained"

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use durable::Digest;
 use rayon::prelude::*;
 
+use crate::decode::scan;
 use crate::name::escape;
 use crate::paths::Paths;
-use crate::{Decoding, Error, Image, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageFault, ImageStore, decode};
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +108,10 @@ impl ImageStore for PackedImages {
         }
         let name = self.file(index).path.join(self.name_of(index));
         decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
+    }
+
+    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<ImageFault>, Error> {
+        Ok(scan::fault_of(&self.bytes(index)?, decoding))
     }
 
     /// The path of the file within the dataset and the image's name in it.

@@ -11,7 +11,9 @@ use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened, name_of_pattern, pattern_at};
-use crate::{Dataset, Error, FileDigests, Notice, SourceConfig, SplitConfig, digest};
+use crate::{
+    Dataset, Error, Faults, FileDigests, Notice, SourceConfig, SplitConfig, Unsplit, digest,
+};
 
 /// A dataset of a known form, not yet decoded.
 #[derive(Debug, Clone)]
@@ -43,7 +45,8 @@ impl Source {
     /// The dataset at `path`, read as `config` says.
     ///
     /// # Errors
-    /// As [`Source::find`], or if the dataset is not of the form that `config` names.
+    /// As [`Source::find`], or if the dataset is not of the form that `config` names, or has no columns of which one
+    /// could be that of the groups.
     pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
         let form = if let Some(name) = &config.form {
             find_form(path, name, config)?
@@ -55,6 +58,9 @@ impl Source {
         let path = path.to_path_buf();
         match form {
             Some((form_name, form)) => {
+                if let Some(column) = config.columns.group.clone().filter(|_| !form.has_columns()) {
+                    return Err(Error::NoColumns { path, column, form: form_name });
+                }
                 Ok(Source { path, form_name, form, digests: OnceLock::new() })
             }
             None => Err(Error::UnknownForm { found: data_in(&path), path }),
@@ -93,11 +99,29 @@ impl Source {
         self.form.has_image_files()
     }
 
-    /// The configuration that applies to this source. A source with validation images of its own takes none
-    /// from the training images, so its `val_fraction` is always 0.
+    /// The configuration that applies to this source. A source with validation or test images of its own takes none
+    /// from the training images, so its `val_fraction` or `test_fraction` is always 0.
     pub fn applicable(&self, config: &SplitConfig) -> SplitConfig {
-        let val_fraction = if self.form.has_val() { 0.0 } else { config.val_fraction };
-        SplitConfig { val_fraction, ..*config }
+        let unless = |has_own, fraction| if has_own { 0.0 } else { fraction };
+        SplitConfig {
+            val_fraction: unless(self.form.has_val(), config.val_fraction),
+            test_fraction: unless(self.form.has_test(), config.test_fraction),
+            ..*config
+        }
+    }
+
+    /// The notices on fractions that were asked for and [do not apply](Source::applicable).
+    pub fn unused_fractions(&self, val: Option<f64>, test: Option<f64>) -> Vec<Notice> {
+        let is_unused = |has_own: bool, fraction: Option<f64>| {
+            has_own && fraction.is_some_and(|fraction| fraction > 0.0)
+        };
+        let (flag, images) = ("--val-fraction", "validation");
+        let val =
+            is_unused(self.form.has_val(), val).then_some(Notice::UnusedFraction { flag, images });
+        let (flag, images) = ("--test-fraction", "test");
+        let test = is_unused(self.form.has_test(), test)
+            .then_some(Notice::UnusedFraction { flag, images });
+        val.into_iter().chain(test).collect()
     }
 
     /// The BLAKE3 digest of everything on which the result of [`Source::load`] depends, except for the
@@ -131,16 +155,21 @@ impl Source {
         Ok(self.digests.get_or_init(|| SourceDigests { dataset, files }))
     }
 
-    /// Splits the images. Those that have a file each are decoded when they are asked for; all others
-    /// are read now.
+    /// Reads the images, but for those that have a file each, which are decoded when they are asked for.
     ///
     /// # Errors
-    /// If a file is not what its name says or has changed since it was digested, or the split leaves
-    /// nothing to train or validate on.
-    pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
+    /// If a file is not what its name says or has changed since it was digested.
+    pub fn read(&self) -> Result<Unsplit, Error> {
         let digests = self.digests(&mut FileDigests::none(), &AtomicBool::new(false))?;
-        let loaded = self.form.load(&digests.files)?;
-        loaded.split(&self.path, &self.applicable(config))
+        Ok(Unsplit::new(self.path.clone(), self.form.load(&digests.files)?))
+    }
+
+    /// [Reads](Source::read) the images and splits them.
+    ///
+    /// # Errors
+    /// As [`Source::read`], and if the split leaves nothing to train, validate or test on.
+    pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
+        self.read()?.split(&self.applicable(config), &Faults::default())
     }
 }
 

@@ -1,11 +1,16 @@
 //! A dataset before it is split, which every form of dataset is read into.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use durable::Digest;
+use rayon::prelude::*;
+
 use crate::digests::Digests;
+use crate::faults::{Faults, FaultyImage};
 use crate::part::Part;
-use crate::split::{Purpose, count_classes, stratified, whole_groups};
+use crate::split::{Purpose, count_classes, groups_of, stratified, whole_groups};
 use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig};
 
 /// Images, with one label each if they have labels.
@@ -86,34 +91,165 @@ impl<I: ImageStore + 'static> Table<I> {
 }
 
 impl Loaded {
-    /// Splits the images of the dataset at `path`.
+    /// Number of images.
+    pub(crate) fn images(&self) -> usize {
+        self.parts().map(|(_, _, samples)| samples.images.len()).sum()
+    }
+
+    /// The parts that there are, each with the number of its first image's digest.
+    fn parts(&self) -> impl Iterator<Item = (Part, usize, &Samples)> {
+        let Table { train, val, test, .. } = &self.table;
+        let others = [(Part::Val, val), (Part::Test, test)];
+        let others = others.into_iter().filter_map(|(part, it)| Some((part, it.as_ref()?)));
+        let mut first = 0;
+        [(Part::Train, train)].into_iter().chain(others).map(move |(part, samples)| {
+            let start = first;
+            first += samples.images.len();
+            (part, start, samples)
+        })
+    }
+
+    /// The images that have faults, in the order of the parts.
+    pub(crate) fn with(&self, faults: &Faults) -> Vec<FaultyImage> {
+        let mut found = Vec::new();
+        if faults.is_empty() {
+            return found;
+        }
+        for (part, first, samples) in self.parts() {
+            for index in 0..samples.images.len() {
+                let digest = self.digests.get(first + index);
+                let Some(reason) = faults.reason(&digest) else { continue };
+                let (part, reason) = (part.name(), reason.to_owned());
+                let (id, path) = (samples.images.id(index), samples.images.path(index));
+                found.push(FaultyImage { part, index, id, path, digest, reason });
+            }
+        }
+        found
+    }
+
+    /// The faults of images that have no file of their own, as far as a look at their bytes finds some.
     ///
     /// # Errors
-    /// If the split leaves nothing to train or validate on, or there are too many images.
-    pub(crate) fn split(self, path: &Path, config: &SplitConfig) -> Result<Dataset, Error> {
-        let Loaded { table: Table { class_names, train, val, test }, digests } = self;
-        let path = || path.to_path_buf();
-        let all = |samples: &Samples| match u32::try_from(samples.images.len()) {
-            Ok(images) => Ok((0..images).collect::<Vec<u32>>()),
-            Err(_) => Err(Error::TooManyImages { path: path(), images: samples.images.len() }),
-        };
-        let (images, labels) = (train.images.len(), train.labels.as_deref());
-        let taken = (images as f64 * config.val_fraction).round() as usize;
-        let (val_rows, train_rows) = match train.groups.as_deref() {
-            Some(groups) => whole_groups(all(&train)?, labels, groups, taken, config.seed),
-            None => stratified(all(&train)?, labels, taken, config.seed, Purpose::Validation),
-        };
-        let classes = count_classes(&train_rows, labels);
-        if val_rows.is_empty() && config.val_fraction > 0.0 {
-            let (path, fraction) = (path(), config.val_fraction);
-            return Err(match train.groups.as_deref() {
-                Some(groups) => {
-                    let groups = count_classes(&train_rows, Some(groups));
-                    Error::NoGroupForVal { path, fraction, groups }
-                }
-                None => Error::EmptySplit { path, fraction, images, classes },
-            });
+    /// If they cannot be read.
+    pub(crate) fn scan(&self, decoding: Decoding) -> Result<Faults, Error> {
+        let mut faults = Faults::default();
+        for (_, first, samples) in self.parts() {
+            let images = 0..samples.images.len();
+            let look = |index| -> Result<Option<(Digest, String)>, Error> {
+                let fault = samples.images.scan(index, decoding)?;
+                Ok(fault.map(|fault| (self.digests.get(first + index), fault.reason())))
+            };
+            let found: Vec<_> =
+                images.into_par_iter().filter_map(|it| look(it).transpose()).collect();
+            for fault in found {
+                let (image, reason) = fault?;
+                faults.insert(image, reason);
+            }
         }
+        Ok(faults)
+    }
+
+    /// The faults of the images whose digests are chosen, which are decoded.
+    ///
+    /// # Errors
+    /// If the operating system cannot read one, or it has changed.
+    pub(crate) fn decode(
+        &self,
+        is_chosen: impl Fn(&Digest) -> bool,
+        decoding: Decoding,
+    ) -> Result<Faults, Error> {
+        let mut faults = Faults::default();
+        for (_, first, samples) in self.parts() {
+            for index in 0..samples.images.len() {
+                let digest = self.digests.get(first + index);
+                if !is_chosen(&digest) {
+                    continue;
+                }
+                match samples.images.image(index, Some(&digest), decoding) {
+                    Ok(_) => {}
+                    Err(Error::Image(error)) => faults.insert(digest, error.fault.reason()),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Splits the images of the dataset at `path` but for those with faults, which are as good as not there.
+    ///
+    /// # Errors
+    /// If the split leaves nothing to train, validate or test on, or there are too many images.
+    pub(crate) fn split(
+        &self,
+        path: &Path,
+        config: &SplitConfig,
+        faults: &Faults,
+    ) -> Result<Dataset, Error> {
+        let Table { class_names, train, val, test } = &self.table;
+        let path = || path.to_path_buf();
+        let mut rows_of = [None, None, None];
+        for (part, first, samples) in self.parts() {
+            let count = u32::try_from(samples.images.len());
+            let count = count
+                .map_err(|_| Error::TooManyImages { path: path(), images: samples.images.len() })?;
+            let is_good = |row: &u32| !faults.contains(&self.digests.get(first + *row as usize));
+            let rows: Vec<u32> = match faults.is_empty() {
+                true => (0..count).collect(),
+                false => (0..count).filter(is_good).collect(),
+            };
+            if rows.is_empty() && count > 0 {
+                return Err(Error::NoneReadable {
+                    path: path(),
+                    what: format!("the split {}", part.name()),
+                });
+            }
+            rows_of[part as usize] = Some((rows, first));
+        }
+        let [train_rows, val_rows, test_rows] = rows_of;
+        let rows = train_rows.map(|(rows, _)| rows).unwrap_or_default();
+        let labels = train.labels.as_deref();
+        if !faults.is_empty()
+            && let Some(class) = lost_class(&rows, labels)
+        {
+            let what = format!("the class '{}'", class_names[class as usize]);
+            return Err(Error::NoneReadable { path: path(), what });
+        }
+        let images = rows.len();
+        let groups = (train.groups.is_some() || config.dedupe).then(|| {
+            let digest = |row: u32| self.digests.get(row as usize);
+            let digest = config.dedupe.then_some(&digest as &dyn Fn(u32) -> Digest);
+            groups_of(&rows, train.images.len(), train.groups.as_deref(), digest)
+        });
+        // Takes rows out of the training split.
+        let divide = |rows: Vec<u32>, flag: &'static str, fraction: f64, purpose| {
+            let count = (images as f64 * fraction).round() as usize;
+            let (taken, others) = match groups.as_deref() {
+                Some(groups) => whole_groups(rows, labels, groups, count, config.seed, purpose),
+                None => stratified(rows, labels, count, config.seed, purpose),
+            };
+            if !taken.is_empty() || fraction <= 0.0 {
+                return Ok((taken, others));
+            }
+            Err(match groups.as_deref() {
+                Some(groups) => {
+                    let groups = count_classes(&others, Some(groups));
+                    Error::NoGroup { path: path(), flag, fraction, groups }
+                }
+                None => {
+                    let classes = count_classes(&others, labels);
+                    Error::EmptySplit { path: path(), flag, fraction, images, classes }
+                }
+            })
+        };
+        let (taken_test, rows) = match &test {
+            Some(_) => (Vec::new(), rows),
+            None => divide(rows, "--test-fraction", config.test_fraction, Purpose::Test)?,
+        };
+        let (taken_val, rows) = match &val {
+            Some(_) => (Vec::new(), rows),
+            None => divide(rows, "--val-fraction", config.val_fraction, Purpose::Validation)?,
+        };
+        let classes = count_classes(&rows, labels);
         if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
             return Err(Error::LimitTooSmall { path: path(), limit, classes });
         }
@@ -124,22 +260,31 @@ impl Loaded {
                 Some(limit) => stratified(rows, labels.as_deref(), limit, config.seed, purpose).0,
                 None => rows,
             };
-            let (images, digests) = (samples.images.clone(), digests.clone());
+            let (images, digests) = (samples.images.clone(), self.digests.clone());
             let decoding = Decoding::default();
             Split { images, rows, labels, digests, first_digest: first, decoding }
         };
-        let first_of_test = images + val.as_ref().map_or(0, |val| val.images.len());
         Ok(Dataset {
-            class_names,
-            val: match &val {
-                Some(val) => take(val, all(val)?, images, Purpose::LimitVal),
-                None => take(&train, val_rows, 0, Purpose::LimitVal),
+            class_names: class_names.clone(),
+            val: match (val, val_rows) {
+                (Some(val), Some((rows, first))) => take(val, rows, first, Purpose::LimitVal),
+                _ => take(train, taken_val, 0, Purpose::LimitVal),
             },
-            test: match &test {
-                Some(test) => take(test, all(test)?, first_of_test, Purpose::LimitTest),
-                None => Split { labels: None, ..take(&train, Vec::new(), 0, Purpose::LimitTest) },
+            test: match (test, test_rows) {
+                (Some(test), Some((rows, first))) => take(test, rows, first, Purpose::LimitTest),
+                _ if taken_test.is_empty() => {
+                    Split { labels: None, ..take(train, Vec::new(), 0, Purpose::LimitTest) }
+                }
+                _ => take(train, taken_test, 0, Purpose::LimitTest),
             },
-            train: take(&train, train_rows, 0, Purpose::LimitTrain),
+            train: take(train, rows, 0, Purpose::LimitTrain),
         })
     }
+}
+
+/// A class of which none of the rows is; `None` if all are there.
+fn lost_class(rows: &[u32], labels: Option<&[u32]>) -> Option<u32> {
+    let labels = labels?;
+    let kept: BTreeSet<u32> = rows.iter().map(|&row| labels[row as usize]).collect();
+    labels.iter().copied().find(|label| !kept.contains(label))
 }

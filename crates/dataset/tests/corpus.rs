@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{corpus, dataset_of, files};
-use dataset::Error;
+use dataset::{Error, ImageFault};
 
 /// The forms, and how many files there are of each: a corpus that is not there proves nothing.
 const FORMS: [(&str, usize); 7] = [
@@ -162,10 +162,10 @@ fn difference(
 /// `needed`.
 fn fault(path: &Path, name: &str, needed: &mut BTreeSet<&'static str>) -> Option<String> {
     let found = decode(path).map_err(|error| match error {
-        Error::DamagedImage { ref source, .. } => format!("{error}: {source}"),
-        Error::ImageForm { .. } | Error::NotAnImage { .. } | Error::ImageSize { .. } => {
-            error.to_string()
-        }
+        Error::Image(image) => match image.fault {
+            ImageFault::Damaged { ref source } => format!("{image}: {source}"),
+            _ => image.to_string(),
+        },
         // Such as one that blames the disk.
         error => panic!("{name}: {error}"),
     });

@@ -11,7 +11,8 @@ use std::path::Path;
 use dataset::{Dataset, Notice, Source, Split, SplitConfig};
 use tempfile::TempDir;
 
-const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+const ALL: SplitConfig =
+    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
 
 /// The smallest PGM, of one pixel.
 fn pixel(value: u8) -> Vec<u8> {

@@ -12,7 +12,8 @@ use dataset::{Dataset, Error, Images, Notice, Position, Source, SourceConfig, Sp
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+const ALL: SplitConfig =
+    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
 
 /// The images `a.png` to `f.png` in the folder `images`, whose pixels are 0 to 5, and `labels.csv`.
 fn folder_with(list: impl AsRef<[u8]>) -> TempDir {
@@ -293,7 +294,7 @@ fn groups_are_not_divided() {
     // Each class is one group: none can leave.
     let of_findings = Source::find_with(&list, &config(",group=Finding")).unwrap();
     let error = of_findings.load(&third).unwrap_err();
-    assert!(matches!(error, Error::NoGroupForVal { groups: 2, .. }), "{error}");
+    assert!(matches!(error, Error::NoGroup { groups: 2, .. }), "{error}");
     // A list may divide groups itself, which is said.
     let rows = "path,label,split,group\nimages/a.png,x,train,p\nimages/b.png,x,test,p\n";
     let said = "1 group in several splits: p";
@@ -662,4 +663,33 @@ proptest! {
             ),
         }
     }
+}
+
+/// An id is the name of one image, with or without its ending.
+#[test]
+fn a_name_without_an_ending_is_that_of_one_image() {
+    let folder = tempfile::tempdir().unwrap();
+    for (value, name) in ["1", "1.jpg", "2.JPG", "3.png", "3.jpg"].into_iter().enumerate() {
+        write(&folder, format!("pictures/{name}"), &pixels(value as u8));
+    }
+    let list = write(&folder, "list.csv", b"id,label\n1,cat\n2,dog\n");
+    let config =
+        SourceConfig { images: Some(folder.path().join("pictures")), ..Default::default() };
+    let dataset = Source::find_with(&list, &config).unwrap().load(&ALL).unwrap();
+    assert_eq!(rows(&dataset.train), [row("1", 0), row("2.JPG", 1)]);
+    write(&folder, "list.csv", b"id,label\n1,cat\n3,dog\n");
+    let error = Source::find_with(&list, &config).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("3.jpg and 3.png"), "{error}");
+}
+
+/// A column that is known to be another one is not taken for the labels.
+#[test]
+fn groups_are_not_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "pictures/1.pgm", &pixels(1));
+    let list = write(&folder, "list.csv", b"image_id,patient_id\n1,7\n");
+    let config =
+        SourceConfig { images: Some(folder.path().join("pictures")), ..Default::default() };
+    let error = Source::find_with(&list, &config).unwrap_err().to_string();
+    assert!(error.contains("found the columns image_id, patient_id"), "{error}");
 }

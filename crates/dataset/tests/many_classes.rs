@@ -61,7 +61,7 @@ fn folder_of(classes: usize) -> tempfile::TempDir {
 fn open(folder: &Path) -> (Duration, Dataset) {
     let started = processor_time();
     let source = Source::find(folder).unwrap();
-    let config = SplitConfig { val_fraction: 0.25, limit: None, seed: 0 };
+    let config = SplitConfig { val_fraction: 0.25, ..SplitConfig::default() };
     let dataset = source.load(&config).unwrap();
     assert_eq!(dataset.notices().len(), 1);
     (processor_time() - started, dataset)

@@ -9,7 +9,8 @@ use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SplitConfig};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
-const ALL: SplitConfig = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+const ALL: SplitConfig =
+    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
 
 /// The smallest PGM, of one pixel.
 fn pixel(value: u8) -> Vec<u8> {
@@ -150,19 +151,68 @@ fn other_archives_are_refused() {
         &["'a.jpg' is the second image of", "a"],
     );
     refused(&tar(&[("a.txt", b"x")]), &["holds no images"]);
-    refused(b"", &["holds no images"]);
+    refused(b"", &["not a whole archive"]);
     refused(&[b'x'; 1024], &["not a whole archive"]);
 }
 
 #[test]
-fn a_truncated_archive_is_refused_or_has_only_whole_images() {
+fn a_truncated_archive_is_refused_wherever_it_ends() {
     let whole = train();
-    // Up to the two blocks of zeros at its end.
-    for len in (0..whole.len() - 1024).step_by(97) {
+    // Up to the two blocks of zeros at its end, also at the ends of its files.
+    for len in (0..whole.len() - 1024).step_by(97).chain((0..whole.len() - 1024).step_by(512)) {
         let folder = tempfile::tempdir().unwrap();
         let path = write(&folder, "set.tar", &whole[..len]);
-        if let Ok(dataset) = load(&path) {
-            assert!((0..dataset.train.len()).all(|row| dataset.train.image(row).is_ok()), "{len}");
-        }
+        assert!(load(&path).is_err(), "{len}");
     }
+    let folder = tempfile::tempdir().unwrap();
+    let joined = write(&folder, "set.tar", &[whole.clone(), whole].concat());
+    let cause = load(&joined).unwrap_err();
+    let cause = std::error::Error::source(&cause).unwrap().to_string();
+    assert!(cause.contains("another archive follows"), "{cause}");
+}
+
+#[test]
+fn labels_beside_other_descriptions_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = format!(r#"{{"caption": "{}", "cls": 4}}"#, "x".repeat(1 << 17));
+    let path = write(
+        &folder,
+        "set.tar",
+        &tar(&[
+            ("1.png", &pixel(1)),
+            ("1.json", br#"{"label": null, "cls": 3}"#),
+            ("2.png", &pixel(2)),
+            ("2.json", br#"{"score": NaN}"#),
+            ("2.cls", b"4"),
+            ("3.png", &pixel(3)),
+            ("3.json", long.as_bytes()),
+        ]),
+    );
+    let dataset = load(&path).unwrap();
+    assert_eq!(dataset.class_names, ["3", "4"]);
+    assert!(dataset.train.labels().unwrap().eq([0, 1, 1]));
+    refused(&tar(&[("1.png", &pixel(1)), ("1.json", b"{NaN}")]), &["'1.json' is not JSON"]);
+}
+
+/// Somebody's backup beside class folders is not the dataset, nor are the images in it all images of the folder.
+#[test]
+fn an_archive_beside_images_is_not_the_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cat", "dog"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        write(&folder, &format!("{name}/1.pgm"), &pixel(1));
+    }
+    write(&folder, "backup.tar", &train());
+    let source = Source::find(folder.path()).unwrap();
+    assert_eq!(source.form(), "class-folders");
+    let notices: Vec<String> = source.notices().iter().map(Notice::to_string).collect();
+    assert!(notices.len() == 1 && notices[0].contains(".tar (1)"), "{notices:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["1.pgm", "2.pgm"] {
+        write(&folder, name, &pixel(1));
+    }
+    write(&folder, "backup.tar", &train());
+    write(&folder, "features.npz", b"PK");
+    assert_eq!(Images::find(&[folder.path().to_path_buf()], None).unwrap().len(), 2);
 }

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use backbone::{Compute, ExtractorConfig, ImageSize};
-use dataset::{Source, SourceConfig};
+use dataset::{Source, SourceConfig, SplitConfig};
 use feature_cache::Layout;
 use recipe::{Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
+use strum::{Display, EnumString, VariantNames};
+
+use crate::Error;
 
 /// The configuration of an extraction: its inputs, the parts of its recipe that do not follow from the weights,
 /// and its resources.
@@ -38,8 +41,19 @@ pub struct ExtractConfig {
     pub layout: Layout,
     /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
-    /// Fraction of the training images that become the validation split.
-    pub val_fraction: f64,
+    /// Fraction of the training images that become the validation split; `None` for
+    /// [`SplitConfig::VAL_FRACTION`].
+    pub val_fraction: Option<f64>,
+    /// Fraction of the training images that become the test split; `None` for 0.
+    pub test_fraction: Option<f64>,
+    /// Whether images with the same bytes are kept in one split.
+    pub dedupe: bool,
+    /// What is done about images that cannot be read.
+    pub on_error: OnError,
+    /// Largest fraction of the dataset's images that may be left out.
+    pub max_skipped: f64,
+    /// How images are looked at before the first forward pass.
+    pub scan: Scan,
     /// Seed of the split and of the subset that `limit` takes.
     pub seed: u64,
     /// Batch size; `None` for one that suits the size of the images.
@@ -54,7 +68,45 @@ pub struct ExtractConfig {
     pub rehash: bool,
 }
 
+/// What is done about images that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum OnError {
+    /// The extraction stops.
+    #[default]
+    Stop,
+    /// They are left out.
+    Skip,
+}
+
+/// How images are looked at before the first forward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Scan {
+    /// Headers and ends of files, while they are read for their digests.
+    #[default]
+    Ends,
+    /// Also, every image of the splits is decoded.
+    Full,
+}
+
 impl ExtractConfig {
+    /// The rules by which `source` is split.
+    ///
+    /// # Errors
+    /// If the fractions leave nothing for training.
+    pub(crate) fn split(&self, source: &Source) -> Result<SplitConfig, Error> {
+        let config = source.applicable(&SplitConfig {
+            val_fraction: self.val_fraction.unwrap_or(SplitConfig::VAL_FRACTION),
+            test_fraction: self.test_fraction.unwrap_or(0.0),
+            dedupe: self.dedupe,
+            limit: self.limit,
+            seed: self.seed,
+        });
+        check_fractions(&config)?;
+        Ok(config)
+    }
+
     /// The form that the images of `source` are brought to.
     ///
     /// Plain pixels have no orientation, so that both of its values give the same features: `ignore` keeps the keys
@@ -80,4 +132,11 @@ impl ExtractConfig {
         let batch_size = self.batch_size.unwrap_or_else(suitable);
         ExtractorConfig { batch_size, threads: self.threads }
     }
+}
+
+/// # Errors
+/// If the fractions of a configuration leave nothing for training.
+pub(crate) fn check_fractions(config: &SplitConfig) -> Result<(), Error> {
+    let SplitConfig { val_fraction: val, test_fraction: test, .. } = *config;
+    if val + test < 1.0 { Ok(()) } else { Err(Error::Fractions { val, test }) }
 }

@@ -1,12 +1,17 @@
 //! The errors of an extraction.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use dataset::FaultyImage;
 use durable::Digest;
 use feature_cache::SplitName;
 use plural::counted;
 use recipe::Fit;
+
+/// Most images that a message names.
+const MOST_LINES: usize = 1000;
 
 /// An extraction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +27,54 @@ pub enum Error {
         /// Row within the split.
         row: usize,
         /// The fault.
-        source: dataset::Error,
+        source: Box<dataset::Error>,
+    },
+    /// Some images cannot be read, and the extraction is to stop then.
+    #[error(
+        "{} of {} in {} cannot be read; replace or remove them, or give --on-error=skip to leave them out{}",
+        images.len(), counted(*total, "image"), path.display(), Lines(images)
+    )]
+    BadImages {
+        /// The dataset.
+        path: PathBuf,
+        /// The images.
+        images: Vec<FaultyImage>,
+        /// Number of all images.
+        total: usize,
+    },
+    /// More images cannot be read than may be left out.
+    #[error(
+        "{} of {} in {} cannot be read, more than --max-skipped={most} allows; replace or remove them, or give a \
+         larger --max-skipped{}",
+        images.len(), counted(*total, "image"), path.display(), Lines(images)
+    )]
+    TooManyBad {
+        /// The dataset.
+        path: PathBuf,
+        /// The images.
+        images: Vec<FaultyImage>,
+        /// Number of all images.
+        total: usize,
+        /// The largest fraction that may be left out.
+        most: f64,
+    },
+    /// The fractions leave nothing for training.
+    #[error(
+        "--val-fraction {val} and --test-fraction {test} leave no images for training; expected a sum below 1"
+    )]
+    Fractions {
+        /// That of the validation split.
+        val: f64,
+        /// That of the test split.
+        test: f64,
+    },
+    /// Two columns are named as that of the groups.
+    #[error("--group {group} and --columns group={column} name two columns; give one of them")]
+    TwoGroups {
+        /// The column of `--group`.
+        group: String,
+        /// The column of `--columns`.
+        column: String,
     },
     /// An inspected dataset has problems that would stop an extraction.
     #[error(
@@ -122,6 +174,23 @@ pub enum Error {
         /// Number of rows that the file would have.
         rows_total: usize,
     },
+}
+
+/// Images in lines of their own; the first ones if there are very many.
+struct Lines<'a>(&'a [FaultyImage]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for image in self.0.iter().take(MOST_LINES) {
+            write!(f, "\n  {image}")?;
+        }
+        match self.0.len().saturating_sub(MOST_LINES) {
+            0 => Ok(()),
+            more => {
+                write!(f, "\n  and {more} more; 'vgg-extract inspect-dataset --json' names all")
+            }
+        }
+    }
 }
 
 impl Error {

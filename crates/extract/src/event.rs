@@ -8,6 +8,8 @@ use dataset::Notice;
 use feature_cache::SplitName;
 use recipe::Recipe;
 
+use crate::Error;
+
 /// An event of an extraction.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -19,6 +21,18 @@ pub enum Event<'a> {
         files: usize,
         /// Those that were read. The others are as an earlier command found them.
         read: usize,
+    },
+    /// So many images were decoded to see whether they can be, before any is computed.
+    Decoded {
+        /// Images decoded.
+        images: usize,
+        /// Images that are.
+        total: usize,
+    },
+    /// An image that was taken as good cannot be decoded. The splits are made anew, without it and all others like it.
+    FoundLate {
+        /// What is wrong with which image.
+        cause: &'a Error,
     },
     /// A cache is begun, or continued.
     Started {

@@ -6,18 +6,22 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use backbone::{Backend, ExtractorConfig, Preprocessor, Weights};
-use dataset::{Dataset, FileDigests, Notice, READING, Source, SplitConfig, class_notices};
+use dataset::{
+    Dataset, Decoding, Faults, FileDigests, Notice, READING, Source, SourceConfig, SplitConfig,
+    SplitImages, class_notices, duplicate_notices,
+};
 use durable::Digest;
 use feature_cache::{
-    Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Inputs, Layout, RowSources, Skipped,
-    SplitName, SplitRows, Started,
+    Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Garbage, Images, Inputs, RowSources,
+    Skipped, SkippedImage, SourceFlags, SplitName, SplitReader, Started, Why,
 };
 use recipe::Recipe;
 
 use crate::pipeline::{self, Network, Outcome};
 use crate::row_writer::RowWriter;
 use crate::rows::DatasetRows;
-use crate::{Error, Event, ExtractConfig};
+use crate::screening::Screening;
+use crate::{Error, Event, ExtractConfig, OnError};
 
 /// Disk space required beyond the features, in bytes: for labels, ids, the manifest and the file system itself.
 const DISK_RESERVE: u64 = 64 << 20;
@@ -49,37 +53,130 @@ pub fn extract(
     // The cheapest check of the flags comes first.
     let numerics = config.compute.numerics()?;
     let source = Source::find_with(&config.dataset, &config.source)?;
+    let split = config.split(&source)?;
     report_notices(source.notices(), report);
+    report_notices(&source.unused_fractions(config.val_fraction, config.test_fraction), report);
     let weights = Weights::read(&config.weights)?;
     let recipe = recipe_of(config, &source, numerics, &weights)?;
-    let split_config = source.applicable(&SplitConfig {
-        val_fraction: config.val_fraction,
-        limit: config.limit,
-        seed: config.seed,
-    });
-    let digest = digest_of(&source, config, report, stop)?;
-    let inputs = Inputs { recipe, dataset: describe(&source, &split_config, digest) };
-    if let Some(cache) = Cache::find(&config.out, &inputs, config.layout)? {
-        report_notices(&notices_of(&cache)?, report);
+    let decoding = Decoding::from(recipe.image);
+    let (digest, faults) = digest_of(&source, config, decoding, report, stop)?;
+    let inputs = Inputs { recipe, dataset: describe(&source, &split, digest) };
+    if let Some(cache) = find(config, &inputs, report)? {
         return Ok(Extraction::found(cache));
     }
     // This check comes before the folder is made, which would stay empty without the device.
     config.compute.check_device()?;
-    let dataset = source.load(&split_config)?.decoded(inputs.recipe.image.into());
-    // The dataset has the digests of its images itself.
+    let images = source.read()?;
+    // They have the digests themselves.
     drop(source);
-    report_notices(&dataset.notices(), report);
+    let mut screening = Screening::new(config, decoding, images, faults)?;
+    let mut weights = Some(weights);
+    // The folders of plans that had to be made anew.
+    let mut outdated: Vec<PathBuf> = Vec::new();
+    loop {
+        let dataset = screening.split(&split)?;
+        let skipped = screening.skipped();
+        let inputs = inputs.clone().without(&skipped);
+        let folder = config.out.join(inputs.folder_name(config.layout));
+        if !skipped.is_empty()
+            && config.on_error == OnError::Skip
+            && let Some(cache) = find(config, &inputs, report)?
+        {
+            remove(&outdated);
+            return Ok(Extraction::found(cache));
+        }
+        if screening.look(&dataset, report, stop)? {
+            outdated.push(folder);
+            continue;
+        }
+        report_notices(&dataset.notices(), report);
+        report_notices(&dataset.duplicates(), report);
+        match write(config, inputs, dataset, skipped, &mut weights, report, stop)? {
+            Written::Finished(extraction) => {
+                remove(&outdated);
+                return Ok(*extraction);
+            }
+            Written::Bad { error, image, reason } => {
+                if !screening.found_late(image, reason) {
+                    return Err(error);
+                }
+                report(Event::FoundLate { cause: &error });
+                outdated.push(folder);
+            }
+        }
+    }
+}
+
+/// The end of the writing of a cache.
+enum Written {
+    /// The cache is finished.
+    Finished(Box<Extraction>),
+    /// An image cannot be decoded. The rows before it are written.
+    Bad { error: Error, image: Digest, reason: String },
+}
+
+/// Writes the cache of these inputs, or as much of it as an earlier extraction left. `weights` are read again if they
+/// are not there.
+fn write(
+    config: &ExtractConfig,
+    inputs: Inputs,
+    dataset: Dataset,
+    skipped: Vec<SkippedImage>,
+    weights: &mut Option<Weights>,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Written, Error> {
     let class_names = dataset.class_names.clone();
     let splits = named_splits(dataset);
-    let spec = specify(inputs, class_names, &splits, config.layout)?;
+    let spec = CacheSpec {
+        shapes: backbone::shapes(&inputs.recipe)?,
+        inputs,
+        class_names,
+        splits: splits.iter().map(|(name, split)| (*name, split.clone() as _)).collect(),
+        reading: Some(READING),
+        layout: config.layout,
+        source: source_flags(&config.source),
+        skipped,
+    };
     let bytes = spec.feature_bytes();
     let started = CacheWriter::start(&config.out, spec);
-    match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
-        Started::Complete(cache) => Ok(Extraction::found(*cache)),
-        Started::Unfinished(writer) => {
-            check_room(&config.out, room_needed(&writer))?;
-            fill(*writer, &splits, weights, config, report, stop)
+    let writer = match started.map_err(|error| error.needing(bytes + DISK_RESERVE))? {
+        Started::Complete(cache) => {
+            return Ok(Written::Finished(Box::new(Extraction::found(*cache))));
         }
+        Started::Unfinished(writer) => *writer,
+    };
+    check_room(&config.out, room_needed(&writer))?;
+    let error = match fill(writer, &splits, weights, config, report, stop) {
+        Ok(extraction) => return Ok(Written::Finished(Box::new(extraction))),
+        Err(error) => error,
+    };
+    if let Error::Image { split, row, source } = &error
+        && let dataset::Error::Image(image) = &**source
+    {
+        let rows = splits.iter().find(|(name, _)| name == split);
+        let digest = rows.expect("the row is that of a split").1.0.digest(*row);
+        let reason = image.fault.reason();
+        return Ok(Written::Bad { error, image: digest, reason });
+    }
+    Err(error)
+}
+
+/// The finished cache of these inputs, of which the user learns what is to be known; `None` if there is none.
+fn find(
+    config: &ExtractConfig,
+    inputs: &Inputs,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Option<Cache>, Error> {
+    let Some(cache) = Cache::find(&config.out, inputs, config.layout)? else { return Ok(None) };
+    report_notices(&notices_of(&cache)?, report);
+    Ok(Some(cache))
+}
+
+/// Removes unfinished caches that no extraction will continue. One that stays, since somebody uses it, does no harm.
+fn remove(outdated: &[PathBuf]) {
+    for path in outdated.iter().filter(|path| path.is_dir()) {
+        let _ = Garbage { path: path.clone(), why: Why::Unfinished }.remove();
     }
 }
 
@@ -95,7 +192,7 @@ impl Extraction {
 fn fill(
     mut writer: CacheWriter,
     splits: &[(SplitName, Arc<DatasetRows>)],
-    weights: Weights,
+    weights: &mut Option<Weights>,
     config: &ExtractConfig,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
@@ -107,7 +204,9 @@ fn fill(
 
     let mut sources = find_sources(&writer, config, report, stop)?;
     // Where every row is taken over, they are not needed.
-    let mut weights = (sources.rows() < rows_total - rows_before).then_some(weights);
+    if sources.rows() == rows_total - rows_before {
+        *weights = None;
+    }
     let recipe = writer.spec().inputs.recipe.clone();
     let row_lens: Vec<usize> =
         writer.spec().shapes.iter().map(|shape| shape.iter().product()).collect();
@@ -131,7 +230,7 @@ fn fill(
         if to_compute > 0 && network.is_none() {
             let weights = match weights.take() {
                 Some(weights) => weights,
-                // Rows that were recorded are to be computed again.
+                // Rows that were recorded are to be computed again, or a cache without an image that is bad.
                 None => Weights::read(&config.weights)?,
             };
             network = Some(build(&recipe, weights, config, report)?);
@@ -212,15 +311,50 @@ fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {
     }
 }
 
-/// The notices of [`Dataset::notices`], from the cache's labels: a dataset is not loaded to find its cache.
+/// The notices on classes and on images with the same bytes, from the cache's files: a dataset is not loaded to find
+/// its cache.
 fn notices_of(cache: &Cache) -> Result<Vec<Notice>, Error> {
     let mut labelled = Vec::new();
+    let mut cached = Vec::new();
     for &name in cache.manifest().splits.keys() {
-        if let Some(labels) = cache.split(name)?.labels()? {
-            labelled.push((name.as_str(), labels));
+        let split = cache.split(name)?;
+        let labels = split.labels()?;
+        if let Some(images) = split.images()? {
+            cached.push((name.as_str(), CachedImages { images, labels: labels.clone(), split }));
         }
+        labelled.extend(labels.map(|labels| (name.as_str(), labels)));
     }
-    Ok(class_notices(&cache.manifest().class_names, labelled))
+    let class_names = &cache.manifest().class_names;
+    let mut notices = class_notices(class_names, labelled);
+    notices.extend(duplicate_notices(&cached, class_names));
+    Ok(notices)
+}
+
+/// The images of a cache's split.
+struct CachedImages<'a> {
+    split: SplitReader<'a>,
+    images: Images,
+    labels: Option<Vec<i64>>,
+}
+
+impl SplitImages for CachedImages<'_> {
+    fn rows(&self) -> usize {
+        self.images.len()
+    }
+
+    fn digest(&self, row: usize) -> Digest {
+        self.images.digest(row)
+    }
+
+    fn label(&self, row: usize) -> Option<i64> {
+        self.labels.as_ref().map(|labels| labels[row])
+    }
+
+    fn id(&self, row: usize) -> String {
+        // They are read for the few rows that a notice names.
+        let ids = self.split.ids().unwrap_or_default();
+        ids.iter().nth(row).map_or_else(|| format!("row {row}"), str::to_owned)
+    }
 }
 
 /// The splits that have rows, in the order of extraction.
@@ -256,19 +390,20 @@ fn recipe_of(
     })
 }
 
-/// The dataset's digest, for which files are read only if they may have changed since an earlier
-/// extraction into the same folder.
+/// The dataset's digest, for which files are read only if they may have changed since an earlier extraction into the
+/// same folder, and the faults of images that were found in reading.
 fn digest_of(
     source: &Source,
     config: &ExtractConfig,
+    decoding: Decoding,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
-) -> Result<Digest, Error> {
+) -> Result<(Digest, Faults), Error> {
     let known = if config.rehash { FileDigests::anew } else { FileDigests::under };
-    let mut files = known(&config.out, source);
+    let mut files = known(&config.out, source).scanning(decoding);
     let digest = source.digest_with(&mut files, stop)?;
     report(Event::Digested { files: files.files(), read: files.read() });
-    Ok(digest)
+    Ok((digest, files.into_faults()))
 }
 
 fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInputs {
@@ -279,24 +414,28 @@ fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInp
         path: folder.to_string_lossy().into_owned(),
         digest,
         val_fraction: config.val_fraction,
+        test_fraction: config.test_fraction,
+        dedupe: config.dedupe,
         limit: config.limit,
         seed: config.seed,
+        skipped: None,
     }
 }
 
-fn specify(
-    inputs: Inputs,
-    class_names: Vec<String>,
-    splits: &[(SplitName, Arc<DatasetRows>)],
-    layout: Layout,
-) -> Result<CacheSpec, Error> {
-    let shared = |(name, split): &(SplitName, Arc<DatasetRows>)| {
-        let split: Arc<dyn SplitRows> = split.clone();
-        (*name, split)
+/// The flags with which a dataset is read, as a manifest records them; `None` if there are none.
+fn source_flags(config: &SourceConfig) -> Option<SourceFlags> {
+    let SourceConfig { form, columns, images } = config;
+    let absolute = |path: &PathBuf| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        path.to_string_lossy().into_owned()
     };
-    let splits = splits.iter().map(shared).collect();
-    let shapes = backbone::shapes(&inputs.recipe)?;
-    Ok(CacheSpec { inputs, class_names, shapes, splits, reading: Some(READING), layout })
+    let columns = columns.named().map(|(meaning, name)| (meaning.to_owned(), name.to_owned()));
+    let flags = SourceFlags {
+        form: form.clone(),
+        columns: columns.collect(),
+        images: images.as_ref().map(absolute),
+    };
+    (flags != SourceFlags::default()).then_some(flags)
 }
 
 /// The number of bytes that must be free for the rest of a cache. Rows that an interrupted run wrote and did not

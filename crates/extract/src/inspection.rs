@@ -10,6 +10,7 @@ use feature_cache::SplitName;
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::config::check_fractions;
 
 /// Images that are decoded between two reports.
 const CHUNK: usize = 256;
@@ -21,8 +22,15 @@ pub struct InspectConfig<'a> {
     pub dataset: &'a Path,
     /// How it is to be read.
     pub source: &'a SourceConfig,
-    /// The rules by which it is split.
-    pub split: SplitConfig,
+    /// Fraction of the training images that would become the validation split; `None` for
+    /// [`SplitConfig::VAL_FRACTION`].
+    pub val_fraction: Option<f64>,
+    /// Fraction of the training images that would become the test split; `None` for 0.
+    pub test_fraction: Option<f64>,
+    /// Whether images with the same bytes are kept in one split.
+    pub dedupe: bool,
+    /// Seed of these splits.
+    pub seed: u64,
     /// The folder under which caches are made, whose remembered digests of files are used and not changed.
     pub out: &'a Path,
 }
@@ -79,6 +87,15 @@ pub fn inspect_dataset(
     stop: &AtomicBool,
 ) -> Result<Inspection, Error> {
     let source = Source::find_with(config.dataset, config.source)?;
+    let split = source.applicable(&SplitConfig {
+        val_fraction: config.val_fraction.unwrap_or(SplitConfig::VAL_FRACTION),
+        test_fraction: config.test_fraction.unwrap_or(0.0),
+        dedupe: config.dedupe,
+        limit: None,
+        seed: config.seed,
+    });
+    check_fractions(&split)?;
+    let unused = source.unused_fractions(config.val_fraction, config.test_fraction);
     let mut files = FileDigests::unchanged_under(config.out, &source);
     let mut stops = Vec::new();
     let mut inspection = Inspection {
@@ -86,7 +103,7 @@ pub fn inspect_dataset(
         name: source.name(),
         class_names: Vec::new(),
         splits: Vec::new(),
-        notices: source.notices().iter().map(ToString::to_string).collect(),
+        notices: source.notices().iter().chain(&unused).map(ToString::to_string).collect(),
         stops: Vec::new(),
     };
     match source.digest_with(&mut files, stop) {
@@ -97,16 +114,17 @@ pub fn inspect_dataset(
             return Ok(inspection);
         }
     }
-    let loaded = source.load(&config.split).or_else(|error| {
+    let loaded = source.load(&split).or_else(|error| {
         stops.push(line(&error));
         // Without these rules, there may be images to look at.
-        source.load(&SplitConfig { val_fraction: 0.0, limit: None, ..config.split })
+        source.load(&SplitConfig::default())
     });
     let Ok(dataset) = loaded else {
         inspection.stops = stops;
         return Ok(inspection);
     };
-    inspection.notices.extend(dataset.notices().iter().map(ToString::to_string));
+    let notices = dataset.notices().into_iter().chain(dataset.duplicates());
+    inspection.notices.extend(notices.map(|notice| notice.to_string()));
     let splits = [
         (SplitName::Train, &dataset.train),
         (SplitName::Val, &dataset.val),

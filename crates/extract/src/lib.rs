@@ -13,11 +13,13 @@ mod event;
 mod export;
 mod extraction;
 mod inspection;
+mod known_faults;
 mod pipeline;
 mod row_writer;
 mod rows;
+mod screening;
 
-pub use config::ExtractConfig;
+pub use config::{ExtractConfig, OnError, Scan};
 pub use convert::{Conversion, ConversionEvent, convert};
 pub use error::Error;
 pub use event::Event;

@@ -230,7 +230,7 @@ fn decode_all(
             break;
         }
         if let Some((row, source)) = fault {
-            return Err(Error::Image { split: job.name, row, source });
+            return Err(Error::Image { split: job.name, row, source: Box::new(source) });
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backbone::{Accuracy, Backend, Compute, Device};
 use dataset::{FileDigests, Source};
-use extract::{Event, ExtractConfig, Extraction, extract};
+use extract::{Event, ExtractConfig, Extraction, OnError, Scan, extract};
 use recipe::{Decode, Dtype, Fit, Orientation, ResizeFilter};
 
 /// Most bytes per image, digests and paths included.
@@ -117,7 +117,12 @@ fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
         dtype: Dtype::F32,
         layout: feature_cache::Layout::Dense,
         limit: None,
-        val_fraction: 0.25,
+        val_fraction: Some(0.25),
+        test_fraction: None,
+        dedupe: false,
+        on_error: OnError::Stop,
+        max_skipped: 0.01,
+        scan: Scan::Ends,
         seed,
         batch_size: Some(64),
         threads: 2,

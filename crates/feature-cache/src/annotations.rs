@@ -62,7 +62,7 @@ impl Annotations {
 
 /// Writes a file of the cache in `folder`, unless it is there with this very content. `write` is called
 /// once for its digest and again if it has to be written.
-fn put(
+pub(crate) fn put(
     folder: &Path,
     file: String,
     write: impl Fn(&mut dyn Write) -> io::Result<()>,

@@ -50,6 +50,8 @@ impl Cache {
             shapes: self.taps().iter().map(|tap| manifest.shapes[tap].clone()).collect(),
             class_names: manifest.class_names.clone(),
             reading: manifest.reading,
+            source: manifest.source.clone(),
+            skipped: manifest.skipped_images().to_vec(),
             inputs,
             splits,
             layout,

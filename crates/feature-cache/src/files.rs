@@ -8,6 +8,7 @@ use recipe::{Pooling, Tap};
 
 use crate::{Error, Shard, SplitName};
 
+pub(crate) const SKIPPED: &str = "skipped.csv";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const LOCK: &str = ".lock";
 /// Held for a moment by each of several writers, while it writes what they have in common.

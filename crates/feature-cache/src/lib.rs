@@ -14,6 +14,7 @@
 //!   train/ids.txt          one sample id per line, row order
 //!   train/images.b3        the digest of each row's image, 32 bytes each; absent if they are not known
 //!   val/…  test/…
+//!   skipped.csv            images that were left out, since they cannot be read; absent if there are none
 //!   progress.json, .lock   only while it is being written
 //!   pooled/                training's view of the features; may be removed at any time
 //! ```
@@ -39,6 +40,7 @@ mod progress;
 mod reader;
 mod reuse;
 mod shard;
+mod skipped;
 mod spec;
 mod writer;
 
@@ -50,12 +52,14 @@ pub use images::Images;
 pub use key::CacheKey;
 pub use layout::Layout;
 pub use manifest::{
-    DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, Split, SplitName,
+    DatasetInputs, FORMAT, FileEntry, Inputs, Manifest, Part, PartFiles, SourceFlags, Split,
+    SplitName,
 };
 pub use npy::{NPY_HEADER, npy_header};
 pub use progress::{Unfinished, unfinished};
 pub use reader::{Cache, SplitReader, Verification, is_finished, newest};
 pub use reuse::{Checking, RowSources, Skipped};
 pub use shard::Shard;
+pub use skipped::{SkippedImage, SkippedImages};
 pub use spec::{CacheSpec, SplitRows, SplitSpec};
 pub use writer::{CacheWriter, SplitWriter, Started};

@@ -14,6 +14,7 @@ use recipe::{Recipe, Tap, TapShape};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
+use crate::skipped::{SkippedImage, SkippedImages};
 use crate::{CacheKey, Error, Layout, files};
 
 pub(crate) use consistency::row_bytes;
@@ -35,10 +36,12 @@ pub(crate) use consistency::row_bytes;
 ///   the manifest does.
 /// - 2.2: `fit`, `resize` and `orientation` of the recipe's `image` have more values, which a reader of 2.1
 ///   refuses, and it may have the members `pad_colour` and `decode`.
+/// - 2.3: `inputs.dataset` may have `test_fraction`, `dedupe` and `skipped`, and the manifest `skipped`, the images
+///   that were left out, and `source`, the flags with which the dataset was read.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 2, minor: 2 };
+pub const FORMAT: Format = Format { major: 2, minor: 3 };
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,12 @@ pub struct Manifest {
     /// The version of the rules by which images were decoded; `None` if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<u32>,
+    /// How the dataset was read, if its files alone do not say it; `None` if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceFlags>,
+    /// The images of the dataset that were left out, since they cannot be read; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkippedImages>,
     /// Class names; a label is an index into them.
     pub class_names: Vec<String>,
     /// The shape of a row of each tap: channels, height and width, or channels alone.
@@ -85,10 +94,44 @@ pub struct DatasetInputs {
     pub digest: Digest,
     /// Fraction of the training images that became the validation split.
     pub val_fraction: f64,
+    /// Fraction of the training images that became the test split.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub test_fraction: f64,
+    /// Whether images with the same bytes were kept in one split.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dedupe: bool,
     /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
     /// Seed of the split and of the subset that `limit` takes.
     pub seed: u64,
+    /// The digest of the images that were left out ([`SkippedImage::digest_of`]); `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Digest>,
+}
+
+// So that keys without these members stay as they are.
+fn is_zero(fraction: &f64) -> bool {
+    *fraction == 0.0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The flags that say how a dataset is to be read where its files alone do not. They are not part of the key: the
+/// dataset's digest covers what was read by them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFlags {
+    /// The name of the form; `None` if it was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// The names of the columns of a list or table that were given, by their meanings: `path`, `label`, `split`,
+    /// `group`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
+    /// The folder to which the paths of a list are relative; `None` for the list's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
 }
 
 /// One split and its files.
@@ -171,6 +214,13 @@ impl PartFiles {
         match self {
             PartFiles::Dense(file) | PartFiles::Csr { data: file, .. } => &file.file,
         }
+    }
+}
+
+impl Manifest {
+    /// The images that were left out.
+    pub fn skipped_images(&self) -> &[SkippedImage] {
+        self.skipped.as_ref().map_or(&[], |skipped| &skipped.images)
     }
 }
 
@@ -287,6 +337,13 @@ impl SplitName {
 }
 
 impl Inputs {
+    /// The same inputs without these images, which are left out.
+    #[must_use]
+    pub fn without(self, skipped: &[SkippedImage]) -> Inputs {
+        let skipped = SkippedImage::digest_of(skipped);
+        Inputs { dataset: DatasetInputs { skipped, ..self.dataset }, ..self }
+    }
+
     /// The digest of everything that determines the features. The name and the path of the dataset are not part
     /// of it.
     pub fn key(&self) -> CacheKey {

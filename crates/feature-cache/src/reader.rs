@@ -273,7 +273,8 @@ impl Cache {
 
     /// Every file that the manifest names.
     fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.manifest.splits.values().flat_map(Split::entries)
+        let skipped = self.manifest.skipped.iter().map(|skipped| &skipped.table);
+        self.manifest.splits.values().flat_map(Split::entries).chain(skipped)
     }
 
     /// Every part of every tap's features, with the shape of a row.

@@ -11,7 +11,7 @@ use recipe::{Tap, TapShape};
 
 use crate::ids::check_id;
 use crate::manifest::row_bytes;
-use crate::{Error, Ids, Inputs, Layout, SplitName, files};
+use crate::{Error, Ids, Inputs, Layout, SkippedImage, SourceFlags, SplitName, files};
 
 /// The content of a cache but for its features.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct CacheSpec {
     pub reading: Option<u32>,
     /// The form in which the features are stored.
     pub layout: Layout,
+    /// How the dataset was read, if its files alone do not say it.
+    pub source: Option<SourceFlags>,
+    /// The images that are left out, those that the inputs' `skipped` is the digest of.
+    pub skipped: Vec<SkippedImage>,
 }
 
 /// The content of a split but for its features, which may be anywhere but in memory.
@@ -124,11 +128,13 @@ impl CacheSpec {
     /// If a label is not an index into the classes, or an id is not one line.
     ///
     /// # Panics
-    /// If a split has another number of labels or ids than rows, there is not one shape per tap, or there can
-    /// be no row of a shape.
+    /// If a split has another number of labels or ids than rows, there is not one shape per tap, there can be no row
+    /// of a shape, or other images are left out than the inputs say.
     pub(crate) fn check(&self, folder: &Path) -> Result<(), Error> {
         let recipe = &self.inputs.recipe;
         assert_eq!(self.shapes.len(), recipe.taps.len(), "one shape per tap");
+        let skipped = SkippedImage::digest_of(&self.skipped);
+        assert_eq!(self.inputs.dataset.skipped, skipped, "the inputs name the images left out");
         for shape in &self.shapes {
             assert!(row_bytes(shape, recipe.dtype).is_some(), "no row has the shape {shape:?}");
         }

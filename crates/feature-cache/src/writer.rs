@@ -20,8 +20,8 @@ use crate::layout::{PartReader, PartWriter, Place};
 use crate::locks::{is_held, lock_part, wait_for_common};
 use crate::progress::Progress;
 use crate::{
-    Cache, CacheSpec, Error, FORMAT, Layout, Manifest, Part, Shard, Split, SplitName, SplitRows,
-    files,
+    Cache, CacheSpec, Error, FORMAT, Layout, Manifest, Part, Shard, SkippedImages, Split,
+    SplitName, SplitRows, files,
 };
 
 pub use split::SplitWriter;
@@ -57,8 +57,8 @@ impl CacheWriter {
     /// cannot be written, or another process is writing it.
     ///
     /// # Panics
-    /// If a split has another number of labels or ids than rows, there is not one shape per tap, or there
-    /// can be no row of a shape.
+    /// If a split has another number of labels or ids than rows, there is not one shape per tap, there can be no row
+    /// of a shape, or other images are left out than the inputs say.
     pub fn start(root: &Path, spec: CacheSpec) -> Result<Started, Error> {
         CacheWriter::start_part(root, spec, Shard::WHOLE)
     }
@@ -265,6 +265,7 @@ impl CacheWriter {
             let rows = spec.splits[&name].rows();
             (name, Split { rows, features, labels, ids, images })
         });
+        let skipped = SkippedImages::write(&folder, &spec.skipped)?;
         let manifest = Manifest {
             format: FORMAT,
             program: format!("vgg-extract {}", env!("CARGO_PKG_VERSION")),
@@ -272,6 +273,8 @@ impl CacheWriter {
             shapes: spec.shapes_by_tap(),
             layout: spec.layout,
             reading: spec.reading,
+            source: spec.source,
+            skipped,
             splits: splits.collect(),
             inputs: spec.inputs,
             class_names: spec.class_names,

@@ -32,6 +32,8 @@ fn ten_million_rows_are_written_and_read() {
         .into(),
         reading: None,
         layout: Layout::Dense,
+        source: None,
+        skipped: Vec::new(),
     };
     let Started::Unfinished(mut writer) = CacheWriter::start(folder.path(), spec).unwrap() else {
         panic!("the folder is new")

@@ -44,7 +44,7 @@ pub use evaluate::{ClassMetrics, Evaluation, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
-pub use images::images_of;
+pub use images::{RecordedDataset, images_of};
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use store::evaluation::{Mistake, TestEvaluation};

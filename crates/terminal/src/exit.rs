@@ -13,8 +13,34 @@ pub(crate) const INTERNAL: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Exit code of bad input: dataset, weights, cache or run.
 const BAD_INPUT: u8 = 3;
+/// Exit code of a result that lacks what cannot be had, as the user allowed.
+const INCOMPLETE: u8 = 4;
 /// Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 const INTERRUPTED: u8 = 130;
+
+/// The result of a program that did what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    /// All of it: exit code 0.
+    Complete,
+    /// Without some input that cannot be used, which the user allowed: exit code 4.
+    Incomplete,
+}
+
+impl From<()> for Success {
+    fn from((): ()) -> Success {
+        Success::Complete
+    }
+}
+
+impl Success {
+    fn code(self) -> u8 {
+        match self {
+            Success::Complete => 0,
+            Success::Incomplete => INCOMPLETE,
+        }
+    }
+}
 
 /// The cause of an error, which determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +66,13 @@ impl Failure {
     }
 }
 
-/// Runs a program's `main`, prints its error with all causes, and turns it into an exit code.
+/// Runs a program's `main`, prints its error with all causes, and turns its end into an exit code.
 ///
 /// A panic on any thread is a bug. Its message and location and how to report it are printed once, and the
 /// exit code is 1.
-pub fn run<E: Error>(
+pub fn run<S: Into<Success>, E: Error>(
     program: &str,
-    main: impl FnOnce() -> Result<(), E> + std::panic::UnwindSafe,
+    main: impl FnOnce() -> Result<S, E> + std::panic::UnwindSafe,
     whose: impl FnOnce(&E) -> Failure,
 ) -> ExitCode {
     static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -68,7 +94,7 @@ pub fn run<E: Error>(
     match std::panic::catch_unwind(main) {
         // This also holds if nothing waited for the thread that panicked.
         _ if PANICKED.load(Ordering::SeqCst) => ExitCode::from(INTERNAL),
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(success)) => ExitCode::from(success.into().code()),
         Ok(Err(error)) => {
             let whose = whose(&error);
             let label = if whose == Failure::Interrupted { "stopped" } else { "error" };

@@ -19,7 +19,7 @@ mod values;
 pub use arguments::parse;
 pub use durable::JsonPath;
 use exit::INTERNAL;
-pub use exit::{Failure, USAGE, run, with_causes};
+pub use exit::{Failure, Success, USAGE, run, with_causes};
 pub use indicatif::{HumanBytes, HumanCount, HumanDuration};
 pub use interrupt::catch_interrupts;
 pub use path::print_path;

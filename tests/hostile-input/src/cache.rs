@@ -238,6 +238,9 @@ fn spec(layout: Layout) -> CacheSpec {
                 path: String::new(),
                 digest: Digest::of(b"a dataset"),
                 val_fraction: 0.0,
+                test_fraction: 0.0,
+                dedupe: false,
+                skipped: None,
                 limit: None,
                 seed: 0,
             },
@@ -247,6 +250,8 @@ fn spec(layout: Layout) -> CacheSpec {
         splits: SplitName::ALL.map(|name| (name, split(true))).into(),
         reading: Some(2),
         layout,
+        source: None,
+        skipped: Vec::new(),
     }
 }
 

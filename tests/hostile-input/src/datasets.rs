@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Decoding, Error, FileDigests, Images, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, FileDigests, ImageFault, Images, Source, SplitConfig};
 use durable::Digest;
 use recipe::Orientation;
 
@@ -114,7 +114,9 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "a/image.png", bytes);
     write(folder, "b/image.png", bytes);
     let Some(dataset) = dataset(folder) else { return false };
-    if let Err(Error::ImageSize { .. } | Error::NotAnImage { .. }) = dataset.train.image(0) {
+    if let Err(Error::Image(image)) = dataset.train.image(0)
+        && let ImageFault::Size { .. } | ImageFault::NotAnImage { .. } = image.fault
+    {
         assert_taken(bytes.len() + ALLOWANCE);
         return false;
     }
@@ -167,10 +169,10 @@ fn load(folder: &Path) -> bool {
 fn dataset(folder: &Path) -> Option<Dataset> {
     let source = Source::find(folder).ok()?;
     let _ = source.digest();
-    let load = |val_fraction| source.load(&SplitConfig { val_fraction, limit: None, seed: 0 });
+    let load = |val_fraction| source.load(&SplitConfig { val_fraction, ..SplitConfig::default() });
     let dataset = match load(0.5) {
         // Classes of one image each leave none for validation.
-        Err(Error::EmptySplit { .. } | Error::NoGroupForVal { .. }) => load(0.0),
+        Err(Error::EmptySplit { .. } | Error::NoGroup { .. }) => load(0.0),
         loaded => loaded,
     };
     let dataset = dataset.ok()?;

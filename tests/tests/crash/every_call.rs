@@ -41,12 +41,13 @@ impl Killer {
 
     /// Runs a program to its call of this number, or to its end if that is 0. Returns its calls, each
     /// with a name and a path, and whether it was killed at the last.
-    fn run(&self, mut command: assert_cmd::Command, call: usize) -> (Vec<String>, bool) {
+    /// It may end with `code`.
+    fn run(&self, mut command: assert_cmd::Command, call: usize, code: i32) -> (Vec<String>, bool) {
         fs::write(&self.log, "").unwrap();
         command.env("LD_PRELOAD", &self.library).env("KILL_LOG", &self.log);
         let output = command.env("KILL_AT", call.to_string()).output().unwrap();
         let killed = output.status.signal() == Some(SIGKILL);
-        assert!(killed || output.status.success(), "{output:?}");
+        assert!(killed || output.status.code() == Some(code), "{output:?}");
         let calls = fs::read_to_string(&self.log).unwrap();
         (calls.lines().map(ToOwned::to_owned).collect(), killed)
     }
@@ -65,7 +66,7 @@ fn chosen(calls: &[String], marker: &str) -> Vec<usize> {
 
 fn kill_at_every_call(victim: &Victim) {
     let killer = Killer::new();
-    let (calls, _) = killer.run(victim.command(), 0);
+    let (calls, _) = killer.run(victim.command(), 0, victim.code);
     let chosen = chosen(&calls, victim.marker);
     // At the second kill at the same number, the program has progressed further.
     let times = if torture().is_some() { 2 } else { 1 };
@@ -74,12 +75,12 @@ fn kill_at_every_call(victim: &Victim) {
     for (index, &call) in chosen.iter().enumerate() {
         victim.forget();
         for time in 0..times {
-            let (mut calls, mut killed) = killer.run(victim.command(), call);
+            let (mut calls, mut killed) = killer.run(victim.command(), call, victim.code);
             if !killed && times == 1 {
                 // The run that was counted was held up and made more calls than this one, which has ended.
                 victim.forget();
                 let call = self::chosen(&calls, victim.marker)[index];
-                (calls, killed) = killer.run(victim.command(), call);
+                (calls, killed) = killer.run(victim.command(), call, victim.code);
             }
             if killed {
                 *if time == 0 { &mut first } else { &mut again } += 1;
@@ -120,6 +121,14 @@ fn extraction_with_reuse_killed_at_every_call() {
     }
 }
 
+/// The images that are left are those of an undisturbed extraction, and the plan that had the bad ones is gone.
+#[test]
+fn extraction_of_bad_images_killed_at_every_call() {
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::extraction_of_bad_images(60, layout));
+    }
+}
+
 #[test]
 fn conversion_killed_at_every_call() {
     for layout in Layout::ALL {
@@ -147,7 +156,7 @@ fn remembering_killed_at_every_call() {
     images.unwrap().set_modified(SystemTime::now() - Duration::from_secs(1_000_000)).unwrap();
     settle();
     let killer = Killer::new();
-    let (calls, _) = killer.run(run(), 0);
+    let (calls, _) = killer.run(run(), 0, 0);
     let new = fs::read(&index).unwrap();
     assert!(new != old && calls.len() >= 5, "{calls:?}");
     let (mut olds, mut news) = (0, 0);
@@ -158,7 +167,7 @@ fn remembering_killed_at_every_call() {
                 fs::create_dir(&folder).unwrap();
                 fs::write(&index, bytes).unwrap();
             }
-            let (calls, killed) = killer.run(run(), call);
+            let (calls, killed) = killer.run(run(), call, 0);
             assert!(killed, "{calls:?}");
             match remembered().map(|path| fs::read(path).unwrap()) {
                 found if found.as_ref() == there => olds += 1,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use end_to_end::{
-    Digits, Workplace, caches_in, files_in, finish, needed, path_from, vgg_extract, vgg_head,
+    Digits, INCOMPLETE, Workplace, caches_in, damaged_inside, files_in, finish, needed, path_from,
+    vgg_extract, vgg_head,
 };
 use feature_cache::Layout;
 
@@ -28,6 +29,8 @@ pub(crate) struct Victim {
     pub(crate) marker: &'static str,
     /// Whether it records its progress in a `progress.json`.
     pub(crate) records: bool,
+    /// The exit code with which it ends.
+    pub(crate) code: i32,
     later: &'static [&'static str],
     /// The message with which it continues the work under the folder; `None` if there is none to continue.
     resumes: fn(&Path) -> Option<String>,
@@ -79,6 +82,26 @@ impl Victim {
         assert!(finished.stderr.contains(&taken), "no '{taken}' in: {}", finished.stderr);
         victim.forget();
         victim
+    }
+
+    /// Extraction of `images` digits and two images that cannot be read, one of which is found when it is decoded, after
+    /// others were computed: they are left out.
+    pub(crate) fn extraction_of_bad_images(images: usize, layout: Layout) -> Victim {
+        let workplace = Workplace::empty();
+        let digits = Digits::first("train", images);
+        for (index, (pixels, label)) in digits.pixels.chunks(784).zip(&digits.labels).enumerate() {
+            let path = workplace.write(&format!("photos/{}/{index:03}.png", label % 2), b"");
+            let image = image::GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
+            image.save(path).unwrap();
+        }
+        workplace.write("photos/0/empty.png", b"");
+        workplace.write("photos/1/010.bad.png", &damaged_inside(0));
+        let layout = format!("--layout={layout}");
+        let flags =
+            ["--batch-size=8", "--size=48", "--on-error=skip", "--max-skipped=0.1", &layout];
+        let run = with_out(workplace.run("photos", &flags));
+        let name = "extraction with bad images";
+        Victim::ending(INCOMPLETE, name, workplace, run, "manifest.json", &[], |_| None)
     }
 
     /// Conversion of the features of `images` digits to this layout.
@@ -146,12 +169,24 @@ impl Victim {
         later: &'static [&'static str],
         resumes: fn(&Path) -> Option<String>,
     ) -> Victim {
+        Victim::ending(0, name, workplace, command, marker, later, resumes)
+    }
+
+    fn ending(
+        code: i32,
+        name: &'static str,
+        workplace: Workplace,
+        command: Box<dyn Fn(&Path) -> Command>,
+        marker: &'static str,
+        later: &'static [&'static str],
+        resumes: fn(&Path) -> Option<String>,
+    ) -> Victim {
         let elsewhere = workplace.path("reference");
         let undisturbed = command(&elsewhere);
         let started = Instant::now();
         let finished = finish(undisturbed);
         let takes = started.elapsed();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, Some(code), "{finished:?}");
         let (out, reference) = (workplace.path("out"), contents(&elsewhere));
         Victim {
             name,
@@ -161,6 +196,7 @@ impl Victim {
             command,
             marker,
             records: false,
+            code,
             later,
             resumes,
             also_makes: None,
@@ -222,7 +258,7 @@ impl Victim {
     pub(crate) fn finish(&self) {
         let resumes = (self.resumes)(&self.out);
         let finished = finish(self.command());
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, Some(self.code), "{finished:?}");
         if let Some(words) = resumes {
             assert!(finished.stderr.contains(&words), "no '{words}' in: {}", finished.stderr);
         }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use dataset::ImageFault;
 use serde_json::json;
 
 use crate::NotFinite;
@@ -45,19 +46,24 @@ pub(super) enum Refusal {
 
 impl Refusal {
     fn status(&self) -> StatusCode {
-        use dataset::Error as Image;
+        if let Refusal::Image(dataset::Error::Image(image)) = self {
+            return match image.fault {
+                ImageFault::Size { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                ImageFault::NotAnImage { .. } | ImageFault::OtherFile { .. } => {
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE
+                }
+                ImageFault::Damaged { .. } | ImageFault::Form { .. } => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
+            };
+        }
         match self {
             Refusal::OtherHost(_) | Refusal::OtherOrigin(_) => StatusCode::FORBIDDEN,
             Refusal::NoHost | Refusal::Incomplete | Refusal::Malformed(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Refusal::TooLarge { .. } | Refusal::Image(Image::ImageSize { .. }) => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
-            Refusal::Compressed
-            | Refusal::Image(Image::NotAnImage { .. } | Image::OtherFile { .. }) => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
+            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Image(_) | Refusal::Features(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Busy | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,

@@ -112,7 +112,7 @@ fn evaluate(runs: &[Run], threads: usize) -> Result<Evaluated, String> {
     let predictions = predict_together(runs, &cache, SplitName::Test, threads, &mut |_| ())
         .map_err(|error| format!("The test split cannot be evaluated: {error}."))?;
     let caches = folder.parent().unwrap_or(Path::new(""));
-    let images = images_of(&cache.manifest().inputs.dataset, SplitName::Test, caches)
+    let images = images_of(&cache.manifest().into(), SplitName::Test, caches)
         .map(|images| images.decoded(cache.manifest().inputs.recipe.image.into()))
         .map_err(|error| format!("The images of the test split are not shown: {error}."))?;
     if images.len() != predictions.len() {

@@ -13,6 +13,7 @@ mod foreign;
 mod gif;
 mod jpeg;
 mod orientation;
+pub(crate) mod scan;
 mod tiff;
 mod webp;
 
@@ -27,7 +28,7 @@ use recipe::{Decode, ImageForm, Orientation};
 
 use self::foreign::Foreign;
 use self::orientation::turned;
-use crate::{Error, Image};
+use crate::{Error, Image, ImageFault};
 
 /// Longest side, in pixels.
 const MAX_SIDE: usize = 65_535;
@@ -105,23 +106,28 @@ impl Fault {
         Fault::Form(form.into())
     }
 
+    /// The error of the file at `path`.
     fn at(self, path: &Path) -> Error {
-        let path = path.to_path_buf();
         match self {
-            Fault::Read(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                Error::DamagedImage { path, source: error.into() }
+            Fault::Read(source) if source.kind() != ErrorKind::UnexpectedEof => {
+                Error::Read { path: path.to_path_buf(), source }
             }
-            Fault::Read(source) => Error::Read { path, source },
-            Fault::NotAnImage(start) => Error::NotAnImage { path, start },
-            Fault::Foreign(Foreign::Image(form)) => {
-                Error::ImageForm { path, form: form.to_owned() }
-            }
+            fault => Error::image(path, fault.of_bytes()),
+        }
+    }
+
+    /// The fault of bytes that are in memory: reading these fails only where they end too early or make no sense.
+    fn of_bytes(self) -> ImageFault {
+        match self {
+            Fault::Read(error) => ImageFault::Damaged { source: error.into() },
+            Fault::NotAnImage(start) => ImageFault::NotAnImage { start },
+            Fault::Foreign(Foreign::Image(form)) => ImageFault::Form { form: form.to_owned() },
             Fault::Foreign(Foreign::File { what, remedy }) => {
-                Error::OtherFile { path, what, remedy }
+                ImageFault::OtherFile { what, remedy }
             }
-            Fault::Damaged(source) => Error::DamagedImage { path, source },
-            Fault::Form(form) => Error::ImageForm { path, form },
-            Fault::Size { width, height } => Error::ImageSize { path, width, height },
+            Fault::Damaged(source) => ImageFault::Damaged { source },
+            Fault::Form(form) => ImageFault::Form { form },
+            Fault::Size { width, height } => ImageFault::Size { width, height },
         }
     }
 }
@@ -176,30 +182,29 @@ pub(crate) fn decode(
     let mut file = File::open(path).map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
     let room = Room::of_file(metadata.len());
-    let image = if metadata.len() <= IN_MEMORY {
+    if metadata.len() <= IN_MEMORY {
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         // One that has grown to more has another digest.
         (&file).take(IN_MEMORY).read_to_end(&mut bytes).map_err(read)?;
         if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
             return Err(changed());
         }
-        decode_from(Cursor::new(&bytes), room, decoding)
-    } else {
-        if let Some(digest) = digest {
-            let mut bytes = Hasher::new();
-            bytes.update_reader(&file).map_err(read)?;
-            if Digest::from(bytes.finalize()) != *digest {
-                return Err(changed());
-            }
-            file.rewind().map_err(read)?;
-        }
-        let image = decode_from(BufReader::new(&file), room, decoding);
-        let now = file.metadata().map_err(read)?;
-        if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {
+        let image = decode_from(Cursor::new(&bytes), room, decoding);
+        return image.map_err(|fault| Error::image(path, fault.of_bytes()));
+    }
+    if let Some(digest) = digest {
+        let mut bytes = Hasher::new();
+        bytes.update_reader(&file).map_err(read)?;
+        if Digest::from(bytes.finalize()) != *digest {
             return Err(changed());
         }
-        image
-    };
+        file.rewind().map_err(read)?;
+    }
+    let image = decode_from(BufReader::new(&file), room, decoding);
+    let now = file.metadata().map_err(read)?;
+    if Stamp::of_metadata(&now) != Stamp::of_metadata(&metadata) {
+        return Err(changed());
+    }
     image.map_err(|fault| fault.at(path))
 }
 
@@ -216,7 +221,8 @@ pub fn decode_bytes(
 ) -> Result<Image<'static>, Error> {
     let room = Room::of_file(bytes.len() as u64);
     let room = Room { bytes: room.bytes.min(max_bytes) };
-    decode_from(Cursor::new(bytes), room, decoding).map_err(|fault| fault.at(name))
+    decode_from(Cursor::new(bytes), room, decoding)
+        .map_err(|fault| Error::image(name, fault.of_bytes()))
 }
 
 /// Decodes the image that a file begins with.

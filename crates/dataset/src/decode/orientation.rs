@@ -123,7 +123,7 @@ pub(super) fn of_jpeg(bytes: &[u8]) -> u16 {
 /// ImageMagick writes it, or XMP text. The file is read up to its end.
 pub(super) fn of_png(file: &mut (impl Read + Seek)) -> std::io::Result<u16> {
     let mut metadata = Metadata::default();
-    let mut raw_profile = None;
+    let (mut xmp, mut raw_profile) = (None, None);
     file.seek(SeekFrom::Start(8))?;
     let mut header = [0; 8];
     while file.read_exact(&mut header).is_ok() {
@@ -143,21 +143,24 @@ pub(super) fn of_png(file: &mut (impl Read + Seek)) -> std::io::Result<u16> {
             metadata.exif = Some(chunk);
             continue;
         }
-        match text(name, &chunk) {
-            Some((b"XML:com.adobe.xmp", xmp)) if name == *b"iTXt" => metadata.xmp = Some(xmp),
-            Some((b"Raw profile type exif", profile)) => raw_profile = Some(profile),
+        // The last one counts, and only that is decompressed.
+        match until_zero(&chunk) {
+            Some((b"XML:com.adobe.xmp", _)) if name == *b"iTXt" => xmp = Some((name, chunk)),
+            Some((b"Raw profile type exif", _)) => raw_profile = Some((name, chunk)),
             _ => {}
         }
     }
+    metadata.xmp = xmp.and_then(|(name, chunk)| text(name, &chunk));
+    let raw_profile = raw_profile.and_then(|(name, chunk)| text(name, &chunk));
     if metadata.exif.is_none() {
         metadata.exif = raw_profile.and_then(|profile| of_hexadecimal(&profile));
     }
     Ok(metadata.orientation())
 }
 
-/// The keyword and the text of a PNG's chunk of text.
-fn text(name: [u8; 4], chunk: &[u8]) -> Option<(&[u8], Vec<u8>)> {
-    let (keyword, rest) = until_zero(chunk)?;
+/// The text of a PNG's chunk of text, without its keyword.
+fn text(name: [u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
+    let (_, rest) = until_zero(chunk)?;
     let (is_compressed, text) = match &name {
         b"tEXt" => (false, rest),
         b"zTXt" => (true, rest.get(1..)?),
@@ -168,11 +171,11 @@ fn text(name: [u8; 4], chunk: &[u8]) -> Option<(&[u8], Vec<u8>)> {
         }
     };
     if !is_compressed {
-        return Some((keyword, text.to_vec()));
+        return Some(text.to_vec());
     }
     let mut plain = Vec::new();
     ZlibDecoder::new(text).take(MAX_CHUNK).read_to_end(&mut plain).ok()?;
-    Some((keyword, plain))
+    Some(plain)
 }
 
 /// What comes before the first zero, and after it.

@@ -168,6 +168,53 @@ fn asked_to_everything_is_read_and_remembered_anew() {
     assert!(!fixture.out().exists());
 }
 
+/// A gray image of 2×2 pixels.
+fn pgm(number: u8) -> Vec<u8> {
+    [&b"P5 2 2 255\n"[..], &[number; 4]].concat()
+}
+
+#[test]
+fn images_with_faults_are_looked_at_by_every_command() {
+    let fixture = Fixture::new();
+    for (name, number) in [("cat/1.png", 1), ("cat/2.png", 2), ("dog/3.png", 3), ("dog/4.png", 4)] {
+        fixture.write(name, &pgm(number));
+    }
+    let later = SystemTime::now() + Duration::from_secs(60);
+    let look = |scans: bool| {
+        let mut files = FileDigests::remembered_at(Some(fixture.index()), later);
+        if scans {
+            files = files.scanning(Decoding::default());
+        }
+        fixture.source().digest_with(&mut files, &AtomicBool::new(false)).unwrap();
+        (files.read(), files.into_faults())
+    };
+    // What was read without a look for faults is read once more.
+    assert_eq!([look(false).0, look(false).0, look(true).0, look(true).0], [4, 0, 4, 0]);
+    // It needs no look then, and what was looked at is known to others.
+    assert_eq!([look(false).0, look(true).0], [0, 0]);
+    tick();
+    fixture.write("cat/2.png", &pgm(2)[..13]);
+    fixture.write("dog/3.png", b"");
+    for read in [2, 2, 2] {
+        let (found, faults) = look(true);
+        assert_eq!((found, faults.len()), (read, 2));
+        let reason = faults.reason(&Digest::of(b"")).unwrap();
+        assert_eq!(reason, "is empty; replace or remove it");
+        let reason = faults.reason(&Digest::of(&pgm(2)[..13])).unwrap();
+        assert!(reason.starts_with("cannot be decoded"), "{reason}");
+    }
+    // Whoever does not look finds none.
+    assert!(look(false).1.is_empty());
+    // Where nothing is remembered, too.
+    let mut files = FileDigests::none().scanning(Decoding::default());
+    fixture.source().digest_with(&mut files, &AtomicBool::new(false)).unwrap();
+    assert_eq!(files.into_faults().len(), 2);
+    tick();
+    fixture.write("cat/2.png", &pgm(2));
+    fixture.write("dog/3.png", &pgm(3));
+    assert_eq!([look(true).0, look(true).0], [2, 0]);
+}
+
 #[test]
 fn vanished_files_are_forgotten() {
     let fixture = Fixture::new();
@@ -366,7 +413,7 @@ impl Form for Stopping<'_> {
             self.stop.store(true, Ordering::SeqCst);
         }
         let path = &self.paths[index];
-        SourceFile { name: path.as_os_str(), path: path.clone() }
+        SourceFile { name: path.as_os_str(), path: path.clone(), is_image: true }
     }
 
     fn digest(&self, _: &mut Hasher, _: &Digests) {

@@ -100,6 +100,10 @@ impl Form for IdxFiles {
         &self.notices
     }
 
+    fn has_test(&self) -> bool {
+        self.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.paths().count()
     }

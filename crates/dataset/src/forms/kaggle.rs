@@ -120,6 +120,10 @@ impl Form for KaggleCsvs {
         &self.notices
     }
 
+    fn has_test(&self) -> bool {
+        self.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.paths().count()
     }
@@ -334,7 +338,7 @@ fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
             if !good {
                 let (column, found) = (sheet.name(column), shown(&field));
                 let at = Position::Line(line);
-                return Err(Error::Field { path, at, column, found, expected });
+                return Err(Error::Field { path, at, column: column.into(), found, expected });
             }
         }
     }

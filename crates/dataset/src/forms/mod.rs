@@ -84,6 +84,16 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether there are test images, so that none are taken from the training images.
+    fn has_test(&self) -> bool {
+        false
+    }
+
+    /// Whether it is a list or a table, whose columns may say to which group an image belongs.
+    fn has_columns(&self) -> bool {
+        false
+    }
+
     /// Whether images are in files that a camera or a program for photographs may have written, which may record
     /// an orientation, rather than plain arrays of pixels.
     fn has_image_files(&self) -> bool {
@@ -112,12 +122,15 @@ pub(crate) struct SourceFile<'a> {
     pub(crate) name: &'a OsStr,
     /// Where it lies.
     pub(crate) path: PathBuf,
+    /// Whether it is the file of one image.
+    pub(crate) is_image: bool,
 }
 
 impl SourceFile<'_> {
     /// The file at `path`, which the dataset knows by its name in its folder.
     fn named(path: &Path) -> SourceFile<'_> {
-        SourceFile { name: path.file_name().unwrap_or_default(), path: path.to_path_buf() }
+        let name = path.file_name().unwrap_or_default();
+        SourceFile { name, path: path.to_path_buf(), is_image: false }
     }
 }
 

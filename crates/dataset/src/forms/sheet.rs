@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use crate::folder::Folder;
 use crate::name::Names;
 use crate::{Error, Position, gzip};
 
@@ -73,6 +74,16 @@ impl Sheet {
             Kind::Text => Sheet::of(path, gzip::read_start(path, MAX_HEADER)?),
             Kind::JsonLines => table_of::json_lines(path, &gzip::read_start(path, MAX_HEADER)?, 1),
             Kind::Parquet => table_of::parquet(path, 1),
+        }
+    }
+
+    /// The same of a table in a folder. `None` if it cannot be read and there are other folders, which may be the
+    /// dataset, so that the table is a file that happens to lie there.
+    pub(super) fn start_in(folder: &Folder, path: &Path) -> Result<Option<Sheet>, Error> {
+        match Sheet::read_start(path) {
+            Ok(sheet) => Ok(Some(sheet)),
+            Err(_) if !folder.folders.is_empty() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -154,6 +165,10 @@ impl Sheet {
             if !reader.read_byte_record(&mut record).map_err(at)? {
                 return Ok(());
             }
+            // A line of spaces, as editors leave them at the end.
+            if record.len() == 1 && record[0].trim_ascii().is_empty() && self.names.len() > 1 {
+                continue;
+            }
             if record.len() != self.names.len() {
                 return Err(Error::RaggedLine {
                     path: self.path.clone(),
@@ -199,7 +214,7 @@ impl Sheet {
         expected: &'static str,
     ) -> Error {
         let (path, at) = (self.path.clone(), self.at(start));
-        Error::Field { path, at, column: self.name(column), found: shown(found), expected }
+        Error::Field { path, at, column: self.name(column).into(), found: shown(found), expected }
     }
 
     /// The position at which the next row begins. `position` may be within a line break or before empty lines.

@@ -38,7 +38,7 @@ pub(crate) fn dataset_of(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Dataset
     for (name, bytes) in files {
         fs::write(folder.path().join("class").join(name), bytes).unwrap();
     }
-    let all = SplitConfig { val_fraction: 0.0, limit: None, seed: 0 };
+    let all = SplitConfig::default();
     let dataset = Source::find(folder.path()).unwrap().load(&all).unwrap();
     (folder, dataset)
 }

@@ -51,6 +51,10 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
     }
     println!("layout    {}", cache.layout());
     println!("size      {}", HumanBytes(cache.bytes()));
+    let skipped = manifest.skipped_images().len();
+    if skipped > 0 {
+        println!("skipped   {} (skipped.csv)", counted(skipped, "image"));
+    }
     println!("classes   {}\n", manifest.class_names.join(", "));
     let mut table = Table::new(["split", "rows", "labels"]);
     for (name, split) in &manifest.splits {

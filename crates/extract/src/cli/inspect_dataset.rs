@@ -1,6 +1,5 @@
 //! `inspect-dataset`: what a dataset holds, and what would stop an extraction.
 
-use dataset::SplitConfig;
 use extract::{Error, InspectConfig, InspectedSplit, Inspection, inspect_dataset};
 use plural::counted;
 use terminal::{JsonPath, Progress, Table, plain, print, println};
@@ -12,11 +11,14 @@ const LISTED: usize = 20;
 
 pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
-    let source = args.source.config();
+    let source = args.source.config()?;
     let config = InspectConfig {
         dataset: &args.path,
         source: &source,
-        split: SplitConfig { val_fraction: args.val_fraction, limit: None, seed: args.seed },
+        val_fraction: args.split.val_fraction,
+        test_fraction: args.split.test_fraction,
+        dedupe: args.split.dedupe,
+        seed: args.split.seed,
         out: &args.out.out,
     };
     let mut shown: Option<Progress> = None;

@@ -16,11 +16,11 @@ use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
-use extract::{Error, ExportFormat, ExportPool};
+use extract::{Error, ExportFormat, ExportPool, OnError, Scan};
 use feature_cache::{Cache, Layout};
 use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
-use terminal::{Failure, positive, up_to};
+use terminal::{Failure, Success, positive, up_to};
 
 /// Where caches are made unless `--out` says otherwise.
 const FEATURES: &str = "artifacts/features";
@@ -114,13 +114,20 @@ struct RunArgs {
     /// of every class
     #[arg(long, value_parser = positive)]
     limit: Option<usize>,
-    /// Fraction of the training images that become the validation split, but never a class's last one; if the
-    /// dataset has a validation split of its own, that one is used instead
-    #[arg(long, default_value = "1/6", value_parser = fraction)]
-    val_fraction: f64,
-    /// Seed of the validation split and of the subset that --limit takes
-    #[arg(long, default_value = "0", value_parser = terminal::seed)]
-    seed: u64,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// What is done about images that cannot be read: stop names all that a look at headers and ends of files finds,
+    /// before the first forward pass; skip leaves them out, lists them in the cache's skipped.csv, and ends with exit
+    /// code 4
+    #[arg(long, default_value = "stop", value_parser = named::<OnError>())]
+    on_error: OnError,
+    /// With --on-error=skip, the largest fraction of the dataset's images that may be left out; more stop the run
+    #[arg(long, default_value = "0.01", value_parser = fraction)]
+    max_skipped: f64,
+    /// How images are looked at before the first forward pass: ends, the headers and ends of their files; or full,
+    /// all of them are decoded as well
+    #[arg(long, default_value = "ends", value_parser = named::<Scan>())]
+    scan: Scan,
     /// Batch size: images per forward pass [default: one that suits --size and --device]
     #[arg(long, value_parser = up_to(4096))]
     batch_size: Option<usize>,
@@ -158,6 +165,10 @@ struct SourceArgs {
     /// [default: found by the usual names]. All images of a group are in one split
     #[arg(long)]
     columns: Option<ColumnNames>,
+    /// Name of the column of groups, such as patients or videos, each of which is kept in one split; the same as
+    /// --columns group=NAME
+    #[arg(long)]
+    group: Option<String>,
     /// Folder to which the paths of a list are relative, where they may lack the images' ending
     /// [default: the list's own]
     #[arg(long)]
@@ -165,13 +176,39 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    fn config(&self) -> SourceConfig {
-        SourceConfig {
-            form: self.form.clone(),
-            columns: self.columns.clone().unwrap_or_default(),
-            images: self.images.clone(),
+    /// # Errors
+    /// If two columns are named as that of the groups.
+    fn config(&self) -> Result<SourceConfig, Error> {
+        let mut columns = self.columns.clone().unwrap_or_default();
+        match (&self.group, &columns.group) {
+            (Some(group), Some(column)) if group != column => {
+                let (group, column) = (group.clone(), column.clone());
+                return Err(Error::TwoGroups { group, column });
+            }
+            (Some(group), _) => columns.group = Some(group.clone()),
+            (None, _) => {}
         }
+        Ok(SourceConfig { form: self.form.clone(), columns, images: self.images.clone() })
     }
+}
+
+/// Flags on how a dataset is split.
+#[derive(Debug, Args)]
+struct SplitArgs {
+    /// Fraction of the training images that become the validation split, but never a class's last one; if the
+    /// dataset has a validation split of its own, that one is used instead [default: 1/6]
+    #[arg(long, value_parser = fraction)]
+    val_fraction: Option<f64>,
+    /// Fraction of the training images that become the test split, likewise; it is the same for every
+    /// --val-fraction [default: 0]
+    #[arg(long, value_parser = fraction)]
+    test_fraction: Option<f64>,
+    /// Keep images with the same bytes in one split, as those of a group
+    #[arg(long)]
+    dedupe: bool,
+    /// Seed of the splits that fractions take and of the subset that --limit takes
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -180,12 +217,8 @@ struct InspectDatasetArgs {
     path: PathBuf,
     #[command(flatten)]
     source: SourceArgs,
-    /// Fraction of the training images that would become the validation split
-    #[arg(long, default_value = "1/6", value_parser = fraction)]
-    val_fraction: f64,
-    /// Seed of the validation split
-    #[arg(long, default_value = "0", value_parser = terminal::seed)]
-    seed: u64,
+    #[command(flatten)]
+    split: SplitArgs,
     #[command(flatten)]
     out: OutArgs,
     /// Print the result as JSON
@@ -288,9 +321,9 @@ struct OutArgs {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<(), Error> {
-        match self.command {
-            Command::Run(args) => run::run(args),
+    pub(crate) fn run(self) -> Result<Success, Error> {
+        let done = match self.command {
+            Command::Run(args) => return run::run(args),
             Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::ExportFeatures(args) => export::run(&args),
@@ -299,7 +332,8 @@ impl Cli {
             Command::Inspect { cache, json } => caches::inspect(&cache.open()?, json),
             Command::Status(args) => caches::status(&args.out),
             Command::Gc(args) => gc::gc(&args),
-        }
+        };
+        done.map(Success::from)
     }
 }
 
@@ -326,6 +360,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::PadColour { .. }
+        | Error::Fractions { .. }
+        | Error::TwoGroups { .. }
         | Error::OtherWeightsThere { .. }
         | Error::Backbone(Backbone::WithoutTorch | Backbone::NoCuda | Backbone::WinogradOnCuda) => {
             Failure::Usage
@@ -339,6 +375,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
         Error::Dataset(_)
         | Error::DatasetStops { .. }
+        | Error::BadImages { .. }
+        | Error::TooManyBad { .. }
         | Error::Image { .. }
         | Error::Backbone(_)
         | Error::Cache(_) => Failure::BadInput,

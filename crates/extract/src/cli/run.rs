@@ -1,6 +1,7 @@
 //! `run`: an extraction with its progress.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::Path;
 
 use backbone::{Accuracy, Backend, Compute};
@@ -8,11 +9,13 @@ use extract::{Error, Event, ExtractConfig, extract};
 use feature_cache::Layout;
 use plural::{counted, noun_for};
 use recipe::{Fit, Tap};
-use terminal::{HumanBytes, HumanCount, JsonPath, Progress, print_path, println, say, with_causes};
+use terminal::{
+    HumanBytes, HumanCount, JsonPath, Progress, Success, print_path, println, say, with_causes,
+};
 
 use super::{BackendName, RunArgs};
 
-pub(super) fn run(args: RunArgs) -> Result<(), Error> {
+pub(super) fn run(args: RunArgs) -> Result<Success, Error> {
     let stop = terminal::catch_interrupts();
     let json = args.json;
     let config = config(args)?;
@@ -31,11 +34,21 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
         }
         None => say("nothing to do: these features are cached already"),
     }
+    let skipped = extraction.cache.manifest().skipped_images().len();
+    if skipped > 0 {
+        let table = folder.join("skipped.csv");
+        say(format!(
+            "{} left out that cannot be read: {} names them",
+            counted(skipped, "image"),
+            table.display()
+        ));
+    }
     if json {
         let json = serde_json::json!({
             "features": JsonPath(folder),
             "key": extraction.cache.manifest().key,
             "images": images,
+            "skipped": skipped,
             "rows_taken": rows_taken,
             "seconds": seconds,
             "images_per_s": images_per_s,
@@ -44,7 +57,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     } else {
         print_path(folder);
     }
-    Ok(())
+    Ok(if skipped > 0 { Success::Incomplete } else { Success::Complete })
 }
 
 fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
@@ -64,7 +77,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     };
     Ok(ExtractConfig {
         dataset: args.dataset,
-        source: args.source.config(),
+        source: args.source.config()?,
         weights: args.weights,
         size: args.size,
         fit: args.fit,
@@ -76,8 +89,13 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         dtype: args.dtype,
         layout: args.layout,
         limit: args.limit,
-        val_fraction: args.val_fraction,
-        seed: args.seed,
+        val_fraction: args.split.val_fraction,
+        test_fraction: args.split.test_fraction,
+        dedupe: args.split.dedupe,
+        seed: args.split.seed,
+        on_error: args.on_error,
+        max_skipped: args.max_skipped,
+        scan: args.scan,
         batch_size: args.batch_size,
         threads: args.threads.unwrap_or(cores),
         compute: Compute { backend, device: args.device },
@@ -115,6 +133,28 @@ impl Shown<'_> {
                     let files = counted(files, "dataset file");
                     say(format!("{read} of {files} read; the others are unchanged"));
                 }
+            }
+            Event::Decoded { images, total } => {
+                let (images, total) = (images as u64, total as u64);
+                let progress = self
+                    .progress
+                    .get_or_insert_with(|| Progress::new("decode", "images", total, 0));
+                progress.update(images, "");
+                if images == total
+                    && let Some(progress) = self.progress.take()
+                {
+                    progress.finish(images, "");
+                }
+            }
+            Event::FoundLate { cause } => {
+                // The split begins anew.
+                self.progress = None;
+                // The row that it says will be another image's.
+                let cause = cause.source().map(with_causes).unwrap_or_default();
+                say(format!(
+                    "{cause}; it is left out, and all images are decoded now to find others (--scan=full does so \
+                     from the start)"
+                ));
             }
             Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();

@@ -6,8 +6,8 @@ use recipe::{Dtype, Tap};
 use serde_json::Value;
 
 use super::{Manifest, Part, Split, SplitName};
-use crate::CacheKey;
 use crate::images::DIGEST_BYTES;
+use crate::{CacheKey, SkippedImage};
 
 /// Largest valid row of features, in bytes: that of the first layer for an image of 4096 px.
 const MAX_ROW_BYTES: usize = 4 << 30;
@@ -25,6 +25,11 @@ impl Manifest {
         let (taps, dtype) = (&self.inputs.recipe.taps, self.inputs.recipe.dtype);
         if let Some(found) = self.tap_contradiction() {
             return Some(found);
+        }
+        if self.inputs.dataset.skipped != SkippedImage::digest_of(self.skipped_images()) {
+            return Some(
+                "the images that it lists as skipped are not those of its inputs".to_owned(),
+            );
         }
         for (name, split) in &self.splits {
             for tap in taps {

@@ -13,6 +13,9 @@ fn inputs() -> Inputs {
             path: "data/mnist".into(),
             digest: Digest::of(b"mnist"),
             val_fraction: 1.0 / 6.0,
+            test_fraction: 0.0,
+            dedupe: false,
+            skipped: None,
             limit: None,
             seed: 0,
         },
@@ -27,9 +30,12 @@ fn the_key_depends_on_every_input_but_the_datasets_name_and_place() {
     moved.dataset.name = "digits".into();
     moved.dataset.path = "elsewhere".into();
     assert_eq!(moved.key(), key);
-    let changes: [fn(&mut Inputs); 7] = [
+    let changes: [fn(&mut Inputs); 10] = [
         |i| i.dataset.digest = Digest::of(b""),
         |i| i.dataset.val_fraction = 0.2,
+        |i| i.dataset.test_fraction = 0.2,
+        |i| i.dataset.dedupe = true,
+        |i| i.dataset.skipped = Some(Digest::of(b"")),
         |i| i.dataset.limit = Some(10),
         |i| i.dataset.seed = 1,
         |i| i.recipe.network = "vgg19".into(),
@@ -85,6 +91,8 @@ fn manifest() -> Manifest {
         inputs: inputs(),
         layout: Layout::Dense,
         reading: Some(2),
+        source: None,
+        skipped: None,
         class_names: vec!["cat".into(), "dog \u{e9}\n\"".into()],
         shapes: [(tap, vec![2, 3, 3])].into(),
         splits: [(SplitName::Train, split)].into(),
@@ -142,7 +150,7 @@ fn a_manifest_of_any_minor_version_and_printer_is_read() {
     let written = manifest().to_text();
     let read = from_text(&written).unwrap();
     assert_eq!(read, manifest());
-    let compact = json!({"format": {"major": 2, "minor": 2}}).to_string();
+    let compact = json!({"format": {"major": 2, "minor": 3}}).to_string();
     assert!(written.replace([' ', '\n'], "").starts_with(&compact[..compact.len() - 1]));
 
     let (text, key) = newer();
@@ -251,7 +259,7 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
     let read = |manifest: &Manifest| from_text(&manifest.to_text()).map(drop);
     assert!(read(&whole).is_ok());
     type Change = fn(&mut Manifest);
-    let changes: [(Change, &str); 14] = [
+    let changes: [(Change, &str); 16] = [
         (|m| *shape(m) = vec![512, usize::MAX, 6], "features of shape"),
         (|m| *shape(m) = vec![512, 0, 6], "features of shape [512, 0, 6]"),
         (|m| *shape(m) = vec![512, 6], "features of shape [512, 6]"),
@@ -286,6 +294,23 @@ fn a_manifest_that_cannot_be_is_refused_however_whole_it_is() {
                 parts(m)[1].files = PartFiles::Csr { data, indices, indptr };
             },
             "\"train/ids.txt\" is not of the layout dense",
+        ),
+        (
+            |m| {
+                m.inputs.dataset.skipped = Some(Digest::of(b"an image"));
+                m.key = m.inputs.key();
+            },
+            "as skipped are not those of its inputs",
+        ),
+        (
+            |m| {
+                let table = train(m).ids.clone();
+                let (part, id) = (SplitName::Train, "cat/1.jpg".to_owned());
+                let (image, reason) = (Digest::of(b"an image"), "is empty".to_owned());
+                let images = vec![SkippedImage { part, id, image, reason }];
+                m.skipped = Some(SkippedImages { table, images });
+            },
+            "as skipped are not those of its inputs",
         ),
         (
             |m| train(m).images.as_mut().unwrap().bytes = 5 * 32,

@@ -85,6 +85,8 @@ impl Manifest {
             inputs,
             layout: Layout::Dense,
             reading: None,
+            source: None,
+            skipped: None,
             class_names: self.class_names,
             shapes: [(tap(), shape)].into(),
             splits: splits.collect(),

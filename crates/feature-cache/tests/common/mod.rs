@@ -33,6 +33,9 @@ pub(crate) fn spec() -> CacheSpec {
                 path: "data/animals".into(),
                 digest: Digest::of(b"animals"),
                 val_fraction: 0.0,
+                test_fraction: 0.0,
+                dedupe: false,
+                skipped: None,
                 limit: None,
                 seed: 0,
             },
@@ -52,6 +55,8 @@ pub(crate) fn spec() -> CacheSpec {
         ]),
         reading: Some(2),
         layout: Layout::Dense,
+        source: None,
+        skipped: Vec::new(),
     }
 }
 

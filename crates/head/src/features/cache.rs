@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SplitName};
+use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SkippedImages, SourceFlags, SplitName};
 use fused_head::HeadShape;
 use recipe::{Network, Orientation, Tap};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::features::row::TapRows;
 use crate::features::rows::Sizes;
 use crate::features::view::ViewFiles;
+use crate::images::RecordedDataset;
 
 /// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined.
 #[derive(Debug, Clone, Copy)]
@@ -147,10 +148,14 @@ pub fn taps_of(cache: &Cache, taps: &[Tap]) -> Vec<Tap> {
 
 /// The dataset that a manifest records, and whether its images are turned as the camera recorded; `None` if the
 /// text is not a manifest's.
-pub(crate) fn dataset_of(manifest_json: &str) -> Option<(DatasetInputs, Orientation)> {
+pub(crate) fn dataset_of(manifest_json: &str) -> Option<(RecordedDataset, Orientation)> {
     #[derive(Deserialize)]
     struct Manifest {
         inputs: Inputs,
+        #[serde(default)]
+        source: SourceFlags,
+        #[serde(default)]
+        skipped: Option<SkippedImages>,
     }
     #[derive(Deserialize)]
     struct Inputs {
@@ -159,7 +164,9 @@ pub(crate) fn dataset_of(manifest_json: &str) -> Option<(DatasetInputs, Orientat
         #[serde(default)]
         recipe: Value,
     }
-    let Manifest { inputs } = serde_json::from_str(manifest_json).ok()?;
+    let Manifest { inputs, source, skipped } = serde_json::from_str(manifest_json).ok()?;
     let orientation = inputs.recipe.pointer("/image/orientation").cloned().unwrap_or_default();
-    Some((inputs.dataset, serde_json::from_value(orientation).unwrap_or_default()))
+    let skipped = skipped.map(|skipped| skipped.images).unwrap_or_default();
+    let dataset = RecordedDataset { inputs: inputs.dataset, source, skipped };
+    Some((dataset, serde_json::from_value(orientation).unwrap_or_default()))
 }

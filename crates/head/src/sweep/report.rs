@@ -43,8 +43,9 @@ pub fn write_report(
     let caches = sweep.features().parent().unwrap_or(Path::new("."));
     let setting = &sweep.summary().setting;
     let split = evaluation.split;
-    let name =
-        dataset_of(&evaluation.manifest).map(|(dataset, _)| dataset.name).unwrap_or_default();
+    let name = dataset_of(&evaluation.manifest)
+        .map(|(dataset, _)| dataset.inputs.name)
+        .unwrap_or_default();
     let page = Report {
         title: format!("Dropout sweep on {name}"),
         command: command(sweep),

@@ -27,9 +27,10 @@ pub(super) fn misclassified(evaluation: &TestEvaluation, caches: &Path) -> Miscl
 /// A sentence for the report, if the images cannot be shown.
 fn thumbnails(evaluation: &TestEvaluation, caches: &Path) -> Result<Vec<Thumbnail>, String> {
     let unknown = || not_shown("the manifest does not say from which dataset they are");
-    let (inputs, orientation) = dataset_of(&evaluation.manifest).ok_or_else(unknown)?;
+    let (dataset, orientation) = dataset_of(&evaluation.manifest).ok_or_else(unknown)?;
     let decoding = Decoding { orientation, at_least: Some([THUMBNAIL_SIDE; 2]) };
-    let images = images_of(&inputs, evaluation.split, caches).map_err(not_shown)?.decoded(decoding);
+    let images =
+        images_of(&dataset, evaluation.split, caches).map_err(not_shown)?.decoded(decoding);
     if images.len() != evaluation.rows {
         return Err(not_shown("there are other rows than in the features"));
     }

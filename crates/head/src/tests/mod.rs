@@ -93,6 +93,9 @@ impl Fixture {
                     path: "animals".into(),
                     digest: Digest::of(b"animals"),
                     val_fraction: 0.0,
+                    test_fraction: 0.0,
+                    dedupe: false,
+                    skipped: None,
                     limit: None,
                     seed: 0,
                 },
@@ -102,6 +105,8 @@ impl Fixture {
             splits,
             reading: None,
             layout: Layout::Dense,
+            source: None,
+            skipped: Vec::new(),
         };
         let started = CacheWriter::start(&root.path().join("features"), spec).unwrap();
         let Started::Unfinished(mut writer) = started else { panic!("the folder is new") };

@@ -113,6 +113,22 @@ pub(super) fn decode(
     Ok(turned(Image::new(height, width, channels, pixels), layout.orientation))
 }
 
+/// Whether a file of `len` bytes has the tags that are needed, all strips or tiles that they announce, and pixels for
+/// which there is room.
+///
+/// # Errors
+/// If the tags cannot be read, or are not supported.
+pub(super) fn is_plausible(file: impl BufRead + Seek, len: u64, room: Room) -> Result<bool, Fault> {
+    let mut limits = Limits::default();
+    limits.ifd_value_size = MAX_TAG_BYTES;
+    let mut decoder = Decoder::new(file)?.with_limits(limits);
+    let layout = Layout::read(&mut decoder, Orientation::Ignore)?;
+    room.check(layout.width, layout.height, layout.samples + 3)?;
+    let is_within =
+        |&(offset, size): &(u64, u64)| offset.checked_add(size).is_some_and(|end| end <= len);
+    Ok(!layout.places.is_empty() && layout.places.iter().all(is_within))
+}
+
 impl Layout {
     /// Reads the tags and refuses what is not in the table above.
     fn read<R: Read + Seek>(

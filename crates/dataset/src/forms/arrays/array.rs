@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::MAX_LABEL;
 use crate::name::escape;
-use crate::{Error, gzip};
+use crate::{Error, ImageFault, gzip};
 
 /// Longest side of an image, in pixels.
 const MAX_SIDE: u64 = 65_535;
@@ -183,7 +183,7 @@ impl Array {
         let [_, height, width, channels] = shape;
         if height > MAX_SIDE || width > MAX_SIDE || height * width * channels > MAX_BYTES {
             let [height, width] = [height, width].map(|side| side as usize);
-            return Err(Error::ImageSize { path: self.path.clone(), width, height });
+            return Err(Error::image(&self.path, ImageFault::Size { width, height }));
         }
         let bytes = self.check_len(&opened, 1)?;
         let pixels = match opened.content {

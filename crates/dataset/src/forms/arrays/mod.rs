@@ -14,6 +14,8 @@
 
 mod array;
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use durable::Digest;
@@ -22,8 +24,10 @@ use rayon::prelude::*;
 use self::array::{Array, ArrayFile, Labels, Pixels};
 use super::{Form, SourceFile};
 use crate::digests::Digests;
+use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::name::escape;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Decoding, Error, Image, ImageStore, Notice, SourceConfig, digest};
@@ -88,7 +92,12 @@ impl Form for Arrays {
     /// A folder without folders, with a single .npz file or with .npy files of known names.
     fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<Arrays>, Error> {
         let Some(path) = file_in(folder)? else { return Ok(None) };
-        Arrays::read(&path).map(Some)
+        let mut arrays = Arrays::read(&path)?;
+        let used: HashSet<&OsStr> =
+            arrays.files.iter().filter_map(|path| path.file_name()).collect();
+        let first = escape(path.file_name().unwrap_or_default().as_ref());
+        arrays.notices = folder.notices(first, &used, is_data);
+        Ok(Some(arrays))
     }
 
     fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<Arrays>, Error> {
@@ -99,9 +108,11 @@ impl Form for Arrays {
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        // Images beside arrays would go unseen.
+        let has_images = folder.files.iter().any(|name| is_image(name));
         match file_in(folder)? {
-            Some(path) => Arrays::images_of_file(&path),
-            None => Ok(None),
+            Some(path) if !has_images => Arrays::images_of_file(&path),
+            _ => Ok(None),
         }
     }
 
@@ -135,6 +146,10 @@ impl Form for Arrays {
 
     fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    fn has_test(&self) -> bool {
+        self.parts.iter().any(|(part, ..)| *part == Part::Test)
     }
 
     fn has_image_files(&self) -> bool {

@@ -154,6 +154,10 @@ impl Form for ClassFolders {
         self.table.val.is_some()
     }
 
+    fn has_test(&self) -> bool {
+        self.table.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.table.files()
     }

@@ -60,10 +60,10 @@ impl Columns {
         };
         let Some(path) = by_name.or(by_id) else { return Ok(None) };
         let mut label = column(&names.label, &LABEL)?;
-        if label.is_none() && naming == Naming::Ids && sheet.columns() == 2 {
-            label = Some(1 - path);
-        }
         let (split, group) = (column(&names.split, &SPLIT)?, column(&names.group, &GROUP)?);
+        if label.is_none() && naming == Naming::Ids && sheet.columns() == 2 {
+            label = Some(1 - path).filter(|&other| split != Some(other) && group != Some(other));
+        }
         Ok(Some(Columns { path, label, split, group }))
     }
 }
@@ -76,7 +76,7 @@ impl Columns {
 }
 
 /// Whether a list is recognised by its columns: they have paths and labels.
-pub(super) fn are_a_lists(sheet: &Sheet, config: &SourceConfig) -> bool {
+pub(super) fn has_columns_of_a_list(sheet: &Sheet, config: &SourceConfig) -> bool {
     let is_there = |name: &Option<String>, usual: &[&str]| match name {
         Some(name) => !sheet.named_exactly(name).is_empty(),
         None => !sheet.named(usual).is_empty(),

@@ -19,7 +19,7 @@ use super::columns::{Columns, Naming};
 use super::image_folder;
 use super::images;
 use super::listed::{Listed, notices, read};
-use super::rows::{self, Ending, Listing, Parts, Place};
+use super::rows::{self, Endings, Listing, Parts, Place};
 use crate::digests::Digests;
 use crate::files::{is_image, is_table};
 use crate::folder::Folder;
@@ -85,7 +85,7 @@ impl Form for Competition {
             .map(|name| name.as_os_str())
             .filter(|name| is_sample(name))
             .collect();
-        used.extend(test.as_ref().map(|(name, _)| *name));
+        used.extend(test.as_ref().filter(|_| !has_split).map(|(name, _)| *name));
         listed.notices.extend(notices(&list, Some(folder), &used, &files)?);
         Ok(Some(Competition(listed)))
     }
@@ -119,6 +119,14 @@ impl Form for Competition {
         self.0.has_val()
     }
 
+    fn has_test(&self) -> bool {
+        self.0.has_test()
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.0.files()
     }
@@ -146,13 +154,14 @@ pub(in super::super) fn labels_in(
     if folders.is_empty() {
         return Ok(None);
     }
+    let mut endings = Endings::default();
     let is_other = |name: &OsStr| is_sample(name) || image_folder::is_metadata(name);
     for name in folder.files.iter().filter(|name| is_table(name) && !is_other(name)) {
         let list = folder.path.join(name);
         if !list.is_file() {
             continue;
         }
-        let sheet = Sheet::read_start(&list)?;
+        let Some(sheet) = Sheet::start_in(folder, &list)? else { continue };
         // Other tables may lie in the folder, with any columns.
         let Ok(Some(columns)) = Columns::find(&sheet, config, Naming::Ids) else { continue };
         let (Some(_), Some(record)) = (columns.label, sheet.first_record()) else { continue };
@@ -163,7 +172,7 @@ pub(in super::super) fn labels_in(
                 within: PathBuf::from(within),
                 tries_endings: true,
             };
-            let path = place.path_of(&field, &mut Ending::default());
+            let Ok(path) = place.path_of(&field, &mut endings) else { continue };
             if is_direct(&field) && image_files::on_disk(&folder.path, &path).is_file() {
                 return Ok(Some(Labels { list, columns, place }));
             }

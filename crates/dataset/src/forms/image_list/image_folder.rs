@@ -103,6 +103,14 @@ impl Form for ImageFolder {
         self.0.has_val()
     }
 
+    fn has_test(&self) -> bool {
+        self.0.has_test()
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.0.files()
     }

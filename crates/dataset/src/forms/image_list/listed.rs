@@ -92,6 +92,10 @@ impl Listed {
         self.table.val.is_some()
     }
 
+    pub(super) fn has_test(&self) -> bool {
+        self.table.test.is_some()
+    }
+
     pub(super) fn files(&self) -> usize {
         self.table.files()
     }

@@ -40,9 +40,9 @@ use crate::paths::Paths;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 pub(super) use columns::LABEL;
-use columns::{Columns, Naming, are_a_lists, wrong};
+use columns::{Columns, Naming, has_columns_of_a_list, wrong};
 use listed::{Listed, notices};
-use rows::{Ending, Listing, Parts, Place, not_a_path};
+use rows::{Endings, Listing, Parts, Place, not_a_path};
 
 /// A list of images that was read. The images are not decoded yet.
 #[derive(Debug)]
@@ -113,6 +113,14 @@ impl Form for ImageList {
         self.0.has_val()
     }
 
+    fn has_test(&self) -> bool {
+        self.0.has_test()
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.0.files()
     }
@@ -133,7 +141,7 @@ impl Form for ImageList {
 /// Whether a file that is called like one of Kaggle's digits is a list of images instead, or the labels of a
 /// competition.
 pub(super) fn is_taken(path: &Path, folder: &Folder, config: &SourceConfig) -> Result<bool, Error> {
-    Ok(are_a_lists(&Sheet::read_start(path)?, config)
+    Ok(has_columns_of_a_list(&Sheet::read_start(path)?, config)
         || competition::labels_in(folder, config)?.is_some_and(|labels| labels.list == path))
 }
 
@@ -151,7 +159,10 @@ fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Erro
     let mut lists = Vec::new();
     for name in folder.files.iter().filter(|name| is_table(name)) {
         let path = folder.path.join(name);
-        if path.is_file() && are_a_lists(&Sheet::read_start(&path)?, config) {
+        if path.is_file()
+            && let Some(sheet) = Sheet::start_in(folder, &path)?
+            && has_columns_of_a_list(&sheet, config)
+        {
             lists.push(path);
         }
     }
@@ -197,7 +208,7 @@ fn place(list: &Path, config: &SourceConfig) -> Place {
 fn images(sheet: &Sheet, columns: Columns, place: &Place, by: Parts) -> Result<Vec<Group>, Error> {
     let mut parts: [(Part, Paths, Vec<String>); 3] =
         [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
-    let mut ending = Ending::default();
+    let mut endings = Endings::default();
     sheet.for_each_record(|record, start| {
         let part = rows::part(sheet, record, start, columns, by)?;
         let (_, paths, labels) =
@@ -205,8 +216,7 @@ fn images(sheet: &Sheet, columns: Columns, place: &Place, by: Parts) -> Result<V
         if record[columns.path].contains(&0) {
             return Err(not_a_path(sheet, start, columns.path, &record[columns.path]));
         }
-        let field = rows::path(sheet, record, start, columns.path)?;
-        paths.push(&place.path_of(&field, &mut ending));
+        paths.push(&rows::image_path(sheet, record, start, columns.path, place, &mut endings)?);
         let label = columns.label.map(|column| sheet.text(record, start, column)).transpose()?;
         labels.push(label.unwrap_or_default().to_owned());
         Ok(())

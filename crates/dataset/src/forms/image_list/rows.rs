@@ -12,13 +12,15 @@ use csv::ByteRecord;
 use super::super::sheet::Sheet;
 use super::columns::Columns;
 use crate::Error;
-use crate::files::{IMAGE_ENDINGS, is_image};
+use crate::files::is_image;
 use crate::image_files::on_disk;
+use crate::name::escape;
 use crate::part::Part;
 
 const A_PATH: &str = "the path of an image";
 const A_PATH_WITHIN: &str = "a path that stays within the folder of the images; give another folder with \
                              --images, or absolute paths";
+const AN_ENDING: &str = "the name of one image, with its ending";
 const A_SPLIT: &str = "train, val or test";
 const A_LABEL: &str = "a label; only rows of the split 'test' may be without";
 const A_GROUP: &str = "a group, since the list has a column of groups";
@@ -84,41 +86,59 @@ pub(super) struct Place {
     pub(super) tries_endings: bool,
 }
 
-/// The last ending that a file was found by, which the next one probably has as well.
+/// The endings of the images in folders, by the folder and by what comes before the ending, listed when they are first
+/// needed.
 #[derive(Default)]
-pub(super) struct Ending(Option<OsString>);
+pub(super) struct Endings(HashMap<PathBuf, HashMap<OsString, Vec<OsString>>>);
+
+impl Endings {
+    /// The endings with which a path is that of an image.
+    fn of(&mut self, path: &Path) -> &[OsString] {
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let in_folder = self.0.entry(folder).or_insert_with_key(|folder| {
+            let mut endings: HashMap<OsString, Vec<OsString>> = HashMap::new();
+            // Of a folder that cannot be listed, the images are missing later.
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = PathBuf::from(entry.file_name());
+                if let (true, Some(stem), Some(ending)) =
+                    (is_image(name.as_os_str()), name.file_stem(), name.extension())
+                {
+                    endings.entry(stem.to_owned()).or_default().push(ending.to_owned());
+                }
+            }
+            endings.values_mut().for_each(|endings| endings.sort_unstable());
+            endings
+        });
+        path.file_name().and_then(|name| in_folder.get(name)).map_or(&[], Vec::as_slice)
+    }
+}
 
 impl Place {
     /// The path of an image as the dataset names it, from the field of a list: with the ending that its file
     /// has, if the field has none and the file is there only with one.
-    pub(super) fn path_of(&self, field: &Path, last: &mut Ending) -> PathBuf {
+    ///
+    /// # Errors
+    /// If there are images with several endings. The text names two of them.
+    pub(super) fn path_of(&self, field: &Path, endings: &mut Endings) -> Result<PathBuf, String> {
         let path = self.within.join(field);
-        if !self.tries_endings || is_image(path.as_os_str()) {
-            return path;
+        let file = on_disk(&self.folder, &path);
+        if !self.tries_endings || is_image(path.as_os_str()) || file.is_file() {
+            return Ok(path);
         }
-        let is_there = |path: &Path| on_disk(&self.folder, path).is_file();
         let with = |ending: &OsStr| {
             let mut name = path.as_os_str().to_owned();
             name.push(".");
             name.push(ending);
             PathBuf::from(name)
         };
-        if let Some(found) = last.0.as_deref().map(with).filter(|path| is_there(path)) {
-            return found;
-        }
-        if is_there(&path) {
-            return path;
-        }
-        for ending in IMAGE_ENDINGS {
-            for ending in [ending.to_owned(), ending.to_uppercase()] {
-                let found = with(ending.as_ref());
-                if is_there(&found) {
-                    last.0 = Some(ending.into());
-                    return found;
-                }
+        match endings.of(&file) {
+            [] => Ok(path),
+            [only] => Ok(with(only)),
+            [first, second, ..] => {
+                let [first, second] = [first, second].map(|ending| escape(&with(ending)));
+                Err(format!("{first} and {second}"))
             }
         }
-        path
     }
 }
 
@@ -149,17 +169,17 @@ impl Rows {
     /// If a field is wrong, a row has no file, or two have the same.
     pub(super) fn read(listings: &[Listing]) -> Result<Rows, Error> {
         let mut rows = Rows { rows: Vec::new(), files: Files::default() };
-        let mut ending = Ending::default();
+        let mut endings = Endings::default();
         for (number, listing) in listings.iter().enumerate() {
             let Listing { sheet, place, .. } = listing;
             sheet.for_each_record(|record, start| {
-                let row = row(listing, number, record, start, &mut ending)?;
+                let row = row(listing, number, record, start, &mut endings)?;
                 let file = on_disk(&place.folder, &row.path);
                 if let Some((list, other)) = add(sheet, &mut rows.files, &file, (number, start))? {
                     let first = &listings[list].sheet;
                     return Err(Error::ListedTwice {
                         path: sheet.path.clone(),
-                        other: (list != number).then(|| first.path.clone()),
+                        other: (list != number).then(|| first.path.as_path().into()),
                         at: [first.at(other), sheet.at(start)],
                         file: row.path,
                     });
@@ -177,7 +197,7 @@ fn row(
     list: usize,
     record: &ByteRecord,
     start: usize,
-    ending: &mut Ending,
+    endings: &mut Endings,
 ) -> Result<Row, Error> {
     let Listing { sheet, columns, place, .. } = listing;
     let part = part(sheet, record, start, *columns, listing.parts)?;
@@ -195,12 +215,7 @@ fn row(
         },
         None => "",
     };
-    let field = path(sheet, record, start, columns.path)?;
-    if leaves(&field) {
-        let found = field.to_string_lossy();
-        return Err(sheet.wrong(start, columns.path, &found, A_PATH_WITHIN));
-    }
-    let path = place.path_of(&field, ending);
+    let path = image_path(sheet, record, start, columns.path, place, endings)?;
     let (label, group) = (label.to_owned(), group.to_owned());
     Ok(Row { path, label, part, group, list, start })
 }
@@ -230,6 +245,25 @@ pub(super) fn part(
             Ok(first.and_then(Part::named).unwrap_or(Part::Train))
         }
     }
+}
+
+/// The path of the image of a row as the dataset names it.
+pub(super) fn image_path(
+    sheet: &Sheet,
+    record: &ByteRecord,
+    start: usize,
+    column: usize,
+    place: &Place,
+    endings: &mut Endings,
+) -> Result<PathBuf, Error> {
+    let field = path(sheet, record, start, column)?;
+    if leaves(&field) {
+        return Err(sheet.wrong(start, column, &field.to_string_lossy(), A_PATH_WITHIN));
+    }
+    place.path_of(&field, endings).map_err(|there| {
+        let found = format!("{}, of which there are {there}", field.to_string_lossy());
+        sheet.wrong(start, column, &found, AN_ENDING)
+    })
 }
 
 /// The path in a row, which need not be UTF-8.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use durable::Digest;
 
+use crate::decode::scan;
 use crate::name::escape;
 use crate::packed::read_at;
 use crate::parquet::{Section, Span};
-use crate::{Decoding, Error, Image, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageFault, ImageStore, decode};
 
 /// Number of bytes of decompressed pages that are kept for further images in them, except for the last page.
 const MAX_HELD: u64 = 32 << 20;
@@ -142,6 +143,10 @@ impl ImageStore for ParquetImages {
             return Err(Error::Changed { path: path.to_path_buf() });
         }
         decode::decode_bytes(&path.join(in_file.to_string()), &bytes, u64::MAX, decoding)
+    }
+
+    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<ImageFault>, Error> {
+        Ok(scan::fault_of(&self.bytes(self.rows[index] as usize)?, decoding))
     }
 
     /// The path of the file within the dataset and the number of the row in it, counted from 0.

@@ -28,7 +28,7 @@ use durable::Stamp;
 
 use super::{Form, SourceFile};
 use crate::digests::Digests;
-use crate::files::is_data;
+use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::name::escape;
@@ -52,6 +52,7 @@ pub(crate) struct ParquetSet {
     /// What the files were when their descriptions were read.
     stamps: Vec<Option<Stamp>>,
     has_val: bool,
+    has_test: bool,
     notices: Vec<Notice>,
 }
 
@@ -85,8 +86,10 @@ impl Form for ParquetSet {
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+        // Images beside the files would go unseen.
+        let has_images = folder.files.iter().any(|name| is_image(name));
         match images_among(folder)? {
-            shards if shards.is_empty() => Ok(None),
+            shards if shards.is_empty() || has_images => Ok(None),
             shards => groups(&folder.path, &shards).map(Some),
         }
     }
@@ -106,13 +109,21 @@ impl Form for ParquetSet {
         self.has_val
     }
 
+    fn has_test(&self) -> bool {
+        self.has_test
+    }
+
+    fn has_columns(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone() }
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
     }
 
     /// Adds the columns that are read, and the names and bytes of the files.
@@ -147,7 +158,7 @@ impl ParquetSet {
         if !path.is_file() {
             check_counted(&shards)?;
         }
-        let mut has_val = false;
+        let (mut has_val, mut has_test) = (false, false);
         let mut columns: Vec<Columns> = Vec::new();
         for shard in &shards {
             let file = ParquetFile::open(&shard.path)?;
@@ -158,14 +169,17 @@ impl ParquetSet {
             if let Some(first) = columns.iter().find(|first| !first.has_classes_of(&found)) {
                 return Err(first.other_classes(&file));
             }
-            has_val |= match found.split {
-                Some(split) => rows::names_part(&file, split, Part::Val)?,
-                None => shard.part == Part::Val,
+            let has = |part| match found.split {
+                Some(split) => rows::names_part(&file, split, part),
+                None => Ok(shard.part == part),
             };
+            has_val = has_val || has(Part::Val)?;
+            has_test = has_test || has(Part::Test)?;
             columns.push(found);
         }
         let notices = notices(path, &shards)?;
-        Ok(ParquetSet { path: path.to_path_buf(), shards, columns, stamps, has_val, notices })
+        let path = path.to_path_buf();
+        Ok(ParquetSet { path, shards, columns, stamps, has_val, has_test, notices })
     }
 }
 

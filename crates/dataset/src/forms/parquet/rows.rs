@@ -387,5 +387,5 @@ fn wrong(
         None => "null".to_owned(),
     };
     let (path, at, column) = (path.to_path_buf(), Position::Row(row), escape(column.as_ref()));
-    Error::Field { path, at, column, found, expected }
+    Error::Field { path, at, column: column.into(), found, expected }
 }

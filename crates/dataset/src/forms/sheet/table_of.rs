@@ -94,7 +94,7 @@ pub(super) fn parquet(path: &Path, most: u64) -> Result<Sheet, Error> {
                         let field = std::str::from_utf8(bytes).map_err(|_| Error::Field {
                             path: path.to_path_buf(),
                             at: Position::Row(row as usize + ends.len()),
-                            column: shown(&file.name_of_column(&group, column)),
+                            column: shown(&file.name_of_column(&group, column)).into(),
                             found: escaped(bytes),
                             expected: "text in UTF-8",
                         })?;

@@ -17,10 +17,10 @@
 
 mod pattern;
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use tar::{Archive, EntryType};
 use super::classes::Classes;
 use super::{Form, SourceFile};
 use crate::digests::Digests;
-use crate::files::is_image;
+use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::name::escape;
@@ -41,8 +41,16 @@ use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, Notice, SourceConfig, digest};
 
-/// Largest number of bytes of a label's file.
+/// Largest number of bytes of a file `.cls`.
 const MAX_LABEL: u64 = 1 << 16;
+/// Largest number of bytes of a file `.json`.
+const MAX_JSON: u64 = 1 << 20;
+/// Largest number of bytes of an image's file.
+const MAX_IMAGE: u64 = 512 << 20;
+/// Size of the blocks of an archive, in bytes.
+const BLOCK: u64 = 512;
+/// Number of bytes after the end of an archive in which another one is looked for. Archives are padded to 10 KiB.
+const MAX_PADDING: u64 = 1 << 20;
 
 const A_NAME: &str = "a relative path without '..'";
 const A_LABEL: &str = "a label in a file .cls, or as 'label' or 'cls' in a file .json";
@@ -73,10 +81,10 @@ struct Sample {
     key: PathBuf,
     /// Its name and where it lies; `None` if no image was found yet.
     image: Option<(PathBuf, Location)>,
-    /// From a file `.cls`, which is preferred.
-    class: Option<String>,
-    /// From a file `.json`.
-    described: Option<String>,
+    /// From a file `.cls`, which is preferred; `None` if there is none.
+    class: Result<Option<String>, Error>,
+    /// From a file `.json`. It may have any content if there is also a `.cls`.
+    described: Result<Option<String>, Error>,
 }
 
 /// The samples of one part.
@@ -99,16 +107,21 @@ impl Form for WebDataset {
     }
 
     fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
-        let has_folders = !folder.folders.is_empty();
-        let shards = if has_folders { shards_in_splits(folder)? } else { shards_in(folder)? };
+        let shards = shards_alone_in(folder)?;
         Ok((!shards.is_empty()).then(|| "tar archives".to_owned()))
     }
 
-    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
-        match shards_in(folder)? {
-            shards if shards.is_empty() => Ok(None),
-            shards => WebDataset::read(shards, &folder.path).map(Some),
-        }
+    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<WebDataset>, Error> {
+        let is_asked_for = config.form.is_some();
+        let shards = if is_asked_for { shards_in(folder)? } else { shards_alone_in(folder)? };
+        let Some(first) = shards.first() else { return Ok(None) };
+        let first = escape(&first.name);
+        let used: HashSet<OsString> =
+            shards.iter().filter_map(|shard| Some(shard.name.iter().next()?.to_owned())).collect();
+        let mut read = WebDataset::read(shards, &folder.path)?;
+        let used = used.iter().map(OsString::as_os_str).collect();
+        read.notices.extend(folder.notices(first, &used, is_data));
+        Ok(Some(read))
     }
 
     fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
@@ -119,9 +132,10 @@ impl Form for WebDataset {
     }
 
     fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        let has_folders = !folder.folders.is_empty();
-        match if has_folders { shards_in_splits(folder)? } else { shards_in(folder)? } {
-            shards if shards.is_empty() => Ok(None),
+        // Images beside archives would go unseen.
+        let has_images = folder.files.iter().any(|name| is_image(name));
+        match shards_alone_in(folder)? {
+            shards if shards.is_empty() || has_images => Ok(None),
             shards => groups(&shards, &folder.path).map(Some),
         }
     }
@@ -138,13 +152,17 @@ impl Form for WebDataset {
         self.table.val.is_some()
     }
 
+    fn has_test(&self) -> bool {
+        self.table.test.is_some()
+    }
+
     fn files(&self) -> usize {
         self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone() }
+        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
     }
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
@@ -239,7 +257,8 @@ fn index(shards: &[Shard]) -> Result<Index, Error> {
             };
             part.locations.push(location);
             part.names.push(&name);
-            part.labels.push(sample.class.or(sample.described));
+            let label = sample.class?;
+            part.labels.push(if label.is_some() { label } else { sample.described? });
         }
     }
     Ok(index)
@@ -254,12 +273,15 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
     };
     let file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
-    let mut archive = Archive::new(file);
+    let mut archive = Archive::new(&file);
+    let mut end = 0;
     let mut samples: Vec<Sample> = Vec::new();
     // The numbers of the samples by their keys.
     let mut by_key: HashMap<PathBuf, usize> = HashMap::new();
     for entry in archive.entries_with_seek().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
+        let after = entry.raw_file_position().saturating_add(entry.size());
+        end = after.div_ceil(BLOCK).saturating_mul(BLOCK);
         let name = PathBuf::from(OsStr::from_bytes(&entry.path_bytes()));
         let kind = entry.header().entry_type();
         if kind == EntryType::Directory || is_hidden(&name) {
@@ -290,7 +312,7 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
         let next = samples.len();
         let sample = *by_key.entry(key.clone()).or_insert(next);
         if sample == next {
-            samples.push(Sample { key, image: None, class: None, described: None });
+            samples.push(Sample { key, image: None, class: Ok(None), described: Ok(None) });
         }
         let sample = &mut samples[sample];
         let twice = |what: &str| {
@@ -302,21 +324,51 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
             if sample.image.is_some() {
                 return Err(twice("image"));
             }
+            if location.len > MAX_IMAGE {
+                let found = format!("has {} bytes", location.len);
+                return Err(member_fault(path, &name, found, "an image of at most 512 MiB"));
+            }
             sample.image = Some((name, location));
         } else if ending == "cls" || ending == "json" {
-            let mut text = Vec::new();
-            (&mut entry).take(MAX_LABEL).read_to_end(&mut text).map_err(damaged)?;
-            let (label, field) = match ending.as_str() {
-                "cls" => (label_of(&text), &mut sample.class),
-                _ => (label_in(&text), &mut sample.described),
+            let (field, most) = match ending.as_str() {
+                "cls" => (&mut sample.class, MAX_LABEL),
+                _ => (&mut sample.described, MAX_JSON),
             };
-            if field.is_some() {
+            if !matches!(field, Ok(None)) {
                 return Err(twice("label"));
             }
-            *field = label.map_err(|found| member_fault(path, &name, found, A_LABEL))?;
+            let mut text = Vec::new();
+            (&mut entry).take(most + 1).read_to_end(&mut text).map_err(damaged)?;
+            let label = match ending.as_str() {
+                _ if text.len() as u64 > most => Err(format!("has more than {most} bytes")),
+                "cls" => label_of(&text),
+                _ => label_in(&text),
+            };
+            *field = label.map_err(|found| member_fault(path, &name, found, A_LABEL));
         }
     }
+    check_end(&file, end, size).map_err(read)?.map_err(|found| Error::DamagedArchive {
+        path: path.to_path_buf(),
+        source: found.into(),
+    })?;
     Ok(samples)
+}
+
+/// Checks that an archive whose last file ends at `end` is whole: a block of zeros follows, and nothing but zeros
+/// after it.
+fn check_end(file: &File, end: u64, size: u64) -> std::io::Result<Result<(), &'static str>> {
+    if end.saturating_add(BLOCK) > size {
+        return Ok(Err("it ends without the block of zeros that ends an archive"));
+    }
+    let mut rest = Vec::new();
+    let mut file = file;
+    file.seek(SeekFrom::Start(end))?;
+    file.take(MAX_PADDING).read_to_end(&mut rest)?;
+    Ok(if rest.iter().all(|&byte| byte == 0) {
+        Ok(())
+    } else {
+        Err("another archive follows its end; give each as a file of its own")
+    })
 }
 
 fn member_fault(path: &Path, member: &Path, found: String, expected: &'static str) -> Error {
@@ -336,9 +388,10 @@ fn label_of(text: &[u8]) -> Result<Option<String>, String> {
 fn label_in(text: &[u8]) -> Result<Option<String>, String> {
     let json: serde_json::Value =
         serde_json::from_slice(text).map_err(|error| format!("is not JSON ({error})"))?;
-    let label = ["label", "cls"].into_iter().find_map(|name| json.get(name));
+    let names = ["label", "cls"].into_iter();
+    let label = names.filter_map(|name| json.get(name)).find(|label| !label.is_null());
     match label {
-        None | Some(serde_json::Value::Null) => Ok(None),
+        None => Ok(None),
         Some(serde_json::Value::String(label)) => Ok(Some(label.clone())),
         Some(serde_json::Value::Number(label)) => Ok(Some(label.to_string())),
         Some(_) => Err("has a label that is neither a number nor a text".to_owned()),
@@ -373,6 +426,12 @@ fn shards_in(folder: &Folder) -> Result<Vec<Shard>, Error> {
     };
     let shards: Vec<Shard> = archives_in(folder).map(shard).collect();
     if shards.is_empty() { shards_in_splits(folder) } else { Ok(shards) }
+}
+
+/// The archives in a folder that may be nothing else than a dataset of them: directly in it if there are no folders, else
+/// in those of its splits. Archives beside class folders are not the dataset.
+fn shards_alone_in(folder: &Folder) -> Result<Vec<Shard>, Error> {
+    if folder.folders.is_empty() { shards_in(folder) } else { shards_in_splits(folder) }
 }
 
 /// The archives in the folders of splits in a folder.
@@ -425,7 +484,7 @@ fn packed(shards: &[Shard]) -> Arc<[PackedFile]> {
 /// The part that an archive belongs to by its path within the dataset: a folder of it, or a word of its name.
 fn part_of_name(name: &Path) -> Part {
     let folders = name.parent().into_iter().flat_map(Path::iter);
-    folders.filter_map(Part::named).last().unwrap_or_else(|| part_of(name))
+    folders.filter_map(Part::named).next_back().unwrap_or_else(|| part_of(name))
 }
 
 /// The part that an archive belongs to by a word of its name.

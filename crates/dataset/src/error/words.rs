@@ -1,0 +1,83 @@
+//! Parts of messages that depend on what was found.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::name::Names;
+use crate::notice::Endings;
+
+/// What a folder holds, for a message: nothing if it holds nothing.
+pub(super) struct Found<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, " (there are {})", Names(self.0))
+    }
+}
+
+/// The list that names a file first, for a message.
+pub(super) struct OfList<'a>(pub(super) &'a Option<Box<Path>>);
+
+impl fmt::Display for OfList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(list) => write!(f, " of {}", list.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The names of a file's arrays, for a message.
+pub(super) struct Arrays<'a>(pub(super) &'a [String]);
+
+impl fmt::Display for Arrays<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("no arrays"),
+            names => write!(f, "the arrays {}", Names(names)),
+        }
+    }
+}
+
+/// The files that a class folder holds instead of images.
+pub(super) struct ButOthers<'a>(pub(super) &'a [(String, usize)]);
+
+impl fmt::Display for ButOthers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            others => write!(f, ", but files that end with {}", Endings(others)),
+        }
+    }
+}
+
+/// Two names that look the same.
+pub(super) struct Alike<'a>(pub(super) &'a Option<Box<[String; 2]>>);
+
+impl fmt::Display for Alike<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_deref() {
+            Some([found, known]) => write!(
+                f,
+                ". The two names look alike: this one is '{found}', and that of the training class is '{known}'; \
+                 rename one of them"
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The hint to name one of two forms.
+pub(super) struct OrForm<'a>(pub(super) &'a [&'static str]);
+
+impl fmt::Display for OrForm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [first, second] => write!(f, ", or give --form {first} or --form {second}"),
+            _ => Ok(()),
+        }
+    }
+}

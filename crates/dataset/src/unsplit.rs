@@ -1,0 +1,61 @@
+//! A dataset before it is split: images that cannot be read may be left out of it.
+
+use std::path::PathBuf;
+
+use durable::Digest;
+
+use crate::table::Loaded;
+use crate::{Dataset, Decoding, Error, Faults, FaultyImage, SplitConfig};
+
+/// The images of a dataset, which are not split yet.
+#[derive(Debug)]
+pub struct Unsplit {
+    path: PathBuf,
+    loaded: Loaded,
+}
+
+impl Unsplit {
+    pub(crate) fn new(path: PathBuf, loaded: Loaded) -> Unsplit {
+        Unsplit { path, loaded }
+    }
+
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        self.loaded.images()
+    }
+
+    /// The images that have faults.
+    pub fn with(&self, faults: &Faults) -> Vec<FaultyImage> {
+        self.loaded.with(faults)
+    }
+
+    /// The faults of images that lie together in larger files, as far as a look at their bytes finds some.
+    /// `decoding` is how they will be decoded. Images with a file each are looked at when that is read for its digest.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn scan(&self, decoding: Decoding) -> Result<Faults, Error> {
+        self.loaded.scan(decoding)
+    }
+
+    /// The faults of the images whose digests are chosen, which are decoded now.
+    ///
+    /// # Errors
+    /// If the operating system cannot read one, or it has changed since it was digested.
+    pub fn decode(
+        &self,
+        is_chosen: impl Fn(&Digest) -> bool,
+        decoding: Decoding,
+    ) -> Result<Faults, Error> {
+        self.loaded.decode(is_chosen, decoding)
+    }
+
+    /// Splits the images, but for those with faults: the splits are those of the same dataset without them. Fractions
+    /// do not apply where there are such images already.
+    ///
+    /// # Errors
+    /// If the split leaves nothing to train, validate or test on.
+    pub fn split(&self, config: &SplitConfig, faults: &Faults) -> Result<Dataset, Error> {
+        self.loaded.split(&self.path, config, faults)
+    }
+}

@@ -1,0 +1,376 @@
+//! Images that cannot be read: named before anything is computed, or left out so that what is there is, byte for byte,
+//! what the same dataset without them gives.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use end_to_end::{
+    BAD_INPUT, Digits, Finished, INCOMPLETE, Workplace, assert_refused, caches_in, damaged_inside,
+    files_in, finish, path_from, root, vgg_extract, vgg_head,
+};
+use feature_cache::{Cache, Manifest, SplitName};
+use image::GrayImage;
+
+/// Whole images of the corpus.
+fn picture(name: &str) -> Vec<u8> {
+    fs::read(root().join("crates/dataset/tests/corpus").join(name)).unwrap()
+}
+
+/// Writes digits as `FOLDER/CLASS/NUMBER.png`; the paths within the folder.
+fn write_digits(workplace: &Workplace, folder: &str, digits: &Digits) -> Vec<String> {
+    let images = digits.pixels.chunks(784).zip(&digits.labels).enumerate();
+    let write = |(number, (pixels, label)): (usize, (&[u8], &u8))| {
+        let name = format!("{}/{number:03}.png", label % 3);
+        let path = workplace.write(&format!("{folder}/{name}"), b"");
+        GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap().save(path).unwrap();
+        name
+    };
+    images.map(write).collect()
+}
+
+/// Images that a look at their ends finds to be bad, and one that is only found when it is decoded.
+fn early() -> Vec<Vec<u8>> {
+    let png = picture("../orientation/1.png");
+    vec![Vec::new(), png[..png.len() / 2].to_vec()]
+}
+
+fn late() -> Vec<Vec<u8>> {
+    (0..2).map(damaged_inside).collect()
+}
+
+/// A dataset in `photos/` with these bad images among 60 good ones, and the same without them in `good/`. The names of
+/// the bad ones, in byte order.
+fn dataset(workplace: &Workplace, bad: &[Vec<u8>]) -> Vec<String> {
+    let digits = Digits::first("train", 60);
+    for folder in ["photos/train", "good/train"] {
+        write_digits(workplace, folder, &digits);
+    }
+    let test = Digits::first("t10k", 9);
+    for folder in ["photos/test", "good/test"] {
+        write_digits(workplace, folder, &test);
+    }
+    let mut names = Vec::new();
+    for (number, bytes) in bad.iter().enumerate() {
+        // Before the first one, among the others, and in another split.
+        let name =
+            ["train/0/00.png", "train/1/0300.png", "test/2/000.png", "train/2/9.png"][number];
+        workplace.write(&format!("photos/{name}"), bytes);
+        names.push(name.to_owned());
+    }
+    names.sort();
+    names
+}
+
+fn manifest(cache: &Path) -> Manifest {
+    Cache::open(cache).unwrap().manifest().clone()
+}
+
+/// The content of all files but the manifest and the list of skipped images.
+fn contents(cache: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = files_in(cache);
+    files.retain(|path| !path.ends_with("manifest.json") && !path.ends_with("skipped.csv"));
+    files.sort();
+    let read = |path: PathBuf| {
+        let bytes = fs::read(&path).unwrap();
+        (path.strip_prefix(cache).unwrap().to_path_buf(), bytes)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// The end of an extraction that leaves images out: its cache.
+fn incomplete(finished: &Finished) -> PathBuf {
+    assert_eq!(finished.code, Some(INCOMPLETE), "{finished:?}");
+    PathBuf::from(finished.stdout.lines().last().unwrap())
+}
+
+#[test]
+fn all_bad_images_are_named_before_anything_is_computed() {
+    let workplace = Workplace::empty();
+    let jpeg = picture("jpeg/quality-95.jpg");
+    let progressive = picture("jpeg/progressive.jpg");
+    for (number, class) in ["cat", "dog", "cat", "dog"].into_iter().enumerate() {
+        workplace.write(&format!("photos/{class}/{number}.jpg"), &jpeg);
+    }
+    // A PNG is read whatever it is called, and what is missing after all rows are there is not missed.
+    workplace.write("photos/cat/png.jpg", &picture("../orientation/1.png"));
+    workplace.write("photos/cat/no-end.jpg", &jpeg[..jpeg.len() - 2]);
+    let cache = path_from(workplace.run("photos", &["--val-fraction=0"]));
+    assert_eq!(manifest(&cache).splits[&SplitName::Train].rows, 6);
+    fs::remove_dir_all(workplace.path("features")).unwrap();
+
+    workplace.write("photos/cat/empty.jpg", b"");
+    workplace.write("photos/cat/text.jpg", b"a text, not an image");
+    workplace.write("photos/dog/cut.jpg", &progressive[..progressive.len() / 2]);
+    let png = picture("../orientation/1.png");
+    workplace.write("photos/dog/cut.png", &png[..png.len() - 20]);
+    workplace.write("photos/dog/bomb.pgm", b"P5 70000 70000 255\n");
+    let says = [
+        "5 of 11 images in",
+        "photos cannot be read; replace or remove them, or give --on-error=skip",
+        "image 2 of train: ",
+        "photos/cat/empty.jpg is empty",
+        "photos/cat/text.jpg begins with 'a text, not ",
+        "photos/dog/cut.jpg cannot be decoded; it may be truncated",
+        "photos/dog/cut.png cannot be decoded",
+        "photos/dog/bomb.pgm has 70000x70000 pixels",
+    ];
+    for _ in 0..2 {
+        assert_refused(workplace.run("photos", &[]), BAD_INPUT, &says);
+        assert!(caches_in(&workplace.path("features")).is_empty());
+    }
+    let finished = finish(workplace.run("photos", &["--on-error=skip"]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    let said = "5 of 11 images in";
+    assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    assert!(finished.stderr.contains("more than --max-skipped=0.01 allows"), "{finished:?}");
+    assert!(caches_in(&workplace.path("features")).is_empty());
+    let mut inspect = vgg_extract(["inspect-dataset", "--json"]);
+    inspect.arg(workplace.path("photos"));
+    let finished = finish(inspect);
+    assert_eq!(finished.code, Some(BAD_INPUT));
+    let found: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(found["stops"].as_array().unwrap().len(), 5, "{found}");
+}
+
+/// Bad images at any place, found early or late.
+#[test]
+fn what_is_left_is_what_the_dataset_without_bad_images_gives() {
+    for (bad, is_late) in [
+        (early(), false),
+        (late(), true),
+        ([early(), late()].concat(), true),
+        ([late(), early()].concat(), true),
+    ] {
+        let workplace = Workplace::empty();
+        let names = dataset(&workplace, &bad);
+        let skip = ["--on-error=skip", "--max-skipped=0.1", "--batch-size=8"];
+        let first = finish(workplace.run("photos", &skip));
+        let cache = incomplete(&first);
+        let good = path_from(workplace.run_apart("good", &[]));
+        assert!(contents(&cache) == contents(&good), "{}", first.stderr);
+
+        // They are listed, in words and for programs.
+        let manifest = manifest(&cache);
+        let skipped: Vec<&str> =
+            manifest.skipped_images().iter().map(|skipped| &*skipped.id).collect();
+        let mut expected = names.clone();
+        // The parts follow each other.
+        expected.sort_by_key(|name| name.starts_with("test"));
+        assert_eq!(skipped, expected);
+        let table = fs::read_to_string(cache.join("skipped.csv")).unwrap();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (names.len() + 1, "split,id,reason"));
+        for (line, name) in lines[1..].iter().zip(&expected) {
+            let (split, _) = name.split_once('/').unwrap();
+            assert!(line.starts_with(&format!("{split},{name},")), "{line}");
+        }
+        let said = format!("{} images left out that cannot be read: ", names.len());
+        assert!(first.stderr.contains(&said), "{}", first.stderr);
+        assert_eq!(first.stderr.contains("it is left out"), is_late, "{}", first.stderr);
+        // No work was lost: each row was computed once.
+        let taken = first.stderr.contains("rows taken from");
+        assert!(!taken || is_late, "{}", first.stderr);
+        let images = first.stderr.lines().rev().find(|line| line.contains(" images in ")).unwrap();
+        assert!(images.split_whitespace().next().unwrap().parse::<usize>().unwrap() <= 69);
+        // The plan with the bad images is gone.
+        assert_eq!(caches_in(&workplace.path("features")), std::slice::from_ref(&cache));
+
+        // Given again, the command finds the cache, and says what it lacks.
+        let again = finish(workplace.run("photos", &skip));
+        assert_eq!(incomplete(&again), cache);
+        assert!(again.stderr.contains("nothing to do") && again.stderr.contains(&said));
+        // So it does with nothing remembered.
+        fs::remove_dir_all(workplace.path("features/.file-digests")).unwrap();
+        let again = finish(workplace.run("photos", &skip));
+        assert_eq!(incomplete(&again), cache);
+        assert_eq!(caches_in(&workplace.path("features")), std::slice::from_ref(&cache));
+        // Who does not allow it is refused, with the list.
+        let stop = finish(workplace.run("photos", &[]));
+        assert_eq!(stop.code, Some(BAD_INPUT), "{stop:?}");
+        for name in &names {
+            assert!(stop.stderr.contains(&format!("photos/{name} ")), "{name}: {}", stop.stderr);
+        }
+        let says = ["cannot be read, more than --max-skipped=0.01 allows"];
+        assert_refused(workplace.run("photos", &["--on-error=skip"]), BAD_INPUT, &says);
+        assert_eq!(caches_in(&workplace.path("features")), std::slice::from_ref(&cache));
+
+        let mut verify = vgg_extract(["verify"]);
+        verify.arg("--features").arg(&cache);
+        assert_eq!(finish(verify).code, Some(0));
+        let mut inspect = vgg_extract(["inspect"]);
+        inspect.arg("--features").arg(&cache);
+        let said = format!("skipped   {} images (skipped.csv)", names.len());
+        assert!(finish(inspect).stdout.contains(&said));
+        // In the other layout, they are still listed.
+        let mut convert = vgg_extract(["convert", "--layout=csr"]);
+        convert.arg(&cache);
+        assert_eq!(self::manifest(&path_from(convert)).skipped, manifest.skipped);
+    }
+}
+
+#[test]
+fn a_full_scan_finds_what_the_ends_do_not_show() {
+    let workplace = Workplace::empty();
+    let names = dataset(&workplace, &late());
+    let says = ["2 of 71 images in", &names[0], &names[1], "cannot be decoded"];
+    assert_refused(workplace.run("photos", &["--scan=full"]), BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+    // Those that the ends show are named with the others.
+    workplace.write("photos/test/1/empty.png", b"");
+    let says = ["3 of 72 images in", &names[0], &names[1], "empty.png is empty"];
+    assert_refused(workplace.run_apart("photos", &["--scan=full"]), BAD_INPUT, &says);
+    fs::remove_file(workplace.path("photos/test/1/empty.png")).unwrap();
+    let skip = ["--scan=full", "--on-error=skip", "--max-skipped=0.1"];
+    let finished = finish(workplace.run("photos", &skip));
+    let cache = incomplete(&finished);
+    assert!(!finished.stderr.contains("it is left out"), "{}", finished.stderr);
+    let good = path_from(workplace.run_apart("good", &[]));
+    assert!(contents(&cache) == contents(&good));
+    // Of a limited extraction, the images that it needs are decoded.
+    let limited = ["--scan=full", "--on-error=skip", "--max-skipped=0.1", "--limit=6"];
+    let finished = finish(workplace.run("photos", &limited));
+    assert!(matches!(finished.code, Some(0 | INCOMPLETE)), "{finished:?}");
+    // Whole datasets are as before.
+    let full = path_from(workplace.run_apart("good", &["--scan=full", "--on-error=skip"]));
+    assert!(contents(&full) == contents(&good) && manifest(&full) == manifest(&good));
+}
+
+#[test]
+fn a_class_or_a_split_without_any_image_that_can_be_read_is_refused() {
+    let workplace = Workplace::empty();
+    dataset(&workplace, &[]);
+    workplace.write("photos/train/rare/1.png", b"");
+    let skip = |more: &[&str]| {
+        workplace.run("photos", &[&["--on-error=skip", "--max-skipped=0.5"], more].concat())
+    };
+    let says = ["no image of the class 'rare' can be read"];
+    assert_refused(skip(&[]), BAD_INPUT, &says);
+    fs::remove_dir_all(workplace.path("photos/train/rare")).unwrap();
+    for path in files_in(&workplace.path("photos/test")) {
+        fs::write(path, b"").unwrap();
+    }
+    assert_refused(skip(&[]), BAD_INPUT, &["no image of the split test can be read"]);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+}
+
+/// A change of a file during the extraction, or one that the system cannot read, is no bad image.
+#[test]
+#[cfg(unix)]
+fn what_is_wrong_with_the_system_is_never_left_out() {
+    use std::os::unix::fs::symlink;
+    let workplace = Workplace::empty();
+    dataset(&workplace, &[]);
+    symlink("nowhere.png", workplace.path("photos/train/0/link.png")).unwrap();
+    let skip = ["--on-error=skip", "--max-skipped=0.5"];
+    assert_refused(workplace.run("photos", &skip), BAD_INPUT, &["link.png is a symbolic link"]);
+}
+
+/// The page and the report show the images of their rows, whatever was left out, grouped or taken as a test split.
+#[test]
+fn the_reports_images_are_those_of_their_rows() {
+    let workplace = Workplace::empty();
+    let digits = Digits::first("train", 90);
+    let names = write_digits(&workplace, "set/pictures", &digits);
+    let mut table = "file,kind,who,path\n".to_owned();
+    for (number, name) in names.iter().enumerate() {
+        table.push_str(&format!("{name},{},p{},x\n", digits.labels[number] % 3, number / 2));
+    }
+    // Two that are bad, early and late, and the copy of a good one.
+    workplace.write("set/pictures/0/bad.png", b"");
+    workplace.write("set/pictures/0/worse.png", &damaged_inside(3));
+    fs::copy(
+        workplace.path(&format!("set/pictures/{}", names[7])),
+        workplace.path("set/pictures/0/copy.png"),
+    )
+    .unwrap();
+    let label = digits.labels[7] % 3;
+    table.push_str(&format!("0/bad.png,0,q,x\n0/worse.png,0,q,x\n0/copy.png,{label},q,x\n"));
+    workplace.write("list.csv", table.as_bytes());
+    let images = format!("--images={}", workplace.path("set/pictures").display());
+    let flags = [
+        &images,
+        "--form=image-list",
+        "--columns=path=file,label=kind",
+        "--group=who",
+        "--test-fraction=0.3",
+        "--val-fraction=0.2",
+        "--dedupe",
+        "--on-error=skip",
+        "--max-skipped=0.1",
+    ];
+    let cache = incomplete(&finish(workplace.run("list.csv", &flags)));
+    let recorded = manifest(&cache);
+    assert!(recorded.source.is_some() && recorded.skipped_images().len() == 2);
+
+    let mut sweep = vgg_head(["sweep", "--p=0.9", "--seeds=1", "--threads=2", "--epochs=1"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    let html = fs::read_to_string(path_from(sweep).join("report.html")).unwrap();
+    assert!(html.contains("data:image/png;base64,"), "misclassified digits are shown");
+    assert!(!html.contains("The images are not shown"), "{html}");
+
+    // Row by row, they are the images whose digests the cache has.
+    let cache = Cache::open(&cache).unwrap();
+    for name in SplitName::ALL {
+        let split = cache.split(name).unwrap();
+        let caches = cache.folder().parent().unwrap();
+        let images = head::images_of(&cache.manifest().into(), name, caches).unwrap();
+        let digests: Vec<_> = (0..images.len()).map(|row| images.digest(row)).collect();
+        assert!(split.images().unwrap().unwrap().iter().eq(digests));
+        assert!(split.ids().unwrap().iter().eq(images.ids()));
+        assert!(images.len() > 5, "{name}");
+    }
+}
+
+/// Images in archives are looked at as those in files of their own.
+#[test]
+fn bad_images_in_an_archive_are_found_before_anything_is_computed() {
+    let workplace = Workplace::empty();
+    let digits = Digits::first("train", 40);
+    let names = write_digits(&workplace, "photos", &digits);
+    workplace.write("photos/0/empty.png", b"");
+    let cut = fs::read(workplace.path(&format!("photos/{}", names[0]))).unwrap();
+    workplace.write("photos/1/cut.png", &cut[..cut.len() / 2]);
+    let mut tar = Vec::new();
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = [0u8; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..108].copy_from_slice(b"0000644\0");
+        header[108..116].copy_from_slice(b"0000000\0");
+        header[116..124].copy_from_slice(b"0000000\0");
+        write!(&mut header[124..136], "{:011o}\0", bytes.len()).unwrap();
+        header[136..148].copy_from_slice(b"00000000000\0");
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        write!(&mut header[148..156], "{sum:06o}\0 ").unwrap();
+        tar.extend(header);
+        tar.extend(bytes);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    };
+    let mut files = files_in(&workplace.path("photos"));
+    files.sort();
+    for path in files {
+        let name = path.strip_prefix(workplace.path("photos")).unwrap();
+        let class = name.iter().next().unwrap().to_str().unwrap();
+        add(name.to_str().unwrap(), &fs::read(&path).unwrap());
+        add(name.with_extension("cls").to_str().unwrap(), class.as_bytes());
+    }
+    tar.extend([0; 1024]);
+    workplace.write("set.tar", &tar);
+    let says = ["2 of 42 images in", "0/empty.png is empty", "1/cut.png cannot be decoded"];
+    assert_refused(workplace.run("set.tar", &[]), BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+    let skip = ["--on-error=skip", "--max-skipped=0.1"];
+    let cache = incomplete(&finish(workplace.run("set.tar", &skip)));
+    let ids: Vec<String> =
+        manifest(&cache).skipped_images().iter().map(|skipped| skipped.id.clone()).collect();
+    assert_eq!(ids, ["set.tar/0/empty.png", "set.tar/1/cut.png"]);
+    // Found again.
+    let again = finish(workplace.run("set.tar", &skip));
+    assert!(again.stderr.contains("nothing to do"), "{again:?}");
+    assert_eq!(incomplete(&again), cache);
+}
