@@ -174,7 +174,7 @@ def datasets() -> None:
     pixel = b"P5 1 1 255\n\x07"
     whole = tar(a__pgm=pixel, a__cls=b"1", b__pgm=pixel, b__json=b'{"label": "x"}')
     write("webdataset/whole", whole[:5120])
-    write("webdataset/whole-without-an-end", whole[:4096])
+    write("webdataset/without-an-end", whole[:4096])
     write("webdataset/truncated", whole[:2055])
     write("webdataset/no-label", tar(a__pgm=pixel)[:2048])
     write("webdataset/long-name", tar(**{"n" * 300 + "__pgm": pixel, "n" * 300 + "__cls": b"0"}))
