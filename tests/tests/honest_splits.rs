@@ -79,7 +79,7 @@ fn each_group_is_in_one_of_three_splits() {
     );
     assert_refused(run(&["--group=nurse"]), BAD_INPUT, &["there is no column 'nurse'"]);
     // Folders have no columns.
-    let says = ["--group ward: ", "is read as class-folders, which has no columns of groups"];
+    let says = ["is read as class-folders, which has no column 'ward'", "--group"];
     fs::remove_file(workplace.path("set/list.csv")).unwrap();
     assert_refused(workplace.run("set", &["--group=ward"]), BAD_INPUT, &says);
 }

@@ -37,12 +37,12 @@ impl fmt::Display for Position {
 pub enum Error {
     /// There is neither a folder nor a file.
     #[error(
-        "there is no dataset folder or file {}; run 'just setup', which puts MNIST into data/mnist, or \
+        "there is no dataset folder or file {}{}; run 'just setup', which puts MNIST into data/mnist, or \
          give your own with --dataset",
-        path.display()
+        path.display(), if path.iter().any(|part| part == "~") { " (the shell did not replace ~: write the path out)" } else { "" }
     )]
     MissingFolder {
-        /// The path.
+        /// The whole path: recipes of `just` begin relative ones at the project's folder.
         path: PathBuf,
     },
     /// The folder or file is not a dataset of a known form.
@@ -563,10 +563,10 @@ pub enum Error {
         /// Number of groups.
         groups: usize,
     },
-    /// A column of groups was named for a dataset that has no columns.
+    /// A column was named for a dataset that has no columns.
     #[error(
-        "--group {column}: {} is read as {form}, which has no columns of groups; omit --group, or list the images \
-         in a CSV file with that column",
+        "{} is read as {form}, which has no column '{column}'; omit --columns and --group, or list the images in a CSV \
+         file with that column",
         path.display()
     )]
     NoColumns {

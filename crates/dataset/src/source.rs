@@ -58,7 +58,10 @@ impl Source {
         let path = path.to_path_buf();
         match form {
             Some((form_name, form)) => {
-                if let Some(column) = config.columns.group.clone().filter(|_| !form.has_columns()) {
+                if let Some((_, column)) = config.columns.named().next()
+                    && !form.has_columns()
+                {
+                    let column = column.to_owned();
                     return Err(Error::NoColumns { path, column, form: form_name });
                 }
                 Ok(Source { path, form_name, form, digests: OnceLock::new() })
@@ -218,7 +221,8 @@ fn find_in_folder(path: &Path, config: &SourceConfig) -> Opened {
 
 fn folder_at(path: &Path) -> Result<Folder, Error> {
     if !path.is_dir() {
-        return Err(Error::MissingFolder { path: path.to_path_buf() });
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        return Err(Error::MissingFolder { path });
     }
     Folder::list(path)
 }

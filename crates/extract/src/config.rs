@@ -109,8 +109,8 @@ impl ExtractConfig {
 
     /// The form that the images of `source` are brought to.
     ///
-    /// Plain pixels have no orientation, so that both of its values give the same features: `ignore` keeps the keys
-    /// of their caches.
+    /// Plain pixels have no orientation and are not decoded, so that all values of both settings give the same features:
+    /// `ignore` and `full` keep the keys of their caches.
     pub(crate) fn image(&self, source: &Source) -> ImageForm {
         let orientation =
             if source.has_image_files() { Orientation::Exif } else { Orientation::Ignore };
@@ -122,7 +122,7 @@ impl ExtractConfig {
             pad_colour,
             resize: self.resize,
             orientation: self.orientation.unwrap_or(orientation),
-            decode: self.decode,
+            decode: if source.has_image_files() { self.decode } else { Decode::Full },
         }
     }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dataset::{FileDigests, Source, SourceConfig, Split, SplitConfig};
+use dataset::{Decoding, FileDigests, Source, SourceConfig, Split, SplitConfig};
 use feature_cache::SplitName;
 use rayon::prelude::*;
+use recipe::Orientation;
 
 use crate::Error;
 use crate::config::check_fractions;
@@ -123,6 +124,10 @@ pub fn inspect_dataset(
         inspection.stops = stops;
         return Ok(inspection);
     };
+    // Photographs are turned, as an extraction turns them by default.
+    let orientation =
+        if source.has_image_files() { Orientation::Exif } else { Orientation::Ignore };
+    let dataset = dataset.decoded(Decoding { orientation, at_least: None });
     let notices = dataset.notices().into_iter().chain(dataset.duplicates());
     inspection.notices.extend(notices.map(|notice| notice.to_string()));
     let splits = [
