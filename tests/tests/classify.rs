@@ -470,7 +470,7 @@ fn runs_that_do_not_say_how_an_image_becomes_features() {
     assert_refused(
         command(),
         BAD_INPUT,
-        &["did not record how", "vgg-extract run", "vgg-head train"],
+        &["did not record how", "just extract", "just train-head"],
     );
     change(&|json| json["recipe"]["image"]["fit"] = "sideways".into());
     assert_refused(command(), BAD_INPUT, &["its recipe is not one", "sideways"]);
