@@ -18,7 +18,7 @@ use recipe::Dtype;
 use crate::Error;
 use crate::files::check_is_file;
 
-/// Bytes of every header that [`npy_header`] makes: a multiple of 64, as NumPy's are. The elements that follow
+/// Bytes of every header that [`npy_header()`] makes: a multiple of 64, as NumPy's are. The elements that follow
 /// are aligned in a map of the file.
 pub const NPY_HEADER: usize = 128;
 
