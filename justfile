@@ -41,7 +41,7 @@ export-features *flags: ready
 train-head *flags: ready
     @scripts/run vgg-head train "$@"
 
-# Train many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,keras lr= hidden= …)
+# Train many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,fastai-da,keras lr= hidden= …)
 sweep *flags: ready
     @scripts/run vgg-head sweep "$@"
 

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use report::Setting;
 use serde::{Deserialize, Serialize};
 
-/// A head's architecture. Both have the same layers, and differ in width and in the fractions dropped:
+use crate::schedule::Schedule;
+
+/// A head's architecture. All have the same layers, and differ in width and in the fractions dropped:
 ///
 /// MaxPool 2×2 → Flatten → Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm
 /// → Dropout → Dense *classes* (+ softmax, which is part of the loss)
@@ -15,7 +17,12 @@ use serde::{Deserialize, Serialize};
 pub enum Arch {
     /// fast.ai's `get_bn_layers(p)` (deeplearning1, statefarm): 128 wide; dropout p/2, p/2, p.
     Fastai,
-    /// The Keras variant on `include_top=False`: 256 wide (`fc1`, `fc2`); dropout p three times.
+    /// fast.ai's `get_bn_da_layers(p)` (the same notebook, for augmented features): 256 wide; dropout p three
+    /// times.
+    #[serde(rename = "fastai-da")]
+    FastaiDa,
+    /// The Keras variant on `include_top=False`: 256 wide (`fc1`, `fc2`); dropout p three times, as
+    /// [`Arch::FastaiDa`] has it.
     Keras,
 }
 
@@ -24,7 +31,7 @@ impl Arch {
     pub fn hidden(self) -> usize {
         match self {
             Arch::Fastai => 128,
-            Arch::Keras => 256,
+            Arch::FastaiDa | Arch::Keras => 256,
         }
     }
 
@@ -32,7 +39,7 @@ impl Arch {
     pub fn dropout(self, p: f64) -> [f64; 3] {
         match self {
             Arch::Fastai => [p / 2.0, p / 2.0, p],
-            Arch::Keras => [p; 3],
+            Arch::FastaiDa | Arch::Keras => [p; 3],
         }
     }
 }
@@ -41,6 +48,7 @@ impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Arch::Fastai => "fastai",
+            Arch::FastaiDa => "fastai-da",
             Arch::Keras => "keras",
         })
     }
@@ -52,8 +60,11 @@ impl FromStr for Arch {
     fn from_str(name: &str) -> Result<Arch, String> {
         match name {
             "fastai" => Ok(Arch::Fastai),
+            "fastai-da" => Ok(Arch::FastaiDa),
             "keras" => Ok(Arch::Keras),
-            _ => Err(format!("there is no architecture '{name}'; expected fastai or keras")),
+            _ => Err(format!(
+                "there is no architecture '{name}'; expected fastai, fastai-da or keras"
+            )),
         }
     }
 }
@@ -72,7 +83,7 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Rows per step; the last, smaller batch of an epoch is a step too.
     pub batch_size: usize,
-    /// Adam's learning rate, before the schedule.
+    /// Adam's learning rate: the first one, but the highest of [`Schedule::OneCycle`].
     pub learning_rate: f64,
     /// The course of the learning rate.
     pub schedule: Schedule,
@@ -84,52 +95,9 @@ pub struct TrainConfig {
 impl TrainConfig {
     /// The part of the configuration that heads must share to be compared.
     pub fn setting(&self) -> Setting {
-        let TrainConfig { arch, hidden, p, learning_rate, .. } = *self;
-        Setting { arch: arch.to_string(), hidden, p, learning_rate }
-    }
-}
-
-/// The course of the learning rate from step to step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// The same rate at every step.
-    Constant,
-    /// Half a cosine, from the full rate at the first step towards 0 after the last
-    /// (Loshchilov & Hutter 2017, without restarts).
-    Cosine,
-}
-
-impl Schedule {
-    /// The factor on the learning rate at `step` of `steps`.
-    pub fn factor(self, step: usize, steps: usize) -> f64 {
-        match self {
-            Schedule::Constant => 1.0,
-            Schedule::Cosine => {
-                0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps.max(1) as f64).cos())
-            }
-        }
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Schedule::Constant => "constant",
-            Schedule::Cosine => "cosine",
-        })
-    }
-}
-
-impl FromStr for Schedule {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Schedule, String> {
-        match name {
-            "constant" => Ok(Schedule::Constant),
-            "cosine" => Ok(Schedule::Cosine),
-            _ => Err(format!("there is no schedule '{name}'; expected constant or cosine")),
-        }
+        let TrainConfig { arch, hidden, p, learning_rate, ref schedule, .. } = *self;
+        let (arch, schedule) = (arch.to_string(), schedule.to_string());
+        Setting { arch, hidden, p, learning_rate, schedule }
     }
 }
 
@@ -137,11 +105,18 @@ impl FromStr for Schedule {
 mod tests {
     use super::*;
 
+    /// The name on the command line is the one in files.
     #[test]
-    fn cosine_goes_from_one_towards_zero() {
-        assert_eq!(Schedule::Cosine.factor(0, 10), 1.0);
-        assert!((Schedule::Cosine.factor(5, 10) - 0.5).abs() < 1e-12);
-        assert!(Schedule::Cosine.factor(9, 10) < 0.03);
-        assert_eq!(Schedule::Constant.factor(9, 10), 1.0);
+    fn architectures_have_one_name() {
+        for (arch, name, hidden, dropout) in [
+            (Arch::Fastai, "fastai", 128, [0.3, 0.3, 0.6]),
+            (Arch::FastaiDa, "fastai-da", 256, [0.6; 3]),
+            (Arch::Keras, "keras", 256, [0.6; 3]),
+        ] {
+            assert_eq!((arch.to_string().as_str(), name.parse()), (name, Ok(arch)));
+            assert_eq!(serde_json::to_value(arch).unwrap(), name);
+            assert_eq!((arch.hidden(), arch.dropout(0.6)), (hidden, dropout), "{name}");
+        }
+        assert!("fastai_da".parse::<Arch>().is_err());
     }
 }

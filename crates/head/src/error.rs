@@ -8,6 +8,7 @@ use plural::counted;
 use recipe::Tap;
 
 use crate::resources::Memory;
+use crate::schedule::Schedule;
 use crate::store::format::FORMAT;
 
 /// Training, evaluation or prediction that could not be done.
@@ -395,14 +396,25 @@ pub enum Error {
     },
     /// The loss became NaN or infinite.
     #[error(
-        "training diverged: the loss became NaN or infinite in epoch {epoch}; try a smaller --lr \
-         (it was {learning_rate})"
+        "training diverged: the loss became NaN or infinite in epoch {epoch}; try {}",
+        match schedule.own_rate() {
+            Some(_) => format!("smaller rates in --schedule (it was {schedule})"),
+            None => format!("a smaller --lr (it was {learning_rate})"),
+        }
     )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The learning rate.
         learning_rate: f64,
+        /// Its course.
+        schedule: Schedule,
+    },
+    /// A learning rate is given beside a schedule that has rates.
+    #[error("--schedule={schedule} has the learning rates; leave --lr out")]
+    LearningRateTwice {
+        /// The schedule, or several.
+        schedule: String,
     },
     /// Every setting of a sweep has a head that diverged.
     #[error(

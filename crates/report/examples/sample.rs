@@ -42,7 +42,8 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         let (arch, hidden) = archs[index / rates.len() % archs.len()];
         // The learning rate changes after all dropout rates and architectures.
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
-        let setting = Setting { arch: arch.into(), hidden, learning_rate, p };
+        let schedule = "constant".to_owned();
+        let setting = Setting { arch: arch.into(), hidden, learning_rate, p, schedule };
         for seed in 0..3 {
             let run = format!("{arch}-{hidden}-lr{learning_rate}-p{p}-{seed}");
             let epochs = epochs(&setting, &mut noise);
@@ -52,6 +53,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
                 hidden,
                 p,
                 learning_rate,
+                schedule: setting.schedule.clone(),
                 seed,
                 epochs: epochs.len(),
                 train_loss: last.train_loss,

@@ -13,8 +13,11 @@ pub struct Setting {
     pub hidden: usize,
     /// Dropout as given by the user, 0 ≤ p < 1.
     pub p: f64,
-    /// Learning rate, before the schedule.
+    /// Learning rate: the first one, but the highest of a schedule that rises.
     pub learning_rate: f64,
+    /// Course of the learning rate; empty where an earlier format did not record it.
+    #[serde(default)]
+    pub schedule: String,
 }
 
 /// The metrics of one epoch, which are a row of a run's `metrics.csv`.
@@ -50,6 +53,9 @@ pub struct HeadResult {
     pub p: f64,
     /// See [`Setting::learning_rate`].
     pub learning_rate: f64,
+    /// See [`Setting::schedule`].
+    #[serde(default)]
+    pub schedule: String,
     /// Seed of the initial weights and of dropout.
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
@@ -121,8 +127,14 @@ impl EpochMetrics {
 impl HeadResult {
     /// Its configuration without the seed.
     pub fn setting(&self) -> Setting {
-        let HeadResult { arch, hidden, p, learning_rate, .. } = self;
-        Setting { arch: arch.clone(), hidden: *hidden, p: *p, learning_rate: *learning_rate }
+        let HeadResult { arch, hidden, p, learning_rate, schedule, .. } = self;
+        Setting {
+            arch: arch.clone(),
+            hidden: *hidden,
+            p: *p,
+            learning_rate: *learning_rate,
+            schedule: schedule.clone(),
+        }
     }
 
     /// Whether its loss was NaN or infinite in its last epoch.
@@ -218,6 +230,7 @@ pub(crate) mod tests {
             hidden: 128,
             p,
             learning_rate: 1e-3,
+            schedule: "constant".into(),
             seed,
             epochs: 3,
             train_loss: last.train_loss,

@@ -14,6 +14,7 @@
 //!     hidden: 128,
 //!     p: 0.6,
 //!     learning_rate: 1e-3,
+//!     schedule: "constant".into(),
 //!     seed: 0,
 //!     epochs: 1,
 //!     train_loss: 0.21,

@@ -3,12 +3,13 @@
 use crate::data::{Setting, Sweep};
 use crate::numbers::short;
 
-/// Names settings by their differences: always the architecture, and the width and the learning rate only
-/// if an architecture was trained with several.
+/// Names settings by their differences: always the architecture, and the others only if an architecture was
+/// trained with several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming {
     hidden: bool,
     learning_rate: bool,
+    schedule: bool,
 }
 
 impl Naming {
@@ -23,6 +24,7 @@ impl Naming {
         Naming {
             hidden: varies(|a, b| a.hidden != b.hidden),
             learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
+            schedule: varies(|a, b| a.schedule != b.schedule),
         }
     }
 
@@ -34,6 +36,9 @@ impl Naming {
         }
         if self.learning_rate {
             name += &format!(", lr {}", short(setting.learning_rate));
+        }
+        if self.schedule {
+            name += &format!(", {}", setting.schedule);
         }
         name
     }
@@ -61,5 +66,9 @@ mod tests {
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
         assert_eq!(name, "keras, 512 wide, lr 0.01, p 0.6");
+        sweep.heads[7].result.schedule = "onecycle".into();
+        let naming = Naming::of(&sweep);
+        let name = naming.full(&sweep.heads[7].result.setting());
+        assert_eq!(name, "keras, 512 wide, lr 0.01, onecycle, p 0.6");
     }
 }

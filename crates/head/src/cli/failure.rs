@@ -9,9 +9,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::InterruptedInFirstEpoch
         | Error::Interrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
-        Error::TapTwice { .. } | Error::TooManyHeads { .. } | Error::NoRoomForRows { .. } => {
-            Failure::Usage
-        }
+        Error::TapTwice { .. }
+        | Error::LearningRateTwice { .. }
+        | Error::TooManyHeads { .. }
+        | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
         | Error::Csv { .. }
         | Error::Kernels(_)

@@ -272,10 +272,28 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Arch, Schedule};
+    use crate::config::Arch;
+    use crate::schedule::Schedule;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
+    }
+
+    /// Runs of earlier versions are found again: whatever is new has no part in the ids of those without it.
+    #[test]
+    fn ids_of_earlier_formats_stay() {
+        let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/formats/runs");
+        for version in ["1.4", "1.5"] {
+            let runs = Path::new(formats).join(version).join("sweep/runs");
+            let mut seen = 0;
+            for run in std::fs::read_dir(runs).unwrap() {
+                let run = Run::open(&run.unwrap().path()).unwrap();
+                let name = run.folder().file_name().unwrap();
+                assert_eq!(run.config().id().to_string().as_str(), name, "{version}");
+                seen += 1;
+            }
+            assert_eq!(seen, 2, "{version}");
+        }
     }
 
     #[test]

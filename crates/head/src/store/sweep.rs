@@ -149,8 +149,15 @@ impl Sweep {
                 // Format 1.0 recorded a spread of 0 for a single seed.
                 top1.sd = top1.sd.filter(|_| top1.seeds > 1);
             }
-            let results: Vec<HeadResult> = read_csv(folder, RESULTS)?;
+            let mut results: Vec<HeadResult> = read_csv(folder, RESULTS)?;
             check_rows(&folder.join(RESULTS), config.heads.len(), results.len())?;
+            // Formats before 1.6, whose sweeps had one schedule, recorded it with the heads alone.
+            let schedules = results.iter_mut().map(|result| &mut result.schedule);
+            for schedule in schedules.chain([&mut summary.setting.schedule]) {
+                if let (true, Some(head)) = (schedule.is_empty(), config.heads.first()) {
+                    *schedule = head.schedule.to_string();
+                }
+            }
             let is_listed = |(result, head): (&HeadResult, &TrainConfig)| is_of(result, head);
             if !results.iter().zip(&config.heads).all(is_listed) {
                 return Err(Error::OtherHeads { path: folder.join(RESULTS) });
@@ -276,14 +283,16 @@ fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
 }
 
 fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
-    let TrainConfig { arch, hidden, p, learning_rate, seed, .. } = run.config().train;
+    let train = &run.config().train;
+    let Setting { arch, hidden, p, learning_rate, schedule } = train.setting();
     let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
     HeadResult {
-        arch: arch.to_string(),
+        arch,
         hidden,
         p,
         learning_rate,
-        seed,
+        schedule,
+        seed: train.seed,
         epochs: last.epoch,
         train_loss: last.train_loss,
         train_top1: last.train_top1,

@@ -100,6 +100,7 @@ mod tests {
             hidden: 128,
             p,
             learning_rate: 0.001,
+            schedule: "constant".into(),
             seed: 0,
             epochs: 1,
             train_loss: val_top1,

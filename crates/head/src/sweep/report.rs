@@ -119,8 +119,13 @@ fn command(sweep: &Sweep) -> String {
         quoted(format!("--features={}", sweep.features().display())),
         format!("--arch={}", of(|head| head.arch.to_string())),
         format!("--p={}", of(|head| head.p.to_string())),
-        format!("--lr={}", of(|head| head.learning_rate.to_string())),
+        format!("--schedule={}", of(|head| head.schedule.to_string())),
     ];
+    let by_lr = sweep.heads().iter().filter(|head| head.schedule.own_rate().is_none());
+    let learning_rates = list(by_lr.map(|head| head.learning_rate.to_string()).collect());
+    if !learning_rates.is_empty() {
+        words.push(format!("--lr={learning_rates}"));
+    }
     if !sweep.taps().is_empty() {
         words.push(format!("--tap={}", list(sweep.taps().iter().map(Tap::to_string).collect())));
     }
@@ -134,7 +139,6 @@ fn command(sweep: &Sweep) -> String {
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));
         words.push(format!("--batch-size={}", head.batch_size));
-        words.push(format!("--schedule={}", head.schedule));
     }
     words.join(" ")
 }

@@ -17,11 +17,11 @@ fn grid() -> Grid {
         archs: vec![Arch::Fastai],
         hidden: vec![8],
         ps: vec![0.0, 0.5],
+        schedules: vec![Schedule::Constant],
         learning_rates: vec![0.01],
         seeds: vec![0, 1, 2],
         epochs: 2,
         batch_size: 4,
-        schedule: Schedule::Constant,
     }
 }
 

@@ -110,11 +110,11 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
         archs: vec![Arch::Fastai],
         hidden: vec![8],
         ps: vec![0.0, 0.5],
+        schedules: vec![Schedule::Constant],
         learning_rates: vec![0.001],
         seeds: vec![0],
         epochs: 1,
         batch_size: 4,
-        schedule: Schedule::Constant,
     };
     let sweep =
         |root: &PathBuf| sweep(fixture.features(), &grid, RESOURCES, root, &mut unheard, &GO_ON);

@@ -19,7 +19,7 @@ use fused_head::{Columns, Row};
 use recipe::Recipe;
 use tempfile::TempDir;
 
-use crate::config::{Arch, Schedule, TrainConfig};
+use crate::config::{Arch, TrainConfig};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::resources::{Memory, Resources};

@@ -36,10 +36,10 @@ impl<'r> HeadInTraining<'r> {
         HeadInTraining { run, streamed_window, epochs, tally, exported: None }
     }
 
-    /// The learning rate at `step` of `steps`.
-    pub(crate) fn learning_rate(&self, step: usize, steps: usize) -> f64 {
-        let TrainConfig { learning_rate, schedule, .. } = self.run.config().train;
-        learning_rate * schedule.factor(step, steps)
+    /// The learning rate at `step` of `steps`, which is in `epoch`.
+    pub(crate) fn learning_rate(&self, epoch: usize, step: usize, steps: usize) -> f64 {
+        let TrainConfig { learning_rate, schedule, .. } = &self.run.config().train;
+        schedule.rate(*learning_rate, epoch, step, steps)
     }
 
     pub(crate) fn has_diverged(&self) -> bool {

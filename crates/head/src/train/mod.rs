@@ -44,7 +44,9 @@ pub fn train(
     let mut trained = None;
     let finished = |run: &Run, last: &EpochMetrics| {
         if last.has_diverged() {
-            return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
+            let TrainConfig { learning_rate, ref schedule, .. } = *config;
+            let (epoch, schedule) = (last.epoch, schedule.clone());
+            return Err(Error::Diverged { epoch, learning_rate, schedule });
         }
         trained = Some(run.clone());
         Ok(())

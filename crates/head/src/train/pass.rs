@@ -164,7 +164,7 @@ impl<'a> RunningPass<'a> {
                 return Err(self.interrupt()?);
             }
             for (rate, head) in self.rates.iter_mut().zip(&self.heads) {
-                *rate = head.learning_rate(step, steps_per_epoch * pass.epochs);
+                *rate = head.learning_rate(epoch, step, steps_per_epoch * pass.epochs);
             }
             let batch = training_rows.next_batch(pass.batch_size.min(rows - done))?;
             let Some(batch) = batch else { return Err(self.interrupt()?) };

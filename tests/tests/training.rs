@@ -1,0 +1,185 @@
+//! Tests of the options of training: what each of them does, alone and in sweeps, where a head is, bit for bit,
+//! the one trained alone.
+
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use end_to_end::{USAGE, Workplace, assert_refused, finish, path_from, vgg_head};
+use feature_cache::SplitName;
+use serde_json::Value;
+
+/// Training rows; the features have three numbers per row after pooling.
+const ROWS: i64 = 40;
+
+struct Place {
+    workplace: Workplace,
+    cache: PathBuf,
+}
+
+impl Place {
+    /// Features of three classes, the first of which has half of the training rows.
+    fn new() -> Place {
+        let workplace = Workplace::empty();
+        let names = ["cat", "dog", "owl"].map(str::to_owned);
+        let split = |(split, rows, seed): (SplitName, i64, f32)| {
+            let label = |row: i64| if row % 2 == 0 { 0 } else { 1 + row / 2 % 2 };
+            // Of the three channels of 2x2, the label's is usually the largest.
+            let number = |i: i64| {
+                let of_label = i / 4 % 3 == label(i / 12);
+                (i as f32 * seed).sin().abs() + if of_label { 0.3 } else { 0.0 }
+            };
+            (split, Some((0..rows).map(label).collect()), (0..rows * 12).map(number).collect())
+        };
+        let splits =
+            [(SplitName::Train, ROWS, 1.0), (SplitName::Val, 24, 2.0), (SplitName::Test, 24, 3.0)];
+        let cache = workplace.write_cache(&names, 0, splits.map(split));
+        Place { workplace, cache }
+    }
+
+    fn train(&self, more: &[&str]) -> Command {
+        self.workplace.train(&self.cache, &[&["--hidden=8", "--batch-size=8"], more].concat())
+    }
+
+    fn sweep(&self, more: &[&str]) -> Command {
+        let mut command = vgg_head(["sweep", "--threads=2", "--hidden=8", "--batch-size=8"]);
+        command.arg("--features").arg(&self.cache);
+        command.arg("--out").arg(self.workplace.path("sweeps")).args(more);
+        command
+    }
+
+    /// Sweeps over the list of a flag and two seeds, and checks that each head is, bit for bit, the one trained
+    /// alone. Returns the sweep's folder and its standard output.
+    fn sweep_as_alone(&self, flag: &str, values: &[&str], more: &[&str]) -> (PathBuf, String) {
+        let list = format!("{flag}={}", values.join(","));
+        let flags = [&[&list, "--p=0.4", "--seeds=0,3"], more].concat();
+        let swept = finish(self.sweep(&flags));
+        assert_eq!(swept.code, Some(0), "{swept:?}");
+        let sweep = PathBuf::from(swept.stdout.lines().last().unwrap());
+        assert_eq!(fs::read_dir(sweep.join("runs")).unwrap().count(), 2 * values.len());
+        for value in values {
+            for seed in ["--seed=0", "--seed=3"] {
+                let value = format!("{flag}={value}");
+                let run = path_from(self.train(&[&[&value, "--p=0.4", seed], more].concat()));
+                let twin = sweep.join("runs").join(run.file_name().unwrap());
+                assert!(head(&run) == head(&twin), "{value} {seed}");
+            }
+        }
+        (sweep, swept.stdout)
+    }
+}
+
+fn head(run: &Path) -> Vec<u8> {
+    fs::read(run.join("head.safetensors")).unwrap()
+}
+
+fn json_in(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A column of a run's metrics.
+fn metrics(run: &Path, name: &str) -> Vec<f64> {
+    let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let column = lines.next().unwrap().iter().position(|column| *column == name).unwrap();
+    lines.map(|line| line[column].parse().unwrap()).collect()
+}
+
+/// The command line in a sweep's report.
+fn command_of(sweep: &Path) -> Vec<String> {
+    let html = fs::read_to_string(sweep.join("report.html")).unwrap();
+    let start = html.find("vgg-head sweep").unwrap();
+    let command = &html[start..][..html[start..].find('<').unwrap()];
+    command.split_whitespace().skip(1).map(str::to_owned).collect()
+}
+
+/// Checks that the command in a sweep's report finds the sweep.
+fn assert_repeats(place: &Place, sweep: &Path) {
+    let mut command = vgg_head(command_of(sweep));
+    command.arg("--out").arg(place.workplace.path("sweeps"));
+    let again = finish(command);
+    assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{again:?}");
+    assert_eq!(again.stdout.lines().last().unwrap(), sweep.to_str().unwrap());
+}
+
+/// fast.ai's head for augmented features has the sizes and the dropout of the Keras variant.
+#[test]
+fn fastais_wide_head_is_that_of_the_keras_variant() {
+    let place = Place::new();
+    let train = |arch| {
+        let flags = ["--arch", arch, "--p=0.6", "--epochs=2"];
+        path_from(place.workplace.train(&place.cache, &flags))
+    };
+    let runs = ["fastai-da", "keras"].map(train);
+    assert!(head(&runs[0]) == head(&runs[1]));
+    let config = json_in(&runs[0].join("config.json"));
+    assert_eq!(config["train"]["arch"], "fastai-da");
+    assert_eq!(
+        (&config["shape"]["hidden"], &config["train"]["hidden"]),
+        (&256.into(), &256.into())
+    );
+    assert!(runs[0].file_name().unwrap().to_str().unwrap().starts_with("fastai-da-"));
+    assert!(head(&runs[0]) != head(&train("fastai")));
+}
+
+#[test]
+fn each_epoch_has_the_rate_of_its_schedule() {
+    let place = Place::new();
+    let rates = |flags: &[&str]| {
+        let run = path_from(place.train(&[&["--epochs=4"], flags].concat()));
+        metrics(&run, "learning_rate")
+    };
+    let steps = "--schedule=steps:1e-3x1,1e-2";
+    assert_eq!(rates(&[steps]), [0.001, 0.01, 0.01, 0.01]);
+    assert_eq!(rates(&["--schedule=steps:0.02x2,0.01x1,5e-3"]), [0.02, 0.02, 0.01, 0.005]);
+    // Of the last step of each epoch of five: with the top at step 5 of 0 to 19.
+    let cycle = rates(&["--schedule=onecycle", "--lr=0.02"]);
+    let down = |part: f64| {
+        let least = 0.02 / 25.0 / 1e4;
+        least + (0.02 - least) / 2.0 * (1.0 + (std::f64::consts::PI * part).cos())
+    };
+    let up = 0.0008 + (0.02 - 0.0008) / 2.0 * (1.0 - (std::f64::consts::PI * 4.0 / 5.0).cos());
+    for (rate, expected) in cycle.iter().zip([up, down(4.0 / 14.0), down(9.0 / 14.0), 8e-8]) {
+        assert!((rate - expected).abs() < 1e-15, "{cycle:?}");
+    }
+
+    let says = ["--schedule=steps:0.001x1,0.01 has the learning rates", "leave --lr out"];
+    assert_refused(place.train(&[steps, "--lr=0.1"]), USAGE, &says);
+    assert_refused(place.sweep(&[steps, "--lr=0.1,0.2"]), USAGE, &says);
+    for (schedule, says) in [
+        ("linear", "there is no schedule 'linear'; expected constant, cosine, onecycle"),
+        ("steps:1e-3,1e-2", "lacks the number of its epochs"),
+        ("steps:1e-3x1", "the last rate, 1e-3x1, is that of all further epochs"),
+    ] {
+        let schedule = format!("--schedule={schedule}");
+        assert_refused(place.train(&[&schedule]), USAGE, &["--schedule", says]);
+        assert_refused(place.sweep(&[&schedule]), USAGE, &["--schedule", says]);
+    }
+}
+
+#[test]
+fn schedules_are_swept() {
+    let place = Place::new();
+    let schedules = ["constant", "steps:1e-3x1,1e-2", "onecycle", "cosine"];
+    let (sweep, stdout) = place.sweep_as_alone("--schedule", &schedules, &["--epochs=3"]);
+    let header = stdout.lines().next().unwrap();
+    assert!(header.starts_with("arch    hidden     lr             schedule    p"), "{header}");
+    let chosen = stdout.lines().find(|line| line.starts_with("chosen by validation")).unwrap();
+    assert!(chosen.contains(": fastai, schedule "), "{chosen}");
+    let html = fs::read_to_string(sweep.join("report.html")).unwrap();
+    assert!(html.contains(">steps:0.001x1,0.01</td>") && html.contains(">Schedule<"), "{html}");
+    assert_repeats(&place, &sweep);
+
+    // The learning rates are for the schedules that have none.
+    let flags = ["--schedule=steps:0.1x1,0.2,cosine", "--lr=0.01,0.02", "--p=0.4", "--seeds=1"];
+    let sweep = path_from(place.sweep(&flags));
+    let results = fs::read_to_string(sweep.join("results.csv")).unwrap();
+    assert_eq!(results.lines().count(), 1 + 3, "{results}");
+    assert_repeats(&place, &sweep);
+
+    // With one schedule there is no column for it.
+    let stdout = finish(place.sweep(&["--p=0.4", "--seeds=1", "--schedule=cosine"])).stdout;
+    assert!(!stdout.contains("schedule"), "{stdout}");
+}
