@@ -183,3 +183,34 @@ fn schedules_are_swept() {
     let stdout = finish(place.sweep(&["--p=0.4", "--seeds=1", "--schedule=cosine"])).stdout;
     assert!(!stdout.contains("schedule"), "{stdout}");
 }
+
+#[test]
+fn weights_decay_as_much_as_is_asked_for() {
+    let place = Place::new();
+    let values = ["0", "0.01", "30"];
+    let (sweep, stdout) =
+        place.sweep_as_alone("--weight-decay", &values, &["--epochs=4", "--lr=0.01"]);
+    assert!(stdout.lines().next().unwrap().contains("  weight decay  "), "{stdout}");
+    assert!(fs::read_to_string(sweep.join("report.html")).unwrap().contains(">Weight decay<"));
+    assert_repeats(&place, &sweep);
+
+    let train = |flags: &[&str]| path_from(place.train(&[&["--lr=0.01"], flags].concat()));
+    let norm = |run: &Path| {
+        let bytes = head(run);
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let weights = file.tensor("fc2.weight").unwrap().data().as_chunks::<4>().0;
+        weights.iter().map(|&bytes| f32::from_le_bytes(bytes).powi(2)).sum::<f32>()
+    };
+    let plain = train(&[]);
+    // Without decay it is the run of versions that had none.
+    assert_eq!(train(&["--weight-decay=0"]), plain);
+    assert_eq!(json_in(&plain.join("config.json"))["train"].get("weight_decay"), None);
+    let decayed = train(&["--weight-decay=30"]);
+    assert_eq!(json_in(&decayed.join("config.json"))["train"]["weight_decay"], 30.0);
+    assert!(norm(&decayed) < 0.3 * norm(&plain), "{} {}", norm(&decayed), norm(&plain));
+    for wrong in ["-0.1", "inf", "nan", "much"] {
+        let flag = format!("--weight-decay={wrong}");
+        assert_refused(place.train(&[&flag]), USAGE, &["--weight-decay", "at least 0"]);
+        assert_refused(place.sweep(&[&flag]), USAGE, &["--weight-decay", "at least 0"]);
+    }
+}

@@ -184,7 +184,7 @@ impl Engine {
         let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
             let head = &heads[index];
             let update = learning.map(|Learning { rates, step }| Update {
-                adam: Adam::new(rates[index], step),
+                adam: Adam::new(rates[index], step, head.config.weight_decay),
                 dropout: std::array::from_fn(|layer| {
                     Dropout::new(head.config.dropout[layer], head.config.seed, step, layer)
                 }),

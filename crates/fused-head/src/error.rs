@@ -38,6 +38,14 @@ pub enum Error {
         /// The fraction.
         fraction: f32,
     },
+    /// A weight decay is a number of at least 0.
+    #[error("head {head} has the weight decay {weight_decay}, expected a number of at least 0")]
+    WeightDecay {
+        /// Index of the head, from 0.
+        head: usize,
+        /// The weight decay.
+        weight_decay: f64,
+    },
     /// Rows, and their elements within a block of inputs, are numbered in 32 bits.
     #[error("the batch size {batch_size} is too large, expected at most {limit}")]
     BatchSize {

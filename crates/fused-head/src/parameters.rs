@@ -32,13 +32,33 @@ impl HeadShape {
     }
 }
 
-/// The configuration of one of the heads that are trained together.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The configuration of one of the heads that are trained together. Everything is off by default.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeadConfig {
     /// The fractions dropped before each of the three dense layers, in `[0, 1)`.
     pub dropout: [f32; 3],
     /// Seed of the dropout masks.
     pub seed: u64,
+    /// Decoupled weight decay (Loshchilov & Hutter 2019) with the convention of PyTorch's `AdamW`: before
+    /// Adam's update, the weights of the dense layers are multiplied by 1 − learning rate × this number. Biases
+    /// and the parameters of BatchNorm do not decay.
+    pub weight_decay: f64,
+}
+
+impl HeadConfig {
+    /// Checks the numbers' ranges; `head` is the head's index.
+    pub(crate) fn check(&self, head: usize) -> Result<(), Error> {
+        for (layer, &fraction) in self.dropout.iter().enumerate() {
+            if !(0.0..1.0).contains(&fraction) {
+                return Err(Error::Dropout { head, layer, fraction });
+            }
+        }
+        let weight_decay = self.weight_decay;
+        if !(0.0..f64::INFINITY).contains(&weight_decay) {
+            return Err(Error::WeightDecay { head, weight_decay });
+        }
+        Ok(())
+    }
 }
 
 /// The names, in the order of the layers, as PyTorch names them.

@@ -380,7 +380,9 @@ unsafe fn back1<S: Vector>(context: &Context<'_>, slab: Slab) {
                 c_stride: columns,
                 bias: ptr::null(),
             });
-            adam.update_all(scratch, weight, slab.start * columns, slab.width * columns);
+            let (start, len) = (slab.start * columns, slab.width * columns);
+            update.adam.decay::<S>(&weight.value, start, len);
+            adam.update_all(scratch, weight, start, len);
             let units = slab.start..slab.start + slab.width;
             transpose(units, columns, weight.value.pointer(), back.pointer(), hidden);
         }

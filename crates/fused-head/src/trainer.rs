@@ -54,7 +54,7 @@ impl Trainer {
     /// A trainer of heads with these initial parameters, in steps of at most `batch_size` rows.
     ///
     /// # Errors
-    /// If a size is 0, a fraction dropped is not in `[0, 1)`, or the initial parameters do not fit.
+    /// If a size is 0, a configuration has a number out of its range, or the initial parameters do not fit.
     pub fn new(
         shape: HeadShape,
         configs: &[HeadConfig],
@@ -89,11 +89,7 @@ impl Trainer {
             return Err(Error::InitialCount { heads: configs.len(), initial: initial.len() });
         }
         for (head, (config, initial)) in configs.iter().zip(initial).enumerate() {
-            for (layer, &fraction) in config.dropout.iter().enumerate() {
-                if !(0.0..1.0).contains(&fraction) {
-                    return Err(Error::Dropout { head, layer, fraction });
-                }
-            }
+            config.check(head)?;
             if initial.shape() != shape {
                 return Err(Error::OtherShape { head });
             }
@@ -103,7 +99,7 @@ impl Trainer {
         Ok(Trainer {
             shape,
             batch_size,
-            heads: configs.iter().zip(initial).map(|(&c, i)| Head::new(c, i)).collect(),
+            heads: configs.iter().zip(initial).map(|(c, i)| Head::new(c.clone(), i)).collect(),
             engine: Engine::new(layout, configs.len(), rows, threads, isa, Workspace::new),
             steps: 0,
             results: vec![StepResult::default(); configs.len()],
@@ -123,7 +119,7 @@ impl Trainer {
         }
         let layout = Layout::new(shape);
         let mut head = Count::default();
-        Head::zero(layout, HeadConfig { dropout: [0.0; 3], seed: 0 }, true, &mut head);
+        Head::zero(layout, HeadConfig::default(), true, &mut head);
         let heads_bytes = head.bytes.saturating_mul(heads as u64);
         let rows = batch_size.max(EVALUATION_ROWS);
         heads_bytes.saturating_add(Engine::memory(layout, heads, rows, threads))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fused_head::HeadConfig;
 use report::Setting;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,9 @@ impl FromStr for Arch {
 
 /// The configuration of a head's training. Together with the features, it determines the head, unless
 /// rows are streamed.
+///
+/// The fields after the seed are not recorded at their defaults, so that the ids of runs without them are those
+/// of formats before 1.6.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
@@ -90,14 +94,45 @@ pub struct TrainConfig {
     /// Seed of the initial weights and of dropout. The order of rows does not depend on it: it is the same for
     /// every head.
     pub seed: u64,
+    /// Decoupled weight decay of the dense layers' weights, see [`HeadConfig::weight_decay`]; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight_decay: f64,
+}
+
+/// fast.ai's head for one epoch.
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        TrainConfig {
+            arch: Arch::Fastai,
+            hidden: Arch::Fastai.hidden(),
+            p: 0.8,
+            epochs: 1,
+            batch_size: 64,
+            learning_rate: 0.001,
+            schedule: Schedule::Constant,
+            seed: 0,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl TrainConfig {
     /// The part of the configuration that heads must share to be compared.
     pub fn setting(&self) -> Setting {
-        let TrainConfig { arch, hidden, p, learning_rate, ref schedule, .. } = *self;
+        let TrainConfig { arch, hidden, p, learning_rate, ref schedule, weight_decay, .. } = *self;
         let (arch, schedule) = (arch.to_string(), schedule.to_string());
-        Setting { arch, hidden, p, learning_rate, schedule }
+        Setting { arch, hidden, p, learning_rate, schedule, weight_decay }
+    }
+
+    /// The part of the configuration that the kernels take.
+    pub(crate) fn head_config(&self) -> HeadConfig {
+        let TrainConfig { arch, p, seed, weight_decay, .. } = *self;
+        let dropout = arch.dropout(p).map(|fraction| fraction as f32);
+        HeadConfig { dropout, seed, weight_decay }
     }
 }
 

@@ -43,17 +43,19 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         // The learning rate changes after all dropout rates and architectures.
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
         let schedule = "constant".to_owned();
-        let setting = Setting { arch: arch.into(), hidden, learning_rate, p, schedule };
+        let arch = arch.to_owned();
+        let setting = Setting { arch, hidden, learning_rate, p, schedule, weight_decay: 0.0 };
         for seed in 0..3 {
-            let run = format!("{arch}-{hidden}-lr{learning_rate}-p{p}-{seed}");
+            let run = format!("{}-{hidden}-lr{learning_rate}-p{p}-{seed}", setting.arch);
             let epochs = epochs(&setting, &mut noise);
             let last = *epochs.last().ok_or("there are twelve epochs")?;
             let result = HeadResult {
-                arch: arch.into(),
+                arch: setting.arch.clone(),
                 hidden,
                 p,
                 learning_rate,
                 schedule: setting.schedule.clone(),
+                weight_decay: setting.weight_decay,
                 seed,
                 epochs: epochs.len(),
                 train_loss: last.train_loss,

@@ -18,6 +18,9 @@ pub struct Setting {
     /// Course of the learning rate; empty where an earlier format did not record it.
     #[serde(default)]
     pub schedule: String,
+    /// Weight decay; 0 for none.
+    #[serde(default)]
+    pub weight_decay: f64,
 }
 
 /// The metrics of one epoch, which are a row of a run's `metrics.csv`.
@@ -56,6 +59,9 @@ pub struct HeadResult {
     /// See [`Setting::schedule`].
     #[serde(default)]
     pub schedule: String,
+    /// See [`Setting::weight_decay`].
+    #[serde(default)]
+    pub weight_decay: f64,
     /// Seed of the initial weights and of dropout.
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
@@ -127,13 +133,14 @@ impl EpochMetrics {
 impl HeadResult {
     /// Its configuration without the seed.
     pub fn setting(&self) -> Setting {
-        let HeadResult { arch, hidden, p, learning_rate, schedule, .. } = self;
+        let HeadResult { arch, hidden, p, learning_rate, schedule, weight_decay, .. } = self;
         Setting {
             arch: arch.clone(),
             hidden: *hidden,
             p: *p,
             learning_rate: *learning_rate,
             schedule: schedule.clone(),
+            weight_decay: *weight_decay,
         }
     }
 
@@ -231,6 +238,7 @@ pub(crate) mod tests {
             p,
             learning_rate: 1e-3,
             schedule: "constant".into(),
+            weight_decay: 0.0,
             seed,
             epochs: 3,
             train_loss: last.train_loss,

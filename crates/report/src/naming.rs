@@ -10,6 +10,7 @@ pub(crate) struct Naming {
     hidden: bool,
     learning_rate: bool,
     schedule: bool,
+    weight_decay: bool,
 }
 
 impl Naming {
@@ -25,6 +26,7 @@ impl Naming {
             hidden: varies(|a, b| a.hidden != b.hidden),
             learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
             schedule: varies(|a, b| a.schedule != b.schedule),
+            weight_decay: varies(|a, b| a.weight_decay != b.weight_decay),
         }
     }
 
@@ -39,6 +41,9 @@ impl Naming {
         }
         if self.schedule {
             name += &format!(", {}", setting.schedule);
+        }
+        if self.weight_decay {
+            name += &format!(", weight decay {}", short(setting.weight_decay));
         }
         name
     }
@@ -67,8 +72,9 @@ mod tests {
         let name = naming.full(&sweep.heads[7].result.setting());
         assert_eq!(name, "keras, 512 wide, lr 0.01, p 0.6");
         sweep.heads[7].result.schedule = "onecycle".into();
+        sweep.heads[7].result.weight_decay = 0.1;
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
-        assert_eq!(name, "keras, 512 wide, lr 0.01, onecycle, p 0.6");
+        assert_eq!(name, "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, p 0.6");
     }
 }

@@ -51,11 +51,18 @@ struct OptionColumn {
     differ: fn(&Setting, &Setting) -> bool,
 }
 
-const OPTIONS: [OptionColumn; 1] = [OptionColumn {
-    column: column("Schedule", Kind::Text),
-    cell: |setting| Cell { text: setting.schedule.clone(), key: None },
-    differ: |a, b| a.schedule != b.schedule,
-}];
+const OPTIONS: [OptionColumn; 2] = [
+    OptionColumn {
+        column: column("Schedule", Kind::Text),
+        cell: |setting| Cell { text: setting.schedule.clone(), key: None },
+        differ: |a, b| a.schedule != b.schedule,
+    },
+    OptionColumn {
+        column: column("Weight decay", Kind::Number),
+        cell: |setting| number(setting.weight_decay, short(setting.weight_decay)),
+        differ: |a, b| a.weight_decay != b.weight_decay,
+    },
+];
 
 /// The columns of the options in which the settings differ.
 fn options(sweep: &Sweep) -> Vec<&'static OptionColumn> {
@@ -246,14 +253,17 @@ mod tests {
     #[test]
     fn an_option_has_a_column_if_settings_differ_in_it() {
         let mut sweep = small_sweep();
-        for html in [heads(&sweep), settings(&sweep)] {
-            assert!(!html.into_string().contains("Schedule"));
+        let both = |sweep: &Sweep| [heads(sweep), settings(sweep)].map(Markup::into_string);
+        for html in both(&sweep) {
+            assert!(!html.contains("Schedule") && !html.contains("Weight decay"), "{html}");
         }
         sweep.heads[1].result.schedule = "onecycle".into();
-        for html in [heads(&sweep), settings(&sweep)] {
-            let html = html.into_string();
-            assert!(html.contains(">Schedule</button>"), "{html}");
-            assert_eq!(html.matches(">onecycle</td>").count(), 1, "{html}");
+        sweep.heads[2].result.weight_decay = 0.125;
+        for html in both(&sweep) {
+            for (column, cell) in [("Schedule", "onecycle"), ("Weight decay", "0.125")] {
+                assert!(html.contains(&format!(">{column}</button>")), "{html}");
+                assert_eq!(html.matches(&format!(">{cell}</td>")).count(), 1, "{html}");
+            }
         }
     }
 

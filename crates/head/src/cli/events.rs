@@ -96,14 +96,15 @@ fn line(event: Event<'_>) -> Option<String> {
              a time"
         ),
         Event::Diverged { config, epoch } => {
-            let TrainConfig { arch, p, learning_rate, schedule, seed, .. } = config;
-            let schedule = match schedule {
-                Schedule::Constant => String::new(),
-                other => format!(", {other}"),
-            };
-            format!(
-                "{arch}, p {p}, lr {learning_rate}{schedule}, seed {seed}: diverged in epoch {epoch}"
-            )
+            let TrainConfig { arch, p, learning_rate, schedule, seed, weight_decay, .. } = config;
+            let mut head = format!("{arch}, p {p}, lr {learning_rate}");
+            if *schedule != Schedule::Constant {
+                head += &format!(", {schedule}");
+            }
+            if *weight_decay != 0.0 {
+                head += &format!(", weight decay {weight_decay}");
+            }
+            format!("{head}, seed {seed}: diverged in epoch {epoch}")
         }
         Event::DamagedSweep { error } => format!(
             "{}: the heads that are whole are kept, the others trained again",

@@ -22,7 +22,9 @@ use terminal::{print_path, say, up_to};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
-use crate::cli::values::{dropout, learning_rate, list, memory, schedules, seeds, split};
+use crate::cli::values::{
+    dropout, learning_rate, list, memory, schedules, seeds, split, weight_decay,
+};
 
 /// Default folder of the caches.
 const FEATURES: &str = "artifacts/features";
@@ -134,6 +136,10 @@ struct TrainArgs {
     /// PyTorch's OneCycleLR; or rates by epochs: steps:1e-3x1,1e-2 is 0.001 for 1 epoch, then 0.01
     #[arg(long, default_value = "constant", value_name = "SCHEDULE|steps:RATExEPOCHS,…,RATE")]
     schedule: Schedule,
+    /// Decoupled weight decay, as PyTorch's AdamW has it: in each step the weights of the dense layers lose
+    /// this share of themselves, times the learning rate
+    #[arg(long, default_value = "0", value_parser = weight_decay)]
+    weight_decay: f64,
     /// Seed of the initial weights and of dropout
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
@@ -163,6 +169,9 @@ struct SweepArgs {
     /// 'train'
     #[arg(long, default_value = "constant", value_parser = schedules)]
     schedule: List<Schedule>,
+    /// Decoupled weight decays, as PyTorch's AdamW has them, a list
+    #[arg(long, default_value = "0", value_parser = list(weight_decay))]
+    weight_decay: List<f64>,
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
@@ -318,6 +327,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         learning_rate,
         schedule: args.schedule,
         seed: args.seed,
+        weight_decay: args.weight_decay,
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
@@ -342,9 +352,13 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         ps: args.p.0,
         schedules,
         learning_rates: args.lr.map_or_else(|| vec![LEARNING_RATE], |lr| lr.0),
+        weight_decays: args.weight_decay.0,
         seeds: args.seeds.0,
-        epochs: args.common.epochs,
-        batch_size: args.common.batch_size,
+        common: TrainConfig {
+            epochs: args.common.epochs,
+            batch_size: args.common.batch_size,
+            ..TrainConfig::default()
+        },
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;

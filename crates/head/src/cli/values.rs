@@ -70,6 +70,12 @@ pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))
 }
 
+/// Reads a weight decay.
+pub(super) fn weight_decay(text: &str) -> Result<f64, String> {
+    let decay = text.parse().ok().filter(|decay: &f64| (0.0..f64::INFINITY).contains(decay));
+    decay.ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
+}
+
 /// Reads an amount of memory.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("expected an amount such as 4GiB or 500MB, got '{text}'"))

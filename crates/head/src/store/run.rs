@@ -272,8 +272,6 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Arch;
-    use crate::schedule::Schedule;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
@@ -298,16 +296,7 @@ mod tests {
 
     #[test]
     fn an_id_has_all_that_determines_a_head_and_nothing_else() {
-        let train = TrainConfig {
-            arch: Arch::Fastai,
-            hidden: 8,
-            p: 0.2,
-            epochs: 1,
-            batch_size: 4,
-            learning_rate: 0.001,
-            schedule: Schedule::Constant,
-            seed: 0,
-        };
+        let train = TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() };
         let config = RunConfig {
             features: PathBuf::from("here"),
             features_key: key("4f35"),
@@ -325,9 +314,13 @@ mod tests {
             RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
             RunConfig { numerics: Some("fused2".into()), ..config.clone() },
             RunConfig { shape, ..config.clone() },
-            RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },
         ];
-        for other in others {
+        let of = |train| RunConfig { train, ..config.clone() };
+        let trained_otherwise = [
+            of(TrainConfig { seed: 1, ..train.clone() }),
+            of(TrainConfig { weight_decay: 0.1, ..train }),
+        ];
+        for other in others.into_iter().chain(trained_otherwise) {
             assert_ne!(other.id(), config.id(), "{other:?}");
         }
     }

@@ -284,7 +284,7 @@ fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
 
 fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
     let train = &run.config().train;
-    let Setting { arch, hidden, p, learning_rate, schedule } = train.setting();
+    let Setting { arch, hidden, p, learning_rate, schedule, weight_decay } = train.setting();
     let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
     HeadResult {
         arch,
@@ -292,6 +292,7 @@ fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
         p,
         learning_rate,
         schedule,
+        weight_decay,
         seed: train.seed,
         epochs: last.epoch,
         train_loss: last.train_loss,

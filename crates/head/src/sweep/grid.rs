@@ -20,52 +20,68 @@ pub struct Grid {
     pub schedules: Vec<Schedule>,
     /// Learning rates, for the schedules without rates of their own.
     pub learning_rates: Vec<f64>,
+    /// Weight decays.
+    pub weight_decays: Vec<f64>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Passes over the training rows.
-    pub epochs: usize,
-    /// Rows per step.
-    pub batch_size: usize,
+    /// What all heads have in common. The fields for which there are lists do not matter.
+    pub common: TrainConfig,
+}
+
+/// One head, the default one.
+impl Default for Grid {
+    fn default() -> Grid {
+        let common = TrainConfig::default();
+        Grid {
+            archs: vec![common.arch],
+            hidden: Vec::new(),
+            ps: vec![common.p],
+            schedules: vec![common.schedule.clone()],
+            learning_rates: vec![common.learning_rate],
+            weight_decays: vec![common.weight_decay],
+            seeds: vec![common.seed],
+            common,
+        }
+    }
 }
 
 impl Grid {
     /// Every combination, settings in the order of the lists, the seeds of a setting together.
     pub fn configs(&self) -> Vec<TrainConfig> {
-        let mut configs = Vec::new();
-        for &arch in &self.archs {
-            let own = [arch.hidden()];
-            let hidden = if self.hidden.is_empty() { &own } else { self.hidden.as_slice() };
-            for &hidden in hidden {
-                for (schedule, learning_rate) in self.schedules_and_rates() {
-                    for &p in &self.ps {
-                        configs.extend(self.seeds.iter().map(|&seed| TrainConfig {
-                            arch,
-                            hidden,
-                            p,
-                            epochs: self.epochs,
-                            batch_size: self.batch_size,
-                            learning_rate,
-                            schedule: schedule.clone(),
-                            seed,
-                        }));
-                    }
-                }
-            }
-        }
-        configs
-    }
-
-    /// Each schedule with each learning rate, or with its own.
-    fn schedules_and_rates(&self) -> Vec<(&Schedule, f64)> {
-        let with_rates = |schedule: &'_ Schedule| match schedule.own_rate() {
+        let all = vec![self.common.clone()];
+        let all = each(all, |_| self.archs.clone(), |config, arch| config.arch = arch);
+        let widths = |config: &TrainConfig| match self.hidden.as_slice() {
+            [] => vec![config.arch.hidden()],
+            widths => widths.to_vec(),
+        };
+        let all = each(all, widths, |config, hidden| config.hidden = hidden);
+        let all = each(all, |_| self.schedules.clone(), |config, it| config.schedule = it);
+        let rates = |config: &TrainConfig| match config.schedule.own_rate() {
             Some(rate) => vec![rate],
             None => self.learning_rates.clone(),
         };
-        let schedules = self.schedules.iter();
-        schedules
-            .flat_map(|schedule| with_rates(schedule).into_iter().map(move |rate| (schedule, rate)))
-            .collect()
+        let all = each(all, rates, |config, rate| config.learning_rate = rate);
+        let all = each(all, |_| self.weight_decays.clone(), |config, it| config.weight_decay = it);
+        let all = each(all, |_| self.ps.clone(), |config, p| config.p = p);
+        each(all, |_| self.seeds.clone(), |config, seed| config.seed = seed)
     }
+}
+
+/// Each configuration with each of its values.
+fn each<T>(
+    configs: Vec<TrainConfig>,
+    values: impl Fn(&TrainConfig) -> Vec<T>,
+    set: impl Fn(&mut TrainConfig, T),
+) -> Vec<TrainConfig> {
+    let with_values = |config: TrainConfig| {
+        let with = |value| {
+            let mut config = config.clone();
+            set(&mut config, value);
+            config
+        };
+        values(&config).into_iter().map(with).collect::<Vec<_>>()
+    };
+    configs.into_iter().flat_map(with_values).collect()
 }
 
 /// A list of different values, separated by commas.
@@ -118,18 +134,16 @@ mod tests {
     fn a_grid_has_every_combination_once() {
         let grid = Grid {
             archs: vec![Arch::Fastai, Arch::Keras],
-            hidden: vec![],
             ps: vec![0.0, 0.5],
-            schedules: vec![Schedule::Constant],
-            learning_rates: vec![0.001],
             seeds: vec![0, 1, 2],
-            epochs: 1,
-            batch_size: 64,
+            common: TrainConfig { epochs: 7, ..TrainConfig::default() },
+            ..Grid::default()
         };
         let configs = grid.configs();
         assert_eq!(configs.len(), 12);
         assert_eq!((configs[0].hidden, configs[11].hidden), (128, 256));
         assert_eq!([configs[0].seed, configs[1].seed, configs[2].seed], [0, 1, 2]);
+        assert!(configs.iter().all(|config| config.epochs == 7));
 
         // A schedule with rates of its own is there once, whatever the learning rates.
         let schedules = vec![Schedule::Cosine, "steps:0.1x1,1".parse().unwrap()];
@@ -137,5 +151,9 @@ mod tests {
         let rates: Vec<f64> =
             grid.configs().iter().step_by(6).map(|config| config.learning_rate).collect();
         assert_eq!(rates, [0.001, 0.01, 0.1, 0.001, 0.01, 0.1]);
+
+        let grid = Grid { weight_decays: vec![0.0, 0.1], ..Grid::default() };
+        let decays: Vec<f64> = grid.configs().iter().map(|config| config.weight_decay).collect();
+        assert_eq!(decays, [0.0, 0.1]);
     }
 }

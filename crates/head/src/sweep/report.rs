@@ -136,6 +136,10 @@ fn command(sweep: &Sweep) -> String {
     if sweep.heads().iter().any(|head| head.hidden != head.arch.hidden()) {
         words.push(format!("--hidden={}", of(|head| head.hidden.to_string())));
     }
+    let decays = of(|head| head.weight_decay.to_string());
+    if decays != "0" {
+        words.push(format!("--weight-decay={decays}"));
+    }
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));
         words.push(format!("--batch-size={}", head.batch_size));

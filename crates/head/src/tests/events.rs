@@ -14,14 +14,12 @@ use crate::{
 
 fn grid() -> Grid {
     Grid {
-        archs: vec![Arch::Fastai],
         hidden: vec![8],
         ps: vec![0.0, 0.5],
-        schedules: vec![Schedule::Constant],
         learning_rates: vec![0.01],
         seeds: vec![0, 1, 2],
-        epochs: 2,
-        batch_size: 4,
+        common: TrainConfig { epochs: 2, batch_size: 4, ..TrainConfig::default() },
+        ..Grid::default()
     }
 }
 

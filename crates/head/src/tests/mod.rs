@@ -141,16 +141,7 @@ impl Fixture {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig {
-        arch: Arch::Fastai,
-        hidden: 8,
-        p: 0.2,
-        epochs: 1,
-        batch_size: 4,
-        learning_rate: 0.001,
-        schedule: Schedule::Constant,
-        seed: 0,
-    }
+    TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() }
 }
 
 /// All numbers of a row.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use fused_head::{HeadConfig, Parameters, Trainer};
 use report::EpochMetrics;
 
-use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
@@ -78,11 +77,8 @@ pub(crate) fn run_pass<'r>(
 
 fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Error> {
     let shape = runs[0].config().shape;
-    let config = |run: &Run| {
-        let TrainConfig { arch, p, seed, .. } = run.config().train;
-        HeadConfig { dropout: arch.dropout(p).map(|fraction| fraction as f32), seed }
-    };
-    let configs: Vec<HeadConfig> = runs.iter().map(config).collect();
+    let configs: Vec<HeadConfig> =
+        runs.iter().map(|run| run.config().train.head_config()).collect();
     let initial: Vec<Parameters> =
         configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
