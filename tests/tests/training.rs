@@ -214,3 +214,45 @@ fn weights_decay_as_much_as_is_asked_for() {
         assert_refused(place.sweep(&[&flag]), USAGE, &["--weight-decay", "at least 0"]);
     }
 }
+
+/// The loss of a head that is as good as it can be is that of its smoothed labels, and validation is without.
+#[test]
+fn labels_are_smoothed_in_training_alone() {
+    let place = Place::new();
+    let (sweep, stdout) =
+        place.sweep_as_alone("--label-smoothing", &["0", "0.1", "0.6"], &["--epochs=3"]);
+    assert!(stdout.lines().next().unwrap().contains("  label smoothing  "), "{stdout}");
+    assert!(fs::read_to_string(sweep.join("report.html")).unwrap().contains(">Label smoothing<"));
+    assert_repeats(&place, &sweep);
+
+    let long = |smoothing: &str| {
+        let smoothing = format!("--label-smoothing={smoothing}");
+        path_from(place.train(&[&smoothing, "--p=0", "--epochs=60", "--lr=0.03"]))
+    };
+    let last = |run: &Path, name| *metrics(run, name).last().unwrap();
+    let (plain, smoothed) = (long("0"), long("0.6"));
+    // The entropy of 0.6 for the label and 0.2 for each of the others.
+    let entropy = -(0.6 * 0.6f64.ln() + 0.4 * 0.2f64.ln());
+    assert!(last(&plain, "train_loss") < 0.1);
+    let loss = last(&smoothed, "train_loss");
+    assert!((entropy..entropy + 0.1).contains(&loss), "{loss}, at least {entropy}");
+    // The cross-entropy of the labels alone, at these probabilities.
+    let val_loss = last(&smoothed, "val_loss");
+    assert!(val_loss < 0.8, "{val_loss}: -ln 0.6 is 0.51");
+    let json = finish(vgg_head([
+        "evaluate",
+        "--split=val",
+        "--json",
+        &format!("--run={}", smoothed.display()),
+    ]));
+    let evaluated: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!((evaluated["loss"].as_f64().unwrap() - val_loss).abs() < 1e-6);
+
+    assert_eq!(json_in(&plain.join("config.json"))["train"].get("label_smoothing"), None);
+    assert_eq!(json_in(&smoothed.join("config.json"))["train"]["label_smoothing"], 0.6);
+    for wrong in ["-0.1", "1", "nan", "some"] {
+        let flag = format!("--label-smoothing={wrong}");
+        assert_refused(place.train(&[&flag]), USAGE, &["--label-smoothing", "0 <= E < 1"]);
+        assert_refused(place.sweep(&[&flag]), USAGE, &["--label-smoothing", "0 <= E < 1"]);
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     head::Head,
     isa::{Isa, Kernels},
     layout::Layout,
+    output::Targets,
     phase::{self, Context, Update},
     random::Dropout,
     rows::Row,
@@ -188,6 +189,7 @@ impl Engine {
                 dropout: std::array::from_fn(|layer| {
                     Dropout::new(head.config.dropout[layer], head.config.seed, step, layer)
                 }),
+                targets: Targets::of(&head.config, layout.classes, labels),
             });
             let context = Context { head, workspace, gathered, rows: rows.len(), labels, update };
             let mut started = Instant::now();
@@ -217,6 +219,10 @@ impl Engine {
                             sums.1 += *workspace.hits.pointer().add(row);
                         }
                     }
+                }
+                if let Some(targets) = update.and_then(|update| update.targets) {
+                    // The caller divides by the number of rows.
+                    sums.0 *= rows.len() as f64 / targets.batch_weight;
                 }
                 let result = head.result.pointer();
                 // SAFETY: two floats, which only the team's first thread writes.

@@ -19,7 +19,8 @@ const BATCH_LIMIT: usize = 1 << 20;
 /// Loss and hits of one head on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepResult {
-    /// Cross-entropy, mean over the rows. NaN or infinite if the head has diverged.
+    /// Cross-entropy, mean over the rows; of a training step with the head's label smoothing and class weights.
+    /// NaN or infinite if the head has diverged.
     pub loss: f32,
     /// Rows whose most probable class is the label.
     pub hits: u32,
@@ -89,7 +90,7 @@ impl Trainer {
             return Err(Error::InitialCount { heads: configs.len(), initial: initial.len() });
         }
         for (head, (config, initial)) in configs.iter().zip(initial).enumerate() {
-            config.check(head)?;
+            config.check(head, shape.classes)?;
             if initial.shape() != shape {
                 return Err(Error::OtherShape { head });
             }
@@ -178,8 +179,8 @@ impl Trainer {
         Ok(&self.results)
     }
 
-    /// Loss, mean over all rows, and hits of every head: without dropout, normalised by the running
-    /// averages. Any number of rows.
+    /// Cross-entropy, mean over all rows, and hits of every head: without dropout, label smoothing and class
+    /// weights, and normalised by the running averages. Any number of rows.
     ///
     /// # Errors
     /// If there is no row, or lengths, columns or labels do not fit.

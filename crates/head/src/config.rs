@@ -97,6 +97,9 @@ pub struct TrainConfig {
     /// Decoupled weight decay of the dense layers' weights, see [`HeadConfig::weight_decay`]; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub weight_decay: f64,
+    /// Label smoothing of the training loss, see [`HeadConfig::label_smoothing`]; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
 }
 
 /// fast.ai's head for one epoch.
@@ -112,6 +115,7 @@ impl Default for TrainConfig {
             schedule: Schedule::Constant,
             seed: 0,
             weight_decay: 0.0,
+            label_smoothing: 0.0,
         }
     }
 }
@@ -125,14 +129,16 @@ impl TrainConfig {
     pub fn setting(&self) -> Setting {
         let TrainConfig { arch, hidden, p, learning_rate, ref schedule, weight_decay, .. } = *self;
         let (arch, schedule) = (arch.to_string(), schedule.to_string());
-        Setting { arch, hidden, p, learning_rate, schedule, weight_decay }
+        let label_smoothing = self.label_smoothing;
+        Setting { arch, hidden, p, learning_rate, schedule, weight_decay, label_smoothing }
     }
 
     /// The part of the configuration that the kernels take.
     pub(crate) fn head_config(&self) -> HeadConfig {
-        let TrainConfig { arch, p, seed, weight_decay, .. } = *self;
+        let TrainConfig { arch, p, seed, weight_decay, label_smoothing, .. } = *self;
         let dropout = arch.dropout(p).map(|fraction| fraction as f32);
-        HeadConfig { dropout, seed, weight_decay }
+        let class_weights = Vec::new();
+        HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights }
     }
 }
 

@@ -42,9 +42,15 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         let (arch, hidden) = archs[index / rates.len() % archs.len()];
         // The learning rate changes after all dropout rates and architectures.
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
-        let schedule = "constant".to_owned();
-        let arch = arch.to_owned();
-        let setting = Setting { arch, hidden, learning_rate, p, schedule, weight_decay: 0.0 };
+        let setting = Setting {
+            arch: arch.to_owned(),
+            hidden,
+            p,
+            learning_rate,
+            schedule: "constant".to_owned(),
+            weight_decay: 0.0,
+            label_smoothing: 0.0,
+        };
         for seed in 0..3 {
             let run = format!("{}-{hidden}-lr{learning_rate}-p{p}-{seed}", setting.arch);
             let epochs = epochs(&setting, &mut noise);
@@ -56,6 +62,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
                 learning_rate,
                 schedule: setting.schedule.clone(),
                 weight_decay: setting.weight_decay,
+                label_smoothing: setting.label_smoothing,
                 seed,
                 epochs: epochs.len(),
                 train_loss: last.train_loss,

@@ -21,6 +21,9 @@ pub struct Setting {
     /// Weight decay; 0 for none.
     #[serde(default)]
     pub weight_decay: f64,
+    /// Label smoothing; 0 for none.
+    #[serde(default)]
+    pub label_smoothing: f64,
 }
 
 /// The metrics of one epoch, which are a row of a run's `metrics.csv`.
@@ -28,8 +31,8 @@ pub struct Setting {
 pub struct EpochMetrics {
     /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy in nats over the epoch's steps, each with dropout and before its update, as in
-    /// Keras.
+    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing and class weights,
+    /// and before its update, as in Keras.
     pub train_loss: f64,
     /// Fraction of training rows whose most probable class is the label, measured in the same steps.
     pub train_top1: f64,
@@ -62,6 +65,9 @@ pub struct HeadResult {
     /// See [`Setting::weight_decay`].
     #[serde(default)]
     pub weight_decay: f64,
+    /// See [`Setting::label_smoothing`].
+    #[serde(default)]
+    pub label_smoothing: f64,
     /// Seed of the initial weights and of dropout.
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
@@ -133,14 +139,14 @@ impl EpochMetrics {
 impl HeadResult {
     /// Its configuration without the seed.
     pub fn setting(&self) -> Setting {
-        let HeadResult { arch, hidden, p, learning_rate, schedule, weight_decay, .. } = self;
         Setting {
-            arch: arch.clone(),
-            hidden: *hidden,
-            p: *p,
-            learning_rate: *learning_rate,
-            schedule: schedule.clone(),
-            weight_decay: *weight_decay,
+            arch: self.arch.clone(),
+            hidden: self.hidden,
+            p: self.p,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule.clone(),
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
         }
     }
 
@@ -239,6 +245,7 @@ pub(crate) mod tests {
             learning_rate: 1e-3,
             schedule: "constant".into(),
             weight_decay: 0.0,
+            label_smoothing: 0.0,
             seed,
             epochs: 3,
             train_loss: last.train_loss,

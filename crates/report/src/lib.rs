@@ -16,6 +16,7 @@
 //!     learning_rate: 1e-3,
 //!     schedule: "constant".into(),
 //!     weight_decay: 0.0,
+//!     label_smoothing: 0.0,
 //!     seed: 0,
 //!     epochs: 1,
 //!     train_loss: 0.21,

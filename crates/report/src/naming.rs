@@ -11,6 +11,7 @@ pub(crate) struct Naming {
     learning_rate: bool,
     schedule: bool,
     weight_decay: bool,
+    label_smoothing: bool,
 }
 
 impl Naming {
@@ -27,6 +28,7 @@ impl Naming {
             learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
             schedule: varies(|a, b| a.schedule != b.schedule),
             weight_decay: varies(|a, b| a.weight_decay != b.weight_decay),
+            label_smoothing: varies(|a, b| a.label_smoothing != b.label_smoothing),
         }
     }
 
@@ -44,6 +46,9 @@ impl Naming {
         }
         if self.weight_decay {
             name += &format!(", weight decay {}", short(setting.weight_decay));
+        }
+        if self.label_smoothing {
+            name += &format!(", label smoothing {}", short(setting.label_smoothing));
         }
         name
     }
@@ -73,8 +78,11 @@ mod tests {
         assert_eq!(name, "keras, 512 wide, lr 0.01, p 0.6");
         sweep.heads[7].result.schedule = "onecycle".into();
         sweep.heads[7].result.weight_decay = 0.1;
+        sweep.heads[7].result.label_smoothing = 0.2;
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
-        assert_eq!(name, "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, p 0.6");
+        let all =
+            "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, label smoothing 0.2, p 0.6";
+        assert_eq!(name, all);
     }
 }

@@ -51,7 +51,7 @@ struct OptionColumn {
     differ: fn(&Setting, &Setting) -> bool,
 }
 
-const OPTIONS: [OptionColumn; 2] = [
+const OPTIONS: [OptionColumn; 3] = [
     OptionColumn {
         column: column("Schedule", Kind::Text),
         cell: |setting| Cell { text: setting.schedule.clone(), key: None },
@@ -61,6 +61,11 @@ const OPTIONS: [OptionColumn; 2] = [
         column: column("Weight decay", Kind::Number),
         cell: |setting| number(setting.weight_decay, short(setting.weight_decay)),
         differ: |a, b| a.weight_decay != b.weight_decay,
+    },
+    OptionColumn {
+        column: column("Label smoothing", Kind::Number),
+        cell: |setting| number(setting.label_smoothing, short(setting.label_smoothing)),
+        differ: |a, b| a.label_smoothing != b.label_smoothing,
     },
 ];
 
@@ -253,14 +258,16 @@ mod tests {
     #[test]
     fn an_option_has_a_column_if_settings_differ_in_it() {
         let mut sweep = small_sweep();
+        let names = ["Schedule", "Weight decay", "Label smoothing"];
         let both = |sweep: &Sweep| [heads(sweep), settings(sweep)].map(Markup::into_string);
         for html in both(&sweep) {
-            assert!(!html.contains("Schedule") && !html.contains("Weight decay"), "{html}");
+            assert!(names.iter().all(|name| !html.contains(name)), "{html}");
         }
         sweep.heads[1].result.schedule = "onecycle".into();
         sweep.heads[2].result.weight_decay = 0.125;
+        sweep.heads[3].result.label_smoothing = 0.375;
         for html in both(&sweep) {
-            for (column, cell) in [("Schedule", "onecycle"), ("Weight decay", "0.125")] {
+            for (column, cell) in names.into_iter().zip(["onecycle", "0.125", "0.375"]) {
                 assert!(html.contains(&format!(">{column}</button>")), "{html}");
                 assert_eq!(html.matches(&format!(">{cell}</td>")).count(), 1, "{html}");
             }

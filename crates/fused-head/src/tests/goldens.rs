@@ -46,6 +46,7 @@ fn three_steps_equal_pytorchs() {
         ("fastai", 128, plain()),
         ("keras", 256, plain()),
         ("weight-decay", 24, HeadConfig { weight_decay: 2.0, ..plain() }),
+        ("label-smoothing", 24, HeadConfig { label_smoothing: 0.2, ..plain() }),
     ] {
         let file = golden_file(case);
         let goldens = SafeTensors::deserialize(&file).unwrap();

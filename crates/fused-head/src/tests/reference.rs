@@ -149,14 +149,25 @@ impl Reference {
         let logits = dense(&out2, self.tensor("fc3.weight"), self.tensor("fc3.bias"));
         let mut loss = 0.0;
         let mut grad = logits.clone();
+        let classes = self.shape.classes;
+        let HeadConfig { label_smoothing, ref class_weights, .. } = self.config;
+        let weight = |class: usize| class_weights.get(class).map_or(1.0, |&w| f64::from(w));
+        let batch_weight: f64 = labels.iter().map(|&label| weight(label as usize)).sum();
         for (row, logits) in logits.iter().enumerate() {
             let largest = logits.iter().fold(f64::MIN, |max, &l| max.max(l));
             let sum: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
             let label = labels[row] as usize;
-            loss += (sum.ln() - (logits[label] - largest)) / n as f64;
+            // How much each class's own cross-entropy adds to the loss.
+            let share = |class: usize| {
+                let of_label = if class == label { 1.0 - label_smoothing } else { 0.0 };
+                weight(class) * (of_label + label_smoothing / classes as f64) / batch_weight
+            };
+            for class in 0..classes {
+                loss += share(class) * (sum.ln() - (logits[class] - largest));
+            }
+            let shares: f64 = (0..classes).map(share).sum();
             for (class, value) in grad[row].iter_mut().enumerate() {
-                *value = (logits[class] - largest).exp() / sum - f64::from(class == label);
-                *value /= n as f64;
+                *value = shares * (logits[class] - largest).exp() / sum - share(class);
             }
         }
         let (fc3_weight, fc3_bias, mut grad) = dense_back(&out2, self.tensor("fc3.weight"), &grad);
@@ -294,7 +305,14 @@ fn steps_at_odd_sizes_equal_the_reference() {
         let shape = HeadShape { inputs, hidden, classes };
         let config = HeadConfig { dropout: [0.2, 0.3, 0.5], seed: 5, ..HeadConfig::default() };
         compare(shape, &config, &[9, 5, 2, 1], 0.4);
-        compare(shape, &HeadConfig { weight_decay: 0.3, ..config }, &[9, 5, 2, 1], 0.4);
+        let class_weights = (0..classes).map(|class| 0.3 + class as f32).collect();
+        for config in [
+            HeadConfig { weight_decay: 0.3, ..config.clone() },
+            HeadConfig { label_smoothing: 0.2, ..config.clone() },
+            HeadConfig { class_weights, label_smoothing: 0.1, ..config },
+        ] {
+            compare(shape, &config, &[9, 5, 2, 1], 0.4);
+        }
     }
 }
 
@@ -320,9 +338,16 @@ proptest! {
         batches in prop::collection::vec(1usize..24, 1..3),
         density in 0.0..1.0,
         seed in 0u64..1000,
-        weight_decay in prop_oneof![Just(0.0), 0.0..10.0],
+        (weight_decay, label_smoothing) in
+            (prop_oneof![Just(0.0), 0.0..10.0], prop_oneof![Just(0.0), 0.0..0.9]),
+        weights in prop_oneof![Just(0), 1usize..6],
     ) {
-        let config = HeadConfig { dropout, seed, weight_decay };
+        // Weights that repeat themselves.
+        let class_weights = match weights {
+            0 => Vec::new(),
+            several => (0..classes).map(|class| 0.5 + (class % several) as f32).collect(),
+        };
+        let config = HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights };
         compare(HeadShape { inputs, hidden, classes }, &config, &batches, density);
     }
 }

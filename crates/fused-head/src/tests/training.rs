@@ -12,12 +12,13 @@ const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
 fn configs() -> Vec<HeadConfig> {
     let config =
         |p, seed| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed, ..HeadConfig::default() };
+    let class_weights = (0..SHAPE.classes).map(|class| 1.0 + class as f32).collect();
     vec![
         config(0.0, 1),
         config(0.8, 2),
         HeadConfig { weight_decay: 0.1, ..config(0.4, 3) },
-        config(0.4, 4),
-        HeadConfig { weight_decay: 3.0, ..config(0.6, 2) },
+        HeadConfig { label_smoothing: 0.1, ..config(0.4, 4) },
+        HeadConfig { weight_decay: 3.0, class_weights, ..config(0.6, 2) },
     ]
 }
 
@@ -235,6 +236,31 @@ fn inference_normalises_by_the_running_averages() {
             }
         }
         assert!(trainer.parameters(0) == initial[0], "inference changes nothing");
+    }
+}
+
+/// Neither label smoothing nor class weights have a part in evaluation, and weights of 1 none in training, but
+/// for rounding.
+#[test]
+fn the_loss_of_evaluation_is_plain() {
+    let data = features(16, SHAPE.inputs, 0.3, 1);
+    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+    let labels = labels(16, SHAPE.classes, 1);
+    let evenly = HeadConfig { class_weights: vec![1.0; SHAPE.classes], ..HeadConfig::default() };
+    let class_weights: Vec<f32> = (0..SHAPE.classes).map(|class| 1.0 + class as f32).collect();
+    let heads = [
+        HeadConfig::default(),
+        evenly,
+        HeadConfig { label_smoothing: 0.5, class_weights, ..HeadConfig::default() },
+    ];
+    for isa in isas() {
+        let mut trainer = trainer(SHAPE, &heads, 16, 2, isa);
+        let evaluated = trainer.evaluate(&rows, &labels).unwrap();
+        assert!(evaluated.iter().all(|result| *result == evaluated[0]), "{evaluated:?}");
+        let trained = trainer.step(&rows, &labels, &[1e-3; 3]).unwrap();
+        assert!((trained[0].loss - trained[1].loss).abs() < 1e-5, "{trained:?}");
+        assert!((trained[0].loss - trained[2].loss).abs() > 1e-3, "{trained:?}");
+        assert!(trained.iter().all(|result| result.hits == trained[0].hits), "{trained:?}");
     }
 }
 
@@ -463,6 +489,19 @@ fn what_does_not_fit_is_refused() {
         let config = HeadConfig { weight_decay, ..HeadConfig::default() };
         let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
         assert!(matches!(error, Error::WeightDecay { head: 0, .. }), "{error}");
+    }
+    for label_smoothing in [-0.1, 1.0, f64::NAN] {
+        let config = HeadConfig { label_smoothing, ..HeadConfig::default() };
+        let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
+        assert!(matches!(error, Error::LabelSmoothing { head: 0, .. }), "{error}");
+    }
+    for class_weights in [vec![1.0, -1.0], vec![1.0, f32::NAN], vec![1.0]] {
+        let config = HeadConfig { class_weights, ..HeadConfig::default() };
+        match Trainer::new(shape, &[config], &one, 1, 1).unwrap_err() {
+            Error::ClassWeight { head: 0, class: 1, .. } => {}
+            Error::ClassWeightCount { head: 0, weights: 1, classes: 2 } => {}
+            other => panic!("{other}"),
+        }
     }
     for fraction in [-0.1, 1.0, f32::NAN] {
         let error = new(shape, [0.0, fraction, 0.0], &one, 1, 1);

@@ -96,13 +96,17 @@ fn line(event: Event<'_>) -> Option<String> {
              a time"
         ),
         Event::Diverged { config, epoch } => {
-            let TrainConfig { arch, p, learning_rate, schedule, seed, weight_decay, .. } = config;
+            let TrainConfig { arch, p, learning_rate, schedule, seed, .. } = config;
             let mut head = format!("{arch}, p {p}, lr {learning_rate}");
             if *schedule != Schedule::Constant {
                 head += &format!(", {schedule}");
             }
-            if *weight_decay != 0.0 {
-                head += &format!(", weight decay {weight_decay}");
+            for (name, value) in
+                [("weight decay", config.weight_decay), ("label smoothing", config.label_smoothing)]
+            {
+                if value != 0.0 {
+                    head += &format!(", {name} {value}");
+                }
             }
             format!("{head}, seed {seed}: diverged in epoch {epoch}")
         }

@@ -23,7 +23,7 @@ use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
 use crate::cli::values::{
-    dropout, learning_rate, list, memory, schedules, seeds, split, weight_decay,
+    dropout, label_smoothing, learning_rate, list, memory, schedules, seeds, split, weight_decay,
 };
 
 /// Default folder of the caches.
@@ -140,6 +140,10 @@ struct TrainArgs {
     /// this share of themselves, times the learning rate
     #[arg(long, default_value = "0", value_parser = weight_decay)]
     weight_decay: f64,
+    /// Label smoothing of the training loss, 0 <= E < 1, as PyTorch's CrossEntropyLoss has it: this part of
+    /// the loss is the mean over all classes. The validation loss is without
+    #[arg(long, default_value = "0", value_name = "E", value_parser = label_smoothing)]
+    label_smoothing: f64,
     /// Seed of the initial weights and of dropout
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
@@ -172,6 +176,9 @@ struct SweepArgs {
     /// Decoupled weight decays, as PyTorch's AdamW has them, a list
     #[arg(long, default_value = "0", value_parser = list(weight_decay))]
     weight_decay: List<f64>,
+    /// Label smoothings of the training loss, 0 <= E < 1, a list
+    #[arg(long, default_value = "0", value_name = "E", value_parser = list(label_smoothing))]
+    label_smoothing: List<f64>,
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
@@ -328,6 +335,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         schedule: args.schedule,
         seed: args.seed,
         weight_decay: args.weight_decay,
+        label_smoothing: args.label_smoothing,
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
@@ -353,6 +361,7 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         schedules,
         learning_rates: args.lr.map_or_else(|| vec![LEARNING_RATE], |lr| lr.0),
         weight_decays: args.weight_decay.0,
+        label_smoothings: args.label_smoothing.0,
         seeds: args.seeds.0,
         common: TrainConfig {
             epochs: args.common.epochs,

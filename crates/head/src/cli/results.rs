@@ -95,9 +95,10 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
 type Named = (&'static str, fn(&Setting) -> String);
 
 /// The options that have a column only if settings differ in them.
-const OPTIONS: [Named; 2] = [
+const OPTIONS: [Named; 3] = [
     ("schedule", |setting| setting.schedule.clone()),
     ("weight decay", |setting| setting.weight_decay.to_string()),
+    ("label smoothing", |setting| setting.label_smoothing.to_string()),
 ];
 
 /// The options in which the settings differ.

@@ -76,6 +76,12 @@ pub(super) fn weight_decay(text: &str) -> Result<f64, String> {
     decay.ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
 }
 
+/// Reads a label smoothing.
+pub(super) fn label_smoothing(text: &str) -> Result<f64, String> {
+    let smoothing = text.parse().ok().filter(|smoothing: &f64| (0.0..1.0).contains(smoothing));
+    smoothing.ok_or_else(|| format!("expected 0 <= E < 1, such as 0.1, got '{text}'"))
+}
+
 /// Reads an amount of memory.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("expected an amount such as 4GiB or 500MB, got '{text}'"))

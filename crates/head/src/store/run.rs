@@ -318,7 +318,8 @@ mod tests {
         let of = |train| RunConfig { train, ..config.clone() };
         let trained_otherwise = [
             of(TrainConfig { seed: 1, ..train.clone() }),
-            of(TrainConfig { weight_decay: 0.1, ..train }),
+            of(TrainConfig { weight_decay: 0.1, ..train.clone() }),
+            of(TrainConfig { label_smoothing: 0.1, ..train }),
         ];
         for other in others.into_iter().chain(trained_otherwise) {
             assert_ne!(other.id(), config.id(), "{other:?}");

@@ -284,15 +284,16 @@ fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
 
 fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
     let train = &run.config().train;
-    let Setting { arch, hidden, p, learning_rate, schedule, weight_decay } = train.setting();
+    let setting = train.setting();
     let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
     HeadResult {
-        arch,
-        hidden,
-        p,
-        learning_rate,
-        schedule,
-        weight_decay,
+        arch: setting.arch,
+        hidden: setting.hidden,
+        p: setting.p,
+        learning_rate: setting.learning_rate,
+        schedule: setting.schedule,
+        weight_decay: setting.weight_decay,
+        label_smoothing: setting.label_smoothing,
         seed: train.seed,
         epochs: last.epoch,
         train_loss: last.train_loss,

@@ -102,6 +102,7 @@ mod tests {
             learning_rate: 0.001,
             schedule: "constant".into(),
             weight_decay: 0.0,
+            label_smoothing: 0.0,
             seed: 0,
             epochs: 1,
             train_loss: val_top1,

@@ -22,6 +22,8 @@ pub struct Grid {
     pub learning_rates: Vec<f64>,
     /// Weight decays.
     pub weight_decays: Vec<f64>,
+    /// Label smoothings.
+    pub label_smoothings: Vec<f64>,
     /// Seeds.
     pub seeds: Vec<u64>,
     /// What all heads have in common. The fields for which there are lists do not matter.
@@ -39,6 +41,7 @@ impl Default for Grid {
             schedules: vec![common.schedule.clone()],
             learning_rates: vec![common.learning_rate],
             weight_decays: vec![common.weight_decay],
+            label_smoothings: vec![common.label_smoothing],
             seeds: vec![common.seed],
             common,
         }
@@ -62,6 +65,8 @@ impl Grid {
         };
         let all = each(all, rates, |config, rate| config.learning_rate = rate);
         let all = each(all, |_| self.weight_decays.clone(), |config, it| config.weight_decay = it);
+        let smoothings = |_: &TrainConfig| self.label_smoothings.clone();
+        let all = each(all, smoothings, |config, it| config.label_smoothing = it);
         let all = each(all, |_| self.ps.clone(), |config, p| config.p = p);
         each(all, |_| self.seeds.clone(), |config, seed| config.seed = seed)
     }
@@ -152,8 +157,10 @@ mod tests {
             grid.configs().iter().step_by(6).map(|config| config.learning_rate).collect();
         assert_eq!(rates, [0.001, 0.01, 0.1, 0.001, 0.01, 0.1]);
 
-        let grid = Grid { weight_decays: vec![0.0, 0.1], ..Grid::default() };
-        let decays: Vec<f64> = grid.configs().iter().map(|config| config.weight_decay).collect();
-        assert_eq!(decays, [0.0, 0.1]);
+        let (weight_decays, label_smoothings) = (vec![0.0, 0.1], vec![0.2, 0.3]);
+        let grid = Grid { weight_decays, label_smoothings, ..Grid::default() };
+        let of = |config: &TrainConfig| [config.weight_decay, config.label_smoothing];
+        let options: Vec<[f64; 2]> = grid.configs().iter().map(of).collect();
+        assert_eq!(options, [[0.0, 0.2], [0.0, 0.3], [0.1, 0.2], [0.1, 0.3]]);
     }
 }

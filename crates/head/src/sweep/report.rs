@@ -136,9 +136,13 @@ fn command(sweep: &Sweep) -> String {
     if sweep.heads().iter().any(|head| head.hidden != head.arch.hidden()) {
         words.push(format!("--hidden={}", of(|head| head.hidden.to_string())));
     }
-    let decays = of(|head| head.weight_decay.to_string());
-    if decays != "0" {
-        words.push(format!("--weight-decay={decays}"));
+    for (flag, values) in [
+        ("weight-decay", of(|head| head.weight_decay.to_string())),
+        ("label-smoothing", of(|head| head.label_smoothing.to_string())),
+    ] {
+        if values != "0" {
+            words.push(format!("--{flag}={values}"));
+        }
     }
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));
