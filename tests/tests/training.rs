@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use end_to_end::{USAGE, Workplace, assert_refused, finish, path_from, vgg_head};
+use end_to_end::{BAD_INPUT, USAGE, Workplace, assert_refused, finish, path_from, vgg_head};
 use feature_cache::SplitName;
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ impl Place {
     /// alone. Returns the sweep's folder and its standard output.
     fn sweep_as_alone(&self, flag: &str, values: &[&str], more: &[&str]) -> (PathBuf, String) {
         let list = format!("{flag}={}", values.join(","));
-        let flags = [&[&list, "--p=0.4", "--seeds=0,3"], more].concat();
+        let flags = [&["--p=0.4", &list, "--seeds=0,3"], more].concat();
         let swept = finish(self.sweep(&flags));
         assert_eq!(swept.code, Some(0), "{swept:?}");
         let sweep = PathBuf::from(swept.stdout.lines().last().unwrap());
@@ -62,7 +62,7 @@ impl Place {
         for value in values {
             for seed in ["--seed=0", "--seed=3"] {
                 let value = format!("{flag}={value}");
-                let run = path_from(self.train(&[&[&value, "--p=0.4", seed], more].concat()));
+                let run = path_from(self.train(&[&["--p=0.4", &value, seed], more].concat()));
                 let twin = sweep.join("runs").join(run.file_name().unwrap());
                 assert!(head(&run) == head(&twin), "{value} {seed}");
             }
@@ -255,4 +255,66 @@ fn labels_are_smoothed_in_training_alone() {
         assert_refused(place.train(&[&flag]), USAGE, &["--label-smoothing", "0 <= E < 1"]);
         assert_refused(place.sweep(&[&flag]), USAGE, &["--label-smoothing", "0 <= E < 1"]);
     }
+}
+
+#[test]
+fn classes_weigh_what_is_asked_for() {
+    let place = Place::new();
+    let train = |flags: &[&str]| path_from(place.train(&[&["--epochs=3"], flags].concat()));
+    let balanced = train(&["--class-weight=balanced"]);
+    let config = json_in(&balanced.join("config.json"));
+    assert_eq!(config["train"]["class_weights"], "balanced");
+    // Half of the rows are of the first class, a quarter of each other one.
+    let write = |name: &str, text: &str| {
+        place.workplace.write(name, text.as_bytes());
+        format!("--class-weight={}", place.workplace.path(name).display())
+    };
+    let thirds = |number: f64| number / 3.0;
+    let csv = format!("class,weight\ndog,{}\nowl,{0}\ncat,{}\n", thirds(4.0), thirds(2.0));
+    let given = train(&[&write("weights.csv", &csv)]);
+    assert_ne!(given, balanced);
+    assert!(head(&given) == head(&balanced));
+    assert_eq!(metrics(&given, "train_loss"), metrics(&balanced, "train_loss"));
+    let config = json_in(&given.join("config.json"));
+    let weights = [2.0, 4.0, 4.0].map(thirds);
+    assert_eq!(config["train"]["class_weights"], serde_json::json!({ "given": weights }));
+    assert!(head(&train(&[])) != head(&balanced));
+
+    // Who asks for one class gets it.
+    let csv = "class,weight\ncat,0.001\ndog,0.001\nowl,1000\n";
+    let flag = write("owls.csv", csv);
+    let owls = path_from(place.train(&[&flag, "--p=0", "--epochs=20", "--lr=0.01"]));
+    let json = finish(vgg_head(["evaluate", "--json", &format!("--run={}", owls.display())]));
+    let evaluated: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(evaluated["classes"][2]["recall"], 1.0, "{evaluated}");
+    assert!(evaluated["top1"].as_f64().unwrap() < 0.6, "{evaluated}");
+
+    // The file may be gone.
+    for flag in [flag.as_str(), "--class-weight=balanced"] {
+        let (sweep, _) = place.sweep_as_alone("--p", &["0", "0.5"], &[flag]);
+        let before = fs::read(place.workplace.path("owls.csv")).unwrap();
+        fs::remove_file(place.workplace.path("owls.csv")).unwrap();
+        assert_repeats(&place, &sweep);
+        fs::write(place.workplace.path("owls.csv"), before).unwrap();
+    }
+}
+
+#[test]
+fn a_file_of_class_weights_is_checked() {
+    let place = Place::new();
+    for (text, says) in [
+        ("class,weight\ncat,1\ndog,1\n", "there is no row for class 'owl'"),
+        ("class,weight\ncat,1\ndog,-2\nowl,1\n", "line 3: the weight '-2' of class 'dog'"),
+        ("class,weight\ncat,1\ncow,2\nowl,1\n", "line 3: there is no class 'cow'"),
+        ("cat,1\ndog,2\nowl,3\n", "line 1: there is no column 'class' in 'cat,1'"),
+    ] {
+        place.workplace.write("weights.csv", text.as_bytes());
+        let path = place.workplace.path("weights.csv");
+        let flag = format!("--class-weight={}", path.display());
+        let says = [path.to_str().unwrap(), says, "one row for each class: cat, dog, owl"];
+        assert_refused(place.train(&[&flag]), BAD_INPUT, &says);
+        assert_refused(place.sweep(&[&flag]), BAD_INPUT, &says);
+    }
+    assert_refused(place.train(&["--class-weight=/nowhere"]), BAD_INPUT, &["/nowhere"]);
+    assert!(!place.workplace.path("runs").exists(), "a run was begun");
 }

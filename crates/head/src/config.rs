@@ -7,6 +7,7 @@ use fused_head::HeadConfig;
 use report::Setting;
 use serde::{Deserialize, Serialize};
 
+use crate::class_weights::ClassWeights;
 use crate::schedule::Schedule;
 
 /// A head's architecture. All have the same layers, and differ in width and in the fractions dropped:
@@ -100,6 +101,9 @@ pub struct TrainConfig {
     /// Label smoothing of the training loss, see [`HeadConfig::label_smoothing`]; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_smoothing: f64,
+    /// Weights of the classes in the training loss; `None` for the plain mean over rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
 }
 
 /// fast.ai's head for one epoch.
@@ -116,6 +120,7 @@ impl Default for TrainConfig {
             seed: 0,
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            class_weights: None,
         }
     }
 }
@@ -133,11 +138,13 @@ impl TrainConfig {
         Setting { arch, hidden, p, learning_rate, schedule, weight_decay, label_smoothing }
     }
 
-    /// The part of the configuration that the kernels take.
-    pub(crate) fn head_config(&self) -> HeadConfig {
+    /// The part of the configuration that the kernels take, for training rows with these labels.
+    pub(crate) fn head_config(&self, labels: &[i64], classes: usize) -> HeadConfig {
         let TrainConfig { arch, p, seed, weight_decay, label_smoothing, .. } = *self;
         let dropout = arch.dropout(p).map(|fraction| fraction as f32);
-        let class_weights = Vec::new();
+        let class_weights = self.class_weights.as_ref();
+        let class_weights = class_weights.map(|weights| weights.of_labels(labels, classes));
+        let class_weights = class_weights.unwrap_or_default();
         HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights }
     }
 }

@@ -382,6 +382,19 @@ pub enum Error {
         /// Number of images that were predicted.
         images: usize,
     },
+    /// A file of class weights is not one.
+    #[error(
+        "{}: {found}; expected a CSV file with the columns class and weight, and one row for each class: {classes}",
+        path.display()
+    )]
+    ClassWeightFile {
+        /// The file.
+        path: PathBuf,
+        /// The fault, with its line.
+        found: String,
+        /// The classes, or the first of them.
+        classes: String,
+    },
     /// The kernels refused a head or a batch.
     #[error("the head cannot be trained or evaluated")]
     Kernels(#[from] fused_head::Error),

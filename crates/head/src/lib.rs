@@ -11,7 +11,7 @@
 //! stop at the next safe point when the flag that they are given is set.
 //!
 //! In reading order:
-//! - [`config`], [`schedule`], [`resources`]: how a head is trained, and with what;
+//! - [`config`], [`schedule`], [`class_weights`], [`resources`]: how a head is trained, and with what;
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
@@ -21,6 +21,7 @@
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
+mod class_weights;
 mod config;
 mod error;
 mod evaluate;
@@ -36,6 +37,7 @@ mod sweep;
 mod tests;
 mod train;
 
+pub use class_weights::ClassWeights;
 pub use config::{Arch, TrainConfig};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};

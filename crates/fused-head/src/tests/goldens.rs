@@ -42,11 +42,20 @@ fn max_pool(x: &[f32]) -> Vec<f32> {
 #[test]
 fn three_steps_equal_pytorchs() {
     let plain = HeadConfig::default;
+    let class_weights = || (1..=10).map(|class| class as f32 / 4.0).collect();
+    let all_options = HeadConfig {
+        weight_decay: 2.0,
+        label_smoothing: 0.2,
+        class_weights: class_weights(),
+        ..plain()
+    };
     for (case, hidden, config) in [
         ("fastai", 128, plain()),
         ("keras", 256, plain()),
         ("weight-decay", 24, HeadConfig { weight_decay: 2.0, ..plain() }),
         ("label-smoothing", 24, HeadConfig { label_smoothing: 0.2, ..plain() }),
+        ("class-weights", 24, HeadConfig { class_weights: class_weights(), ..plain() }),
+        ("all-options", 24, all_options),
     ] {
         let file = golden_file(case);
         let goldens = SafeTensors::deserialize(&file).unwrap();

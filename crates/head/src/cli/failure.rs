@@ -49,6 +49,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SampleSyntax { .. }
         | Error::SampleColumns { .. }
         | Error::SampleId { .. }
+        | Error::ClassWeightFile { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

@@ -11,9 +11,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Features, Grid, List, Memory, Resources, Run, Sample, Schedule, Sweep,
-    TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict, submission, sweep,
-    taps_of, train, write_learning_curve, write_report,
+    Arch, ClassWeights, Error, Features, Grid, List, Memory, Resources, Run, Sample, Schedule,
+    Sweep, TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict, submission,
+    sweep, taps_of, train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -104,6 +104,11 @@ struct CommonArgs {
     /// Rows per step
     #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
+    /// Weights of the classes in the training loss, as PyTorch has them: balanced, which is scikit-learn's
+    /// (rows / (classes x rows of the class)), or a CSV file with the columns class and weight. The validation
+    /// loss is without [default: none]
+    #[arg(long, value_name = "balanced|FILE")]
+    class_weight: Option<PathBuf>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
@@ -300,6 +305,17 @@ impl CommonArgs {
         Ok(Cache::open(&features)?)
     }
 
+    /// What all heads of the command have in common.
+    fn config(&self, cache: &Cache) -> Result<TrainConfig, Error> {
+        let class_weights = match &self.class_weight {
+            Some(word) if word.as_os_str() == "balanced" => Some(ClassWeights::Balanced),
+            Some(file) => Some(ClassWeights::read(file, &cache.manifest().class_names)?),
+            None => None,
+        };
+        let CommonArgs { epochs, batch_size, .. } = *self;
+        Ok(TrainConfig { epochs, batch_size, class_weights, ..TrainConfig::default() })
+    }
+
     fn resources(&self) -> Resources {
         Resources {
             threads: self.threads.unwrap_or_else(cores),
@@ -329,13 +345,12 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
         arch: args.arch,
         hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
         p: args.p,
-        epochs: args.common.epochs,
-        batch_size: args.common.batch_size,
         learning_rate,
         schedule: args.schedule,
         seed: args.seed,
         weight_decay: args.weight_decay,
         label_smoothing: args.label_smoothing,
+        ..args.common.config(&cache)?
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
@@ -363,11 +378,7 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         weight_decays: args.weight_decay.0,
         label_smoothings: args.label_smoothing.0,
         seeds: args.seeds.0,
-        common: TrainConfig {
-            epochs: args.common.epochs,
-            batch_size: args.common.batch_size,
-            ..TrainConfig::default()
-        },
+        common: args.common.config(&cache)?,
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;

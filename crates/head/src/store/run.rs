@@ -272,6 +272,7 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class_weights::ClassWeights;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
@@ -319,7 +320,9 @@ mod tests {
         let trained_otherwise = [
             of(TrainConfig { seed: 1, ..train.clone() }),
             of(TrainConfig { weight_decay: 0.1, ..train.clone() }),
-            of(TrainConfig { label_smoothing: 0.1, ..train }),
+            of(TrainConfig { label_smoothing: 0.1, ..train.clone() }),
+            of(TrainConfig { class_weights: Some(ClassWeights::Balanced), ..train.clone() }),
+            of(TrainConfig { class_weights: Some(ClassWeights::Given(vec![1.0])), ..train }),
         ];
         for other in others.into_iter().chain(trained_otherwise) {
             assert_ne!(other.id(), config.id(), "{other:?}");

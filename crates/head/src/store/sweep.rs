@@ -8,6 +8,7 @@
 //!   evaluation.json    the mistakes of the chosen setting's best head, for the report
 //!   summary.json       the chosen setting and its test accuracy; written last
 //!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
+//!   class-weights.csv  the classes' weights, if heads were trained with some and they are not balanced
 //! ```
 
 use std::path::{Path, PathBuf};

@@ -227,7 +227,7 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
     let shape = fixture.features().head_shape(config.hidden);
     let initial = [Parameters::glorot(shape, config.seed)];
     let mut trainer =
-        Trainer::new(shape, &[config.head_config()], &initial, config.batch_size, 1).unwrap();
+        Trainer::new(shape, &[config.head_config(&[], 2)], &initial, config.batch_size, 1).unwrap();
     let mut order = RowOrder::new(ROWS, window);
     for _ in 0..config.epochs {
         for batch in order.next_epoch().chunks(config.batch_size) {

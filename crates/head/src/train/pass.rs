@@ -52,7 +52,7 @@ pub(crate) fn run_pass<'r>(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
-    let trainer = new_trainer(runs, pass, resources.threads)?;
+    let trainer = new_trainer(runs, &splits.training.labels, pass, resources.threads)?;
     if let Some(window) = plan.window() {
         report(Event::Streaming { window, memory: resources.memory });
     }
@@ -75,10 +75,10 @@ pub(crate) fn run_pass<'r>(
     Ok(runs.iter().enumerate().map(|(index, run)| (run, last(index))).collect())
 }
 
-fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Error> {
+fn new_trainer(runs: &[Run], labels: &[i64], pass: Pass, threads: usize) -> Result<Trainer, Error> {
     let shape = runs[0].config().shape;
-    let configs: Vec<HeadConfig> =
-        runs.iter().map(|run| run.config().train.head_config()).collect();
+    let config = |run: &Run| run.config().train.head_config(labels, shape.classes);
+    let configs: Vec<HeadConfig> = runs.iter().map(config).collect();
     let initial: Vec<Parameters> =
         configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
     Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
