@@ -318,3 +318,127 @@ fn a_file_of_class_weights_is_checked() {
     assert_refused(place.train(&["--class-weight=/nowhere"]), BAD_INPUT, &["/nowhere"]);
     assert!(!place.workplace.path("runs").exists(), "a run was begun");
 }
+
+/// Whichever epoch is kept, the head is the one that as many epochs alone train.
+#[test]
+fn the_kept_head_is_that_of_the_best_epoch() {
+    let place = Place::new();
+    let flags = ["--p=0.5", "--lr=0.02", "--seed=1"];
+    let train = |more: &[&str]| path_from(place.train(&[&flags, more].concat()));
+    let plain = train(&["--epochs=25"]);
+    let (top1, loss) = (metrics(&plain, "val_top1"), metrics(&plain, "val_loss"));
+    // The first with the best top-1, and among these with the lowest loss.
+    let epochs = || 0..top1.len();
+    let by_accuracy = epochs()
+        .min_by(|&a, &b| top1[b].total_cmp(&top1[a]).then(loss[a].total_cmp(&loss[b])))
+        .unwrap();
+    let by_loss = epochs().min_by(|&a, &b| loss[a].total_cmp(&loss[b])).unwrap();
+    assert!(by_loss < 24 && by_accuracy < 24, "{top1:?} {loss:?}");
+
+    for (keep, best) in [
+        ("best-accuracy", by_accuracy),
+        ("best", by_accuracy),
+        ("best-loss", by_loss),
+        ("last", 24),
+    ] {
+        let keep = format!("--keep={keep}");
+        let finished = finish(place.train(&[&flags[..], &["--epochs=25", &keep]].concat()));
+        let run = PathBuf::from(finished.stdout.lines().last().unwrap());
+        let shorter = train(&[&format!("--epochs={}", best + 1)]);
+        assert!(head(&run) == head(&shorter), "{keep}");
+        assert_eq!(metrics(&run, "val_loss"), loss, "all epochs are recorded");
+        let says = format!("25 epochs (the head of epoch {} is kept), ", best + 1);
+        assert_eq!(finished.stdout.contains(&says), best < 24, "{}", finished.stdout);
+        let summary = json_in(&run.join("summary.json"));
+        assert_eq!(summary["last"]["epoch"], 25);
+        assert_eq!(summary.get("kept").is_some(), best < 24, "{summary}");
+        let run = format!("--run={}", run.display());
+        let json = finish(vgg_head(["evaluate", "--split=val", "--json", &run])).stdout;
+        let evaluated: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(evaluated["top1"], top1[best]);
+    }
+    assert_eq!(train(&["--epochs=25", "--keep=last"]), plain);
+    assert_eq!(
+        train(&["--epochs=25", "--keep=best"]),
+        train(&["--epochs=25", "--keep=best-accuracy"])
+    );
+}
+
+#[test]
+fn heads_stop_when_their_patience_ends() {
+    let place = Place::new();
+    let flags = ["--p=0.5", "--lr=0.02", "--seed=1", "--epochs=60"];
+    let train = |more: &[&str]| path_from(place.train(&[&flags, more].concat()));
+    let plain = train(&[]);
+    let (top1, loss) = (metrics(&plain, "val_top1"), metrics(&plain, "val_loss"));
+    let is_better = |keep: &str, a: usize, b: usize| {
+        let lower = loss[a] < loss[b];
+        if keep == "best-loss" { lower } else { top1[a] > top1[b] || top1[a] == top1[b] && lower }
+    };
+    for keep in ["last", "best-loss", "best-accuracy"] {
+        for patience in [1, 3, 7] {
+            let flags = [format!("--keep={keep}"), format!("--patience={patience}")];
+            let run = train(&[&flags[0], &flags[1]]);
+            let (mut best, mut epochs) = (0, 60);
+            for epoch in 1..60 {
+                if is_better(keep, epoch, best) {
+                    best = epoch;
+                } else if epoch - best == patience {
+                    epochs = epoch + 1;
+                    break;
+                }
+            }
+            assert!(patience > 3 || epochs < 60, "{keep}: {loss:?}");
+            assert_eq!(metrics(&run, "val_loss"), loss[..epochs], "{keep} {patience}");
+            let kept = if keep == "last" { epochs } else { best + 1 };
+            let shorter = train(&[&format!("--epochs={kept}")]);
+            assert!(head(&run) == head(&shorter), "{keep} {patience}");
+            let summary = json_in(&run.join("summary.json"));
+            assert_eq!(
+                (&summary["last"]["epoch"], &summary["interrupted"]),
+                (&epochs.into(), &false.into())
+            );
+        }
+    }
+
+    // Heads of a pass stop each at its own epoch.
+    let more = ["--epochs=60", "--lr=0.02", "--patience=3", "--keep=best"];
+    let (sweep, _) = place.sweep_as_alone("--p", &["0", "0.3", "0.8"], &more);
+    let csv = fs::read_to_string(sweep.join("results.csv")).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let column = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    let mut epochs = Vec::new();
+    for line in lines {
+        let run = sweep.join(line[column("run")]);
+        let kept: usize = line[column("kept_epoch")].parse().unwrap();
+        let val_top1: f64 = line[column("val_top1")].parse().unwrap();
+        assert_eq!(metrics(&run, "val_top1")[kept - 1], val_top1);
+        assert_eq!(metrics(&run, "epoch").len().to_string(), line[column("epochs")]);
+        epochs.push(line[column("epochs")].to_owned());
+    }
+    epochs.sort_unstable();
+    epochs.dedup();
+    assert!(epochs.len() > 2, "{epochs:?}");
+    assert!(fs::read_to_string(sweep.join("report.html")).unwrap().contains(">Kept epoch<"));
+    assert_repeats(&place, &sweep);
+}
+
+#[test]
+fn epochs_are_not_compared_without_a_validation_split() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    let features = (0..20 * 12).map(|i| (i as f32).sin()).collect();
+    let labels = Some((0..20).map(|row| row % 2).collect());
+    let cache = workplace.write_cache(&names, 0, [(SplitName::Train, labels, features)]);
+    for flag in ["--keep=best-loss", "--keep=best-accuracy", "--patience=3"] {
+        let says =
+            [&format!("no validation split, by which {flag} compares epochs"), "--val-fraction"];
+        assert_refused(workplace.train(&cache, &[flag]), BAD_INPUT, &says);
+    }
+    assert!(!workplace.path("runs").exists(), "a run was begun");
+    for flag in ["--keep=first", "--patience=0", "--patience=-1", "--patience=x"] {
+        let name = flag.split('=').next().unwrap();
+        assert_refused(workplace.train(&cache, &[flag]), USAGE, &[name, "--help"]);
+    }
+}

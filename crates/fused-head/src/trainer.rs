@@ -202,6 +202,16 @@ impl Trainer {
         logits.map_err(|_| first_column_error(self.shape, rows))
     }
 
+    /// Stops a head: all further calls leave it out. It keeps its parameters, its results are 0, and it has no
+    /// logits. The other heads go on as if it were there.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    pub fn stop(&mut self, head: usize) {
+        self.heads[head].result.as_slice().fill(0.0);
+        self.engine.stop(head);
+    }
+
     /// The parameters of a head as they are now.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ use report::Setting;
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
+use crate::keep::Keep;
 use crate::schedule::Schedule;
 
 /// A head's architecture. All have the same layers, and differ in width and in the fractions dropped:
@@ -104,6 +105,12 @@ pub struct TrainConfig {
     /// Weights of the classes in the training loss; `None` for the plain mean over rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
+    /// The epoch after which the head is kept.
+    #[serde(default, skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
+    /// Epochs without a better one, as [`Keep`] compares them, after which training stops; `None` for all epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
 }
 
 /// fast.ai's head for one epoch.
@@ -121,6 +128,8 @@ impl Default for TrainConfig {
             weight_decay: 0.0,
             label_smoothing: 0.0,
             class_weights: None,
+            keep: Keep::Last,
+            patience: None,
         }
     }
 }
@@ -136,6 +145,12 @@ impl TrainConfig {
         let (arch, schedule) = (arch.to_string(), schedule.to_string());
         let label_smoothing = self.label_smoothing;
         Setting { arch, hidden, p, learning_rate, schedule, weight_decay, label_smoothing }
+    }
+
+    /// The flag for which there must be a validation split; `None` if there need not be one.
+    pub(crate) fn compares_epochs(&self) -> Option<String> {
+        let keep = (!self.keep.is_last()).then(|| format!("--keep={}", self.keep));
+        keep.or_else(|| self.patience.map(|epochs| format!("--patience={epochs}")))
     }
 
     /// The part of the configuration that the kernels take, for training rows with these labels.

@@ -156,6 +156,18 @@ pub enum Error {
         /// The cache.
         path: PathBuf,
     },
+    /// Without a validation split, epochs cannot be compared.
+    #[error(
+        "{} has no validation split, by which {flag} compares epochs; extract again with --val-fraction=1/6, or \
+         leave {flag} out",
+        path.display()
+    )]
+    NoValidationOfEpochs {
+        /// The cache.
+        path: PathBuf,
+        /// The flag that asks for it.
+        flag: String,
+    },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
         "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \

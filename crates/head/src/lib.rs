@@ -11,7 +11,8 @@
 //! stop at the next safe point when the flag that they are given is set.
 //!
 //! In reading order:
-//! - [`config`], [`schedule`], [`class_weights`], [`resources`]: how a head is trained, and with what;
+//! - [`config`], [`schedule`], [`class_weights`], [`keep`], [`resources`]: how a head is trained, and with
+//!   what;
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
@@ -28,6 +29,7 @@ mod evaluate;
 mod event;
 mod features;
 mod images;
+mod keep;
 mod memory;
 mod resources;
 mod schedule;
@@ -48,6 +50,7 @@ pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
 pub use images::{RecordedDataset, images_of};
+pub use keep::Keep;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use schedule::{Schedule, Steps};

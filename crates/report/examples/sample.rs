@@ -65,6 +65,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
                 label_smoothing: setting.label_smoothing,
                 seed,
                 epochs: epochs.len(),
+                kept_epoch: None,
                 train_loss: last.train_loss,
                 train_top1: last.train_top1,
                 val_loss: last.val_loss,

@@ -72,13 +72,16 @@ pub struct HeadResult {
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
     pub epochs: usize,
-    /// [`EpochMetrics::train_loss`] of the last epoch.
+    /// The number of the epoch whose head is kept; `None`, for the last one, in formats that did not record it.
+    #[serde(default)]
+    pub kept_epoch: Option<usize>,
+    /// [`EpochMetrics::train_loss`] of the epoch whose head is kept.
     pub train_loss: f64,
-    /// [`EpochMetrics::train_top1`] of the last epoch.
+    /// [`EpochMetrics::train_top1`] of that epoch.
     pub train_top1: f64,
-    /// [`EpochMetrics::val_loss`] of the last epoch.
+    /// [`EpochMetrics::val_loss`] of that epoch.
     pub val_loss: Option<f64>,
-    /// [`EpochMetrics::val_top1`] of the last epoch.
+    /// [`EpochMetrics::val_top1`] of that epoch.
     pub val_top1: Option<f64>,
     /// Name or path of its run.
     pub run: String,
@@ -148,6 +151,11 @@ impl HeadResult {
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
         }
+    }
+
+    /// The number of the epoch whose head is kept.
+    pub fn kept_epoch(&self) -> usize {
+        self.kept_epoch.unwrap_or(self.epochs)
     }
 
     /// Whether its loss was NaN or infinite in its last epoch.
@@ -248,6 +256,7 @@ pub(crate) mod tests {
             label_smoothing: 0.0,
             seed,
             epochs: 3,
+            kept_epoch: Some(3),
             train_loss: last.train_loss,
             train_top1: last.train_top1,
             val_loss: last.val_loss,

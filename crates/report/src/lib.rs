@@ -19,6 +19,7 @@
 //!     label_smoothing: 0.0,
 //!     seed: 0,
 //!     epochs: 1,
+//!     kept_epoch: None,
 //!     train_loss: 0.21,
 //!     train_top1: 0.94,
 //!     val_loss: Some(0.08),

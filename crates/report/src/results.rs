@@ -110,9 +110,12 @@ pub(crate) fn settings(sweep: &Sweep) -> Markup {
 pub(crate) fn heads(sweep: &Sweep) -> Markup {
     const SEED: Column = column("Seed", Kind::Number);
     const EPOCHS: Column = column("Epochs", Kind::Number);
+    const KEPT: Column = column("Kept epoch", Kind::Number);
     const RUN: Column = column("Run", Kind::Text);
     let options = options(sweep);
-    let columns = columns(&options).chain([&SEED, &EPOCHS, &RUN]);
+    let earlier = sweep.heads.iter().any(|head| head.result.kept_epoch() != head.result.epochs);
+    let kept = earlier.then_some(&KEPT);
+    let columns = columns(&options).chain([&SEED, &EPOCHS]).chain(kept).chain([&RUN]);
     let row = |head: &&HeadResult| {
         let setting = head.setting();
         let score = |metric: fn(&HeadResult) -> Option<f64>, text: fn(f64) -> String| {
@@ -129,8 +132,10 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
         cells.extend([
             number(head.seed as f64, head.seed.to_string()),
             number(head.epochs as f64, head.epochs.to_string()),
-            Cell { text: head.run.clone(), key: None },
         ]);
+        let kept_epoch = head.kept_epoch();
+        cells.extend(earlier.then(|| number(kept_epoch as f64, kept_epoch.to_string())));
+        cells.push(Cell { text: head.run.clone(), key: None });
         (sweep.is_chosen(&setting), cells)
     };
     let rows: Vec<_> = sweep.ranked_heads().iter().map(row).collect();
@@ -272,6 +277,15 @@ mod tests {
                 assert_eq!(html.matches(&format!(">{cell}</td>")).count(), 1, "{html}");
             }
         }
+    }
+
+    #[test]
+    fn the_kept_epoch_has_a_column_if_it_is_not_always_the_last() {
+        let mut sweep = small_sweep();
+        assert!(!heads(&sweep).into_string().contains("Kept epoch"));
+        sweep.heads[1].result.kept_epoch = Some(2);
+        let html = heads(&sweep).into_string();
+        assert!(html.contains(">Kept epoch</button>") && html.contains(">2</td>"), "{html}");
     }
 
     #[test]

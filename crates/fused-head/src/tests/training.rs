@@ -170,6 +170,47 @@ fn a_diverged_neighbour_does_not_change_a_bit() {
     }
 }
 
+/// Whichever head is stopped, it stays as it is, and the others are those trained without it.
+#[test]
+fn a_stopped_head_changes_no_other() {
+    let heads = configs();
+    let steps = |trainer: &mut Trainer, steps: std::ops::Range<u64>| {
+        let mut results = Vec::new();
+        for step in steps {
+            let data = features(16, SHAPE.inputs, 0.3, step);
+            let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+            let labels = labels(16, SHAPE.classes, step);
+            let rates = vec![1e-3; trainer.heads()];
+            results.push(trainer.step(&rows, &labels, &rates).unwrap().to_vec());
+            results.push(trainer.evaluate(&rows, &labels).unwrap());
+        }
+        results
+    };
+    for isa in isas() {
+        for threads in [1, 2, 4] {
+            for stopped in [0, 2, 4] {
+                let mut whole = trainer(SHAPE, &heads, 16, threads, isa);
+                let mut some = trainer(SHAPE, &heads, 16, threads, isa);
+                steps(&mut whole, 0..2);
+                steps(&mut some, 0..2);
+                some.stop(stopped);
+                let kept = some.parameters(stopped);
+                let mut expected = steps(&mut whole, 2..4);
+                expected.iter_mut().for_each(|results| results[stopped] = StepResult::default());
+                assert!(steps(&mut some, 2..4) == expected, "{threads} threads, head {stopped}");
+                for head in 0..heads.len() {
+                    let is_stopped = head == stopped;
+                    let expected = if is_stopped { kept.clone() } else { whole.parameters(head) };
+                    assert!(some.parameters(head) == expected, "{threads} threads, head {head}");
+                }
+                (0..heads.len()).for_each(|head| some.stop(head));
+                let results = steps(&mut some, 4..5);
+                assert!(results.iter().flatten().all(|it| *it == StepResult::default()));
+            }
+        }
+    }
+}
+
 #[test]
 fn heads_learn() {
     // Each class has inputs of its own.

@@ -35,6 +35,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::OtherFormat { .. }
         | Error::NoRuns { .. }
         | Error::NoValidation { .. }
+        | Error::NoValidationOfEpochs { .. }
         | Error::NoSweeps { .. }
         | Error::RunSyntax { .. }
         | Error::TableSyntax { .. }

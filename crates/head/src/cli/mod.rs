@@ -11,9 +11,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, ClassWeights, Error, Features, Grid, List, Memory, Resources, Run, Sample, Schedule,
-    Sweep, TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict, submission,
-    sweep, taps_of, train, write_learning_curve, write_report,
+    Arch, ClassWeights, Error, Features, Grid, Keep, List, Memory, Resources, Run, Sample,
+    Schedule, Sweep, TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict,
+    submission, sweep, taps_of, train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -109,6 +109,14 @@ struct CommonArgs {
     /// loss is without [default: none]
     #[arg(long, value_name = "balanced|FILE")]
     class_weight: Option<PathBuf>,
+    /// The epoch after which a head is kept: last, best-loss or best-accuracy, both on the validation split;
+    /// best is best-accuracy
+    #[arg(long, default_value = "last")]
+    keep: Keep,
+    /// Stop a head after this number of epochs without a better one, as --keep compares them (last: by
+    /// accuracy); its schedule is that of all --epochs [default: none]
+    #[arg(long, value_name = "EPOCHS", value_parser = up_to(1_000_000))]
+    patience: Option<usize>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
@@ -312,8 +320,15 @@ impl CommonArgs {
             Some(file) => Some(ClassWeights::read(file, &cache.manifest().class_names)?),
             None => None,
         };
-        let CommonArgs { epochs, batch_size, .. } = *self;
-        Ok(TrainConfig { epochs, batch_size, class_weights, ..TrainConfig::default() })
+        let CommonArgs { epochs, batch_size, keep, patience, .. } = *self;
+        Ok(TrainConfig {
+            epochs,
+            batch_size,
+            class_weights,
+            keep,
+            patience,
+            ..TrainConfig::default()
+        })
     }
 
     fn resources(&self) -> Resources {

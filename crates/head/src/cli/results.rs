@@ -21,17 +21,24 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
         return Ok(());
     }
     let config = &run.config().train;
-    let last = summary.last;
+    let (last, kept) = (summary.last, summary.kept());
     let mut table = Table::new(["", "loss", "top-1"]);
-    table.row(["train".to_owned(), format!("{:.4}", last.train_loss), percent(last.train_top1)]);
-    if let (Some(loss), Some(top1)) = (last.val_loss, last.val_top1) {
+    table.row(["train".to_owned(), format!("{:.4}", kept.train_loss), percent(kept.train_top1)]);
+    if let (Some(loss), Some(top1)) = (kept.val_loss, kept.val_top1) {
         table.row(["val".to_owned(), format!("{loss:.4}"), percent(top1)]);
+    }
+    let mut epochs = counted(last.epoch, "epoch");
+    if last.epoch < config.epochs {
+        epochs += &format!(" of {}", config.epochs);
+    }
+    if kept.epoch < last.epoch {
+        epochs += &format!(" (the head of epoch {} is kept)", kept.epoch);
     }
     println!(
         "{}, p = {}, {}, {:.2} s per epoch, on {}\n",
         config.arch,
         config.p,
-        counted(last.epoch, "epoch"),
+        epochs,
         summary.seconds_per_epoch,
         features.display()
     );

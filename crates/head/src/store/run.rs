@@ -4,7 +4,7 @@
 //! <id>/
 //!   config.json        everything that determines the head; the id is its digest
 //!   metrics.csv        a row per epoch
-//!   head.safetensors   the head after the last epoch done
+//!   head.safetensors   the head after the last epoch done, or the best
 //!   summary.json       written last
 //! ```
 //!
@@ -69,6 +69,9 @@ pub struct RunConfig {
 pub struct Summary {
     /// The last epoch's metrics.
     pub last: EpochMetrics,
+    /// The metrics of the epoch whose head is kept; `None` if it is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<EpochMetrics>,
     /// Whether the user stopped it before the last epoch.
     pub interrupted: bool,
     /// Mean time per epoch.
@@ -80,6 +83,26 @@ pub struct Summary {
     /// them were in memory, and in formats before 1.2, which did not record it.
     #[serde(default)]
     pub streamed_window: Option<usize>,
+}
+
+/// The metrics of a head whose training has ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// Those of the last epoch.
+    pub(crate) last: EpochMetrics,
+    /// Those of the epoch whose head is kept. Of a head that diverged, they are those of the last.
+    pub(crate) kept: EpochMetrics,
+}
+
+impl Summary {
+    /// The metrics of the epoch whose head is kept.
+    pub fn kept(&self) -> EpochMetrics {
+        self.kept.unwrap_or(self.last)
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome { last: self.last, kept: self.kept() }
+    }
 }
 
 /// A run's folder.
@@ -273,6 +296,7 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
 mod tests {
     use super::*;
     use crate::class_weights::ClassWeights;
+    use crate::keep::Keep;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
@@ -322,7 +346,12 @@ mod tests {
             of(TrainConfig { weight_decay: 0.1, ..train.clone() }),
             of(TrainConfig { label_smoothing: 0.1, ..train.clone() }),
             of(TrainConfig { class_weights: Some(ClassWeights::Balanced), ..train.clone() }),
-            of(TrainConfig { class_weights: Some(ClassWeights::Given(vec![1.0])), ..train }),
+            of(TrainConfig {
+                class_weights: Some(ClassWeights::Given(vec![1.0])),
+                ..train.clone()
+            }),
+            of(TrainConfig { keep: Keep::BestLoss, ..train.clone() }),
+            of(TrainConfig { patience: Some(1), ..train }),
         ];
         for other in others.into_iter().chain(trained_otherwise) {
             assert_ne!(other.id(), config.id(), "{other:?}");

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::CacheKey;
 use recipe::Tap;
-use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting, ranking};
+use report::{Chosen, HeadResult, MeanSd, Setting, ranking};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
-use crate::store::run::{METRICS, Run};
+use crate::store::run::{METRICS, Outcome, Run};
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
@@ -95,12 +95,12 @@ impl UnfinishedSweep {
         &self.results
     }
 
-    /// Records the last epoch of a trained head, in the grid's order, whatever the order of training.
+    /// Records the metrics of a trained head, in the grid's order, whatever the order of training.
     ///
     /// # Errors
     /// If the table cannot be written.
-    pub(crate) fn add(&mut self, run: &Run, last: &EpochMetrics) -> Result<(), Error> {
-        self.results.push(result_of(run, last));
+    pub(crate) fn add(&mut self, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        self.results.push(result_of(run, outcome));
         let heads = &self.config.heads;
         let position = |result: &HeadResult| {
             heads.iter().position(|head| is_of(result, head)).unwrap_or(heads.len())
@@ -283,7 +283,7 @@ fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
     result.setting() == head.setting() && result.seed == head.seed
 }
 
-fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
+fn result_of(run: &Run, Outcome { last, kept }: &Outcome) -> HeadResult {
     let train = &run.config().train;
     let setting = train.setting();
     let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
@@ -297,10 +297,11 @@ fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
         label_smoothing: setting.label_smoothing,
         seed: train.seed,
         epochs: last.epoch,
-        train_loss: last.train_loss,
-        train_top1: last.train_top1,
-        val_loss: last.val_loss,
-        val_top1: last.val_top1,
+        kept_epoch: Some(kept.epoch),
+        train_loss: kept.train_loss,
+        train_top1: kept.train_top1,
+        val_loss: kept.val_loss,
+        val_top1: kept.val_top1,
         run: format!("{RUNS}/{name}"),
     }
 }

@@ -105,6 +105,7 @@ mod tests {
             label_smoothing: 0.0,
             seed: 0,
             epochs: 1,
+            kept_epoch: None,
             train_loss: val_top1,
             train_top1: val_top1,
             val_loss: Some(0.1),

@@ -173,6 +173,10 @@ fn command(sweep: &Sweep) -> String {
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));
         words.push(format!("--batch-size={}", head.batch_size));
+        if !head.keep.is_last() {
+            words.push(format!("--keep={}", head.keep));
+        }
+        words.extend(head.patience.map(|epochs| format!("--patience={epochs}")));
     }
     words.join(" ")
 }

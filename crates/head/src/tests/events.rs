@@ -8,8 +8,7 @@ use feature_cache::SplitName;
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
 use crate::{
-    Arch, Error, Event, Grid, Schedule, Sweep, TrainConfig, evaluate, predict, sweep, train,
-    write_report,
+    Error, Event, Grid, Sweep, TrainConfig, evaluate, predict, sweep, train, write_report,
 };
 
 fn grid() -> Grid {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use durable::faults::{Fault, inject};
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
-use crate::{Arch, Error, Grid, Run, Schedule, sweep, train};
+use crate::{Error, Grid, Run, TrainConfig, sweep, train};
 
 /// Asserts that a failure is the file system's, that it names a file under `root`, and how much room
 /// is wanting if it is a full disk.

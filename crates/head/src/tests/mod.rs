@@ -2,6 +2,7 @@
 
 mod events;
 mod faults;
+mod keep;
 mod pooled_view;
 mod streaming;
 mod taps;
@@ -19,7 +20,7 @@ use fused_head::{Columns, Row};
 use recipe::Recipe;
 use tempfile::TempDir;
 
-use crate::config::{Arch, TrainConfig};
+use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::resources::{Memory, Resources};
