@@ -18,7 +18,7 @@ pub(crate) struct Targets<'a> {
     every: f32,
     /// `[classes]`, or empty for weights of 1.
     weights: &'a [f32],
-    /// ε times the mean of the weights.
+    /// ε / C times the sum of the weights.
     every_sum: f32,
     /// The sum of the weights of the batch's labels.
     pub(crate) batch_weight: f64,
@@ -44,12 +44,12 @@ impl<'a> Targets<'a> {
                 (weights.iter().map(|&w| f64::from(w)).sum(), labels.iter().map(weight).sum())
             }
         };
-        let every = label_smoothing / classes as f64;
+        let every = (label_smoothing / classes as f64) as f32;
         Some(Targets {
             label: (1.0 - label_smoothing) as f32,
-            every: every as f32,
+            every,
             weights: class_weights,
-            every_sum: (every * all) as f32,
+            every_sum: every * all as f32,
             batch_weight,
             scale: (1.0 / batch_weight) as f32,
         })
@@ -123,12 +123,12 @@ pub(crate) unsafe fn cross_entropy_of_targets(
         let losses = logits.map(|(class, logit)| targets.weight(class) * (log - (logit - largest)));
         loss += targets.every * losses.sum::<f32>();
     }
-    let factor = (label_part + targets.every_sum) * targets.scale / sum;
+    let factor = (label_part + targets.every_sum) / sum;
     for (class, gradient) in gradients.iter_mut().enumerate() {
-        *gradient *= factor;
-        *gradient -= targets.every * targets.weight(class) * targets.scale;
+        let of_label = if class == label { label_part } else { 0.0 };
+        let target = of_label + targets.every * targets.weight(class);
+        *gradient = (*gradient * factor - target) * targets.scale;
     }
-    gradients[label] -= label_part * targets.scale;
     // SAFETY: the caller's promise.
     unsafe { note(workspace, row, loss, best == label) };
 }

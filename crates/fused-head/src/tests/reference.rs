@@ -136,7 +136,6 @@ impl Reference {
     /// Loss and logits.
     fn step(&mut self, rows: &[&[f32]], labels: &[i64], learning_rate: f64) -> (f64, Vec<f64>) {
         self.steps += 1;
-        let n = rows.len();
         let mut x: Matrix =
             rows.iter().map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
         self.drop(&mut x, 0);
@@ -338,8 +337,20 @@ proptest! {
         batches in prop::collection::vec(1usize..24, 1..3),
         density in 0.0..1.0,
         seed in 0u64..1000,
-        (weight_decay, label_smoothing) in
-            (prop_oneof![Just(0.0), 0.0..10.0], prop_oneof![Just(0.0), 0.0..0.9]),
+    ) {
+        let config = HeadConfig { dropout, seed, ..HeadConfig::default() };
+        compare(HeadShape { inputs, hidden, classes }, &config, &batches, density);
+    }
+
+    #[test]
+    fn steps_with_options_equal_the_reference(
+        (inputs, hidden, classes) in (1usize..600, 1usize..150, 2usize..20),
+        fraction in prop_oneof![Just(0.0f32), 0.0f32..0.9],
+        batches in prop::collection::vec(6usize..24, 1..3),
+        density in 0.0..1.0,
+        seed in 0u64..1000,
+        weight_decay in prop_oneof![Just(0.0), 0.0..10.0],
+        label_smoothing in prop_oneof![Just(0.0), 0.0..0.9],
         weights in prop_oneof![Just(0), 1usize..6],
     ) {
         // Weights that repeat themselves.
@@ -347,6 +358,7 @@ proptest! {
             0 => Vec::new(),
             several => (0..classes).map(|class| 0.5 + (class % several) as f32).collect(),
         };
+        let dropout = [fraction; 3];
         let config = HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights };
         compare(HeadShape { inputs, hidden, classes }, &config, &batches, density);
     }

@@ -147,7 +147,7 @@ struct TrainArgs {
     lr: Option<f64>,
     /// How the learning rate changes: constant; cosine, down to 0; onecycle, up to --lr and down as
     /// PyTorch's OneCycleLR; or rates by epochs: steps:1e-3x1,1e-2 is 0.001 for 1 epoch, then 0.01
-    #[arg(long, default_value = "constant", value_name = "SCHEDULE|steps:RATExEPOCHS,…,RATE")]
+    #[arg(long, default_value = "constant")]
     schedule: Schedule,
     /// Decoupled weight decay, as PyTorch's AdamW has it: in each step the weights of the dense layers lose
     /// this share of themselves, times the learning rate
@@ -182,8 +182,8 @@ struct SweepArgs {
     /// of their own [default: 0.001]
     #[arg(long, value_parser = list(learning_rate))]
     lr: Option<List<f64>>,
-    /// How the learning rate changes, a list: constant, cosine, onecycle, steps:RATExEPOCHS,…,RATE, as for
-    /// 'train'
+    /// How the learning rate changes, a list: constant, cosine, onecycle, or rates as for 'train', such as
+    /// constant,steps:1e-3x1,1e-2,onecycle
     #[arg(long, default_value = "constant", value_parser = schedules)]
     schedule: List<Schedule>,
     /// Decoupled weight decays, as PyTorch's AdamW has them, a list

@@ -73,13 +73,14 @@ pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
 /// Reads a weight decay.
 pub(super) fn weight_decay(text: &str) -> Result<f64, String> {
     let decay = text.parse().ok().filter(|decay: &f64| (0.0..f64::INFINITY).contains(decay));
-    decay.ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
+    // Of two zeros, the one without a sign.
+    decay.map(f64::abs).ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
 }
 
 /// Reads a label smoothing.
 pub(super) fn label_smoothing(text: &str) -> Result<f64, String> {
     let smoothing = text.parse().ok().filter(|smoothing: &f64| (0.0..1.0).contains(smoothing));
-    smoothing.ok_or_else(|| format!("expected 0 <= E < 1, such as 0.1, got '{text}'"))
+    smoothing.map(f64::abs).ok_or_else(|| format!("expected 0 <= E < 1, such as 0.1, got '{text}'"))
 }
 
 /// Reads an amount of memory.
