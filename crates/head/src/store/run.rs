@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn ids_of_earlier_formats_stay() {
         let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/formats/runs");
-        for version in ["1.4", "1.5"] {
+        for version in ["1.4", "1.5", "1.6"] {
             let runs = Path::new(formats).join(version).join("sweep/runs");
             let mut seen = 0;
             for run in std::fs::read_dir(runs).unwrap() {

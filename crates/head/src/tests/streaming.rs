@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use feature_cache::{Layout, SplitName};
-use fused_head::{HeadConfig, Parameters, Row, Trainer};
+use fused_head::{Parameters, Row, Trainer};
 
 use super::{Fixture, GO_ON, config, unheard, whole_row};
 use crate::config::TrainConfig;
