@@ -161,8 +161,8 @@ impl Reference {
                 let of_label = if class == label { 1.0 - label_smoothing } else { 0.0 };
                 weight(class) * (of_label + label_smoothing / classes as f64) / batch_weight
             };
-            for class in 0..classes {
-                loss += share(class) * (sum.ln() - (logits[class] - largest));
+            for (class, logit) in logits.iter().enumerate() {
+                loss += share(class) * (sum.ln() - (logit - largest));
             }
             let shares: f64 = (0..classes).map(share).sum();
             for (class, value) in grad[row].iter_mut().enumerate() {

@@ -74,7 +74,9 @@ pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
 pub(super) fn weight_decay(text: &str) -> Result<f64, String> {
     let decay = text.parse().ok().filter(|decay: &f64| (0.0..f64::INFINITY).contains(decay));
     // Of two zeros, the one without a sign.
-    decay.map(f64::abs).ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
+    decay
+        .map(f64::abs)
+        .ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
 }
 
 /// Reads a label smoothing.
