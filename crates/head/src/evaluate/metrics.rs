@@ -11,9 +11,9 @@ use crate::evaluate::inference::Scores;
 
 /// Number of bootstrap samples.
 const SAMPLES: usize = 1000;
-/// Most rows that are drawn for all samples together; of larger splits there are fewer samples, but at least
-/// [`FEWEST_SAMPLES`].
-const DRAWS: usize = 200_000_000;
+/// Most rows and classes that are looked at for all samples together; of larger splits there are fewer samples, but at
+/// least [`FEWEST_SAMPLES`].
+const DRAWS: usize = 50_000_000;
 const FEWEST_SAMPLES: usize = 100;
 /// Seed of the bootstrap. The same rows have the same intervals.
 const SEED: u64 = 0;
@@ -26,7 +26,7 @@ const TOP: usize = 5;
 /// Most probabilities that are kept, for AUROC, which sorts them: 8 bytes each.
 const PROBABILITIES: usize = 1 << 24;
 /// Most probabilities that are read for the interval of AUROC, over all samples.
-const RANKED: usize = 1 << 31;
+const RANKED: usize = 1 << 28;
 
 /// Measures of a classifier on a split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -117,7 +117,7 @@ impl ScoredRows {
         let ranking = self.probabilities.as_ref().map(|it| Ranking::of(it, self.classes));
         let count = self.rows.len();
         let values = self.values(ranking.as_ref(), &vec![1; count]);
-        let samples = (DRAWS / count.max(1)).clamp(FEWEST_SAMPLES, SAMPLES);
+        let samples = (DRAWS / (count + self.classes)).clamp(FEWEST_SAMPLES, SAMPLES);
         let ranked = count.saturating_mul(self.classes).saturating_mul(samples) <= RANKED;
         let ranking = ranking.as_ref().filter(|_| ranked);
         let drawn: Vec<Values> = (0..samples as u64)
