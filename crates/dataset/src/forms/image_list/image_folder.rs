@@ -196,7 +196,7 @@ fn table_in(
 /// Whether a table names images, and their classes are not their folders.
 fn says_classes(sheet: &Sheet, has_splits: bool, config: &SourceConfig) -> Result<bool, Error> {
     let Some(columns) = Columns::find(sheet, config, Naming::List)? else { return Ok(false) };
-    let Some(record) = sheet.first_record().filter(|_| columns.label.is_none()) else {
+    let Some(record) = sheet.first_records().next().filter(|_| columns.label.is_none()) else {
         return Ok(columns.label.is_some());
     };
     let Ok(field) = rows::path(sheet, &record, 0, columns.path) else { return Ok(true) };
