@@ -231,7 +231,8 @@ impl Loaded {
                 return Ok((taken, others));
             }
             Err(match groups.as_deref() {
-                Some(groups) => {
+                // Otherwise it is not for the groups that none are taken.
+                Some(groups) if count > 0 => {
                     let groups = count_classes(&others, Some(groups));
                     Error::NoGroup { path: path(), flag, fraction, groups }
                 }
