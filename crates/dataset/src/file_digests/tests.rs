@@ -10,6 +10,7 @@ use super::*;
 use crate::Notice;
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::table::Loaded;
 
 /// The dataset `photos/`, of two classes with two images each, and beside it the folder `out/`.
@@ -420,7 +421,7 @@ impl Form for Stopping<'_> {
         unreachable!("only the files are digested")
     }
 
-    fn load(&self, _: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, _: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         unreachable!("only the files are digested")
     }
 }

@@ -25,6 +25,7 @@ use crate::files::{is_image, is_table};
 use crate::folder::Folder;
 use crate::image_files;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
@@ -139,7 +140,7 @@ impl Form for Competition {
         self.0.digest(digest, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.0.load(files))
     }
 }
@@ -196,13 +197,13 @@ pub(in super::super) fn labels_in(
     Ok(None)
 }
 
-/// Whether a path is the name of a file.
 /// Whether there are images directly in a folder within this one.
 fn has_images(folder: &Folder, name: &OsStr) -> bool {
     Folder::list(&folder.path.join(name))
         .is_ok_and(|inner| inner.files.iter().any(|name| is_image(name)))
 }
 
+/// Whether a path is the name of a file.
 fn is_direct(path: &Path) -> bool {
     path.file_name() == Some(path.as_os_str())
 }

@@ -30,6 +30,7 @@ use super::rows::{self, Listing, Parts, Place, slashes};
 use crate::digests::Digests;
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
@@ -123,7 +124,7 @@ impl Form for ImageFolder {
         self.0.digest(digest, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.0.load(files))
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn parquet(path: &Path, most: u64) -> Result<Sheet, Error> {
     let names = leaves.iter().map(|&leaf| file.schema.leaves[leaf].name.as_str());
     text.row(None, names)?;
     let mut row = 0;
-    for group in file.groups(&leaves, 1)? {
+    for group in file.groups(&leaves)? {
         if row >= most || leaves.is_empty() {
             break;
         }

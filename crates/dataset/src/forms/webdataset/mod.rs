@@ -31,9 +31,11 @@ use tar::{Archive, EntryType};
 use super::classes::Classes;
 use super::{Form, SourceFile};
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::packed::{Location, PackedFile, PackedImages};
 use crate::part::Part;
@@ -170,19 +172,19 @@ impl Form for WebDataset {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, _: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let mut digests: Vec<Digest> = Vec::new();
+        let mut faults = Faults::default();
         for (_, samples) in self.table.parts() {
-            digests.extend(samples.images.digests()?);
+            digests.extend(samples.images.look(loading, &mut faults)?);
         }
+        // They were indexed before their digests were asked for, so that these are of the same bytes.
         for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
             if stamp.is_none() || Stamp::of(path) != *stamp {
                 return Err(Error::Changed { path: path.clone() });
-        // They were indexed before their digests were asked for, so that these are of the same bytes.
             }
         }
-        digest::check_files(self, files)?;
-        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()) })
+        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()), faults })
     }
 }
 
