@@ -34,6 +34,11 @@ WHOLE_IMAGES = [
     *("tiff/palette-8-bits-mm-tiles.tif", "bmp/rgb.bmp", "bmp/rle4.bmp", "bmp/rle8-skips-up.bmp"),
     "pnm/rgb.ppm",
 ]
+# One of each format that the look at headers and ends knows.
+SCANNED_IMAGES = [
+    *("jpeg/baseline.jpg", "png/palette.png", "gif/palette.gif", "webp/lossy.webp"),
+    *("tiff/lzw.tiff", "bmp/rgb.bmp", "pnm/rgb.ppm"),
+]
 RECORD_SEPARATOR = b"\x1e"
 
 
@@ -226,6 +231,13 @@ def images() -> None:
     write("image/most.png", png(2_000, 2_000, b""))
     write("image/too-wide.png", png(65_536, 1, b""))
     write("image/text", "label,pixel0\n")
+    for name in SCANNED_IMAGES:
+        bytes, file = (IMAGES / name).read_bytes(), Path(name).name
+        write(f"image_scan/whole-{file}", bytes)
+        write(f"image_scan/truncated-{file}", bytes[: len(bytes) // 2])
+        write(f"image_scan/more-{file}", bytes + b"more")
+    write("image_scan/empty", b"")
+    write("image_scan/bomb.png", png(65_535, 2_000, b""))
 
 
 def thrift(**fields: int | bytes | bool | list | dict) -> bytes:

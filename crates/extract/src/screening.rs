@@ -5,6 +5,9 @@
 //! they are decoded, join them, and the plan is made anew: so the splits are always those of the dataset without its
 //! bad images, whenever these were found. The first image that is found late makes all images of the plan be decoded,
 //! so that all bad ones are found at once and not one by one.
+//!
+//! With a limit, images that are in no plan are not decoded. Then a plan follows from all bad images of the plan before,
+//! however the first of them was found: so what earlier extractions found does not change which images are taken.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,6 +33,8 @@ pub(crate) struct Screening<'a> {
     decodes_known: bool,
     /// Whether every image of the next plan is to be decoded before it is carried out.
     decodes_all: bool,
+    /// An image of the plan that was found late, if the others of the same plan are to be found with it.
+    found_late: Option<(Digest, String)>,
 }
 
 impl<'a> Screening<'a> {
@@ -46,8 +51,16 @@ impl<'a> Screening<'a> {
         faults.extend(images.faults().clone());
         let known = KnownFaults::under(&config.out);
         let (decodes_known, decodes_all) = (!known.is_empty(), config.scan == Scan::Full);
-        let mut screening =
-            Screening { config, decoding, images, faults, known, decodes_known, decodes_all };
+        let mut screening = Screening {
+            config,
+            decoding,
+            images,
+            faults,
+            known,
+            decodes_known,
+            decodes_all,
+            found_late: None,
+        };
         if config.on_error == OnError::Stop {
             // All that are known are named at once.
             screening.decode_known()?;
@@ -101,7 +114,11 @@ impl<'a> Screening<'a> {
         stop: &AtomicBool,
     ) -> Result<bool, Error> {
         let before = self.faults.len();
-        self.decode_known()?;
+        if self.config.limit.is_none() {
+            self.decode_known()?;
+        } else if !self.decodes_all {
+            self.decodes_all = self.has_known(dataset)?;
+        }
         if self.faults.len() == before && self.decodes_all {
             self.decode_all(dataset, report, stop)?;
             // Of a dataset without a limit, another plan has no other images.
@@ -114,7 +131,11 @@ impl<'a> Screening<'a> {
     /// Adds an image of the plan, which was found to be bad when it was decoded. Returns whether another plan is to be
     /// made; otherwise the extraction ends.
     pub(crate) fn found_late(&mut self, image: Digest, reason: String) -> bool {
-        self.add([(image, reason)].into_iter().collect());
+        if self.config.limit.is_some() {
+            self.found_late = Some((image, reason));
+        } else {
+            self.add([(image, reason)].into_iter().collect());
+        }
         self.decodes_all = true;
         self.config.on_error == OnError::Skip
     }
@@ -129,6 +150,18 @@ impl<'a> Screening<'a> {
         Ok(())
     }
 
+    /// Whether an image of the plan that was bad in an earlier extraction is bad.
+    fn has_known(&self, dataset: &Dataset) -> Result<bool, Error> {
+        for split in [&dataset.train, &dataset.val, &dataset.test] {
+            for row in 0..split.len() {
+                if self.known.contains(&split.digest(row)) && fault_of(split, row)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn decode_all(
         &mut self,
         dataset: &Dataset,
@@ -137,7 +170,8 @@ impl<'a> Screening<'a> {
     ) -> Result<(), Error> {
         let splits = [&dataset.train, &dataset.val, &dataset.test];
         let total = splits.iter().map(|split| split.len()).sum();
-        let (mut found, mut images) = (Faults::default(), 0);
+        let (mut found, mut images): (Faults, _) =
+            (self.found_late.take().into_iter().collect(), 0);
         for split in splits {
             for first in (0..split.len()).step_by(CHUNK) {
                 if stop.load(Ordering::SeqCst) {

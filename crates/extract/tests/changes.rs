@@ -38,6 +38,7 @@ fn config(dataset: &Path, out: &Path) -> ExtractConfig {
         max_skipped: 0.01,
         scan: Scan::Full,
         seed: 0,
+        views: None,
         batch_size: Some(8),
         threads: 2,
         compute: Compute { backend: Backend::Winograd(Accuracy::default()), device: Device::Cpu },

@@ -169,7 +169,7 @@ pub(crate) fn evaluate_together(
         }
         keep_most_confident(&mut mistakes);
     })?;
-    let rows = labels.len();
+    let rows = pooled.images();
     let of_rows = |sum: f64| sum / rows.max(1) as f64;
     Ok(EvaluatedHeads {
         rows,

@@ -99,6 +99,7 @@ impl Fixture {
                     limit: None,
                     seed: 0,
                 },
+                views: None,
             },
             class_names: vec!["cat".into(), "dog".into()],
             shapes: shapes.to_vec(),
