@@ -333,6 +333,10 @@ def parquet() -> None:
     write("parquet/no-columns-in-group", file(page(value * 2), groups=[dict(f1=[], f2=1, f3=2)]))
     write("parquet/many-groups", file(page(value * 2), groups=[dict(f3=2)] * 3000))
     write("parquet/no-groups", file(page(value * 2), groups=[]))
+    chunk = lambda start, rows: dict(f3=dict(f4=0, f5=rows, f6=1, f7=1, f9=start))
+    group = lambda rows: dict(f1=[chunk(4, rows), chunk(4 + len(page(value * 2)), rows)], f2=1, f3=rows)
+    write("parquet/groups-that-share-pages", file(page(value * 2), groups=[group(2)] * 2))
+    write("parquet/whole-with-empty-groups", file(page(value * 2), groups=[group(0), group(2), group(0)]))
     note = b'{"info":{"features":{"label":{"_type":"ClassLabel","names":' + b"[" * 500
     footer = thrift(f1=2, f2=schema, f3=0, f4=[], f5=[dict(f1=b"huggingface", f2=note)])
     write("parquet/nested-note", b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1")

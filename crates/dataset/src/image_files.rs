@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use durable::Digest;
 
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::forms::SourceFile;
 use crate::name::escape;
 use crate::paths::Paths;
@@ -87,7 +88,7 @@ impl Table<ImageFiles> {
 
     /// The table, with the digests of its files, which are those of the images.
     pub(crate) fn load(&self, files: &Digests) -> Loaded {
-        Loaded { table: self.any(), digests: files.clone() }
+        Loaded { table: self.any(), digests: files.clone(), faults: Faults::default() }
     }
 }
 

@@ -70,7 +70,7 @@ pub fn extract(
     }
     // This check comes before the folder is made, which would stay empty without the device.
     config.compute.check_device()?;
-    let images = source.read()?;
+    let images = source.read_with(Some(decoding), stop)?;
     // They have the digests themselves.
     drop(source);
     let mut screening = Screening::new(config, decoding, images, faults)?;

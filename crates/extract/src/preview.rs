@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use backbone::{Pixels, Preprocessor, Weights};
-use dataset::{Decoding, Source};
-use feature_cache::SplitName;
+use dataset::{Decoding, Faults, Source};
 
 use crate::extraction::{digest_of, report_notices};
 use crate::rows::DatasetRows;
@@ -48,7 +47,8 @@ pub fn write_preview(
     let form = config.image(&source);
     let decoding = Decoding::from(form);
     digest_of(&source, config, decoding, report, stop)?;
-    let train = source.load(&split)?.decoded(decoding).train;
+    let images = source.read_with(None, stop)?;
+    let train = images.split(&split, &Faults::default())?.decoded(decoding).train;
     let images = train.len();
     let rows = DatasetRows::new(train, views.as_ref());
     let preprocessor = Preprocessor::new(family, form);
@@ -62,11 +62,7 @@ pub fn write_preview(
     for line in 0..shown {
         // From all of the split, which is in the order of the classes in some datasets.
         let row = line * images / shown;
-        let image = rows.split.image(row).map_err(|source| Error::Image {
-            split: SplitName::Train,
-            row,
-            source: Box::new(source),
-        })?;
+        let image = rows.split.image(row)?;
         let pixels = Pixels {
             height: image.height,
             width: image.width,

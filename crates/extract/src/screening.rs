@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dataset::{Dataset, Decoding, Faults, FaultyImage, Split, SplitConfig, Unsplit};
 use durable::Digest;
-use feature_cache::{SkippedImage, SplitName};
+use feature_cache::SkippedImage;
 use rayon::prelude::*;
 
 use crate::known_faults::KnownFaults;
@@ -38,8 +38,7 @@ pub(crate) struct Screening<'a> {
 }
 
 impl<'a> Screening<'a> {
-    /// The screening of images, of which some faults are known and others are found by a look at those that have no
-    /// file of their own.
+    /// The screening of images, of which some faults are known, beside those that were found in reading them.
     ///
     /// # Errors
     /// If an image cannot be read by the operating system, or has changed.
@@ -49,7 +48,7 @@ impl<'a> Screening<'a> {
         images: Unsplit,
         mut faults: Faults,
     ) -> Result<Screening<'a>, Error> {
-        faults.extend(images.scan(decoding)?);
+        faults.extend(images.faults().clone());
         let known = KnownFaults::under(&config.out);
         let (decodes_known, decodes_all) = (!known.is_empty(), config.scan == Scan::Full);
         let mut screening = Screening {
@@ -169,15 +168,11 @@ impl<'a> Screening<'a> {
         report: &mut dyn FnMut(Event<'_>),
         stop: &AtomicBool,
     ) -> Result<(), Error> {
-        let splits = [
-            (SplitName::Train, &dataset.train),
-            (SplitName::Val, &dataset.val),
-            (SplitName::Test, &dataset.test),
-        ];
-        let total = splits.iter().map(|(_, split)| split.len()).sum();
+        let splits = [&dataset.train, &dataset.val, &dataset.test];
+        let total = splits.iter().map(|split| split.len()).sum();
         let (mut found, mut images): (Faults, _) =
             (self.found_late.take().into_iter().collect(), 0);
-        for (name, split) in splits {
+        for split in splits {
             for first in (0..split.len()).step_by(CHUNK) {
                 if stop.load(Ordering::SeqCst) {
                     return Err(dataset::Error::Stopped.into());
@@ -185,14 +180,9 @@ impl<'a> Screening<'a> {
                 report(Event::Decoded { images, total });
                 let rows = first..split.len().min(first + CHUNK);
                 images += rows.len();
-                let look = |row| fault_of(split, row).map_err(|it| (row, it)).transpose();
+                let look = |row| fault_of(split, row).transpose();
                 let faults: Vec<_> = rows.into_par_iter().filter_map(look).collect();
                 for fault in faults {
-                    let fault = fault.map_err(|(row, source)| Error::Image {
-                        split: name,
-                        row,
-                        source: Box::new(source),
-                    });
                     let (image, reason) = fault?;
                     found.insert(image, reason);
                 }

@@ -45,7 +45,7 @@ pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
 pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together};
 pub use evaluate::submission::{Sample, submission};
-pub use evaluate::{ClassMetrics, Evaluation, evaluate};
+pub use evaluate::{ClassMetrics, Estimate, Evaluation, Metrics, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use head::{Error, Evaluation, MeanSd, Run, Setting, Sweep};
+use head::{Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep};
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
 
@@ -126,6 +126,7 @@ pub(super) fn print_evaluation(run: &Run, evaluation: &Evaluation) {
         counted(evaluation.rows, "row"),
         evaluation.loss
     );
+    println!("{}", metrics_table(evaluation));
     let mut header = vec!["label \\ predicted".to_owned()];
     if evaluation.confusion.is_some() {
         header.extend(evaluation.class_names.iter().cloned());
@@ -144,6 +145,27 @@ pub(super) fn print_evaluation(run: &Run, evaluation: &Evaluation) {
         table.row(row);
     }
     print!("{table}");
+}
+
+/// The measures with the intervals in which they lie in 95 % of bootstrap samples.
+fn metrics_table(evaluation: &Evaluation) -> Table {
+    let metrics = &evaluation.metrics;
+    let mut table = Table::new(["", "", "95 % interval"]);
+    let mut row = |name: &str, estimate: Option<Estimate>, print: fn(f64) -> String| {
+        let Some(Estimate { value, low, high }) = estimate else { return };
+        let interval =
+            low.zip(high).map(|(low, high)| format!("{} to {}", print(low), print(high)));
+        table.row([name.to_owned(), print(value), interval.unwrap_or_else(|| NONE.to_owned())]);
+    };
+    let number = |value: f64| format!("{value:.4}");
+    row("top-1", Some(metrics.top1), percent);
+    row("top-5", metrics.top5, percent);
+    row("balanced accuracy", Some(metrics.balanced_accuracy), percent);
+    row("macro F1", Some(metrics.macro_f1), percent);
+    row("log loss", Some(metrics.log_loss), number);
+    row("AUROC", metrics.auroc, number);
+    row("calibration error", Some(metrics.calibration_error), number);
+    table
 }
 
 /// Prints a value as JSON.

@@ -60,6 +60,17 @@ impl<'a> Scores<'a> {
         Scores { logits, class, sum }
     }
 
+    /// The logits, `[classes]`.
+    pub(crate) fn logits(&self) -> &'a [f32] {
+        self.logits
+    }
+
+    /// The probabilities by softmax, `[classes]`.
+    pub(crate) fn probabilities(&self) -> impl Iterator<Item = f32> {
+        let largest = f64::from(self.logits[self.class]);
+        self.logits.iter().map(move |&logit| ((f64::from(logit) - largest).exp() / self.sum) as f32)
+    }
+
     /// The probability of the most probable class by softmax; 0 if a logit is NaN.
     pub(crate) fn probability(&self) -> f64 {
         let probability = 1.0 / self.sum;
