@@ -11,6 +11,7 @@
 //! since they were digested is an error, so a row's digest is always that of its image. Files of images are looked at
 //! for [`Faults`] while they are read for their digests, if that is asked for.
 
+mod classes;
 mod config;
 mod decode;
 mod digest;
@@ -39,6 +40,7 @@ mod table;
 mod thumbnail;
 mod unsplit;
 
+pub use classes::{class_errors, class_notices};
 pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
 pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
@@ -49,7 +51,7 @@ pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names, is_sample};
 pub use gzip::read as read_decompressed;
 pub use images::Images;
-pub use notice::{Notice, class_notices};
+pub use notice::Notice;
 pub use source::Source;
 pub use split::SplitConfig;
 pub use unsplit::Unsplit;
@@ -119,9 +121,10 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
         decoding: Decoding,
     ) -> Result<Image<'_>, Error>;
 
-    /// The fault of an image that lies among others in a larger file, as far as a look at its bytes finds one. `None`
-    /// of an image with a file of its own, which is looked at when that is read for its digest, and of pixels.
-    fn scan(&self, _index: usize, _decoding: Decoding) -> Result<Option<ImageFault>, Error> {
+    /// The reason why an image cannot be read that lies among others in a larger file, as far as a look at its bytes
+    /// finds one, or whose own file is missing. `None` for another image with a file of its own, which is looked at
+    /// when that is read for its digest, and for pixels.
+    fn scan(&self, _index: usize, _decoding: Decoding) -> Result<Option<String>, Error> {
         Ok(None)
     }
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::decode::scan;
 use crate::name::escape;
 use crate::paths::Paths;
-use crate::{Decoding, Error, Image, ImageFault, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageStore, decode};
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +110,8 @@ impl ImageStore for PackedImages {
         decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
     }
 
-    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<ImageFault>, Error> {
-        Ok(scan::fault_of(&self.bytes(index)?, decoding))
+    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<String>, Error> {
+        Ok(scan::fault_of(&self.bytes(index)?, decoding).map(|fault| fault.reason()))
     }
 
     /// The path of the file within the dataset and the image's name in it.

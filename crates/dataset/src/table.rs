@@ -11,7 +11,7 @@ use crate::digests::Digests;
 use crate::faults::{Faults, FaultyImage};
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, groups_of, stratified, whole_groups};
-use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig};
+use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig, class_errors};
 
 /// Images, with one label each if they have labels.
 #[derive(Debug)]
@@ -127,7 +127,8 @@ impl Loaded {
         found
     }
 
-    /// The faults of images that have no file of their own, as far as a look at their bytes finds some.
+    /// The faults of images that have no file of their own, as far as a look at their bytes finds some, and of those
+    /// whose file is missing.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -136,8 +137,8 @@ impl Loaded {
         for (_, first, samples) in self.parts() {
             let images = 0..samples.images.len();
             let look = |index| -> Result<Option<(Digest, String)>, Error> {
-                let fault = samples.images.scan(index, decoding)?;
-                Ok(fault.map(|fault| (self.digests.get(first + index), fault.reason())))
+                let reason = samples.images.scan(index, decoding)?;
+                Ok(reason.map(|reason| (self.digests.get(first + index), reason)))
             };
             let found: Vec<_> =
                 images.into_par_iter().filter_map(|it| look(it).transpose()).collect();
@@ -173,6 +174,25 @@ impl Loaded {
             }
         }
         Ok(faults)
+    }
+
+    /// The errors about the classes of the images of the dataset at `path` but for those with faults.
+    pub(crate) fn class_errors(&self, path: &Path, faults: &Faults) -> Vec<Error> {
+        let good_rows = move |first: usize, count: usize| {
+            (0..count).filter(move |row| {
+                faults.is_empty() || !faults.contains(&self.digests.get(first + row))
+            })
+        };
+        let labelled = self.parts().filter_map(|(part, first, samples)| {
+            let labels = samples.labels.as_deref()?;
+            let rows = good_rows(first, labels.len());
+            let id = move |row| {
+                let row = good_rows(first, labels.len()).nth(row).expect("the row is good");
+                samples.images.id(row)
+            };
+            Some((part.name(), rows.map(|row| labels[row].into()), id))
+        });
+        class_errors(path, &self.table.class_names, labelled)
     }
 
     /// Splits the images of the dataset at `path` but for those with faults, which are as good as not there.

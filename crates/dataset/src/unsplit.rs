@@ -29,8 +29,9 @@ impl Unsplit {
         self.loaded.with(faults)
     }
 
-    /// The faults of images that lie together in larger files, as far as a look at their bytes finds some.
-    /// `decoding` is how they will be decoded. Images with a file each are looked at when that is read for its digest.
+    /// The faults of images that lie together in larger files, as far as a look at their bytes finds some, and of
+    /// those that a list names and that are not there. `decoding` is how images will be decoded. Other images with a
+    /// file each are looked at when that is read for its digest.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -48,6 +49,13 @@ impl Unsplit {
         decoding: Decoding,
     ) -> Result<Faults, Error> {
         self.loaded.decode(is_chosen, decoding)
+    }
+
+    /// The errors about the classes of the images but for those with faults: training images of a single class, and
+    /// validation and test images whose classes have no training images. No head can be trained or evaluated on such
+    /// a dataset. None if the training images have no labels.
+    pub fn class_errors(&self, faults: &Faults) -> Vec<Error> {
+        self.loaded.class_errors(&self.path, faults)
     }
 
     /// Splits the images, but for those with faults: the splits are those of the same dataset without them. Fractions

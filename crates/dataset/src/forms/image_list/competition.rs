@@ -36,6 +36,9 @@ const TRAIN: [&str; 5] = ["train", "training", "train_images", "train-images", "
 /// Names of the folder of test images, in any case.
 const TEST: [&str; 4] = ["test", "testing", "test_images", "test-images"];
 
+/// Number of rows of a table of which one must name an image: some may be missing.
+const LOOKED_AT: usize = 100;
+
 /// Begins the name of a submission's sample, in any case and without `_` and `-`.
 const SAMPLE: &str = "samplesub";
 
@@ -144,8 +147,8 @@ impl Form for Competition {
     }
 }
 
-/// The labels of a competition in the folder: a table whose first row names an image directly in the folder of
-/// training images. `None` if there is none.
+/// The labels of a competition in the folder: a table of which one of the first rows names an image directly in the
+/// folder of training images. `None` if there is none.
 pub(in super::super) fn labels_in(
     folder: &Folder,
     config: &SourceConfig,
@@ -164,17 +167,24 @@ pub(in super::super) fn labels_in(
         let Some(sheet) = Sheet::start_in(folder, &list)? else { continue };
         // Other tables may lie in the folder, with any columns.
         let Ok(Some(columns)) = Columns::find(&sheet, config, Naming::Ids) else { continue };
-        let (Some(_), Some(record)) = (columns.label, sheet.first_record()) else { continue };
-        let Ok(field) = rows::path(&sheet, &record, 0, columns.path) else { continue };
-        for within in &folders {
-            let place = Place {
-                folder: folder.path.clone(),
-                within: PathBuf::from(within),
-                tries_endings: true,
-            };
-            let Ok(path) = place.path_of(&field, &mut endings) else { continue };
-            if is_direct(&field) && image_files::on_disk(&folder.path, &path).is_file() {
-                return Ok(Some(Labels { list, columns, place }));
+        if columns.label.is_none() {
+            continue;
+        }
+        for record in sheet.first_records(LOOKED_AT) {
+            let Ok(field) = rows::path(&sheet, &record, 0, columns.path) else { continue };
+            if !is_direct(&field) {
+                continue;
+            }
+            for within in &folders {
+                let place = Place {
+                    folder: folder.path.clone(),
+                    within: PathBuf::from(within),
+                    tries_endings: true,
+                };
+                let Ok(path) = place.path_of(&field, &mut endings) else { continue };
+                if image_files::on_disk(&folder.path, &path).is_file() {
+                    return Ok(Some(Labels { list, columns, place }));
+                }
             }
         }
     }

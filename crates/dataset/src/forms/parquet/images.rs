@@ -10,7 +10,7 @@ use crate::decode::scan;
 use crate::name::escape;
 use crate::packed::read_at;
 use crate::parquet::{Section, Span};
-use crate::{Decoding, Error, Image, ImageFault, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageStore, decode};
 
 /// Number of bytes of decompressed pages that are kept for further images in them, except for the last page.
 const MAX_HELD: u64 = 32 << 20;
@@ -145,8 +145,9 @@ impl ImageStore for ParquetImages {
         decode::decode_bytes(&path.join(in_file.to_string()), &bytes, u64::MAX, decoding)
     }
 
-    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<ImageFault>, Error> {
-        Ok(scan::fault_of(&self.bytes(self.rows[index] as usize)?, decoding))
+    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<String>, Error> {
+        let bytes = self.bytes(self.rows[index] as usize)?;
+        Ok(scan::fault_of(&bytes, decoding).map(|fault| fault.reason()))
     }
 
     /// The path of the file within the dataset and the number of the row in it, counted from 0.
