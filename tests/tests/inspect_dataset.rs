@@ -36,7 +36,7 @@ fn every_file_that_cannot_be_read_is_listed() {
     }
     // One that may not be opened, unless by an administrator.
     let denied = workplace.path("set/train/0/004.pgm");
-    fs::set_permissions(&denied, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&denied, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::File::open(&denied).is_err() {
         names.push("train/0/004.pgm");
     }
