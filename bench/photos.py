@@ -10,13 +10,17 @@ pipeline (peer_photos.py): torchvision's ImageFolder, decoder and transforms in 
 worker per core, channels-last tensors, inference mode. A ratio is the median over the rounds. The
 features of both programs are compared before, and those of the two decodings as well.
 
-Results: a table, and `artifacts/bench/photos.json`.
+With `--heads`, heads are compared instead, which are trained on features of either decoding: on digits of
+MNIST, enlarged to 448x448 pixels with a sensor's noise and compressed as JPEG.
+
+Results: a table, and `artifacts/bench/photos.json` or `artifacts/bench/photos-heads.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import multiprocessing
 import os
 import shutil
@@ -25,11 +29,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from engines import BENCH, ONNX, WEIGHTS, Table, build, python, require_inputs, rounded, write_json
+from engines import BENCH, MNIST, ONNX, WEIGHTS, Table, build, python, require_inputs, rounded, write_json
 from PIL import Image
 from program import Ended, run
 
 PHOTOS = BENCH / "photos"
+DIGITS = BENCH / "photos" / "digits"
 # Number of images, width and height.
 SETS = {"small": (4000, 500, 375), "large": (400, 4000, 3000)}
 SOURCES = (
@@ -178,6 +183,42 @@ def compare(executable: Path, photos: Path, size: int, options: argparse.Namespa
     }
 
 
+def make_digits(split: str, prefix: str, count: int) -> None:
+    """Write the first digits of a split as JPEGs, in a folder for each class."""
+    images = np.fromfile(MNIST / f"{prefix}-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
+    labels = np.fromfile(MNIST / f"{prefix}-labels-idx1-ubyte", np.uint8)[8:]
+    random = np.random.default_rng(0)
+    for number, (pixels, label) in enumerate(zip(images[:count], labels[:count], strict=True)):
+        large = Image.fromarray(pixels).resize((448, 448), Image.Resampling.BICUBIC)
+        noisy = np.asarray(large) + random.normal(0, NOISE, (448, 448))
+        path = DIGITS / split / str(label) / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).convert("RGB").save(path, quality=85)
+
+
+def compare_heads(options: argparse.Namespace) -> None:
+    """Train heads on features of both decodings, and print their accuracies on the test split."""
+    if not DIGITS.exists():
+        make_digits("test", "t10k", 2000)
+        make_digits("train", "train", 6000)
+    extractor, trainer = build("--bin", "vgg-extract"), build("--bin", "vgg-head")
+    table = Table("size", "decode", "seeds", "test top-1", "± sd")
+    results = []
+    for size in options.sizes:
+        for decode in ("full", "fast"):
+            out = BENCH / "tmp" / "features-of-heads"
+            words = ["--dataset", DIGITS, "--weights", WEIGHTS, "--size", size, "--out", out]
+            cache = run(extractor, "run", *words, f"--decode={decode}").output.splitlines()[-1]
+            words = ["--features", cache, "--p=0.5", "--seeds=5", "--epochs=10", "--json"]
+            words += ["--schedule=cosine", "--out", BENCH / "tmp" / "sweeps-of-heads"]
+            test = json.loads(run(trainer, "sweep", *words).output)["summary"]["test"]
+            results.append({"size": size, "decode": decode} | test)
+            top1, spread = (f"{100 * test[key]:.2f} %" for key in ("mean", "sd"))
+            table.row(size, decode, test["seeds"], top1, spread)
+            shutil.rmtree(out)
+    write_json(BENCH / "photos-heads.json", results)
+
+
 def numbers(text: str) -> list[int]:
     """Parse a list such as `96,224`."""
     return [int(word) for word in text.split(",")]
@@ -193,8 +234,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="only so many images of each set")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--heads", action="store_true", help="compare heads of both decodings")
     options = parser.parse_args()
     require_inputs(ONNX, WEIGHTS)
+    if options.heads:
+        compare_heads(options)
+        return
     executable = build("--bin", "vgg-extract")
     table = Table(
         *("set", "size", "images", "full/s", "fast/s", "decoded/s", "pytorch/s", "full:torch"),

@@ -34,6 +34,11 @@ WHOLE_IMAGES = [
     *("tiff/palette-8-bits-mm-tiles.tif", "bmp/rgb.bmp", "bmp/rle4.bmp", "bmp/rle8-skips-up.bmp"),
     "pnm/rgb.ppm",
 ]
+# One of each format that the look at headers and ends knows.
+SCANNED_IMAGES = [
+    *("jpeg/baseline.jpg", "png/palette.png", "gif/palette.gif", "webp/lossy.webp"),
+    *("tiff/lzw.tiff", "bmp/rgb.bmp", "pnm/rgb.ppm"),
+]
 RECORD_SEPARATOR = b"\x1e"
 
 
@@ -226,6 +231,13 @@ def images() -> None:
     write("image/most.png", png(2_000, 2_000, b""))
     write("image/too-wide.png", png(65_536, 1, b""))
     write("image/text", "label,pixel0\n")
+    for name in SCANNED_IMAGES:
+        bytes, file = (IMAGES / name).read_bytes(), Path(name).name
+        write(f"image_scan/whole-{file}", bytes)
+        write(f"image_scan/truncated-{file}", bytes[: len(bytes) // 2])
+        write(f"image_scan/more-{file}", bytes + b"more")
+    write("image_scan/empty", b"")
+    write("image_scan/bomb.png", png(65_535, 2_000, b""))
 
 
 def thrift(**fields: int | bytes | bool | list | dict) -> bytes:
@@ -321,6 +333,10 @@ def parquet() -> None:
     write("parquet/no-columns-in-group", file(page(value * 2), groups=[dict(f1=[], f2=1, f3=2)]))
     write("parquet/many-groups", file(page(value * 2), groups=[dict(f3=2)] * 3000))
     write("parquet/no-groups", file(page(value * 2), groups=[]))
+    chunk = lambda start, rows: dict(f3=dict(f4=0, f5=rows, f6=1, f7=1, f9=start))
+    group = lambda rows: dict(f1=[chunk(4, rows), chunk(4 + len(page(value * 2)), rows)], f2=1, f3=rows)
+    write("parquet/groups-that-share-pages", file(page(value * 2), groups=[group(2)] * 2))
+    write("parquet/whole-with-empty-groups", file(page(value * 2), groups=[group(0), group(2), group(0)]))
     note = b'{"info":{"features":{"label":{"_type":"ClassLabel","names":' + b"[" * 500
     footer = thrift(f1=2, f2=schema, f3=0, f4=[], f5=[dict(f1=b"huggingface", f2=note)])
     write("parquet/nested-note", b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1")

@@ -383,7 +383,7 @@ impl Workplace {
             seed,
         };
         let spec = CacheSpec {
-            inputs: Inputs { recipe, dataset },
+            inputs: Inputs { recipe, dataset, views: None },
             class_names: class_names.to_vec(),
             shapes,
             splits: splits.iter().map(spec_of).collect(),

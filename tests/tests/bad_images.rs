@@ -237,6 +237,40 @@ fn a_full_scan_finds_what_the_ends_do_not_show() {
     assert!(contents(&full) == contents(&good) && manifest(&full) == manifest(&good));
 }
 
+/// With a limit, the images that are taken do not depend on what earlier extractions found.
+#[test]
+fn a_limited_extraction_takes_the_same_images_whatever_is_remembered() {
+    let workplace = Workplace::empty();
+    dataset(&workplace, &late());
+    let skip = ["--on-error=skip", "--max-skipped=0.1"];
+    let limited = |seed: u64, out: &str| {
+        let flags = ["--limit=6".to_owned(), format!("--seed={seed}")];
+        let out = format!("--out={}", workplace.path(out).display());
+        let words: Vec<&str> =
+            skip.iter().copied().chain(flags.iter().map(String::as_str)).collect();
+        let mut command = workplace.run("photos", &words);
+        command.arg(out);
+        finish(command)
+    };
+    let all = finish(workplace.run("photos", &skip));
+    incomplete(&all);
+    let (mut with, mut without) = (0, 0);
+    for seed in 0..5 {
+        let remembering = limited(seed, "features");
+        let anew = limited(seed, &format!("elsewhere-{seed}"));
+        assert_eq!(remembering.code, anew.code, "{remembering:?} {anew:?}");
+        let folder = |finished: &Finished| PathBuf::from(finished.stdout.lines().last().unwrap());
+        let [cache, other] = [&remembering, &anew].map(folder);
+        assert_eq!(cache.file_name(), other.file_name());
+        assert!(contents(&cache) == contents(&other), "seed {seed}");
+        match remembering.code {
+            Some(INCOMPLETE) => with += 1,
+            _ => without += 1,
+        }
+    }
+    assert!(with > 0 && without > 0, "both occur: {with}, {without}");
+}
+
 #[test]
 fn a_class_or_a_split_without_any_image_that_can_be_read_is_refused() {
     let workplace = Workplace::empty();

@@ -102,7 +102,8 @@ fn arrays_of_numpy_are_extracted_and_classified() {
         np.savez_compressed('med.npz', train_images=x, train_labels=y, test_images=a, test_labels=b)\n\
         np.savez('keras.npz', x_train=x[..., None], y_train=y[:, 0], x_test=a, y_test=b)\n\
         np.savez('floats.npz', images=x / 255, labels=y)\n\
-        np.savez('objects.npz', images=np.array([x, None], dtype=object), labels=y)\n";
+        np.savez('objects.npz', images=np.array([x, None], dtype=object), labels=y)\n\
+        np.save('photo.npy', np.zeros((28, 28, 3), np.uint8))\n";
     let mut command = python(["-c", script]);
     command.current_dir(workplace.path(""));
     assert_eq!(finish(command).code, Some(0));
@@ -125,11 +126,16 @@ fn arrays_of_numpy_are_extracted_and_classified() {
     assert_eq!(caches_in(&workplace.path("features")).len(), before, "nothing was written");
     let run = path_from(workplace.train(idx.folder(), &["--p=0.2"]));
     let mut classify = vgg_classify(["run"]);
-    classify.arg("--run").arg(run).arg("--weights").arg(weights());
+    classify.arg("--run").arg(&run).arg("--weights").arg(weights());
     classify.arg(workplace.path("med.npz"));
     let finished = finish(classify);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stdout.contains("med.npz:3"), "{}", finished.stdout);
+    let mut classify = vgg_classify(["run"]);
+    classify.arg("--run").arg(run).arg("--weights").arg(weights());
+    classify.arg(workplace.path("photo.npy"));
+    let says = ["photo.npy", "shape [28, 28, 3], which one RGB image has; expected [1, H, W, 3]"];
+    assert_refused(classify, BAD_INPUT, &says);
 }
 
 #[test]
@@ -186,6 +192,9 @@ fn images_of_hugging_face_and_webdataset_are_extracted() {
         assert_eq!(finished.code, Some(0), "{finished:?}");
         assert!(finished.stderr.contains(said), "{name}: {}", finished.stderr);
     }
+    let divided = finish(workplace.run(&of_other_library("parquet-columns/divided.parquet"), &all));
+    assert_eq!(divided.code, Some(0), "{divided:?}");
+    assert!(divided.stderr.contains("2 groups in several splits: p0, p1"), "{}", divided.stderr);
     let hub = of_other_library("parquet/hub");
     let cache = Cache::open(&path_from(workplace.run(&hub, &["--form=parquet"]))).unwrap();
     assert_eq!(cache.manifest().class_names, ["cat", "dog", "mouse"]);
@@ -230,6 +239,19 @@ fn wrong_parquet_files_and_archives_are_refused() {
     wrong("no-label", &[], &["expected a column of labels", "--columns label=NAME"]);
     wrong("no-label", &["--columns=label=nope"], &["there is no column 'nope'"]);
     wrong("brotli", &[], &["compressed with Brotli", "pyarrow"]);
+    wrong("two-nulls", &[], &["row 4, column 'image': found 'null'"]);
+    wrong(
+        "zeros",
+        &[],
+        &["its column 'image' has a page of 209715", "is compressed to", "pyarrow"],
+    );
+    let first =
+        fs::read(of_other_library("parquet/hub/data/train-00000-of-00002.parquet")).unwrap();
+    for name in ["train-00000-of-00002", "train-00000-of-00002-1a2b", "train-00001-of-00002"] {
+        workplace.write(&format!("twice/{name}.parquet"), &first);
+    }
+    let says = ["train-00000-of-00002-1a2b.parquet and", "00002.parquet have the same number"];
+    refused("twice", &[], &says);
     for name in ["hub/data/train-00001-of-00002", "v2"] {
         let whole = fs::read(of_other_library(&format!("parquet/{name}.parquet"))).unwrap();
         for part in 0..10 {
@@ -264,6 +286,26 @@ fn wrong_parquet_files_and_archives_are_refused() {
     }
     let pattern = of_other_library("webdataset/flat/train-{000..003}.tar");
     refused(&pattern, &[], &["there is no archive", "train-003.tar, which"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_table_or_a_fraction_is_said() {
+    let workplace = Workplace::empty();
+    competition(&workplace);
+    let refused = |more: &[&str], says: &[&str]| {
+        assert_refused(workplace.run("zip", more), BAD_INPUT, says);
+    };
+    refused(&["--columns=label=digt"], &["labels.csv: there is no column 'digt'", "label=NAME"]);
+    let labels = fs::read_to_string(workplace.path("zip/labels.csv")).unwrap();
+    workplace.write("zip/labels.csv", labels.replace("img0,", "img99,").as_bytes());
+    refused(&[], &["train/img99 is not there; labels.csv names it in line 2: add it"]);
+    write_png(&workplace, &Digits::first("train", 5), |index| {
+        format!("few/{}/{index}.png", index % 2)
+    });
+    let few = workplace.run("few", &["--dedupe", "--val-fraction=0.05"]);
+    let says = ["--val-fraction 0.05 takes none of the 5 training images", "is rounded"];
+    assert_refused(few, BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
 }
 
 fn inspect(workplace: &Workplace, dataset: &str, more: &[&str]) -> assert_cmd::Command {

@@ -76,22 +76,25 @@ fn change(path: &Path, change: impl FnOnce(&mut Value)) {
 #[test]
 fn a_run_of_an_earlier_format_is_evaluated() {
     let minor = |minor: u32| Some(json!({ "major": 1, "minor": minor }));
-    for (version, recorded) in [
-        ("1.0", None),
-        ("1.1", minor(1)),
-        ("1.2", minor(2)),
-        ("1.3", minor(3)),
-        ("1.4", minor(4)),
-        ("1.5", minor(5)),
+    let plain = (1.0, 20.0 / 24.0);
+    // With options of training that earlier formats do not have.
+    let with_options = (19.0 / 24.0, 16.0 / 24.0);
+    for (version, recorded, accuracies) in [
+        ("1.0", None, plain),
+        ("1.1", minor(1), plain),
+        ("1.2", minor(2), plain),
+        ("1.3", minor(3), plain),
+        ("1.4", minor(4), plain),
+        ("1.5", minor(5), plain),
+        ("1.6", minor(6), with_options),
     ] {
         let workplace = Workplace::empty();
         let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));
         assert_eq!(json_in(&run.join("config.json")).get("format"), recorded.as_ref());
         let has_window = json_in(&run.join("summary.json")).get("streamed_window").is_some();
-        assert_eq!(has_window, ["1.2", "1.3", "1.4", "1.5"].contains(&version), "{version}");
+        assert_eq!(has_window, !["1.0", "1.1"].contains(&version), "{version}");
         // The accuracies that the program that trained it printed.
-        assert_eq!(top1(&run, "val"), 1.0, "{version}");
-        assert_eq!(top1(&run, "test"), 20.0 / 24.0, "{version}");
+        assert_eq!((top1(&run, "val"), top1(&run, "test")), accuracies, "{version}");
         let submission = path_from(on("predict", "--run", &run, &[]));
         assert_eq!(fs::read_to_string(submission).unwrap().lines().count(), 1 + 24);
     }
@@ -101,13 +104,15 @@ fn a_run_of_an_earlier_format_is_evaluated() {
 fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
     // The spread of a single seed.
     const NULL: Value = Value::Null;
-    for (version, spread) in [
-        ("1.0", json!(0.0)),
-        ("1.1", NULL),
-        ("1.2", NULL),
-        ("1.3", NULL),
-        ("1.4", NULL),
-        ("1.5", NULL),
+    let plain = (19, "79.17");
+    for (version, spread, (right, percent)) in [
+        ("1.0", json!(0.0), plain),
+        ("1.1", NULL, plain),
+        ("1.2", NULL, plain),
+        ("1.3", NULL, plain),
+        ("1.4", NULL, plain),
+        ("1.5", NULL, plain),
+        ("1.6", NULL, (14, "58.33")),
     ] {
         let workplace = Workplace::empty();
         let sweep = fixture(&workplace, &cache(&workplace), &format!("{version}/sweep"));
@@ -115,7 +120,7 @@ fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
         assert_eq!(summary["test"]["sd"], spread, "{version}");
         // Formats before 1.3 kept no evaluation, so it is made once.
         let is_kept = sweep.join("evaluation.json").exists();
-        assert_eq!(is_kept, ["1.3", "1.4", "1.5"].contains(&version));
+        assert_eq!(is_kept, !["1.0", "1.1", "1.2"].contains(&version));
         let report = || finish(on("report", "--sweep", &sweep, &[]));
         let says = "has no evaluation of its best head: the test split is read once more";
         let (first, second) = (report(), report());
@@ -123,9 +128,9 @@ fn a_report_of_a_sweep_of_an_earlier_format_is_made() {
         assert!(!second.stderr.contains(says), "{second:?}");
         assert_eq!(first.stdout, second.stdout);
         let html = fs::read_to_string(first.stdout.trim()).unwrap();
-        assert!(html.contains("79.17") && !html.contains("± 0.00"), "{version}: {html}");
+        assert!(html.contains(percent) && !html.contains("± 0.00"), "{version}: {html}");
         let best = sweep.join(summary["best_run"].as_str().unwrap());
-        assert_eq!(top1(&best, "test"), 19.0 / 24.0, "{version}");
+        assert_eq!(top1(&best, "test"), f64::from(right) / 24.0, "{version}");
     }
 }
 
@@ -139,10 +144,10 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 5 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 6 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 5 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 6 }));
     }
     let config = json_in(&run.join("config.json"));
     assert_eq!(config["class_names"], json!(["cat", "dog"]));

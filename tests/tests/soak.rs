@@ -51,6 +51,7 @@ fn train_once(cache: &Path, runs: &Path, seed: u64) {
         learning_rate: 0.001,
         schedule: Schedule::Cosine,
         seed,
+        ..TrainConfig::default()
     };
     let cache = Cache::open(cache).unwrap();
     let resources = Resources { threads: 1, memory: Memory::Given(1 << 30) };

@@ -19,7 +19,7 @@ pub use extractor::{
     suitable_batch_size,
 };
 pub use image_size::{ImageSize, MIN_SIZE};
-pub use preprocess::{InputChannel, Pixels, Preprocessor};
+pub use preprocess::{Distortion, InputChannel, Pixels, Preprocessor};
 pub use recipe::{Convolution, Layer, NETWORKS, Network};
 pub use weights::{
     Applied, ConvolutionWeights, FORMS, Form, ImportConfig, ImportReport, Imported, Use, Weights,

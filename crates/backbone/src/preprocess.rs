@@ -1,14 +1,22 @@
 //! From pixels to the network's input: resizing, channel order and scaling, as the family of the weights
 //! requires.
 
+mod colours;
+mod distortion;
 mod placement;
 mod resize;
+mod warp;
 
 use fast_image_resize::pixels::{F32, F32x3};
-use recipe::{Family, ImageForm};
+use recipe::{Family, Fill, Fit, ImageForm};
 
+use self::colours::Colours;
+use self::distortion::Affine;
 use self::placement::{Placement, place};
 use self::resize::resize;
+use self::warp::warp;
+
+pub use self::distortion::Distortion;
 
 /// Means of B, G and R over ImageNet, subtracted from 0..255 (Simonyan & Zisserman's release).
 const CAFFE_MEAN_BGR: [f32; 3] = [103.939, 116.779, 123.68];
@@ -123,6 +131,87 @@ impl Preprocessor {
             }
             channels => panic!("images have 1 or 3 channels, not {channels}"),
         }
+    }
+
+    /// Likewise with a distorted view of `image`. The recipe's filter has no part in it: the view is resampled once,
+    /// bilinearly, from the image's own pixels.
+    ///
+    /// # Panics
+    /// As [`apply`](Preprocessor::apply).
+    pub fn apply_distorted(&self, image: Pixels<'_>, distortion: &Distortion, input: &mut [f32]) {
+        assert_eq!(input.len(), self.len());
+        assert_eq!(image.bytes.len(), image.height * image.width * image.channels);
+        match image.channels {
+            1 if self.image.pad_colour.is_none_or(|[r, g, b]| r == g && g == b) => {
+                self.distort::<1>(image, distortion, input);
+            }
+            1 => {
+                let bytes: Vec<u8> = image.bytes.iter().flat_map(|&gray| [gray; 3]).collect();
+                let image = Pixels { channels: 3, bytes: &bytes, ..image };
+                self.distort::<3>(image, distortion, input);
+            }
+            3 => self.distort::<3>(image, distortion, input),
+            channels => panic!("images have 1 or 3 channels, not {channels}"),
+        }
+    }
+
+    fn distort<const N: usize>(&self, image: Pixels<'_>, distortion: &Distortion, input: &mut [f32])
+    where
+        [f32; N]: Colours,
+    {
+        let (height, width) = self.size();
+        let size = [height as f64, width as f64];
+        let placed = place(self.image, image.height, image.width);
+        let outside = match (self.image.fit, distortion.fill) {
+            (Fit::Pad, _) if distortion.crop.is_none() => self.image.pad_colour.or(Some([0; 3])),
+            (_, Fill::Black) => Some([0; 3]),
+            (_, Fill::Nearest) => None,
+        };
+        let outside = outside.map(Colours::of);
+        let position =
+            self.position(image, &placed, distortion).after(distortion.undistorted(size));
+        let mut pixels: Vec<[f32; N]> = warp(image, position, [height, width], outside);
+        colours::distort(&mut pixels, distortion);
+        let whole = [height, width].map(|side| Placement { scaled: side, kept: 0..side, at: 0 });
+        self.scale(&pixels, &whole, |pixel, channel| pixel[channel % N], input);
+        let Some(erased) = distortion.erased else { return };
+        let [rows, columns] = erased
+            .of(size)
+            .map(|[start, length]| start.round() as usize..(start + length).round() as usize);
+        // In all families, 0 is the mean colour of the images that the weights were made from.
+        for line in input
+            .chunks_exact_mut(height * width)
+            .flat_map(|plane| plane.chunks_exact_mut(width).skip(rows.start).take(rows.len()))
+        {
+            line[columns.clone()].fill(0.0);
+        }
+    }
+
+    /// For a position in the network's input, that in the image that is shown there without a distortion's rotation,
+    /// shift, shear, zoom and flips: what is cut out is stretched to the input.
+    fn position(
+        &self,
+        image: Pixels<'_>,
+        placed: &[Placement; 2],
+        distortion: &Distortion,
+    ) -> Affine {
+        let (height, width) = self.size();
+        let axes = [
+            (height as f64, image.height as f64, &placed[0]),
+            (width as f64, image.width as f64, &placed[1]),
+        ];
+        let cut = distortion.crop.map(|crop| crop.of(axes.map(|(_, length, _)| length)));
+        let [down, across] = std::array::from_fn(|axis| {
+            let (side, length, placement) = axes[axis];
+            match cut {
+                Some(cut) => [cut[axis][1] / side, cut[axis][0]],
+                None => {
+                    let scale = length / placement.scaled as f64;
+                    [scale, (placement.kept.start as f64 - placement.at as f64) * scale]
+                }
+            }
+        });
+        Affine { matrix: [[down[0], 0.0], [0.0, across[0]]], at: [down[1], across[1]] }
     }
 
     /// The image that `input`, `[3, height, width]`, shows to the network: RGB, `[height, width, 3]`, rounded to

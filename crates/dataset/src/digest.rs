@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use blake3::Hasher;
-use durable::Digest;
+use durable::{Digest, Stamp};
 
 use crate::decode::scan;
 use crate::digests::Digests;
@@ -19,8 +19,8 @@ use crate::{Decoding, Error, Image, ImageFault, name};
 /// version.
 pub const READING: u32 = 2;
 
-/// Begins what is digested of an image that has no file of its own. No image file begins so, so the
-/// digest differs from that of any file's bytes.
+/// Begins what is digested of an image that is plain pixels. No encoded image begins so, so that the digest differs
+/// from that of any encoded image.
 const PIXELS: &[u8] = b"dataset, pixels 1";
 
 /// Begins what is digested of an image whose file is missing. No image file begins so.
@@ -80,7 +80,14 @@ pub(crate) fn of_image_file(
     let file = File::open(path).map_err(read)?;
     let len = file.metadata().map_err(read)?.len();
     if len > IN_MEMORY {
-        return Ok((of_file(path)?, scan::fault_in(path, decoding)?));
+        let before = Stamp::of(path);
+        let found = (of_file(path)?, scan::fault_in(path, decoding)?);
+        // Both must be of the same bytes.
+        return if before.is_some() && Stamp::of(path) == before {
+            Ok(found)
+        } else {
+            Err(Error::Changed { path: path.to_path_buf() })
+        };
     }
     let mut bytes = Vec::with_capacity(len as usize);
     // One that has grown meanwhile has another digest, and is not remembered.
@@ -88,8 +95,8 @@ pub(crate) fn of_image_file(
     Ok((Digest::of(&bytes), scan::fault_of(&bytes, decoding)))
 }
 
-/// The digest of an image that has no file of its own: of [`PIXELS`], its height, width and channels (8
-/// bytes each, little-endian) and its pixels.
+/// The digest of an image that is plain pixels: of [`PIXELS`], its height, width and channels (8 bytes each,
+/// little-endian) and its pixels.
 pub(crate) fn of_pixels(image: &Image<'_>) -> Digest {
     let mut digest = Hasher::new();
     digest.update(PIXELS);
@@ -119,4 +126,37 @@ pub(crate) fn add_named(digest: &mut Hasher, name: &OsStr, bytes: &Digest) {
     digest.update(name::bytes(name));
     digest.update(&[0]);
     digest.update(bytes.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// Its digest and its fault would be those of different bytes.
+    #[test]
+    fn a_large_image_file_that_changes_while_it_is_read_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.tif");
+        let file = File::create(&path).unwrap();
+        file.set_len(IN_MEMORY + 1).unwrap();
+        let look = || of_image_file(&path, Decoding::default());
+        assert!(look().unwrap().1.is_some());
+        let (changes, is_done) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for second in (0..).take_while(|_| !is_done.load(Ordering::SeqCst)) {
+                    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+                    file.set_modified(time).unwrap();
+                    changes.store(true, Ordering::SeqCst);
+                }
+            });
+            while !changes.load(Ordering::SeqCst) {}
+            let looked = look();
+            is_done.store(true, Ordering::SeqCst);
+            assert!(matches!(looked, Err(Error::Changed { .. })), "{looked:?}");
+        });
+    }
 }

@@ -143,6 +143,22 @@ pub enum Error {
         /// What was expected.
         expected: &'static str,
     },
+    /// A large compressed array cannot be decompressed into a temporary file.
+    #[error(
+        "could not decompress {} into a temporary file of {} in {}; free some room there, set TMPDIR to a folder that \
+         has room, or save the arrays with np.savez, which does not compress",
+        path.display(), counted(*needed, "byte"), folder.display()
+    )]
+    NoTemporaryFile {
+        /// The file with the array.
+        path: PathBuf,
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// Number of bytes of the array.
+        needed: u64,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// An archive cannot be read.
     #[error("{} is not a whole archive; it may be truncated or damaged: fetch it again", path.display())]
     DamagedArchive {
@@ -172,6 +188,15 @@ pub enum Error {
         path: PathBuf,
         /// The form, for example `its column 'image' is compressed with LZO`.
         found: String,
+    },
+    /// Two Parquet files are the same one of those that their names count.
+    #[error(
+        "{} and {} have the same number; remove the one that does not belong to the dataset",
+        both[0].display(), both[1].display()
+    )]
+    SameNumber {
+        /// The files.
+        both: [PathBuf; 2],
     },
     /// A list of archives names one that is not there.
     #[error("there is no archive {}, which {pattern} names; fetch it, or name those that are there", path.display())]

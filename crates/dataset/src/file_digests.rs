@@ -288,9 +288,11 @@ impl FileDigests {
             true => Err(Error::Stopped),
             false => self.find(index, &form.file(index)),
         };
-        let looked: Vec<Looked> = files.into_par_iter().map(find).collect::<Result<_, Error>>()?;
+        let looked: Vec<Result<Looked, Error>> = files.into_par_iter().map(find).collect();
         let mut found = Found { first, ..Found::default() };
-        for Looked { entry, was_read, fault, unreadable } in looked {
+        // Of several files that cannot be read, the first one is named, whichever thread was faster.
+        for looked in looked {
+            let Looked { entry, was_read, fault, unreadable } = looked?;
             found.entries.push(entry);
             found.unreadable.extend(unreadable);
             found.read += usize::from(was_read);

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use durable::Digest;
-use rayon::prelude::*;
 
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Decoding, Error, Image, ImageStore, digest};
@@ -63,10 +64,11 @@ pub(crate) fn group(path: &Path, part: Option<Part>, samples: GraySamples) -> Gr
 /// number up to the largest label is a class.
 ///
 /// # Errors
-/// If the test images have another size than the training images.
+/// If the test images have another size than the training images, or a stop was requested.
 pub(crate) fn table(
     train: GraySamples,
     test: Option<(&Path, GraySamples)>,
+    loading: &Loading<'_>,
 ) -> Result<Loaded, Error> {
     if let Some((path, test)) = &test {
         let size =
@@ -80,12 +82,12 @@ pub(crate) fn table(
     let samples = || [Some(&train), test.as_ref()].into_iter().flatten();
     let largest = samples().filter_map(|samples| samples.labels.as_deref()).flatten().max();
     let class_names = (0..=largest.copied().unwrap_or(0)).map(|class| class.to_string()).collect();
-    let images: Vec<&GrayImages> = samples().map(|samples| &*samples.images).collect();
-    let all = images.par_iter().flat_map(|images| {
-        (0..images.len()).into_par_iter().map(|index| digest::of_pixels(&images.get(index)))
-    });
-    let digests: Vec<Digest> = all.collect();
+    let (mut digests, mut faults): (Vec<Digest>, _) = (Vec::new(), Faults::default());
+    for Samples { images, .. } in samples() {
+        let look = |index| Ok((digest::of_pixels(&images.get(index)), None));
+        digests.extend(loading.look_at_all(images.len(), look, &mut faults)?);
+    }
     let test = test.map(Samples::into_any);
     let table = Table { class_names, train: train.into_any(), val: None, test };
-    Ok(Loaded { table, digests: Digests::Held(digests.into()) })
+    Ok(Loaded { table, digests: Digests::Held(digests.into()), faults })
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use durable::Digest;
 
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::forms::SourceFile;
 use crate::name::escape;
 use crate::paths::Paths;
@@ -29,6 +30,18 @@ pub(crate) struct ImageFiles {
 pub(crate) struct Missing {
     pub(crate) list: Arc<Path>,
     pub(crate) at: Position,
+}
+
+impl Missing {
+    /// The fault, as the predicate of a sentence.
+    fn reason(&self) -> String {
+        let Missing { list, at } = self;
+        let list = list.file_name().unwrap_or_default().display();
+        format!(
+            "is not there; {list} names it in {at}: add it, remove the row, or give the folder to which paths are \
+             relative with --images"
+        )
+    }
 }
 
 impl ImageFiles {
@@ -61,17 +74,6 @@ impl ImageStore for ImageFiles {
             }
             None => decode::decode(&file, digest, decoding),
         }
-    }
-
-    /// The reason of a missing file. Files that are there are looked at when they are read for their digests.
-    fn scan(&self, index: usize, _: Decoding) -> Result<Option<String>, Error> {
-        Ok(self.missing.get(&index).map(|Missing { list, at }| {
-            let list = list.file_name().unwrap_or_default().display();
-            format!(
-                "is not there; {list} names it in {at}: add it, remove the row, or give the folder to which paths \
-                 are relative with --images"
-            )
-        }))
     }
 
     /// The path as the dataset names it.
@@ -126,7 +128,15 @@ impl Table<ImageFiles> {
 
     /// The table, with the digests of its files, which are those of the images.
     pub(crate) fn load(&self, files: &Digests) -> Loaded {
-        Loaded { table: self.any(), digests: files.clone() }
+        let mut faults = Faults::default();
+        let mut first = 0;
+        for (_, samples) in self.parts() {
+            for (index, missing) in &samples.images.missing {
+                faults.insert(files.get(first + index), missing.reason());
+            }
+            first += samples.images.len();
+        }
+        Loaded { table: self.any(), digests: files.clone(), faults }
     }
 }
 

@@ -67,7 +67,7 @@ impl Images {
         self.len() == 0
     }
 
-    /// An image, read and decoded now if it has a file of its own.
+    /// An image, read and decoded now unless it is plain pixels.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, or its image is too large.

@@ -27,6 +27,7 @@ mod gray;
 mod gzip;
 mod image_files;
 mod images;
+mod loading;
 mod name;
 mod notice;
 mod packed;
@@ -112,7 +113,7 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// An image, read and decoded now if it has a file of its own, whose bytes must have this digest if
+    /// An image, read and decoded now unless it is plain pixels, whose bytes must have this digest if
     /// one is given.
     fn image(
         &self,
@@ -120,13 +121,6 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
         digest: Option<&Digest>,
         decoding: Decoding,
     ) -> Result<Image<'_>, Error>;
-
-    /// The reason why an image cannot be read that lies among others in a larger file, as far as a look at its bytes
-    /// finds one, or whose own file is missing. `None` for another image with a file of its own, which is looked at
-    /// when that is read for its digest, and for pixels.
-    fn scan(&self, _index: usize, _decoding: Decoding) -> Result<Option<String>, Error> {
-        Ok(None)
-    }
 
     /// An id: one line of text that no other image has.
     fn id(&self, index: usize) -> String;
@@ -184,7 +178,7 @@ impl Split {
         self.rows.is_empty()
     }
 
-    /// The image of a row, read and decoded now if it has a file of its own.
+    /// The image of a row, read and decoded now unless it is plain pixels.
     ///
     /// # Errors
     /// If the file cannot be read or decoded, has changed since it was digested, or its image is too
@@ -199,9 +193,10 @@ impl Split {
     /// The digest of a row's image. Images of equal digests have equal pixels if they were read by the same
     /// version ([`READING`]).
     ///
-    /// Of an image in a file of its own it is the BLAKE3 digest of the file's bytes. Of another it is
-    /// that of `dataset, pixels 1`, the image's height, width and number of channels (8 bytes each,
-    /// little-endian), and its pixels `[height, width, channels]`, whatever file they come from.
+    /// It is the BLAKE3 digest of the image's encoded bytes, whether they are a file or lie in an archive. Of an image
+    /// that is plain pixels (IDX, CSV, arrays) it is that of `dataset, pixels 1`, its height, width and number of
+    /// channels (8 bytes each, little-endian), and its pixels `[height, width, channels]`, whatever file they come
+    /// from.
     ///
     /// # Panics
     /// If there is no such row.
@@ -234,7 +229,9 @@ impl Split {
 
     /// One id per row. The id of an image in a file of its own is the file's path within the dataset, in
     /// which `%`, control characters and bytes that are not UTF-8 are percent-encoded, so that it is one
-    /// line. The id of another image is its number in the source file, counted from 0.
+    /// line. An image in an archive has the archive's path and its own name in it, and one in a Parquet file the
+    /// file's path and the number of its row. That of plain pixels is its number in the source file. Numbers are
+    /// counted from 0.
     pub fn ids(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|&image| self.images.id(image as usize))
     }

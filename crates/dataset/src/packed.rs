@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use durable::Digest;
-use rayon::prelude::*;
 
-use crate::decode::scan;
+use crate::faults::Faults;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::paths::Paths;
 use crate::{Decoding, Error, Image, ImageStore, decode};
@@ -51,10 +51,17 @@ impl PackedImages {
         PackedImages { files, locations, names }
     }
 
-    /// The digests of all images' bytes, which are those of files with the same bytes.
-    pub(crate) fn digests(&self) -> Result<Vec<Digest>, Error> {
-        let digest = |index| Ok(Digest::of(&self.bytes(index)?));
-        (0..self.locations.len()).into_par_iter().map(digest).collect()
+    /// The digests of all images' bytes, which are those of files with the same bytes, and the faults that are found.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a stop was requested.
+    pub(crate) fn look(
+        &self,
+        loading: &Loading<'_>,
+        faults: &mut Faults,
+    ) -> Result<Vec<Digest>, Error> {
+        let look = |index| Ok(loading.look(&self.bytes(index)?));
+        loading.look_at_all(self.locations.len(), look, faults)
     }
 
     fn file(&self, index: usize) -> &PackedFile {
@@ -108,10 +115,6 @@ impl ImageStore for PackedImages {
         }
         let name = self.file(index).path.join(self.name_of(index));
         decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
-    }
-
-    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<String>, Error> {
-        Ok(scan::fault_of(&self.bytes(index)?, decoding).map(|fault| fault.reason()))
     }
 
     /// The path of the file within the dataset and the image's name in it.

@@ -11,8 +11,10 @@ use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
 use crate::forms::{Entry, FORMS, Form, Opened, name_of_pattern, pattern_at};
+use crate::loading::Loading;
 use crate::{
-    Dataset, Error, Faults, FileDigests, Notice, SourceConfig, SplitConfig, Unsplit, digest,
+    Dataset, Decoding, Error, Faults, FileDigests, Notice, SourceConfig, SplitConfig, Unsplit,
+    digest,
 };
 
 /// A dataset of a known form, not yet decoded.
@@ -170,8 +172,18 @@ impl Source {
     /// # Errors
     /// If a file is not what its name says or has changed since it was digested.
     pub fn read(&self) -> Result<Unsplit, Error> {
-        let digests = self.digests(&mut FileDigests::none(), &AtomicBool::new(false))?;
-        Ok(Unsplit::new(self.path.clone(), self.form.load(&digests.files)?))
+        self.read_with(None, &AtomicBool::new(false))
+    }
+
+    /// The same, where the images that lie together in larger files are looked at for faults while they are read, if
+    /// `scan` says how they will be decoded. When `stop` becomes true, no more images are read.
+    ///
+    /// # Errors
+    /// As [`Source::read`], or if a stop was requested.
+    pub fn read_with(&self, scan: Option<Decoding>, stop: &AtomicBool) -> Result<Unsplit, Error> {
+        let digests = self.digests(&mut FileDigests::none(), stop)?;
+        let loaded = self.form.load(&digests.files, &Loading { scan, stop })?;
+        Ok(Unsplit::new(self.path.clone(), loaded))
     }
 
     /// [Reads](Source::read) the images and splits them.

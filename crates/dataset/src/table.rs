@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use durable::Digest;
-use rayon::prelude::*;
 
 use crate::digests::Digests;
 use crate::faults::{Faults, FaultyImage};
@@ -41,6 +40,9 @@ pub(crate) struct Loaded {
     pub(crate) table: Table,
     /// One per image: those of train, of val and of test.
     pub(crate) digests: Digests,
+    /// Those of images without a file of their own, as far as they were looked for and found, and of images that a
+    /// list names and that are not there.
+    pub(crate) faults: Faults,
 }
 
 // A derived implementation would require images that can be cloned.
@@ -125,29 +127,6 @@ impl Loaded {
             }
         }
         found
-    }
-
-    /// The faults of images that have no file of their own, as far as a look at their bytes finds some, and of those
-    /// whose file is missing.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub(crate) fn scan(&self, decoding: Decoding) -> Result<Faults, Error> {
-        let mut faults = Faults::default();
-        for (_, first, samples) in self.parts() {
-            let images = 0..samples.images.len();
-            let look = |index| -> Result<Option<(Digest, String)>, Error> {
-                let reason = samples.images.scan(index, decoding)?;
-                Ok(reason.map(|reason| (self.digests.get(first + index), reason)))
-            };
-            let found: Vec<_> =
-                images.into_par_iter().filter_map(|it| look(it).transpose()).collect();
-            for fault in found {
-                let (image, reason) = fault?;
-                faults.insert(image, reason);
-            }
-        }
-        Ok(faults)
     }
 
     /// The faults of the images whose digests are chosen, which are decoded.
@@ -251,11 +230,12 @@ impl Loaded {
                 return Ok((taken, others));
             }
             Err(match groups.as_deref() {
-                Some(groups) => {
+                // Otherwise it is not for the groups that none are taken.
+                Some(groups) if count > 0 => {
                     let groups = count_classes(&others, Some(groups));
                     Error::NoGroup { path: path(), flag, fraction, groups }
                 }
-                None => {
+                _ => {
                     let classes = count_classes(&others, labels);
                     Error::EmptySplit { path: path(), flag, fraction, images, classes }
                 }

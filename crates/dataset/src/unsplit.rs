@@ -29,14 +29,11 @@ impl Unsplit {
         self.loaded.with(faults)
     }
 
-    /// The faults of images that lie together in larger files, as far as a look at their bytes finds some, and of
-    /// those that a list names and that are not there. `decoding` is how images will be decoded. Other images with a
-    /// file each are looked at when that is read for its digest.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub fn scan(&self, decoding: Decoding) -> Result<Faults, Error> {
-        self.loaded.scan(decoding)
+    /// The faults of images that lie together in larger files, as far as they were looked for and found
+    /// ([`Source::read_with`](crate::Source::read_with)), and of those that a list names and that are not there. Other
+    /// images with a file each are looked at when that is read for its digest.
+    pub fn faults(&self) -> &Faults {
+        &self.loaded.faults
     }
 
     /// The faults of the images whose digests are chosen, which are decoded now.

@@ -152,6 +152,44 @@ fn files_beside_each_other_and_other_names_are_read() {
     assert!(matches!(error, Error::TwoFiles { .. }), "{error} {two:?}");
 }
 
+/// As `np.savez_compressed` stores those of a dataset that is sorted by class.
+#[test]
+fn sorted_labels_may_compress_to_nothing() {
+    let count = 200_000usize;
+    let labels = (0..count).flat_map(|row| ((row / 100_000) as i64).to_le_bytes());
+    let labels = npy("<i8", "(200000,)", &labels.collect::<Vec<u8>>());
+    let images = npy("|u1", "(200000, 1, 1)", &vec![7; count]);
+    let bytes = npz(CompressionMethod::Deflated, &[("images", images.clone()), ("labels", labels)]);
+    assert!(bytes.len() < 16_000);
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = load(&write(&folder, "a.npz", &bytes)).unwrap();
+    assert_eq!(dataset.train.label(count - 1), Some(1));
+    // More of them than there are images are not decompressed.
+    let more = npy("<i8", "(9000000000,)", &[]);
+    let more = npz(CompressionMethod::Deflated, &[("images", images), ("labels", more)]);
+    refused("a.npz", &more, &["has 200000 images", "has 9000000000 labels"]);
+}
+
+#[test]
+fn one_rgb_image_is_not_taken_for_gray_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let find = |shape: &str| {
+        let path = write(&folder, "photo.npy", &npy("|u1", shape, &[1; 24]));
+        Images::find(&[path], None)
+    };
+    let error = find("(4, 2, 3)").unwrap_err().to_string();
+    for text in ["photo.npy", "has the shape [4, 2, 3], which one RGB image has", "[1, H, W, 3]"] {
+        assert!(error.contains(text), "{error}");
+    }
+    for (shape, count, channels) in
+        [("(1, 4, 2, 3)", 1, 3), ("(4, 2, 3, 1)", 4, 1), ("(2, 3, 4)", 2, 1)]
+    {
+        let images = find(shape).unwrap();
+        let image = images.image(0, Decoding::default()).unwrap();
+        assert_eq!((images.len(), image.channels), (count, channels), "{shape}");
+    }
+}
+
 #[test]
 fn other_arrays_are_refused_by_what_they_are() {
     let of = |images: Vec<u8>, labels: Vec<u8>| {

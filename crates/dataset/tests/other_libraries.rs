@@ -152,6 +152,8 @@ fn other_parquet_files_are_refused_with_their_row() {
         ("no-label", &["found the columns image, text; expected a column of labels", "label=NAME"]),
         ("label-of-floats", &["the column 'label' is one of 64-bit floating-point numbers"]),
         ("label-of-lists", &["the column 'label' holds lists"]),
+        ("two-nulls", &["row 4, column 'image': found 'null'"]),
+        ("zeros", &["its column 'image' has a page of 209715", "with pyarrow"]),
         ("brotli", &["its column 'image.bytes' is compressed with Brotli, which is not supported"]),
         ("prefixes", &["its column 'image.bytes' has the encoding DELTA_BYTE_ARRAY"]),
     ] {
@@ -282,6 +284,60 @@ fn parquet_files_that_change_or_are_damaged_are_noticed() {
             }
         }
     }
+}
+
+/// Whichever thread is faster.
+#[test]
+fn of_several_wrong_rows_the_first_is_named() {
+    let path = forms().join("parquet-refused/two-nulls.parquet");
+    for _ in 0..50 {
+        assert_refused(&path, &SourceConfig::default(), &["row 4, column 'image'"]);
+    }
+}
+
+#[test]
+fn images_may_compress_to_nearly_nothing_and_come_again() {
+    let blank = load(&forms().join("parquet-sizes/blank.parquet")).unwrap();
+    let image = blank.train.image(2).unwrap();
+    assert_eq!((blank.train.len(), image.height, image.pixels[0]), (3, 1000, 2));
+    let path = forms().join("parquet-sizes/oversampled.parquet");
+    assert!(fs::metadata(&path).unwrap().len() < 10_000);
+    let again = load(&path).unwrap();
+    assert_eq!(again.train.len(), 10_000);
+    assert_eq!(again.train.image(9_999).unwrap().pixels[0], 19);
+    assert_eq!(again.train.label(9_999), Some(1));
+}
+
+/// They would be read again for each of the row groups, of which 40 bytes describe one.
+#[test]
+fn row_groups_that_share_pages_are_refused() {
+    let file = "../../fuzz/corpus/parquet/groups-that-share-pages";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), &path).unwrap();
+    let says = ["the same pages are said to be those of two columns or row groups"];
+    assert_refused(&path, &SourceConfig::default(), &says);
+}
+
+/// A column may have two meanings, so that it is read once.
+#[test]
+fn labels_may_be_groups() {
+    let config = SourceConfig {
+        columns: "group=house,label=house".parse::<ColumnNames>().unwrap(),
+        ..SourceConfig::default()
+    };
+    let path = forms().join("parquet-columns/houses.parquet");
+    let dataset = Source::find_with(&path, &config).unwrap().load(&ALL).unwrap();
+    assert_eq!((dataset.train.len(), dataset.class_names.len()), (40, 10));
+}
+
+#[test]
+fn groups_in_several_splits_are_said() {
+    let path = forms().join("parquet-columns/divided.parquet");
+    let source = Source::find(&path).unwrap();
+    let notices: Vec<String> = source.notices().iter().map(ToString::to_string).collect();
+    let warning = format!("warning: {}: 2 groups in several splits: p0, p1", path.display());
+    assert!(notices.contains(&warning), "{notices:?}");
 }
 
 #[test]

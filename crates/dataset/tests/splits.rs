@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Error, Faults, Notice, Source, SourceConfig, Split, SplitConfig};
+use dataset::{Dataset, Decoding, Error, Faults, Notice, Source, SourceConfig, Split, SplitConfig};
 
 /// A gray image of 1×1 pixels.
 fn pgm(number: usize) -> Vec<u8> {
@@ -151,6 +152,53 @@ fn without_bad_images_a_dataset_is_that_of_the_others() {
             assert_eq!(labels(&found), labels(&expected));
         }
     }
+}
+
+/// It is for the fraction that none are taken, not for the groups.
+#[test]
+fn a_fraction_that_rounds_to_nothing_is_told_from_groups_that_cannot_leave() {
+    let folder = folder(0..5);
+    let source = Source::find(folder.path()).unwrap();
+    let config = SplitConfig { val_fraction: 0.05, dedupe: true, ..SplitConfig::default() };
+    let error = source.load(&config).unwrap_err();
+    assert!(matches!(error, Error::EmptySplit { images: 5, classes: 2, .. }), "{error}");
+}
+
+/// Those of whole archives, files and arrays.
+#[test]
+fn images_in_larger_files_are_not_read_after_a_stop() {
+    let forms = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forms"));
+    let idx = tempfile::tempdir().unwrap();
+    write(idx.path(), "train-images-idx3-ubyte", b"\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x07");
+    write(idx.path(), "train-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x01\0");
+    for path in [&forms.join("parquet/hub"), &forms.join("webdataset/flat"), idx.path()] {
+        let source = Source::find(path).unwrap();
+        source.digest().unwrap();
+        let read = |stop| source.read_with(None, &AtomicBool::new(stop));
+        assert!(matches!(read(true), Err(Error::Stopped)), "{}", path.display());
+        assert!(read(false).is_ok());
+    }
+}
+
+#[test]
+fn faults_are_found_where_images_are_read_for_their_digests() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in
+        [("1.pgm", &pgm(1)[..]), ("1.cls", b"a"), ("2.pgm", b"bad"), ("2.cls", b"a")]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    }
+    write(folder.path(), "set.tar", &tar.into_inner().unwrap());
+    let source = Source::find(&folder.path().join("set.tar")).unwrap();
+    let faults = |scan: Option<Decoding>| {
+        source.read_with(scan, &AtomicBool::new(false)).unwrap().faults().clone()
+    };
+    assert!(faults(None).is_empty());
+    let found = faults(Some(Decoding::default()));
+    assert_eq!(found.digests().collect::<Vec<_>>(), [durable::Digest::of(b"bad")]);
 }
 
 #[test]

@@ -194,6 +194,40 @@ fn labels_beside_other_descriptions_are_read() {
     refused(&tar(&[("1.png", &pixel(1)), ("1.json", b"{NaN}")]), &["'1.json' is not JSON"]);
 }
 
+#[test]
+fn labels_in_json_are_trimmed_and_an_empty_one_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let label = |label: &str| format!(r#"{{"label": "{label}"}}"#).into_bytes();
+    let train = tar(&[
+        ("1.png", &pixel(1)),
+        ("1.json", &label(" cat\\n")),
+        ("2.png", &pixel(2)),
+        ("2.cls", b"cat\n"),
+    ]);
+    write(&folder, "train.tar", &train);
+    write(&folder, "test.tar", &tar(&[("1.png", &pixel(3)), ("1.json", &label(" "))]));
+    let dataset = load(folder.path()).unwrap();
+    assert_eq!(dataset.class_names, ["cat"]);
+    assert!(dataset.test.labels().is_none());
+    let empty = tar(&[("1.png", &pixel(1)), ("1.json", &label(""))]);
+    refused(&empty, &["'1.png' has no label beside it"]);
+}
+
+/// As `git archive` writes one.
+#[test]
+fn a_header_for_all_files_is_passed_over() {
+    let note = b"52 comment=0123456789012345678901234567890123456789\n";
+    let mut tar = Builder::new(Vec::new());
+    let mut global = header(note.len(), EntryType::XGlobalHeader);
+    tar.append_data(&mut global, "pax_global_header", &note[..]).unwrap();
+    for (name, bytes) in [("1.pgm", &pixel(1)[..]), ("1.cls", b"a")] {
+        tar.append_data(&mut header(bytes.len(), EntryType::Regular), name, bytes).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(&folder, "set.tar", &tar.into_inner().unwrap());
+    assert_eq!(load(&path).unwrap().train.len(), 1);
+}
+
 /// Somebody's backup beside class folders is not the dataset, nor are the images in it all images of the folder.
 #[test]
 fn an_archive_beside_images_is_not_the_dataset() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use backbone::{Compute, ExtractorConfig, ImageSize};
 use dataset::{Source, SourceConfig, SplitConfig};
 use feature_cache::Layout;
-use recipe::{Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap};
+use recipe::{Augmentation, Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap, Views};
 use strum::{Display, EnumString, VariantNames};
 
 use crate::Error;
@@ -35,6 +35,8 @@ pub struct ExtractConfig {
     pub decode: Decode,
     /// The layers whose outputs are kept; if empty, the network's last convolution.
     pub taps: Vec<Tap>,
+    /// The distorted copies of the training images; `None` for none.
+    pub views: Option<ViewConfig>,
     /// Element type of the features.
     pub dtype: Dtype,
     /// The form in which the features are stored.
@@ -66,6 +68,20 @@ pub struct ExtractConfig {
     pub out: PathBuf,
     /// Whether all of the dataset's files are read, also those that are remembered to be unchanged.
     pub rehash: bool,
+}
+
+/// The distorted copies of the training images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewConfig {
+    /// Number of copies of each image; not 0.
+    pub count: u32,
+    /// How they are distorted; `None` for fast.ai's setting for photographs where images are in image files, and for
+    /// digits where they are plain pixels, as MNIST's.
+    pub augmentation: Option<Augmentation>,
+    /// Whether the images are digits, which must not be turned into others.
+    pub are_digits: bool,
+    /// Seed of the distortions.
+    pub seed: u64,
 }
 
 /// What is done about images that cannot be read.
@@ -124,6 +140,23 @@ impl ExtractConfig {
             orientation: self.orientation.unwrap_or(orientation),
             decode: if source.has_image_files() { self.decode } else { Decode::Full },
         }
+    }
+
+    /// The distorted copies of the training images of `source`; `None` for none.
+    pub(crate) fn views(&self, source: &Source) -> Option<Views> {
+        let ViewConfig { count, augmentation, seed, .. } = self.views.clone()?;
+        let usual = || match source.has_image_files() {
+            true => Augmentation::photos(),
+            false => Augmentation::digits(),
+        };
+        Some(Views { count, seed, augmentation: augmentation.unwrap_or_else(usual) })
+    }
+
+    /// Whether distorted digits may be other digits.
+    pub(crate) fn turns_digits(&self, source: &Source) -> bool {
+        let are_digits = |config: &ViewConfig| config.are_digits || !source.has_image_files();
+        self.views.as_ref().is_some_and(are_digits)
+            && self.views(source).is_some_and(|views| views.augmentation.turns_digits())
     }
 
     pub(crate) fn extractor(&self) -> ExtractorConfig {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dataset::Notice;
 use feature_cache::SplitName;
-use recipe::Recipe;
+use recipe::{Recipe, Views};
 
 use crate::Error;
 
@@ -15,6 +15,8 @@ use crate::Error;
 pub enum Event<'a> {
     /// Something about the dataset that the user should know.
     Notice(&'a Notice),
+    /// Distorted digits may be other digits: a 6 upside down is a 9.
+    TurnsDigits,
     /// The digests of the dataset's files are known.
     Digested {
         /// Number of files.
@@ -40,6 +42,8 @@ pub enum Event<'a> {
         folder: &'a Path,
         /// How an image becomes a row of it.
         recipe: &'a Recipe,
+        /// The distorted copies of its training images.
+        views: Option<&'a Views>,
         /// Rows that it will have.
         rows_total: usize,
         /// Rows that an earlier extraction wrote.

@@ -59,6 +59,8 @@ pub struct Exported {
 struct Table<'a> {
     class_names: &'a [String],
     rows: Vec<Row<'a>>,
+    /// Whether there are rows of distorted copies.
+    has_views: bool,
     /// Length of the vectors.
     width: usize,
 }
@@ -70,6 +72,8 @@ struct Row<'a> {
     split: SplitName,
     /// Index of its class; `None` without a label.
     label: Option<i64>,
+    /// The number of the distorted copy; 0 is the image itself.
+    view: i64,
 }
 
 /// The features' rows, in the order of the table.
@@ -110,12 +114,15 @@ pub fn export_features(
         let labels = split.labels()?;
         rows.extend(ids.iter().enumerate().map(|(row, id)| {
             let label = labels.as_ref().map(|labels| labels[row]);
-            Row { id, split: split.name(), label }
+            let view = (row / split.image_count().max(1)) as i64;
+            Row { id, split: split.name(), label, view }
         }));
     }
     let width = splits.first().map_or(0, |split| split.shapes().map(|it| width(it, pool)).sum());
     let rows_total = rows.len();
-    let table = Table { class_names: &cache.manifest().class_names, rows, width };
+    let manifest = cache.manifest();
+    let has_views = manifest.inputs.views.is_some();
+    let table = Table { class_names: &manifest.class_names, rows, has_views, width };
     let rows = Rows { splits: &splits, pool, report, stop, rows_total };
 
     make_folder(folder_of(out))?;

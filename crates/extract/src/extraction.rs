@@ -15,7 +15,7 @@ use feature_cache::{
     Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Garbage, Images, Inputs, RowSources,
     Skipped, SkippedImage, SourceFlags, SplitName, SplitReader, Started, Why,
 };
-use recipe::Recipe;
+use recipe::{Recipe, Views};
 
 use crate::pipeline::{self, Network, Outcome};
 use crate::row_writer::RowWriter;
@@ -60,13 +60,17 @@ pub fn extract(
     let recipe = recipe_of(config, &source, numerics, &weights)?;
     let decoding = Decoding::from(recipe.image);
     let (digest, faults) = digest_of(&source, config, decoding, report, stop)?;
-    let inputs = Inputs { recipe, dataset: describe(&source, &split, digest) };
+    let dataset = describe(&source, &split, digest);
+    if config.turns_digits(&source) {
+        report(Event::TurnsDigits);
+    }
+    let inputs = Inputs { recipe, dataset, views: config.views(&source) };
     if let Some(cache) = find(config, &inputs, report)? {
         return Ok(Extraction::found(cache));
     }
     // This check comes before the folder is made, which would stay empty without the device.
     config.compute.check_device()?;
-    let images = source.read()?;
+    let images = source.read_with(Some(decoding), stop)?;
     // They have the digests themselves.
     drop(source);
     let mut screening = Screening::new(config, decoding, images, faults)?;
@@ -127,7 +131,7 @@ fn write(
     stop: &AtomicBool,
 ) -> Result<Written, Error> {
     let class_names = dataset.class_names.clone();
-    let splits = named_splits(dataset);
+    let splits = named_splits(dataset, inputs.views.as_ref());
     let spec = CacheSpec {
         shapes: backbone::shapes(&inputs.recipe)?,
         inputs,
@@ -155,7 +159,7 @@ fn write(
         && let dataset::Error::Image(image) = &**source
     {
         let rows = splits.iter().find(|(name, _)| name == split);
-        let digest = rows.expect("the row is that of a split").1.0.digest(*row);
+        let digest = rows.expect("the row is that of a split").1.split.digest(*row);
         let reason = image.fault.reason();
         return Ok(Written::Bad { error, image: digest, reason });
     }
@@ -203,8 +207,16 @@ fn fill(
 ) -> Result<Extraction, Error> {
     let (rows_total, rows_before) = (writer.spec().rows(), writer.rows_done());
     let (folder, feature_bytes) = (writer.folder().to_path_buf(), writer.spec().feature_bytes());
-    let recipe = &writer.spec().inputs.recipe;
-    report(Event::Started { folder: &folder, recipe, rows_total, rows_before, feature_bytes });
+    let Inputs { recipe, views, .. } = &writer.spec().inputs;
+    let views = views.as_ref();
+    report(Event::Started {
+        folder: &folder,
+        recipe,
+        views,
+        rows_total,
+        rows_before,
+        feature_bytes,
+    });
 
     let mut sources = find_sources(&writer, config, report, stop)?;
     // Where every row is taken over, they are not needed.
@@ -240,7 +252,7 @@ fn fill(
             network = Some(build(&recipe, weights, config, report)?);
         }
         let started = Instant::now();
-        let outcome = pipeline::run(network.as_mut(), &split.0, name, rows, report, stop);
+        let outcome = pipeline::run(network.as_mut(), split, name, rows, report, stop);
         let outcome = outcome.map_err(|error| error.needing(room_needed(&writer)))?;
         elapsed += started.elapsed();
         if outcome == Outcome::Interrupted {
@@ -309,7 +321,7 @@ fn build(
     Ok(Network { extractor, preprocessor, batch_size, pool })
 }
 
-fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {
+pub(crate) fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_>)) {
     for notice in notices {
         report(Event::Notice(notice));
     }
@@ -373,15 +385,15 @@ impl SplitImages for CachedImages<'_> {
     }
 }
 
-/// The splits that have rows, in the order of extraction.
-fn named_splits(dataset: Dataset) -> Vec<(SplitName, Arc<DatasetRows>)> {
+/// The splits that have rows, in the order of extraction. Only training images have views.
+fn named_splits(dataset: Dataset, views: Option<&Views>) -> Vec<(SplitName, Arc<DatasetRows>)> {
     let splits = [
-        (SplitName::Train, dataset.train),
-        (SplitName::Val, dataset.val),
-        (SplitName::Test, dataset.test),
+        (SplitName::Train, dataset.train, views),
+        (SplitName::Val, dataset.val, None),
+        (SplitName::Test, dataset.test, None),
     ];
-    let splits = splits.into_iter().filter(|(_, split)| !split.is_empty());
-    splits.map(|(name, split)| (name, Arc::new(DatasetRows(split)))).collect()
+    let splits = splits.into_iter().filter(|(_, split, _)| !split.is_empty());
+    splits.map(|(name, split, views)| (name, Arc::new(DatasetRows::new(split, views)))).collect()
 }
 
 fn recipe_of(
@@ -408,7 +420,7 @@ fn recipe_of(
 
 /// The dataset's digest, for which files are read only if they may have changed since an earlier extraction into the
 /// same folder, and the faults of images that were found in reading.
-fn digest_of(
+pub(crate) fn digest_of(
     source: &Source,
     config: &ExtractConfig,
     decoding: Decoding,

@@ -15,14 +15,16 @@ mod extraction;
 mod inspection;
 mod known_faults;
 mod pipeline;
+mod preview;
 mod row_writer;
 mod rows;
 mod screening;
 
-pub use config::{ExtractConfig, OnError, Scan};
+pub use config::{ExtractConfig, OnError, Scan, ViewConfig};
 pub use convert::{Conversion, ConversionEvent, convert};
 pub use error::Error;
 pub use event::Event;
 pub use export::{ExportFormat, ExportPool, Exported, export_features};
 pub use extraction::{Extraction, extract};
 pub use inspection::{InspectConfig, InspectedSplit, Inspection, inspect_dataset};
+pub use preview::write_preview;

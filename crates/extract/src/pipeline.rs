@@ -19,6 +19,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::row_writer::RowWriter;
+use crate::rows::DatasetRows;
 use crate::{Error, Event};
 
 /// Buffers on each side of the forward pass: one is filled while the other is emptied.
@@ -49,7 +50,7 @@ pub(crate) struct Network {
 /// A split whose rows are computed.
 #[derive(Clone, Copy)]
 struct Job<'a> {
-    split: &'a dataset::Split,
+    split: &'a DatasetRows,
     name: SplitName,
     /// Most rows in a batch.
     batch_size: usize,
@@ -88,7 +89,7 @@ struct Consumer {
 /// If there are rows to compute and no network.
 pub(crate) fn run(
     network: Option<&mut Network>,
-    split: &dataset::Split,
+    split: &DatasetRows,
     name: SplitName,
     writer: RowWriter<'_>,
     report: &mut dyn FnMut(Event<'_>),
@@ -230,6 +231,7 @@ fn decode_all(
             break;
         }
         if let Some((row, source)) = fault {
+            let row = job.split.image_row(row);
             return Err(Error::Image { split: job.name, row, source: Box::new(source) });
         }
     }
@@ -239,14 +241,14 @@ fn decode_all(
 /// Decodes and prepares the images of these rows. Returns the first that cannot be decoded, with its row;
 /// `None` if all can.
 fn decode(
-    split: &dataset::Split,
+    split: &DatasetRows,
     rows: &[usize],
     preprocessor: &Preprocessor,
     numbers: &mut [f32],
 ) -> Option<(usize, dataset::Error)> {
     let inputs = numbers[..rows.len() * preprocessor.len()].par_chunks_mut(preprocessor.len());
     let faults = rows.par_iter().zip(inputs).filter_map(|(&row, input)| {
-        let image = match split.image(row) {
+        let image = match split.split.image(split.image_row(row)) {
             Ok(image) => image,
             Err(fault) => return Some((row, fault)),
         };
@@ -256,7 +258,10 @@ fn decode(
             channels: image.channels,
             bytes: &image.pixels,
         };
-        preprocessor.apply(pixels, input);
+        match split.distortion(row) {
+            Some(distortion) => preprocessor.apply_distorted(pixels, &distortion, input),
+            None => preprocessor.apply(pixels, input),
+        }
         None
     });
     faults.min_by_key(|(row, _)| *row)

@@ -5,12 +5,15 @@
 //! they are decoded, join them, and the plan is made anew: so the splits are always those of the dataset without its
 //! bad images, whenever these were found. The first image that is found late makes all images of the plan be decoded,
 //! so that all bad ones are found at once and not one by one.
+//!
+//! With a limit, images that are in no plan are not decoded. Then a plan follows from all bad images of the plan before,
+//! however the first of them was found: so what earlier extractions found does not change which images are taken.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dataset::{Dataset, Decoding, Faults, FaultyImage, Split, SplitConfig, Unsplit};
 use durable::Digest;
-use feature_cache::{SkippedImage, SplitName};
+use feature_cache::SkippedImage;
 use rayon::prelude::*;
 
 use crate::known_faults::KnownFaults;
@@ -30,11 +33,12 @@ pub(crate) struct Screening<'a> {
     decodes_known: bool,
     /// Whether every image of the next plan is to be decoded before it is carried out.
     decodes_all: bool,
+    /// An image of the plan that was found late, if the others of the same plan are to be found with it.
+    found_late: Option<(Digest, String)>,
 }
 
 impl<'a> Screening<'a> {
-    /// The screening of images, of which some faults are known and others are found by a look at those that have no
-    /// file of their own.
+    /// The screening of images, of which some faults are known, beside those that were found in reading them.
     ///
     /// # Errors
     /// If an image cannot be read by the operating system, or has changed.
@@ -44,11 +48,19 @@ impl<'a> Screening<'a> {
         images: Unsplit,
         mut faults: Faults,
     ) -> Result<Screening<'a>, Error> {
-        faults.extend(images.scan(decoding)?);
+        faults.extend(images.faults().clone());
         let known = KnownFaults::under(&config.out);
         let (decodes_known, decodes_all) = (!known.is_empty(), config.scan == Scan::Full);
-        let mut screening =
-            Screening { config, decoding, images, faults, known, decodes_known, decodes_all };
+        let mut screening = Screening {
+            config,
+            decoding,
+            images,
+            faults,
+            known,
+            decodes_known,
+            decodes_all,
+            found_late: None,
+        };
         if config.on_error == OnError::Stop {
             // All that are known are named at once.
             screening.decode_known()?;
@@ -110,7 +122,11 @@ impl<'a> Screening<'a> {
         stop: &AtomicBool,
     ) -> Result<bool, Error> {
         let before = self.faults.len();
-        self.decode_known()?;
+        if self.config.limit.is_none() {
+            self.decode_known()?;
+        } else if !self.decodes_all {
+            self.decodes_all = self.has_known(dataset)?;
+        }
         if self.faults.len() == before && self.decodes_all {
             self.decode_all(dataset, report, stop)?;
             // Of a dataset without a limit, another plan has no other images.
@@ -123,7 +139,11 @@ impl<'a> Screening<'a> {
     /// Adds an image of the plan, which was found to be bad when it was decoded. Returns whether another plan is to be
     /// made; otherwise the extraction ends.
     pub(crate) fn found_late(&mut self, image: Digest, reason: String) -> bool {
-        self.add([(image, reason)].into_iter().collect());
+        if self.config.limit.is_some() {
+            self.found_late = Some((image, reason));
+        } else {
+            self.add([(image, reason)].into_iter().collect());
+        }
         self.decodes_all = true;
         self.config.on_error == OnError::Skip
     }
@@ -138,20 +158,29 @@ impl<'a> Screening<'a> {
         Ok(())
     }
 
+    /// Whether an image of the plan that was bad in an earlier extraction is bad.
+    fn has_known(&self, dataset: &Dataset) -> Result<bool, Error> {
+        for split in [&dataset.train, &dataset.val, &dataset.test] {
+            for row in 0..split.len() {
+                if self.known.contains(&split.digest(row)) && fault_of(split, row)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn decode_all(
         &mut self,
         dataset: &Dataset,
         report: &mut dyn FnMut(Event<'_>),
         stop: &AtomicBool,
     ) -> Result<(), Error> {
-        let splits = [
-            (SplitName::Train, &dataset.train),
-            (SplitName::Val, &dataset.val),
-            (SplitName::Test, &dataset.test),
-        ];
-        let total = splits.iter().map(|(_, split)| split.len()).sum();
-        let (mut found, mut images) = (Faults::default(), 0);
-        for (name, split) in splits {
+        let splits = [&dataset.train, &dataset.val, &dataset.test];
+        let total = splits.iter().map(|split| split.len()).sum();
+        let (mut found, mut images): (Faults, _) =
+            (self.found_late.take().into_iter().collect(), 0);
+        for split in splits {
             for first in (0..split.len()).step_by(CHUNK) {
                 if stop.load(Ordering::SeqCst) {
                     return Err(dataset::Error::Stopped.into());
@@ -159,14 +188,9 @@ impl<'a> Screening<'a> {
                 report(Event::Decoded { images, total });
                 let rows = first..split.len().min(first + CHUNK);
                 images += rows.len();
-                let look = |row| fault_of(split, row).map_err(|it| (row, it)).transpose();
+                let look = |row| fault_of(split, row).transpose();
                 let faults: Vec<_> = rows.into_par_iter().filter_map(look).collect();
                 for fault in faults {
-                    let fault = fault.map_err(|(row, source)| Error::Image {
-                        split: name,
-                        row,
-                        source: Box::new(source),
-                    });
                     let (image, reason) = fault?;
                     found.insert(image, reason);
                 }

@@ -114,6 +114,7 @@ fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
         decode: Decode::Full,
         // The first layer alone, so that the images take little time.
         taps: vec!["conv1_1:avg".parse().unwrap()],
+        views: None,
         dtype: Dtype::F32,
         layout: feature_cache::Layout::Dense,
         limit: None,

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use durable::{Digest, Format};
-use recipe::{Recipe, Tap, TapShape};
+use recipe::{Recipe, Tap, TapShape, Views};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
@@ -38,10 +38,11 @@ pub(crate) use consistency::row_bytes;
 ///   refuses, and it may have the members `pad_colour` and `decode`.
 /// - 2.3: `inputs.dataset` may have `test_fraction`, `dedupe` and `skipped`, and the manifest `skipped`, the images
 ///   that were left out, and `source`, the flags with which the dataset was read.
+/// - 2.4: `inputs` may have `views`. Then the training split has a row for each view of each image, view by view.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 2, minor: 3 };
+pub const FORMAT: Format = Format { major: 2, minor: 4 };
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +82,9 @@ pub struct Inputs {
     pub recipe: Recipe,
     /// The images and how they were split.
     pub dataset: DatasetInputs,
+    /// The distorted copies of the training images; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<Views>,
 }
 
 /// The images and how they were split.
@@ -337,6 +341,13 @@ impl SplitName {
 }
 
 impl Inputs {
+    /// Number of rows of each image in a split: one for the image itself, and one for each distorted copy. The rows of
+    /// the images themselves come first, then those of the first copies, and so on.
+    pub fn rows_per_image(&self, split: SplitName) -> usize {
+        let views = self.views.as_ref().filter(|_| split == SplitName::Train);
+        views.map_or(1, |views| 1 + views.count as usize)
+    }
+
     /// The same inputs without these images, which are left out.
     #[must_use]
     pub fn without(self, skipped: &[SkippedImage]) -> Inputs {

@@ -139,6 +139,8 @@ impl CacheSpec {
             assert!(row_bytes(shape, recipe.dtype).is_some(), "no row has the shape {shape:?}");
         }
         for (&name, split) in &self.splits {
+            let per_image = self.inputs.rows_per_image(name);
+            assert!(split.rows().is_multiple_of(per_image), "every image has {per_image} rows");
             let mut ids = 0;
             for id in split.ids() {
                 check_id(&id, ids)?;

@@ -51,7 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let labels: Vec<i64> = (0..rows).map(|_| random.below(shape.classes) as i64).collect();
     // fast.ai's: half of p before the first two dense layers.
     let configs: Vec<_> = (0..heads)
-        .map(|head| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed: head as u64 })
+        .map(|head| HeadConfig {
+            dropout: [p / 2.0, p / 2.0, p],
+            seed: head as u64,
+            ..HeadConfig::default()
+        })
         .collect();
     let initial: Vec<_> = configs.iter().map(|c| Parameters::glorot(shape, c.seed)).collect();
     let mut trainer = Trainer::new(shape, &configs, &initial, batch, threads)?;

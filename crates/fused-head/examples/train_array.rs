@@ -32,8 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inputs = features.ncols();
     let classes = usize::try_from(labels.iter().max().copied().unwrap_or(0))? + 1;
     let shape = HeadShape { inputs, hidden: 128, classes };
-    let configs: Vec<HeadConfig> =
-        (0..heads).map(|seed| HeadConfig { dropout: DROPOUT, seed }).collect();
+    let configs: Vec<HeadConfig> = (0..heads)
+        .map(|seed| HeadConfig { dropout: DROPOUT, seed, ..HeadConfig::default() })
+        .collect();
     let initial: Vec<Parameters> = (0..heads).map(|seed| Parameters::glorot(shape, seed)).collect();
     let mut trainer = Trainer::new(shape, &configs, &initial, BATCH, threads)?;
     let learning_rates = vec![1e-3; configs.len()];

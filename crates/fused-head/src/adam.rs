@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
 use crate::{
+    buffer::Buffer,
     head::Trained,
     simd::{LANES, Vector},
 };
@@ -14,9 +15,9 @@ const BETA2: f64 = 0.999;
 /// Added to the root of the second moment (Keras' default).
 const EPS: f64 = 1e-7;
 
-/// The smallest magnitude of a moment, 2^-100; smaller ones become 0. A moment without new gradients decays to
-/// a denormal number, and computing with those takes a hundred times as long. Because of ε, the difference to a
-/// weight is far smaller than its rounding.
+/// The smallest magnitude of a moment, and of a weight that decays, 2^-100; smaller ones become 0. A moment
+/// without new gradients decays to a denormal number, and computing with those takes a hundred times as long.
+/// Because of ε, the difference to a weight is far smaller than its rounding.
 const LEAST: f32 = 7.888_609e-31;
 
 /// Numbers that are the same for all parameters in one step.
@@ -26,15 +27,39 @@ pub(crate) struct Adam {
     rate: f32,
     /// 1 over the root of the second moment's bias.
     inverse_root: f32,
+    /// The factor on weights before their update; `None` without weight decay.
+    decay: Option<f32>,
 }
 
 impl Adam {
     /// `step` counts from 1.
-    pub(crate) fn new(learning_rate: f64, step: u64) -> Adam {
+    pub(crate) fn new(learning_rate: f64, step: u64, weight_decay: f64) -> Adam {
         let bias = |beta: f64| 1.0 - beta.powf(step as f64);
         Adam {
             rate: (learning_rate / bias(BETA1)) as f32,
             inverse_root: (1.0 / bias(BETA2).sqrt()) as f32,
+            decay: (weight_decay != 0.0).then_some((1.0 - learning_rate * weight_decay) as f32),
+        }
+    }
+
+    /// The decay of `len` weights, a multiple of eight, of a tensor, from `start` on, before their update. It
+    /// is a pass of its own, so that kernels without decay have nothing more to do, and so that weights decay
+    /// whether or not a gradient has ever reached them.
+    ///
+    /// # Safety
+    /// The instruction set of `S` is present, the tensor has these weights, and nobody else uses them.
+    #[inline(always)]
+    pub(crate) unsafe fn decay<S: Vector>(&self, weights: &Buffer, start: usize, len: usize) {
+        let Some(factor) = self.decay else { return };
+        let mut i = 0;
+        while i < len {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let weight = weights.pointer().add(start + i);
+                let decayed = S::load(weight).mul(S::splat(factor));
+                decayed.flush(S::splat(LEAST)).store(weight);
+            }
+            i += LANES;
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     head::Head,
     isa::{Isa, Kernels},
     layout::Layout,
+    output::Targets,
     phase::{self, Context, Update},
     random::Dropout,
     rows::Row,
@@ -41,6 +42,8 @@ pub(crate) struct Engine {
     gathered: RowLists,
     /// One per thread, or one for all if there are fewer heads than threads.
     workspaces: Vec<Workspace>,
+    /// The heads that are run: those that were not stopped.
+    running: Vec<usize>,
     /// Nanoseconds in the gathering and in each phase.
     clock: [AtomicU64; 1 + phase::TRAINING.len()],
 }
@@ -77,6 +80,7 @@ impl Engine {
             pool,
             gathered: RowLists::new(&layout, rows, &mut Allocator),
             workspaces: (0..workspaces).map(|_| workspace(&layout, rows, &mut Allocator)).collect(),
+            running: (0..heads).collect(),
             clock: Default::default(),
         }
     }
@@ -88,6 +92,11 @@ impl Engine {
         Workspace::new(&layout, rows, &mut workspace);
         let workspaces = workspaces(heads, threads) as u64;
         workspace.bytes.saturating_mul(workspaces).saturating_add(gathered.bytes)
+    }
+
+    /// Leaves a head out of all further calls.
+    pub(crate) fn stop(&mut self, head: usize) {
+        self.running.retain(|&running| running != head);
     }
 
     pub(crate) fn isa(&self) -> Isa {
@@ -161,7 +170,7 @@ impl Engine {
         names.zip(times.map(Duration::from_nanos)).collect()
     }
 
-    /// Runs a batch through every head, with learning if `learning` is given. Then each head's
+    /// Runs a batch through every head that was not stopped, with learning if `learning` is given. Then each head's
     /// sum of losses and hits is in its `result`; `done` sees its workspace.
     ///
     /// The rows fit the workspaces, and the rows' lengths and the labels are checked.
@@ -173,8 +182,9 @@ impl Engine {
         learning: Option<Learning<'_>>,
         done: impl Fn(usize, &Workspace) + Sync,
     ) -> Result<(), InvalidColumns> {
-        let Engine { layout, kernels, pool, gathered, workspaces, clock, .. } = self;
+        let Engine { layout, kernels, pool, gathered, workspaces, running, clock, .. } = self;
         let (layout, gathered, workspaces, clock) = (&*layout, &*gathered, &**workspaces, &*clock);
+        let running = running.as_slice();
         let kernels = *kernels;
         let phases = match learning {
             Some(_) => &phase::TRAINING[..],
@@ -184,10 +194,11 @@ impl Engine {
         let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
             let head = &heads[index];
             let update = learning.map(|Learning { rates, step }| Update {
-                adam: Adam::new(rates[index], step),
+                adam: Adam::new(rates[index], step, head.config.weight_decay),
                 dropout: std::array::from_fn(|layer| {
                     Dropout::new(head.config.dropout[layer], head.config.seed, step, layer)
                 }),
+                targets: Targets::of(&head.config, layout.classes, labels),
             });
             let context = Context { head, workspace, gathered, rows: rows.len(), labels, update };
             let mut started = Instant::now();
@@ -218,6 +229,10 @@ impl Engine {
                         }
                     }
                 }
+                if let Some(targets) = update.and_then(|update| update.targets) {
+                    // The caller divides by the number of rows.
+                    sums.0 *= rows.len() as f64 / targets.batch_weight;
+                }
                 let result = head.result.pointer();
                 // SAFETY: two floats, which only the team's first thread writes.
                 unsafe {
@@ -231,7 +246,7 @@ impl Engine {
         };
         let threads = pool.size();
         // As many heads as possible whole on one thread each, the others by all threads together.
-        let whole = heads.len() / threads * threads;
+        let whole = running.len() / threads * threads;
         let invalid = AtomicBool::new(false);
         pool.run(&|member| {
             let started = Instant::now();
@@ -257,12 +272,12 @@ impl Engine {
             }
             if whole > 0 {
                 let alone = Team::new(1);
-                while let Some(head) = member.take(whole) {
-                    run_head(head, &workspaces[member.index], alone.member(0));
+                while let Some(item) = member.take(whole) {
+                    run_head(running[item], &workspaces[member.index], alone.member(0));
                 }
                 member.wait();
             }
-            for head in whole..heads.len() {
+            for &head in &running[whole..] {
                 run_head(head, &workspaces[0], member);
             }
         });

@@ -38,6 +38,46 @@ pub enum Error {
         /// The fraction.
         fraction: f32,
     },
+    /// A weight decay is a number of at least 0.
+    #[error("head {head} has the weight decay {weight_decay}, expected a number of at least 0")]
+    WeightDecay {
+        /// Index of the head, from 0.
+        head: usize,
+        /// The weight decay.
+        weight_decay: f64,
+    },
+    /// A label smoothing is at least 0 and less than 1.
+    #[error("head {head} has the label smoothing {label_smoothing}, expected 0 <= E < 1")]
+    LabelSmoothing {
+        /// Index of the head, from 0.
+        head: usize,
+        /// The label smoothing.
+        label_smoothing: f64,
+    },
+    /// Every class needs a weight, or none has one.
+    #[error(
+        "head {head} has {weights} class weights, expected {classes}, one for each class, or none"
+    )]
+    ClassWeightCount {
+        /// Index of the head, from 0.
+        head: usize,
+        /// Weights given.
+        weights: usize,
+        /// The head's classes.
+        classes: usize,
+    },
+    /// A weight of a class is a number of at least 0.
+    #[error(
+        "head {head} has the weight {weight} for class {class}, expected a number of at least 0"
+    )]
+    ClassWeight {
+        /// Index of the head, from 0.
+        head: usize,
+        /// The class.
+        class: usize,
+        /// The weight.
+        weight: f32,
+    },
     /// Rows, and their elements within a block of inputs, are numbered in 32 bits.
     #[error("the batch size {batch_size} is too large, expected at most {limit}")]
     BatchSize {

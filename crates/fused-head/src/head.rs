@@ -46,7 +46,7 @@ pub(crate) struct Head {
     pub(crate) config: HeadConfig,
     pub(crate) weight1: Trained,
     /// For each slab and input, whether any gradient has reached its weights yet. Until then both
-    /// moments are 0, and Adam leaves the weights as they are.
+    /// moments are 0, and Adam leaves the weights as they are, but for their decay.
     pub(crate) reached: Buffer<u32>,
     pub(crate) weight2: Trained,
     pub(crate) weight3: Trained,
@@ -79,7 +79,7 @@ impl Head {
 
     /// A head for inference alone: only what the forward pass reads takes memory.
     pub(crate) fn for_inference(parameters: &Parameters) -> Head {
-        Head::with_values(HeadConfig { dropout: [0.0; 3], seed: 0 }, parameters, false)
+        Head::with_values(HeadConfig::default(), parameters, false)
     }
 
     fn with_values(config: HeadConfig, parameters: &Parameters, learns: bool) -> Head {

@@ -10,7 +10,7 @@
 //! use fused_head::{HeadConfig, HeadShape, Inference, Parameters, Row, Trainer};
 //!
 //! let shape = HeadShape { inputs: 20, hidden: 16, classes: 3 };
-//! let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
+//! let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1, ..HeadConfig::default() });
 //! let initial = [1, 1].map(|seed| Parameters::glorot(shape, seed));
 //! let mut trainer = Trainer::new(shape, &configs, &initial, 4, 2)?;
 //!

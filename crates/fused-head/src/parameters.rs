@@ -32,13 +32,54 @@ impl HeadShape {
     }
 }
 
-/// The configuration of one of the heads that are trained together.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The configuration of one of the heads that are trained together. Everything is off by default.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeadConfig {
     /// The fractions dropped before each of the three dense layers, in `[0, 1)`.
     pub dropout: [f32; 3],
     /// Seed of the dropout masks.
     pub seed: u64,
+    /// Decoupled weight decay (Loshchilov & Hutter 2019) with the convention of PyTorch's `AdamW`: before
+    /// Adam's update, the weights of the dense layers are multiplied by 1 − learning rate × this number. Biases
+    /// and the parameters of BatchNorm do not decay.
+    pub weight_decay: f64,
+    /// Label smoothing of the training loss, in `[0, 1)`, as PyTorch's `CrossEntropyLoss` has it: this part of
+    /// a row's loss is the mean of the cross-entropies of all classes instead of the label's.
+    pub label_smoothing: f64,
+    /// Weights of the classes in the training loss, at least 0, or none for 1 each. As in PyTorch, a batch's
+    /// loss is the sum of the weighted losses over the sum of the labels' weights. If those are all 0, it is
+    /// NaN.
+    pub class_weights: Vec<f32>,
+}
+
+impl HeadConfig {
+    /// Checks the numbers' ranges, and that there is a weight for each of the classes or none; `head` is the
+    /// head's index.
+    pub(crate) fn check(&self, head: usize, classes: usize) -> Result<(), Error> {
+        for (layer, &fraction) in self.dropout.iter().enumerate() {
+            if !(0.0..1.0).contains(&fraction) {
+                return Err(Error::Dropout { head, layer, fraction });
+            }
+        }
+        let weight_decay = self.weight_decay;
+        if !(0.0..f64::INFINITY).contains(&weight_decay) {
+            return Err(Error::WeightDecay { head, weight_decay });
+        }
+        let label_smoothing = self.label_smoothing;
+        if !(0.0..1.0).contains(&label_smoothing) {
+            return Err(Error::LabelSmoothing { head, label_smoothing });
+        }
+        let weights = &self.class_weights;
+        if !weights.is_empty() && weights.len() != classes {
+            return Err(Error::ClassWeightCount { head, weights: weights.len(), classes });
+        }
+        for (class, &weight) in weights.iter().enumerate() {
+            if !(0.0..f32::INFINITY).contains(&weight) {
+                return Err(Error::ClassWeight { head, class, weight });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The names, in the order of the layers, as PyTorch names them.

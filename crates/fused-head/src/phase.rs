@@ -11,7 +11,7 @@ use crate::{
     head::Head,
     layout::{Layout, SLAB, Slab},
     norm::{self, Units},
-    output,
+    output::{self, Targets},
     random::Dropout,
     simd::{LANES, Vector},
     sparse,
@@ -99,15 +99,17 @@ pub(crate) struct Context<'a> {
     /// Empty if the loss is not to be computed.
     pub(crate) labels: &'a [i64],
     /// `None` for inference.
-    pub(crate) update: Option<Update>,
+    pub(crate) update: Option<Update<'a>>,
 }
 
 /// Further data of a training step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Update {
+pub(crate) struct Update<'a> {
     pub(crate) adam: Adam,
     /// Before each of the three dense layers.
     pub(crate) dropout: [Dropout; 3],
+    /// `None` if the loss is the mean of the labels' cross-entropy.
+    pub(crate) targets: Option<Targets<'a>>,
 }
 
 impl Context<'_> {
@@ -294,12 +296,20 @@ unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
             c_stride: outputs,
             bias: head.biases[2].value.pointer(),
         });
-        if !labels.is_empty() {
+        if labels.is_empty() {
+            return;
+        }
+        if let Some(targets) = context.update.as_ref().and_then(|update| update.targets.as_ref()) {
             for row in rows {
-                let scale = 1.0 / all_rows as f32;
-                let label = labels[row] as usize;
-                output::cross_entropy(workspace, row, (outputs, classes), label, scale);
+                let (sizes, label) = ((outputs, classes), labels[row] as usize);
+                output::cross_entropy_of_targets(workspace, row, sizes, label, targets);
             }
+            return;
+        }
+        for row in rows {
+            let scale = 1.0 / all_rows as f32;
+            let label = labels[row] as usize;
+            output::cross_entropy(workspace, row, (outputs, classes), label, scale);
         }
     }
 }
@@ -380,7 +390,9 @@ unsafe fn back1<S: Vector>(context: &Context<'_>, slab: Slab) {
                 c_stride: columns,
                 bias: ptr::null(),
             });
-            adam.update_all(scratch, weight, slab.start * columns, slab.width * columns);
+            let (start, len) = (slab.start * columns, slab.width * columns);
+            update.adam.decay::<S>(&weight.value, start, len);
+            adam.update_all(scratch, weight, start, len);
             let units = slab.start..slab.start + slab.width;
             transpose(units, columns, weight.value.pointer(), back.pointer(), hidden);
         }

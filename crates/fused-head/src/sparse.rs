@@ -299,7 +299,8 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
     }
 }
 
-/// The gradient of the weights of a slab's units and a block's inputs, and Adam's update of them.
+/// The gradient of the weights of a slab's units and a block's inputs, and Adam's update of them, decay
+/// included.
 ///
 /// # Safety
 /// As for [`forward`]; the gradients of the slab's sums are there, and nobody else uses these
@@ -317,6 +318,9 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
     let first = block * BLOCK;
     // SAFETY: a column's entries are rows of the batch; inputs and units lie within the weights.
     unsafe {
+        let end = layout.inputs.min(first + BLOCK);
+        let start = slab.start * layout.inputs;
+        adam.decay::<S>(&head.weight1.value, start + first * width, (end - first) * width);
         let adam = AdamVectors::<S>::new(adam);
         let gradients = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
         let capacity = BLOCK.min(layout.inputs) * workspace.rows;
@@ -324,7 +328,7 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
         let ends = workspace.column_ends.pointer();
         let reached = head.reached.pointer().add(slab.start / crate::layout::SLAB * layout.inputs);
         let mut entry = 0;
-        for input in first..layout.inputs.min(first + BLOCK) {
+        for input in first..end {
             let end = *ends.add(input) as usize;
             if entry == end && *reached.add(input) == 0 {
                 continue;
@@ -340,7 +344,7 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
                 }
                 entry += 1;
             }
-            let at = slab.start * layout.inputs + input * width;
+            let at = start + input * width;
             for (v, &sum) in sums.iter().enumerate() {
                 adam.update_at(sum, &head.weight1, at + v * LANES);
             }

@@ -19,7 +19,8 @@ const BATCH_LIMIT: usize = 1 << 20;
 /// Loss and hits of one head on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepResult {
-    /// Cross-entropy, mean over the rows. NaN or infinite if the head has diverged.
+    /// Cross-entropy, mean over the rows; of a training step with the head's label smoothing and class weights.
+    /// NaN or infinite if the head has diverged.
     pub loss: f32,
     /// Rows whose most probable class is the label.
     pub hits: u32,
@@ -54,7 +55,7 @@ impl Trainer {
     /// A trainer of heads with these initial parameters, in steps of at most `batch_size` rows.
     ///
     /// # Errors
-    /// If a size is 0, a fraction dropped is not in `[0, 1)`, or the initial parameters do not fit.
+    /// If a size is 0, a configuration has a number out of its range, or the initial parameters do not fit.
     pub fn new(
         shape: HeadShape,
         configs: &[HeadConfig],
@@ -89,11 +90,7 @@ impl Trainer {
             return Err(Error::InitialCount { heads: configs.len(), initial: initial.len() });
         }
         for (head, (config, initial)) in configs.iter().zip(initial).enumerate() {
-            for (layer, &fraction) in config.dropout.iter().enumerate() {
-                if !(0.0..1.0).contains(&fraction) {
-                    return Err(Error::Dropout { head, layer, fraction });
-                }
-            }
+            config.check(head, shape.classes)?;
             if initial.shape() != shape {
                 return Err(Error::OtherShape { head });
             }
@@ -103,7 +100,7 @@ impl Trainer {
         Ok(Trainer {
             shape,
             batch_size,
-            heads: configs.iter().zip(initial).map(|(&c, i)| Head::new(c, i)).collect(),
+            heads: configs.iter().zip(initial).map(|(c, i)| Head::new(c.clone(), i)).collect(),
             engine: Engine::new(layout, configs.len(), rows, threads, isa, Workspace::new),
             steps: 0,
             results: vec![StepResult::default(); configs.len()],
@@ -123,7 +120,7 @@ impl Trainer {
         }
         let layout = Layout::new(shape);
         let mut head = Count::default();
-        Head::zero(layout, HeadConfig { dropout: [0.0; 3], seed: 0 }, true, &mut head);
+        Head::zero(layout, HeadConfig::default(), true, &mut head);
         let heads_bytes = head.bytes.saturating_mul(heads as u64);
         let rows = batch_size.max(EVALUATION_ROWS);
         heads_bytes.saturating_add(Engine::memory(layout, heads, rows, threads))
@@ -182,8 +179,8 @@ impl Trainer {
         Ok(&self.results)
     }
 
-    /// Loss, mean over all rows, and hits of every head: without dropout, normalised by the running
-    /// averages. Any number of rows.
+    /// Cross-entropy, mean over all rows, and hits of every head: without dropout, label smoothing and class
+    /// weights, and normalised by the running averages. Any number of rows.
     ///
     /// # Errors
     /// If there is no row, or lengths, columns or labels do not fit.
@@ -203,6 +200,16 @@ impl Trainer {
         check_rows(self.shape, rows)?;
         let logits = self.engine.logits(&self.heads, rows);
         logits.map_err(|_| first_column_error(self.shape, rows))
+    }
+
+    /// Stops a head: all further calls leave it out. It keeps its parameters, its results are 0, and it has no
+    /// logits. The other heads go on as if it were there.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    pub fn stop(&mut self, head: usize) {
+        self.heads[head].result.as_slice().fill(0.0);
+        self.engine.stop(head);
     }
 
     /// The parameters of a head as they are now.

@@ -8,6 +8,7 @@ use plural::counted;
 use recipe::Tap;
 
 use crate::resources::Memory;
+use crate::schedule::Schedule;
 use crate::store::format::FORMAT;
 
 /// Training, evaluation or prediction that could not be done.
@@ -154,6 +155,18 @@ pub enum Error {
     NoValidation {
         /// The cache.
         path: PathBuf,
+    },
+    /// Without a validation split, epochs cannot be compared.
+    #[error(
+        "{} has no validation split, by which {flag} compares epochs; extract again with --val-fraction=1/6, or \
+         leave {flag} out",
+        path.display()
+    )]
+    NoValidationOfEpochs {
+        /// The cache.
+        path: PathBuf,
+        /// The flag that asks for it.
+        flag: String,
     },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
@@ -381,6 +394,19 @@ pub enum Error {
         /// Number of images that were predicted.
         images: usize,
     },
+    /// A file of class weights is not one.
+    #[error(
+        "{}: {found}; expected a CSV file with the columns class and weight, and one row for each class: {classes}",
+        path.display()
+    )]
+    ClassWeightFile {
+        /// The file.
+        path: PathBuf,
+        /// The fault, with its line.
+        found: String,
+        /// The classes, or the first of them.
+        classes: String,
+    },
     /// The kernels refused a head or a batch.
     #[error("the head cannot be trained or evaluated")]
     Kernels(#[from] fused_head::Error),
@@ -395,14 +421,25 @@ pub enum Error {
     },
     /// The loss became NaN or infinite.
     #[error(
-        "training diverged: the loss became NaN or infinite in epoch {epoch}; try a smaller --lr \
-         (it was {learning_rate})"
+        "training diverged: the loss became NaN or infinite in epoch {epoch}; try {}",
+        match schedule.own_rate() {
+            Some(_) => format!("smaller rates in --schedule (it was {schedule})"),
+            None => format!("a smaller --lr (it was {learning_rate})"),
+        }
     )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The learning rate.
         learning_rate: f64,
+        /// Its course.
+        schedule: Schedule,
+    },
+    /// A learning rate is given beside a schedule that has rates.
+    #[error("--schedule={schedule} has the learning rates; leave --lr out")]
+    LearningRateTwice {
+        /// The schedule, or several.
+        schedule: String,
     },
     /// Every setting of a sweep has a head that diverged.
     #[error(

@@ -11,7 +11,8 @@
 //! stop at the next safe point when the flag that they are given is set.
 //!
 //! In reading order:
-//! - [`config`], [`resources`]: how a head is trained, and with what;
+//! - [`config`], [`schedule`], [`class_weights`], [`keep`], [`resources`]: how a head is trained, and with
+//!   what;
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
@@ -21,32 +22,38 @@
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
+mod class_weights;
 mod config;
 mod error;
 mod evaluate;
 mod event;
 mod features;
 mod images;
+mod keep;
 mod memory;
 mod resources;
+mod schedule;
 mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod train;
 
-pub use config::{Arch, Schedule, TrainConfig};
+pub use class_weights::ClassWeights;
+pub use config::{Arch, TrainConfig};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
 pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together};
 pub use evaluate::submission::{Sample, submission};
-pub use evaluate::{ClassMetrics, Evaluation, evaluate};
+pub use evaluate::{ClassMetrics, Estimate, Evaluation, Metrics, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
 pub use images::{RecordedDataset, images_of};
+pub use keep::Keep;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
+pub use schedule::{Schedule, Steps};
 pub use store::evaluation::{Mistake, TestEvaluation};
 pub use store::id::{RunId, SweepId};
 pub use store::parameters::{read_parameters, to_safetensors};

@@ -11,6 +11,7 @@
 mod names;
 mod network;
 mod tap;
+mod views;
 
 use durable::Digest;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 pub use names::from_name;
 pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use tap::{Pooling, Tap, TapShape};
+pub use views::{Augmentation, Fill, Flip, ViewDigests, Views};
 
 /// Everything that turns an image into features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

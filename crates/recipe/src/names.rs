@@ -18,7 +18,7 @@ mod tests {
     use strum::IntoEnumIterator;
 
     use super::*;
-    use crate::{Decode, Dtype, Family, Fit, Orientation, Pooling, ResizeFilter};
+    use crate::{Decode, Dtype, Family, Fill, Fit, Flip, Orientation, Pooling, ResizeFilter};
 
     #[test]
     fn values_are_found_by_their_names() {
@@ -48,6 +48,8 @@ mod tests {
         same::<ResizeFilter>();
         same::<Orientation>();
         same::<Decode>();
+        same::<Flip>();
+        same::<Fill>();
         for family in Family::iter() {
             assert_eq!(serde_json::to_value(family).unwrap(), family.to_string());
         }

@@ -42,18 +42,30 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         let (arch, hidden) = archs[index / rates.len() % archs.len()];
         // The learning rate changes after all dropout rates and architectures.
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
-        let setting = Setting { arch: arch.into(), hidden, learning_rate, p };
+        let setting = Setting {
+            arch: arch.to_owned(),
+            hidden,
+            p,
+            learning_rate,
+            schedule: "constant".to_owned(),
+            weight_decay: 0.0,
+            label_smoothing: 0.0,
+        };
         for seed in 0..3 {
-            let run = format!("{arch}-{hidden}-lr{learning_rate}-p{p}-{seed}");
+            let run = format!("{}-{hidden}-lr{learning_rate}-p{p}-{seed}", setting.arch);
             let epochs = epochs(&setting, &mut noise);
             let last = *epochs.last().ok_or("there are twelve epochs")?;
             let result = HeadResult {
-                arch: arch.into(),
+                arch: setting.arch.clone(),
                 hidden,
                 p,
                 learning_rate,
+                schedule: setting.schedule.clone(),
+                weight_decay: setting.weight_decay,
+                label_smoothing: setting.label_smoothing,
                 seed,
                 epochs: epochs.len(),
+                kept_epoch: None,
                 train_loss: last.train_loss,
                 train_top1: last.train_top1,
                 val_loss: last.val_loss,

@@ -13,7 +13,7 @@ use crate::ranking::higher_first;
 use crate::scale::{Scale, extent, padded};
 
 /// Validation top-1 (percent) against dropout p, as an SVG file. There is a line for each architecture, or
-/// for each of its widths and learning rates if these vary. A line goes through the means over seeds, with
+/// for each combination of what else varies. A line goes through the means over seeds, with
 /// a band of one standard deviation and the single seeds as dots. The chosen setting's test result is also
 /// shown. The best lines are in colour, the others gray.
 pub fn accuracy_vs_dropout_svg(sweep: &Sweep) -> String {

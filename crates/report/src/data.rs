@@ -13,8 +13,17 @@ pub struct Setting {
     pub hidden: usize,
     /// Dropout as given by the user, 0 ≤ p < 1.
     pub p: f64,
-    /// Learning rate, before the schedule.
+    /// Learning rate: the first one, but the highest of a schedule that rises.
     pub learning_rate: f64,
+    /// Course of the learning rate; empty where an earlier format did not record it.
+    #[serde(default)]
+    pub schedule: String,
+    /// Weight decay; 0 for none.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Label smoothing; 0 for none.
+    #[serde(default)]
+    pub label_smoothing: f64,
 }
 
 /// The metrics of one epoch, which are a row of a run's `metrics.csv`.
@@ -22,8 +31,8 @@ pub struct Setting {
 pub struct EpochMetrics {
     /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy in nats over the epoch's steps, each with dropout and before its update, as in
-    /// Keras.
+    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing and class weights,
+    /// and before its update, as in Keras.
     pub train_loss: f64,
     /// Fraction of training rows whose most probable class is the label, measured in the same steps.
     pub train_top1: f64,
@@ -50,17 +59,29 @@ pub struct HeadResult {
     pub p: f64,
     /// See [`Setting::learning_rate`].
     pub learning_rate: f64,
+    /// See [`Setting::schedule`].
+    #[serde(default)]
+    pub schedule: String,
+    /// See [`Setting::weight_decay`].
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// See [`Setting::label_smoothing`].
+    #[serde(default)]
+    pub label_smoothing: f64,
     /// Seed of the initial weights and of dropout.
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
     pub epochs: usize,
-    /// [`EpochMetrics::train_loss`] of the last epoch.
+    /// The number of the epoch whose head is kept; `None`, for the last one, in formats that did not record it.
+    #[serde(default)]
+    pub kept_epoch: Option<usize>,
+    /// [`EpochMetrics::train_loss`] of the epoch whose head is kept.
     pub train_loss: f64,
-    /// [`EpochMetrics::train_top1`] of the last epoch.
+    /// [`EpochMetrics::train_top1`] of that epoch.
     pub train_top1: f64,
-    /// [`EpochMetrics::val_loss`] of the last epoch.
+    /// [`EpochMetrics::val_loss`] of that epoch.
     pub val_loss: Option<f64>,
-    /// [`EpochMetrics::val_top1`] of the last epoch.
+    /// [`EpochMetrics::val_top1`] of that epoch.
     pub val_top1: Option<f64>,
     /// Name or path of its run.
     pub run: String,
@@ -121,8 +142,20 @@ impl EpochMetrics {
 impl HeadResult {
     /// Its configuration without the seed.
     pub fn setting(&self) -> Setting {
-        let HeadResult { arch, hidden, p, learning_rate, .. } = self;
-        Setting { arch: arch.clone(), hidden: *hidden, p: *p, learning_rate: *learning_rate }
+        Setting {
+            arch: self.arch.clone(),
+            hidden: self.hidden,
+            p: self.p,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule.clone(),
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+        }
+    }
+
+    /// The number of the epoch whose head is kept.
+    pub fn kept_epoch(&self) -> usize {
+        self.kept_epoch.unwrap_or(self.epochs)
     }
 
     /// Whether its loss was NaN or infinite in its last epoch.
@@ -218,8 +251,12 @@ pub(crate) mod tests {
             hidden: 128,
             p,
             learning_rate: 1e-3,
+            schedule: "constant".into(),
+            weight_decay: 0.0,
+            label_smoothing: 0.0,
             seed,
             epochs: 3,
+            kept_epoch: Some(3),
             train_loss: last.train_loss,
             train_top1: last.train_top1,
             val_loss: last.val_loss,

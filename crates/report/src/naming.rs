@@ -3,12 +3,15 @@
 use crate::data::{Setting, Sweep};
 use crate::numbers::short;
 
-/// Names settings by their differences: always the architecture, and the width and the learning rate only
-/// if an architecture was trained with several.
+/// Names settings by their differences: always the architecture, and the others only if an architecture was
+/// trained with several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming {
     hidden: bool,
     learning_rate: bool,
+    schedule: bool,
+    weight_decay: bool,
+    label_smoothing: bool,
 }
 
 impl Naming {
@@ -23,6 +26,9 @@ impl Naming {
         Naming {
             hidden: varies(|a, b| a.hidden != b.hidden),
             learning_rate: varies(|a, b| a.learning_rate != b.learning_rate),
+            schedule: varies(|a, b| a.schedule != b.schedule),
+            weight_decay: varies(|a, b| a.weight_decay != b.weight_decay),
+            label_smoothing: varies(|a, b| a.label_smoothing != b.label_smoothing),
         }
     }
 
@@ -34,6 +40,15 @@ impl Naming {
         }
         if self.learning_rate {
             name += &format!(", lr {}", short(setting.learning_rate));
+        }
+        if self.schedule {
+            name += &format!(", {}", setting.schedule);
+        }
+        if self.weight_decay {
+            name += &format!(", weight decay {}", short(setting.weight_decay));
+        }
+        if self.label_smoothing {
+            name += &format!(", label smoothing {}", short(setting.label_smoothing));
         }
         name
     }
@@ -61,5 +76,13 @@ mod tests {
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
         assert_eq!(name, "keras, 512 wide, lr 0.01, p 0.6");
+        sweep.heads[7].result.schedule = "onecycle".into();
+        sweep.heads[7].result.weight_decay = 0.1;
+        sweep.heads[7].result.label_smoothing = 0.2;
+        let naming = Naming::of(&sweep);
+        let name = naming.full(&sweep.heads[7].result.setting());
+        let all =
+            "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, label smoothing 0.2, p 0.6";
+        assert_eq!(name, all);
     }
 }

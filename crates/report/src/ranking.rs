@@ -37,7 +37,7 @@ pub fn ranking<H: AsRef<HeadResult>>(heads: &[H]) -> Vec<Group<'_, H>> {
 }
 
 impl<'a, H: AsRef<HeadResult>> Group<'a, H> {
-    /// A metric of the last epoch, over the seeds that have it.
+    /// A metric of the epoch whose head is kept, over the seeds that have it.
     pub(crate) fn over_seeds(&self, metric: impl Fn(&HeadResult) -> Option<f64>) -> Option<MeanSd> {
         let values: Vec<f64> =
             self.heads.iter().filter_map(|&head| metric(head.as_ref())).collect();

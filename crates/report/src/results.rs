@@ -44,12 +44,47 @@ const METRICS: [Column; 4] = [
 
 const REST: [Column; 2] = [column("Hidden", Kind::Number), column("Learning rate", Kind::Number)];
 
+/// A column that is there only if the settings differ in it.
+struct OptionColumn {
+    column: Column,
+    cell: fn(&Setting) -> Cell,
+    differ: fn(&Setting, &Setting) -> bool,
+}
+
+const OPTIONS: [OptionColumn; 3] = [
+    OptionColumn {
+        column: column("Schedule", Kind::Text),
+        cell: |setting| Cell { text: setting.schedule.clone(), key: None },
+        differ: |a, b| a.schedule != b.schedule,
+    },
+    OptionColumn {
+        column: column("Weight decay", Kind::Number),
+        cell: |setting| number(setting.weight_decay, short(setting.weight_decay)),
+        differ: |a, b| a.weight_decay != b.weight_decay,
+    },
+    OptionColumn {
+        column: column("Label smoothing", Kind::Number),
+        cell: |setting| number(setting.label_smoothing, short(setting.label_smoothing)),
+        differ: |a, b| a.label_smoothing != b.label_smoothing,
+    },
+];
+
+/// The columns of the options in which the settings differ.
+fn options(sweep: &Sweep) -> Vec<&'static OptionColumn> {
+    let settings: Vec<Setting> = sweep.heads.iter().map(|head| head.result.setting()).collect();
+    let varies = |option: &&OptionColumn| {
+        settings.windows(2).any(|pair| (option.differ)(&pair[0], &pair[1]))
+    };
+    OPTIONS.iter().filter(varies).collect()
+}
+
 /// The column by which the table is sorted.
 const SORTED_BY: &str = METRICS[0].title;
 
 /// The table with a row per setting, best first, and means over its seeds with standard deviations.
 pub(crate) fn settings(sweep: &Sweep) -> Markup {
-    let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEEDS]);
+    let options = options(sweep);
+    let columns = columns(&options).chain([&SEEDS]);
     let row = |group: &Group<'_, TrainedHead>| {
         let score = |metric: fn(&HeadResult) -> Option<f64>, text: fn(&MeanSd) -> String| {
             measured(group.over_seeds(metric), |value| value.mean, text)
@@ -61,7 +96,7 @@ pub(crate) fn settings(sweep: &Sweep) -> Markup {
             score(|head| Some(head.train_top1), percent_with_spread),
             score(|head| Some(head.train_loss), loss_with_spread),
         ]);
-        cells.extend(rest_cells(&group.setting));
+        cells.extend(rest_cells(&group.setting, &options));
         cells.push(number(group.heads.len() as f64, group.heads.len().to_string()));
         (sweep.is_chosen(&group.setting), cells)
     };
@@ -75,8 +110,12 @@ pub(crate) fn settings(sweep: &Sweep) -> Markup {
 pub(crate) fn heads(sweep: &Sweep) -> Markup {
     const SEED: Column = column("Seed", Kind::Number);
     const EPOCHS: Column = column("Epochs", Kind::Number);
+    const KEPT: Column = column("Kept epoch", Kind::Number);
     const RUN: Column = column("Run", Kind::Text);
-    let columns = HEAD.iter().chain(&METRICS).chain(&REST).chain([&SEED, &EPOCHS, &RUN]);
+    let options = options(sweep);
+    let earlier = sweep.heads.iter().any(|head| head.result.kept_epoch() != head.result.epochs);
+    let kept = earlier.then_some(&KEPT);
+    let columns = columns(&options).chain([&SEED, &EPOCHS]).chain(kept).chain([&RUN]);
     let row = |head: &&HeadResult| {
         let setting = head.setting();
         let score = |metric: fn(&HeadResult) -> Option<f64>, text: fn(f64) -> String| {
@@ -89,12 +128,14 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
             score(|head| Some(head.train_top1), percent),
             score(|head| Some(head.train_loss), loss),
         ]);
-        cells.extend(rest_cells(&setting));
+        cells.extend(rest_cells(&setting, &options));
         cells.extend([
             number(head.seed as f64, head.seed.to_string()),
             number(head.epochs as f64, head.epochs.to_string()),
-            Cell { text: head.run.clone(), key: None },
         ]);
+        let kept_epoch = head.kept_epoch();
+        cells.extend(earlier.then(|| number(kept_epoch as f64, kept_epoch.to_string())));
+        cells.push(Cell { text: head.run.clone(), key: None });
         (sweep.is_chosen(&setting), cells)
     };
     let rows: Vec<_> = sweep.ranked_heads().iter().map(row).collect();
@@ -102,15 +143,23 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
     table(&caption, &columns.collect::<Vec<_>>(), &rows)
 }
 
+/// The columns that both tables have.
+fn columns<'a>(options: &'a [&OptionColumn]) -> impl Iterator<Item = &'a Column> {
+    let options = options.iter().map(|option| &option.column);
+    HEAD.iter().chain(&METRICS).chain(&REST).chain(options)
+}
+
 fn head_cells(setting: &Setting) -> Vec<Cell> {
     vec![Cell { text: setting.arch.clone(), key: None }, number(setting.p, short(setting.p))]
 }
 
-fn rest_cells(setting: &Setting) -> [Cell; 2] {
-    [
+fn rest_cells(setting: &Setting, options: &[&OptionColumn]) -> Vec<Cell> {
+    let mut cells = vec![
         number(setting.hidden as f64, setting.hidden.to_string()),
         number(setting.learning_rate, short(setting.learning_rate)),
-    ]
+    ];
+    cells.extend(options.iter().map(|option| (option.cell)(setting)));
+    cells
 }
 
 fn number(key: f64, text: String) -> Cell {
@@ -209,6 +258,34 @@ mod tests {
         let html = settings(&Sweep { heads: vec![head], chosen: None }).into_string();
         assert!(html.contains(">97.00</td>") && !html.contains('±'), "{html}");
         assert!(html.contains("<td class=\"number\">–</td>"), "{html}");
+    }
+
+    #[test]
+    fn an_option_has_a_column_if_settings_differ_in_it() {
+        let mut sweep = small_sweep();
+        let names = ["Schedule", "Weight decay", "Label smoothing"];
+        let both = |sweep: &Sweep| [heads(sweep), settings(sweep)].map(Markup::into_string);
+        for html in both(&sweep) {
+            assert!(names.iter().all(|name| !html.contains(name)), "{html}");
+        }
+        sweep.heads[1].result.schedule = "onecycle".into();
+        sweep.heads[2].result.weight_decay = 0.125;
+        sweep.heads[3].result.label_smoothing = 0.375;
+        for html in both(&sweep) {
+            for (column, cell) in names.into_iter().zip(["onecycle", "0.125", "0.375"]) {
+                assert!(html.contains(&format!(">{column}</button>")), "{html}");
+                assert_eq!(html.matches(&format!(">{cell}</td>")).count(), 1, "{html}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kept_epoch_has_a_column_if_it_is_not_always_the_last() {
+        let mut sweep = small_sweep();
+        assert!(!heads(&sweep).into_string().contains("Kept epoch"));
+        sweep.heads[1].result.kept_epoch = Some(2);
+        let html = heads(&sweep).into_string();
+        assert!(html.contains(">Kept epoch</button>") && html.contains(">2</td>"), "{html}");
     }
 
     #[test]

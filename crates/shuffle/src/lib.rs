@@ -24,10 +24,14 @@ impl Shuffler {
     /// sequence, one fewer than there are items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            // Multiply-shift: uniform to within 2⁻⁶⁴ · items.
-            let other = (u128::from(self.0.next_u64()) * (last as u128 + 1)) >> 64;
-            items.swap(last, other as usize);
+            items.swap(last, self.index(last + 1));
         }
+    }
+
+    /// A number below `len`, all with the same probability. Every call takes the next random number of the sequence.
+    pub fn index(&mut self, len: usize) -> usize {
+        // Multiply-shift: uniform to within 2⁻⁶⁴ · len.
+        ((u128::from(self.0.next_u64()) * len as u128) >> 64) as usize
     }
 }
 

@@ -244,6 +244,7 @@ fn spec(layout: Layout) -> CacheSpec {
                 limit: None,
                 seed: 0,
             },
+            views: None,
         },
         class_names: vec!["cat".into(), "dog".into()],
         shapes: vec![vec![2, 2, 2]],

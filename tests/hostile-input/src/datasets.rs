@@ -126,6 +126,29 @@ pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {
     read(&dataset.decoded(decoding)) && accepted
 }
 
+/// Looks at an image as the reading for its digest does, and decodes it. Only what cannot be decoded is called bad.
+pub(crate) fn image_scan(folder: &Path, bytes: &[u8]) -> bool {
+    write(folder, "photos/a/image.png", bytes);
+    write(folder, "photos/b/image.png", PIXEL);
+    let Ok(source) = Source::find(&folder.join("photos")) else { return false };
+    let decoding = Decoding { orientation: Orientation::Exif, at_least: None };
+    let mut files = FileDigests::under(folder, &source).scanning(decoding);
+    if source.digest_with(&mut files, &AtomicBool::new(false)).is_err() {
+        return false;
+    }
+    let is_bad = files.into_faults().contains(&Digest::of(bytes));
+    if is_bad && let Some(dataset) = dataset(&folder.join("photos")) {
+        let dataset = dataset.decoded(decoding);
+        let rows = [&dataset.train, &dataset.val, &dataset.test];
+        for split in rows {
+            for row in (0..split.len()).filter(|&row| split.digest(row) == Digest::of(bytes)) {
+                assert!(split.image(row).is_err(), "an image that can be decoded is called bad");
+            }
+        }
+    }
+    !is_bad
+}
+
 /// The remembered digests of a dataset's files, with and without the digest that belongs at their end.
 pub(crate) fn file_digests(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "photos/a/image.png", PIXEL);

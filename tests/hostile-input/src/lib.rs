@@ -50,7 +50,7 @@ const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 33] = [
+pub const PARSERS: [Parser; 34] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -62,6 +62,10 @@ pub const PARSERS: [Parser; 33] = [
     of_form("webdataset", "webdataset", datasets::webdataset),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
+    Parser {
+        allowance: IMAGE_ALLOWANCE,
+        ..of_form("class-folders", "image_scan", datasets::image_scan)
+    },
     parser("file_digests", datasets::file_digests),
     parser("manifest", cache::manifest),
     parser("features", cache::features),

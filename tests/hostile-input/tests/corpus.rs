@@ -122,6 +122,9 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
         check(Parser::named(parser), "tensors", tensors.clone());
         check(Parser::named(parser), "prefixes", prefixes.clone());
     }
+    for (what, bytes) in checkpoints_of_one_text() {
+        check(Parser::named("pytorch_import"), what, bytes);
+    }
     let model = fs::read(fuzz().join("corpus/model/no-tensors")).unwrap();
     let model = String::from_utf8(model[8..].to_vec()).unwrap();
     for (what, unit) in [("class names", r#"\"\","#), ("brackets", "["), ("numbers", "0,")] {
@@ -181,6 +184,21 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
             check(Parser::named(parser), "nested JSON", fill(bracket));
         }
     }
+}
+
+/// Checkpoints of the older form, of half a mebibyte, which have one long text and use it over and over.
+fn checkpoints_of_one_text() -> [(&'static str, Vec<u8>); 3] {
+    let text = [&b"X\0\0\x04\0"[..], &vec![b'a'; 1 << 18], b"q\0"].concat();
+    let with = |instructions: Vec<u8>| {
+        let start = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+        [&start[..], &text, &instructions, b".N.N.N."].concat()
+    };
+    let under_other_numbers = |number: u32| [&b"r"[..], &number.to_le_bytes()].concat();
+    [
+        ("a text that is fetched", with(b"h\0".repeat(1 << 17))),
+        ("a text that is stored", with((0..1 << 16).flat_map(under_other_numbers).collect())),
+        ("a text as modules", with(b"h\0h\0\x93".repeat(1 << 16))),
+    ]
 }
 
 /// Such inputs for ONNX, each of about a mebibyte.

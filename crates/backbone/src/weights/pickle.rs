@@ -2,12 +2,15 @@
 //!
 //! A pickle is a program for a stack machine, which Python's `pickletools.py` describes. Its instructions are walked
 //! through one after the other, whatever they would do with what they name, so that nothing that a pickle names goes
-//! unseen, and that one with far more instructions than a checkpoint is refused before it fills the memory.
+//! unseen, and that one with far more instructions than a checkpoint is refused before it fills the memory. Texts stay
+//! where they lie in the pickle, however often it fetches them from its memo.
 
 use std::collections::HashMap;
 
 /// Largest number of instructions. VGG19 with BatchNorm and with the state of its optimiser has some ten thousand.
 const MAX_INSTRUCTIONS: usize = 1 << 18;
+/// Largest number of bytes of a module or of a name in it. Those of checkpoints have less than a hundred.
+const MAX_NAME: usize = 1 << 10;
 
 /// The argument of an instruction.
 enum Argument {
@@ -22,32 +25,32 @@ enum Argument {
     Lines(usize),
 }
 
-/// The functions and classes that `count` pickles, one after the other, name, as `module.name`.
+/// Calls `take` with each function and class that `count` pickles, one after the other, name, as `module.name`.
 ///
 /// # Errors
-/// If the bytes are not so many pickles, or have too many instructions. The text continues a sentence that begins with
-/// "its pickle".
-pub(super) fn names(bytes: &[u8], count: usize) -> Result<Vec<String>, String> {
-    let mut walk = Walk { rest: bytes, left: MAX_INSTRUCTIONS, names: Vec::new() };
-    for _ in 0..count {
-        walk.pickle()?;
-    }
-    Ok(walk.names)
+/// If the bytes are not so many pickles, have too many instructions, or have a name that is too long. The text
+/// continues a sentence that begins with "its pickle".
+pub(super) fn for_each_name(
+    bytes: &[u8],
+    count: usize,
+    mut take: impl FnMut(String),
+) -> Result<(), String> {
+    let mut walk = Walk { rest: bytes, left: MAX_INSTRUCTIONS };
+    (0..count).try_for_each(|_| walk.pickle(&mut take))
 }
 
 struct Walk<'b> {
     rest: &'b [u8],
     /// Number of instructions that may follow.
     left: usize,
-    names: Vec<String>,
 }
 
 impl<'b> Walk<'b> {
     /// Walks through a pickle up to its last instruction.
-    fn pickle(&mut self) -> Result<(), String> {
+    fn pickle(&mut self, name: &mut impl FnMut(String)) -> Result<(), String> {
         // The texts that lie on top of the stack, and those in the memo.
-        let mut texts: Vec<String> = Vec::new();
-        let mut memo: HashMap<u64, String> = HashMap::new();
+        let mut texts: Vec<&'b [u8]> = Vec::new();
+        let mut memo: HashMap<u64, &'b [u8]> = HashMap::new();
         let mut stored = 0;
         loop {
             self.left =
@@ -60,29 +63,30 @@ impl<'b> Walk<'b> {
                 (b'.', _) => return Ok(()),
                 (b'c' | b'i', _) => {
                     // Two lines: the module and the name.
-                    let text = String::from_utf8_lossy(bytes);
-                    self.names.push(text.trim_end().replacen('\n', ".", 1));
+                    let mut lines = bytes.split(|&byte| byte == b'\n');
+                    let mut line = || lines.next().unwrap_or_default().trim_ascii_end();
+                    name(joined(line(), line())?);
                     texts.clear();
                 }
                 (0x93, _) => {
-                    let name = texts.pop().zip(texts.pop());
-                    let (name, module) = name.ok_or("has a name that it computes")?;
-                    self.names.push(format!("{module}.{name}"));
+                    let of_stack = texts.pop().zip(texts.pop());
+                    let (last, module) = of_stack.ok_or("has a name that it computes")?;
+                    name(joined(module, last)?);
                     texts.clear();
                 }
-                (_, Argument::Text(_)) => texts.push(String::from_utf8_lossy(bytes).into_owned()),
-                (b'V', _) => texts.push(String::from_utf8_lossy(bytes).trim_end().to_owned()),
+                (_, Argument::Text(_)) => texts.push(bytes),
+                (b'V', _) => texts.push(bytes.trim_ascii_end()),
                 // The top of the stack is stored in the memo, under a number or the next one.
                 (0x94 | b'q' | b'r' | b'p', _) => {
                     let index = if code == 0x94 { stored } else { number(code, bytes)? };
                     stored += 1;
                     match texts.last() {
-                        Some(text) => memo.insert(index, text.clone()),
+                        Some(&text) => memo.insert(index, text),
                         None => memo.remove(&index),
                     };
                 }
                 (b'h' | b'j' | b'g', _) => match memo.get(&number(code, bytes)?) {
-                    Some(text) => texts.push(text.clone()),
+                    Some(&text) => texts.push(text),
                     None => texts.clear(),
                 },
                 _ => texts.clear(),
@@ -112,13 +116,23 @@ impl<'b> Walk<'b> {
     }
 }
 
-/// The number of a place in the memo: in decimal digits, or in one or four bytes.
+/// `module.name`.
+fn joined(module: &[u8], name: &[u8]) -> Result<String, String> {
+    let longest = module.len().max(name.len());
+    if longest > MAX_NAME {
+        return Err(format!("has a name of {longest} bytes; expected at most {MAX_NAME}"));
+    }
+    let [module, name] = [module, name].map(String::from_utf8_lossy);
+    Ok(format!("{module}.{name}"))
+}
+
+/// The number of a slot of the memo: in decimal digits, or in one or four bytes.
 fn number(code: u8, bytes: &[u8]) -> Result<u64, String> {
     match code {
         b'p' | b'g' => {
             let digits =
                 std::str::from_utf8(bytes).ok().and_then(|text| text.trim_end().parse().ok());
-            digits.ok_or_else(|| "has a place in its memo that is not a number".to_owned())
+            digits.ok_or_else(|| "has a slot of its memo that is not a number".to_owned())
         }
         _ => Ok(little_endian(bytes)),
     }
@@ -177,6 +191,12 @@ fn argument(code: u8) -> Option<Argument> {
 mod tests {
     use super::*;
 
+    fn names(bytes: &[u8], count: usize) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        for_each_name(bytes, count, |name| names.push(name))?;
+        Ok(names)
+    }
+
     #[test]
     fn every_name_is_seen() {
         // `os.system("ls")`, whose result is dropped, and then an empty list.
@@ -211,5 +231,13 @@ mod tests {
         refused(b"K\x01\x8c\x01a\x93.", "a name that it computes");
         refused(b"pone\n.", "not a number");
         refused(&vec![b'N'; MAX_INSTRUCTIONS + 1], "far more instructions");
+        let long = "n".repeat(MAX_NAME + 1);
+        refused(
+            format!("cposix\n{long}\n.").as_bytes(),
+            "a name of 1025 bytes; expected at most 1024",
+        );
+        // One long text as many modules.
+        let module = [&b"X\x01\x04\0\0"[..], long.as_bytes(), b"q\0X\x01\0\0\0aq\x01"].concat();
+        refused(&[&module[..], &b"h\0h\x01\x93".repeat(9), b"."].concat(), "a name of 1025 bytes");
     }
 }

@@ -98,8 +98,7 @@ impl PytorchFile {
             let path = path.to_path_buf();
             Error::Damaged { path, form: "PyTorch", source: fault.to_owned().into() }
         };
-        let named = names_in(bytes).map_err(|fault| damaged(&fault))?;
-        if let Some(object) = named.into_iter().find(|name| !may_be_named(name)) {
+        if let Some(object) = foreign_name_in(bytes).map_err(|fault| damaged(&fault))? {
             return Err(Error::Pickled { path: path.to_path_buf(), object });
         }
         let failed = |error| refuse(path, error);
@@ -112,16 +111,23 @@ impl PytorchFile {
     }
 }
 
-/// Everything that the file's pickles name.
+/// The first name in the file's pickles that may not be in them; `None` if there is none.
 ///
 /// # Errors
 /// If they are damaged. The text is about the file.
-fn names_in(bytes: &Bytes) -> Result<Vec<String>, String> {
-    let pickle = |bytes: &[u8], count| {
-        pickle::names(bytes, count).map_err(|fault| format!("its pickle {fault}"))
+fn foreign_name_in(bytes: &Bytes) -> Result<Option<String>, String> {
+    let mut foreign = None;
+    let mut look = |bytes: &[u8], count| {
+        let note = |name: String| {
+            if foreign.is_none() && !may_be_named(&name) {
+                foreign = Some(name);
+            }
+        };
+        pickle::for_each_name(bytes, count, note).map_err(|fault| format!("its pickle {fault}"))
     };
     if bytes.starts_with(LEGACY) {
-        return pickle(bytes, LEGACY_PICKLES);
+        look(bytes, LEGACY_PICKLES)?;
+        return Ok(foreign);
     }
     let damaged = |error: &dyn std::fmt::Display| error.to_string();
     if !bytes.starts_with(archive::MAGIC) {
@@ -129,7 +135,6 @@ fn names_in(bytes: &Bytes) -> Result<Vec<String>, String> {
             .to_owned());
     }
     let mut archive = archive::open(bytes).map_err(|error| damaged(&error))?;
-    let mut names = Vec::new();
     for index in 0..archive.len() {
         let file = archive.by_index(index).map_err(|error| damaged(&error))?;
         let is_pickle = is_pickle(&file.name().map_err(|error| damaged(&error))?);
@@ -139,10 +144,10 @@ fn names_in(bytes: &Bytes) -> Result<Vec<String>, String> {
             if content.len() as u64 > MAX_PICKLE {
                 return Err("its pickle is far larger than a checkpoint's".to_owned());
             }
-            names.extend(pickle(&content, 1)?);
+            look(&content, 1)?;
         }
     }
-    Ok(names)
+    Ok(foreign)
 }
 
 /// Whether a file in an archive is the pickle of a checkpoint.

@@ -47,8 +47,8 @@ const START: usize = 64;
 /// its digest and for its pixels.
 const IN_MEMORY: u64 = 64 << 20;
 
-/// How the pixels of image files are read. The default is every pixel, as it is stored. Images that have no
-/// file of their own, such as MNIST's digits, are not affected.
+/// How the pixels of encoded images are read. The default is every pixel, as it is stored. Plain pixels, such as
+/// those of MNIST's digits, are not affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Decoding {
     /// Whether the orientation that a camera recorded is applied.

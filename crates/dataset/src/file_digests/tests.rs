@@ -10,6 +10,7 @@ use super::*;
 use crate::Notice;
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::table::Loaded;
 
 /// The dataset `photos/`, of two classes with two images each, and beside it the folder `out/`.
@@ -420,7 +421,7 @@ impl Form for Stopping<'_> {
         unreachable!("only the files are digested")
     }
 
-    fn load(&self, _: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, _: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         unreachable!("only the files are digested")
     }
 }
@@ -457,5 +458,22 @@ fn what_was_read_before_a_stop_is_not_read_again() {
     assert_eq!((files.files(), files.read()), (2 * CHUNK, first.len()));
     for (path, digest) in paths.iter().zip(found.iter()) {
         assert_eq!(digest, Digest::of(path.as_os_str().as_encoded_bytes()));
+    }
+}
+
+/// Whichever thread is faster.
+#[test]
+fn of_several_files_that_cannot_be_read_the_first_is_named() {
+    let fixture = Fixture::new();
+    for number in 0..200 {
+        fixture.write(&format!("cat/more{number:03}.png"), b"x");
+    }
+    let source = fixture.source();
+    for number in [120, 20] {
+        fs::remove_file(fixture.image(&format!("cat/more{number:03}.png"))).unwrap();
+    }
+    for _ in 0..20 {
+        let error = source.digest().unwrap_err().to_string();
+        assert!(error.contains("more020.png"), "{error}");
     }
 }

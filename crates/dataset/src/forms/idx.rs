@@ -17,6 +17,7 @@ use crate::files::is_data;
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
@@ -116,12 +117,12 @@ impl Form for IdxFiles {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let train = read(&self.train_images, Some(&self.train_labels))?;
         let test = self.test.as_ref().map(|TestFiles { images, labels }| {
             Ok((images.as_path(), read(images, labels.as_deref())?))
         });
-        let loaded = gray::table(train, test.transpose()?)?;
+        let loaded = gray::table(train, test.transpose()?, loading)?;
         digest::check_files(self, files)?;
         Ok(loaded)
     }

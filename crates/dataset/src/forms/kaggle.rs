@@ -22,6 +22,7 @@ use crate::files::{is_data, is_table};
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
@@ -136,10 +137,10 @@ impl Form for KaggleCsvs {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let train = read(&self.train, true)?;
         let test = self.test.as_deref().map(|path| Ok((path, read(path, false)?)));
-        let loaded = gray::table(train, test.transpose()?)?;
+        let loaded = gray::table(train, test.transpose()?, loading)?;
         digest::check_files(self, files)?;
         Ok(loaded)
     }

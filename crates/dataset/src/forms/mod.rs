@@ -24,6 +24,7 @@ use std::sync::Arc;
 use crate::digests::Digests;
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 
@@ -117,7 +118,7 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
 
     /// Reads the files, except for images that have a file each. `files` are the digests that they
     /// must have.
-    fn load(&self, files: &Digests) -> Result<Loaded, Error>;
+    fn load(&self, files: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error>;
 }
 
 /// A file of a dataset.

@@ -18,6 +18,8 @@ use crate::{Error, Position, gzip};
 /// Largest number of bytes of a file that are read to see its header. Kaggle's digits of 256×256 pixels have
 /// one of 0.7 MiB.
 const MAX_HEADER: u64 = 1 << 20;
+/// Number of rows by which a table is recognised.
+const FIRST_ROWS: usize = 10;
 /// Largest number of characters of a field that an error shows.
 const SHOWN: usize = 100;
 
@@ -69,12 +71,17 @@ impl Sheet {
         }
     }
 
-    /// Reads the header alone, and some or none of the rows after it.
+    /// Reads the header, and some or none of the rows after it, which may have faults.
     pub(super) fn read_start(path: &Path) -> Result<Sheet, Error> {
         match Kind::of(path) {
             Kind::Text => Sheet::of(path, gzip::read_start(path, MAX_HEADER)?),
-            Kind::JsonLines => table_of::json_lines(path, &gzip::read_start(path, MAX_HEADER)?, 1),
-            Kind::Parquet => table_of::parquet(path, 1),
+            Kind::JsonLines => {
+                let start = gzip::read_start(path, MAX_HEADER)?;
+                // What is wrong with a later line is said when all are read.
+                let good = table_of::count_objects(&start, FIRST_ROWS);
+                table_of::json_lines(path, &start, good.max(1))
+            }
+            Kind::Parquet => table_of::parquet(path, FIRST_ROWS as u64),
         }
     }
 
@@ -182,13 +189,11 @@ impl Sheet {
         }
     }
 
-    /// The rows after the header that are whole, up to so many. The last one may be cut off if only the start of the
-    /// file was read.
-    pub(super) fn first_records(&self, most: usize) -> impl Iterator<Item = ByteRecord> {
-        let columns = self.names.len();
+    /// The first rows after the header, but for those that have not as many fields.
+    pub(super) fn first_records(&self) -> impl Iterator<Item = ByteRecord> {
         let records = reader(&self.bytes, self.separator).into_byte_records();
-        let records = records.skip(1).map_while(Result::ok).take(most);
-        records.filter(move |record| record.len() == columns)
+        let rows = records.skip(1).take(FIRST_ROWS).map_while(Result::ok);
+        rows.filter(|record| record.len() == self.names.len())
     }
 
     /// A field of the row that begins at `start`, as text.

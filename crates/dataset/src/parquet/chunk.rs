@@ -59,15 +59,16 @@ impl<'a> ChunkReader<'a> {
         let mut position = self.chunk.start;
         let mut left = self.chunk.values;
         while left > 0 {
-            let header = Header::at(&self.file.file, position, self.file.end);
+            let header = Header::at(&self.file.file, position, self.chunk.end);
             let header = header.map_err(|source| self.file.unread(source))?;
             let (header, start) = header.map_err(|fault| self.file.damaged(fault))?;
             position = start + u64::from(header.stored);
             match header.content {
                 Content::Other => {}
                 Content::Dictionary => {
-                    // No value is in it that is not in a page.
-                    self.check(u64::from(header.values) <= self.chunk.values, NO_VALUES)?;
+                    // Each entry takes four bytes or more. Some may be those of no row: of a categorical column,
+                    // all categories are in each row group.
+                    self.check(header.values <= header.size / 4, NO_VALUES)?;
                     let content = self.content(self.section(&header, start))?;
                     let encoding = match header.encoding {
                         PLAIN_DICTIONARY => PLAIN,
@@ -234,8 +235,12 @@ impl<'a> ChunkReader<'a> {
 
     /// Reads a section, which becomes the last one.
     fn content(&mut self, section: Section) -> Result<Vec<u8>, Error> {
-        let section = section.checked(self.file.end);
-        let section = section.map_err(|fault| self.file.damaged(fault))?;
+        self.check(section.is_whole(self.chunk.end), NO_PAGE)?;
+        if section.expands_too_far() {
+            let Section { size, stored, .. } = section;
+            let found = format!("has a page of {size} bytes that is compressed to {stored}");
+            return Err(self.file.unsupported(self.chunk.leaf, found));
+        }
         let content = section.read(&self.file.file).map_err(|source| self.file.unread(source))?;
         self.sections.push(section);
         content.ok_or_else(|| self.file.damaged(NO_PAGE))

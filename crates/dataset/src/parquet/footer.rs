@@ -80,6 +80,8 @@ pub(crate) struct Chunk {
     pub(super) leaf: usize,
     /// The position in the file of its first page.
     pub(super) start: u64,
+    /// The position before which its last page ends.
+    pub(super) end: u64,
     /// The number of its codec.
     pub(super) codec: i64,
     pub(super) values: u64,
@@ -131,7 +133,8 @@ impl Schema {
         Ok(Schema { fields, leaves, huggingface, is_encrypted })
     }
 
-    /// The row groups in a footer of this schema, with these of its columns.
+    /// The row groups in a footer of this schema that have rows, with these of its columns, of which the ends are not
+    /// known.
     pub(super) fn groups(&self, footer: &[u8], leaves: &[usize]) -> Parsed<Vec<RowGroup>> {
         let mut groups = Vec::new();
         Reader::new(footer).fields(|reader, id, kind| {
@@ -142,7 +145,8 @@ impl Schema {
                 if kind != Kind::Struct {
                     return Err(NO_GROUPS);
                 }
-                groups.push(self.group(reader, leaves)?);
+                // One without rows takes far more memory than bytes of the file.
+                groups.extend(Some(self.group(reader, leaves)?).filter(|group| group.rows > 0));
                 Ok(())
             })?;
             Ok(true)
@@ -300,5 +304,5 @@ fn chunk(reader: &mut Reader<'_>, leaf: usize) -> Parsed<Chunk> {
     // Some writers note a dictionary at position 0 where there is none.
     let dictionary = dictionary.filter(|&position| 0 < position && position < first_data);
     let start = dictionary.unwrap_or(first_data);
-    Ok(Chunk { leaf, start, codec, values, is_elsewhere })
+    Ok(Chunk { leaf, start, end: u64::MAX, codec, values, is_elsewhere })
 }

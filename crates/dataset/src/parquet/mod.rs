@@ -2,7 +2,8 @@
 //!
 //! In: a file that anybody may have made. Out: the values of a column's part in a row group, one after the other.
 //! The invariants: what the file announces is checked against its size before memory is taken for it; of the
-//! file no more than a page is in memory; every row has a value or is said to have none.
+//! file no more than a page is in memory, and none is read as part of two columns or row groups; every row has a
+//! value or is said to have none.
 //!
 //! The crate `parquet`, with which this project writes such files, takes memory for what a page's header
 //! announces, follows a schema however deep it is nested, and decompresses without a limit. To check all this
@@ -24,6 +25,7 @@ use crate::Error;
 use crate::name::escape;
 use crate::packed::read_at;
 use chunk::ChunkReader;
+use page::NO_PAGE;
 use thrift::Fault;
 
 pub(crate) use encoding::Span;
@@ -39,8 +41,13 @@ const TRAILER: u64 = 8;
 /// Length of the longest footer, in bytes.
 const MAX_FOOTER: u64 = 1 << 28;
 
+/// Number of rows that even a tiny file may have: a few values that come again and again take next to nothing.
+const ALWAYS_ALLOWED_ROWS: u64 = 1 << 18;
+
 const NO_VALUES: Fault = Fault("a page does not hold the values that it is said to hold");
 const TOO_MANY_ROWS: Fault = Fault("it is said to have more rows than bytes");
+const SHARED_PAGES: Fault =
+    Fault("the same pages are said to be those of two columns or row groups");
 
 /// An open file, whose description was read.
 #[derive(Debug)]
@@ -106,21 +113,16 @@ impl ParquetFile {
         self.end + self.footer.len() as u64 + TRAILER
     }
 
-    /// The row groups, with these of the file's leaves, none of which is in a list. There is no row for which the
-    /// file has not at least `bytes_per_row` bytes.
+    /// The row groups that have rows, with these of the file's leaves, which are different and none of which is in a
+    /// list.
     ///
     /// # Errors
-    /// If they are not described, or said to have more rows than they can have.
-    pub(crate) fn groups(
-        &self,
-        leaves: &[usize],
-        bytes_per_row: u64,
-    ) -> Result<Vec<RowGroup>, Error> {
+    /// If they are not described, said to have more rows than they can have, or to share pages.
+    pub(crate) fn groups(&self, leaves: &[usize]) -> Result<Vec<RowGroup>, Error> {
         let groups = self.schema.groups(&self.footer, leaves);
-        let groups = groups.map_err(|fault| self.damaged(fault))?;
+        let mut groups = groups.map_err(|fault| self.damaged(fault))?;
         let rows = groups.iter().try_fold(0u64, |rows, group| rows.checked_add(group.rows));
-        let bytes = rows.and_then(|rows| rows.checked_mul(bytes_per_row));
-        if bytes.is_none_or(|bytes| bytes > self.size()) {
+        if rows.is_none_or(|rows| rows > self.size().max(ALWAYS_ALLOWED_ROWS)) {
             return Err(self.damaged(TOO_MANY_ROWS));
         }
         for group in &groups {
@@ -133,6 +135,17 @@ impl ParquetFile {
                     return Err(self.damaged(NO_VALUES));
                 }
             }
+        }
+        let mut chunks: Vec<_> = groups.iter_mut().flat_map(|group| &mut group.chunks).collect();
+        chunks.sort_unstable_by_key(|chunk| chunk.start);
+        let mut end = self.end;
+        for chunk in chunks.into_iter().rev() {
+            if chunk.start >= end {
+                let is_there = chunk.start < self.end;
+                return Err(self.damaged(if is_there { SHARED_PAGES } else { NO_PAGE }));
+            }
+            chunk.end = end;
+            end = chunk.start;
         }
         Ok(groups)
     }

@@ -16,11 +16,10 @@ const MAX_HEADER: usize = 1 << 18;
 const MAX_PAGE: u64 = 1 << 30;
 /// Largest ratio of a page's size to its stored size. Encoded images hardly become smaller.
 const MAX_COMPRESSION: u64 = 16;
-/// The size that even a tiny page may have, in bytes: that at which writers begin a new one.
-const ALWAYS_ALLOWED: u64 = 1 << 20;
+/// The size that even a tiny page may have, in bytes. Writers begin a new one at 1 MiB, or after some large image.
+const ALWAYS_ALLOWED: u64 = 16 << 20;
 
 pub(super) const NO_PAGE: Fault = Fault("a page is not whole");
-const TOO_LARGE: Fault = Fault("a page is said to be far larger than what is there of it");
 
 /// What a page holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,20 +174,16 @@ impl Header {
 }
 
 impl Section {
-    /// The section, if its size can be that of what is stored.
-    pub(super) fn checked(self, end: u64) -> Parsed<Section> {
-        let Section { start, stored, size, codec } = self;
-        if start.checked_add(stored.into()).is_none_or(|after| after > end) {
-            return Err(NO_PAGE);
-        }
-        let is_plausible = match codec {
-            Codec::None => size == stored,
-            _ => {
-                let most = u64::from(stored).saturating_mul(MAX_COMPRESSION).max(ALWAYS_ALLOWED);
-                u64::from(size) <= most.min(MAX_PAGE)
-            }
-        };
-        if is_plausible { Ok(self) } else { Err(TOO_LARGE) }
+    /// Whether it lies before `end`, and has its size if it is not compressed.
+    pub(super) fn is_whole(&self, end: u64) -> bool {
+        let is_there = self.start.checked_add(self.stored.into()).is_some_and(|after| after <= end);
+        is_there && (self.codec != Codec::None || self.size == self.stored)
+    }
+
+    /// Whether it is larger, decompressed, than what such pages may take of memory.
+    pub(super) fn expands_too_far(&self) -> bool {
+        let most = u64::from(self.stored).saturating_mul(MAX_COMPRESSION).max(ALWAYS_ALLOWED);
+        self.codec != Codec::None && u64::from(self.size) > most.min(MAX_PAGE)
     }
 
     /// Where in the file the byte is that has this position among the decompressed ones; `None` if they are

@@ -65,7 +65,7 @@ fn written(groups: &[Rows], properties: WriterProperties) -> tempfile::NamedTemp
 /// The rows as they are read; bytes also by where they lie.
 fn read(path: &Path) -> Vec<Rows> {
     let file = ParquetFile::open(path).unwrap();
-    let groups = file.groups(&[2, 0, 1], 0).unwrap();
+    let groups = file.groups(&[2, 0, 1]).unwrap();
     let rows = |group: &RowGroup| {
         let mut narrow = Vec::new();
         file.for_each_value(group, 0, |value| {

@@ -139,6 +139,14 @@ def parquet() -> None:
         path = to / f"{name}.parquet"
         pq.write_table(table, path, **options)
         expected[path.name] = {"train": rows_of(str(path), table.column_names[0])}
+    # A categorical column, of which each row group has all categories. The library `datasets` does not read it.
+    ten = pa.array([f"class {number}" for number in range(10)])
+    of_ten = pa.array([row // 4 % 10 for row in range(ROWS)], pa.int8())
+    categories = pa.DictionaryArray.from_arrays(of_ten, ten)
+    path = to / "categories.parquet"
+    pq.write_table(pa.table({"image": image, "label": categories}), path, row_group_size=5)
+    read = pq.read_table(path, columns=["label"]).column(0).to_pylist()
+    expected[path.name] = {"train": [[row, label] for row, label in enumerate(read)]}
     path = to / "polars.parquet"
     kinds = {"bytes": polars.Binary, "path": polars.String}
     frame = {"image": images, "label": [label(row) for row in range(ROWS)]}
@@ -155,8 +163,30 @@ def parquet() -> None:
     columns = {"image": image, "kind": [row % 2 for row in range(ROWS)], "house": houses}
     pq.write_table(pa.table(columns), to / "houses.parquet")
 
+    # Two patients who are in several splits.
+    patients = [f"p{row // 4 if row < 8 else row}" for row in range(ROWS)]
+    columns = {"image": image, "label": numbers, "split": splits, "patient": patients}
+    pq.write_table(pa.table(columns), to / "divided.parquet")
+
+    # Large images that compress to nearly nothing, and few that come again and again.
+    to = folder("parquet-sizes")
+    blank = [b"P5 1500 1000 255\n" + bytes([row]) * 1_500_000 for row in range(3)]
+    pq.write_table(
+        pa.table({"image": blank, "label": numbers[:3]}),
+        to / "blank.parquet",
+        compression="zstd",
+        use_dictionary=False,
+    )
+    again = [png(row // 500) for row in range(10_000)]
+    pq.write_table(
+        pa.table({"image": again, "label": [row // 500 % 3 for row in range(10_000)]}),
+        to / "oversampled.parquet",
+    )
+
     # What is refused.
     to = folder("parquet-refused")
+    two_holes = [None if row in (4, 20) else png(row) for row in range(ROWS)]
+    zeros = {"image": [bytes(20 << 20), b""], "label": numbers[:2]}
     holes = [None if row == 23 else png(row) for row in range(ROWS)]
     linked = [{"bytes": None if row == 5 else png(row), "path": f"{row}.png"} for row in range(ROWS)]
     refused = {
@@ -173,6 +203,8 @@ def parquet() -> None:
         "no-label": (pa.table({"image": image, "text": names}), {}),
         "label-of-floats": (pa.table({"image": image, "label": numbers.cast(pa.float64())}), {}),
         "label-of-lists": (pa.table({"image": image, "label": [[1, 2]] * ROWS}), {}),
+        "two-nulls": (pa.table({"image": two_holes, "label": numbers}), {"row_group_size": 5}),
+        "zeros": (pa.table(zeros), {"compression": "zstd", "use_dictionary": False}),
         "brotli": (plain, {"compression": "brotli"}),
         "prefixes": (
             plain,

@@ -39,6 +39,10 @@ fn a_competition_is_read() {
     write(&folder, "train.csv", b"image,label\nx1.PGM,1\nx2.PGM,2\n");
     let source = Source::find(folder.path()).unwrap();
     assert_eq!((source.form(), source.load(&ALL).unwrap().train.len()), ("competition", 2));
+    // The first row may be the wrong one.
+    write(&folder, "train.csv", b"image,label\nx9.PGM,1\n,2\nx2.PGM,2\n");
+    let error = Source::find(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("train.csv: line 3, column 'image': found ''"), "{error}");
     // Rows without images are named, also where the first ones are.
     write(&folder, "train.csv", b"image,label\nx9.PGM,2\nx8,1\nx1.PGM,1\nx7.PGM,2\n");
     let source = Source::find(folder.path()).unwrap();
@@ -198,4 +202,46 @@ fn a_folder_is_of_one_form() {
     let Error::TwoLists { both, .. } = error else { panic!("{error}") };
     assert_eq!(both, ["fold2.CSV", "labels.csv"].map(|name| folder.path().join(name)));
     assert_eq!(source_of(&folder, "fold2.CSV").load(&ALL).unwrap().train.len(), 2);
+}
+
+#[test]
+fn a_column_that_no_table_of_a_competition_has_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "train/1.pgm", &pixels(1));
+    write(&folder, "labels.csv", b"id,breed,owner\n1,pug,me\n");
+    let find = |columns: &str| {
+        let columns = columns.parse().unwrap();
+        Source::find_with(folder.path(), &SourceConfig { columns, ..SourceConfig::default() })
+    };
+    assert_eq!(find("label=breed").unwrap().form(), "competition");
+    let error = find("label=bred").unwrap_err().to_string();
+    assert!(error.contains("labels.csv: there is no column 'bred'"), "{error}");
+    // Another table may be the one that is meant.
+    write(&folder, "notes.csv", b"id,bred\n1,pug\n");
+    assert_eq!(find("label=bred").unwrap().form(), "competition");
+}
+
+/// What the first object lacks may be in the others.
+#[test]
+fn columns_of_json_lines_are_those_of_all_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.pgm", "b.pgm", "c.pgm"] {
+        write(&folder, name, &pixels(1));
+    }
+    let find = |lines: &str| {
+        write(&folder, "metadata.jsonl", lines.as_bytes());
+        Source::find(folder.path())
+    };
+    let lines = "{\"file_name\": \"a.pgm\", \"split\": \"test\"}\n\
+                 {\"label\": \"x\", \"file_name\": \"b.pgm\", \"split\": \"train\"}\n\
+                 {\"file_name\": \"c.pgm\", \"split\": \"train\", \"label\": \"y\"}\n";
+    let dataset = find(lines).unwrap().load(&ALL).unwrap();
+    assert_eq!(rows(&dataset.train), [row("b.pgm", 0), row("c.pgm", 1)]);
+    assert_eq!((dataset.test.len(), dataset.test.labels().is_none()), (1, true));
+    let grouped = lines.replace("\"y\"", "\"y\", \"group\": 1");
+    let error = find(&grouped).unwrap_err().to_string();
+    assert!(error.contains("line 1, column 'group': found ''"), "{error}");
+    // It is recognised by its first rows, whatever comes after them.
+    let error = find(&format!("{lines}[]\n")).unwrap_err().to_string();
+    assert!(error.contains("metadata.jsonl: line 4 is not a JSON object"), "{error}");
 }

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
-use dataset::{Dataset, Decoding, Error, Notice, Source, Split, SplitConfig};
+use dataset::{Dataset, Error, Notice, Source, Split, SplitConfig};
 use tempfile::TempDir;
 
 const ALL: SplitConfig =
@@ -84,6 +84,5 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// The images that cannot be read since they are missing, each in one line.
 fn missing(source: &Source) -> Vec<String> {
     let images = source.read().unwrap();
-    let faults = images.scan(Decoding::default()).unwrap();
-    images.with(&faults).iter().map(ToString::to_string).collect()
+    images.with(images.faults()).iter().map(ToString::to_string).collect()
 }

@@ -7,6 +7,7 @@ use dataset::FileDigests;
 use extract::Error;
 use feature_cache::{Cache, Verification, unfinished};
 use plural::counted;
+use recipe::Views;
 use terminal::{HumanBytes, Progress, Table, print, println, say};
 
 use super::size::{age_of, size_of};
@@ -45,6 +46,9 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
     println!("weights   {} {}", weights.family, weights.digest);
     println!("network   {}, {}", recipe.network, recipe.numerics);
     println!("images    {}x{} px, {}, {}", image.height, image.width, image.fit, image.resize);
+    if let Some(Views { count, seed, augmentation }) = &manifest.inputs.views {
+        println!("views     {count} of each training image, {augmentation}, seed {seed}");
+    }
     for tap in cache.taps() {
         let sides: Vec<String> = cache.shape(tap)?.iter().map(usize::to_string).collect();
         println!("features  {tap} {} {}", sides.join("x"), recipe.dtype);

@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
 use extract::{Error, ExportFormat, ExportPool, OnError, Scan};
 use feature_cache::{Cache, Layout};
-use recipe::{Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
+use recipe::{Augmentation, Decode, Dtype, Family, Fit, Orientation, ResizeFilter, Tap, from_name};
 use strum::{IntoEnumIterator, VariantNames};
 use terminal::{Failure, Success, positive, up_to};
 
@@ -103,6 +103,8 @@ struct RunArgs {
     /// one number per channel [default: the last convolution, conv5_3 of VGG16]
     #[arg(long, value_delimiter = ',')]
     taps: Vec<Tap>,
+    #[command(flatten)]
+    views: ViewArgs,
     /// Element type of the features: f32, or f16 for half the size
     #[arg(long, default_value = "f32", value_parser = dtype)]
     dtype: Dtype,
@@ -153,6 +155,45 @@ struct RunArgs {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Flags on distorted copies.
+#[derive(Debug, Args)]
+struct ViewArgs {
+    /// Number of distorted copies of each training image, which are cached beside the image itself and trained on
+    /// like others [default: none]
+    #[arg(long, value_parser = up_to(1000))]
+    views: Option<usize>,
+    /// How they are distorted: digits or photos, fast.ai's settings, or a list such as rotation=8,shift=0.1 of
+    /// rotation, shear (largest angles in degrees), shift, shift-x, shift-y, zoom (largest changes as fractions), flip
+    /// (horizontal, vertical, both), crop (smallest area), brightness, contrast (largest changes of the factor 1),
+    /// channel-shift (levels), erase (probability) and fill (nearest, black) [default: photos for image files, digits
+    /// for plain pixels]
+    #[arg(long, requires = "views")]
+    augment: Option<Augment>,
+    /// Seed of the distortions
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
+    augment_seed: u64,
+    /// Write a picture of eight training images with all their views, as a PNG file, and extract nothing
+    #[arg(long, value_name = "FILE", requires = "views")]
+    preview: Option<PathBuf>,
+}
+
+/// The value of `--augment`.
+#[derive(Debug, Clone)]
+struct Augment {
+    augmentation: Augmentation,
+    /// Whether it is a form of the setting for digits.
+    of_digits: bool,
+}
+
+impl FromStr for Augment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Augment, String> {
+        let of_digits = text.split(',').any(|word| word.trim() == "digits");
+        Ok(Augment { augmentation: text.parse()?, of_digits })
+    }
 }
 
 /// Flags on how a dataset is read.

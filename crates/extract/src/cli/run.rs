@@ -5,20 +5,26 @@ use std::error::Error as _;
 use std::path::Path;
 
 use backbone::{Accuracy, Backend, Compute};
-use extract::{Error, Event, ExtractConfig, extract};
+use extract::{Error, Event, ExtractConfig, ViewConfig, extract, write_preview};
 use feature_cache::Layout;
 use plural::{counted, noun_for};
-use recipe::{Fit, Tap};
+use recipe::{Fit, Tap, Views};
 use terminal::{
     HumanBytes, HumanCount, JsonPath, Progress, Success, print_path, println, say, with_causes,
 };
 
-use super::{BackendName, RunArgs};
+use super::{BackendName, RunArgs, ViewArgs};
 
 pub(super) fn run(args: RunArgs) -> Result<Success, Error> {
     let stop = terminal::catch_interrupts();
-    let json = args.json;
+    let (json, preview) = (args.json, args.views.preview.clone());
     let config = config(args)?;
+    if let Some(file) = preview {
+        let mut shown = Shown { config: &config, progress: None };
+        write_preview(&config, &file, &mut |event| shown.show(event), stop)?;
+        print_path(&file);
+        return Ok(Success::Complete);
+    }
     let mut shown = Shown { config: &config, progress: None };
     let extraction = extract(&config, &mut |event| shown.show(event), stop)?;
     let folder = extraction.cache.folder();
@@ -86,6 +92,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         orientation: args.orientation,
         decode: args.decode,
         taps: args.taps,
+        views: args.views.config(),
         dtype: args.dtype,
         layout: args.layout,
         limit: args.limit,
@@ -102,6 +109,15 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         out: args.out.out,
         rehash: args.rehash,
     })
+}
+
+impl ViewArgs {
+    fn config(self) -> Option<ViewConfig> {
+        let count = u32::try_from(self.views?).expect("the flag has a limit");
+        let are_digits = self.augment.as_ref().is_some_and(|augment| augment.of_digits);
+        let augmentation = self.augment.map(|augment| augment.augmentation);
+        Some(ViewConfig { count, augmentation, are_digits, seed: self.augment_seed })
+    }
 }
 
 /// The caches that rows are taken from, and what is left to compute.
@@ -128,6 +144,10 @@ impl Shown<'_> {
         let config = self.config;
         match event {
             Event::Notice(notice) => say(notice.to_string()),
+            Event::TurnsDigits => say(
+                "with vertical flips or rotations of more than 90 degrees, a 6 becomes a 9; give --augment=digits \
+                 if the images are digits",
+            ),
             Event::Digested { files, read } => {
                 if read < files {
                     let files = counted(files, "dataset file");
@@ -156,12 +176,12 @@ impl Shown<'_> {
                      from the start)"
                 ));
             }
-            Event::Started { folder, recipe, rows_total, rows_before, feature_bytes } => {
+            Event::Started { folder, recipe, views, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
                 say(format!(
                     "{}: {} at {} px, {} of features of {} at {} as {}{}",
                     folder.display(),
-                    counted(rows_total, "image"),
+                    counted(rows_total, if views.is_some() { "view" } else { "image" }),
                     config.size,
                     HumanBytes(feature_bytes),
                     recipe.network,
@@ -172,10 +192,17 @@ impl Shown<'_> {
                         Layout::Csr => ", stored without their zeros",
                     },
                 ));
+                if let Some(Views { count, augmentation, .. }) = views {
+                    let copies = match count {
+                        1 => "a distorted copy".to_owned(),
+                        count => format!("{count} distorted copies"),
+                    };
+                    say(format!("each training image and {copies} of it: {augmentation}"));
+                }
                 if rows_before > 0 {
                     say(format!(
                         "continuing: {rows_before} of {} already there",
-                        counted(rows_total, "image")
+                        counted(rows_total, "row")
                     ));
                 }
             }

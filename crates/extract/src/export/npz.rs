@@ -9,7 +9,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::{Failed, Rows, Sink, Table, write_floats};
 
 /// Writes `features` `[N, D]`, `labels` `[N]` (int64, −1 without a label), `ids` and `splits` `[N]`, and
-/// `class_names`, all three of text.
+/// `class_names`, all three of text. If there are distorted copies, also `views` `[N]` (int64): 0 for an image itself.
 pub(super) fn write(sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sink, Failed> {
     let mut archive = ZipWriter::new_stream(sink);
     let count = table.rows.len();
@@ -20,6 +20,12 @@ pub(super) fn write(sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sin
     begin(&mut archive, "labels", "<i8", &[count])?;
     for row in &table.rows {
         archive.write_all(&row.label.unwrap_or(-1).to_le_bytes())?;
+    }
+    if table.has_views {
+        begin(&mut archive, "views", "<i8", &[count])?;
+        for row in &table.rows {
+            archive.write_all(&row.view.to_le_bytes())?;
+        }
     }
     texts(&mut archive, "ids", table.rows.iter().map(|row| row.id))?;
     texts(&mut archive, "splits", table.rows.iter().map(|row| row.split.as_str()))?;

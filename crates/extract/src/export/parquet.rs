@@ -21,10 +21,11 @@ impl From<ParquetError> for Failed {
 }
 
 /// Writes the columns `id`, `split`, `label` (int64), `class` (its name) and `features` (a list of
-/// float32). Label and class of an image without a label are null.
+/// float32); if there are distorted copies, also `view` (int64), 0 for an image itself. Label and class of an image without a label are null.
 pub(super) fn write(sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sink, Failed> {
     let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
-    let mut writer = SerializedFileWriter::new(sink, schema()?, Arc::new(properties))?;
+    let mut writer =
+        SerializedFileWriter::new(sink, schema(table.has_views)?, Arc::new(properties))?;
     let most = (FEATURES / table.width.max(1)).max(1);
     let (mut first, mut features) = (0, Vec::new());
     let mut write_group = |features: &mut Vec<f32>, count: usize| -> Result<(), Failed> {
@@ -51,7 +52,7 @@ pub(super) fn write(sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sin
 }
 
 /// The columns. A list is a group of a group, as Parquet's specification of logical types has it.
-fn schema() -> Result<TypePtr, ParquetError> {
+fn schema(has_views: bool) -> Result<TypePtr, ParquetError> {
     let text = |name: &str, repetition| {
         Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
             .with_logical_type(Some(LogicalType::String))
@@ -74,13 +75,19 @@ fn schema() -> Result<TypePtr, ParquetError> {
         .with_logical_type(Some(LogicalType::List))
         .with_fields(vec![Arc::new(list)])
         .build()?;
-    let columns = vec![
+    let view = Type::primitive_type_builder("view", Physical::INT64)
+        .with_repetition(Repetition::REQUIRED)
+        .build()?;
+    let mut columns = vec![
         text("id", Repetition::REQUIRED)?,
         text("split", Repetition::REQUIRED)?,
         Arc::new(label),
         text("class", Repetition::OPTIONAL)?,
-        Arc::new(features),
     ];
+    if has_views {
+        columns.push(Arc::new(view));
+    }
+    columns.push(Arc::new(features));
     Ok(Arc::new(Type::group_type_builder("features").with_fields(columns).build()?))
 }
 
@@ -105,6 +112,10 @@ fn columns<W: std::io::Write + Send>(
     let classes: Vec<ByteArray> = labels.iter().map(class).collect();
     column::<_, ByteArrayType>(group, &classes, Some(&levels), None)?;
 
+    if table.has_views {
+        let views: Vec<i64> = rows.iter().map(|row| row.view).collect();
+        column::<_, Int64Type>(group, &views, None, None)?;
+    }
     // All elements are there; the first of a row begins a new list.
     let there = vec![1; features.len()];
     let begins = |index: usize| i16::from(!index.is_multiple_of(table.width));

@@ -12,6 +12,7 @@ const SPLITS: [SplitName; 3] = [SplitName::Train, SplitName::Val, SplitName::Tes
 
 /// Writes `labels` `[N]` (int64, −1 without a label), `features` `[N, D]` (float32), `splits` `[N]` (uint8,
 /// an index into the metadata's `split_names`) and `ids` `[N, L]` (uint8: UTF-8, padded with zeros). The
+/// If there are distorted copies, also `views` `[N]` (int64): 0 for an image itself. The
 /// metadata has `class_names` and `split_names`, both JSON.
 pub(super) fn write(mut sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sink, Failed> {
     let count = table.rows.len();
@@ -27,10 +28,14 @@ pub(super) fn write(mut sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result
     let mut end = 0;
     for (name, dtype, size, shape) in [
         ("labels", "I64", 8, vec![count]),
+        ("views", "I64", 8, vec![count]),
         ("features", "F32", 4, vec![count, table.width]),
         ("splits", "U8", 1, vec![count]),
         ("ids", "U8", 1, vec![count, longest]),
     ] {
+        if name == "views" && !table.has_views {
+            continue;
+        }
         let start = end;
         end += size * shape.iter().product::<usize>();
         let tensor = json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
@@ -44,6 +49,9 @@ pub(super) fn write(mut sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result
 
     for row in &table.rows {
         sink.write_all(&row.label.unwrap_or(-1).to_le_bytes())?;
+    }
+    for row in table.rows.iter().filter(|_| table.has_views) {
+        sink.write_all(&row.view.to_le_bytes())?;
     }
     rows.each(|vector| Ok(write_floats(&mut sink, vector)?))?;
     for row in &table.rows {

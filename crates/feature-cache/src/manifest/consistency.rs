@@ -23,6 +23,9 @@ impl Manifest {
             return Some(format!("its key is {}, but that of its inputs is {key}", self.key));
         }
         let (taps, dtype) = (&self.inputs.recipe.taps, self.inputs.recipe.dtype);
+        if self.inputs.views.as_ref().is_some_and(|views| views.count == 0) {
+            return Some("it has views, and says that there are none".to_owned());
+        }
         if let Some(found) = self.tap_contradiction() {
             return Some(found);
         }
@@ -32,6 +35,13 @@ impl Manifest {
             );
         }
         for (name, split) in &self.splits {
+            let per_image = self.inputs.rows_per_image(*name);
+            if !split.rows.is_multiple_of(per_image) {
+                let rows = counted(split.rows, "row");
+                return Some(format!(
+                    "the {name} split has {rows}, where every image has {per_image}"
+                ));
+            }
             for tap in taps {
                 let Some(row_bytes) = row_bytes(&self.shapes[tap], dtype) else {
                     return Some(format!("features of shape {:?}", self.shapes[tap]));

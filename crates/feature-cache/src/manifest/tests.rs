@@ -19,6 +19,7 @@ fn inputs() -> Inputs {
             limit: None,
             seed: 0,
         },
+        views: None,
     }
 }
 

@@ -124,7 +124,7 @@ impl Inputs {
             numerics: self.numerics,
             dtype: self.dtype,
         };
-        Ok(super::Inputs { recipe, dataset: self.dataset })
+        Ok(super::Inputs { recipe, dataset: self.dataset, views: None })
     }
 }
 
@@ -135,7 +135,8 @@ pub(super) fn key_of_1_1(inputs: &super::Inputs) -> Option<CacheKey> {
     let as_then = network == BACKBONE
         && *taps == [tap()]
         && (*fit, *orientation) == (Fit::Stretch, Orientation::Ignore)
-        && (*resize, *decode) == (ResizeFilter::Bilinear, Decode::Full);
+        && (*resize, *decode) == (ResizeFilter::Bilinear, Decode::Full)
+        && inputs.views.is_none();
     as_then.then(|| {
         CacheKey::of(json!({
             "dataset": inputs.dataset,

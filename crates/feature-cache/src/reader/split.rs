@@ -52,6 +52,11 @@ impl<'a> SplitReader<'a> {
         self.split.rows
     }
 
+    /// Number of images: rows that are not those of distorted copies. They come first.
+    pub fn image_count(&self) -> usize {
+        self.split.rows / self.cache.manifest.inputs.rows_per_image(self.name)
+    }
+
     /// Numbers in a row, of all taps together.
     pub fn row_len(&self) -> usize {
         self.arrays.iter().map(TapReader::row_len).sum()

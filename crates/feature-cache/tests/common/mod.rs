@@ -39,6 +39,7 @@ pub(crate) fn spec() -> CacheSpec {
                 limit: None,
                 seed: 0,
             },
+            views: None,
         },
         class_names: vec!["cat".into(), "dog".into()],
         shapes: vec![FEATURE_SHAPE.into()],

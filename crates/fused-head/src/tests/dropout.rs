@@ -81,13 +81,13 @@ fn no_row_or_column_is_special() {
 #[test]
 fn instruction_sets_drop_the_same() {
     let shape = HeadShape { inputs: 531, hidden: 40, classes: 3 };
-    let config = HeadConfig { dropout: [0.5, 0.3, 0.7], seed: 11 };
+    let config = HeadConfig { dropout: [0.5, 0.3, 0.7], seed: 11, ..HeadConfig::default() };
     let data = features(20, shape.inputs, 0.7, 1);
     let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
     let labels = labels(20, shape.classes, 1);
     let mut losses = Vec::new();
     for isa in isas() {
-        let mut trainer = trainer(shape, &[config], 20, 1, isa);
+        let mut trainer = trainer(shape, std::slice::from_ref(&config), 20, 1, isa);
         losses.push(trainer.step(&rows, &labels, &[1e-3]).unwrap()[0].loss);
     }
     for loss in &losses {

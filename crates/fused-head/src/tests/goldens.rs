@@ -1,5 +1,7 @@
 //! Against PyTorch in float64 with Keras' constants: `tests/fixtures/make_goldens.py` of the
-//! workspace made the files.
+//! workspace made the files, and `make_training_goldens.py` beside it those of the options.
+
+use std::slice::from_ref;
 
 use safetensors::SafeTensors;
 
@@ -15,9 +17,9 @@ fn assert_near(found: &[f32], golden: &[f32], what: &str) {
     assert!(deviation <= 1e-5 * scale, "{what}: {deviation} of {scale}");
 }
 
-fn golden_file(arch: &str) -> Vec<u8> {
+fn golden_file(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
-    std::fs::read(format!("{folder}/head-{arch}.safetensors")).unwrap()
+    std::fs::read(format!("{folder}/head-{name}.safetensors")).unwrap()
 }
 
 fn floats(goldens: &SafeTensors<'_>, name: &str) -> Vec<f32> {
@@ -39,8 +41,23 @@ fn max_pool(x: &[f32]) -> Vec<f32> {
 
 #[test]
 fn three_steps_equal_pytorchs() {
-    for (arch, hidden) in [("fastai", 128), ("keras", 256)] {
-        let file = golden_file(arch);
+    let plain = HeadConfig::default;
+    let class_weights = || (1..=10).map(|class| class as f32 / 4.0).collect();
+    let all_options = HeadConfig {
+        weight_decay: 2.0,
+        label_smoothing: 0.2,
+        class_weights: class_weights(),
+        ..plain()
+    };
+    for (case, hidden, config) in [
+        ("fastai", 128, plain()),
+        ("keras", 256, plain()),
+        ("weight-decay", 24, HeadConfig { weight_decay: 2.0, ..plain() }),
+        ("label-smoothing", 24, HeadConfig { label_smoothing: 0.2, ..plain() }),
+        ("class-weights", 24, HeadConfig { class_weights: class_weights(), ..plain() }),
+        ("all-options", 24, all_options),
+    ] {
+        let file = golden_file(case);
         let goldens = SafeTensors::deserialize(&file).unwrap();
         let shape = HeadShape { inputs: 24, hidden, classes: 10 };
         let mut initial = Parameters::glorot(shape, 0);
@@ -55,10 +72,9 @@ fn three_steps_equal_pytorchs() {
         let labels: Vec<i64> = labels.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
         for isa in isas() {
             for threads in 1..4 {
-                let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
-                let initial = std::slice::from_ref(&initial);
+                let initial = from_ref(&initial);
                 let mut trainer =
-                    Trainer::with_isa(shape, &[config], initial, 8, threads, isa).unwrap();
+                    Trainer::with_isa(shape, from_ref(&config), initial, 8, threads, isa).unwrap();
                 for step in 1..=3 {
                     let result = trainer.step(&rows, &labels, &[0.001]).unwrap()[0];
                     if step == 1 {
@@ -71,13 +87,13 @@ fn three_steps_equal_pytorchs() {
                             }
                             let gradient: Vec<_> = moment.iter().map(|m| m * 10.0).collect();
                             let golden = floats(&goldens, &format!("grad/{name}"));
-                            assert_near(&gradient, &golden, &format!("{arch} gradient of {name}"));
+                            assert_near(&gradient, &golden, &format!("{case} gradient of {name}"));
                         }
                     }
                 }
                 for (name, _, values) in trainer.parameters(0).iter() {
                     let golden = floats(&goldens, &format!("after3/{name}"));
-                    assert_near(values, &golden, &format!("{arch} {name} after three steps"));
+                    assert_near(values, &golden, &format!("{case} {name} after three steps"));
                 }
             }
         }

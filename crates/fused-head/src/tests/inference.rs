@@ -8,7 +8,8 @@ const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
 
 /// Heads after two steps, so that running averages are not what they began with.
 fn trained(isa: Isa) -> Trainer {
-    let configs = [0.0, 0.5, 0.8].map(|p| HeadConfig { dropout: [p; 3], seed: 3 });
+    let configs =
+        [0.0, 0.5, 0.8].map(|p| HeadConfig { dropout: [p; 3], seed: 3, ..HeadConfig::default() });
     let mut trainer = trainer(SHAPE, &configs, 32, 2, isa);
     for step in 0..2 {
         let data = features(32, SHAPE.inputs, 0.3, step);

@@ -136,7 +136,6 @@ impl Reference {
     /// Loss and logits.
     fn step(&mut self, rows: &[&[f32]], labels: &[i64], learning_rate: f64) -> (f64, Vec<f64>) {
         self.steps += 1;
-        let n = rows.len();
         let mut x: Matrix =
             rows.iter().map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect();
         self.drop(&mut x, 0);
@@ -149,14 +148,25 @@ impl Reference {
         let logits = dense(&out2, self.tensor("fc3.weight"), self.tensor("fc3.bias"));
         let mut loss = 0.0;
         let mut grad = logits.clone();
+        let classes = self.shape.classes;
+        let HeadConfig { label_smoothing, ref class_weights, .. } = self.config;
+        let weight = |class: usize| class_weights.get(class).map_or(1.0, |&w| f64::from(w));
+        let batch_weight: f64 = labels.iter().map(|&label| weight(label as usize)).sum();
         for (row, logits) in logits.iter().enumerate() {
             let largest = logits.iter().fold(f64::MIN, |max, &l| max.max(l));
             let sum: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
             let label = labels[row] as usize;
-            loss += (sum.ln() - (logits[label] - largest)) / n as f64;
+            // How much each class's own cross-entropy adds to the loss.
+            let share = |class: usize| {
+                let of_label = if class == label { 1.0 - label_smoothing } else { 0.0 };
+                weight(class) * (of_label + label_smoothing / classes as f64) / batch_weight
+            };
+            for class in 0..classes {
+                loss += share(class) * (sum.ln() - (logits[class] - largest));
+            }
+            let shares: f64 = (0..classes).map(share).sum();
             for (class, value) in grad[row].iter_mut().enumerate() {
-                *value = (logits[class] - largest).exp() / sum - f64::from(class == label);
-                *value /= n as f64;
+                *value = shares * (logits[class] - largest).exp() / sum - share(class);
             }
         }
         let (fc3_weight, fc3_bias, mut grad) = dense_back(&out2, self.tensor("fc3.weight"), &grad);
@@ -189,13 +199,20 @@ impl Reference {
         let index = self.parameters.iter().position(|(known, _)| *known == name).unwrap();
         let (values, [m, v]) = (&mut self.parameters[index].1, &mut self.moments[index]);
         let bias = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let decay = decay(&self.config, name, learning_rate);
         for (i, g) in grad.iter().enumerate() {
             m[i] = 0.9 * m[i] + 0.1 * g;
             v[i] = 0.999 * v[i] + 0.001 * g * g;
             let root = v[i].sqrt() / bias(0.999).sqrt() + 1e-7;
-            values[i] -= learning_rate / bias(0.9) * m[i] / root;
+            values[i] = values[i] * decay - learning_rate / bias(0.9) * m[i] / root;
         }
     }
+}
+
+/// The factor of a step on the elements of a tensor.
+fn decay(config: &HeadConfig, name: &str, learning_rate: f64) -> f64 {
+    let decays = ["fc1.weight", "fc2.weight", "fc3.weight"].contains(&name);
+    if decays { 1.0 - learning_rate * config.weight_decay } else { 1.0 }
 }
 
 fn largest(values: impl Iterator<Item = f64>) -> f64 {
@@ -204,17 +221,17 @@ fn largest(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Compares moments instead of parameters: where a gradient is 0 but for rounding, Adam makes a
 /// whole step of its sign.
-fn compare(shape: HeadShape, dropout: [f32; 3], batches: &[usize], density: f64, seed: u64) {
-    let config = HeadConfig { dropout, seed };
+fn compare(shape: HeadShape, config: &HeadConfig, batches: &[usize], density: f64) {
+    let seed = config.seed;
     let batch = *batches.iter().max().unwrap();
     for isa in isas() {
         for threads in [1, 3] {
-            let mut ours = trainer(shape, &[config], batch, threads, isa);
+            let mut ours = trainer(shape, std::slice::from_ref(config), batch, threads, isa);
             for (step, &n) in batches.iter().enumerate() {
                 // The reference starts from our parameters and moments, so that roundings do not
                 // add up.
                 let before = ours.parameters(0);
-                let mut reference = Reference::new(shape, config, &before);
+                let mut reference = Reference::new(shape, config.clone(), &before);
                 let moments = [ours.moments(0), ours.second_moments(0)];
                 for (index, parts) in reference.moments.iter_mut().enumerate() {
                     for (part, from) in parts.iter_mut().zip(&moments) {
@@ -263,12 +280,13 @@ fn compare(shape: HeadShape, dropout: [f32; 3], batches: &[usize], density: f64,
                     }
                     // What Adam makes of the moments found.
                     let bias = |beta: f64| 1.0 - beta.powf((step + 1) as f64);
+                    let decay = decay(config, name, 1e-3);
                     for (i, &value) in after.tensor(name).unwrap().iter().enumerate() {
                         let m = f64::from(moments[0].tensor(name).unwrap()[i]);
                         let v = f64::from(moments[1].tensor(name).unwrap()[i]);
                         let root = v.sqrt() / bias(0.999).sqrt() + 1e-7;
                         let old = f64::from(before.tensor(name).unwrap()[i]);
-                        let new = old - 1e-3 / bias(0.9) * m / root;
+                        let new = old * decay - 1e-3 / bias(0.9) * m / root;
                         let error = (f64::from(value) - new).abs();
                         assert!(error <= 1e-7 * old.abs().max(1.0), "{name}[{i}]: {error}");
                     }
@@ -284,14 +302,23 @@ fn steps_at_odd_sizes_equal_the_reference() {
         [(1, 1, 1), (3, 7, 2), (8, 8, 8), (13, 130, 11), (300, 64, 10), (521, 72, 17)]
     {
         let shape = HeadShape { inputs, hidden, classes };
-        compare(shape, [0.2, 0.3, 0.5], &[9, 5, 2, 1], 0.4, 5);
+        let config = HeadConfig { dropout: [0.2, 0.3, 0.5], seed: 5, ..HeadConfig::default() };
+        compare(shape, &config, &[9, 5, 2, 1], 0.4);
+        let class_weights = (0..classes).map(|class| 0.3 + class as f32).collect();
+        for config in [
+            HeadConfig { weight_decay: 0.3, ..config.clone() },
+            HeadConfig { label_smoothing: 0.2, ..config.clone() },
+            HeadConfig { class_weights, label_smoothing: 0.1, ..config },
+        ] {
+            compare(shape, &config, &[9, 5, 2, 1], 0.4);
+        }
     }
 }
 
 #[test]
 fn dense_rows_and_batches_larger_than_usual_equal_the_reference() {
     let shape = HeadShape { inputs: 40, hidden: 24, classes: 3 };
-    compare(shape, [0.0; 3], &[150, 70], 1.0, 6);
+    compare(shape, &HeadConfig { seed: 6, ..HeadConfig::default() }, &[150, 70], 1.0);
 }
 
 proptest! {
@@ -311,6 +338,28 @@ proptest! {
         density in 0.0..1.0,
         seed in 0u64..1000,
     ) {
-        compare(HeadShape { inputs, hidden, classes }, dropout, &batches, density, seed);
+        let config = HeadConfig { dropout, seed, ..HeadConfig::default() };
+        compare(HeadShape { inputs, hidden, classes }, &config, &batches, density);
+    }
+
+    #[test]
+    fn steps_with_options_equal_the_reference(
+        (inputs, hidden, classes) in (1usize..600, 1usize..150, 2usize..20),
+        fraction in prop_oneof![Just(0.0f32), 0.0f32..0.9],
+        batches in prop::collection::vec(6usize..24, 1..3),
+        density in 0.0..1.0,
+        seed in 0u64..1000,
+        weight_decay in prop_oneof![Just(0.0), 0.0..10.0],
+        label_smoothing in prop_oneof![Just(0.0), 0.0..0.9],
+        weights in prop_oneof![Just(0), 1usize..6],
+    ) {
+        // Weights that repeat themselves.
+        let class_weights = match weights {
+            0 => Vec::new(),
+            several => (0..classes).map(|class| 0.5 + (class % several) as f32).collect(),
+        };
+        let dropout = [fraction; 3];
+        let config = HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights };
+        compare(HeadShape { inputs, hidden, classes }, &config, &batches, density);
     }
 }

@@ -1,5 +1,7 @@
 //! Properties of training: bit-identity, learning, inference, and what goes wrong.
 
+use std::slice::from_ref;
+
 use super::{SparseRows, features, isas, labels, trainer};
 use crate::{
     Columns, Error, HeadConfig, HeadShape, Parameters, Row, StepResult, Trainer, isa::Isa,
@@ -8,8 +10,16 @@ use crate::{
 const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
 
 fn configs() -> Vec<HeadConfig> {
-    let config = |p, seed| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed };
-    vec![config(0.0, 1), config(0.8, 2), config(0.4, 3), config(0.4, 4), config(0.6, 2)]
+    let config =
+        |p, seed| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed, ..HeadConfig::default() };
+    let class_weights = (0..SHAPE.classes).map(|class| 1.0 + class as f32).collect();
+    vec![
+        config(0.0, 1),
+        config(0.8, 2),
+        HeadConfig { weight_decay: 0.1, ..config(0.4, 3) },
+        HeadConfig { label_smoothing: 0.1, ..config(0.4, 4) },
+        HeadConfig { weight_decay: 3.0, class_weights, ..config(0.6, 2) },
+    ]
 }
 
 /// Results of every step, parameters, and evaluation, of some heads.
@@ -40,7 +50,7 @@ fn train(heads: &[HeadConfig], threads: usize, isa: Isa) -> Vec<(Vec<StepResult>
 fn threads_and_company_do_not_change_a_bit() {
     let heads = configs();
     for isa in isas() {
-        let alone: Vec<_> = heads.iter().flat_map(|&head| train(&[head], 1, isa)).collect();
+        let alone: Vec<_> = heads.iter().flat_map(|head| train(from_ref(head), 1, isa)).collect();
         for threads in [1, 2, 3, 4, 8] {
             assert!(train(&heads, threads, isa) == alone, "{threads} threads");
             assert!(train(&heads[1..3], threads, isa) == alone[1..3], "{threads} threads");
@@ -85,13 +95,13 @@ fn sparse_rows_train_the_heads_of_dense_ones() {
 #[test]
 fn wrong_columns_change_no_head() {
     let shape = HeadShape { inputs: 20, hidden: 8, classes: 2 };
-    let config = HeadConfig { dropout: [0.5; 3], seed: 1 };
+    let config = HeadConfig { dropout: [0.5; 3], seed: 1, ..HeadConfig::default() };
     let data = features(12, 20, 0.5, 1);
     let rows: Vec<Row<'_>> = data.chunks(20).map(Row::Dense).collect();
     let labels = labels(12, 2, 1);
     for isa in isas() {
-        let mut undisturbed = trainer(shape, &[config], 12, 2, isa);
-        let mut disturbed = trainer(shape, &[config], 12, 2, isa);
+        let mut undisturbed = trainer(shape, from_ref(&config), 12, 2, isa);
+        let mut disturbed = trainer(shape, from_ref(&config), 12, 2, isa);
         for columns in [[3, 2, 4], [3, 3, 4], [0, 1, 20], [0, 1, u16::MAX]] {
             let mut wrong = rows.clone();
             wrong[11] = Row::Sparse { columns: Columns::U16(&columns), values: &[1.0; 3] };
@@ -137,7 +147,7 @@ fn other_bits_have_another_version() {
 /// Heads on one thread share a workspace, in which a diverged one leaves NaN everywhere.
 #[test]
 fn a_diverged_neighbour_does_not_change_a_bit() {
-    let config = |seed| HeadConfig { dropout: [0.2, 0.2, 0.4], seed };
+    let config = |seed| HeadConfig { dropout: [0.2, 0.2, 0.4], seed, ..HeadConfig::default() };
     for isa in isas() {
         for threads in [1, 2] {
             let train = |heads: &[HeadConfig], rates: &[f64]| {
@@ -160,6 +170,47 @@ fn a_diverged_neighbour_does_not_change_a_bit() {
     }
 }
 
+/// Whichever head is stopped, it stays as it is, and the others are those trained without it.
+#[test]
+fn a_stopped_head_changes_no_other() {
+    let heads = configs();
+    let steps = |trainer: &mut Trainer, steps: std::ops::Range<u64>| {
+        let mut results = Vec::new();
+        for step in steps {
+            let data = features(16, SHAPE.inputs, 0.3, step);
+            let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+            let labels = labels(16, SHAPE.classes, step);
+            let rates = vec![1e-3; trainer.heads()];
+            results.push(trainer.step(&rows, &labels, &rates).unwrap().to_vec());
+            results.push(trainer.evaluate(&rows, &labels).unwrap());
+        }
+        results
+    };
+    for isa in isas() {
+        for threads in [1, 2, 4] {
+            for stopped in [0, 2, 4] {
+                let mut whole = trainer(SHAPE, &heads, 16, threads, isa);
+                let mut some = trainer(SHAPE, &heads, 16, threads, isa);
+                steps(&mut whole, 0..2);
+                steps(&mut some, 0..2);
+                some.stop(stopped);
+                let kept = some.parameters(stopped);
+                let mut expected = steps(&mut whole, 2..4);
+                expected.iter_mut().for_each(|results| results[stopped] = StepResult::default());
+                assert!(steps(&mut some, 2..4) == expected, "{threads} threads, head {stopped}");
+                for head in 0..heads.len() {
+                    let is_stopped = head == stopped;
+                    let expected = if is_stopped { kept.clone() } else { whole.parameters(head) };
+                    assert!(some.parameters(head) == expected, "{threads} threads, head {head}");
+                }
+                (0..heads.len()).for_each(|head| some.stop(head));
+                let results = steps(&mut some, 4..5);
+                assert!(results.iter().flatten().all(|it| *it == StepResult::default()));
+            }
+        }
+    }
+}
+
 #[test]
 fn heads_learn() {
     // Each class has inputs of its own.
@@ -172,7 +223,8 @@ fn heads_learn() {
         row[label as usize * 16..][..16].fill(2.0);
     }
     let rows: Vec<Row<'_>> = data.chunks(inputs).map(Row::Dense).collect();
-    let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1 });
+    let configs =
+        [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1, ..HeadConfig::default() });
     let mut trainer = trainer(shape, &configs, n, 2, Isa::detect());
     let first: Vec<_> = trainer.step(&rows, &labels, &[0.01; 2]).unwrap().to_vec();
     for _ in 0..300 {
@@ -213,9 +265,9 @@ fn inference_normalises_by_the_running_averages() {
         x.into_iter().enumerate().map(normalise).collect()
     };
     for isa in isas() {
-        let config = HeadConfig { dropout: [0.9; 3], seed: 0 };
-        let initial = std::slice::from_ref(&initial);
-        let mut trainer = Trainer::with_isa(shape, &[config], initial, 4, 2, isa).unwrap();
+        let config = HeadConfig { dropout: [0.9; 3], ..HeadConfig::default() };
+        let initial = from_ref(&initial);
+        let mut trainer = Trainer::with_isa(shape, from_ref(&config), initial, 4, 2, isa).unwrap();
         let logits = trainer.logits(&rows).unwrap();
         for (row, found) in data.chunks(9).zip(logits[0].chunks(3)) {
             let hidden = norm(dense(row, "fc1"), "bn1");
@@ -225,6 +277,31 @@ fn inference_normalises_by_the_running_averages() {
             }
         }
         assert!(trainer.parameters(0) == initial[0], "inference changes nothing");
+    }
+}
+
+/// Neither label smoothing nor class weights have a part in evaluation, and weights of 1 none in training, but
+/// for rounding.
+#[test]
+fn the_loss_of_evaluation_is_plain() {
+    let data = features(16, SHAPE.inputs, 0.3, 1);
+    let rows: Vec<Row<'_>> = data.chunks(SHAPE.inputs).map(Row::Dense).collect();
+    let labels = labels(16, SHAPE.classes, 1);
+    let evenly = HeadConfig { class_weights: vec![1.0; SHAPE.classes], ..HeadConfig::default() };
+    let class_weights: Vec<f32> = (0..SHAPE.classes).map(|class| 1.0 + class as f32).collect();
+    let heads = [
+        HeadConfig::default(),
+        evenly,
+        HeadConfig { label_smoothing: 0.5, class_weights, ..HeadConfig::default() },
+    ];
+    for isa in isas() {
+        let mut trainer = trainer(SHAPE, &heads, 16, 2, isa);
+        let evaluated = trainer.evaluate(&rows, &labels).unwrap();
+        assert!(evaluated.iter().all(|result| *result == evaluated[0]), "{evaluated:?}");
+        let trained = trainer.step(&rows, &labels, &[1e-3; 3]).unwrap();
+        assert!((trained[0].loss - trained[1].loss).abs() < 1e-5, "{trained:?}");
+        assert!((trained[0].loss - trained[2].loss).abs() > 1e-3, "{trained:?}");
+        assert!(trained.iter().all(|result| result.hits == trained[0].hits), "{trained:?}");
     }
 }
 
@@ -258,10 +335,10 @@ fn large_logits_do_not_overflow() {
     let shape = HeadShape { inputs: 4, hidden: 4, classes: 3 };
     let mut initial = Parameters::glorot(shape, 1);
     initial.tensor_mut("fc3.bias").unwrap().copy_from_slice(&[3e4, -3e4, 1e4]);
-    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let config = HeadConfig::default();
     for isa in isas() {
-        let initial = std::slice::from_ref(&initial);
-        let mut trainer = Trainer::with_isa(shape, &[config], initial, 2, 1, isa).unwrap();
+        let initial = from_ref(&initial);
+        let mut trainer = Trainer::with_isa(shape, from_ref(&config), initial, 2, 1, isa).unwrap();
         let rows = [&[1.0, 2.0, 3.0, 4.0], &[0.0, 1.0, 0.0, 1.0]].map(|row| Row::Dense(row));
         let result = trainer.step(&rows, &[0, 1], &[1e-3]).unwrap()[0];
         assert!((result.loss - 3e4).abs() < 10.0, "{result:?}");
@@ -273,10 +350,10 @@ fn large_logits_do_not_overflow() {
 #[test]
 fn a_nan_is_reported() {
     let shape = HeadShape { inputs: 19, hidden: 9, classes: 3 };
-    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let config = HeadConfig::default();
     for isa in isas() {
         for column in [0, 18] {
-            let mut trainer = trainer(shape, &[config], 2, 1, isa);
+            let mut trainer = trainer(shape, from_ref(&config), 2, 1, isa);
             let mut data = features(2, 19, 0.5, 1);
             data[column] = f32::NAN;
             let rows: Vec<Row<'_>> = data.chunks(19).map(Row::Dense).collect();
@@ -290,9 +367,9 @@ fn a_nan_is_reported() {
 #[test]
 fn one_row_is_a_batch() {
     let shape = HeadShape { inputs: 30, hidden: 12, classes: 3 };
-    let config = HeadConfig { dropout: [0.2; 3], seed: 0 };
+    let config = HeadConfig { dropout: [0.2; 3], ..HeadConfig::default() };
     for isa in isas() {
-        let mut trainer = trainer(shape, &[config], 1, 2, isa);
+        let mut trainer = trainer(shape, from_ref(&config), 1, 2, isa);
         let data = features(1, 30, 0.5, 1);
         for _ in 0..5 {
             let result = trainer.step(&[Row::Dense(&data)], &[1], &[1e-3]).unwrap()[0];
@@ -309,8 +386,8 @@ fn one_row_is_a_batch() {
 #[test]
 fn inputs_without_gradient_keep_their_weights() {
     let shape = HeadShape { inputs: 10, hidden: 8, classes: 3 };
-    let config = HeadConfig { dropout: [0.0; 3], seed: 5 };
-    let mut trainer = trainer(shape, &[config], 4, 1, Isa::detect());
+    let config = HeadConfig { seed: 5, ..HeadConfig::default() };
+    let mut trainer = trainer(shape, from_ref(&config), 4, 1, Isa::detect());
     let before = trainer.parameters(0);
     let mut data = features(4, 10, 1.0, 1);
     data.chunks_mut(10).for_each(|row| row[3] = 0.0);
@@ -329,13 +406,67 @@ fn inputs_without_gradient_keep_their_weights() {
     assert_ne!(column(&first, 4), column(&second, 4));
 }
 
+/// Weights decay whether or not a gradient has ever reached them, and biases do not.
+#[test]
+fn inputs_without_gradient_decay() {
+    let shape = HeadShape { inputs: 300, hidden: 70, classes: 3 };
+    let config = HeadConfig { weight_decay: 0.5, seed: 5, ..HeadConfig::default() };
+    for isa in isas() {
+        let mut trainer = trainer(shape, from_ref(&config), 4, 2, isa);
+        let before = trainer.parameters(0);
+        let mut data = features(4, shape.inputs, 1.0, 1);
+        data.chunks_mut(shape.inputs).for_each(|row| row[3..290].fill(0.0));
+        let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
+        let rates = [0.01, 0.002, 0.3];
+        for rate in rates {
+            trainer.step(&rows, &[0, 1, 2, 0], &[rate]).unwrap();
+        }
+        let after = trainer.parameters(0);
+        let [before, after] = [&before, &after].map(|it| it.tensor("fc1.weight").unwrap());
+        let mut moved = 0;
+        for (index, (&before, &after)) in before.iter().zip(after).enumerate() {
+            let decayed = rates.iter().fold(before, |w, rate| w * (1.0 - rate * 0.5) as f32);
+            if (3..290).contains(&(index % shape.inputs)) {
+                assert_eq!(after, decayed, "weight {index}");
+            } else {
+                moved += usize::from(after != decayed);
+            }
+        }
+        assert!(moved > 100, "{moved} of 13 x 70 weights");
+    }
+}
+
+/// A weight that decays for long becomes 0, not a denormal number.
+#[test]
+fn weights_do_not_become_denormal() {
+    let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };
+    let config = HeadConfig { weight_decay: 90.0, ..HeadConfig::default() };
+    for isa in isas() {
+        let mut trainer = trainer(shape, from_ref(&config), 4, 1, isa);
+        let mut data = features(4, 9, 1.0, 1);
+        data.chunks_mut(9).for_each(|row| row[4] = 0.0);
+        let rows: Vec<Row<'_>> = data.chunks(9).map(Row::Dense).collect();
+        let mut seen = false;
+        for _ in 0..60 {
+            trainer.step(&rows, &[0, 1, 2, 0], &[0.01]).unwrap();
+            let parameters = trainer.parameters(0);
+            let weights = parameters.tensor("fc1.weight").unwrap().chunks(9).map(|row| row[4]);
+            for weight in weights {
+                assert!(weight == 0.0 || weight.abs() > 1e-31, "{weight}");
+                seen |= weight == 0.0;
+            }
+        }
+        assert!(seen);
+    }
+}
+
 /// An input that was active once leaves decaying moments.
 #[test]
 fn moments_do_not_become_denormal() {
     let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };
-    let config = HeadConfig { dropout: [0.0; 3], seed: 5 };
+    let config = HeadConfig { seed: 5, ..HeadConfig::default() };
     for isa in isas() {
-        let mut trainer = trainer(shape, &[config], 4, 1, isa);
+        let mut trainer = trainer(shape, from_ref(&config), 4, 1, isa);
         let mut data = features(4, 9, 1.0, 1);
         for _ in 0..1000 {
             let rows: Vec<Row<'_>> = data.chunks(9).map(Row::Dense).collect();
@@ -376,11 +507,11 @@ fn the_memory_is_that_of_heads_and_workspaces() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let shape = HeadShape { inputs: 2, hidden: 3, classes: 2 };
-    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let config = HeadConfig::default();
     let initial = || Parameters::glorot(shape, 0);
     let new = |shape, dropout, initial: &[Parameters], batch, threads| {
-        let config = HeadConfig { dropout, seed: 0 };
-        Trainer::new(shape, &[config], initial, batch, threads).unwrap_err()
+        let config = HeadConfig { dropout, ..HeadConfig::default() };
+        Trainer::new(shape, from_ref(&config), initial, batch, threads).unwrap_err()
     };
     let zero = |field| Error::Zero { field };
     let fine = [0.0; 3];
@@ -395,6 +526,24 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(new(shape, fine, &one, 0, 1), zero("batch_size"));
     assert_eq!(new(shape, fine, &one, 1, 0), zero("threads"));
     assert!(matches!(new(shape, fine, &one, 1 << 30, 1), Error::BatchSize { .. }));
+    for weight_decay in [-0.1, f64::NAN, f64::INFINITY] {
+        let config = HeadConfig { weight_decay, ..HeadConfig::default() };
+        let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
+        assert!(matches!(error, Error::WeightDecay { head: 0, .. }), "{error}");
+    }
+    for label_smoothing in [-0.1, 1.0, f64::NAN] {
+        let config = HeadConfig { label_smoothing, ..HeadConfig::default() };
+        let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
+        assert!(matches!(error, Error::LabelSmoothing { head: 0, .. }), "{error}");
+    }
+    for class_weights in [vec![1.0, -1.0], vec![1.0, f32::NAN], vec![1.0]] {
+        let config = HeadConfig { class_weights, ..HeadConfig::default() };
+        match Trainer::new(shape, &[config], &one, 1, 1).unwrap_err() {
+            Error::ClassWeight { head: 0, class: 1, .. } => {}
+            Error::ClassWeightCount { head: 0, weights: 1, classes: 2 } => {}
+            other => panic!("{other}"),
+        }
+    }
     for fraction in [-0.1, 1.0, f32::NAN] {
         let error = new(shape, [0.0, fraction, 0.0], &one, 1, 1);
         assert!(matches!(error, Error::Dropout { head: 0, layer: 1, .. }), "{error}");
@@ -404,7 +553,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(new(wide, fine, &one, 1, 1), Error::OtherShape { head: 0 });
     assert_eq!(Trainer::new(shape, &[], &[], 1, 1).unwrap_err(), Error::NoHeads);
 
-    let mut trainer = Trainer::new(shape, &[config], &one, 2, 1).unwrap();
+    let mut trainer = Trainer::new(shape, from_ref(&config), &one, 2, 1).unwrap();
     let row = Row::Dense(&[0.0, 1.0]);
     let rates = &[1e-3];
     let rows = |rows| Error::Rows { rows, batch_size: 2 };

@@ -1,6 +1,6 @@
 //! Events as lines and a progress bar on standard error.
 
-use head::{Event, Pooled, Progress, TrainConfig, Unfinished};
+use head::{Event, Pooled, Progress, Schedule, TrainConfig, Unfinished};
 use plural::counted;
 use terminal::{say, with_causes};
 
@@ -96,8 +96,19 @@ fn line(event: Event<'_>) -> Option<String> {
              a time"
         ),
         Event::Diverged { config, epoch } => {
-            let TrainConfig { arch, p, learning_rate, seed, .. } = config;
-            format!("{arch}, p {p}, lr {learning_rate}, seed {seed}: diverged in epoch {epoch}")
+            let TrainConfig { arch, p, learning_rate, schedule, seed, .. } = config;
+            let mut head = format!("{arch}, p {p}, lr {learning_rate}");
+            if *schedule != Schedule::Constant {
+                head += &format!(", {schedule}");
+            }
+            for (name, value) in
+                [("weight decay", config.weight_decay), ("label smoothing", config.label_smoothing)]
+            {
+                if value != 0.0 {
+                    head += &format!(", {name} {value}");
+                }
+            }
+            format!("{head}, seed {seed}: diverged in epoch {epoch}")
         }
         Event::DamagedSweep { error } => format!(
             "{}: the heads that are whole are kept, the others trained again",

@@ -9,9 +9,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::InterruptedInFirstEpoch
         | Error::Interrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
-        Error::TapTwice { .. } | Error::TooManyHeads { .. } | Error::NoRoomForRows { .. } => {
-            Failure::Usage
-        }
+        Error::TapTwice { .. }
+        | Error::LearningRateTwice { .. }
+        | Error::TooManyHeads { .. }
+        | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
         | Error::Csv { .. }
         | Error::Kernels(_)
@@ -34,6 +35,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::OtherFormat { .. }
         | Error::NoRuns { .. }
         | Error::NoValidation { .. }
+        | Error::NoValidationOfEpochs { .. }
         | Error::NoSweeps { .. }
         | Error::RunSyntax { .. }
         | Error::TableSyntax { .. }
@@ -48,6 +50,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SampleSyntax { .. }
         | Error::SampleColumns { .. }
         | Error::SampleId { .. }
+        | Error::ClassWeightFile { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

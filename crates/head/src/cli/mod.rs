@@ -11,9 +11,9 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Error, Features, Grid, List, Memory, Resources, Run, Sample, Schedule, Sweep,
-    TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict, submission, sweep,
-    taps_of, train, write_learning_curve, write_report,
+    Arch, ClassWeights, Error, Features, Grid, Keep, List, Memory, Resources, Run, Sample,
+    Schedule, Sweep, TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict,
+    submission, sweep, taps_of, train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -22,7 +22,9 @@ use terminal::{print_path, say, up_to};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
-use crate::cli::values::{dropout, learning_rate, list, memory, seeds, split};
+use crate::cli::values::{
+    dropout, label_smoothing, learning_rate, list, memory, schedules, seeds, split, weight_decay,
+};
 
 /// Default folder of the caches.
 const FEATURES: &str = "artifacts/features";
@@ -30,6 +32,8 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Default folder under which sweeps are made.
 const SWEEPS: &str = "artifacts/sweeps";
+/// Default learning rate.
+const LEARNING_RATE: f64 = 0.001;
 
 /// Trains small heads on cached features.
 #[derive(Debug, Parser)]
@@ -100,9 +104,19 @@ struct CommonArgs {
     /// Rows per step
     #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
-    /// How the learning rate changes: constant, or cosine down to 0
-    #[arg(long, default_value = "constant")]
-    schedule: Schedule,
+    /// Weights of the classes in the training loss, as PyTorch has them: balanced, which is scikit-learn's
+    /// (rows / (classes x rows of the class)), or a CSV file with the columns class and weight. The validation
+    /// loss is without [default: none]
+    #[arg(long, value_name = "balanced|FILE")]
+    class_weight: Option<PathBuf>,
+    /// The epoch after which a head is kept: last, best-loss or best-accuracy, both on the validation split;
+    /// best is best-accuracy
+    #[arg(long, default_value = "last")]
+    keep: Keep,
+    /// Stop a head after this number of epochs without a better one, as --keep compares them (last: by
+    /// accuracy); its schedule is that of all --epochs [default: none]
+    #[arg(long, value_name = "EPOCHS", value_parser = up_to(1_000_000))]
+    patience: Option<usize>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
@@ -117,7 +131,8 @@ struct CommonArgs {
 
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// Architecture: fastai (128 wide, dropout p/2, p/2, p) or keras (256 wide, dropout p, p, p)
+    /// Architecture: fastai (128 wide, dropout p/2, p/2, p), fastai-da (256 wide, dropout p, p, p) or
+    /// keras (like fastai-da)
     #[arg(long, default_value = "fastai")]
     arch: Arch,
     /// Width of the two hidden layers [default: the architecture's]
@@ -126,9 +141,22 @@ struct TrainArgs {
     /// Dropout: the fraction dropped, 0 <= p < 1
     #[arg(long, default_value = "0.8", value_parser = dropout)]
     p: f64,
-    /// Adam's learning rate
-    #[arg(long, default_value = "0.001", value_parser = learning_rate)]
-    lr: f64,
+    /// Adam's learning rate: with cosine it is the first one, with onecycle the highest; steps have rates of
+    /// their own, and no --lr [default: 0.001]
+    #[arg(long, value_parser = learning_rate)]
+    lr: Option<f64>,
+    /// How the learning rate changes: constant; cosine, down to 0; onecycle, up to --lr and down as
+    /// PyTorch's OneCycleLR; or rates by epochs: steps:1e-3x1,1e-2 is 0.001 for 1 epoch, then 0.01
+    #[arg(long, default_value = "constant")]
+    schedule: Schedule,
+    /// Decoupled weight decay, as PyTorch's AdamW has it: in each step the weights of the dense layers lose
+    /// this share of themselves, times the learning rate
+    #[arg(long, default_value = "0", value_parser = weight_decay)]
+    weight_decay: f64,
+    /// Label smoothing of the training loss, 0 <= E < 1, as PyTorch's CrossEntropyLoss has it: this part of
+    /// the loss is the mean over all classes. The validation loss is without
+    #[arg(long, default_value = "0", value_name = "E", value_parser = label_smoothing)]
+    label_smoothing: f64,
     /// Seed of the initial weights and of dropout
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
@@ -141,7 +169,7 @@ struct TrainArgs {
 
 #[derive(Debug, Args)]
 struct SweepArgs {
-    /// Architectures, a list
+    /// Architectures (fastai, fastai-da, keras), a list
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
     arch: List<Arch>,
     /// Widths of the two hidden layers, a list [default: each architecture's]
@@ -150,9 +178,20 @@ struct SweepArgs {
     /// Dropout fractions, 0 <= p < 1, a list
     #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
     p: List<f64>,
-    /// Adam's learning rates, a list
-    #[arg(long, default_value = "0.001", value_parser = list(learning_rate))]
-    lr: List<f64>,
+    /// Adam's learning rates, a list: with cosine the first ones, with onecycle the highest; steps have rates
+    /// of their own [default: 0.001]
+    #[arg(long, value_parser = list(learning_rate))]
+    lr: Option<List<f64>>,
+    /// How the learning rate changes, a list: constant, cosine, onecycle, or rates as for 'train', such as
+    /// constant,steps:1e-3x1,1e-2,onecycle
+    #[arg(long, default_value = "constant", value_parser = schedules)]
+    schedule: List<Schedule>,
+    /// Decoupled weight decays, as PyTorch's AdamW has them, a list
+    #[arg(long, default_value = "0", value_parser = list(weight_decay))]
+    weight_decay: List<f64>,
+    /// Label smoothings of the training loss, 0 <= E < 1, a list
+    #[arg(long, default_value = "0", value_name = "E", value_parser = list(label_smoothing))]
+    label_smoothing: List<f64>,
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
@@ -274,6 +313,24 @@ impl CommonArgs {
         Ok(Cache::open(&features)?)
     }
 
+    /// What all heads of the command have in common.
+    fn config(&self, cache: &Cache) -> Result<TrainConfig, Error> {
+        let class_weights = match &self.class_weight {
+            Some(word) if word.as_os_str() == "balanced" => Some(ClassWeights::Balanced),
+            Some(file) => Some(ClassWeights::read(file, &cache.manifest().class_names)?),
+            None => None,
+        };
+        let CommonArgs { epochs, batch_size, keep, patience, .. } = *self;
+        Ok(TrainConfig {
+            epochs,
+            batch_size,
+            class_weights,
+            keep,
+            patience,
+            ..TrainConfig::default()
+        })
+    }
+
     fn resources(&self) -> Resources {
         Resources {
             threads: self.threads.unwrap_or_else(cores),
@@ -293,15 +350,22 @@ fn cores() -> usize {
 fn train_one(args: TrainArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
+    let learning_rate = match (args.schedule.own_rate(), args.lr) {
+        (Some(_), Some(_)) => {
+            return Err(Error::LearningRateTwice { schedule: args.schedule.to_string() });
+        }
+        (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
+    };
     let config = TrainConfig {
         arch: args.arch,
         hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
         p: args.p,
-        epochs: args.common.epochs,
-        batch_size: args.common.batch_size,
-        learning_rate: args.lr,
-        schedule: args.common.schedule,
+        learning_rate,
+        schedule: args.schedule,
         seed: args.seed,
+        weight_decay: args.weight_decay,
+        label_smoothing: args.label_smoothing,
+        ..args.common.config(&cache)?
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
@@ -315,15 +379,21 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
 fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
+    let schedules = args.schedule.0;
+    if let (true, Some(_)) = (schedules.iter().all(|it| it.own_rate().is_some()), &args.lr) {
+        let schedule = schedules.iter().map(Schedule::to_string).collect::<Vec<_>>().join(",");
+        return Err(Error::LearningRateTwice { schedule });
+    }
     let grid = Grid {
         archs: args.arch.0,
         hidden: args.hidden.map_or_else(Vec::new, |hidden| hidden.0),
         ps: args.p.0,
-        learning_rates: args.lr.0,
+        schedules,
+        learning_rates: args.lr.map_or_else(|| vec![LEARNING_RATE], |lr| lr.0),
+        weight_decays: args.weight_decay.0,
+        label_smoothings: args.label_smoothing.0,
         seeds: args.seeds.0,
-        epochs: args.common.epochs,
-        batch_size: args.common.batch_size,
-        schedule: args.common.schedule,
+        common: args.common.config(&cache)?,
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use feature_cache::SplitName;
-use head::List;
+use head::{List, Schedule};
 use recipe::from_name;
 use terminal::seed;
 
@@ -29,6 +29,21 @@ pub(super) fn seeds(text: &str) -> Result<List<u64>, String> {
         [count] => Ok(List((0..*count).collect())),
         several => Ok(List(several.to_vec())),
     }
+}
+
+/// A list of schedules. A part that begins like a number belongs to the rates before it.
+pub(super) fn schedules(text: &str) -> Result<List<Schedule>, String> {
+    let mut names: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        match names.last_mut() {
+            Some(name) if part.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
+                *name += ",";
+                *name += part;
+            }
+            _ => names.push(part.to_owned()),
+        }
+    }
+    List::of(names.iter().map(|name| name.parse()))
 }
 
 /// The name of a split.
@@ -55,7 +70,39 @@ pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))
 }
 
+/// Reads a weight decay.
+pub(super) fn weight_decay(text: &str) -> Result<f64, String> {
+    let decay = text.parse().ok().filter(|decay: &f64| (0.0..f64::INFINITY).contains(decay));
+    // Of two zeros, the one without a sign.
+    decay.map(f64::abs).ok_or_else(|| format!("expected a number of at least 0, such as 0.01, got '{text}'"))
+}
+
+/// Reads a label smoothing.
+pub(super) fn label_smoothing(text: &str) -> Result<f64, String> {
+    let smoothing = text.parse().ok().filter(|smoothing: &f64| (0.0..1.0).contains(smoothing));
+    smoothing.map(f64::abs).ok_or_else(|| format!("expected 0 <= E < 1, such as 0.1, got '{text}'"))
+}
+
 /// Reads an amount of memory.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("expected an amount such as 4GiB or 500MB, got '{text}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_of_a_schedule_do_not_end_it() {
+        let texts = |text| {
+            let list: Result<List<Schedule>, String> = schedules(text);
+            list.map(|list| list.0.iter().map(Schedule::to_string).collect::<Vec<_>>())
+        };
+        let both = ["cosine", "steps:0.001x1,0.01", "onecycle", "steps:0.5"];
+        assert_eq!(texts("cosine, steps:1e-3x1, 1e-2,onecycle,steps:.5").unwrap(), both);
+        assert_eq!(texts("steps:1e-3x1,.01").unwrap(), ["steps:0.001x1,0.01"]);
+        assert!(texts("cosine,0.1").unwrap_err().contains("there is no schedule 'cosine,0.1'"));
+        assert!(texts("cosine,cosine").unwrap_err().contains("twice"));
+        assert!(texts("").unwrap_err().contains("there is no schedule ''"));
+    }
 }

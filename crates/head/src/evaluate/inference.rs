@@ -1,4 +1,4 @@
-//! Trained heads on all rows of a split.
+//! Trained heads on all images of a split.
 
 use fused_head::Inference;
 
@@ -11,7 +11,7 @@ const BATCH: usize = 256;
 /// Largest number of logits of a batch, if there are many classes.
 const LOGITS: usize = 1 << 24;
 
-/// Calls `take` with the logits of all rows, batch by batch in row order: with the first row of the batch, and for
+/// Calls `take` with the logits of all images, distorted copies aside, batch by batch in row order: with the first row of the batch, and for
 /// each head `[rows, classes]`.
 ///
 /// # Errors
@@ -26,8 +26,8 @@ pub(crate) fn for_each_batch(
     features.keep_in_memory(false, report)?;
     let batch_size = (LOGITS / heads.shape().classes).clamp(1, BATCH);
     let mut buffer = None;
-    for first in (0..features.rows()).step_by(batch_size) {
-        let rows: Vec<usize> = (first..features.rows().min(first + batch_size)).collect();
+    for first in (0..features.images()).step_by(batch_size) {
+        let rows: Vec<usize> = (first..features.images().min(first + batch_size)).collect();
         let batch = features.read(&rows, &mut buffer)?;
         let logits = heads.logits(&batch);
         let logits = logits.map_err(|error| features.explain(error, &rows))?;
@@ -58,6 +58,17 @@ impl<'a> Scores<'a> {
         let largest = f64::from(largest);
         let sum = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
         Scores { logits, class, sum }
+    }
+
+    /// The logits, `[classes]`.
+    pub(crate) fn logits(&self) -> &'a [f32] {
+        self.logits
+    }
+
+    /// The probabilities by softmax, `[classes]`.
+    pub(crate) fn probabilities(&self) -> impl Iterator<Item = f32> {
+        let largest = f64::from(self.logits[self.class]);
+        self.logits.iter().map(move |&logit| ((f64::from(logit) - largest).exp() / self.sum) as f32)
     }
 
     /// The probability of the most probable class by softmax; 0 if a logit is NaN.

@@ -1,9 +1,12 @@
-//! Trained heads on a split: accuracy, confusion matrix, precision and recall.
+//! Trained heads on a split: measures with intervals, confusion matrix, precision and recall.
 
 pub(crate) mod heads;
 mod inference;
+mod metrics;
 pub(crate) mod predict;
 pub(crate) mod submission;
+
+pub use metrics::{Estimate, Metrics};
 
 use feature_cache::{Cache, SplitName};
 use fused_head::{HeadShape, Inference, Parameters};
@@ -11,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::evaluate::inference::{Scores, for_each_batch};
+use crate::evaluate::metrics::ScoredRows;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
@@ -33,6 +37,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Fraction of rows whose most probable class is the label.
     pub top1: f64,
+    /// These and other measures, with intervals.
+    pub metrics: Metrics,
     /// Class names, in the order of the matrix.
     pub class_names: Vec<String>,
     /// `confusion[label][predicted]`: number of rows; `None` for more than 1,000 classes.
@@ -84,8 +90,8 @@ pub fn evaluate(
         }
     });
     let classes = classes.collect();
-    let confusion = best.confusion;
-    Ok(Evaluation { split, rows, loss, top1: top1[0], class_names, confusion, classes })
+    let (confusion, metrics) = (best.confusion, best.scored.metrics());
+    Ok(Evaluation { split, rows, loss, top1: top1[0], metrics, class_names, confusion, classes })
 }
 
 /// The results of several heads on a split, with details of one of them.
@@ -105,6 +111,8 @@ pub(crate) struct EvaluatedHeads {
 #[derive(Debug)]
 pub(crate) struct Details {
     classes: Vec<ClassCounts>,
+    /// Its rows, for the measures.
+    scored: ScoredRows,
     /// `confusion[label][predicted]`; `None` for more than 1,000 classes.
     pub(crate) confusion: Option<Vec<Vec<usize>>>,
     /// The mistakes of which the head is most confident, the most confident first.
@@ -134,6 +142,7 @@ pub(crate) fn evaluate_together(
     let class_names = features.class_names();
     let classes = class_names.len();
     let mut pooled = PooledSplit::open(features, split, report)?;
+    let mut scored = ScoredRows::new(pooled.images(), classes);
     let mut right = vec![0; runs.len()];
     let mut counts = vec![ClassCounts::default(); classes];
     let mut confusion = (classes <= MATRIX_CLASSES).then(|| vec![vec![0; classes]; classes]);
@@ -149,6 +158,7 @@ pub(crate) fn evaluate_together(
                 if head != best {
                     continue;
                 }
+                scored.add(&scores, label);
                 loss += scores.loss(label);
                 counts[label].labelled += 1;
                 counts[predicted].predicted += 1;
@@ -169,13 +179,13 @@ pub(crate) fn evaluate_together(
         }
         keep_most_confident(&mut mistakes);
     })?;
-    let rows = labels.len();
+    let rows = pooled.images();
     let of_rows = |sum: f64| sum / rows.max(1) as f64;
     Ok(EvaluatedHeads {
         rows,
         top1: right.into_iter().map(|right| of_rows(right as f64)).collect(),
         loss: of_rows(loss),
-        best: Details { classes: counts, confusion, mistakes },
+        best: Details { classes: counts, scored, confusion, mistakes },
     })
 }
 

@@ -15,6 +15,7 @@ use crate::features::view::{View, ViewFiles};
 #[derive(Debug)]
 pub(crate) struct PooledSplit<'a> {
     rows: usize,
+    images: usize,
     row_len: usize,
     storage: Storage<'a>,
 }
@@ -54,7 +55,7 @@ impl<'a> PooledSplit<'a> {
             }
         }
         let source = Source { split: cache.split_at(name, features.taps)?, taps, row_len };
-        let rows = source.split.rows();
+        let (rows, images) = (source.split.rows(), source.split.image_count());
         report(Event::ReadSplit { split: name, rows });
         let files = ViewFiles::of(features, name)?;
         let storage = match View::open_or_make(&source, &files, report) {
@@ -66,12 +67,17 @@ impl<'a> PooledSplit<'a> {
             }
             Err(error) => return Err(error),
         };
-        Ok(PooledSplit { rows, row_len, storage })
+        Ok(PooledSplit { rows, images, row_len, storage })
     }
 
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Number of images, whose rows come before those of their distorted copies.
+    pub(crate) fn images(&self) -> usize {
+        self.images
     }
 
     /// The memory that the rows take. Rows without a file are pooled once to be counted.

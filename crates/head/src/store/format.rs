@@ -12,4 +12,7 @@ use durable::Format;
 /// - 1.4: `recipe` and `taps` of the features. Ids are digests of an encoding that depends on no JSON
 ///   printer, and so differ from those of 1.3.
 /// - 1.5: `class_names`, with which a run can be used without its features.
-pub(crate) const FORMAT: Format = Format { major: 1, minor: 5 };
+/// - 1.6: the architecture `fastai-da`; the schedules `onecycle` and `steps:…`, and the `schedule` of each
+///   setting of a sweep; `weight_decay`, `label_smoothing`, `class_weights`,
+///   `keep`, `patience`; `kept` in summaries, and `kept_epoch`. Options at their defaults are not recorded, so that ids stay the same.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 6 };

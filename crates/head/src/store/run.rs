@@ -4,7 +4,7 @@
 //! <id>/
 //!   config.json        everything that determines the head; the id is its digest
 //!   metrics.csv        a row per epoch
-//!   head.safetensors   the head after the last epoch done
+//!   head.safetensors   the head after the last epoch done, or the best
 //!   summary.json       written last
 //! ```
 //!
@@ -69,6 +69,9 @@ pub struct RunConfig {
 pub struct Summary {
     /// The last epoch's metrics.
     pub last: EpochMetrics,
+    /// The metrics of the epoch whose head is kept; `None` if it is the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<EpochMetrics>,
     /// Whether the user stopped it before the last epoch.
     pub interrupted: bool,
     /// Mean time per epoch.
@@ -80,6 +83,26 @@ pub struct Summary {
     /// them were in memory, and in formats before 1.2, which did not record it.
     #[serde(default)]
     pub streamed_window: Option<usize>,
+}
+
+/// The metrics of a head whose training has ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// Those of the last epoch.
+    pub(crate) last: EpochMetrics,
+    /// Those of the epoch whose head is kept. Of a head that diverged, they are those of the last.
+    pub(crate) kept: EpochMetrics,
+}
+
+impl Summary {
+    /// The metrics of the epoch whose head is kept.
+    pub fn kept(&self) -> EpochMetrics {
+        self.kept.unwrap_or(self.last)
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome { last: self.last, kept: self.kept() }
+    }
 }
 
 /// A run's folder.
@@ -272,24 +295,33 @@ pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Arch, Schedule};
+    use crate::class_weights::ClassWeights;
+    use crate::keep::Keep;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
     }
 
+    /// Runs of earlier versions are found again: whatever is new has no part in the ids of those without it.
+    #[test]
+    fn ids_of_earlier_formats_stay() {
+        let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/formats/runs");
+        for version in ["1.4", "1.5", "1.6"] {
+            let runs = Path::new(formats).join(version).join("sweep/runs");
+            let mut seen = 0;
+            for run in std::fs::read_dir(runs).unwrap() {
+                let run = Run::open(&run.unwrap().path()).unwrap();
+                let name = run.folder().file_name().unwrap();
+                assert_eq!(run.config().id().to_string().as_str(), name, "{version}");
+                seen += 1;
+            }
+            assert_eq!(seen, 2, "{version}");
+        }
+    }
+
     #[test]
     fn an_id_has_all_that_determines_a_head_and_nothing_else() {
-        let train = TrainConfig {
-            arch: Arch::Fastai,
-            hidden: 8,
-            p: 0.2,
-            epochs: 1,
-            batch_size: 4,
-            learning_rate: 0.001,
-            schedule: Schedule::Constant,
-            seed: 0,
-        };
+        let train = TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() };
         let config = RunConfig {
             features: PathBuf::from("here"),
             features_key: key("4f35"),
@@ -307,9 +339,21 @@ mod tests {
             RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
             RunConfig { numerics: Some("fused2".into()), ..config.clone() },
             RunConfig { shape, ..config.clone() },
-            RunConfig { train: TrainConfig { seed: 1, ..train }, ..config.clone() },
         ];
-        for other in others {
+        let of = |train| RunConfig { train, ..config.clone() };
+        let trained_otherwise = [
+            of(TrainConfig { seed: 1, ..train.clone() }),
+            of(TrainConfig { weight_decay: 0.1, ..train.clone() }),
+            of(TrainConfig { label_smoothing: 0.1, ..train.clone() }),
+            of(TrainConfig { class_weights: Some(ClassWeights::Balanced), ..train.clone() }),
+            of(TrainConfig {
+                class_weights: Some(ClassWeights::Given(vec![1.0])),
+                ..train.clone()
+            }),
+            of(TrainConfig { keep: Keep::BestLoss, ..train.clone() }),
+            of(TrainConfig { patience: Some(1), ..train }),
+        ];
+        for other in others.into_iter().chain(trained_otherwise) {
             assert_ne!(other.id(), config.id(), "{other:?}");
         }
     }

@@ -8,13 +8,14 @@
 //!   evaluation.json    the mistakes of the chosen setting's best head, for the report
 //!   summary.json       the chosen setting and its test accuracy; written last
 //!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
+//!   class-weights.csv  the classes' weights, if heads were trained with some and they are not balanced
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use feature_cache::CacheKey;
 use recipe::Tap;
-use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting, ranking};
+use report::{Chosen, HeadResult, MeanSd, Setting, ranking};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
-use crate::store::run::{METRICS, Run};
+use crate::store::run::{METRICS, Outcome, Run};
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
@@ -94,12 +95,12 @@ impl UnfinishedSweep {
         &self.results
     }
 
-    /// Records the last epoch of a trained head, in the grid's order, whatever the order of training.
+    /// Records the metrics of a trained head, in the grid's order, whatever the order of training.
     ///
     /// # Errors
     /// If the table cannot be written.
-    pub(crate) fn add(&mut self, run: &Run, last: &EpochMetrics) -> Result<(), Error> {
-        self.results.push(result_of(run, last));
+    pub(crate) fn add(&mut self, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        self.results.push(result_of(run, outcome));
         let heads = &self.config.heads;
         let position = |result: &HeadResult| {
             heads.iter().position(|head| is_of(result, head)).unwrap_or(heads.len())
@@ -149,8 +150,15 @@ impl Sweep {
                 // Format 1.0 recorded a spread of 0 for a single seed.
                 top1.sd = top1.sd.filter(|_| top1.seeds > 1);
             }
-            let results: Vec<HeadResult> = read_csv(folder, RESULTS)?;
+            let mut results: Vec<HeadResult> = read_csv(folder, RESULTS)?;
             check_rows(&folder.join(RESULTS), config.heads.len(), results.len())?;
+            // Formats before 1.6, whose sweeps had one schedule, recorded it with the heads alone.
+            let schedules = results.iter_mut().map(|result| &mut result.schedule);
+            for schedule in schedules.chain([&mut summary.setting.schedule]) {
+                if let (true, Some(head)) = (schedule.is_empty(), config.heads.first()) {
+                    *schedule = head.schedule.to_string();
+                }
+            }
             let is_listed = |(result, head): (&HeadResult, &TrainConfig)| is_of(result, head);
             if !results.iter().zip(&config.heads).all(is_listed) {
                 return Err(Error::OtherHeads { path: folder.join(RESULTS) });
@@ -275,20 +283,25 @@ fn is_of(result: &HeadResult, head: &TrainConfig) -> bool {
     result.setting() == head.setting() && result.seed == head.seed
 }
 
-fn result_of(run: &Run, last: &EpochMetrics) -> HeadResult {
-    let TrainConfig { arch, hidden, p, learning_rate, seed, .. } = run.config().train;
+fn result_of(run: &Run, Outcome { last, kept }: &Outcome) -> HeadResult {
+    let train = &run.config().train;
+    let setting = train.setting();
     let name = run.folder().file_name().unwrap_or_default().to_string_lossy();
     HeadResult {
-        arch: arch.to_string(),
-        hidden,
-        p,
-        learning_rate,
-        seed,
+        arch: setting.arch,
+        hidden: setting.hidden,
+        p: setting.p,
+        learning_rate: setting.learning_rate,
+        schedule: setting.schedule,
+        weight_decay: setting.weight_decay,
+        label_smoothing: setting.label_smoothing,
+        seed: train.seed,
         epochs: last.epoch,
-        train_loss: last.train_loss,
-        train_top1: last.train_top1,
-        val_loss: last.val_loss,
-        val_top1: last.val_top1,
+        kept_epoch: Some(kept.epoch),
+        train_loss: kept.train_loss,
+        train_top1: kept.train_top1,
+        val_loss: kept.val_loss,
+        val_top1: kept.val_top1,
         run: format!("{RUNS}/{name}"),
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::config::{Arch, Schedule, TrainConfig};
+use crate::config::{Arch, TrainConfig};
+use crate::schedule::Schedule;
 
 /// The lists whose combinations a sweep trains.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,44 +16,77 @@ pub struct Grid {
     pub hidden: Vec<usize>,
     /// Dropout fractions.
     pub ps: Vec<f64>,
-    /// Learning rates.
+    /// How the learning rate changes.
+    pub schedules: Vec<Schedule>,
+    /// Learning rates, for the schedules without rates of their own.
     pub learning_rates: Vec<f64>,
+    /// Weight decays.
+    pub weight_decays: Vec<f64>,
+    /// Label smoothings.
+    pub label_smoothings: Vec<f64>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Passes over the training rows.
-    pub epochs: usize,
-    /// Rows per step.
-    pub batch_size: usize,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
+    /// What all heads have in common. The fields for which there are lists do not matter.
+    pub common: TrainConfig,
+}
+
+/// One head, the default one.
+impl Default for Grid {
+    fn default() -> Grid {
+        let common = TrainConfig::default();
+        Grid {
+            archs: vec![common.arch],
+            hidden: Vec::new(),
+            ps: vec![common.p],
+            schedules: vec![common.schedule.clone()],
+            learning_rates: vec![common.learning_rate],
+            weight_decays: vec![common.weight_decay],
+            label_smoothings: vec![common.label_smoothing],
+            seeds: vec![common.seed],
+            common,
+        }
+    }
 }
 
 impl Grid {
     /// Every combination, settings in the order of the lists, the seeds of a setting together.
     pub fn configs(&self) -> Vec<TrainConfig> {
-        let mut configs = Vec::new();
-        for &arch in &self.archs {
-            let own = [arch.hidden()];
-            let hidden = if self.hidden.is_empty() { &own } else { self.hidden.as_slice() };
-            for &hidden in hidden {
-                for &learning_rate in &self.learning_rates {
-                    for &p in &self.ps {
-                        configs.extend(self.seeds.iter().map(|&seed| TrainConfig {
-                            arch,
-                            hidden,
-                            p,
-                            epochs: self.epochs,
-                            batch_size: self.batch_size,
-                            learning_rate,
-                            schedule: self.schedule,
-                            seed,
-                        }));
-                    }
-                }
-            }
-        }
-        configs
+        let all = vec![self.common.clone()];
+        let all = each(all, |_| self.archs.clone(), |config, arch| config.arch = arch);
+        let widths = |config: &TrainConfig| match self.hidden.as_slice() {
+            [] => vec![config.arch.hidden()],
+            widths => widths.to_vec(),
+        };
+        let all = each(all, widths, |config, hidden| config.hidden = hidden);
+        let all = each(all, |_| self.schedules.clone(), |config, it| config.schedule = it);
+        let rates = |config: &TrainConfig| match config.schedule.own_rate() {
+            Some(rate) => vec![rate],
+            None => self.learning_rates.clone(),
+        };
+        let all = each(all, rates, |config, rate| config.learning_rate = rate);
+        let all = each(all, |_| self.weight_decays.clone(), |config, it| config.weight_decay = it);
+        let smoothings = |_: &TrainConfig| self.label_smoothings.clone();
+        let all = each(all, smoothings, |config, it| config.label_smoothing = it);
+        let all = each(all, |_| self.ps.clone(), |config, p| config.p = p);
+        each(all, |_| self.seeds.clone(), |config, seed| config.seed = seed)
     }
+}
+
+/// Each configuration with each of its values.
+fn each<T>(
+    configs: Vec<TrainConfig>,
+    values: impl Fn(&TrainConfig) -> Vec<T>,
+    set: impl Fn(&mut TrainConfig, T),
+) -> Vec<TrainConfig> {
+    let with_values = |config: TrainConfig| {
+        let with = |value| {
+            let mut config = config.clone();
+            set(&mut config, value);
+            config
+        };
+        values(&config).into_iter().map(with).collect::<Vec<_>>()
+    };
+    configs.into_iter().flat_map(with_values).collect()
 }
 
 /// A list of different values, separated by commas.
@@ -68,8 +102,15 @@ impl<T: FromStr + fmt::Display> List<T> {
         if text.trim().is_empty() {
             return Err("the list is empty; expected values separated by commas".to_owned());
         }
-        let values = text.split(',').map(|value| parse(value.trim()));
-        let values = values.collect::<Result<Vec<T>, String>>()?;
+        List::of(text.split(',').map(|value| parse(value.trim())))
+    }
+
+    /// The list of these values.
+    ///
+    /// # Errors
+    /// If one could not be read, or is there twice.
+    pub fn of(values: impl IntoIterator<Item = Result<T, String>>) -> Result<List<T>, String> {
+        let values = values.into_iter().collect::<Result<Vec<T>, String>>()?;
         let mut seen = BTreeSet::new();
         match values.iter().find(|value| !seen.insert(value.to_string())) {
             Some(twice) => Err(format!("{twice} is in the list twice, expected different values")),
@@ -98,17 +139,28 @@ mod tests {
     fn a_grid_has_every_combination_once() {
         let grid = Grid {
             archs: vec![Arch::Fastai, Arch::Keras],
-            hidden: vec![],
             ps: vec![0.0, 0.5],
-            learning_rates: vec![0.001],
             seeds: vec![0, 1, 2],
-            epochs: 1,
-            batch_size: 64,
-            schedule: Schedule::Constant,
+            common: TrainConfig { epochs: 7, ..TrainConfig::default() },
+            ..Grid::default()
         };
         let configs = grid.configs();
         assert_eq!(configs.len(), 12);
         assert_eq!((configs[0].hidden, configs[11].hidden), (128, 256));
         assert_eq!([configs[0].seed, configs[1].seed, configs[2].seed], [0, 1, 2]);
+        assert!(configs.iter().all(|config| config.epochs == 7));
+
+        // A schedule with rates of its own is there once, whatever the learning rates.
+        let schedules = vec![Schedule::Cosine, "steps:0.1x1,1".parse().unwrap()];
+        let grid = Grid { schedules, learning_rates: vec![0.001, 0.01], ..grid };
+        let rates: Vec<f64> =
+            grid.configs().iter().step_by(6).map(|config| config.learning_rate).collect();
+        assert_eq!(rates, [0.001, 0.01, 0.1, 0.001, 0.01, 0.1]);
+
+        let (weight_decays, label_smoothings) = (vec![0.0, 0.1], vec![0.2, 0.3]);
+        let grid = Grid { weight_decays, label_smoothings, ..Grid::default() };
+        let of = |config: &TrainConfig| [config.weight_decay, config.label_smoothing];
+        let options: Vec<[f64; 2]> = grid.configs().iter().map(of).collect();
+        assert_eq!(options, [[0.0, 0.2], [0.0, 0.3], [0.1, 0.2], [0.1, 0.3]]);
     }
 }

@@ -71,7 +71,7 @@ pub fn sweep(
     let heads = config.heads.clone();
     let mut unfinished = UnfinishedSweep::begin(&folder, config)?;
     let mut splits = Splits::open(features, report)?;
-    let add = |run: &_, last: &_| unfinished.add(run, last);
+    let add = |run: &_, outcome: &_| unfinished.add(run, outcome);
     train_together(&mut splits, &heads, resources, &runs, report, stop, add).map_err(|error| {
         match error {
             Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {

@@ -9,6 +9,7 @@ use report::{
     report_html,
 };
 
+use crate::class_weights::ClassWeights;
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::evaluate::evaluate_together;
@@ -18,6 +19,9 @@ use crate::store::evaluation::TestEvaluation;
 use crate::store::sweep::Sweep;
 use crate::sweep::choice::{evaluation_of, split_of_mistakes};
 use crate::sweep::thumbnails::misclassified;
+
+/// The file of a sweep's class weights, if they are not balanced.
+const CLASS_WEIGHTS: &str = "class-weights.csv";
 
 /// Writes a finished sweep's plots and its report into its folder and returns the report's path.
 ///
@@ -40,6 +44,7 @@ pub fn write_report(
         Some(evaluation) => evaluation,
         None => evaluate_again(sweep, threads, report)?,
     };
+    write_class_weights(sweep)?;
     let caches = sweep.features().parent().unwrap_or(Path::new("."));
     let setting = &sweep.summary().setting;
     let split = evaluation.split;
@@ -102,6 +107,19 @@ fn drawn(sweep: &Sweep) -> Result<report::Sweep, Error> {
     Ok(report::Sweep { heads, chosen: Some(sweep.summary().clone()) })
 }
 
+/// Writes the class weights of a sweep, if they are not balanced, into its folder: its command names the file.
+fn write_class_weights(sweep: &Sweep) -> Result<(), Error> {
+    let Some(weights) = sweep.heads().first().and_then(|head| head.class_weights.as_ref()) else {
+        return Ok(());
+    };
+    let path = sweep.folder().join(CLASS_WEIGHTS);
+    match weights.to_csv(&sweep.best_run()?.class_names()?) {
+        Some(Ok(csv)) => Ok(durable::replace(&path, &csv)?),
+        Some(Err(source)) => Err(Error::Csv { path, source }),
+        None => Ok(()),
+    }
+}
+
 /// A command line that repeats the sweep.
 fn command(sweep: &Sweep) -> String {
     let list = |values: Vec<String>| {
@@ -119,8 +137,13 @@ fn command(sweep: &Sweep) -> String {
         quoted(format!("--features={}", sweep.features().display())),
         format!("--arch={}", of(|head| head.arch.to_string())),
         format!("--p={}", of(|head| head.p.to_string())),
-        format!("--lr={}", of(|head| head.learning_rate.to_string())),
+        format!("--schedule={}", of(|head| head.schedule.to_string())),
     ];
+    let by_lr = sweep.heads().iter().filter(|head| head.schedule.own_rate().is_none());
+    let learning_rates = list(by_lr.map(|head| head.learning_rate.to_string()).collect());
+    if !learning_rates.is_empty() {
+        words.push(format!("--lr={learning_rates}"));
+    }
     if !sweep.taps().is_empty() {
         words.push(format!("--tap={}", list(sweep.taps().iter().map(Tap::to_string).collect())));
     }
@@ -131,10 +154,29 @@ fn command(sweep: &Sweep) -> String {
     if sweep.heads().iter().any(|head| head.hidden != head.arch.hidden()) {
         words.push(format!("--hidden={}", of(|head| head.hidden.to_string())));
     }
+    for (flag, values) in [
+        ("weight-decay", of(|head| head.weight_decay.to_string())),
+        ("label-smoothing", of(|head| head.label_smoothing.to_string())),
+    ] {
+        if values != "0" {
+            words.push(format!("--{flag}={values}"));
+        }
+    }
+    match sweep.heads().first().and_then(|head| head.class_weights.as_ref()) {
+        Some(ClassWeights::Balanced) => words.push("--class-weight=balanced".to_owned()),
+        Some(ClassWeights::Given(_)) => {
+            let file = sweep.folder().join(CLASS_WEIGHTS);
+            words.push(quoted(format!("--class-weight={}", file.display())));
+        }
+        None => {}
+    }
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));
         words.push(format!("--batch-size={}", head.batch_size));
-        words.push(format!("--schedule={}", head.schedule));
+        if !head.keep.is_last() {
+            words.push(format!("--keep={}", head.keep));
+        }
+        words.extend(head.patience.map(|epochs| format!("--patience={epochs}")));
     }
     words.join(" ")
 }

@@ -8,20 +8,17 @@ use feature_cache::SplitName;
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
 use crate::{
-    Arch, Error, Event, Grid, Schedule, Sweep, TrainConfig, evaluate, predict, sweep, train,
-    write_report,
+    Error, Event, Grid, Sweep, TrainConfig, evaluate, predict, sweep, train, write_report,
 };
 
 fn grid() -> Grid {
     Grid {
-        archs: vec![Arch::Fastai],
         hidden: vec![8],
         ps: vec![0.0, 0.5],
         learning_rates: vec![0.01],
         seeds: vec![0, 1, 2],
-        epochs: 2,
-        batch_size: 4,
-        schedule: Schedule::Constant,
+        common: TrainConfig { epochs: 2, batch_size: 4, ..TrainConfig::default() },
+        ..Grid::default()
     }
 }
 

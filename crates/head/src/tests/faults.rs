@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use durable::faults::{Fault, inject};
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
-use crate::{Arch, Error, Grid, Run, Schedule, sweep, train};
+use crate::{Error, Grid, Run, TrainConfig, sweep, train};
 
 /// Asserts that a failure is the file system's, that it names a file under `root`, and how much room
 /// is wanting if it is a full disk.
@@ -107,14 +107,10 @@ fn whatever_fails_a_run_of(fixture: &Fixture) {
 fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
     let fixture = Fixture::new();
     let grid = Grid {
-        archs: vec![Arch::Fastai],
         hidden: vec![8],
         ps: vec![0.0, 0.5],
-        learning_rates: vec![0.001],
-        seeds: vec![0],
-        epochs: 1,
-        batch_size: 4,
-        schedule: Schedule::Constant,
+        common: TrainConfig { batch_size: 4, ..TrainConfig::default() },
+        ..Grid::default()
     };
     let sweep =
         |root: &PathBuf| sweep(fixture.features(), &grid, RESOURCES, root, &mut unheard, &GO_ON);

@@ -2,6 +2,7 @@
 
 mod events;
 mod faults;
+mod keep;
 mod pooled_view;
 mod streaming;
 mod taps;
@@ -19,7 +20,7 @@ use fused_head::{Columns, Row};
 use recipe::Recipe;
 use tempfile::TempDir;
 
-use crate::config::{Arch, Schedule, TrainConfig};
+use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::resources::{Memory, Resources};
@@ -99,6 +100,7 @@ impl Fixture {
                     limit: None,
                     seed: 0,
                 },
+                views: None,
             },
             class_names: vec!["cat".into(), "dog".into()],
             shapes: shapes.to_vec(),
@@ -141,16 +143,7 @@ impl Fixture {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig {
-        arch: Arch::Fastai,
-        hidden: 8,
-        p: 0.2,
-        epochs: 1,
-        batch_size: 4,
-        learning_rate: 0.001,
-        schedule: Schedule::Constant,
-        seed: 0,
-    }
+    TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() }
 }
 
 /// All numbers of a row.

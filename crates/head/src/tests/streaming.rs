@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use feature_cache::{Layout, SplitName};
-use fused_head::{HeadConfig, Parameters, Row, Trainer};
+use fused_head::{Parameters, Row, Trainer};
 
 use super::{Fixture, GO_ON, config, unheard, whole_row};
 use crate::config::TrainConfig;
@@ -225,10 +225,9 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
     let rows = split.read(&all, &mut buffer).unwrap();
     let rows: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
     let shape = fixture.features().head_shape(config.hidden);
-    let dropout = config.arch.dropout(config.p).map(|fraction| fraction as f32);
-    let head = HeadConfig { dropout, seed: config.seed };
     let initial = [Parameters::glorot(shape, config.seed)];
-    let mut trainer = Trainer::new(shape, &[head], &initial, config.batch_size, 1).unwrap();
+    let mut trainer =
+        Trainer::new(shape, &[config.head_config(&[], 2)], &initial, config.batch_size, 1).unwrap();
     let mut order = RowOrder::new(ROWS, window);
     for _ in 0..config.epochs {
         for batch in order.next_epoch().chunks(config.batch_size) {

@@ -11,7 +11,7 @@ pub(crate) mod windows;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use report::EpochMetrics;
+use feature_cache::SplitName;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
 use crate::resources::Resources;
-use crate::store::run::{Run, RunConfig};
+use crate::store::run::{Outcome, Run, RunConfig};
 use crate::train::pass::run_pass;
 use crate::train::plan::{Pass, Plan, SplitSizes, in_passes, run_config};
 use crate::train::progress::Meter;
@@ -30,7 +30,8 @@ use crate::train::windows::report_other_windows;
 /// after the current step.
 ///
 /// # Errors
-/// If the cache cannot be used, training diverges, or it is stopped; the error says what is kept.
+/// If the cache cannot be used or lacks the validation split that the configuration needs, training diverges, or
+/// it is stopped; the error says what is kept.
 pub fn train(
     features: Features<'_>,
     config: &TrainConfig,
@@ -39,12 +40,19 @@ pub fn train(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Run, Error> {
+    if let Some(flag) = config.compares_epochs()
+        && features.rows(SplitName::Val).is_none()
+    {
+        return Err(Error::NoValidationOfEpochs { path: features.folder().to_path_buf(), flag });
+    }
     let mut splits = Splits::open(features, report)?;
     let configs = std::slice::from_ref(config);
     let mut trained = None;
-    let finished = |run: &Run, last: &EpochMetrics| {
+    let finished = |run: &Run, Outcome { last, .. }: &Outcome| {
         if last.has_diverged() {
-            return Err(Error::Diverged { epoch: last.epoch, learning_rate: config.learning_rate });
+            let TrainConfig { learning_rate, ref schedule, .. } = *config;
+            let (epoch, schedule) = (last.epoch, schedule.clone());
+            return Err(Error::Diverged { epoch, learning_rate, schedule });
         }
         trained = Some(run.clone());
         Ok(())
@@ -54,7 +62,7 @@ pub fn train(
 }
 
 /// Trains heads, those that share a [`Pass`] together, and keeps each as a run under `root`.
-/// `finished` is told of each run and its last epoch as soon as they exist, runs of an earlier call
+/// `finished` is told of each run and its outcome as soon as they exist, runs of an earlier call
 /// first. A head that diverges does not stop the others: its run stays unfinished, and its last
 /// epoch is the one in which it [diverged](EpochMetrics::has_diverged).
 ///
@@ -67,7 +75,7 @@ pub(crate) fn train_together(
     root: &Path,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
-    mut finished: impl FnMut(&Run, &EpochMetrics) -> Result<(), Error>,
+    mut finished: impl FnMut(&Run, &Outcome) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let features = splits.features;
     let sizes = sizes_of(splits)?;
@@ -79,8 +87,8 @@ pub(crate) fn train_together(
         if let Ok(run) = earlier
             && let Some(summary) = run.finished()
         {
-            best = better(best, summary.last.val_top1);
-            finished(&run.complete(run_config)?, &summary.last)?;
+            best = better(best, summary.kept().val_top1);
+            finished(&run.complete(run_config)?, &summary.outcome())?;
             continue;
         }
         waiting.push(run_config);
@@ -105,8 +113,8 @@ pub(crate) fn train_together(
         let runs = configs.into_iter().map(|config| Run::begin(root, config, report));
         let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
         let ended = run_pass(splits, pass, plan, &runs, resources, &mut meter, report, stop)?;
-        for (run, last) in ended {
-            finished(run, &last)?;
+        for (run, outcome) in ended {
+            finished(run, &outcome)?;
         }
     }
     meter.finish(report);

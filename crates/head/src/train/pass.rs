@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fused_head::{HeadConfig, Parameters, Trainer};
-use report::EpochMetrics;
 
-use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
@@ -14,7 +12,7 @@ use crate::features::order::RowOrder;
 use crate::features::rows::SomeRows;
 use crate::features::stream::Stream;
 use crate::resources::Resources;
-use crate::store::run::Run;
+use crate::store::run::{Outcome, Run};
 use crate::train::head::HeadInTraining;
 use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, Streamed};
 use crate::train::progress::Meter;
@@ -38,7 +36,7 @@ struct RunningPass<'a> {
     report: &'a mut dyn FnMut(Event<'_>),
 }
 
-/// Trains the heads of a pass to their last epoch. Returns the last epoch of each.
+/// Trains the heads of a pass to their last epoch. Returns the outcome of each.
 ///
 /// # Errors
 /// If a file cannot be read or written, or `stop` is set: then the epochs done are kept.
@@ -52,8 +50,8 @@ pub(crate) fn run_pass<'r>(
     meter: &mut Meter,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
-) -> Result<Vec<(&'r Run, EpochMetrics)>, Error> {
-    let trainer = new_trainer(runs, pass, resources.threads)?;
+) -> Result<Vec<(&'r Run, Outcome)>, Error> {
+    let trainer = new_trainer(runs, &splits.training.labels, pass, resources.threads)?;
     if let Some(window) = plan.window() {
         report(Event::Streaming { window, memory: resources.memory });
     }
@@ -72,16 +70,13 @@ pub(crate) fn run_pass<'r>(
         })?,
     }
     running.end()?;
-    let last = |run: usize| *running.heads[run].last().expect("at least one epoch was trained");
-    Ok(runs.iter().enumerate().map(|(index, run)| (run, last(index))).collect())
+    let outcome = |head: &HeadInTraining<'_>| head.outcome().expect("an epoch was trained");
+    Ok(runs.iter().zip(running.heads.iter().map(outcome)).collect())
 }
 
-fn new_trainer(runs: &[Run], pass: Pass, threads: usize) -> Result<Trainer, Error> {
+fn new_trainer(runs: &[Run], labels: &[i64], pass: Pass, threads: usize) -> Result<Trainer, Error> {
     let shape = runs[0].config().shape;
-    let config = |run: &Run| {
-        let TrainConfig { arch, p, seed, .. } = run.config().train;
-        HeadConfig { dropout: arch.dropout(p).map(|fraction| fraction as f32), seed }
-    };
+    let config = |run: &Run| run.config().train.head_config(labels, shape.classes);
     let configs: Vec<HeadConfig> = runs.iter().map(config).collect();
     let initial: Vec<Parameters> =
         configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
@@ -130,11 +125,12 @@ impl<'a> RunningPass<'a> {
             self.train(epoch, &mut rows, stop)?;
             let validated = self.validate()?;
             self.end_epoch(epoch, &validated, started.elapsed());
+            let due = recorded.elapsed() >= RECORD_EVERY;
+            self.export(due || epoch == epochs);
+            self.stop_those_without_patience()?;
             if self.in_training().next().is_none() {
                 break;
             }
-            let due = recorded.elapsed() >= RECORD_EVERY;
-            self.export(due || epoch == epochs);
             if due && epoch < epochs {
                 self.in_training().try_for_each(|head| head.record().map(drop))?;
                 recorded = Instant::now();
@@ -164,7 +160,7 @@ impl<'a> RunningPass<'a> {
                 return Err(self.interrupt()?);
             }
             for (rate, head) in self.rates.iter_mut().zip(&self.heads) {
-                *rate = head.learning_rate(step, steps_per_epoch * pass.epochs);
+                *rate = head.learning_rate(epoch, step, steps_per_epoch * pass.epochs);
             }
             let batch = training_rows.next_batch(pass.batch_size.min(rows - done))?;
             let Some(batch) = batch else { return Err(self.interrupt()?) };
@@ -199,12 +195,13 @@ impl<'a> RunningPass<'a> {
 
     fn end_epoch(&mut self, epoch: usize, validated: &[Option<SplitMetrics>], elapsed: Duration) {
         for (index, head) in self.heads.iter_mut().enumerate() {
-            if head.has_diverged() {
+            if !head.is_in_training() {
                 continue;
             }
             let validated = validated[index];
             head.end_epoch(epoch, validated, self.rates[index], elapsed.as_secs_f64());
             if head.has_diverged() {
+                self.trainer.stop(index);
                 (self.report)(Event::Diverged { config: &head.run.config().train, epoch });
             } else if let Some(SplitMetrics { top1, .. }) = validated {
                 self.meter.validated(top1);
@@ -212,18 +209,30 @@ impl<'a> RunningPass<'a> {
         }
     }
 
-    /// Those that have not diverged.
+    /// Those that have neither diverged nor stopped.
     fn in_training(&self) -> impl Iterator<Item = &HeadInTraining<'a>> {
-        self.heads.iter().filter(|head| !head.has_diverged())
+        self.heads.iter().filter(|head| head.is_in_training())
     }
 
-    /// Exports the heads in training: all, or only those that were never exported.
-    fn export(&mut self, all: bool) {
+    /// Exports the heads in training: all that are not kept after their best epoch if `now`, and else only those
+    /// that must be.
+    fn export(&mut self, now: bool) {
         for (index, head) in self.heads.iter_mut().enumerate() {
-            if !head.has_diverged() && (all || head.is_new()) {
+            if head.is_in_training() && head.is_to_be_exported(now) {
                 head.export(&self.trainer.parameters(index));
             }
         }
+    }
+
+    /// Ends the runs of the heads whose patience has ended. The others go on.
+    fn stop_those_without_patience(&mut self) -> Result<(), Error> {
+        for (index, head) in self.heads.iter_mut().enumerate() {
+            if head.is_in_training() && head.has_run_out_of_patience() {
+                head.stop()?;
+                self.trainer.stop(index);
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the heads as they were exported last, and returns the error that says so.
@@ -242,7 +251,7 @@ impl<'a> RunningPass<'a> {
         })
     }
 
-    /// Ends the runs of the heads that did not diverge.
+    /// Ends the runs of the heads that came to their last epoch.
     fn end(&mut self) -> Result<(), Error> {
         let rows = self.splits.training.labels.len();
         self.meter.end_pass(rows, self.pass, self.heads.len(), self.report);

@@ -36,7 +36,7 @@ fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
 fn the_trainer_equals_libtorchs_autograd() {
     let shape = HeadShape { inputs: 50, hidden: 24, classes: 7 };
     let parameters = Parameters::glorot(shape, 3);
-    let config = HeadConfig { dropout: [0.0; 3], seed: 0 };
+    let config = HeadConfig::default();
     let initial = std::slice::from_ref(&parameters);
     let mut trainer = Trainer::new(shape, &[config], initial, 64, 1).unwrap();
     let head = with_parameters(&parameters);
@@ -71,7 +71,7 @@ fn the_trainer_equals_libtorchs_autograd() {
 fn logits_of_a_trained_head_equal_libtorchs() {
     for (arch, classes) in [(Arch::Fastai, 10), (Arch::Keras, 3)] {
         let shape = HeadShape { inputs: 300, hidden: arch.hidden(), classes };
-        let config = HeadConfig { dropout: [0.2; 3], seed: 7 };
+        let config = HeadConfig { dropout: [0.2; 3], seed: 7, ..HeadConfig::default() };
         let initial = [Parameters::glorot(shape, 7)];
         let mut trainer = Trainer::new(shape, &[config], &initial, 32, 2).unwrap();
         let numbers: Vec<f32> = (0..160 * 300)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use npy_header::{Header, HeaderError};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::MAX_LABEL;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::{Error, ImageFault, gzip};
 
@@ -17,10 +18,13 @@ use crate::{Error, ImageFault, gzip};
 const MAX_SIDE: u64 = 65_535;
 /// Largest size of an image, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
-/// Largest size of a compressed array, in bytes, which is held in memory.
-const MAX_HELD: u64 = 4 << 30;
+/// Largest size of a compressed array that is held in memory, in bytes.
+pub(super) const MAX_HELD: u64 = 4 << 30;
+/// Number of bytes of an array that are read at a time.
+const PIECE: usize = 1 << 20;
 
 const IMAGES: &str = "uint8 of the shape [N, H, W], [N, H, W, 1] or [N, H, W, 3], in C order";
+const ONE_IMAGE: &str = "[1, H, W, 3] of one RGB image (array[None]), or [N, H, 3, 1] of gray images that are 3 pixels wide";
 const LABELS: &str = "integers of the shape [N] or [N, 1], one class number for each image";
 
 /// A file with arrays.
@@ -163,14 +167,24 @@ impl Array {
         Error::Array { path, array, found, expected }
     }
 
-    /// The shape `[N, H, W, C]` of images, and their pixels.
-    pub(super) fn pixels(&self) -> Result<([usize; 4], Pixels), Error> {
+    /// The shape `[N, H, W, C]` of images, and their pixels. Those of a compressed array of more than `most_held`
+    /// bytes are decompressed into a temporary file. An array without labels beside it may be a single image.
+    pub(super) fn pixels(
+        &self,
+        has_labels: bool,
+        most_held: u64,
+        loading: &Loading<'_>,
+    ) -> Result<([usize; 4], Pixels), Error> {
         let opened = self.open(IMAGES)?;
         if opened.descriptor != "|u1" {
             let found = format!("has elements of the type {}", named(&opened.descriptor));
             return Err(self.wrong(found, IMAGES));
         }
         let shape = match opened.shape[..] {
+            [_, _, 3] if !has_labels => {
+                let found = format!("has the shape {:?}, which one RGB image has", opened.shape);
+                return Err(self.wrong(found, ONE_IMAGE));
+            }
             [n, h, w] => [n, h, w, 1],
             [n, h, w, c @ (1 | 3)] => [n, h, w, c],
             _ => {
@@ -183,16 +197,17 @@ impl Array {
             let [height, width] = [height, width].map(|side| side as usize);
             return Err(Error::image(&self.path, ImageFault::Size { width, height }));
         }
-        let bytes = self.check_len(&opened, 1)?;
+        let bytes = self.check_len(&opened, 1, gzip::most_decompressed)?;
         let pixels = match opened.content {
             Content::InFile { file, start, .. } => Pixels::InFile { file, start },
-            content => Pixels::Held(self.read(content, bytes)?),
+            content if bytes <= most_held => Pixels::Held(self.read(content, bytes)?),
+            content => self.in_temporary_file(content, bytes, loading)?,
         };
         Ok((shape.map(|len| len as usize), pixels))
     }
 
-    /// Class numbers.
-    pub(super) fn labels(&self) -> Result<Labels, Error> {
+    /// Class numbers of `count` images, which lie at `images`.
+    pub(super) fn labels(&self, images: &Path, count: usize) -> Result<Labels, Error> {
         let opened = self.open(LABELS)?;
         let descriptor = &*opened.descriptor;
         let (kind, size) = descriptor.split_at_checked(2).unwrap_or((descriptor, ""));
@@ -206,7 +221,16 @@ impl Array {
         if !matches!(opened.shape[..], [_] | [_, 1]) {
             return Err(self.wrong(format!("has the shape {:?}", opened.shape), LABELS));
         }
-        let bytes = self.check_len(&opened, size as u64)?;
+        if opened.shape[0] != count as u64 {
+            return Err(Error::CountsDiffer {
+                images_path: images.to_path_buf(),
+                labels_path: self.path.clone(),
+                images: count,
+                labels: opened.shape[0] as usize,
+            });
+        }
+        // Sorted labels compress to nearly nothing. As many as there are images take no more memory than these.
+        let bytes = self.check_len(&opened, size as u64, |_| MAX_HELD)?;
         let is_signed = kind.ends_with('i');
         let bytes = self.read(opened.content, bytes)?;
         let label = |(row, element): (usize, &[u8])| {
@@ -230,8 +254,9 @@ impl Array {
         bytes.chunks_exact(size).enumerate().map(label).collect::<Result<_, Error>>().map(Labels)
     }
 
-    /// The number of bytes of an array whose elements have `size` bytes, all of which must be there.
-    fn check_len(&self, opened: &Opened, size: u64) -> Result<u64, Error> {
+    /// The number of bytes of an array whose elements have `size` bytes, all of which must be there. `most` is the
+    /// number of bytes that so many compressed ones may have.
+    fn check_len(&self, opened: &Opened, size: u64, most: fn(u64) -> u64) -> Result<u64, Error> {
         if opened.is_fortran {
             return Err(
                 self.wrong("is in Fortran order".into(), "C order; np.ascontiguousarray makes it")
@@ -246,12 +271,10 @@ impl Array {
                 let found = format!("has {bytes} bytes of elements instead of {expected}");
                 Err(self.wrong(found, "a whole file: fetch it again"))
             }
-            Content::Compressed { compressed, .. }
-                if expected > MAX_HELD.min(gzip::most_decompressed(*compressed)) =>
-            {
+            Content::Compressed { compressed, .. } if expected > most(*compressed) => {
                 let found = format!("has {expected} bytes, from {compressed} compressed ones");
-                let expected = "at most 64 times as many and 4 GiB; save it with np.savez, which does not \
-                                compress, so that it is read image by image";
+                let expected = "at most 64 times as many; save it with np.savez, which does not compress, so that \
+                                it is read image by image";
                 Err(self.wrong(found, expected))
             }
             _ => Ok(expected),
@@ -261,25 +284,76 @@ impl Array {
     /// All bytes of the elements, of which there are so many.
     fn read(&self, content: Content, bytes: u64) -> Result<Vec<u8>, Error> {
         let mut elements = Vec::new();
-        let read = match content {
-            Content::InFile { file, start, .. } => {
-                let mut file = file;
-                file.seek(SeekFrom::Start(start))
-                    .and_then(|_| file.take(bytes).read_to_end(&mut elements))
+        self.for_each_piece(content, bytes, |piece| {
+            elements.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(elements)
+    }
+
+    /// The elements, of which there are so many bytes, decompressed into a file that is gone when it is closed.
+    ///
+    /// # Errors
+    /// If they cannot be decompressed, there is no room, or a stop was requested.
+    fn in_temporary_file(
+        &self,
+        content: Content,
+        bytes: u64,
+        loading: &Loading<'_>,
+    ) -> Result<Pixels, Error> {
+        let folder = std::env::temp_dir();
+        let failed = |source| {
+            let (path, folder) = (self.path.clone(), folder.clone());
+            Error::NoTemporaryFile { path, folder, needed: bytes, source }
+        };
+        if fs4::available_space(&folder).map_err(failed)? < bytes {
+            return Err(failed(ErrorKind::StorageFull.into()));
+        }
+        let mut file = tempfile::tempfile_in(&folder).map_err(failed)?;
+        self.for_each_piece(content, bytes, |piece| {
+            loading.check()?;
+            file.write_all(piece).map_err(failed)
+        })?;
+        Ok(Pixels::InFile { file, start: 0 })
+    }
+
+    /// Calls `take` with all bytes of the elements, of which there are so many, one piece after the other.
+    fn for_each_piece(
+        &self,
+        content: Content,
+        bytes: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut done = 0;
+        let mut read_all = |reader: &mut dyn Read| {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let len = reader.read(&mut piece).map_err(|error| self.read_fault(error))?;
+                done += len as u64;
+                if len == 0 || done > bytes {
+                    return Ok(());
+                }
+                take(&piece[..len])?;
+            }
+        };
+        match content {
+            Content::InFile { mut file, start, .. } => {
+                file.seek(SeekFrom::Start(start)).map_err(|error| self.read_fault(error))?;
+                read_all(&mut file.take(bytes))?;
             }
             Content::Compressed { mut archive, member, start, .. } => {
                 let file = archive.by_index(member);
                 let mut file = file.map_err(|error| self.archive_fault(error))?;
                 std::io::copy(&mut (&mut file).take(start as u64), &mut std::io::sink())
-                    .and_then(|_| file.take(bytes + 1).read_to_end(&mut elements))
+                    .map_err(|error| self.read_fault(error))?;
+                read_all(&mut file)?;
             }
-        };
-        read.map_err(|error| self.read_fault(error))?;
-        if elements.len() as u64 != bytes {
-            let found = format!("has {} bytes of elements instead of {bytes}", elements.len());
+        }
+        if done != bytes {
+            let found = format!("has {done} bytes of elements instead of {bytes}");
             return Err(self.wrong(found, "a whole file: fetch it again"));
         }
-        Ok(elements)
+        Ok(())
     }
 
     fn open(&self, expected: &'static str) -> Result<Opened, Error> {
@@ -415,5 +489,49 @@ fn archive_fault(path: &Path, error: zip::result::ZipError) -> Error {
             Error::Read { path, source }
         }
         error => Error::DamagedArchive { path, source: error.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// Images of which a few bytes are held in memory at most, as if there were far more.
+    #[test]
+    fn large_compressed_arrays_are_read_from_a_temporary_file() {
+        let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+        let states = std::iter::successors(Some(1), next).take(3 << 20);
+        let pixels: Vec<u8> = states.map(|state| (state >> 24) as u8).collect();
+        let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 1024, 1024), }\n";
+        let len = (header.len() as u16).to_le_bytes();
+        let npy = [b"\x93NUMPY\x01\0", &len[..], header.as_bytes(), &pixels].concat();
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file("images.npy", options).unwrap();
+        zip.write_all(&npy).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        fs::write(&path, zip.finish().unwrap().into_inner()).unwrap();
+
+        let array = ArrayFile::open(&path).unwrap().array("images").unwrap().unwrap();
+        let stop = AtomicBool::new(false);
+        let loading = Loading { scan: None, stop: &stop };
+        let (shape, found) = array.pixels(true, 3 << 20, &loading).unwrap();
+        assert_eq!(shape, [3, 1024, 1024, 1]);
+        assert!(matches!(found, Pixels::Held(_)));
+        let (_, found) = array.pixels(true, (3 << 20) - 1, &loading).unwrap();
+        assert!(matches!(found, Pixels::InFile { .. }));
+        for index in [2, 0, 1] {
+            let image = found.get(&path, index, 1 << 20).unwrap();
+            assert!(image[..] == pixels[index << 20..][..1 << 20], "{index}");
+        }
+        stop.store(true, Ordering::SeqCst);
+        assert!(matches!(array.pixels(true, 0, &loading), Err(Error::Stopped)));
     }
 }

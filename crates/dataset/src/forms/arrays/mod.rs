@@ -10,23 +10,26 @@
 //! `data` and `labels` are read as well. A label is the number of a class. Other arrays are ignored. Objects,
 //! which only executing a pickle would give, are refused, as are images of floating-point numbers.
 //!
-//! Arrays that are not compressed are read image by image, compressed ones are held in memory.
+//! Arrays that are not compressed are read image by image. Compressed ones are held in memory, or, if they have more
+//! than 4 GiB, in a temporary file.
 
 mod array;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use durable::Digest;
-use rayon::prelude::*;
 
-use self::array::{Array, ArrayFile, Labels, Pixels};
+use self::array::{Array, ArrayFile, Labels, MAX_HELD, Pixels};
 use super::{Form, SourceFile};
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
@@ -130,7 +133,8 @@ impl Form for Arrays {
         };
         let is_split = parts.len() > 1;
         let group = |(part, images, labels): PartArrays| {
-            let samples = read(&images, labels.as_ref())?;
+            let loading = Loading { scan: None, stop: &AtomicBool::new(false) };
+            let samples = read(&images, labels.as_ref(), &loading)?;
             let largest = samples.labels.as_ref().and_then(|labels| labels.iter().max().copied());
             let classes = largest.map_or(0, |largest| largest + 1);
             Ok(Group {
@@ -172,15 +176,15 @@ impl Form for Arrays {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let mut parts = [Part::Train, Part::Val, Part::Test].map(|_| None);
         let mut digests = Vec::new();
         let mut classes = 0;
         for (part, images, labels) in &self.parts {
-            let samples = read(images, labels.as_ref())?;
+            let samples = read(images, labels.as_ref(), loading)?;
             let largest = samples.labels.iter().flat_map(|labels| labels.iter()).max();
             classes = classes.max(largest.map_or(0, |largest| largest + 1));
-            digests.extend(digests_of(&samples.images)?);
+            digests.extend(digests_of(&samples.images, loading)?);
             parts[*part as usize] = Some(samples);
         }
         digest::check_files(self, files)?;
@@ -191,7 +195,7 @@ impl Form for Arrays {
             val: val.map(Samples::into_any),
             test: test.map(Samples::into_any),
         };
-        Ok(Loaded { table, digests: Digests::Held(digests.into()) })
+        Ok(Loaded { table, digests: Digests::Held(digests.into()), faults: Faults::default() })
     }
 }
 
@@ -268,34 +272,28 @@ fn no_arrays(path: &Path) -> Error {
 }
 
 /// The images of an array, with their labels.
-fn read(images: &Array, labels: Option<&Array>) -> Result<Samples<ArrayImages>, Error> {
-    let (shape, pixels) = images.pixels()?;
+fn read(
+    images: &Array,
+    labels: Option<&Array>,
+    loading: &Loading<'_>,
+) -> Result<Samples<ArrayImages>, Error> {
+    let (shape, pixels) = images.pixels(labels.is_some(), MAX_HELD, loading)?;
     let [count, height, width, channels] = shape;
     if count == 0 || height == 0 || width == 0 {
         return Err(Error::NoImages { path: images.path().to_path_buf() });
     }
     let path = images.path().to_path_buf();
-    let labels = match labels {
-        Some(array) => {
-            let Labels(labels) = array.labels()?;
-            if labels.len() != count {
-                return Err(Error::CountsDiffer {
-                    images_path: path,
-                    labels_path: array.path().to_path_buf(),
-                    images: count,
-                    labels: labels.len(),
-                });
-            }
-            Some(labels)
-        }
-        None => None,
-    };
+    let labels = labels.map(|array| array.labels(&path, count)).transpose()?;
+    let labels = labels.map(|Labels(labels)| labels);
     Ok(Samples::new(ArrayImages { path, height, width, channels, count, pixels }, labels))
 }
 
-fn digests_of(images: &ArrayImages) -> Result<Vec<Digest>, Error> {
-    let digest = |index| Ok(digest::of_pixels(&images.image(index, None, Decoding::default())?));
-    (0..images.count).into_par_iter().map(digest).collect()
+fn digests_of(images: &ArrayImages, loading: &Loading<'_>) -> Result<Vec<Digest>, Error> {
+    let look = |index| {
+        let image = images.image(index, None, Decoding::default())?;
+        Ok((digest::of_pixels(&image), None))
+    };
+    loading.look_at_all(images.count, look, &mut Faults::default())
 }
 
 impl ImageStore for ArrayImages {

@@ -29,6 +29,7 @@ use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
 use crate::image_files::{ImageFiles, samples};
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::{self, escape};
 use crate::part::Part;
 use crate::paths::Paths;
@@ -180,7 +181,7 @@ impl Form for ClassFolders {
         }
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.table.load(files))
     }
 }

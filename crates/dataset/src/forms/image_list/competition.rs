@@ -25,6 +25,7 @@ use crate::files::{is_image, is_table};
 use crate::folder::Folder;
 use crate::image_files;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
@@ -35,9 +36,6 @@ use crate::{Error, Notice, SourceConfig};
 const TRAIN: [&str; 5] = ["train", "training", "train_images", "train-images", "images"];
 /// Names of the folder of test images, in any case.
 const TEST: [&str; 4] = ["test", "testing", "test_images", "test-images"];
-
-/// Number of rows of a table of which one must name an image: some may be missing.
-const LOOKED_AT: usize = 100;
 
 /// Begins the name of a submission's sample, in any case and without `_` and `-`.
 const SAMPLE: &str = "samplesub";
@@ -142,13 +140,16 @@ impl Form for Competition {
         self.0.digest(digest, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.0.load(files))
     }
 }
 
 /// The labels of a competition in the folder: a table of which one of the first rows names an image directly in the
 /// folder of training images. `None` if there is none.
+///
+/// # Errors
+/// If a table cannot be read, or a user has named columns that the only table does not have.
 pub(in super::super) fn labels_in(
     folder: &Folder,
     config: &SourceConfig,
@@ -159,22 +160,27 @@ pub(in super::super) fn labels_in(
     }
     let mut endings = Endings::default();
     let is_other = |name: &OsStr| is_sample(name) || image_folder::is_metadata(name);
-    for name in folder.files.iter().filter(|name| is_table(name) && !is_other(name)) {
-        let list = folder.path.join(name);
-        if !list.is_file() {
-            continue;
-        }
-        let Some(sheet) = Sheet::start_in(folder, &list)? else { continue };
-        // Other tables may lie in the folder, with any columns.
-        let Ok(Some(columns)) = Columns::find(&sheet, config, Naming::Ids) else { continue };
+    let tables = folder.files.iter().filter(|name| is_table(name) && !is_other(name));
+    let tables = tables.map(|name| folder.path.join(name)).filter(|path| path.is_file());
+    let tables: Vec<PathBuf> = tables.collect();
+    for list in &tables {
+        let Some(sheet) = Sheet::start_in(folder, list)? else { continue };
+        let columns = match Columns::find(&sheet, config, Naming::Ids) {
+            Ok(Some(columns)) => columns,
+            Err(error) if tables.len() == 1 && config.columns.named().next().is_some() => {
+                match folders.iter().any(|name| has_images(folder, name)) {
+                    true => return Err(error),
+                    false => continue,
+                }
+            }
+            // Other tables may lie in the folder, with any columns.
+            _ => continue,
+        };
         if columns.label.is_none() {
             continue;
         }
-        for record in sheet.first_records(LOOKED_AT) {
+        for record in sheet.first_records() {
             let Ok(field) = rows::path(&sheet, &record, 0, columns.path) else { continue };
-            if !is_direct(&field) {
-                continue;
-            }
             for within in &folders {
                 let place = Place {
                     folder: folder.path.clone(),
@@ -182,13 +188,19 @@ pub(in super::super) fn labels_in(
                     tries_endings: true,
                 };
                 let Ok(path) = place.path_of(&field, &mut endings) else { continue };
-                if image_files::on_disk(&folder.path, &path).is_file() {
-                    return Ok(Some(Labels { list, columns, place }));
+                if is_direct(&field) && image_files::on_disk(&folder.path, &path).is_file() {
+                    return Ok(Some(Labels { list: list.clone(), columns, place }));
                 }
             }
         }
     }
     Ok(None)
+}
+
+/// Whether there are images directly in a folder within this one.
+fn has_images(folder: &Folder, name: &OsStr) -> bool {
+    Folder::list(&folder.path.join(name))
+        .is_ok_and(|inner| inner.files.iter().any(|name| is_image(name)))
 }
 
 /// Whether a path is the name of a file.

@@ -31,6 +31,7 @@ use crate::digests::Digests;
 use crate::files::is_table;
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
@@ -128,7 +129,7 @@ impl Form for ImageFolder {
         self.0.digest(digest, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.0.load(files))
     }
 }
@@ -203,7 +204,7 @@ fn table_in(
 /// Whether a table names images, and their classes are not their folders.
 fn says_classes(sheet: &Sheet, has_splits: bool, config: &SourceConfig) -> Result<bool, Error> {
     let Some(columns) = Columns::find(sheet, config, Naming::List)? else { return Ok(false) };
-    let Some(record) = sheet.first_records(1).next().filter(|_| columns.label.is_none()) else {
+    let Some(record) = sheet.first_records().next().filter(|_| columns.label.is_none()) else {
         return Ok(columns.label.is_some());
     };
     let Ok(field) = rows::path(sheet, &record, 0, columns.path) else { return Ok(true) };

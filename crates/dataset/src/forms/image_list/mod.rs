@@ -34,6 +34,7 @@ use crate::files::is_table;
 use crate::folder::Folder;
 use crate::image_files;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
@@ -137,7 +138,7 @@ impl Form for ImageList {
         self.0.digest(digest, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
         Ok(self.0.load(files))
     }
 }

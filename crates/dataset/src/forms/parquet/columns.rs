@@ -85,10 +85,15 @@ impl Columns {
     /// The leaves that are read, and the positions among them of image, label, split and group.
     pub(super) fn leaves(&self) -> (Vec<usize>, [Option<usize>; 4]) {
         let mut leaves = Vec::new();
-        let at = [Some(self.image), self.label, self.split, self.group].map(|leaf| {
-            leaves.push(leaf?);
-            Some(leaves.len() - 1)
-        });
+        let all = [Some(self.image), self.label, self.split, self.group];
+        let at = all.map(|leaf| Some(position(&mut leaves, leaf?)));
+        (leaves, at)
+    }
+
+    /// The leaves of splits and of groups, and their positions among these.
+    pub(super) fn of_splits(&self) -> (Vec<usize>, [Option<usize>; 2]) {
+        let mut leaves = Vec::new();
+        let at = [self.split, self.group].map(|leaf| Some(position(&mut leaves, leaf?)));
         (leaves, at)
     }
 
@@ -111,6 +116,14 @@ impl Columns {
     pub(super) fn no_label(file: &ParquetFile) -> Error {
         Finder { file, features: BTreeMap::new() }.wrong(found(&file.schema), A_LABEL)
     }
+}
+
+/// The position of a leaf among others, to which it is added unless it is there: a column may have two meanings.
+fn position(leaves: &mut Vec<usize>, leaf: usize) -> usize {
+    leaves.iter().position(|&other| other == leaf).unwrap_or_else(|| {
+        leaves.push(leaf);
+        leaves.len() - 1
+    })
 }
 
 struct Finder<'a> {

@@ -82,19 +82,22 @@ fn directly_in(folder: &Folder) -> Vec<Shard> {
     files.into_iter().filter(|(_, part)| !are_named || part.is_some()).map(shard).collect()
 }
 
-/// Checks that no file is missing among those whose names count them, as in `train-00000-of-00003.parquet`.
+/// Checks that no file is missing among those whose names count them, as in `train-00000-of-00003.parquet`, and that
+/// each number is that of one file.
 pub(super) fn check_counted(shards: &[Shard]) -> Result<(), Error> {
-    // By what the names begin with and how many files they count: the numbers, and a file.
-    let mut counted: BTreeMap<(PathBuf, String, usize), (Vec<usize>, &Shard)> = BTreeMap::new();
+    // By what the names begin with and how many files they count: the numbers of the files that there are.
+    let mut counted: BTreeMap<(PathBuf, String, usize), BTreeMap<usize, &Shard>> = BTreeMap::new();
     for shard in shards {
         let Some((before, number, count)) = count_in(shard) else { continue };
         let key = (shard.path.with_file_name(""), before.to_owned(), count);
-        counted.entry(key).or_insert((Vec::new(), shard)).0.push(number);
+        if let Some(other) = counted.entry(key).or_default().insert(number, shard) {
+            let both = [other.path.clone(), shard.path.clone()];
+            return Err(Error::SameNumber { both });
+        }
     }
-    for ((folder, before, count), (mut numbers, shard)) in counted {
-        numbers.sort_unstable();
-        let missing = (0..count).find(|number| numbers.get(*number) != Some(number));
-        if let Some(missing) = missing {
+    for ((folder, before, count), numbers) in counted {
+        let missing = (0..count).find(|number| !numbers.contains_key(number));
+        if let (Some(missing), Some((_, shard))) = (missing, numbers.first_key_value()) {
             let name = format!("{before}-{missing:05}-of-{count:05}.parquet");
             let beside = shard.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Err(Error::MissingFile { path: folder.join(name), beside });
@@ -162,5 +165,9 @@ mod tests {
             error.contains("x/train-00000-of-00002.parquet is missing, and train-00001"),
             "{error}"
         );
+        let twice = [&all[..], &["x/train-00000-of-00002.parquet"]].concat();
+        let error = check_counted(&shards(&twice)).unwrap_err().to_string();
+        let says = "x/train-00000-of-00002-9f.parquet and x/train-00000-of-00002.parquet have the same number";
+        assert!(error.contains(says), "{error}");
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use durable::Digest;
 
-use crate::decode::scan;
 use crate::name::escape;
 use crate::packed::read_at;
 use crate::parquet::{Section, Span};
 use crate::{Decoding, Error, Image, ImageStore, decode};
 
-/// Number of bytes of decompressed pages that are kept for further images in them, except for the last page.
+/// Number of bytes of decompressed pages that are kept for further images in them, except for the last page. A page
+/// that a thread still reads when it is not kept any more is not counted.
 const MAX_HELD: u64 = 32 << 20;
 
 /// Where an image lies.
@@ -143,11 +143,6 @@ impl ImageStore for ParquetImages {
             return Err(Error::Changed { path: path.to_path_buf() });
         }
         decode::decode_bytes(&path.join(in_file.to_string()), &bytes, u64::MAX, decoding)
-    }
-
-    fn scan(&self, index: usize, decoding: Decoding) -> Result<Option<String>, Error> {
-        let bytes = self.bytes(self.rows[index] as usize)?;
-        Ok(scan::fault_of(&bytes, decoding).map(|fault| fault.reason()))
     }
 
     /// The path of the file within the dataset and the number of the row in it, counted from 0.

@@ -31,6 +31,7 @@ use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::parquet::ParquetFile;
 use crate::part::Part;
@@ -39,7 +40,7 @@ use crate::{Error, Notice, SourceConfig, digest};
 use columns::{Columns, has_images};
 pub(super) use files::is_parquet;
 use files::{Shard, check_counted, shards_in};
-use rows::Rows;
+use rows::{Rows, Splits};
 
 /// Files with images, of which the descriptions were read.
 #[derive(Debug)]
@@ -138,14 +139,13 @@ impl Form for ParquetSet {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
-        let rows = Rows::read(&self.shards, &self.columns, true)?;
+    fn load(&self, _: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
+        let rows = Rows::read(&self.shards, &self.columns, Some(loading))?;
         for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
             if stamp.is_none() || Stamp::of(path) != *stamp {
                 return Err(Error::Changed { path: path.clone() });
             }
         }
-        digest::check_files(self, files)?;
         rows.into_loaded(&self.path)
     }
 }
@@ -158,7 +158,7 @@ impl ParquetSet {
         if !path.is_file() {
             check_counted(&shards)?;
         }
-        let (mut has_val, mut has_test) = (false, false);
+        let mut splits = Splits::default();
         let mut columns: Vec<Columns> = Vec::new();
         for shard in &shards {
             let file = ParquetFile::open(&shard.path)?;
@@ -169,15 +169,12 @@ impl ParquetSet {
             if let Some(first) = columns.iter().find(|first| !first.has_classes_of(&found)) {
                 return Err(first.other_classes(&file));
             }
-            let has = |part| match found.split {
-                Some(split) => rows::names_part(&file, split, part),
-                None => Ok(shard.part == part),
-            };
-            has_val = has_val || has(Part::Val)?;
-            has_test = has_test || has(Part::Test)?;
+            splits.add(&file, shard, &found)?;
             columns.push(found);
         }
-        let notices = notices(path, &shards)?;
+        let (has_val, has_test) = (splits.has(Part::Val), splits.has(Part::Test));
+        let mut notices = notices(path, &shards)?;
+        notices.extend(splits.notice(path));
         let path = path.to_path_buf();
         Ok(ParquetSet { path, shards, columns, stamps, has_val, has_test, notices })
     }
@@ -229,5 +226,5 @@ fn groups(path: &Path, shards: &[Shard]) -> Result<Vec<Group>, Error> {
         Columns::find(&ParquetFile::open(&shard.path)?, &SourceConfig::default().columns)
     };
     let columns: Vec<Columns> = shards.iter().map(columns).collect::<Result<_, Error>>()?;
-    Rows::read(shards, &columns, false)?.into_groups(path)
+    Rows::read(shards, &columns, None)?.into_groups(path)
 }

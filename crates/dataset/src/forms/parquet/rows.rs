@@ -1,8 +1,6 @@
 //! The rows of a dataset's files: where their images lie, and what is said of them.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,15 +13,17 @@ use super::columns::Columns;
 use super::files::Shard;
 use super::images::{Index, Location, Pages, ParquetImages};
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::parquet::{ParquetFile, RowGroup, Section, Value};
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Position};
+use crate::{Error, Notice, Position};
 
-/// Number of bytes that a file has for each row at least. No image is so short.
-const BYTES_PER_ROW: u64 = 16;
+/// Row groups that are read at a time, by all threads.
+const GROUPS: usize = 64;
 
 const AN_IMAGE: &str = "the bytes of an image; the library datasets puts them into the file with to_parquet or \
                         push_to_hub";
@@ -41,6 +41,8 @@ pub(super) struct Rows {
     index: Index,
     /// Of the images' bytes; none if they were not asked for.
     digests: Vec<Digest>,
+    /// Of these images, as far as they were looked for and found.
+    faults: Faults,
     labels: Texts,
     groups: Texts,
     parts: Vec<Part>,
@@ -65,6 +67,7 @@ struct Read {
     sections: Vec<Section>,
     locations: Vec<Location>,
     digests: Vec<Digest>,
+    faults: Faults,
     labels: Texts,
     splits: Option<Texts>,
     groups: Option<Texts>,
@@ -97,32 +100,36 @@ impl Texts {
 }
 
 impl Rows {
-    /// Reads all rows of the files, whose columns these are.
+    /// Reads all rows of the files, whose columns these are. The images are read for their digests if `loading` is
+    /// given.
     ///
     /// # Errors
-    /// If a file cannot be read, or a row is wrong.
+    /// If a file cannot be read, a row is wrong, or a stop was requested.
     pub(super) fn read(
         shards: &[Shard],
         columns: &[Columns],
-        with_digests: bool,
+        loading: Option<&Loading<'_>>,
     ) -> Result<Rows, Error> {
         let mut rows = Rows::default();
         for (number, (shard, columns)) in shards.iter().zip(columns).enumerate() {
             let file = ParquetFile::open(&shard.path)?;
             let (leaves, at) = columns.leaves();
-            let groups = file.groups(&leaves, BYTES_PER_ROW)?;
+            let groups = file.groups(&leaves)?;
             let mut starts = Vec::new();
             let mut in_file = 0;
             for group in &groups {
                 starts.push(in_file);
                 in_file += group.rows as usize;
             }
-            let read = |(group, start): (&RowGroup, &usize)| {
-                read_group(&file, &shard.path, group, *start, at, with_digests)
-            };
-            let read: Vec<Read> =
-                groups.par_iter().zip(&starts).map(read).collect::<Result<_, Error>>()?;
-            rows.add_file(number as u32, shard, columns, read)?;
+            let read =
+                |(group, start): (&RowGroup, &usize)| read_group(&file, group, *start, at, loading);
+            rows.begin_file(shard, columns);
+            for (groups, starts) in groups.chunks(GROUPS).zip(starts.chunks(GROUPS)) {
+                let read: Vec<Result<Read, Error>> =
+                    groups.par_iter().zip(starts).map(read).collect();
+                read.into_iter()
+                    .try_for_each(|read| rows.add(number as u32, shard, columns, read?))?;
+            }
         }
         if u32::try_from(rows.index.locations.len()).is_err() {
             let path = shards[0].path.clone();
@@ -132,48 +139,52 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Adds the rows of a file.
-    fn add_file(
+    /// Begins a file, of which no rows are there yet.
+    fn begin_file(&mut self, shard: &Shard, columns: &Columns) {
+        let first = self.index.locations.len();
+        self.index.files.push((shard.path.clone(), shard.name.clone(), first));
+        let [_, label, _, group] = columns.names().clone();
+        self.names.push([label, group]);
+    }
+
+    /// Adds the rows of a row group of the file that was begun last.
+    fn add(
         &mut self,
         number: u32,
         shard: &Shard,
         columns: &Columns,
-        groups: Vec<Read>,
+        read: Read,
     ) -> Result<(), Error> {
-        let first = self.index.locations.len();
-        self.index.files.push((shard.path.clone(), shard.name.clone(), first));
-        let [_, label, split, group] = columns.names().clone();
-        for read in groups {
-            let sections = self.index.sections.len() as u32;
-            self.index.sections.extend(read.sections.into_iter().map(|section| (number, section)));
-            let moved =
-                |location: Location| Location { section: location.section + sections, ..location };
-            self.index.locations.extend(read.locations.into_iter().map(moved));
-            self.digests.extend(read.digests);
-            self.labels.append(&read.labels);
-            for row in 0..read.labels.rows.len() {
-                let wrong = |column: &str, found: Option<&str>, expected| {
-                    let at = self.parts.len() - first;
-                    wrong(&shard.path, at, column, found, expected)
-                };
-                let part = match &read.splits {
-                    Some(splits) => {
-                        let name = splits.get(row);
-                        let part = name.and_then(|name| Part::named(name.as_ref()));
-                        part.ok_or_else(|| wrong(&split, name, A_SPLIT))?
-                    }
-                    None => shard.part,
-                };
-                let of_group = read.groups.as_ref().map(|groups| groups.get(row));
-                if of_group == Some(None) {
-                    return Err(wrong(&group, None, A_GROUP));
+        let [_, _, split, group] = columns.names();
+        let sections = self.index.sections.len() as u32;
+        self.index.sections.extend(read.sections.into_iter().map(|section| (number, section)));
+        let moved =
+            |location: Location| Location { section: location.section + sections, ..location };
+        self.index.locations.extend(read.locations.into_iter().map(moved));
+        self.digests.extend(read.digests);
+        self.faults.extend(read.faults);
+        self.labels.append(&read.labels);
+        for row in 0..read.labels.rows.len() {
+            let wrong = |column: &str, found: Option<&str>, expected| {
+                let (_, at) = self.index.place(self.parts.len());
+                wrong(&shard.path, at, column, found, expected)
+            };
+            let part = match &read.splits {
+                Some(splits) => {
+                    let name = splits.get(row);
+                    let part = name.and_then(|name| Part::named(name.as_ref()));
+                    part.ok_or_else(|| wrong(split, name, A_SPLIT))?
                 }
-                self.groups.push(of_group.flatten());
-                self.parts.push(part);
+                None => shard.part,
+            };
+            let of_group = read.groups.as_ref().map(|groups| groups.get(row));
+            if of_group == Some(None) {
+                return Err(wrong(group, None, A_GROUP));
             }
-            self.has_groups |= read.groups.is_some();
+            self.groups.push(of_group.flatten());
+            self.parts.push(part);
         }
-        self.names.push([label, group]);
+        self.has_groups |= read.groups.is_some();
         Ok(())
     }
 
@@ -226,7 +237,7 @@ impl Rows {
             val: (!val.is_empty()).then(|| samples(val, Some(val_labels))),
             test: (!test.is_empty()).then(|| samples(test, test_labels)),
         };
-        Ok(Loaded { table, digests: Digests::Held(digests) })
+        Ok(Loaded { table, digests: Digests::Held(digests), faults: self.faults })
     }
 
     /// The images of the rows, to be classified.
@@ -297,81 +308,131 @@ impl Rows {
     }
 }
 
-/// Whether a file's column of splits names this one.
-pub(super) fn names_part(file: &ParquetFile, split: usize, part: Part) -> Result<bool, Error> {
-    let mut is_named = false;
-    for group in file.groups(&[split], BYTES_PER_ROW)? {
-        file.for_each_value(&group, 0, |value| {
-            if let Some(Value::Bytes { bytes, .. }) = value {
-                is_named |= Part::named(OsStr::from_bytes(bytes.trim_ascii())) == Some(part);
+/// Which splits a dataset has, and which of its groups are in several of them.
+#[derive(Debug, Default)]
+pub(super) struct Splits {
+    has: [bool; 3],
+    of_groups: BTreeMap<String, Part>,
+    divided: BTreeSet<String>,
+}
+
+impl Splits {
+    /// Adds those of a file, for which only its columns of splits and of groups are read.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(super) fn add(
+        &mut self,
+        file: &ParquetFile,
+        shard: &Shard,
+        columns: &Columns,
+    ) -> Result<(), Error> {
+        if columns.split.is_none() {
+            self.has[shard.part as usize] = true;
+        }
+        let (leaves, [split, group]) = columns.of_splits();
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let mut start = 0;
+        for row_group in file.groups(&leaves)? {
+            let splits = texts(file, &row_group, start, split)?;
+            let groups = texts(file, &row_group, start, group)?;
+            for row in 0..row_group.rows as usize {
+                let part = match &splits {
+                    Some(splits) => splits.get(row).and_then(|name| Part::named(name.as_ref())),
+                    None => Some(shard.part),
+                };
+                // Another name is refused when all rows are read.
+                let Some(part) = part else { continue };
+                self.has[part as usize] = true;
+                let group = groups.as_ref().and_then(|groups| groups.get(row));
+                let Some(group) = group.filter(|group| !group.is_empty()) else { continue };
+                match self.of_groups.get(group) {
+                    Some(other) if *other == part => {}
+                    Some(_) => {
+                        self.divided.insert(group.to_owned());
+                    }
+                    None => {
+                        self.of_groups.insert(group.to_owned(), part);
+                    }
+                }
             }
-            Ok(())
-        })?;
+            start += row_group.rows as usize;
+        }
+        Ok(())
     }
-    Ok(is_named)
+
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.has[part as usize]
+    }
+
+    /// The notice on groups that are in several splits of the dataset at `path`; `None` if there are none.
+    pub(super) fn notice(&self, path: &Path) -> Option<Notice> {
+        let groups: Vec<String> = self.divided.iter().map(|group| escape(group.as_ref())).collect();
+        (!groups.is_empty()).then(|| Notice::DividedGroups { list: path.to_path_buf(), groups })
+    }
 }
 
 /// Reads the rows of a row group, of which the first is the row `start` of its file. `at` are the positions among
 /// the group's columns of image, label, split and group.
 fn read_group(
     file: &ParquetFile,
-    path: &Path,
     group: &RowGroup,
     start: usize,
     at: [Option<usize>; 4],
-    with_digests: bool,
+    loading: Option<&Loading<'_>>,
 ) -> Result<Read, Error> {
     let [image, label, split, of_group] = at;
-    let (mut locations, mut digests) = (Vec::new(), Vec::new());
+    let (mut locations, mut digests, mut faults) = (Vec::new(), Vec::new(), Faults::default());
     let image = image.unwrap_or_default();
     let sections = file.for_each_value(group, image, |value| {
         let Some(Value::Bytes { bytes, section, span }) = value else {
             let column = file.name_of_column(group, image);
-            return Err(wrong(path, start + locations.len(), &column, None, AN_IMAGE));
+            return Err(wrong(file.path(), start + locations.len(), &column, None, AN_IMAGE));
         };
         locations.push(Location { section, span });
-        if with_digests {
-            digests.push(Digest::of(bytes));
+        if let Some(loading) = loading {
+            loading.check()?;
+            let (digest, fault) = loading.look(bytes);
+            digests.push(digest);
+            fault.into_iter().for_each(|reason| faults.insert(digest, reason));
         }
         Ok(())
     })?;
-    let texts = |column: Option<usize>| -> Result<Option<Texts>, Error> {
-        let Some(column) = column else { return Ok(None) };
-        let mut texts = Texts::default();
-        file.for_each_value(group, column, |value| {
-            match value {
-                Some(Value::Bytes { bytes, .. }) => {
-                    let text = std::str::from_utf8(bytes);
-                    let text = text.map_err(|_| {
-                        let column = file.name_of_column(group, column);
-                        let found = escaped(bytes);
-                        wrong(
-                            path,
-                            start + texts.rows.len(),
-                            &column,
-                            Some(&found),
-                            "text in UTF-8",
-                        )
-                    })?;
-                    texts.push(Some(text.trim()));
-                }
-                Some(Value::Integer(number)) => texts.push(Some(&number.to_string())),
-                None => texts.push(None),
-            }
-            Ok(())
-        })?;
-        Ok(Some(texts))
-    };
     let unlabelled = || Texts { rows: vec![None; locations.len()], ..Texts::default() };
-    let labels = texts(label)?.unwrap_or_else(unlabelled);
-    Ok(Read {
-        sections,
-        locations,
-        digests,
-        labels,
-        splits: texts(split)?,
-        groups: texts(of_group)?,
-    })
+    let labels = texts(file, group, start, label)?.unwrap_or_else(unlabelled);
+    let splits = texts(file, group, start, split)?;
+    let groups = texts(file, group, start, of_group)?;
+    Ok(Read { sections, locations, digests, faults, labels, splits, groups })
+}
+
+/// A column of texts or integers of a row group, of which the first row is the row `start` of its file; `None` if it is
+/// not there.
+fn texts(
+    file: &ParquetFile,
+    group: &RowGroup,
+    start: usize,
+    column: Option<usize>,
+) -> Result<Option<Texts>, Error> {
+    let Some(column) = column else { return Ok(None) };
+    let mut texts = Texts::default();
+    file.for_each_value(group, column, |value| {
+        match value {
+            Some(Value::Bytes { bytes, .. }) => {
+                let text = std::str::from_utf8(bytes).map_err(|_| {
+                    let (row, column) =
+                        (start + texts.rows.len(), file.name_of_column(group, column));
+                    wrong(file.path(), row, &column, Some(&escaped(bytes)), "text in UTF-8")
+                })?;
+                texts.push(Some(text.trim()));
+            }
+            Some(Value::Integer(number)) => texts.push(Some(&number.to_string())),
+            None => texts.push(None),
+        }
+        Ok(())
+    })?;
+    Ok(Some(texts))
 }
 
 /// The error about a value of a row.

@@ -1,5 +1,6 @@
 //! Tables that are not text with commas, as such a text.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{QuoteStyle, WriterBuilder};
@@ -26,37 +27,54 @@ struct Text<'a> {
     rows: Rows,
 }
 
-/// The first `most` rows of a file that has a JSON object in each line. The columns are the names in the first
-/// one. Values that are neither texts, numbers nor truth values are empty.
+/// The first `most` rows of a file that has a JSON object in each line. The columns are the names in these objects.
+/// Values that are neither texts, numbers nor truth values are empty, as are missing ones.
 pub(super) fn json_lines(path: &Path, bytes: &[u8], most: usize) -> Result<Sheet, Error> {
     let mut text = Text::new(path, bytes.len() as u64, Position::Line);
-    let lines = without_mark(bytes).split(|&byte| byte == b'\n').enumerate();
-    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let mut names: Option<Vec<String>> = None;
-    for (index, line) in lines.take(most) {
+    let lines = lines(bytes).take(most);
+    let object = |(index, line): (usize, &[u8])| {
         let object = serde_json::from_slice::<Map<String, Value>>(line);
-        let object = object.map_err(|source| Error::JsonLine {
-            path: path.to_path_buf(),
-            line: index + 1,
-            source,
-        })?;
-        let names = match &mut names {
-            Some(names) => names,
-            None => {
-                let names = names.insert(object.keys().cloned().collect());
-                text.row(None, names.iter().map(String::as_str))?;
-                names
+        let (path, line) = (path.to_path_buf(), index + 1);
+        object.map_err(|source| Error::JsonLine { path, line, source })
+    };
+    // In the order in which they first come.
+    let mut names: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
+    for line in lines.clone() {
+        for name in object(line)?.into_iter().map(|(name, _)| name) {
+            if !known.contains(&name) {
+                known.insert(name.clone());
+                names.push(name);
             }
-        };
+        }
+    }
+    drop(known);
+    if lines.clone().next().is_some() {
+        text.row(None, names.iter().map(String::as_str))?;
+    }
+    for line in lines {
+        let object = object(line)?;
         let fields = names.iter().map(|name| match object.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
             _ => String::new(),
         });
         let fields: Vec<String> = fields.collect();
-        text.row(Some(index + 1), fields.iter().map(String::as_str))?;
+        text.row(Some(line.0 + 1), fields.iter().map(String::as_str))?;
     }
     text.into_sheet()
+}
+
+/// The number of lines before the first one that is not an object, at most `most`.
+pub(super) fn count_objects(bytes: &[u8], most: usize) -> usize {
+    let is_object = |line| serde_json::from_slice::<Map<String, Value>>(line).is_ok();
+    lines(bytes).take(most).take_while(|&(_, line)| is_object(line)).count()
+}
+
+/// The lines that are not empty, each with its number, counted from 0.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
+    let lines = without_mark(bytes).split(|&byte| byte == b'\n').enumerate();
+    lines.filter(|(_, line)| !line.trim_ascii().is_empty())
 }
 
 /// The first `most` rows of a Parquet file, or a few more. The columns are those of texts and of integers.
@@ -74,7 +92,7 @@ pub(super) fn parquet(path: &Path, most: u64) -> Result<Sheet, Error> {
     let names = leaves.iter().map(|&leaf| file.schema.leaves[leaf].name.as_str());
     text.row(None, names)?;
     let mut row = 0;
-    for group in file.groups(&leaves, 1)? {
+    for group in file.groups(&leaves)? {
         if row >= most || leaves.is_empty() {
             break;
         }

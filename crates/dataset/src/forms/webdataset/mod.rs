@@ -1,4 +1,4 @@
-//! WebDataset's tar archives: consecutive files of one stem are a sample.
+//! WebDataset's tar archives: the files of one stem are a sample, wherever in the archive they lie.
 //!
 //! ```text
 //! train-000.tar:  n01/0001.jpg  n01/0001.cls  n01/0002.png  n01/0002.json  …
@@ -31,9 +31,11 @@ use tar::{Archive, EntryType};
 use super::classes::Classes;
 use super::{Form, SourceFile};
 use crate::digests::Digests;
+use crate::faults::Faults;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::packed::{Location, PackedFile, PackedImages};
 use crate::part::Part;
@@ -170,18 +172,19 @@ impl Form for WebDataset {
         digest::add_files(digest, self, files);
     }
 
-    fn load(&self, files: &Digests) -> Result<Loaded, Error> {
+    fn load(&self, _: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let mut digests: Vec<Digest> = Vec::new();
+        let mut faults = Faults::default();
         for (_, samples) in self.table.parts() {
-            digests.extend(samples.images.digests()?);
+            digests.extend(samples.images.look(loading, &mut faults)?);
         }
+        // They were indexed before their digests were asked for, so that these are of the same bytes.
         for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
             if stamp.is_none() || Stamp::of(path) != *stamp {
                 return Err(Error::Changed { path: path.clone() });
             }
         }
-        digest::check_files(self, files)?;
-        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()) })
+        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()), faults })
     }
 }
 
@@ -284,7 +287,9 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
         end = after.div_ceil(BLOCK).saturating_mul(BLOCK);
         let name = PathBuf::from(OsStr::from_bytes(&entry.path_bytes()));
         let kind = entry.header().entry_type();
-        if kind == EntryType::Directory || is_hidden(&name) {
+        // The header for all files after it, in which 'git archive' notes a commit, says nothing of images.
+        let is_described = matches!(kind, EntryType::Directory | EntryType::XGlobalHeader);
+        if is_described || is_hidden(&name) {
             continue;
         }
         let is_inside = name
@@ -384,7 +389,7 @@ fn label_of(text: &[u8]) -> Result<Option<String>, String> {
     }
 }
 
-/// The label in a file `.json`; `None` if it has none.
+/// The label in a file `.json`; `None` if it has none, or an empty one.
 fn label_in(text: &[u8]) -> Result<Option<String>, String> {
     let json: serde_json::Value =
         serde_json::from_slice(text).map_err(|error| format!("is not JSON ({error})"))?;
@@ -392,7 +397,9 @@ fn label_in(text: &[u8]) -> Result<Option<String>, String> {
     let label = names.filter_map(|name| json.get(name)).find(|label| !label.is_null());
     match label {
         None => Ok(None),
-        Some(serde_json::Value::String(label)) => Ok(Some(label.clone())),
+        Some(serde_json::Value::String(label)) => {
+            Ok(Some(label.trim().to_owned()).filter(|label| !label.is_empty()))
+        }
         Some(serde_json::Value::Number(label)) => Ok(Some(label.to_string())),
         Some(_) => Err("has a label that is neither a number nor a text".to_owned()),
     }

@@ -1,0 +1,70 @@
+//! Heads that stop before the others of their pass.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Fixture, GO_ON, RESOURCES, config, unheard};
+use crate::event::Event;
+use crate::features::labelled::Splits;
+use crate::keep::Keep;
+use crate::train::train_together;
+use crate::{Error, Run, TrainConfig, train};
+
+/// A head whose patience has ended is finished at once: whatever ends the others, it stays, and the same command
+/// trains the others alone.
+#[test]
+fn a_head_that_stops_early_is_finished_while_the_others_go_on() {
+    let fixture = Fixture::new();
+    let going_on = TrainConfig { epochs: 200, seed: 3, ..config() };
+    let stopping =
+        TrainConfig { patience: Some(2), keep: Keep::BestLoss, seed: 4, ..going_on.clone() };
+    let configs = [stopping.clone(), going_on.clone()];
+    let root = fixture.path("runs");
+    let together = |report: &mut dyn FnMut(Event<'_>), stop: &AtomicBool| {
+        let mut splits = Splits::open(fixture.features(), report).unwrap();
+        let mut runs = Vec::new();
+        let finished = |run: &Run, _: &_| -> Result<(), Error> {
+            runs.push(run.clone());
+            Ok(())
+        };
+        train_together(&mut splits, &configs, RESOURCES, &root, report, stop, finished)?;
+        Ok::<_, Error>(runs)
+    };
+    let stop = AtomicBool::new(false);
+    let mut interrupting = |event: Event<'_>| {
+        if let Event::Training(progress) = event {
+            stop.store(progress.epoch == 199, Ordering::Relaxed);
+        }
+    };
+    let error = together(&mut interrupting, &stop).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { .. }), "{error}");
+    let states: Vec<(usize, bool)> = fs::read_dir(&root)
+        .unwrap()
+        .map(|run| Run::open(&run.unwrap().path()).unwrap().summary().unwrap())
+        .map(|summary| (summary.last.epoch, summary.interrupted))
+        .collect();
+    let [(epochs, false)] = states.iter().copied().filter(|it| !it.1).collect::<Vec<_>>()[..]
+    else {
+        panic!("{states:?}")
+    };
+    assert!((3..199).contains(&epochs), "{epochs}");
+
+    let mut continues = false;
+    let mut listening = |event: Event<'_>| {
+        continues |= matches!(event, Event::Continuing { finished: 1, heads: 2 });
+    };
+    let runs = together(&mut listening, &GO_ON).unwrap();
+    assert!(continues);
+    let head = |run: &Path| fs::read(run.join("head.safetensors")).unwrap();
+    for (run, config) in runs.iter().zip([stopping, going_on]) {
+        assert_eq!(run.config().train, config);
+        let root = fixture.path("alone");
+        let alone =
+            train(fixture.features(), &config, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+        assert!(head(run.folder()) == head(alone.folder()), "{config:?}");
+        let summaries = [run, &alone].map(|run| run.summary().unwrap());
+        assert_eq!(summaries[0].last.epoch, summaries[1].last.epoch);
+        assert_eq!(summaries[0].kept().val_loss, summaries[1].kept().val_loss);
+    }
+}
