@@ -1,5 +1,7 @@
 //! Support for the end-to-end tests: the programs, the real inputs, and small datasets made from them.
 
+pub mod forms;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

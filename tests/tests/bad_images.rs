@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use end_to_end::{
     BAD_INPUT, Digits, Finished, INCOMPLETE, Workplace, assert_refused, caches_in, damaged_inside,
-    files_in, finish, path_from, root, vgg_extract, vgg_head,
+    files_in, finish, forms, path_from, root, vgg_extract, vgg_head,
 };
 use feature_cache::{Cache, Manifest, SplitName};
 use image::GrayImage;
@@ -290,16 +289,178 @@ fn a_class_or_a_split_without_any_image_that_can_be_read_is_refused() {
     assert!(caches_in(&workplace.path("features")).is_empty());
 }
 
-/// A change of a file during the extraction, or one that the system cannot read, is no bad image.
+/// A file that the system cannot read is no bad image, nor is a link to nowhere in a folder.
 #[test]
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn what_is_wrong_with_the_system_is_never_left_out() {
     use std::os::unix::fs::symlink;
     let workplace = Workplace::empty();
     dataset(&workplace, &[]);
-    symlink("nowhere.png", workplace.path("photos/train/0/link.png")).unwrap();
     let skip = ["--on-error=skip", "--max-skipped=0.5"];
+    let link = workplace.path("photos/train/0/link.png");
+    symlink("nowhere.png", &link).unwrap();
     assert_refused(workplace.run("photos", &skip), BAD_INPUT, &["link.png is a symbolic link"]);
+    // A file that can be opened, and gives an I/O error when it is read.
+    fs::remove_file(&link).unwrap();
+    symlink("/proc/self/mem", &link).unwrap();
+    let says = ["could not read ", "photos/train/0/link.png", "Input/output error"];
+    assert_refused(workplace.run("photos", &skip), BAD_INPUT, &says);
+    let names = files_in(&workplace.path("photos/train"));
+    let row = |path: &PathBuf| {
+        let label = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        format!("{},{label}\n", path.display())
+    };
+    let list =
+        format!("path,label\n{}{},0\n", names.iter().map(row).collect::<String>(), link.display());
+    workplace.write("list.csv", list.as_bytes());
+    assert_refused(workplace.run("list.csv", &skip), BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+}
+
+/// A dataset of 60 training and 9 test images, whose table is one of these files; with `missing`, some of the images
+/// that it names are not there. Of each missing one, its path in the dataset and the line that names it.
+fn listed(workplace: &Workplace, folder: &str, table: &str, missing: bool) -> Vec<(String, usize)> {
+    let [train, test] =
+        [("train", 60), ("t10k", 9)].map(|(file, count)| Digits::first(file, count));
+    let separator = if table.ends_with(".tsv") { '\t' } else { ',' };
+    let is_competition = table == "labels.csv";
+    let path = match table {
+        "metadata.csv" => "file_name",
+        _ if is_competition => "id",
+        _ => "path",
+    };
+    let (mut text, mut gone, mut line) = (format!("{path},label,split\n"), Vec::new(), 1);
+    for (split, digits) in [("train", &train), ("test", &test)] {
+        for (number, (pixels, label)) in digits.pixels.chunks(784).zip(&digits.labels).enumerate() {
+            // A competition's images lie in train/, and are listed without their endings.
+            let (within, listed) = match is_competition {
+                true => (format!("train/{split}-{number}.png"), format!("{split}-{number}")),
+                false => {
+                    (format!("images/{split}-{number}.png"), format!("images/{split}-{number}.png"))
+                }
+            };
+            let mut row = |listed: &str| {
+                line += 1;
+                text.push_str(&format!("{listed},{},{split}\n", label % 3));
+                line
+            };
+            // Before the first image and among the others, and in another split.
+            if missing && matches!((split, number), ("train", 0 | 30) | ("test", 5)) {
+                let name = format!("gone-{split}-{number}");
+                let at = row(&listed.replace(&format!("{split}-{number}"), &name));
+                let id = match is_competition {
+                    true => format!("train/{name}"),
+                    false => format!("images/{name}.png"),
+                };
+                gone.push((id, at));
+            }
+            row(&listed);
+            let file = workplace.write(&format!("{folder}/{within}"), b"");
+            GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap().save(file).unwrap();
+        }
+    }
+    let text = text.replace(',', &separator.to_string());
+    workplace.write(&format!("{folder}/{table}"), text.as_bytes());
+    gone
+}
+
+/// Rows of lists without files are named, all of them, or left out like images that cannot be read.
+#[test]
+fn missing_images_of_a_list_are_named_or_left_out() {
+    for table in ["list.csv", "list.tsv", "metadata.csv", "labels.csv"] {
+        let workplace = Workplace::empty();
+        let gone = listed(&workplace, "set", table, true);
+        listed(&workplace, "good", table, false);
+        let mut says = vec!["3 of 72 images in ".to_owned(), "or give --on-error=skip".to_owned()];
+        says.extend(gone.iter().map(|(id, line)| {
+            format!(
+                "set/{id} is not there; {table} names it in line {line}: add it, remove the row"
+            )
+        }));
+        let says: Vec<&str> = says.iter().map(String::as_str).collect();
+        assert_refused(workplace.run("set", &[]), BAD_INPUT, &says);
+        let finished = finish(workplace.run("set", &["--on-error=skip"]));
+        assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+        let more = "cannot be read, more than --max-skipped=0.01 allows";
+        assert!(finished.stderr.contains(more), "{}", finished.stderr);
+        let mut inspect = vgg_extract(["inspect-dataset", "--json"]);
+        inspect.arg(workplace.path("set"));
+        let inspected = finish(inspect);
+        assert_eq!(inspected.code, Some(BAD_INPUT), "{inspected:?}");
+        let found: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+        let stops = found["stops"].as_array().unwrap();
+        assert_eq!(stops.len(), 3, "{found}");
+        for (stop, (id, line)) in stops.iter().zip(&gone) {
+            let stop = stop.as_str().unwrap();
+            assert!(stop.contains(&format!("{table}: line {line}: there is no file ")), "{stop}");
+            assert!(stop.contains(&format!("set/{id}; expected the path of an image")), "{stop}");
+        }
+        assert!(caches_in(&workplace.path("features")).is_empty());
+
+        let skip = ["--on-error=skip", "--max-skipped=0.1"];
+        let first = finish(workplace.run("set", &skip));
+        let cache = incomplete(&first);
+        let good = path_from(workplace.run_apart("good", &[]));
+        assert!(contents(&cache) == contents(&good), "{}", first.stderr);
+        assert!(first.stderr.contains("3 images left out that cannot be read: "));
+        let manifest = self::manifest(&cache);
+        let lines = fs::read_to_string(cache.join("skipped.csv")).unwrap();
+        let lines: Vec<&str> = lines.lines().skip(1).collect();
+        assert_eq!((manifest.skipped_images().len(), lines.len()), (3, 3));
+        for ((skipped, line), (id, at)) in manifest.skipped_images().iter().zip(lines).zip(&gone) {
+            assert_eq!(&skipped.id, id);
+            assert!(
+                skipped
+                    .reason
+                    .starts_with(&format!("is not there; {table} names it in line {at}:"))
+            );
+            assert!(line.starts_with(&format!("{},{id},", skipped.part)), "{line}");
+        }
+        // Found again, and by the head's report: the same images are missing.
+        assert_eq!(incomplete(&finish(workplace.run("set", &skip))), cache);
+        let images =
+            head::images_of(&(&manifest).into(), SplitName::Train, &workplace.path("features"));
+        assert_eq!(images.unwrap().len(), manifest.splits[&SplitName::Train].rows);
+        // Once one of them is there, the dataset is another one, and so is the cache.
+        let (id, _) = &gone[1];
+        let ending = if id.ends_with(".png") { "" } else { ".png" };
+        let file = workplace.path(&format!("set/{id}{ending}"));
+        fs::write(&file, picture("../orientation/1.png")).unwrap();
+        let two = incomplete(&finish(workplace.run("set", &skip)));
+        assert_ne!(two, cache);
+        assert_eq!(self::manifest(&two).skipped_images().len(), 2);
+        assert_refused(workplace.run("set", &[]), BAD_INPUT, &["2 of 72 images in "]);
+        // And when it has gone again, the first cache is found.
+        fs::remove_file(&file).unwrap();
+        assert_eq!(incomplete(&finish(workplace.run("set", &skip))), cache);
+    }
+}
+
+/// Of very many, the first ones are named and the others counted; the inspection names all.
+#[test]
+fn a_list_of_images_that_are_elsewhere_is_refused() {
+    let workplace = Workplace::empty();
+    let rows: String = (0..1100).map(|row| format!("images/{row}.png,{}\n", row % 2)).collect();
+    workplace.write("list.csv", format!("path,label\n{rows}").as_bytes());
+    let says = [
+        "1100 of 1100 images in ",
+        "images/999.png is not there; list.csv names it in line 1001: ",
+        "give the folder to which paths are relative with --images",
+        "and 100 more; 'vgg-extract inspect-dataset --json' names all",
+    ];
+    let finished = finish(workplace.run("list.csv", &[]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    for text in says {
+        assert!(finished.stderr.contains(text), "'{text}' is not in: {}", finished.stderr);
+    }
+    assert!(!finished.stderr.contains("images/1000.png"), "{}", finished.stderr);
+    let skip = ["--on-error=skip", "--max-skipped=0.99"];
+    assert_refused(workplace.run("list.csv", &skip), BAD_INPUT, &["1100 of 1100 images in "]);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+    let mut inspect = vgg_extract(["inspect-dataset", "--json"]);
+    inspect.arg(workplace.path("list.csv"));
+    let found: serde_json::Value = serde_json::from_str(&finish(inspect).stdout).unwrap();
+    assert_eq!(found["stops"].as_array().unwrap().len(), 1100);
 }
 
 /// The page and the report show the images of their rows, whatever was left out, grouped or taken as a test split.
@@ -367,34 +528,15 @@ fn bad_images_in_an_archive_are_found_before_anything_is_computed() {
     workplace.write("photos/0/empty.png", b"");
     let cut = fs::read(workplace.path(&format!("photos/{}", names[0]))).unwrap();
     workplace.write("photos/1/cut.png", &cut[..cut.len() / 2]);
-    let mut tar = Vec::new();
-    let mut add = |name: &str, bytes: &[u8]| {
-        let mut header = [0u8; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[100..108].copy_from_slice(b"0000644\0");
-        header[108..116].copy_from_slice(b"0000000\0");
-        header[116..124].copy_from_slice(b"0000000\0");
-        write!(&mut header[124..136], "{:011o}\0", bytes.len()).unwrap();
-        header[136..148].copy_from_slice(b"00000000000\0");
-        header[156] = b'0';
-        header[257..265].copy_from_slice(b"ustar\x0000");
-        header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        write!(&mut header[148..156], "{sum:06o}\0 ").unwrap();
-        tar.extend(header);
-        tar.extend(bytes);
-        tar.resize(tar.len().next_multiple_of(512), 0);
-    };
     let mut files = files_in(&workplace.path("photos"));
     files.sort();
-    for path in files {
+    let members = files.iter().flat_map(|path| {
         let name = path.strip_prefix(workplace.path("photos")).unwrap();
-        let class = name.iter().next().unwrap().to_str().unwrap();
-        add(name.to_str().unwrap(), &fs::read(&path).unwrap());
-        add(name.with_extension("cls").to_str().unwrap(), class.as_bytes());
-    }
-    tar.extend([0; 1024]);
-    workplace.write("set.tar", &tar);
+        let class = name.iter().next().unwrap().to_str().unwrap().as_bytes().to_vec();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        [(text(name), fs::read(path).unwrap()), (text(&name.with_extension("cls")), class)]
+    });
+    workplace.write("set.tar", &forms::tar(members));
     let says = ["2 of 42 images in", "0/empty.png is empty", "1/cut.png cannot be decoded"];
     assert_refused(workplace.run("set.tar", &[]), BAD_INPUT, &says);
     assert!(caches_in(&workplace.path("features")).is_empty());

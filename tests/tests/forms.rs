@@ -298,7 +298,7 @@ fn what_is_wrong_with_a_table_or_a_fraction_is_said() {
     refused(&["--columns=label=digt"], &["labels.csv: there is no column 'digt'", "label=NAME"]);
     let labels = fs::read_to_string(workplace.path("zip/labels.csv")).unwrap();
     workplace.write("zip/labels.csv", labels.replace("img0,", "img99,").as_bytes());
-    refused(&[], &["labels.csv: line 2: there is no file", "train/img99"]);
+    refused(&[], &["train/img99 is not there; labels.csv names it in line 2: add it"]);
     write_png(&workplace, &Digits::first("train", 5), |index| {
         format!("few/{}/{index}.png", index % 2)
     });

@@ -242,12 +242,9 @@ fn classes_that_do_not_fit_are_refused_or_said() {
     assert_refused(workplace.run("single", &[]), BAD_INPUT, &says);
     fs::create_dir(workplace.path("empty")).unwrap();
     assert_refused(workplace.run("empty", &[]), BAD_INPUT, &["empty holds no dataset"]);
-    assert!(caches_in(&workplace.path("features")).is_empty());
-    // Features of one class are of use elsewhere; a head cannot be trained on them.
     png("one/cat", 1);
     png("one/cat", 2);
-    let finished = finish(workplace.run("one", &["--val-fraction=0"]));
-    assert!(finished.stderr.contains("there is only one class, cat"), "{finished:?}");
-    let cache = PathBuf::from(finished.stdout.trim());
-    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('cat')"]);
+    let says = ["one are of one class, 'cat'; a head needs two classes or more"];
+    assert_refused(workplace.run("one", &["--val-fraction=0"]), BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
 }

@@ -111,7 +111,8 @@ fn wrong_lists_are_refused() {
         write_list(&workplace, "labels.csv", &rows);
         assert_refused(workplace.run("digits/labels.csv", &[]), BAD_INPUT, says);
     };
-    refused("images/gone.png,1,train", &["labels.csv: line 22: there is no file", "gone.png"]);
+    let says = ["images/gone.png is not there; labels.csv names it in line 22: add it"];
+    refused("images/gone.png,1,train", &says);
     refused(
         "./images/train-3.png,1,train",
         &["labels.csv: line 22: ", "listed already, in line 5; remove one of the two rows"],

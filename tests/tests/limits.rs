@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, Digits, Finished, ROW_IN_MEMORY, USAGE, Workplace, assert_refused, finish,
-    forge_file, memory_beside_rows, path_from, peak_of, rows_of, vgg_extract, vgg_head, weights,
+    BAD_INPUT, Digits, Finished, ROW_IN_MEMORY, USAGE, Workplace, assert_refused, caches_in,
+    finish, forge_file, memory_beside_rows, path_from, peak_of, rows_of, vgg_extract, vgg_head,
+    weights,
 };
 use feature_cache::{Cache, SplitName};
 use recipe::Recipe;
@@ -80,13 +81,16 @@ fn a_dataset_of_one_image() {
     workplace.write("one/cat/1.pgm", b"P5 2 1 255\n\x07\x99");
     let says = ["none of the 1 training image of", "raise the fraction", "--val-fraction 0"];
     assert_refused(workplace.run("one", &[]), BAD_INPUT, &says);
-    let finished = finish(workplace.run("one", &["--val-fraction=0"]));
-    assert!(finished.stderr.contains("there is only one class, cat; a head needs two or more"));
-    let cache = PathBuf::from(finished.stdout.trim());
+    let says = ["all training images of ", "one are of one class, 'cat'"];
+    assert_refused(workplace.run("one", &["--val-fraction=0"]), BAD_INPUT, &says);
+    assert!(caches_in(&workplace.path("features")).is_empty());
+    // With another class, one image of each is enough.
+    workplace.write("one/dog/1.pgm", b"P5 1 1 255\n\x55");
+    let cache = path_from(workplace.run("one", &["--val-fraction=0"]));
     let rows = rows_of(&Cache::open(&cache).unwrap(), SplitName::Train);
-    assert_eq!(rows.len(), 1);
-    assert!(rows[0].iter().any(|&value| value > 0.0));
-    assert_refused(workplace.train(&cache, &[]), BAD_INPUT, &["only one class ('cat')"]);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row.iter().any(|&value| value > 0.0)));
+    path_from(workplace.train(&cache, &["--epochs=1"]));
     let mut sweep = vgg_head(["sweep"]);
     sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
     assert_refused(sweep, BAD_INPUT, &["has no validation split", "val-fraction=1/6"]);
@@ -475,12 +479,15 @@ fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     fs::create_dir_all(&images).unwrap();
     let name = OsStr::from_bytes(b"la\xe9tin\n1.pgm");
     fs::write(images.join(name), b"P5 1 1 255\n\x07").unwrap();
+    let other = images.with_file_name("two");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("2.pgm"), b"P5 1 1 255\n\x70").unwrap();
     let mut command = run(images.parent().unwrap());
     command.arg("--val-fraction=0");
     let cache = Cache::open(&last_path(command)).unwrap();
-    assert_eq!(cache.manifest().class_names, ["one%0Aclass"]);
+    assert_eq!(cache.manifest().class_names, ["one%0Aclass", "two"]);
     let ids = cache.split(SplitName::Train).unwrap().ids().unwrap();
-    assert_eq!(ids.iter().collect::<Vec<_>>(), ["one%0Aclass/la%E9tin%0A1.pgm"]);
+    assert_eq!(ids.iter().collect::<Vec<_>>(), ["one%0Aclass/la%E9tin%0A1.pgm", "two/2.pgm"]);
     // An error names such a file as well as a text can.
     fs::write(images.join(name), b"").unwrap();
     let mut command = run(images.parent().unwrap());

@@ -23,6 +23,9 @@ pub const READING: u32 = 2;
 /// from that of any encoded image.
 const PIXELS: &[u8] = b"dataset, pixels 1";
 
+/// Begins what is digested of an image whose file is missing. No image file begins so.
+const MISSING: &[u8] = b"dataset, missing 1\0";
+
 /// Larger files are each read by all threads.
 const SHARED: u64 = 1 << 20;
 /// Most bytes of an image file that each thread reads into memory as a whole.
@@ -101,6 +104,14 @@ pub(crate) fn of_pixels(image: &Image<'_>) -> Digest {
         digest.update(&(number as u64).to_le_bytes());
     }
     digest.update(&image.pixels);
+    digest.finalize().into()
+}
+
+/// The digest that stands for the bytes of a file that is missing: of [`MISSING`] and the name by which the dataset
+/// knows it.
+pub(crate) fn of_missing(name: &OsStr) -> Digest {
+    let mut digest = Hasher::new();
+    digest.update(MISSING).update(name::bytes(name));
     digest.finalize().into()
 }
 

@@ -425,6 +425,36 @@ pub enum Error {
         /// ASCII's as `\u{…}`; `None` if there is no such class.
         alike: Option<Box<[String; 2]>>,
     },
+    /// All training images are of one class.
+    #[error(
+        "all training images of {} are of one class, '{class}'; a head needs two classes or more: add images of \
+         another one",
+        path.display()
+    )]
+    OneClass {
+        /// The dataset.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// Validation or test images belong to classes without training images.
+    #[error(
+        "{}: {split} has {} of {} without training images: {} (the first is {first}); add training images of these \
+         classes, or remove their images from {split}",
+        path.display(), counted(*images, "image"), counted(classes.len(), "class"), Names(classes)
+    )]
+    UntrainedClasses {
+        /// The dataset.
+        path: PathBuf,
+        /// `val` or `test`.
+        split: &'static str,
+        /// The classes, in the order of their labels.
+        classes: Vec<String>,
+        /// Number of images of these classes in the split.
+        images: usize,
+        /// The id of the first of them.
+        first: String,
+    },
     /// An image is a symbolic link to a file that is not there.
     #[error(
         "{} is a symbolic link to {}, which is not there; fetch that file, or remove the link",
@@ -519,8 +549,8 @@ pub enum Error {
     },
     /// A list of images names a file that is not there.
     #[error(
-        "{}: {at}: there is no file {}; expected the path of an image, absolute or relative to the \
-         folder of the list (if this is not a list of images, move it out of the folder)",
+        "{}: {at}: there is no file {}; expected the path of an image, absolute or relative to the folder of the \
+         list, or to that of --images (if this is not a list of images, move it out of the folder)",
         path.display(), file.display()
     )]
     MissingImage {
@@ -601,6 +631,26 @@ pub enum Error {
         column: String,
         /// The name of the dataset's form.
         form: &'static str,
+    },
+    /// A folder of images was named for a dataset that is not a list of images.
+    #[error(
+        "{} is read as {form}, whose images are not looked for in --images {}; omit --images, or give --dataset a \
+         list of images: a CSV file whose paths are relative to that folder",
+        path.display(), images.display()
+    )]
+    NotAList {
+        /// The dataset.
+        path: PathBuf,
+        /// The folder of images.
+        images: PathBuf,
+        /// The name of the dataset's form.
+        form: &'static str,
+    },
+    /// The folder of images that was named is not there.
+    #[error("--images {} is not a folder; expected the one to which the paths of a list are relative", images.display())]
+    NoImagesFolder {
+        /// The path.
+        images: PathBuf,
     },
     /// Without its unreadable images, a dataset lacks a class or a split.
     #[error("{}: no image of {what} can be read; replace some of them, or remove {what}", path.display())]

@@ -65,6 +65,8 @@ pub struct FileDigests {
     files: usize,
     read: usize,
     faults: Faults,
+    /// The errors of files that cannot be read; `None` if the first one ends the reading.
+    unreadable: Option<Vec<Error>>,
 }
 
 /// The entries of consecutive files.
@@ -77,6 +79,8 @@ struct Found {
     read: usize,
     /// The faults of those that are images.
     faults: Faults,
+    /// The errors of those that cannot be read.
+    unreadable: Vec<Error>,
 }
 
 /// A file whose digest is known.
@@ -85,6 +89,8 @@ struct Looked {
     was_read: bool,
     /// The reason why it is not a good image; `None` if it may be one.
     fault: Option<String>,
+    /// Why the entry has a digest that stands for the file's; `None` if it is the file's.
+    unreadable: Option<Error>,
 }
 
 /// The end of an attempt to put all digests into the file of digests.
@@ -125,7 +131,8 @@ impl FileDigests {
         let remembered = path.as_deref().and_then(Entries::open).unwrap_or_default();
         let (remembered, settled) = (Arc::new(remembered), now.checked_sub(SETTLED));
         let (scan, faults) = (None, Faults::default());
-        FileDigests { path, settled, remembered, scan, files: 0, read: 0, faults }
+        let unreadable = None;
+        FileDigests { path, settled, remembered, scan, files: 0, read: 0, faults, unreadable }
     }
 
     /// The same, where the files of images are looked at for faults while they are read: their headers and ends, and
@@ -133,6 +140,13 @@ impl FileDigests {
     #[must_use]
     pub fn scanning(self, decoding: Decoding) -> FileDigests {
         FileDigests { scan: Some(decoding), ..self }
+    }
+
+    /// The same, where the reading goes on after a file that cannot be read. Its error is kept, and a digest that no
+    /// file has stands for its own, so that no cache is to be made of the dataset. No digest is remembered.
+    #[must_use]
+    pub fn keeping_errors(self) -> FileDigests {
+        FileDigests { path: None, unreadable: Some(Vec::new()), ..self }
     }
 
     /// Number of remembered digests, of files that may have changed or vanished.
@@ -145,7 +159,7 @@ impl FileDigests {
         self.files
     }
 
-    /// Number of those that were read.
+    /// Number of those that were read, or looked for and missing.
     pub fn read(&self) -> usize {
         self.read
     }
@@ -153,6 +167,11 @@ impl FileDigests {
     /// The faults of the files that are images, as far as they were looked for and found.
     pub fn into_faults(self) -> Faults {
         self.faults
+    }
+
+    /// The errors of the files that cannot be read, if [they are kept](FileDigests::keeping_errors).
+    pub fn into_unreadable(self) -> Vec<Error> {
+        self.unreadable.unwrap_or_default()
     }
 
     /// The digests of the form's files, in their order. All that may be remembered are.
@@ -182,11 +201,11 @@ impl FileDigests {
         self.read = 0;
         let mut digests = Vec::with_capacity(self.files);
         while digests.len() < self.files {
-            let found = match known.take_if(|known| known.first == digests.len()) {
+            let mut found = match known.take_if(|known| known.first == digests.len()) {
                 Some(known) => known,
                 None => self.find_chunk(digests.len(), form, stop)?,
             };
-            self.note(&found);
+            self.note(&mut found);
             digests.extend(found.entries.iter().map(digest_of));
         }
         Ok(Digests::Held(digests.into()))
@@ -204,7 +223,7 @@ impl FileDigests {
         let (mut same, mut found) = (0, Found::default());
         while same < self.files {
             found = self.find_chunk(same, form, stop)?;
-            self.note(&found);
+            self.note(&mut found);
             if !self.remembered.has_at(same, &found.entries) {
                 break;
             }
@@ -231,7 +250,7 @@ impl FileDigests {
                         break;
                     }
                 }
-                self.note(&found);
+                self.note(&mut found);
             }
             digest = Some(out.finish()?);
             Ok(())
@@ -251,9 +270,12 @@ impl FileDigests {
     }
 
     /// Counts the files that were read, and keeps their faults.
-    fn note(&mut self, found: &Found) {
+    fn note(&mut self, found: &mut Found) {
         self.read += found.read;
         self.faults.extend(found.faults.clone());
+        if let Some(unreadable) = &mut self.unreadable {
+            unreadable.append(&mut found.unreadable);
+        }
     }
 
     /// Finds the digests of files from `first` on; none if there are no more.
@@ -270,8 +292,9 @@ impl FileDigests {
         let mut found = Found { first, ..Found::default() };
         // Of several files that cannot be read, the first one is named, whichever thread was faster.
         for looked in looked {
-            let Looked { entry, was_read, fault } = looked?;
+            let Looked { entry, was_read, fault, unreadable } = looked?;
             found.entries.push(entry);
+            found.unreadable.extend(unreadable);
             found.read += usize::from(was_read);
             if let Some(reason) = fault {
                 found.faults.insert(digest_of(&entry), reason);
@@ -282,7 +305,14 @@ impl FileDigests {
 
     /// Finds the digest of a file.
     fn find(&self, index: usize, file: &SourceFile<'_>) -> Result<Looked, Error> {
-        let SourceFile { name, path, is_image } = file;
+        let SourceFile { name, path, is_image, is_missing } = file;
+        let absent = |unreadable| {
+            let entry = entry(None, digest::of_missing(name));
+            Ok(Looked { entry, was_read: true, fault: None, unreadable })
+        };
+        if *is_missing {
+            return absent(None);
+        }
         let before = Stamp::of(path);
         let is_settled = |stamp: &Stamp| self.settled.is_some_and(|moment| stamp.is_by(moment));
         let stamp = before.filter(is_settled);
@@ -296,18 +326,23 @@ impl FileDigests {
         for &scanned in scanned {
             let key = stamp.map(|stamp| key(stamp, name, scanned));
             if let Some(digest) = key.and_then(|key| self.remembered.find(key, index)) {
-                return Ok(Looked { entry: entry(key, digest), was_read: false, fault: None });
+                let entry = entry(key, digest);
+                return Ok(Looked { entry, was_read: false, fault: None, unreadable: None });
             }
         }
-        let (digest, fault) = match scan {
-            Some(decoding) => digest::of_image_file(path, decoding)?,
-            None => (digest::of_file(path)?, None),
+        let read = match scan {
+            Some(decoding) => digest::of_image_file(path, decoding),
+            None => digest::of_file(path).map(|digest| (digest, None)),
+        };
+        let (digest, fault) = match read {
+            Err(error) if self.unreadable.is_some() => return absent(Some(error)),
+            read => read?,
         };
         // Unless the bytes are those of the file that the first look was at.
         let stamp = stamp.filter(|_| fault.is_none() && Stamp::of(path) == before);
         let key = stamp.map(|stamp| key(stamp, name, scan.is_some()));
         let fault = fault.map(|fault| fault.reason());
-        Ok(Looked { entry: entry(key, digest), was_read: true, fault })
+        Ok(Looked { entry: entry(key, digest), was_read: true, fault, unreadable: None })
     }
 }
 

@@ -43,9 +43,17 @@ impl Folder {
         Ok(Folder { path: path.to_path_buf(), folders, files, system })
     }
 
-    /// The path of a file directly in the folder; `None` if there is no such file.
+    /// The path of the file of this name directly in the folder; if there is none, of one whose name differs in
+    /// upper and lower case. `None` if there is no such file either.
     pub(crate) fn file(&self, name: &str) -> Option<PathBuf> {
-        Some(self.path.join(name)).filter(|path| path.is_file())
+        let mut paths = named(&self.files, name).map(|name| self.path.join(name));
+        paths.find(|path| path.is_file())
+    }
+
+    /// The same of a file that lies in a folder of its own name.
+    pub(crate) fn nested_file(&self, name: &str) -> Option<PathBuf> {
+        let mut paths = named(&self.folders, name).map(|name| self.path.join(name).join(name));
+        paths.find(|path| path.is_file())
     }
 
     /// The names of the folders, and of the files for which `is_data` holds, except those in `used`.
@@ -73,4 +81,12 @@ impl Folder {
         let beside = (!names.is_empty()).then_some(Notice::Beside { folder, train, names });
         self.system.notice(&self.path).into_iter().chain(beside).collect()
     }
+}
+
+/// The names that are `name`, and then those that differ from it in upper and lower case.
+fn named<'a>(names: &'a [OsString], name: &str) -> impl Iterator<Item = &'a OsString> {
+    let exact = names.iter().filter(move |found| found.as_os_str() == name);
+    let others =
+        names.iter().filter(move |found| *found != name && found.eq_ignore_ascii_case(name));
+    exact.chain(others)
 }

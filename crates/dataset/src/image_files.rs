@@ -1,8 +1,10 @@
 //! Images that have a file each.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use durable::Digest;
 
@@ -12,13 +14,34 @@ use crate::forms::SourceFile;
 use crate::name::escape;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Decoding, Error, Image, ImageStore, decode};
+use crate::{Decoding, Error, Image, ImageStore, Position, decode};
 
 /// Image files by their paths as a dataset in `folder` names them: relative to it, or absolute.
 #[derive(Debug)]
 pub(crate) struct ImageFiles {
     folder: PathBuf,
     paths: Paths,
+    /// The images whose files are not there, by their numbers.
+    missing: BTreeMap<usize, Missing>,
+}
+
+/// Where an image is listed whose file is not there.
+#[derive(Debug, Clone)]
+pub(crate) struct Missing {
+    pub(crate) list: Arc<Path>,
+    pub(crate) at: Position,
+}
+
+impl Missing {
+    /// The fault, as the predicate of a sentence.
+    fn reason(&self) -> String {
+        let Missing { list, at } = self;
+        let list = list.file_name().unwrap_or_default().display();
+        format!(
+            "is not there; {list} names it in {at}: add it, remove the row, or give the folder to which paths are \
+             relative with --images"
+        )
+    }
 }
 
 impl ImageFiles {
@@ -44,7 +67,13 @@ impl ImageStore for ImageFiles {
         digest: Option<&Digest>,
         decoding: Decoding,
     ) -> Result<Image<'_>, Error> {
-        decode::decode(&on_disk(&self.folder, self.named(index)), digest, decoding)
+        let file = on_disk(&self.folder, self.named(index));
+        match self.missing.get(&index) {
+            Some(Missing { list, at }) => {
+                Err(Error::MissingImage { path: list.to_path_buf(), at: *at, file })
+            }
+            None => decode::decode(&file, digest, decoding),
+        }
     }
 
     /// The path as the dataset names it.
@@ -63,7 +92,17 @@ pub(crate) fn samples(
     paths: Paths,
     labels: Option<Vec<u32>>,
 ) -> Samples<ImageFiles> {
-    Samples::new(ImageFiles { folder: folder.to_path_buf(), paths }, labels)
+    listed_samples(folder, paths, BTreeMap::new(), labels)
+}
+
+/// Samples of these files, of which some are missing.
+pub(crate) fn listed_samples(
+    folder: &Path,
+    paths: Paths,
+    missing: BTreeMap<usize, Missing>,
+    labels: Option<Vec<u32>>,
+) -> Samples<ImageFiles> {
+    Samples::new(ImageFiles { folder: folder.to_path_buf(), paths, missing }, labels)
 }
 
 impl Table<ImageFiles> {
@@ -76,10 +115,11 @@ impl Table<ImageFiles> {
     pub(crate) fn file(&self, index: usize) -> SourceFile<'_> {
         let mut index = index;
         for (_, samples) in self.parts() {
-            let ImageFiles { folder, paths } = &*samples.images;
+            let ImageFiles { folder, paths, missing } = &*samples.images;
             if let Some(path) = paths.get(index) {
                 let (name, path) = (path.as_os_str(), on_disk(folder, path));
-                return SourceFile { name, path, is_image: true };
+                let is_missing = missing.contains_key(&index);
+                return SourceFile { name, path, is_image: true, is_missing };
             }
             index -= paths.len();
         }
@@ -88,7 +128,15 @@ impl Table<ImageFiles> {
 
     /// The table, with the digests of its files, which are those of the images.
     pub(crate) fn load(&self, files: &Digests) -> Loaded {
-        Loaded { table: self.any(), digests: files.clone(), faults: Faults::default() }
+        let mut faults = Faults::default();
+        let mut first = 0;
+        for (_, samples) in self.parts() {
+            for (index, missing) in &samples.images.missing {
+                faults.insert(files.get(first + index), missing.reason());
+            }
+            first += samples.images.len();
+        }
+        Loaded { table: self.any(), digests: files.clone(), faults }
     }
 }
 

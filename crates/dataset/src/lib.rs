@@ -11,6 +11,7 @@
 //! since they were digested is an error, so a row's digest is always that of its image. Files of images are looked at
 //! for [`Faults`] while they are read for their digests, if that is asked for.
 
+mod classes;
 mod config;
 mod decode;
 mod digest;
@@ -40,6 +41,7 @@ mod table;
 mod thumbnail;
 mod unsplit;
 
+pub use classes::{class_errors, class_notices};
 pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
 pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
@@ -50,7 +52,7 @@ pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names, is_sample};
 pub use gzip::read as read_decompressed;
 pub use images::Images;
-pub use notice::{Notice, class_notices};
+pub use notice::Notice;
 pub use source::Source;
 pub use split::SplitConfig;
 pub use unsplit::Unsplit;

@@ -96,11 +96,6 @@ pub enum Notice {
         /// The ids of two rows with the same image each, and the names of their classes.
         examples: Vec<[(String, String); 2]>,
     },
-    /// All training images are of one class.
-    OneClass {
-        /// The class.
-        class: String,
-    },
     /// A split with labels has no images of some classes.
     AbsentClasses {
         /// `train`, `val` or `test`.
@@ -203,10 +198,6 @@ impl fmt::Display for Notice {
                     examples.join("; ")
                 )
             }
-            Notice::OneClass { class } => write!(
-                f,
-                "warning: there is only one class, {class}; a head needs two or more to be trained"
-            ),
             Notice::AbsentClasses { split, absent, classes } => write!(
                 f,
                 "warning: {split} has no images of {} of {}: {}",
@@ -230,31 +221,4 @@ impl fmt::Display for Endings<'_> {
         let names: Vec<String> = self.0.iter().map(name).collect();
         Names(&names).fmt(f)
     }
-}
-
-/// The notices on the classes of labelled splits. `splits` are pairs of a split's name (`train`, `val`,
-/// `test`) and its labels, which are indices into `class_names`; an empty split counts as absent.
-pub fn class_notices<L: IntoIterator<Item = i64>>(
-    class_names: &[String],
-    splits: impl IntoIterator<Item = (&'static str, L)>,
-) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    for (split, labels) in splits {
-        let mut labels = labels.into_iter().peekable();
-        if labels.peek().is_none() {
-            continue;
-        }
-        let mut is_absent = vec![true; class_names.len()];
-        labels.for_each(|label| is_absent[label as usize] = false);
-        let (absent, present): (Vec<_>, Vec<_>) =
-            class_names.iter().zip(is_absent).partition(|(_, is_absent)| *is_absent);
-        if let ("train", [(only, _)]) = (split, &present[..]) {
-            notices.push(Notice::OneClass { class: (*only).clone() });
-        }
-        if !absent.is_empty() {
-            let absent = absent.into_iter().map(|(name, _)| name.clone()).collect();
-            notices.push(Notice::AbsentClasses { split, absent, classes: class_names.len() });
-        }
-    }
-    notices
 }

@@ -47,9 +47,12 @@ impl Source {
     /// The dataset at `path`, read as `config` says.
     ///
     /// # Errors
-    /// As [`Source::find`], or if the dataset is not of the form that `config` names, or has no columns of which one
-    /// could be that of the groups.
+    /// As [`Source::find`], or if the dataset is not of the form that `config` names, or if it names columns or a folder
+    /// of images and the dataset is of a form that has none.
     pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
+        if let Some(images) = config.images.as_ref().filter(|images| !images.is_dir()) {
+            return Err(Error::NoImagesFolder { images: images.clone() });
+        }
         let form = if let Some(name) = &config.form {
             find_form(path, name, config)?
         } else if path.is_file() || pattern_at(path).is_some() {
@@ -65,6 +68,10 @@ impl Source {
                 {
                     let column = column.to_owned();
                     return Err(Error::NoColumns { path, column, form: form_name });
+                }
+                if let Some(images) = config.images.clone().filter(|_| !form.takes_images_folder())
+                {
+                    return Err(Error::NotAList { path, images, form: form_name });
                 }
                 Ok(Source { path, form_name, form, digests: OnceLock::new() })
             }

@@ -10,7 +10,7 @@ use crate::digests::Digests;
 use crate::faults::{Faults, FaultyImage};
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, groups_of, stratified, whole_groups};
-use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig};
+use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig, class_errors};
 
 /// Images, with one label each if they have labels.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ pub(crate) struct Loaded {
     pub(crate) table: Table,
     /// One per image: those of train, of val and of test.
     pub(crate) digests: Digests,
-    /// Those of images without a file of their own, as far as they were looked for and found.
+    /// Those of images without a file of their own, as far as they were looked for and found, and of images that a
+    /// list names and that are not there.
     pub(crate) faults: Faults,
 }
 
@@ -152,6 +153,25 @@ impl Loaded {
             }
         }
         Ok(faults)
+    }
+
+    /// The errors about the classes of the images of the dataset at `path` but for those with faults.
+    pub(crate) fn class_errors(&self, path: &Path, faults: &Faults) -> Vec<Error> {
+        let good_rows = move |first: usize, count: usize| {
+            (0..count).filter(move |row| {
+                faults.is_empty() || !faults.contains(&self.digests.get(first + row))
+            })
+        };
+        let labelled = self.parts().filter_map(|(part, first, samples)| {
+            let labels = samples.labels.as_deref()?;
+            let rows = good_rows(first, labels.len());
+            let id = move |row| {
+                let row = good_rows(first, labels.len()).nth(row).expect("the row is good");
+                samples.images.id(row)
+            };
+            Some((part.name(), rows.map(|row| labels[row].into()), id))
+        });
+        class_errors(path, &self.table.class_names, labelled)
     }
 
     /// Splits the images of the dataset at `path` but for those with faults, which are as good as not there.

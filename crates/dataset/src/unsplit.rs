@@ -30,8 +30,8 @@ impl Unsplit {
     }
 
     /// The faults of images that lie together in larger files, as far as they were looked for and found
-    /// ([`Source::read_with`](crate::Source::read_with)). Images with a file each are looked at when that is read for
-    /// its digest.
+    /// ([`Source::read_with`](crate::Source::read_with)), and of those that a list names and that are not there. Other
+    /// images with a file each are looked at when that is read for its digest.
     pub fn faults(&self) -> &Faults {
         &self.loaded.faults
     }
@@ -46,6 +46,13 @@ impl Unsplit {
         decoding: Decoding,
     ) -> Result<Faults, Error> {
         self.loaded.decode(is_chosen, decoding)
+    }
+
+    /// The errors about the classes of the images but for those with faults: training images of a single class, and
+    /// validation and test images whose classes have no training images. No head can be trained or evaluated on such
+    /// a dataset. None if the training images have no labels.
+    pub fn class_errors(&self, faults: &Faults) -> Vec<Error> {
+        self.loaded.class_errors(&self.path, faults)
     }
 
     /// Splits the images, but for those with faults: the splits are those of the same dataset without them. Fractions

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use backbone::{Backend, ExtractorConfig, Preprocessor, Weights};
 use dataset::{
     Dataset, Decoding, Faults, FileDigests, Notice, READING, Source, SourceConfig, SplitConfig,
-    SplitImages, class_notices, duplicate_notices,
+    SplitImages, class_errors, class_notices, duplicate_notices,
 };
 use durable::Digest;
 use feature_cache::{
@@ -167,13 +167,17 @@ fn write(
 }
 
 /// The finished cache of these inputs, of which the user learns what is to be known; `None` if there is none.
+///
+/// # Errors
+/// If the cache cannot be read, or no head can be trained and evaluated on its classes, which earlier versions did not
+/// refuse.
 fn find(
     config: &ExtractConfig,
     inputs: &Inputs,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Option<Cache>, Error> {
     let Some(cache) = Cache::find(&config.out, inputs, config.layout)? else { return Ok(None) };
-    report_notices(&notices_of(&cache)?, report);
+    report_notices(&notices_of(&cache, &config.dataset)?, report);
     Ok(Some(cache))
 }
 
@@ -323,23 +327,37 @@ pub(crate) fn report_notices(notices: &[Notice], report: &mut dyn FnMut(Event<'_
     }
 }
 
-/// The notices on classes and on images with the same bytes, from the cache's files: a dataset is not loaded to find
-/// its cache.
-fn notices_of(cache: &Cache) -> Result<Vec<Notice>, Error> {
+/// The notices on classes and on images with the same bytes, from the files of the cache of the dataset at `path`:
+/// that is not loaded to find its cache.
+fn notices_of(cache: &Cache, path: &Path) -> Result<Vec<Notice>, Error> {
     let mut labelled = Vec::new();
     let mut cached = Vec::new();
     for &name in cache.manifest().splits.keys() {
         let split = cache.split(name)?;
         let labels = split.labels()?;
         if let Some(images) = split.images()? {
-            cached.push((name.as_str(), CachedImages { images, labels: labels.clone(), split }));
+            let (labels, split) = (labels.clone(), cache.split(name)?);
+            cached.push((name.as_str(), CachedImages { images, labels, split }));
         }
-        labelled.extend(labels.map(|labels| (name.as_str(), labels)));
+        labelled.extend(labels.map(|labels| (name.as_str(), labels, split)));
     }
     let class_names = &cache.manifest().class_names;
+    let with_ids = labelled.iter().map(|(name, labels, split)| {
+        (*name, labels.iter().copied(), move |row: usize| id_in(split, row))
+    });
+    if let Some(error) = class_errors(path, class_names, with_ids).into_iter().next() {
+        return Err(error.into());
+    }
+    let labelled = labelled.into_iter().map(|(name, labels, _)| (name, labels));
     let mut notices = class_notices(class_names, labelled);
     notices.extend(duplicate_notices(&cached, class_names));
     Ok(notices)
+}
+
+/// The id of a row of a cache's split, whose ids are read for the few rows that a message names.
+fn id_in(split: &SplitReader<'_>, row: usize) -> String {
+    let ids = split.ids().unwrap_or_default();
+    ids.iter().nth(row).map_or_else(|| format!("row {row}"), str::to_owned)
 }
 
 /// The images of a cache's split.
@@ -363,9 +381,7 @@ impl SplitImages for CachedImages<'_> {
     }
 
     fn id(&self, row: usize) -> String {
-        // They are read for the few rows that a notice names.
-        let ids = self.split.ids().unwrap_or_default();
-        ids.iter().nth(row).map_or_else(|| format!("row {row}"), str::to_owned)
+        id_in(&self.split, row)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a dataset holds, found without running a network: its form, its splits, the sizes of its images, and
 //! everything that would stop an extraction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dataset::{Decoding, FileDigests, Source, SourceConfig, Split, SplitConfig};
+use dataset::{Decoding, Faults, FileDigests, Source, SourceConfig, Split, SplitConfig};
 use feature_cache::SplitName;
 use rayon::prelude::*;
 use recipe::Orientation;
@@ -73,6 +73,13 @@ pub struct InspectedSplit {
     pub unreadable: usize,
 }
 
+/// What would stop an extraction, each thing once, in the order in which it was found.
+#[derive(Default)]
+struct Stops {
+    lines: Vec<String>,
+    known: HashSet<String>,
+}
+
 /// A decoded image's height, width and channels, or the reason why there is none.
 type Looked = Result<(usize, usize, usize), String>;
 
@@ -97,8 +104,8 @@ pub fn inspect_dataset(
     });
     check_fractions(&split)?;
     let unused = source.unused_fractions(config.val_fraction, config.test_fraction);
-    let mut files = FileDigests::unchanged_under(config.out, &source);
-    let mut stops = Vec::new();
+    let mut files = FileDigests::unchanged_under(config.out, &source).keeping_errors();
+    let mut stops = Stops::default();
     let mut inspection = Inspection {
         form: source.form(),
         name: source.name(),
@@ -107,21 +114,25 @@ pub fn inspect_dataset(
         notices: source.notices().iter().chain(&unused).map(ToString::to_string).collect(),
         stops: Vec::new(),
     };
-    match source.digest_with(&mut files, stop) {
-        Ok(_) => {}
-        Err(dataset::Error::Stopped) => return Err(dataset::Error::Stopped.into()),
+    source.digest_with(&mut files, stop)?;
+    files.into_unreadable().iter().for_each(|error| stops.add(line(error)));
+    let images = match source.read() {
+        Ok(images) => images,
         Err(error) => {
-            inspection.stops = vec![line(&error)];
+            stops.add(line(&error));
+            inspection.stops = stops.lines;
             return Ok(inspection);
         }
-    }
-    let loaded = source.load(&split).or_else(|error| {
-        stops.push(line(&error));
+    };
+    images.class_errors(&Faults::default()).iter().for_each(|error| stops.add(line(error)));
+    let loaded = images.split(&split, &Faults::default()).or_else(|error| {
+        stops.add(line(&error));
         // Without these rules, there may be images to look at.
-        source.load(&SplitConfig::default())
+        let split = source.applicable(&SplitConfig::default());
+        images.split(&split, &Faults::default())
     });
     let Ok(dataset) = loaded else {
-        inspection.stops = stops;
+        inspection.stops = stops.lines;
         return Ok(inspection);
     };
     // Photographs are turned, as an extraction turns them by default.
@@ -153,8 +164,16 @@ pub fn inspect_dataset(
         inspection.splits.push(found);
     }
     inspection.class_names = dataset.class_names;
-    inspection.stops = stops;
+    inspection.stops = stops.lines;
     Ok(inspection)
+}
+
+impl Stops {
+    fn add(&mut self, line: String) {
+        if self.known.insert(line.clone()) {
+            self.lines.push(line);
+        }
+    }
 }
 
 impl InspectedSplit {
@@ -175,7 +194,7 @@ impl InspectedSplit {
         }
     }
 
-    fn add(&mut self, looked: Looked, stops: &mut Vec<String>) {
+    fn add(&mut self, looked: Looked, stops: &mut Stops) {
         match looked {
             Ok((height, width, channels)) => {
                 *self.sizes.entry((height, width)).or_default() += 1;
@@ -183,7 +202,7 @@ impl InspectedSplit {
             }
             Err(fault) => {
                 self.unreadable += 1;
-                stops.push(fault);
+                stops.add(fault);
             }
         }
     }

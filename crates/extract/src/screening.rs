@@ -71,15 +71,15 @@ impl<'a> Screening<'a> {
     /// Splits the images that are not known to be bad.
     ///
     /// # Errors
-    /// If some are bad and the extraction is to stop then, or more than may be left out; or if the others cannot be
-    /// split.
+    /// If some are bad and the extraction is to stop then, or more than may be left out; if the others cannot be
+    /// split; or if no head can be trained and evaluated on their classes.
     pub(crate) fn split(&self, split: &SplitConfig) -> Result<Dataset, Error> {
         let bad = self.images.with(&self.faults);
         let (total, path) = (self.images.images(), || self.config.dataset.clone());
         let dataset = self.images.split(split, &self.faults).map(|it| it.decoded(self.decoding));
         if self.config.on_error == OnError::Stop {
             return match dataset {
-                Ok(dataset) if bad.is_empty() => Ok(dataset),
+                Ok(dataset) if bad.is_empty() => self.with_classes(dataset),
                 // The bad ones among the others are to be named as well.
                 Ok(dataset) if self.decodes_all => Ok(dataset),
                 Err(error) if bad.is_empty() => Err(error.into()),
@@ -90,7 +90,15 @@ impl<'a> Screening<'a> {
             let most = self.config.max_skipped;
             return Err(Error::TooManyBad { path: path(), images: bad, total, most });
         }
-        Ok(dataset?)
+        self.with_classes(dataset?)
+    }
+
+    /// The dataset, if a head can be trained and evaluated on its classes.
+    fn with_classes(&self, dataset: Dataset) -> Result<Dataset, Error> {
+        match self.images.class_errors(&self.faults).into_iter().next() {
+            Some(error) => Err(error.into()),
+            None => Ok(dataset),
+        }
     }
 
     /// The images that are left out, as caches record them.

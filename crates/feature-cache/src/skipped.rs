@@ -24,7 +24,7 @@ pub struct SkippedImage {
     pub part: SplitName,
     /// The id that its row would have had.
     pub id: String,
-    /// The digest of the image.
+    /// The digest of the image; of one that a list names and that is not there, a digest of its name.
     pub image: Digest,
     /// What is wrong with it, as the predicate of a sentence.
     pub reason: String,

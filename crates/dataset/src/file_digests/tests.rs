@@ -414,7 +414,7 @@ impl Form for Stopping<'_> {
             self.stop.store(true, Ordering::SeqCst);
         }
         let path = &self.paths[index];
-        SourceFile { name: path.as_os_str(), path: path.clone(), is_image: true }
+        SourceFile { name: path.as_os_str(), path: path.clone(), is_image: true, is_missing: false }
     }
 
     fn digest(&self, _: &mut Hasher, _: &Digests) {

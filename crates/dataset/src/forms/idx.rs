@@ -136,15 +136,13 @@ impl IdxFiles {
     }
 }
 
-/// An IDX file by one of its possible names: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not. It may lie in a
-/// folder of its own name, as some archives unpack.
+/// An IDX file by one of its possible names: `-idx3-ubyte` or `.idx3-ubyte`, `.gz` or not, in upper or lower case.
+/// It may lie in a folder of its own name, as some archives unpack.
 fn file(folder: &Folder, stem: &str, kind: &str) -> Option<PathBuf> {
     let names = ["-", "."].into_iter().flat_map(|separator| {
         ["", ".gz"].map(|ending| format!("{stem}{separator}{kind}-ubyte{ending}"))
     });
-    names
-        .into_iter()
-        .find_map(|name| folder.file(&name).or_else(|| folder.file(&format!("{name}/{name}"))))
+    names.into_iter().find_map(|name| folder.file(&name).or_else(|| folder.nested_file(&name)))
 }
 
 fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, Error> {
@@ -196,7 +194,7 @@ impl<'a> Reader<'a> {
         let at = |source| Error::Read { path: path.to_path_buf(), source };
         let mut file = File::open(path).map_err(at)?;
         let size = file.metadata().map_err(at)?.len();
-        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let compressed = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("gz"));
         if compressed {
             let mut start = Vec::new();
             (&mut file).take(SHOWN).read_to_end(&mut start).map_err(at)?;

@@ -67,7 +67,7 @@ impl Form for KaggleCsvs {
     }
 
     fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        match first_of(folder, TRAIN) {
+        match train_in(folder)? {
             Some(path) if !image_list::is_taken(&path, folder, config)? => {
                 Ok(Some("CSV files".to_owned()))
             }
@@ -76,7 +76,7 @@ impl Form for KaggleCsvs {
     }
 
     fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<KaggleCsvs>, Error> {
-        let Some(train) = first_of(folder, TRAIN) else { return Ok(None) };
+        let Some(train) = train_in(folder)? else { return Ok(None) };
         if image_list::is_taken(&train, folder, config)? {
             return Ok(None);
         }
@@ -150,6 +150,14 @@ impl KaggleCsvs {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         [&self.train].into_iter().chain(&self.test).map(PathBuf::as_path)
     }
+}
+
+/// The file of training images in a folder. One that is spelled otherwise, as `Train.csv` of traffic signs is, must
+/// have pixels.
+fn train_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
+    let Some(path) = first_of(folder, TRAIN) else { return Ok(None) };
+    let is_exact = TRAIN.iter().any(|name| path.file_name() == Some(OsStr::new(name)));
+    Ok(if is_exact || has_pixels(&path)? { Some(path) } else { None })
 }
 
 /// The first of these files that is in the folder.

@@ -95,6 +95,11 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it is a list of images whose paths may be relative to another folder.
+    fn takes_images_folder(&self) -> bool {
+        false
+    }
+
     /// Whether images are in files that a camera or a program for photographs may have written, which may record
     /// an orientation, rather than plain arrays of pixels.
     fn has_image_files(&self) -> bool {
@@ -125,13 +130,20 @@ pub(crate) struct SourceFile<'a> {
     pub(crate) path: PathBuf,
     /// Whether it is the file of one image.
     pub(crate) is_image: bool,
+    /// Whether it is not there, although a list names it.
+    pub(crate) is_missing: bool,
 }
 
 impl SourceFile<'_> {
     /// The file at `path`, which the dataset knows by its name in its folder.
     fn named(path: &Path) -> SourceFile<'_> {
         let name = path.file_name().unwrap_or_default();
-        SourceFile { name, path: path.to_path_buf(), is_image: false }
+        SourceFile::at(path, name)
+    }
+
+    /// The file at `path`, which the dataset knows by this name.
+    fn at<'a>(path: &Path, name: &'a OsStr) -> SourceFile<'a> {
+        SourceFile { name, path: path.to_path_buf(), is_image: false, is_missing: false }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod table_of;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -236,13 +237,45 @@ impl Sheet {
         position(row as usize)
     }
 
-    /// The number of the line that the position is in, counted from 1. Lines end with `\n`, `\r\n` or
-    /// `\r`.
-    fn line(&self, position: usize) -> usize {
-        let before = &self.bytes[..position];
-        let is_break = |pair: &[u8]| pair[0] == b'\n' || (pair[0] == b'\r' && pair[1] != b'\n');
-        let last = usize::from(before.last().is_some_and(|byte| b"\r\n".contains(byte)));
-        1 + before.windows(2).filter(|pair| is_break(pair)).count() + last
+    /// The number of the line that begins at `start`, counted from 1.
+    fn line(&self, start: usize) -> usize {
+        1 + self.line_breaks(0..start)
+    }
+
+    /// The number of lines that end within these positions. Lines end with `\n`, `\r\n` or `\r`.
+    fn line_breaks(&self, positions: Range<usize>) -> usize {
+        let ends = |&at: &usize| match self.bytes[at] {
+            b'\n' => true,
+            b'\r' => self.bytes.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        positions.filter(ends).count()
+    }
+
+    /// The positions of rows, which are asked for in their order.
+    pub(super) fn positions(&self) -> Positions<'_> {
+        Positions { sheet: self, start: 0, line: 1 }
+    }
+}
+
+/// The positions of a sheet's rows. Those of all rows take one pass through its text.
+pub(super) struct Positions<'a> {
+    sheet: &'a Sheet,
+    /// Where the last row begins that was asked for.
+    start: usize,
+    /// Its line.
+    line: usize,
+}
+
+impl Positions<'_> {
+    /// Where in the file the row is that begins at `start`, which is not before the last one.
+    pub(super) fn at(&mut self, start: usize) -> Position {
+        if self.sheet.made_of.is_some() {
+            return self.sheet.at(start);
+        }
+        self.line += self.sheet.line_breaks(self.start..start);
+        self.start = start;
+        Position::Line(self.line)
     }
 }
 

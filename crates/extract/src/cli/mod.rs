@@ -118,9 +118,9 @@ struct RunArgs {
     limit: Option<usize>,
     #[command(flatten)]
     split: SplitArgs,
-    /// What is done about images that cannot be read: stop names all that a look at headers and ends of files finds,
-    /// before the first forward pass; skip leaves them out, lists them in the cache's skipped.csv, and ends with exit
-    /// code 4
+    /// What is done about images that cannot be read, or that a list names and that are not there: stop names all that
+    /// a look at headers and ends of files finds, before the first forward pass; skip leaves them out, lists them in
+    /// the cache's skipped.csv, and ends with exit code 4
     #[arg(long, default_value = "stop", value_parser = named::<OnError>())]
     on_error: OnError,
     /// With --on-error=skip, the largest fraction of the dataset's images that may be left out; more stop the run
@@ -210,8 +210,8 @@ struct SourceArgs {
     /// --columns group=NAME
     #[arg(long)]
     group: Option<String>,
-    /// Folder to which the paths of a list are relative, where they may lack the images' ending
-    /// [default: the list's own]
+    /// Folder to which the paths of a list or of metadata are relative, where they may lack the images' ending; only
+    /// for these forms [default: the list's own]
     #[arg(long)]
     images: Option<PathBuf>,
 }

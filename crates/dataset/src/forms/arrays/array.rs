@@ -29,9 +29,9 @@ const LABELS: &str = "integers of the shape [N] or [N, 1], one class number for 
 
 /// A file with arrays.
 pub(super) enum ArrayFile {
-    /// An `.npz` archive: the names of its arrays, in the order of their numbers.
+    /// An `.npz` archive: the names of its members, in the order of their numbers.
     Archive { path: PathBuf, names: Vec<String> },
-    /// A folder of `.npy` files: their names without the ending.
+    /// A folder of `.npy` files: their names.
     Folder { path: PathBuf, names: Vec<String> },
     /// A `.npy` file.
     Alone(PathBuf),
@@ -91,7 +91,7 @@ impl ArrayFile {
         if ArrayFile::is_archive(path) {
             let archive = open_archive(path)?;
             let name = |index| match archive.name_for_index(index) {
-                Some(Ok(name)) => stem_of(&name),
+                Some(Ok(name)) => name.into_owned(),
                 _ => String::new(),
             };
             let names = (0..archive.len()).map(name).collect();
@@ -104,9 +104,9 @@ impl ArrayFile {
         let read = |source| Error::Read { path: folder.to_path_buf(), source };
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(read)? {
-            let name = entry.map_err(read)?.file_name();
-            if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".npy")) {
-                names.push(stem.to_owned());
+            let name = PathBuf::from(entry.map_err(read)?.file_name());
+            if let Some(name) = name.to_str().filter(|_| has_ending(&name, "npy")) {
+                names.push(name.to_owned());
             }
         }
         names.sort_unstable();
@@ -125,24 +125,22 @@ impl ArrayFile {
                 return Ok(Some(Array { path: path.clone(), name, member: None }));
             }
         };
-        let same = |(_, found): &(usize, &String)| found.eq_ignore_ascii_case(name);
+        let same = |(_, found): &(usize, &String)| stem_of(found).eq_ignore_ascii_case(name);
         let mut found = names.iter().enumerate().filter(same);
-        let (Some((index, name)), None) = (found.next(), found.next()) else {
+        let (Some((index, found)), None) = (found.next(), found.next()) else {
             let mut found = names.iter().enumerate().filter(same);
             return match found.nth(1) {
-                Some((index, name)) => {
-                    let array =
-                        Array { path: path.clone(), name: name.clone(), member: Some(index) };
+                Some((index, found)) => {
+                    let (path, name) = (path.clone(), stem_of(found).to_owned());
+                    let array = Array { path, name, member: Some(index) };
                     Err(array.wrong("is there twice".into(), "one of each name"))
                 }
                 None => Ok(None),
             };
         };
-        let name = name.clone();
+        let name = stem_of(found).to_owned();
         Ok(Some(match self {
-            ArrayFile::Folder { .. } => {
-                Array { path: path.join(format!("{name}.npy")), name, member: None }
-            }
+            ArrayFile::Folder { .. } => Array { path: path.join(found), name, member: None },
             _ => Array { path: path.clone(), name, member: Some(index) },
         }))
     }
@@ -151,7 +149,7 @@ impl ArrayFile {
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             ArrayFile::Archive { names, .. } | ArrayFile::Folder { names, .. } => {
-                names.iter().map(|name| escape(name.as_ref())).collect()
+                names.iter().map(|name| escape(stem_of(name).as_ref())).collect()
             }
             ArrayFile::Alone(_) => Vec::new(),
         }
@@ -470,9 +468,12 @@ fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
-/// The name of an archive's member without its ending.
-fn stem_of(name: &str) -> String {
-    name.strip_suffix(".npy").unwrap_or(name).to_owned()
+/// The name of an array: that of its file or member without the ending.
+fn stem_of(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if ending.eq_ignore_ascii_case("npy") => stem,
+        _ => name,
+    }
 }
 
 fn open_archive(path: &Path) -> Result<ZipArchive<File>, Error> {

@@ -18,7 +18,7 @@
 //! table is not read. Of the columns of names that the library `datasets` knows, `file_name` is read; others,
 //! such as `mask_file_name`, name further files of a sample.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::super::sheet::Sheet;
@@ -28,6 +28,7 @@ use super::images;
 use super::listed::{Listed, notices, read};
 use super::rows::{self, Listing, Parts, Place, slashes};
 use crate::digests::Digests;
+use crate::files::is_table;
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::loading::Loading;
@@ -36,7 +37,7 @@ use crate::part::Part;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 
-/// Names of the tables.
+/// Names of the tables, in any case.
 const NAMES: [&str; 3] = ["metadata.csv", "metadata.jsonl", "metadata.parquet"];
 
 /// A folder of images whose metadata was read. The images are not decoded yet.
@@ -112,6 +113,10 @@ impl Form for ImageFolder {
         true
     }
 
+    fn takes_images_folder(&self) -> bool {
+        true
+    }
+
     fn files(&self) -> usize {
         self.0.files()
     }
@@ -143,7 +148,8 @@ impl ImageFolder {
         let listings = found.into_iter().map(listing).collect::<Result<Vec<Listing>, Error>>()?;
         let (mut listed, files) = read(&listings, None)?;
         let within = listings.iter().filter_map(|listing| listing.place.within.iter().next());
-        let also: Vec<&OsStr> = within.chain(NAMES.iter().map(OsStr::new)).collect();
+        let tables = given.iter().flat_map(|folder| &folder.files).map(OsString::as_os_str);
+        let also: Vec<&OsStr> = within.chain(tables.filter(|name| is_metadata(name))).collect();
         listed.notices.extend(notices(&first, given, &also, &files)?);
         Ok(ImageFolder(listed))
     }
@@ -151,7 +157,7 @@ impl ImageFolder {
 
 /// Whether a file has the name of a table of this form.
 pub(in super::super) fn is_metadata(name: &OsStr) -> bool {
-    NAMES.iter().any(|known| name == *known)
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The tables of this form in a folder: one in the folder itself, or those in the folders of its splits.
@@ -159,13 +165,14 @@ pub(in super::super) fn is_metadata(name: &OsStr) -> bool {
 /// # Errors
 /// If one cannot be read, or there are two in a folder.
 pub(super) fn metadata_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<Metadata>, Error> {
-    if let Some(path) = table_in(&folder.path, true, config)? {
+    if let Some(path) = table_in(folder, true, config)? {
         return Ok(vec![Metadata { path, within: PathBuf::new(), parts: Parts::ByFolder }]);
     }
     let mut found = Vec::new();
     for name in &folder.folders {
         let Some(part) = Part::named(name) else { continue };
-        if let Some(path) = table_in(&folder.path.join(name), false, config)? {
+        let inner = Folder::list(&folder.path.join(name))?;
+        if let Some(path) = table_in(&inner, false, config)? {
             let (within, parts) = (PathBuf::from(name), Parts::All(part));
             found.push((part as usize, Metadata { path, within, parts }));
         }
@@ -176,18 +183,18 @@ pub(super) fn metadata_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<
 
 /// The table directly in a folder, which has folders of splits in it or is one.
 fn table_in(
-    folder: &Path,
+    folder: &Folder,
     has_splits: bool,
     config: &SourceConfig,
 ) -> Result<Option<PathBuf>, Error> {
     let mut found: Option<PathBuf> = None;
-    for name in NAMES {
-        let path = folder.join(name);
+    for name in folder.files.iter().filter(|name| is_metadata(name)) {
+        let path = folder.path.join(name);
         if !path.is_file() || !says_classes(&Sheet::read_start(&path)?, has_splits, config)? {
             continue;
         }
         if let Some(other) = found {
-            return Err(Error::TwoLists { path: folder.to_path_buf(), both: [other, path] });
+            return Err(Error::TwoLists { path: folder.path.clone(), both: [other, path] });
         }
         found = Some(path);
     }
@@ -213,7 +220,8 @@ fn says_classes(sheet: &Sheet, has_splits: bool, config: &SourceConfig) -> Resul
 
 /// A table of this form that was given as the dataset, and its folder; `None` if it is not one.
 fn alone(path: &Path) -> Option<(PathBuf, Metadata)> {
-    let name = path.file_name().filter(|name| NAMES[1..].iter().any(|known| name == known))?;
+    let is_ours = |name: &&OsStr| is_metadata(name) && !is_table(name);
+    let name = path.file_name().filter(is_ours)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
     let path = folder.join(name);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::SourceFile;
 use super::super::classes::{Classes, numbered};
@@ -11,7 +12,7 @@ use super::rows::{Files, Listing, Row, Rows};
 use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
-use crate::image_files::{self, ImageFiles};
+use crate::image_files::{self, ImageFiles, Missing};
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
@@ -73,9 +74,15 @@ impl Listed {
         let test_labels = if is_labelled { Some(labels_of(&listed_test)?) } else { None };
         let numbers = || numbered(train.iter().map(|row| row.group.as_str()));
         let groups = train.iter().any(|row| !row.group.is_empty()).then(numbers);
+        let lists: Vec<Arc<Path>> =
+            listings.iter().map(|listing| listing.sheet.path.as_path().into()).collect();
         let listed = |rows: Vec<Row>, labels| {
+            let missing = rows.iter().enumerate().filter_map(|(number, row)| {
+                Some((number, Missing { list: lists[row.list].clone(), at: row.missing? }))
+            });
+            let missing = missing.collect();
             let paths = rows.into_iter().map(|row| row.path).collect();
-            image_files::samples(&place.folder, paths, labels)
+            image_files::listed_samples(&place.folder, paths, missing, labels)
         };
         let some = |rows: Vec<Row>, labels| (!rows.is_empty()).then(|| listed(rows, labels));
         let unlisted = test.map(|paths| image_files::samples(&place.folder, paths, None));

@@ -43,7 +43,7 @@ use crate::{Error, Notice, SourceConfig};
 pub(super) use columns::LABEL;
 use columns::{Columns, Naming, has_columns_of_a_list, wrong};
 use listed::{Listed, notices};
-use rows::{Endings, Listing, Parts, Place, not_a_path};
+use rows::{Endings, Listing, Parts, Place};
 
 /// A list of images that was read. The images are not decoded yet.
 #[derive(Debug)]
@@ -119,6 +119,10 @@ impl Form for ImageList {
     }
 
     fn has_columns(&self) -> bool {
+        true
+    }
+
+    fn takes_images_folder(&self) -> bool {
         true
     }
 
@@ -214,9 +218,6 @@ fn images(sheet: &Sheet, columns: Columns, place: &Place, by: Parts) -> Result<V
         let part = rows::part(sheet, record, start, columns, by)?;
         let (_, paths, labels) =
             parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");
-        if record[columns.path].contains(&0) {
-            return Err(not_a_path(sheet, start, columns.path, &record[columns.path]));
-        }
         paths.push(&rows::image_path(sheet, record, start, columns.path, place, &mut endings)?);
         let label = columns.label.map(|column| sheet.text(record, start, column)).transpose()?;
         labels.push(label.unwrap_or_default().to_owned());

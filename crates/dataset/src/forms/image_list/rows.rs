@@ -11,11 +11,11 @@ use csv::ByteRecord;
 
 use super::super::sheet::Sheet;
 use super::columns::Columns;
-use crate::Error;
 use crate::files::is_image;
 use crate::image_files::on_disk;
 use crate::name::escape;
 use crate::part::Part;
+use crate::{Error, Position};
 
 const A_PATH: &str = "the path of an image";
 const A_PATH_WITHIN: &str = "a path that stays within the folder of the images; give another folder with \
@@ -37,6 +37,8 @@ pub(super) struct Row {
     pub(super) list: usize,
     /// The position in the file at which the row begins.
     pub(super) start: usize,
+    /// The same as readers count, if there is no file at the path.
+    pub(super) missing: Option<Position>,
 }
 
 /// A list that is to be read.
@@ -59,17 +61,18 @@ pub(super) enum Parts {
     All(Part),
 }
 
-/// The rows of a list, whose image files all exist.
+/// The rows of lists.
 pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
     /// The rows' files by their canonical folders and their names.
     pub(super) files: Files,
 }
 
-/// Files by their canonical folders and their names, so that two paths of one file are noticed.
+/// Files by their canonical folders and their names, so that two paths of one file are noticed. One in a folder that
+/// is not there is known by its path.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Canonical folders by the folders' paths.
+    /// Canonical folders by the paths of the folders that there are.
     pub(super) folders: HashMap<PathBuf, PathBuf>,
     /// Of each file, the number of its list and the position there of its row.
     pub(super) starts: HashMap<PathBuf, (usize, usize)>,
@@ -145,37 +148,37 @@ impl Place {
 impl Files {
     /// Adds the file at `path`, whose row begins there in a list. Returns where another row of the same file
     /// begins; `None` if there is none.
-    fn add(
-        &mut self,
-        path: &Path,
-        start: (usize, usize),
-    ) -> std::io::Result<Option<(usize, usize)>> {
+    fn add(&mut self, path: &Path, start: (usize, usize)) -> Option<(usize, usize)> {
         let folder = path.parent().unwrap_or(path);
         let canonical = match self.folders.get(folder) {
             Some(canonical) => canonical,
-            None => {
-                let canonical = folder.canonicalize()?;
-                self.folders.entry(folder.to_path_buf()).or_insert(canonical)
-            }
+            None => match folder.canonicalize() {
+                Ok(canonical) if canonical.is_dir() => {
+                    self.folders.entry(folder.to_path_buf()).or_insert(canonical)
+                }
+                _ => return self.starts.insert(path.to_path_buf(), start),
+            },
         };
-        Ok(self.starts.insert(canonical.join(path.file_name().unwrap_or_default()), start))
+        self.starts.insert(canonical.join(path.file_name().unwrap_or_default()), start)
     }
 }
 
 impl Rows {
-    /// Reads all rows of the lists and looks for their images.
+    /// Reads all rows of the lists and looks which of their images are there.
     ///
     /// # Errors
-    /// If a field is wrong, a row has no file, or two have the same.
+    /// If a field is wrong, or two rows have the same file.
     pub(super) fn read(listings: &[Listing]) -> Result<Rows, Error> {
         let mut rows = Rows { rows: Vec::new(), files: Files::default() };
         let mut endings = Endings::default();
         for (number, listing) in listings.iter().enumerate() {
             let Listing { sheet, place, .. } = listing;
+            let mut positions = sheet.positions();
             sheet.for_each_record(|record, start| {
-                let row = row(listing, number, record, start, &mut endings)?;
+                let mut row = row(listing, number, record, start, &mut endings)?;
                 let file = on_disk(&place.folder, &row.path);
-                if let Some((list, other)) = add(sheet, &mut rows.files, &file, (number, start))? {
+                row.missing = is_missing(&file).then(|| positions.at(start));
+                if let Some((list, other)) = rows.files.add(&file, (number, start)) {
                     let first = &listings[list].sheet;
                     return Err(Error::ListedTwice {
                         path: sheet.path.clone(),
@@ -217,7 +220,7 @@ fn row(
     };
     let path = image_path(sheet, record, start, columns.path, place, endings)?;
     let (label, group) = (label.to_owned(), group.to_owned());
-    Ok(Row { path, label, part, group, list, start })
+    Ok(Row { path, label, part, group, list, start, missing: None })
 }
 
 /// The part that a row belongs to.
@@ -257,6 +260,11 @@ pub(super) fn image_path(
     endings: &mut Endings,
 ) -> Result<PathBuf, Error> {
     let field = path(sheet, record, start, column)?;
+    if field.as_os_str().as_bytes().contains(&0) {
+        // No file has such a path.
+        let found = record[column].escape_ascii().to_string();
+        return Err(sheet.wrong(start, column, &found, A_PATH));
+    }
     if leaves(&field) {
         return Err(sheet.wrong(start, column, &field.to_string_lossy(), A_PATH_WITHIN));
     }
@@ -277,11 +285,6 @@ pub(super) fn path(
         [] => Err(sheet.wrong(start, column, "", A_PATH)),
         path => Ok(PathBuf::from(OsStr::from_bytes(path))),
     }
-}
-
-/// The error about a path that no file can have.
-pub(super) fn not_a_path(sheet: &Sheet, start: usize, column: usize, found: &[u8]) -> Error {
-    sheet.wrong(start, column, &found.escape_ascii().to_string(), A_PATH)
 }
 
 /// The path with slashes instead of backslashes.
@@ -309,24 +312,14 @@ fn leaves(path: &Path) -> bool {
     false
 }
 
-/// Adds the file of the row that begins there in a list; the file must exist. Returns where another row of the
-/// same file begins.
-fn add(
-    sheet: &Sheet,
-    files: &mut Files,
-    file: &Path,
-    start: (usize, usize),
-) -> Result<Option<(usize, usize)>, Error> {
-    let path = sheet.path.clone();
-    let missing = || Error::MissingImage { path, at: sheet.at(start.1), file: file.into() };
+/// Whether there is no file at a path. One that the system cannot look at is not missing: reading it for its digest
+/// says why.
+fn is_missing(file: &Path) -> bool {
+    use ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     match fs::metadata(file) {
-        Ok(metadata) if metadata.is_file() => {}
-        Err(source) if source.kind() == ErrorKind::PermissionDenied => {
-            return Err(Error::Read { path: file.into(), source });
-        }
-        _ => return Err(missing()),
+        Ok(metadata) => !metadata.is_file(),
+        Err(error) => matches!(error.kind(), NotFound | NotADirectory | InvalidFilename),
     }
-    files.add(file, start).map_err(|source| Error::Read { path: file.into(), source })
 }
 
 #[cfg(test)]

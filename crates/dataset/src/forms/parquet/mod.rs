@@ -124,7 +124,7 @@ impl Form for ParquetSet {
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
+        SourceFile::at(path, name.as_os_str())
     }
 
     /// Adds the columns that are read, and the names and bytes of the files.

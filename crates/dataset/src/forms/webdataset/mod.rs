@@ -164,7 +164,7 @@ impl Form for WebDataset {
 
     fn file(&self, index: usize) -> SourceFile<'_> {
         let Shard { path, name, .. } = &self.shards[index];
-        SourceFile { name: name.as_os_str(), path: path.clone(), is_image: false }
+        SourceFile::at(path, name.as_os_str())
     }
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {

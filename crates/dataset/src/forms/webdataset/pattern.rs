@@ -21,7 +21,7 @@ pub(crate) fn pattern_at(path: &Path) -> Option<&str> {
 
 /// A name for the archives of a pattern: that of its last part without braces.
 pub(crate) fn name_of(pattern: &str) -> String {
-    let name = pattern.rsplit_once(".tar").map_or(pattern, |(stem, _)| stem);
+    let name = pattern.rsplit_once('.').map_or(pattern, |(stem, _)| stem);
     let mut depth = 0usize;
     let mut outside = String::new();
     for sign in name.chars() {
@@ -191,6 +191,7 @@ mod tests {
             ("a/train-{000..150}.tar", "train"),
             ("{train,val}/{0..9}.tar", "webdataset"),
             ("x/{train,val}-set.tar", "set"),
+            ("set-{0..9}.TAR", "set"),
         ] {
             assert_eq!(name_of(pattern), name, "{pattern}");
         }
