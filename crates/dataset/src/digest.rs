@@ -153,7 +153,9 @@ mod tests {
                     changes.store(true, Ordering::SeqCst);
                 }
             });
-            while !changes.load(Ordering::SeqCst) {}
+            while !changes.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
             let looked = look();
             is_done.store(true, Ordering::SeqCst);
             assert!(matches!(looked, Err(Error::Changed { .. })), "{looked:?}");

@@ -41,7 +41,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Extract the features of every split; prints the cache's folder
     #[command(alias = "extract")]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Store the features of a cache in the other layout, bit for bit; prints the new cache's folder
     Convert(ConvertArgs),
     /// Show what a dataset holds, without running a network, and everything that would stop an extraction:
@@ -364,7 +364,7 @@ struct OutArgs {
 impl Cli {
     pub(crate) fn run(self) -> Result<Success, Error> {
         let done = match self.command {
-            Command::Run(args) => return run::run(args),
+            Command::Run(args) => return run::run(*args),
             Command::InspectDataset(args) => inspect_dataset::run(&args),
             Command::Convert(args) => convert::run(&args),
             Command::ExportFeatures(args) => export::run(&args),
