@@ -178,10 +178,10 @@ impl Shown<'_> {
             }
             Event::Started { folder, recipe, views, rows_total, rows_before, feature_bytes } => {
                 let taps: Vec<String> = recipe.taps.iter().map(Tap::to_string).collect();
+                let rows = counted(rows_total, if views.is_some() { "view" } else { "image" });
                 say(format!(
-                    "{}: {} at {} px, {} of features of {} at {} as {}{}",
+                    "{}: {rows} at {} px, {} of features of {} at {} as {}{}",
                     folder.display(),
-                    counted(rows_total, if views.is_some() { "view" } else { "image" }),
                     config.size,
                     HumanBytes(feature_bytes),
                     recipe.network,
@@ -200,10 +200,7 @@ impl Shown<'_> {
                     say(format!("each training image and {copies} of it: {augmentation}"));
                 }
                 if rows_before > 0 {
-                    say(format!(
-                        "continuing: {rows_before} of {} already there",
-                        counted(rows_total, "row")
-                    ));
+                    say(format!("continuing: {rows_before} of {rows} already there"));
                 }
             }
             Event::Checking { folder, bytes } => {
