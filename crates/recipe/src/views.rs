@@ -80,7 +80,7 @@ pub struct Augmentation {
     /// mean colour: torchvision's `RandomErasing(p)` after `Normalize`. Keras has none.
     #[serde(skip_serializing_if = "is_zero")]
     pub erase: f64,
-    /// What is shown where a distorted image has no pixels.
+    /// The fill of places where a distorted image has no pixels.
     #[serde(skip_serializing_if = "Fill::is_nearest")]
     pub fill: Fill,
 }
@@ -114,7 +114,7 @@ pub enum Flip {
     Both,
 }
 
-/// What is shown where a distorted image has no pixels.
+/// The fill of places where a distorted image has no pixels.
 #[derive(
     Debug,
     Clone,

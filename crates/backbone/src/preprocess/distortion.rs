@@ -10,7 +10,7 @@ const CROP_RATIOS: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 const ERASED_AREAS: [f64; 2] = [0.02, 0.33];
 const ERASED_RATIOS: [f64; 2] = [0.3, 3.3];
 
-/// What is drawn for one distorted view. It does not depend on the sizes of the image and of the network's input.
+/// The random choices for one distorted view. They do not depend on the sizes of the image and of the network's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distortion {
     /// In radians.
@@ -23,7 +23,7 @@ pub struct Distortion {
     pub(super) zoom: [f64; 2],
     /// Whether rows, and columns, are reversed.
     pub(super) flip: [bool; 2],
-    /// What is cut out of the image; `None` for all of it.
+    /// The rectangle that is cut out of the image; `None` for all of it.
     pub(super) crop: Option<Cut>,
     /// Factor of the pixels.
     pub(super) brightness: f32,
@@ -31,9 +31,9 @@ pub struct Distortion {
     pub(super) contrast: f32,
     /// In levels of 0 to 255.
     pub(super) channel_shift: f32,
-    /// What is erased of the input; `None` for nothing.
+    /// The rectangle of the input that is erased; `None` for none.
     pub(super) erased: Option<Cut>,
-    /// What is shown where the image has no pixels.
+    /// The fill of places where the image has no pixels.
     pub(super) fill: Fill,
 }
 
@@ -137,7 +137,7 @@ impl Distortion {
         fill: Fill::Nearest,
     };
 
-    /// What these bytes determine within the ranges of the augmentation: the same on every machine.
+    /// The choices that these bytes determine within the ranges of the augmentation: the same on every machine.
     pub fn draw(ranges: &Augmentation, bytes: &[u8]) -> Distortion {
         use Place::*;
         let drawn = Drawn::from(bytes);

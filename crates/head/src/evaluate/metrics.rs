@@ -61,7 +61,7 @@ pub struct Estimate {
     pub high: Option<f64>,
 }
 
-/// What the measures need of a row.
+/// A row, as far as the measures need it.
 #[derive(Debug, Clone, Copy)]
 struct ScoredRow {
     label: u32,

@@ -32,7 +32,7 @@ fn form(height: usize, width: usize) -> ImageForm {
     ImageForm { height, width, ..Recipe::example().image }
 }
 
-/// What the network is shown, as `[height, width, 3]`, 0 to 255.
+/// The image that the network is shown, as `[height, width, 3]`, 0 to 255.
 fn distorted(form: ImageForm, image: Pixels<'_>, distortion: Option<&Distortion>) -> Vec<f32> {
     let preprocessor = preprocessor(form);
     let mut input = vec![0.0; preprocessor.len()];
