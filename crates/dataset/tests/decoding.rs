@@ -222,6 +222,36 @@ fn absurd_sizes_are_refused_before_decoding() {
     }
 }
 
+/// At a palette that is not made of whole colours, or too long, the `png` crate would panic.
+#[test]
+fn bad_palettes_are_refused() {
+    let png = |palette: usize| {
+        let chunk = |name: &[u8], data: &[u8]| {
+            let named = [name, data].concat();
+            let len = u32::try_from(data.len()).unwrap();
+            [&len.to_be_bytes()[..], &named, &crc32(&named).to_be_bytes()].concat()
+        };
+        // Two rows of two indices, each after the byte of its filter, in a single block without compression.
+        let rows = [0x78, 1, 1, 6, 0, !6, !0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 1];
+        [
+            &b"\x89PNG\r\n\x1a\n"[..],
+            &chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 3, 0, 0, 0]),
+            &chunk(b"PLTE", &vec![9; palette]),
+            &chunk(b"IDAT", &rows),
+            &chunk(b"IEND", b""),
+        ]
+        .concat()
+    };
+    for palette in [3, 768] {
+        let (_folder, dataset) = dataset_of(&[("whole.png", &png(palette))]);
+        assert_eq!(&*dataset.train.image(0).unwrap().pixels, [9; 12]);
+    }
+    for palette in [1, 112, 771] {
+        let text = refused("palette.png", &png(palette));
+        assert!(text.contains(&format!("its palette has {palette} bytes")), "{text}");
+    }
+}
+
 /// A picture of a single colour is a small file.
 #[test]
 fn a_plain_image_is_not_taken_for_a_bomb() {

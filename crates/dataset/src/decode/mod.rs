@@ -13,6 +13,7 @@ mod foreign;
 mod gif;
 mod jpeg;
 mod orientation;
+mod png;
 pub(crate) mod scan;
 mod tiff;
 mod webp;
@@ -262,6 +263,7 @@ fn decode_from(
         [b'B', b'M', ..] if bmp::has_two_bits(&start) => Err(Fault::form("a BMP of 2 bits")),
         [b'B', b'M', ..] => decode_by_image(file, ImageFormat::Bmp, room),
         [0x89, b'P', b'N', b'G', ..] => {
+            png::check_palette(&start, &mut file)?;
             let orientation = if turns { orientation::of_png(&mut file)? } else { 1 };
             file.rewind()?;
             Ok(turned(decode_by_image(file, ImageFormat::Png, room)?, orientation))
