@@ -606,6 +606,12 @@ fn memory_does_not_grow() {
     let run = small_run(&workplace);
     let served = Served::start(&[&run_flag(&run)], &[]);
     let digit = fs::read(&digit_files(&workplace, 1)[0]).unwrap();
+    // The network keeps its weights in two forms, for batches of a few images and for larger ones, and makes each
+    // when it first needs it. Single requests may meet in a large batch at any time, or never.
+    let (body, length) = inference(200, &[7; 200 * 784]);
+    let headers = [("inference-header-content-length", &*length)];
+    let path = format!("/v2/models/{}/infer", run.file_name().unwrap().to_str().unwrap());
+    assert_eq!(served.request("POST", &path, &headers, &body).status, 200);
     let many = |count: usize| {
         thread::scope(|scope| {
             for _ in 0..8 {
