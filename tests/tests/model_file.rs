@@ -254,8 +254,8 @@ fn files_that_contradict_themselves_are_refused() {
     type Change = fn(&mut Value);
     let changes: [(Change, &str); 12] = [
         (
-            |record| record["format"]["major"] = json!(2),
-            "has format 2.0, and this version reads 1.",
+            |record| record["format"]["major"] = json!(3),
+            "has format 3.0, and this version reads 1.0 and 2.0",
         ),
         (|record| record["format"] = json!("1.0"), "its version is not as expected"),
         (|record| record["heads"] = json!(0), "it has 0 heads"),

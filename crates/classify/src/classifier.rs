@@ -3,7 +3,7 @@
 use backbone::{Extractor, ExtractorConfig, Preprocessor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use head::{Heads, softmax};
+use head::{Average, Heads};
 use recipe::{Dtype, Tap};
 
 use crate::{Error, HeatMap, Model};
@@ -12,6 +12,7 @@ use crate::{Error, HeatMap, Model};
 pub struct Classifier {
     extractor: Box<dyn Extractor>,
     heads: Heads,
+    average: Average,
     preprocessor: Preprocessor,
     batch_size: usize,
     dtype: Dtype,
@@ -40,7 +41,8 @@ struct MapTap {
 pub struct Scores {
     /// The logits of each head, `[classes]`.
     pub logits: Vec<Vec<f32>>,
-    /// The probability of each class: the mean of the heads' softmax, `[classes]`.
+    /// The probability of each class, `[classes]`: the mean of the heads' softmax, or the softmax of the mean of
+    /// their logits.
     pub probabilities: Vec<f64>,
 }
 
@@ -79,6 +81,7 @@ impl Classifier {
         Ok(Classifier {
             extractor,
             heads: Heads::new(model.heads(), model.tap_shapes()?, config.threads)?,
+            average: model.average(),
             preprocessor: Preprocessor::new(recipe.weights.family, recipe.image),
             batch_size,
             dtype: recipe.dtype,
@@ -139,7 +142,7 @@ impl Classifier {
         let features: Vec<&[f32]> = self.order.iter().map(|&at| &*arrays[at]).collect();
         let logits = self.heads.logits(&features)?;
         let classes = self.heads.classes();
-        let scores = Scores::of_rows(&logits, classes);
+        let scores = Scores::of_rows(&logits, classes, self.average);
         let results = faults.into_iter().zip(scores);
         Ok(results.map(|(fault, scores)| fault.map_or(Ok(scores), Err)).collect())
     }
@@ -198,18 +201,17 @@ impl std::fmt::Debug for Classifier {
 
 impl Scores {
     /// The scores of some rows, from each head's logits `[n, classes]`.
-    pub(crate) fn of_rows(logits: &[Vec<f32>], classes: usize) -> impl Iterator<Item = Scores> {
+    pub(crate) fn of_rows(
+        logits: &[Vec<f32>],
+        classes: usize,
+        average: Average,
+    ) -> impl Iterator<Item = Scores> {
         let rows = logits[0].len() / classes;
         (0..rows).map(move |row| {
-            let logits: Vec<Vec<f32>> =
-                logits.iter().map(|head| head[row * classes..][..classes].to_vec()).collect();
-            let mut probabilities = vec![0.0; classes];
-            for head in &logits {
-                for (mean, probability) in probabilities.iter_mut().zip(softmax(head)) {
-                    *mean += probability / logits.len() as f64;
-                }
-            }
-            Scores { logits, probabilities }
+            let of_row = logits.iter().map(|head| &head[row * classes..][..classes]);
+            let of_row: Vec<&[f32]> = of_row.collect();
+            let probabilities = average.probabilities(&of_row);
+            Scores { logits: of_row.into_iter().map(<[f32]>::to_vec).collect(), probabilities }
         })
     }
 

@@ -46,12 +46,22 @@ pub enum Error {
         /// The contradiction.
         found: String,
     },
-    /// Heads of a sweep were trained on different features.
+    /// Heads that are to be averaged take different features.
     #[error(
-        "{} and {} were trained on different features and cannot be averaged",
+        "{} and {} take different features, or other taps of them, and one model has heads of one input",
         both[0].display(), both[1].display()
     )]
     DifferentRecipes {
+        /// Two runs that differ.
+        both: [PathBuf; 2],
+    },
+    /// Heads of an ensemble differ in shape.
+    #[error(
+        "the heads of {} and {} differ in architecture or width, and one model has heads of one shape; \
+         'vgg-head evaluate' and 'vgg-head predict' average them all the same",
+        both[0].display(), both[1].display()
+    )]
+    DifferentShapes {
         /// Two runs that differ.
         both: [PathBuf; 2],
     },
@@ -65,17 +75,17 @@ pub enum Error {
     },
     /// A model file of another major version.
     #[error(
-        "{} has format {found}, and this version reads {written}; use the version of vgg-classify that \
+        "{} has format {found}, and this version reads {} and {}; use the version of vgg-classify that \
          wrote it, or export it again",
-        path.display()
+        path.display(), known[0], known[1]
     )]
     OtherFormat {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: Format,
-        /// The version that is written and read.
-        written: Format,
+        /// The versions that are written and read.
+        known: [Format; 2],
     },
     /// The heads take no maps.
     #[error(

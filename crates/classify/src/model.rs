@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backbone::{Compute, ImageSize, Weights};
 use fused_head::Parameters;
-use head::{Run, Sweep};
+use head::{Average, Ensemble, Run};
 use recipe::{ImageForm, Recipe, Tap, TapShape};
 
 use crate::Error;
@@ -18,6 +18,7 @@ pub struct Model {
     taps: Vec<Tap>,
     class_names: Vec<String>,
     heads: Vec<Parameters>,
+    average: Average,
     weights: Weights,
 }
 
@@ -36,28 +37,28 @@ impl Model {
     /// # Errors
     /// If the run has not ended, is damaged, or records no recipe, or the recipe's weights are not there.
     pub fn of_run(run: &Run, weights: &WeightsFile) -> Result<Model, Error> {
-        Model::of_runs(std::slice::from_ref(run), weights)
+        Model::of_ensemble(&Ensemble::of(run.clone()), weights)
     }
 
-    /// The model of the setting that a sweep has chosen: the heads of all seeds, whose probabilities are
-    /// averaged.
+    /// The model of several runs, whose heads are averaged.
     ///
     /// # Errors
-    /// As [`Model::of_run`].
-    pub fn of_sweep(sweep: &Sweep, weights: &WeightsFile) -> Result<Model, Error> {
-        Model::of_runs(&sweep.chosen_runs()?, weights)
-    }
-
-    fn of_runs(runs: &[Run], weights: &WeightsFile) -> Result<Model, Error> {
-        let mut models = runs.iter().map(|run| HeadOfRun::read(run).map(|head| (run, head)));
+    /// As [`Model::of_run`], or if the heads differ in their taps or their shape.
+    pub fn of_ensemble(ensemble: &Ensemble, weights: &WeightsFile) -> Result<Model, Error> {
+        let mut models =
+            ensemble.runs().iter().map(|run| HeadOfRun::read(run).map(|head| (run, head)));
         let (first, HeadOfRun { recipe, taps, class_names, parameters }) =
-            models.next().expect("a setting has a run")?;
+            models.next().expect("an ensemble has a run")?;
         let mut heads = vec![parameters];
         for model in models {
             let (run, other) = model?;
             if (&other.recipe, &other.taps, &other.class_names) != (&recipe, &taps, &class_names) {
                 let both = [first, run].map(|run| run.folder().to_path_buf());
                 return Err(Error::DifferentRecipes { both });
+            }
+            if other.parameters.shape() != heads[0].shape() {
+                let both = [first, run].map(|run| run.folder().to_path_buf());
+                return Err(Error::DifferentShapes { both });
             }
             heads.push(other.parameters);
         }
@@ -68,7 +69,8 @@ impl Model {
             }
         };
         weights.check(&recipe)?;
-        Ok(Model { recipe, taps, class_names, heads, weights })
+        let average = ensemble.average();
+        Ok(Model { recipe, taps, class_names, heads, average, weights })
     }
 
     /// How an image becomes features; its taps are those that the heads take, in the network's order.
@@ -115,6 +117,11 @@ impl Model {
         &self.heads
     }
 
+    /// What of several heads is averaged.
+    pub fn average(&self) -> Average {
+        self.average
+    }
+
     /// The weights of the network.
     pub fn weights(&self) -> &Weights {
         &self.weights
@@ -127,7 +134,8 @@ impl Model {
     pub(crate) fn for_test(recipe: Recipe, head: Parameters, weights: Weights) -> Model {
         let taps = recipe.taps.clone();
         let class_names = (0..head.shape().classes).map(|class| class.to_string()).collect();
-        Model { recipe, taps, class_names, heads: vec![head], weights }
+        let average = Average::default();
+        Model { recipe, taps, class_names, heads: vec![head], average, weights }
     }
 }
 
@@ -149,7 +157,7 @@ impl HeadOfRun {
         let taps = config.taps.clone();
         let recipe = reduced(recipe, &taps, run.folder())?;
         let class_names = run.class_names()?;
-        let parameters = run.parameters()?;
+        let parameters = run.calibrated_parameters()?;
         check_classes(&class_names, &parameters, run.folder())?;
         Ok(HeadOfRun { recipe, taps, class_names, parameters })
     }

@@ -168,6 +168,92 @@ pub enum Error {
         /// The flag that asks for it.
         flag: String,
     },
+    /// Without a validation split, heads cannot be calibrated.
+    #[error(
+        "{} has no validation split, by which --calibrate finds the temperature; extract again with \
+         --val-fraction=1/6, or leave --calibrate out",
+        path.display()
+    )]
+    NoValidationToCalibrate {
+        /// The cache.
+        path: PathBuf,
+    },
+    /// Without a validation split, a baseline's option cannot be chosen.
+    #[error(
+        "{} has no validation split, by which {flag} is chosen; extract again with --val-fraction=1/6, or give one \
+         value to {flag}, and --test",
+        path.display()
+    )]
+    NoValidationForBaseline {
+        /// The cache.
+        path: PathBuf,
+        /// The flag of the option.
+        flag: &'static str,
+    },
+    /// More neighbours are asked for than there are rows.
+    #[error(
+        "--k={k}: {} has {} for training; name at most as many neighbours",
+        path.display(), counted(*rows, "row")
+    )]
+    TooManyNeighbours {
+        /// The cache.
+        path: PathBuf,
+        /// The number of neighbours.
+        k: usize,
+        /// Training rows.
+        rows: usize,
+    },
+    /// There are too many rows and too many numbers in a row for ridge regression in closed form.
+    #[error(
+        "{} has {} of {width} numbers for training, and ridge regression solves for at most {most} of either; extract \
+         with a pooled tap, such as --taps=conv5_3:avg, or with a smaller --size, or train a head ('vgg-head train')",
+        path.display(), counted(*rows, "row")
+    )]
+    RidgeTooLarge {
+        /// The cache.
+        path: PathBuf,
+        /// Training rows.
+        rows: usize,
+        /// Numbers in a row of pooled features.
+        width: usize,
+        /// The most of either.
+        most: usize,
+    },
+    /// The matrices of ridge regression do not fit into memory.
+    #[error(
+        "{}: ridge regression solves {size} equations, whose matrices take {needed} bytes, and {memory} has no room \
+         for them; allow more memory, --memory={needed}, or extract with a pooled tap, such as --taps=conv5_3:avg",
+        path.display()
+    )]
+    RidgeMemory {
+        /// The cache.
+        path: PathBuf,
+        /// Number of equations.
+        size: usize,
+        /// Bytes of the matrices.
+        needed: u64,
+        /// The memory allowed.
+        memory: Memory,
+    },
+    /// The equations of ridge regression cannot be solved to the precision of double numbers.
+    #[error(
+        "--alpha={alpha} is too small for these features: the equations have no stable solution; try a larger one"
+    )]
+    RidgeSingular {
+        /// The regularisation.
+        alpha: f64,
+    },
+    /// A run's temperature is not that of its head, or makes no sense.
+    #[error(
+        "{}: {found}; remove the file, and give --calibrate to 'vgg-head evaluate' to have it made again",
+        path.display()
+    )]
+    DamagedCalibration {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        found: String,
+    },
     /// The heads that are to be trained in one pass do not fit into memory.
     #[error(
         "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \
@@ -348,6 +434,38 @@ pub enum Error {
         expected: CacheKey,
         /// Key of the cache.
         found: CacheKey,
+    },
+    /// Runs of an ensemble have other classes.
+    #[error(
+        "the runs {} and {} have other classes: {found}; an ensemble's runs have the same classes in the same order",
+        runs[0].display(), runs[1].display()
+    )]
+    EnsembleClasses {
+        /// Two runs.
+        runs: [PathBuf; 2],
+        /// The difference.
+        found: String,
+    },
+    /// Runs of an ensemble were trained on other features.
+    #[error(
+        "the runs {} and {} were trained on other features ({} and {}); an ensemble's runs are those of one cache, \
+         and may differ in --tap",
+        runs[0].display(), runs[1].display(), keys[0], keys[1]
+    )]
+    EnsembleFeatures {
+        /// Two runs.
+        runs: [PathBuf; 2],
+        /// The keys of their features.
+        keys: [CacheKey; 2],
+    },
+    /// A run is given twice.
+    #[error(
+        "the runs {} and {} are the same; name each run of an ensemble once",
+        runs[0].display(), runs[1].display()
+    )]
+    RunTwice {
+        /// Their folders.
+        runs: [PathBuf; 2],
     },
     /// A table could not be written as CSV.
     #[error("could not write the CSV {}", path.display())]

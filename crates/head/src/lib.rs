@@ -17,13 +17,19 @@
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
 //! - [`evaluate`](mod@evaluate): trained heads on a split;
+//! - [`calibration`]: their temperatures; [`ensemble`]: several of them as one;
+//! - [`baselines`]: classifiers without training in steps, beside which heads are seen, and [`neighbours`], which one
+//!   of them needs;
 //! - [`images`]: the images of a split's rows, read again from the dataset;
 //! - [`sweep`](mod@sweep): many heads, one choice, one report.
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
+mod baselines;
+mod calibration;
 mod class_weights;
 mod config;
+mod ensemble;
 mod error;
 mod evaluate;
 mod event;
@@ -31,6 +37,7 @@ mod features;
 mod images;
 mod keep;
 mod memory;
+mod neighbours;
 mod resources;
 mod schedule;
 mod store;
@@ -39,11 +46,16 @@ mod sweep;
 mod tests;
 mod train;
 
+pub use baselines::knn::knn;
+pub use baselines::ridge::ridge;
+pub use baselines::{Baseline, Candidate};
+pub use calibration::{calibrate, check_validation};
 pub use class_weights::ClassWeights;
 pub use config::{Arch, TrainConfig};
+pub use ensemble::{Average, Ensemble};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
-pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together};
+pub use evaluate::predict::{Prediction, for_each_row, predict};
 pub use evaluate::submission::{Sample, submission};
 pub use evaluate::{ClassMetrics, Estimate, Evaluation, Metrics, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
@@ -54,6 +66,7 @@ pub use keep::Keep;
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use schedule::{Schedule, Steps};
+pub use store::calibration::Calibration;
 pub use store::evaluation::{Mistake, TestEvaluation};
 pub use store::id::{RunId, SweepId};
 pub use store::parameters::{read_parameters, to_safetensors};

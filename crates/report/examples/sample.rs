@@ -117,6 +117,7 @@ fn chosen(heads: &[TrainedHead]) -> Option<Chosen> {
     Some(Chosen {
         setting: best.setting.clone(),
         test: Some(MeanSd { mean: val.mean - 0.0017, ..val }),
+        ensemble: Some(val.mean),
         val,
         best_run: best.best()?.result.run.clone(),
     })

@@ -115,6 +115,10 @@ pub struct Chosen {
     /// Test top-1 (fraction) over seeds, which must have been measured after the choice, since the page
     /// says so; `None` without a labelled test split.
     pub test: Option<MeanSd>,
+    /// Test top-1 (fraction) of the heads of all seeds together, whose probabilities are averaged; `None` without
+    /// `test`, for one seed, and if the heads do not fit into memory together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<f64>,
     /// Name or path of the run with the best validation top-1 among its heads.
     pub best_run: String,
 }
@@ -282,6 +286,7 @@ pub(crate) mod tests {
             setting: heads[6].result.setting(),
             val: MeanSd::of(&[0.980, 0.982]).unwrap(),
             test: MeanSd::of(&[0.977, 0.979]),
+            ensemble: Some(0.981),
             best_run: heads[7].result.run.clone(),
         };
         Sweep { heads, chosen: Some(chosen) }

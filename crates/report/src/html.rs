@@ -119,6 +119,9 @@ fn figures(sweep: &Sweep, chosen: &Chosen) -> Markup {
             @if let Some(top1) = &chosen.test {
                 div { dt { "Test top-1" } dd { (percent_with_spread(top1)) " %" } }
             }
+            @if let Some(top1) = chosen.ensemble {
+                div { dt { "Test top-1, seeds together" } dd { (percent(top1)) " %" } }
+            }
         }
     }
 }

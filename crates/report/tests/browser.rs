@@ -155,6 +155,7 @@ fn sample() -> Report {
         setting: heads[4].result.setting(),
         val: MeanSd { mean: 0.99, sd: Some(0.0014), seeds: 2 },
         test: Some(MeanSd { mean: 0.987, sd: Some(0.002), seeds: 2 }),
+        ensemble: Some(0.99),
         best_run: heads[5].result.run.clone(),
     };
     let thumbnail = |png: Vec<u8>| Thumbnail {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use backbone::{Compute, ExtractorConfig, suitable_batch_size};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use classify::{Error, Model, WeightsFile};
-use head::{Run, Sweep, newest_run};
+use head::{Average, Ensemble, Run, Sweep, newest_run};
 use terminal::{Failure, positive, up_to};
 
 /// Where `vgg-head` makes runs.
@@ -41,12 +41,16 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ModelArgs {
-    /// The run whose head is used [default: the newest in artifacts/runs]
-    #[arg(long, conflicts_with_all = ["sweep", "model"])]
-    run: Option<PathBuf>,
-    /// A sweep instead: the probabilities of all seeds of its chosen setting are averaged
+    /// The run whose head is used; given several times, the heads are averaged [default: the newest in
+    /// artifacts/runs]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["sweep", "model"])]
+    run: Vec<PathBuf>,
+    /// A sweep instead: the heads of all seeds of its chosen setting are averaged
     #[arg(long, conflicts_with = "model")]
     sweep: Option<PathBuf>,
+    /// What of several heads is averaged: probabilities or logits [default: probabilities, or what --model says]
+    #[arg(long, conflicts_with = "model", value_parser = average)]
+    average: Option<Average>,
     /// A file that export wrote instead
     #[arg(long)]
     model: Option<PathBuf>,
@@ -164,25 +168,31 @@ impl ModelArgs {
         self.read_with_runs().map(|(model, _)| model)
     }
 
-    /// The model, and the runs whose heads it has; none of a model file.
-    fn read_with_runs(&self) -> Result<(Model, Vec<Run>), Error> {
+    /// The model, and the runs whose heads it has; `None` of a model file.
+    fn read_with_runs(&self) -> Result<(Model, Option<Ensemble>), Error> {
         if let Some(path) = &self.model {
-            return Ok((Model::read(path)?, Vec::new()));
+            return Ok((Model::read(path)?, None));
         }
         let weights = match &self.weights {
             Some(path) => WeightsFile::At(path.clone()),
             None => WeightsFile::In(WEIGHTS.into()),
         };
-        if let Some(folder) = &self.sweep {
-            let sweep = Sweep::open(folder)?;
-            return Ok((Model::of_sweep(&sweep, &weights)?, sweep.chosen_runs()?));
-        }
-        let run = match &self.run {
-            Some(folder) => Run::open(folder)?,
-            None => Run::open(&newest_run(RUNS.as_ref())?)?,
+        let runs = match &self.sweep {
+            Some(folder) => Sweep::open(folder)?.chosen_runs()?,
+            None if self.run.is_empty() => vec![Run::open(&newest_run(RUNS.as_ref())?)?],
+            None => {
+                self.run.iter().map(|run| Run::open(run)).collect::<Result<_, head::Error>>()?
+            }
         };
-        Ok((Model::of_run(&run, &weights)?, vec![run]))
+        let ensemble = Ensemble::new(runs, self.average.unwrap_or_default())?;
+        let model = Model::of_ensemble(&ensemble, &weights)?;
+        Ok((model, Some(ensemble)))
     }
+}
+
+/// What of several heads is averaged.
+fn average(text: &str) -> Result<Average, String> {
+    recipe::from_name("average", text)
 }
 
 /// The resources of a classifier for up to so many images. Says if its features are not quite those that the heads
@@ -243,6 +253,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Recipe { .. }
         | Error::Contradiction { .. }
         | Error::DifferentRecipes { .. }
+        | Error::DifferentShapes { .. }
         | Error::DamagedModel { .. }
         | Error::OtherFormat { .. }
         | Error::Unreadable { .. } => Failure::BadInput,

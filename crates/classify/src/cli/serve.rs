@@ -16,7 +16,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Error> {
     let server = Server::bind(SocketAddr::new(args.bind, args.port))?;
     let (model, runs) = args.model.read_with_runs()?;
     let file = args.model.model.as_deref().and_then(Path::file_stem);
-    let origin = file.or_else(|| runs.first().and_then(|run| run.folder().file_name()));
+    let origin = file.or_else(|| runs.as_ref()?.runs()[0].folder().file_name());
     let config = ServeConfig {
         name: origin.map(OsStr::to_string_lossy).unwrap_or_default().into_owned(),
         hosts: args.host.clone(),

@@ -16,6 +16,7 @@ use std::path::Path;
 use backbone::{ConvolutionWeights, Network, Weights};
 use durable::{Digest, Format};
 use fused_head::{HeadShape, Parameters};
+use head::Average;
 use recipe::{Recipe, Tap};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -25,10 +26,14 @@ use serde_json::Value;
 use super::{Model, check_classes, reduced};
 use crate::Error;
 
-/// The version of model files.
+/// The version of model files whose heads' probabilities are averaged.
 ///
 /// - 1.0: the first.
 const FORMAT: Format = Format { major: 1, minor: 0 };
+
+/// The version of model files that say what of their heads is averaged, `average`. It is written only if that is not
+/// the probabilities: a program that reads 1.0 alone would average those.
+const FORMAT_WITH_AVERAGE: Format = Format { major: 2, minor: 0 };
 
 /// The name of the metadata entry.
 const ENTRY: &str = "vgg-classify";
@@ -44,8 +49,11 @@ struct Record {
     /// The taps whose rows are joined, in this order.
     taps: Vec<Tap>,
     class_names: Vec<String>,
-    /// Number of heads, whose probabilities are averaged.
+    /// Number of heads, which are averaged.
     heads: usize,
+    /// What of them is averaged; not there in format 1.0, where it is the probabilities.
+    #[serde(default, skip_serializing_if = "Average::is_of_probabilities")]
+    average: Average,
     shape: HeadShape,
 }
 
@@ -66,11 +74,15 @@ impl Model {
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let record = Record {
-            format: FORMAT,
+            format: match self.average {
+                Average::Probabilities => FORMAT,
+                Average::Logits => FORMAT_WITH_AVERAGE,
+            },
             recipe: self.recipe.clone(),
             taps: self.taps.clone(),
             class_names: self.class_names.clone(),
             heads: self.heads.len(),
+            average: self.average,
             shape: self.heads[0].shape(),
         };
         let record = serde_json::to_value(record).expect("names and numbers serialise");
@@ -103,9 +115,10 @@ impl Model {
         let format = record.get("format").cloned().unwrap_or_default();
         let found: Format = serde_json::from_value(format)
             .map_err(|error| damaged(format!("its version is not as expected: {error}")))?;
-        if !found.is_readable_by(FORMAT) {
+        let known = [FORMAT, FORMAT_WITH_AVERAGE];
+        if !known.iter().any(|known| found.is_readable_by(*known)) {
             let path = path.to_path_buf();
-            return Err(Error::OtherFormat { path, found, written: FORMAT });
+            return Err(Error::OtherFormat { path, found, known });
         }
         let tensors =
             SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -168,7 +181,7 @@ impl Record {
             // The numbers in a file need not be aligned.
             Ok(bytemuck::pod_collect_to_vec::<u8, f32>(view.data()))
         };
-        let Record { recipe, taps, class_names, heads, shape, .. } = self;
+        let Record { recipe, taps, class_names, heads, average, shape, .. } = self;
         if heads == 0 || heads > MAX_HEADS {
             return Err(damaged(format!("it has {heads} heads, expected 1 to {MAX_HEADS}")));
         }
@@ -199,7 +212,7 @@ impl Record {
         }
         check_classes(&class_names, &all[0], path)?;
         let recipe = reduced(recipe, &taps, path)?;
-        Ok(Model { recipe, taps, class_names, heads: all, weights })
+        Ok(Model { recipe, taps, class_names, heads: all, average, weights })
     }
 }
 

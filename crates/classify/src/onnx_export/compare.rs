@@ -211,6 +211,6 @@ fn features(model: &Model, threads: usize) -> Result<Vec<Batch>, Error> {
     let mut heads = Heads::new(model.heads(), taps, threads)?;
     let arrays: Vec<&[f32]> = arrays.iter().map(Vec::as_slice).collect();
     let logits = heads.logits(&arrays)?;
-    let expected = Scores::of_rows(&logits, heads.classes()).collect();
+    let expected = Scores::of_rows(&logits, heads.classes(), model.average()).collect();
     Ok(vec![Batch { inputs, expected }])
 }

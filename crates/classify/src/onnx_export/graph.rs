@@ -4,7 +4,7 @@ mod resizing;
 
 use backbone::{Layer, Network, Preprocessor};
 use fused_head::{BATCH_NORM_EPS, Parameters};
-use head::Heads;
+use head::{Average, Heads};
 use onnx::{
     Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
     encode,
@@ -52,15 +52,18 @@ pub(super) fn file(model: &Model, input: OnnxInput) -> Result<Bytes, Error> {
         }
     };
     let row = builder.row(model, &features);
-    builder.heads(model.heads(), &row);
+    builder.heads(model, &row);
     let classes = Dimension::of(model.class_names().len());
     let output = |name, doc_string: &str| ValueInfo {
         doc_string: doc_string.to_owned(),
         ..ValueInfo::tensor(name, DataType::Float, &[batch(), classes.clone()])
     };
-    let logits = match model.heads() {
-        [_] => "The head's output before softmax.",
-        _ => "Logarithms of the probabilities, which are the mean of the heads' softmax.",
+    let logits = match (model.heads(), model.average()) {
+        ([_], _) => "The head's output before softmax.",
+        (_, Average::Probabilities) => {
+            "Logarithms of the probabilities, which are the mean of the heads' softmax."
+        }
+        (_, Average::Logits) => "The mean of the heads' outputs before softmax.",
     };
     let outputs = [
         output(PROBABILITIES, "The probability of each class: softmax of logits."),
@@ -311,29 +314,54 @@ impl Builder {
     }
 
     /// The outputs from the heads' input. Of several heads the softmax is averaged: its logarithm is
-    /// log Σ exp(log softmax) - log(number of heads), which never is the logarithm of 0.
-    fn heads(&mut self, heads: &[Parameters], row: &str) {
-        if let [head] = heads {
-            self.head(head, "heads.0", row, LOGITS);
-        } else {
-            self.integers("heads/axis", &[1]);
-            let mut all = Vec::new();
-            for (index, head) in heads.iter().enumerate() {
-                let name = format!("heads.{index}");
-                let logits = self.head(head, &name, row, &format!("{name}/fc3"));
+    /// log Σ exp(log softmax) - log(number of heads), which never is the logarithm of 0. Or their logits are.
+    fn heads(&mut self, model: &Model, row: &str) {
+        let logits: Vec<String> = match model.heads() {
+            [head] => vec![self.head(head, "heads.0", row, LOGITS)],
+            heads => heads
+                .iter()
+                .enumerate()
+                .map(|(index, head)| {
+                    let name = format!("heads.{index}");
+                    self.head(head, &name, row, &format!("{name}/fc3"))
+                })
+                .collect(),
+        };
+        match (logits.len(), model.average()) {
+            (1, _) => {}
+            (count, Average::Probabilities) => {
                 let axis = [Attribute::int("axis", 1)];
-                let log = self.node("LogSoftmax", &[&logits], &format!("{name}/log"), &axis);
-                let one = format!("{name}/one");
-                all.push(self.node("Unsqueeze", &[&log, "heads/axis"], &one, &[]));
+                let logs = logits.iter().enumerate().map(|(index, logits)| {
+                    let name = format!("heads.{index}/log");
+                    self.node("LogSoftmax", &[logits], &name, &axis)
+                });
+                let logs: Vec<String> = logs.collect();
+                let all = self.stacked(&logs);
+                let flat = [Attribute::int("keepdims", 0)];
+                let sum = self.node("ReduceLogSumExp", &[&all, "heads/axis"], "heads/sum", &flat);
+                self.floats("heads/count", &[], &[(count as f32).ln()]);
+                self.node("Sub", &[&sum, "heads/count"], LOGITS, &[]);
             }
-            let all: Vec<&str> = all.iter().map(String::as_str).collect();
-            let all = self.node("Concat", &all, "heads/all", &[Attribute::int("axis", 1)]);
-            let flat = [Attribute::int("keepdims", 0)];
-            let sum = self.node("ReduceLogSumExp", &[&all, "heads/axis"], "heads/sum", &flat);
-            self.floats("heads/count", &[], &[(heads.len() as f32).ln()]);
-            self.node("Sub", &[&sum, "heads/count"], LOGITS, &[]);
+            (_, Average::Logits) => {
+                let all = self.stacked(&logits);
+                let flat = [Attribute::int("keepdims", 0)];
+                self.node("ReduceMean", &[&all, "heads/axis"], LOGITS, &flat);
+            }
         }
         self.node("Softmax", &[LOGITS], PROBABILITIES, &[Attribute::int("axis", 1)]);
+    }
+
+    /// Of each head `[N, classes]`, together `[N, heads, classes]`; its axis of the heads is the initializer
+    /// `heads/axis`.
+    fn stacked(&mut self, of_heads: &[String]) -> String {
+        self.integers("heads/axis", &[1]);
+        let ones = of_heads.iter().enumerate().map(|(index, values)| {
+            let one = format!("heads.{index}/one");
+            self.node("Unsqueeze", &[values, "heads/axis"], &one, &[])
+        });
+        let ones: Vec<String> = ones.collect();
+        let ones: Vec<&str> = ones.iter().map(String::as_str).collect();
+        self.node("Concat", &ones, "heads/all", &[Attribute::int("axis", 1)])
     }
 
     /// The logits of a head: dense, ReLU and BatchNorm twice, and dense.

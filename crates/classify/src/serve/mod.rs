@@ -32,7 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use backbone::ExtractorConfig;
-use head::Run;
+use head::Ensemble;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -118,7 +118,7 @@ impl Server {
     pub fn run(
         self,
         model: Model,
-        runs: Vec<Run>,
+        runs: Option<Ensemble>,
         config: ServeConfig,
         stop: &AtomicBool,
         ready: impl FnOnce(SocketAddr),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataset::Split;
 use feature_cache::{Cache, SplitName};
-use head::{Run, images_of, predict_together};
+use head::{Ensemble, images_of};
 use report::encode_png;
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -16,7 +16,8 @@ use super::refusal::Refusal;
 /// The test split, which is read when it is asked for first.
 #[derive(Debug)]
 pub(super) struct TestSet {
-    runs: Vec<Run>,
+    /// `None` of a model file.
+    runs: Option<Ensemble>,
     threads: usize,
     read: OnceCell<Result<Evaluated, String>>,
 }
@@ -47,14 +48,14 @@ pub(super) struct Row {
 }
 
 impl TestSet {
-    pub(super) fn new(runs: Vec<Run>, threads: usize) -> TestSet {
+    pub(super) fn new(runs: Option<Ensemble>, threads: usize) -> TestSet {
         TestSet { runs, threads, read: OnceCell::new() }
     }
 
     /// The test split. `Err` with a sentence for people if it cannot be shown.
     pub(super) async fn read(&self) -> Result<&Result<Evaluated, String>, Refusal> {
         let (runs, threads) = (self.runs.clone(), self.threads);
-        self.read.get_or_try_init(|| aside(move || evaluate(&runs, threads))).await
+        self.read.get_or_try_init(|| aside(move || evaluate(runs.as_ref(), threads))).await
     }
 
     /// Does something with the test split on a thread of its own.
@@ -93,15 +94,15 @@ impl Evaluated {
 }
 
 /// Evaluates the heads on the features of the test split, and finds the images that these were made from.
-fn evaluate(runs: &[Run], threads: usize) -> Result<Evaluated, String> {
-    let Some(first) = runs.first() else {
+fn evaluate(runs: Option<&Ensemble>, threads: usize) -> Result<Evaluated, String> {
+    let Some(ensemble) = runs else {
         return Err(
             "A model file does not say which images its heads were tested on. Serve the run or \
                     the sweep instead (--run, --sweep)."
                 .to_owned(),
         );
     };
-    let folder = &first.config().features;
+    let folder = &ensemble.runs()[0].config().features;
     let cache = Cache::open(folder)
         .map_err(|error| format!("The features of the run are not there any more: {error}."))?;
     let labels = cache
@@ -109,7 +110,8 @@ fn evaluate(runs: &[Run], threads: usize) -> Result<Evaluated, String> {
         .and_then(|split| split.labels())
         .map_err(|error| format!("The test split cannot be read: {error}."))?
         .ok_or("The test split has no labels.")?;
-    let predictions = predict_together(runs, &cache, SplitName::Test, threads, &mut |_| ())
+    let predictions = ensemble
+        .predict(&cache, SplitName::Test, threads, &mut |_| ())
         .map_err(|error| format!("The test split cannot be evaluated: {error}."))?;
     let caches = folder.parent().unwrap_or(Path::new(""));
     let images = images_of(&cache.manifest().into(), SplitName::Test, caches)

@@ -10,6 +10,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Interrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
+        | Error::RunTwice { .. }
+        | Error::TooManyNeighbours { .. }
+        | Error::RidgeMemory { .. }
+        | Error::RidgeSingular { .. }
         | Error::LearningRateTwice { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
@@ -51,6 +55,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SampleColumns { .. }
         | Error::SampleId { .. }
         | Error::ClassWeightFile { .. }
+        | Error::NoValidationToCalibrate { .. }
+        | Error::NoValidationForBaseline { .. }
+        | Error::RidgeTooLarge { .. }
+        | Error::DamagedCalibration { .. }
+        | Error::EnsembleClasses { .. }
+        | Error::EnsembleFeatures { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

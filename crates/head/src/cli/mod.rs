@@ -1,5 +1,6 @@
 //! The command line: its flags and its commands.
 
+mod baselines;
 mod events;
 mod failure;
 mod results;
@@ -11,19 +12,23 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, ClassWeights, Error, Features, Grid, Keep, List, Memory, Resources, Run, Sample,
-    Schedule, Sweep, TrainConfig, evaluate, for_each_row, newest_run, newest_sweep, predict,
-    submission, sweep, taps_of, train, write_learning_curve, write_report,
+    Arch, Average, ClassWeights, Ensemble, Error, Features, Grid, Keep, List, Memory, Resources,
+    Run, Sample, Schedule, Sweep, TrainConfig, calibrate, check_validation, newest_run,
+    newest_sweep, submission, sweep, taps_of, train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
 use terminal::{print_path, say, up_to};
 
+use crate::cli::baselines::{KnnArgs, RidgeArgs, run_knn, run_ridge};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
-use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
+use crate::cli::results::{
+    calibration_line, print_ensemble, print_evaluation, print_json, print_run, print_sweep,
+};
 use crate::cli::values::{
-    dropout, label_smoothing, learning_rate, list, memory, schedules, seeds, split, weight_decay,
+    average, dropout, label_smoothing, learning_rate, list, memory, schedules, seeds, split,
+    weight_decay,
 };
 
 /// Default folder of the caches.
@@ -50,6 +55,16 @@ enum Command {
     Train(TrainArgs),
     /// Train every combination of lists; prints the settings, best first, and the sweep's folder
     Sweep(SweepArgs),
+    /// Classify by nearest neighbours, without training; prints accuracy on the validation split
+    ///
+    /// By cosine, of the rows that heads take; a neighbour's vote has the weight exp(cosine / 0.07), as DINOv2 has it.
+    Knn(KnnArgs),
+    /// Classify by ridge regression in closed form, without training in steps; prints accuracy on the validation
+    /// split
+    ///
+    /// It is scikit-learn's RidgeClassifier, on the rows that heads take. For log loss and calibration error, the
+    /// decision values are divided by the temperature that is best on the validation split, and softmax is taken.
+    Ridge(RidgeArgs),
     /// Make a sweep's plots and its report again; prints the report
     Report {
         /// The sweep's folder [default: the newest in artifacts/sweeps]
@@ -59,14 +74,23 @@ enum Command {
     /// Print accuracy, confusion matrix, precision and recall on the test split
     Evaluate {
         #[command(flatten)]
-        run: RunArgs,
+        runs: RunArgs,
         /// Split to evaluate on
         #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
+        /// First find each head's temperature on the validation split, by which its logits are divided from then on,
+        /// and keep it with the run (Guo et al. 2017)
+        #[arg(long)]
+        calibrate: bool,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
     },
+    /// Average several runs; prints how they do together, beside each of them
+    ///
+    /// To use them together, give --run to 'evaluate', 'predict', 'vgg-classify run' or 'vgg-classify export'
+    /// several times.
+    Ensemble(EnsembleArgs),
     /// Write predictions as a submission; prints the file
     ///
     /// If the dataset's folder has a sample_submission.csv, or --sample names one, the submission has its
@@ -74,7 +98,7 @@ enum Command {
     /// number from 1 on, as Kaggle's digits have it, or its path within the dataset.
     Predict {
         #[command(flatten)]
-        run: RunArgs,
+        runs: RunArgs,
         /// Split to predict
         #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
@@ -82,7 +106,8 @@ enum Command {
         /// or none for ImageId,Label [default: the one in the dataset's folder]
         #[arg(long, value_name = "FILE|none")]
         sample: Option<PathBuf>,
-        /// The file to write [default: submission.csv in the run's folder]
+        /// The file to write [default: submission.csv in the run's folder; of several runs,
+        /// ensemble-submission.csv in that of the first]
         #[arg(long)]
         out: Option<PathBuf>,
     },
@@ -117,6 +142,10 @@ struct CommonArgs {
     /// accuracy); its schedule is that of all --epochs [default: none]
     #[arg(long, value_name = "EPOCHS", value_parser = up_to(1_000_000))]
     patience: Option<usize>,
+    /// Find the head's temperature on the validation split, by which its logits are divided from then on (in a
+    /// sweep, that of each head of the chosen setting), and keep it with the run (Guo et al. 2017)
+    #[arg(long)]
+    calibrate: bool,
     /// Threads that compute [default: all cores]
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
@@ -204,12 +233,33 @@ struct SweepArgs {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The run's folder [default: the newest in artifacts/runs]
+    /// The run's folder; given several times, the heads are averaged [default: the newest in artifacts/runs]
+    #[arg(long, value_name = "RUN", conflicts_with = "sweep")]
+    run: Vec<PathBuf>,
+    /// A sweep instead: the heads of all seeds of its chosen setting are averaged
     #[arg(long)]
-    run: Option<PathBuf>,
+    sweep: Option<PathBuf>,
+    /// What of several heads is averaged: probabilities or logits
+    #[arg(long, default_value = "probabilities", value_parser = average)]
+    average: Average,
     /// The cache with the features, if it has moved since
     #[arg(long)]
     features: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct EnsembleArgs {
+    /// The runs' folders
+    #[arg(value_name = "RUN", required_unless_present_any = ["run", "sweep"])]
+    folders: Vec<PathBuf>,
+    #[command(flatten)]
+    runs: RunArgs,
+    /// Split to evaluate on: choose by val, and look at test once
+    #[arg(long, default_value = "val", value_parser = split)]
+    split: SplitName,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Cli {
@@ -217,6 +267,8 @@ impl Cli {
         match self.command {
             Command::Train(args) => train_one(args),
             Command::Sweep(args) => sweep_grid(args),
+            Command::Knn(args) => run_knn(args),
+            Command::Ridge(args) => run_ridge(args),
             Command::Report { sweep } => {
                 let folder = match sweep {
                     Some(folder) => folder,
@@ -226,30 +278,48 @@ impl Cli {
                 print_path(&write_report(&sweep, cores(), &mut Teller::new().listener())?);
                 Ok(())
             }
-            Command::Evaluate { run, split, json } => {
-                let (run, cache) = run.open()?;
+            Command::Evaluate { runs, split, calibrate, json } => {
+                let (ensemble, cache) = runs.open()?;
+                if calibrate {
+                    calibrate_all(ensemble.runs(), &cache, cores(), &mut Teller::new())?;
+                }
                 let evaluation =
-                    evaluate(&run, &cache, split, cores(), &mut Teller::new().listener())?;
+                    ensemble.evaluate(&cache, split, cores(), &mut Teller::new().listener())?;
                 if json {
                     print_json(&evaluation);
                 } else {
-                    print_evaluation(&run, &evaluation);
+                    print_evaluation(&ensemble.name(), &evaluation);
                 }
                 Ok(())
             }
-            Command::Predict { run, split, sample, out } => {
-                let (run, cache) = run.open()?;
-                let out = out.unwrap_or_else(|| run.folder().join("submission.csv"));
-                print_path(&predict_into(&run, &cache, split, sample, out)?);
+            Command::Ensemble(args) => compare_with_ensemble(args),
+            Command::Predict { runs, split, sample, out } => {
+                let (ensemble, cache) = runs.open()?;
+                let file = match ensemble.runs() {
+                    [_] => "submission.csv",
+                    _ => "ensemble-submission.csv",
+                };
+                let out = out.unwrap_or_else(|| ensemble.runs()[0].folder().join(file));
+                print_path(&predict_into(&ensemble, &cache, split, sample, out)?);
                 Ok(())
             }
         }
     }
 }
 
+fn compare_with_ensemble(args: EnsembleArgs) -> Result<(), Error> {
+    let EnsembleArgs { folders, mut runs, split, json } = args;
+    runs.run.splice(..0, folders);
+    let (ensemble, cache) = runs.open()?;
+    let mut teller = Teller::new();
+    let (together, alone) = ensemble.compare(&cache, split, cores(), &mut teller.listener())?;
+    print_ensemble(&ensemble, &together, &alone, json);
+    Ok(())
+}
+
 /// Writes the predictions for a split as a submission, in the form of the sample if there is one.
 fn predict_into(
-    run: &Run,
+    ensemble: &Ensemble,
     cache: &Cache,
     split: SplitName,
     sample: Option<PathBuf>,
@@ -265,14 +335,14 @@ fn predict_into(
     let mut teller = Teller::new();
     if let Some(sample) = &sample {
         let mut rows = Vec::new();
-        for_each_row(run, cache, split, cores(), &mut teller.listener(), |id, logits| {
+        ensemble.for_each_row(cache, split, cores(), &mut teller.listener(), |id, logits| {
             rows.push((id.to_owned(), logits.to_vec()));
         })?;
         durable::replace(&out, &sample.submission(&cache.manifest().class_names, &rows)?)?;
         let (of, path) = (counted(rows.len(), "image"), sample.path().display());
         say(format!("{} of {of}, in the form of {path}", counted(sample.len(), "prediction")));
     } else {
-        let predictions = predict(run, cache, split, cores(), &mut teller.listener())?;
+        let predictions = ensemble.predict(cache, split, cores(), &mut teller.listener())?;
         let csv =
             submission(&predictions).map_err(|source| Error::Csv { path: out.clone(), source })?;
         durable::replace(&out, &csv)?;
@@ -293,14 +363,16 @@ fn predict_into(
 }
 
 impl RunArgs {
-    fn open(self) -> Result<(Run, Cache), Error> {
-        let folder = match self.run {
-            Some(folder) => folder,
-            None => newest_run(RUNS.as_ref())?,
+    fn open(self) -> Result<(Ensemble, Cache), Error> {
+        let runs = match &self.sweep {
+            Some(folder) => Sweep::open(folder)?.chosen_runs()?,
+            None if self.run.is_empty() => vec![Run::open(&newest_run(RUNS.as_ref())?)?],
+            None => self.run.iter().map(|run| Run::open(run)).collect::<Result<_, Error>>()?,
         };
-        let run = Run::open(&folder)?;
-        let features = self.features.unwrap_or_else(|| run.config().features.clone());
-        Ok((run, Cache::open(&features)?))
+        let ensemble = Ensemble::new(runs, self.average)?;
+        let features =
+            self.features.unwrap_or_else(|| ensemble.runs()[0].config().features.clone());
+        Ok((ensemble, Cache::open(&features)?))
     }
 }
 
@@ -315,6 +387,9 @@ impl CommonArgs {
 
     /// What all heads of the command have in common.
     fn config(&self, cache: &Cache) -> Result<TrainConfig, Error> {
+        if self.calibrate {
+            check_validation(cache)?;
+        }
         let class_weights = match &self.class_weight {
             Some(word) if word.as_os_str() == "balanced" => Some(ClassWeights::Balanced),
             Some(file) => Some(ClassWeights::read(file, &cache.manifest().class_names)?),
@@ -373,7 +448,24 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
     let mut teller = Teller::new();
     let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
     write_learning_curve(&run)?;
+    if args.common.calibrate {
+        calibrate_all(std::slice::from_ref(&run), &cache, resources.threads, &mut teller)?;
+    }
     print_run(&run, cache.folder(), args.common.json)
+}
+
+/// Calibrates runs, and says with what result.
+fn calibrate_all(
+    runs: &[Run],
+    cache: &Cache,
+    threads: usize,
+    teller: &mut Teller,
+) -> Result<(), Error> {
+    for run in runs {
+        let calibration = calibrate(run, cache, threads, &mut teller.listener())?;
+        say(format!("{}: {}", run.folder().display(), calibration_line(&calibration)));
+    }
+    Ok(())
 }
 
 fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
@@ -401,6 +493,9 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let mut teller = Teller::new();
     let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;
     let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
+    if args.common.calibrate {
+        calibrate_all(&sweep.chosen_runs()?, &cache, resources.threads, &mut teller)?;
+    }
     print_sweep(&sweep, &report, args.common.json);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use head::{Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep};
+use head::{Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep};
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
 
@@ -13,11 +13,15 @@ const NONE: &str = "–";
 pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Error> {
     let summary = run.summary()?;
     if json {
-        print_json(&serde_json::json!({
+        let mut json = serde_json::json!({
             "run": JsonPath(run.folder()),
             "config": run.config(),
             "summary": summary,
-        }));
+        });
+        if let Some(calibration) = run.calibration()? {
+            json["calibration"] = serde_json::json!(calibration);
+        }
+        print_json(&json);
         return Ok(());
     }
     let config = &run.config().train;
@@ -45,6 +49,21 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
     println!("{table}");
     print_path(run.folder());
     Ok(())
+}
+
+/// A run's temperature and what it brings, for people.
+pub(super) fn calibration_line(calibration: &Calibration) -> String {
+    let Calibration { temperature, rows, log_loss_before, log_loss, .. } = calibration;
+    let rows = counted(*rows, "row");
+    if log_loss < log_loss_before {
+        return format!(
+            "temperature {temperature:.4}; log loss on {rows} of validation {log_loss_before:.4} without it, \
+             {log_loss:.4} with it"
+        );
+    }
+    format!(
+        "temperature 1: no other has a smaller log loss on {rows} of validation than {log_loss:.4}"
+    )
 }
 
 /// Prints a sweep's settings, best first, and its folder.
@@ -87,10 +106,13 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
     chosen += &format!(", p = {}", summary.setting.p);
     match &summary.test {
         Some(test) => println!(
-            "chosen by validation: {chosen}; test top-1 {}{} over {}",
+            "chosen by validation: {chosen}; test top-1 {}{} over {}{}",
             percent(test.mean),
             test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
-            counted(test.seeds, "seed")
+            counted(test.seeds, "seed"),
+            summary.ensemble.map_or_else(String::new, |top1| {
+                format!(", {} of all seeds together", percent(top1))
+            }),
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
@@ -116,11 +138,47 @@ fn options_that_differ(ranking: &[(Setting, MeanSd)]) -> Vec<Named> {
     OPTIONS.into_iter().filter(differ).collect()
 }
 
-/// Prints the accuracy of a head, its confusion matrix, and precision and recall of each class.
-pub(super) fn print_evaluation(run: &Run, evaluation: &Evaluation) {
+/// Prints how several runs do together, and each alone.
+pub(super) fn print_ensemble(
+    ensemble: &Ensemble,
+    together: &Evaluation,
+    alone: &[Evaluation],
+    json: bool,
+) {
+    let folders = || ensemble.runs().iter().map(Run::folder);
+    if json {
+        let runs = folders().zip(alone).map(|(folder, evaluation)| {
+            serde_json::json!({ "run": JsonPath(folder), "evaluation": evaluation })
+        });
+        print_json(&serde_json::json!({
+            "average": ensemble.average(),
+            "ensemble": together,
+            "runs": runs.collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    let Evaluation { split, rows, .. } = together;
+    println!("{split} split, {}; the average of {}\n", counted(*rows, "row"), ensemble.average());
+    let mut table = Table::new(["", "top-1", "log loss", "calibration error"]);
+    let mut row = |name: String, values: [f64; 3]| {
+        let [top1, loss, error] = values;
+        table.row([name, percent(top1), format!("{loss:.4}"), format!("{error:.4}")]);
+    };
+    let values = |it: &Evaluation| [it.top1, it.loss, it.metrics.calibration_error.value];
+    let mut sums = [0.0; 3];
+    for (folder, evaluation) in folders().zip(alone) {
+        sums.iter_mut().zip(values(evaluation)).for_each(|(sum, value)| *sum += value);
+        row(folder.display().to_string(), values(evaluation));
+    }
+    row("mean of the runs".to_owned(), sums.map(|sum| sum / alone.len() as f64));
+    row("together".to_owned(), values(together));
+    print!("{table}");
+}
+
+/// Prints the accuracy of a classifier, its confusion matrix, and precision and recall of each class.
+pub(super) fn print_evaluation(name: &str, evaluation: &Evaluation) {
     println!(
-        "{}: {} top-1 {} on {}, loss {:.4}\n",
-        run.folder().display(),
+        "{name}: {} top-1 {} on {}, loss {:.4}\n",
         evaluation.split,
         percent(evaluation.top1),
         counted(evaluation.rows, "row"),
@@ -174,7 +232,7 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
     println!("{json}");
 }
 
-fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 

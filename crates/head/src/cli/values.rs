@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use feature_cache::SplitName;
-use head::{List, Schedule};
+use head::{Average, List, Schedule};
 use recipe::from_name;
 use terminal::seed;
 
@@ -51,6 +51,11 @@ pub(super) fn split(text: &str) -> Result<SplitName, String> {
     from_name("split", text)
 }
 
+/// What of an ensemble is averaged.
+pub(super) fn average(text: &str) -> Result<Average, String> {
+    from_name("average", text)
+}
+
 /// Reads a dropout fraction.
 pub(super) fn dropout(text: &str) -> Result<f64, String> {
     let fraction = text.parse().ok().filter(|fraction: &f64| (0.0..1.0).contains(fraction));
@@ -68,6 +73,12 @@ pub(super) fn dropout(text: &str) -> Result<f64, String> {
 pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| format!("expected a number above 0, such as 0.001, got '{text}'"))
+}
+
+/// Reads a regularisation of ridge regression.
+pub(super) fn alpha(text: &str) -> Result<f64, String> {
+    let alpha = text.parse().ok().filter(|alpha: &f64| alpha.is_finite() && *alpha > 0.0);
+    alpha.ok_or_else(|| format!("expected a number above 0, such as 100, got '{text}'"))
 }
 
 /// Reads a weight decay.

@@ -1,45 +1,109 @@
 //! Trained heads on all images of a split.
 
-use fused_head::Inference;
+use feature_cache::{Cache, SplitName};
+use fused_head::{Inference, Parameters};
 
 use crate::error::Error;
+use crate::evaluate::check_features;
 use crate::event::Event;
+use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
+use crate::store::run::Run;
 
 /// Number of rows that are read together.
 const BATCH: usize = 256;
-/// Largest number of logits of a batch, if there are many classes.
+/// Largest number of logits of a head in a batch, if there are many classes.
 const LOGITS: usize = 1 << 24;
 
-/// Calls `take` with the logits of all images, distorted copies aside, batch by batch in row order: with the first row of the batch, and for
-/// each head `[rows, classes]`.
-///
-/// # Errors
-/// If a file cannot be read, or a feature is NaN or infinite.
-pub(crate) fn for_each_batch(
-    features: &mut PooledSplit<'_>,
-    heads: &mut Inference,
-    report: &mut dyn FnMut(Event<'_>),
-    mut take: impl FnMut(usize, &[Vec<f32>]),
-) -> Result<(), Error> {
-    // Each row is read once, so keeping it in memory would not help.
-    features.keep_in_memory(false, report)?;
-    let batch_size = (LOGITS / heads.shape().classes).clamp(1, BATCH);
-    let mut buffer = None;
-    for first in (0..features.images()).step_by(batch_size) {
-        let rows: Vec<usize> = (first..features.images().min(first + batch_size)).collect();
-        let batch = features.read(&rows, &mut buffer)?;
-        let logits = heads.logits(&batch);
-        let logits = logits.map_err(|error| features.explain(error, &rows))?;
-        take(first, &logits);
+/// The trained heads of several runs on the features of one cache. Those that take the same taps and have the same
+/// shape are evaluated together.
+pub(crate) struct TrainedHeads<'a> {
+    groups: Vec<Group<'a>>,
+    heads: usize,
+}
+
+/// Heads of one shape that take the same taps.
+struct Group<'a> {
+    features: Features<'a>,
+    inference: Inference,
+    /// Index of each head among those of all groups.
+    heads: Vec<usize>,
+}
+
+impl<'a> TrainedHeads<'a> {
+    /// The heads of `runs`, on this many threads.
+    ///
+    /// # Errors
+    /// If the cache is not the one that a head was trained on, or a head is damaged.
+    pub(crate) fn open(
+        runs: &'a [Run],
+        cache: &'a Cache,
+        threads: usize,
+    ) -> Result<TrainedHeads<'a>, Error> {
+        let mut parts: Vec<(Features<'a>, Vec<usize>)> = Vec::new();
+        for (head, run) in runs.iter().enumerate() {
+            let features = Features::at(cache, &run.config().taps)?;
+            check_features(run, features)?;
+            let is_alike = |&&mut (of, ref heads): &&mut (Features<'a>, Vec<usize>)| {
+                let shape = runs[heads[0]].config().shape;
+                of.taps() == features.taps() && shape == run.config().shape
+            };
+            match parts.iter_mut().find(is_alike) {
+                Some((_, heads)) => heads.push(head),
+                None => parts.push((features, vec![head])),
+            }
+        }
+        let group = |(features, heads): (Features<'a>, Vec<usize>)| {
+            let parameters = heads.iter().map(|&head| runs[head].calibrated_parameters());
+            let parameters = parameters.collect::<Result<Vec<Parameters>, Error>>()?;
+            Ok(Group { features, inference: Inference::new(&parameters, threads)?, heads })
+        };
+        let groups = parts.into_iter().map(group).collect::<Result<_, Error>>()?;
+        Ok(TrainedHeads { groups, heads: runs.len() })
     }
-    Ok(())
+
+    /// Calls `take` with the logits of all images of a split, distorted copies aside, batch by batch in row order: with
+    /// the first row of the batch, and for each head `[rows, classes]`.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a feature is NaN or infinite.
+    pub(crate) fn for_each_batch(
+        &mut self,
+        split: SplitName,
+        report: &mut dyn FnMut(Event<'_>),
+        mut take: impl FnMut(usize, &[Vec<f32>]),
+    ) -> Result<(), Error> {
+        let mut splits = Vec::new();
+        for group in &self.groups {
+            let mut features = PooledSplit::open(group.features, split, report)?;
+            // Each row is read once, so keeping it in memory would not help.
+            features.keep_in_memory(false, report)?;
+            splits.push((features, None));
+        }
+        let Some(first_group) = self.groups.first() else { return Ok(()) };
+        let batch_size = (LOGITS / first_group.inference.shape().classes).clamp(1, BATCH);
+        let images = splits.first().map_or(0, |(features, _)| features.images());
+        let mut of_heads = vec![Vec::new(); self.heads];
+        for first in (0..images).step_by(batch_size) {
+            let rows: Vec<usize> = (first..images.min(first + batch_size)).collect();
+            for (group, (features, buffer)) in self.groups.iter_mut().zip(&mut splits) {
+                let batch = features.read(&rows, buffer)?;
+                let logits = group.inference.logits(&batch);
+                let logits = logits.map_err(|error| features.explain(error, &rows))?;
+                for (&head, logits) in group.heads.iter().zip(logits) {
+                    of_heads[head] = logits;
+                }
+            }
+            take(first, &of_heads);
+        }
+        Ok(())
+    }
 }
 
 /// The prediction that a row's logits make.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scores<'a> {
-    logits: &'a [f32],
+    logits: &'a [f64],
     /// The most probable class; among equals, the first.
     pub(crate) class: usize,
     /// Sum of exp(logit − largest logit).
@@ -47,28 +111,27 @@ pub(crate) struct Scores<'a> {
 }
 
 impl<'a> Scores<'a> {
-    /// The scores of a row's logits, `[classes]`. The class is chosen as the trainer counts its hits.
-    pub(crate) fn new(logits: &'a [f32]) -> Scores<'a> {
+    /// The scores of a row's logits, `[classes]`, or of anything whose softmax are the probabilities. The class is chosen as the trainer counts its hits.
+    pub(crate) fn new(logits: &'a [f64]) -> Scores<'a> {
         let (mut class, mut largest) = (0, logits[0]);
         for (index, &logit) in logits.iter().enumerate() {
             if logit > largest {
                 (class, largest) = (index, logit);
             }
         }
-        let largest = f64::from(largest);
-        let sum = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
+        let sum = logits.iter().map(|&logit| (logit - largest).exp()).sum();
         Scores { logits, class, sum }
     }
 
     /// The logits, `[classes]`.
-    pub(crate) fn logits(&self) -> &'a [f32] {
+    pub(crate) fn logits(&self) -> &'a [f64] {
         self.logits
     }
 
     /// The probabilities by softmax, `[classes]`.
-    pub(crate) fn probabilities(&self) -> impl Iterator<Item = f32> {
-        let largest = f64::from(self.logits[self.class]);
-        self.logits.iter().map(move |&logit| ((f64::from(logit) - largest).exp() / self.sum) as f32)
+    pub(crate) fn probabilities(&self) -> impl Iterator<Item = f64> {
+        let largest = self.logits[self.class];
+        self.logits.iter().map(move |&logit| (logit - largest).exp() / self.sum)
     }
 
     /// The probability of the most probable class by softmax; 0 if a logit is NaN.
@@ -84,8 +147,7 @@ impl<'a> Scores<'a> {
 
     /// Cross-entropy in nats, if the row's class is `label`.
     pub(crate) fn loss(&self, label: usize) -> f64 {
-        let [largest, label] = [self.class, label].map(|class| f64::from(self.logits[class]));
-        self.sum.ln() - (label - largest)
+        self.sum.ln() - (self.logits[label] - self.logits[self.class])
     }
 }
 
@@ -104,7 +166,7 @@ mod tests {
         assert!((scores.loss(3) - (sum.ln() + 1003.0)).abs() < 1e-9);
         let large = Scores::new(&[3e38, -3e38]);
         assert_eq!((large.class, large.probability(), large.loss(0)), (0, 1.0, 0.0));
-        for logits in [[f32::NAN, 1.0], [1.0, f32::NAN]] {
+        for logits in [[f64::NAN, 1.0], [1.0, f64::NAN]] {
             let scores = Scores::new(&logits);
             assert_eq!(scores.probability(), 0.0);
             assert!(!scores.is_right(0) && !scores.is_right(1));

@@ -95,7 +95,7 @@ impl ScoredRows {
     /// Adds a row with this label.
     pub(crate) fn add(&mut self, scores: &Scores<'_>, label: usize) {
         let of_label = scores.logits()[label];
-        let above = |(class, &logit): (usize, &f32)| {
+        let above = |(class, &logit): (usize, &f64)| {
             logit > of_label || (logit == of_label && class < label)
         };
         let rank = scores.logits().iter().enumerate().filter(|&it| above(it)).count();
@@ -108,7 +108,7 @@ impl ScoredRows {
             confidence: scores.probability(),
         });
         if let Some(probabilities) = &mut self.probabilities {
-            probabilities.extend(scores.probabilities());
+            probabilities.extend(scores.probabilities().map(|probability| probability as f32));
         }
     }
 

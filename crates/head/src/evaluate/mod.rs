@@ -1,7 +1,8 @@
 //! Trained heads on a split: measures with intervals, confusion matrix, precision and recall.
 
+mod assessment;
 pub(crate) mod heads;
-mod inference;
+pub(crate) mod inference;
 mod metrics;
 pub(crate) mod predict;
 pub(crate) mod submission;
@@ -9,22 +10,17 @@ pub(crate) mod submission;
 pub use metrics::{Estimate, Metrics};
 
 use feature_cache::{Cache, SplitName};
-use fused_head::{HeadShape, Inference, Parameters};
+use fused_head::HeadShape;
 use serde::Serialize;
 
+use crate::ensemble::{Average, Ensemble, in_double};
 use crate::error::Error;
-use crate::evaluate::inference::{Scores, for_each_batch};
-use crate::evaluate::metrics::ScoredRows;
+use crate::evaluate::inference::{Scores, TrainedHeads};
 use crate::event::Event;
 use crate::features::cache::Features;
-use crate::features::pooled::PooledSplit;
-use crate::store::evaluation::Mistake;
 use crate::store::run::Run;
 
-/// Largest number of classes of a confusion matrix. A larger matrix would take gigabytes and be unreadable.
-const MATRIX_CLASSES: usize = 1000;
-/// Largest number of mistakes that are kept.
-pub(crate) const MISTAKES: usize = 24;
+pub(crate) use assessment::{Assessment, Details, MISTAKES};
 
 /// The result of a head on a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,24 +70,7 @@ pub fn evaluate(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Evaluation, Error> {
-    let runs = std::slice::from_ref(run);
-    let features = Features::at(cache, &run.config().taps)?;
-    let heads = evaluate_together(runs, 0, features, split, threads, report)?;
-    let EvaluatedHeads { loss, top1, rows, best, .. } = heads;
-    let class_names = features.class_names().to_vec();
-    let classes = class_names.iter().zip(best.classes).map(|(name, counts)| {
-        let ClassCounts { labelled, predicted, right } = counts;
-        let share = |of: usize| (of > 0).then(|| right as f64 / of as f64);
-        ClassMetrics {
-            name: name.clone(),
-            rows: labelled,
-            precision: share(predicted),
-            recall: share(labelled),
-        }
-    });
-    let classes = classes.collect();
-    let (confusion, metrics) = (best.confusion, best.scored.metrics());
-    Ok(Evaluation { split, rows, loss, top1: top1[0], metrics, class_names, confusion, classes })
+    Ensemble::of(run.clone()).evaluate(cache, split, threads, report)
 }
 
 /// The results of several heads on a split, with details of one of them.
@@ -101,25 +80,13 @@ pub(crate) struct EvaluatedHeads {
     pub(crate) rows: usize,
     /// Top-1 of each head.
     pub(crate) top1: Vec<f64>,
-    /// Mean cross-entropy in nats of the head in detail.
-    pub(crate) loss: f64,
+    /// Top-1 of all heads together, whose probabilities are averaged.
+    pub(crate) ensemble_top1: f64,
     /// The head in detail.
     pub(crate) best: Details,
 }
 
-/// The result of one head in detail.
-#[derive(Debug)]
-pub(crate) struct Details {
-    classes: Vec<ClassCounts>,
-    /// Its rows, for the measures.
-    scored: ScoredRows,
-    /// `confusion[label][predicted]`; `None` for more than 1,000 classes.
-    pub(crate) confusion: Option<Vec<Vec<usize>>>,
-    /// The mistakes of which the head is most confident, the most confident first.
-    pub(crate) mistakes: Vec<Mistake>,
-}
-
-/// Evaluates heads of one shape in one pass over a labelled split, with details of the head with the index `best`.
+/// Evaluates heads in one pass over a labelled split, with details of the head with the index `best`.
 ///
 /// # Errors
 /// As [`evaluate`].
@@ -131,76 +98,49 @@ pub(crate) fn evaluate_together(
     threads: usize,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<EvaluatedHeads, Error> {
-    runs.iter().try_for_each(|run| check_features(run, features))?;
-    let parameters =
-        runs.iter().map(Run::parameters).collect::<Result<Vec<Parameters>, Error>>()?;
-    let mut heads = Inference::new(&parameters, threads)?;
-    drop(parameters);
-    let labels = features.labels(split)?;
-    let ids = features.ids(split)?;
-    let ids: Vec<&str> = ids.iter().collect();
-    let class_names = features.class_names();
-    let classes = class_names.len();
-    let mut pooled = PooledSplit::open(features, split, report)?;
-    let mut scored = ScoredRows::new(pooled.images(), classes);
-    let mut right = vec![0; runs.len()];
-    let mut counts = vec![ClassCounts::default(); classes];
-    let mut confusion = (classes <= MATRIX_CLASSES).then(|| vec![vec![0; classes]; classes]);
-    let (mut loss, mut mistakes) = (0.0, Vec::new());
-    for_each_batch(&mut pooled, &mut heads, report, |first, logits| {
+    let mut heads = TrainedHeads::open(runs, features.cache(), threads)?;
+    let mut assessment = Assessment::new(features, split)?;
+    let (mut rows, mut right, mut right_together) = (0, vec![0; runs.len()], 0);
+    for_each_row_of_heads(&mut heads, features, split, report, |row, logits| {
+        let label = assessment.label(row);
+        rows += 1;
         for (head, logits) in logits.iter().enumerate() {
-            for (row, logits) in (first..).zip(logits.chunks_exact(classes)) {
-                let label = labels[row] as usize;
-                let scores = Scores::new(logits);
-                let predicted = scores.class;
-                let is_right = scores.is_right(label);
-                right[head] += usize::from(is_right);
-                if head != best {
-                    continue;
-                }
-                scored.add(&scores, label);
-                loss += scores.loss(label);
-                counts[label].labelled += 1;
-                counts[predicted].predicted += 1;
-                counts[label].right += usize::from(is_right);
-                if let Some(confusion) = &mut confusion {
-                    confusion[label][predicted] += 1;
-                }
-                if !is_right {
-                    mistakes.push(Mistake {
-                        row,
-                        id: ids[row].to_owned(),
-                        label: class_names[label].clone(),
-                        predicted: class_names[predicted].clone(),
-                        probability: scores.probability(),
-                    });
-                }
+            let logits = in_double(logits);
+            let scores = Scores::new(&logits);
+            right[head] += usize::from(scores.is_right(label));
+            if head == best {
+                assessment.add(row, &scores);
             }
         }
-        keep_most_confident(&mut mistakes);
+        let together = Average::Probabilities.of(logits);
+        right_together += usize::from(Scores::new(&together).is_right(label));
     })?;
-    let rows = pooled.images();
-    let of_rows = |sum: f64| sum / rows.max(1) as f64;
+    let of_rows = |right: usize| right as f64 / rows.max(1) as f64;
     Ok(EvaluatedHeads {
         rows,
-        top1: right.into_iter().map(|right| of_rows(right as f64)).collect(),
-        loss: of_rows(loss),
-        best: Details { classes: counts, scored, confusion, mistakes },
+        top1: right.into_iter().map(of_rows).collect(),
+        ensemble_top1: of_rows(right_together),
+        best: assessment.details(),
     })
 }
 
-/// Keeps the mistakes with the highest probabilities; among equals, those of the first rows.
-fn keep_most_confident(mistakes: &mut Vec<Mistake>) {
-    mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.row.cmp(&b.row)));
-    mistakes.truncate(MISTAKES);
-}
-
-/// Rows of one class.
-#[derive(Debug, Clone, Copy, Default)]
-struct ClassCounts {
-    labelled: usize,
-    predicted: usize,
-    right: usize,
+/// Calls `take` with the number of each row of a split, in their order, and the logits of each head, `[classes]`.
+pub(crate) fn for_each_row_of_heads(
+    heads: &mut TrainedHeads<'_>,
+    features: Features<'_>,
+    split: SplitName,
+    report: &mut dyn FnMut(Event<'_>),
+    mut take: impl FnMut(usize, &[&[f32]]),
+) -> Result<(), Error> {
+    let classes = features.class_names().len();
+    heads.for_each_batch(split, report, |first, logits| {
+        let rows = logits.first().map_or(0, |head| head.len() / classes);
+        for row in 0..rows {
+            let of_row: Vec<&[f32]> =
+                logits.iter().map(|head| &head[row * classes..][..classes]).collect();
+            take(first + row, &of_row);
+        }
+    })
 }
 
 /// Checks that the features are those that the head was trained on, and that the head has their sizes.

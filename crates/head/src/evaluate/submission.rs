@@ -16,8 +16,8 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::evaluate::heads::softmax;
-use crate::evaluate::predict::{Prediction, most_probable};
+use crate::evaluate::inference::Scores;
+use crate::evaluate::predict::Prediction;
 use crate::store::files::csv_of;
 
 /// A sample of a submission.
@@ -87,7 +87,7 @@ impl Sample {
     }
 
     /// A submission in the form of the sample. `rows` are the ids of all predicted images with their logits
-    /// `[classes]`. The second column is the class; if the columns are called like classes, they are the
+    /// `[classes]`, or other numbers whose softmax are the probabilities. The second column is the class; if the columns are called like classes, they are the
     /// probabilities of these.
     ///
     /// An id of the sample is that of an image, or, as Kaggle has them, the name of its file, with or without
@@ -98,7 +98,7 @@ impl Sample {
     pub fn submission(
         &self,
         class_names: &[String],
-        rows: &[(String, Vec<f32>)],
+        rows: &[(String, Vec<f64>)],
     ) -> Result<Vec<u8>, Error> {
         let class_names: Vec<Cow<'_, str>> = class_names.iter().map(|name| decoded(name)).collect();
         let answers = self.answers(&class_names)?;
@@ -108,15 +108,14 @@ impl Sample {
         let at = |source| Error::Csv { path: self.path.clone(), source };
         csv.write_record(&self.columns).map_err(at)?;
         for (id, index) in self.ids.iter().zip(indices) {
-            let logits = &rows[index].1;
+            let scores = Scores::new(&rows[index].1);
             csv.write_field(id).map_err(at)?;
             match &answers {
                 Answers::Class => {
-                    let (class, _) = most_probable(&[logits]);
-                    csv.write_field(&*class_names[class]).map_err(at)?;
+                    csv.write_field(&*class_names[scores.class]).map_err(at)?;
                 }
                 Answers::Probabilities(classes) => {
-                    let probabilities = softmax(logits);
+                    let probabilities: Vec<f64> = scores.probabilities().collect();
                     for &class in classes {
                         csv.write_field(probabilities[class].to_string()).map_err(at)?;
                     }
@@ -230,8 +229,8 @@ mod tests {
     /// The submission for images of these ids, of which each but the first is most probably the second class.
     fn submitted(text: &str, ids: &[&str]) -> Result<String, Error> {
         let names = ["cat", "dog"].map(str::to_owned);
-        let logits = |row| if row == 0 { vec![3f32.ln(), 0.0] } else { vec![0.0, 3f32.ln()] };
-        let rows: Vec<(String, Vec<f32>)> =
+        let logits = |row| if row == 0 { vec![3f64.ln(), 0.0] } else { vec![0.0, 3f64.ln()] };
+        let rows: Vec<(String, Vec<f64>)> =
             ids.iter().enumerate().map(|(row, &id)| (id.to_owned(), logits(row))).collect();
         let csv = sample(text)?.submission(&names, &rows)?;
         Ok(String::from_utf8(csv).unwrap())

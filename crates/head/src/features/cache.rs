@@ -44,6 +44,11 @@ impl<'a> Features<'a> {
         Ok(Features { cache, taps })
     }
 
+    /// The cache.
+    pub(crate) fn cache(self) -> &'a Cache {
+        self.cache
+    }
+
     /// The cache's folder.
     pub(crate) fn folder(self) -> &'a Path {
         self.cache.folder()

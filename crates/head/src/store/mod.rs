@@ -1,5 +1,6 @@
 //! Runs and sweeps on disk.
 
+pub(crate) mod calibration;
 pub(crate) mod evaluation;
 pub(crate) mod files;
 pub(crate) mod format;

@@ -6,6 +6,7 @@
 //!   metrics.csv        a row per epoch
 //!   head.safetensors   the head after the last epoch done, or the best
 //!   summary.json       written last
+//!   calibration.json   the head's temperature, if it was calibrated
 //! ```
 //!
 //! The JSON files of runs and sweeps carry the version of their format,
@@ -21,9 +22,11 @@ use report::EpochMetrics;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::calibration::with_temperature;
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::{Event, Unfinished};
+use crate::store::calibration::{CALIBRATION, Calibration};
 use crate::store::files::{
     check_rows, read, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
@@ -143,7 +146,7 @@ impl Run {
         if let Some(state) = unfinished(&folder) {
             report(Event::StartingAgain { run: &folder, state: &state });
         }
-        for file in [SUMMARY, METRICS, HEAD] {
+        for file in [SUMMARY, CALIBRATION, METRICS, HEAD] {
             durable::remove(&folder.join(file))?;
         }
         write_json(&folder.join(CONFIG), &config)?;
@@ -249,6 +252,32 @@ impl Run {
     /// Marks the run as ended.
     pub(crate) fn finish(&self, summary: &Summary) -> Result<(), Error> {
         write_json(&self.folder.join(SUMMARY), summary)
+    }
+
+    /// The temperature that is kept with the run; `None` if it was not calibrated.
+    ///
+    /// # Errors
+    /// If the run has not ended, or the file is not of the expected form or that of another head.
+    pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
+        Calibration::read(&self.folder, self.summary()?.head_digest)
+    }
+
+    /// Keeps a temperature with the run.
+    pub(crate) fn keep_calibration(&self, calibration: &Calibration) -> Result<(), Error> {
+        calibration.write(&self.folder)
+    }
+
+    /// The parameters of the head as it is used: of a run that was calibrated, those whose logits are divided by its
+    /// temperature.
+    ///
+    /// # Errors
+    /// As [`Run::parameters`] and [`Run::calibration`].
+    pub fn calibrated_parameters(&self) -> Result<Parameters, Error> {
+        let parameters = self.parameters()?;
+        Ok(match self.calibration()? {
+            Some(Calibration { temperature, .. }) => with_temperature(parameters, temperature),
+            None => parameters,
+        })
     }
 
     /// The parameters of the trained head.

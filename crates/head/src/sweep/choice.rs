@@ -16,8 +16,8 @@ use crate::store::sweep::UnfinishedSweep;
 /// Chooses by validation, then evaluates the chosen heads on the test split: top-1 of all of them, and
 /// the mistakes of the best. Without a labelled test split, the mistakes are those on validation.
 ///
-/// The heads are evaluated in one pass over the split, in several only if they do not fit into memory
-/// together.
+/// The heads are evaluated in one pass over the split, and as an ensemble as well; in several passes, and not as an
+/// ensemble, only if they do not fit into memory together.
 pub(super) fn choose(
     features: Features<'_>,
     sweep: &UnfinishedSweep,
@@ -34,13 +34,16 @@ pub(super) fn choose(
     let best_index = heads.iter().position(|head| std::ptr::eq(*head, best));
     let best_index = best_index.expect("the best head is one of them");
     let together = heads_that_fit(runs[0].config().shape, resources);
-    let (mut top1, mut evaluation) = (Vec::new(), None);
+    let (mut top1, mut ensemble, mut evaluation) = (Vec::new(), None, None);
     for (part, first) in runs.chunks(together).zip((0..).step_by(together)) {
         let in_part = best_index.checked_sub(first).filter(|&index| index < part.len());
         let detailed = in_part.unwrap_or(0);
         let evaluated =
             evaluate_together(part, detailed, features, split, resources.threads, report)?;
         top1.extend_from_slice(&evaluated.top1);
+        if part.len() == runs.len() && part.len() > 1 {
+            ensemble = Some(evaluated.ensemble_top1);
+        }
         if in_part.is_some() {
             evaluation = Some(evaluation_of(evaluated, features, split));
         }
@@ -49,6 +52,7 @@ pub(super) fn choose(
         setting: group.setting,
         val,
         test: MeanSd::of(&top1).filter(|_| split == SplitName::Test),
+        ensemble,
         best_run: best.run.clone(),
     };
     Ok((chosen, evaluation.expect("the best head is in one of the parts")))

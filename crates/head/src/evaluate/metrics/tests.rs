@@ -14,7 +14,8 @@ struct Golden {
 fn scored(logits: &[Vec<f32>], labels: &[usize]) -> ScoredRows {
     let mut rows = ScoredRows::new(labels.len(), logits[0].len());
     for (logits, &label) in logits.iter().zip(labels) {
-        rows.add(&Scores::new(logits), label);
+        let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+        rows.add(&Scores::new(&logits), label);
     }
     rows
 }

@@ -1,0 +1,116 @@
+//! `knn` and `ridge`: baselines without a learning rate.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use clap::Args;
+use feature_cache::Cache;
+use head::{Baseline, Candidate, Error, Features, List, Memory, Resources, knn, ridge, taps_of};
+use recipe::Tap;
+use serde::Serialize;
+use terminal::{Table, print, println, up_to};
+
+use super::events::Teller;
+use super::results::{percent, print_evaluation, print_json};
+use super::values::{alpha, list, memory};
+use super::{FEATURES, cores};
+
+#[derive(Debug, Args)]
+pub(super) struct KnnArgs {
+    /// Numbers of neighbours, a list, of which the best on the validation split is taken
+    #[arg(long, default_value = "20", value_parser = list(up_to(1_000_000)))]
+    k: List<usize>,
+    #[command(flatten)]
+    common: BaselineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RidgeArgs {
+    /// Strengths of the regularisation, a list, of which the best on the validation split is taken: scikit-learn's
+    /// alpha
+    #[arg(long, default_value = "1,100,10000,1000000", value_parser = list(alpha))]
+    alpha: List<f64>,
+    #[command(flatten)]
+    common: BaselineArgs,
+}
+
+/// Flags that the baselines have in common.
+#[derive(Debug, Args)]
+struct BaselineArgs {
+    /// The cache with the features [default: the newest in artifacts/features]
+    #[arg(long)]
+    features: Option<PathBuf>,
+    /// The cache's taps whose rows are taken, joined if there are several, separated by commas [default: the
+    /// last one]
+    #[arg(long, value_delimiter = ',')]
+    tap: Vec<Tap>,
+    /// Evaluate on the test split as well, with the value that the validation split has chosen
+    #[arg(long)]
+    test: bool,
+    /// Memory that may be taken, such as 4GiB [default: half of what is free, the limits of control groups
+    /// considered]
+    #[arg(long, value_parser = memory)]
+    memory: Option<ByteSize>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run_knn(args: KnnArgs) -> Result<(), Error> {
+    let KnnArgs { k, common } = args;
+    common.run("k-nearest neighbours", "k", |features, test, resources, teller| {
+        knn(features, &k.0, test, resources, &mut teller.listener())
+    })
+}
+
+pub(super) fn run_ridge(args: RidgeArgs) -> Result<(), Error> {
+    let RidgeArgs { alpha, common } = args;
+    common.run("ridge regression", "alpha", |features, test, resources, teller| {
+        ridge(features, &alpha.0, test, resources, &mut teller.listener())
+    })
+}
+
+impl BaselineArgs {
+    fn run<T: Copy + Display + Serialize>(
+        self,
+        name: &str,
+        option: &str,
+        baseline: impl FnOnce(Features<'_>, bool, Resources, &mut Teller) -> Result<Baseline<T>, Error>,
+    ) -> Result<(), Error> {
+        let features = match self.features {
+            Some(features) => features,
+            None => feature_cache::newest(FEATURES.as_ref())?,
+        };
+        let cache = Cache::open(&features)?;
+        let taps = taps_of(&cache, &self.tap);
+        let memory = self.memory.map_or_else(Memory::half_of_free, |it| Memory::Given(it.as_u64()));
+        let resources = Resources { threads: cores(), memory };
+        let features = Features::at(&cache, &taps)?;
+        let found = baseline(features, self.test, resources, &mut Teller::new())?;
+        if self.json {
+            print_json(&found);
+        } else {
+            print_baseline(name, option, &found);
+        }
+        Ok(())
+    }
+}
+
+/// Prints how the values of an option do on the validation split, and the evaluations of the best.
+fn print_baseline<T: Copy + Display>(name: &str, option: &str, found: &Baseline<T>) {
+    if found.candidates.len() > 1 {
+        let mut table = Table::new([option, "val top-1", "log loss"]);
+        for Candidate { value, top1, log_loss } in &found.candidates {
+            table.row([value.to_string(), percent(*top1), format!("{log_loss:.4}")]);
+        }
+        println!("{table}");
+    }
+    let name = format!("{name}, {option} = {}", found.chosen);
+    for (index, evaluation) in found.val.iter().chain(&found.test).enumerate() {
+        if index > 0 {
+            print!("\n");
+        }
+        print_evaluation(&name, evaluation);
+    }
+}
