@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use dataset::{Dataset, Error, Faults, Notice, Source, SourceConfig, Split, SplitConfig};
+use dataset::{
+    Dataset, Error, Faults, FormError, Notice, Source, SourceConfig, Split, SplitConfig, SplitError,
+};
 
 /// A gray image of 1×1 pixels.
 fn pgm(number: usize) -> Vec<u8> {
@@ -161,11 +163,14 @@ fn what_loses_a_class_or_cannot_be_grouped_is_refused() {
     let bad: Faults = [(durable::Digest::of(b"bad"), "is bad".to_owned())].into_iter().collect();
     let error = source.read().unwrap().split(&SplitConfig::default(), &bad).unwrap_err();
     assert!(
-        matches!(&error, Error::NoneReadable { what, .. } if what == "the class 'rare'"),
+        matches!(&error, Error::Split(SplitError::NoneReadable { what, .. }) if what == "the class 'rare'"),
         "{error}"
     );
     let mut config = SourceConfig::default();
     config.columns.group = Some("patient".to_owned());
     let error = Source::find_with(folder.path(), &config).unwrap_err();
-    assert!(matches!(error, Error::NoColumns { form: "class-folders", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Form(FormError::NoColumns { form: "class-folders", .. })),
+        "{error}"
+    );
 }

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::MAX_LABEL;
 use crate::name::escape;
-use crate::{Error, ImageFault, gzip};
+use crate::{Error, ImageFault, PackedError, gzip};
 
 /// Longest side of an image, in pixels.
 const MAX_SIDE: u64 = 65_535;
@@ -160,7 +160,7 @@ impl Array {
     /// The error about an array that is of another kind than expected.
     pub(super) fn wrong(&self, found: String, expected: &'static str) -> Error {
         let (path, array) = (self.path.clone(), escape(self.name.as_ref()));
-        Error::Array { path, array, found, expected }
+        Error::Packed(PackedError::Array { path, array, found, expected })
     }
 
     /// The shape `[N, H, W, C]` of images, and their pixels.
@@ -341,7 +341,10 @@ impl Array {
         match source.kind() {
             // What the decompressor says of damaged bytes.
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
-                Error::DamagedArchive { path: self.path.clone(), source: source.into() }
+                Error::Packed(PackedError::DamagedArchive {
+                    path: self.path.clone(),
+                    source: source.into(),
+                })
             }
             _ => Error::Read { path: self.path.clone(), source },
         }
@@ -414,6 +417,6 @@ fn archive_fault(path: &Path, error: zip::result::ZipError) -> Error {
         zip::result::ZipError::Io(source) if source.kind() != ErrorKind::UnexpectedEof => {
             Error::Read { path, source }
         }
-        error => Error::DamagedArchive { path, source: error.into() },
+        error => Error::Packed(PackedError::DamagedArchive { path, source: error.into() }),
     }
 }

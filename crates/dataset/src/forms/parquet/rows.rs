@@ -12,15 +12,15 @@ use rayon::prelude::*;
 use super::super::classes::Classes;
 use super::super::sheet::{escaped, shown};
 use super::columns::Columns;
-use super::files::Shard;
 use super::images::{Index, Location, Pages, ParquetImages};
 use crate::digests::Digests;
 use crate::images::Group;
 use crate::name::escape;
+use crate::packed::Shard;
 use crate::parquet::{ParquetFile, RowGroup, Section, Value};
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Position};
+use crate::{Error, Position, SplitError, TableError};
 
 /// Number of bytes that a file has for each row at least. No image is so short.
 const BYTES_PER_ROW: u64 = 16;
@@ -126,7 +126,10 @@ impl Rows {
         }
         if u32::try_from(rows.index.locations.len()).is_err() {
             let path = shards[0].path.clone();
-            return Err(Error::TooManyImages { path, images: rows.index.locations.len() });
+            return Err(Error::Split(SplitError::TooManyImages {
+                path,
+                images: rows.index.locations.len(),
+            }));
         }
         rows.class_names = columns.iter().find_map(|columns| columns.class_names.clone());
         Ok(rows)
@@ -141,7 +144,7 @@ impl Rows {
         groups: Vec<Read>,
     ) -> Result<(), Error> {
         let first = self.index.locations.len();
-        self.index.files.push((shard.path.clone(), shard.name.clone(), first));
+        self.index.files.push((shard.clone(), first));
         let [_, label, split, group] = columns.names().clone();
         for read in groups {
             let sections = self.index.sections.len() as u32;
@@ -188,7 +191,7 @@ impl Rows {
             return Err(Error::NoImages { path: path.to_path_buf() });
         }
         if train.is_empty() {
-            return Err(Error::NoTrainingRows { path: path.to_path_buf() });
+            return Err(Error::Table(TableError::NoTrainingRows { path: path.to_path_buf() }));
         }
         let classes = Classes::of(train.iter().filter_map(|&row| self.label(row)));
         let labels_of = |rows: &[u32]| -> Result<Vec<u32>, Error> {
@@ -293,7 +296,7 @@ impl Rows {
         let (file, at) = self.index.place(row as usize);
         let label = self.labels.get(row as usize);
         let [column, _] = &self.names[file];
-        wrong(self.index.path(file), at, column, label, expected)
+        wrong(&self.index.shard(file).path, at, column, label, expected)
     }
 }
 
@@ -387,5 +390,5 @@ fn wrong(
         None => "null".to_owned(),
     };
     let (path, at, column) = (path.to_path_buf(), Position::Row(row), escape(column.as_ref()));
-    Error::Field { path, at, column: column.into(), found, expected }
+    Error::Table(TableError::Field { path, at, column: column.into(), found, expected })
 }

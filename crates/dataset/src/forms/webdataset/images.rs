@@ -1,0 +1,58 @@
+//! The images of archives.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use durable::Digest;
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::packed::{PackedImages, Shard, bytes_at};
+use crate::paths::Paths;
+
+/// Where an image lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Location {
+    /// The number of the archive.
+    pub(super) file: u32,
+    /// Where in it the image begins.
+    pub(super) start: u64,
+    /// Number of bytes.
+    pub(super) len: u64,
+}
+
+/// Images that are read from their archives when they are asked for.
+#[derive(Debug)]
+pub(super) struct ArchiveImages {
+    pub(super) shards: Arc<[Shard]>,
+    pub(super) locations: Vec<Location>,
+    /// The names of the images within their archives.
+    pub(super) names: Paths,
+}
+
+impl ArchiveImages {
+    /// The digests of all images' bytes, which are those of files with the same bytes.
+    pub(super) fn digests(&self) -> Result<Vec<Digest>, Error> {
+        let digest = |index| Ok(Digest::of(&self.bytes(index)?));
+        (0..self.locations.len()).into_par_iter().map(digest).collect()
+    }
+}
+
+impl PackedImages for ArchiveImages {
+    fn len(&self) -> usize {
+        self.locations.len()
+    }
+
+    fn file(&self, index: usize) -> &Shard {
+        &self.shards[self.locations[index].file as usize]
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.names.get(index).expect("an image has a name").to_path_buf()
+    }
+
+    fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
+        let Location { start, len, .. } = self.locations[index];
+        bytes_at(&self.file(index).path, start, len)
+    }
+}
