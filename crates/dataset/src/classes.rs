@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Notice};
+use crate::{Error, Notice, SplitError};
 
 /// The notices on the classes of labelled splits. `splits` are pairs of a split's name (`train`, `val`,
 /// `test`) and its labels, which are indices into `class_names`; an empty split counts as absent.
@@ -49,7 +49,7 @@ pub fn class_errors<L: IntoIterator<Item = i64>>(
                 let mut there =
                     class_names.iter().zip(&is_there).filter(|(_, is_there)| **is_there);
                 if let (Some((class, _)), None) = (there.next(), there.next()) {
-                    errors.push(Error::OneClass { path, class: class.clone() });
+                    errors.push(Error::Split(SplitError::OneClass { path, class: class.clone() }));
                 }
                 is_trained = Some(is_there);
             }
@@ -66,7 +66,13 @@ pub fn class_errors<L: IntoIterator<Item = i64>>(
                 let classes = class_names.iter().zip(is_there).filter(|(_, is_there)| *is_there);
                 let classes = classes.map(|(class, _)| class.clone()).collect();
                 if let Some(first) = first.map(id) {
-                    errors.push(Error::UntrainedClasses { path, split, classes, images, first });
+                    errors.push(Error::Split(SplitError::UntrainedClasses {
+                        path,
+                        split,
+                        classes,
+                        images,
+                        first,
+                    }));
                 }
             }
         }

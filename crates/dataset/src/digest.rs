@@ -10,7 +10,7 @@ use durable::{Digest, Stamp};
 
 use crate::decode::scan;
 use crate::digests::Digests;
-use crate::forms::{Form, SourceFile};
+use crate::forms::{DatasetFiles, SourceFile};
 use crate::{Decoding, Error, Image, ImageFault, name};
 
 /// The version of the rules by which files become rows: to be raised whenever the same files, split by
@@ -38,20 +38,20 @@ pub(crate) fn of_dataset() -> Hasher {
     digest
 }
 
-/// Adds the names and bytes of the form's files, which have these digests.
-pub(crate) fn add_files(digest: &mut Hasher, form: &dyn Form, files: &Digests) {
+/// Adds the names and bytes of the dataset's files, which have these digests.
+pub(crate) fn add_files(digest: &mut Hasher, dataset: &dyn DatasetFiles, files: &Digests) {
     for (index, bytes) in files.iter().enumerate() {
-        add_named(digest, form.file(index).name, &bytes);
+        add_named(digest, dataset.file(index).name, &bytes);
     }
 }
 
-/// Checks that the form's files still have these digests.
+/// Checks that the dataset's files still have these digests.
 ///
 /// # Errors
 /// If one has changed, or cannot be read.
-pub(crate) fn check_files(form: &dyn Form, digests: &Digests) -> Result<(), Error> {
+pub(crate) fn check_files(dataset: &dyn DatasetFiles, digests: &Digests) -> Result<(), Error> {
     for (index, digest) in digests.iter().enumerate() {
-        let SourceFile { path, .. } = form.file(index);
+        let SourceFile { path, .. } = dataset.file(index);
         if of_file(&path)? != digest {
             return Err(Error::Changed { path });
         }

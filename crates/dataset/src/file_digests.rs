@@ -30,7 +30,7 @@ use rayon::prelude::*;
 
 use crate::digests::Digests;
 use crate::faults::Faults;
-use crate::forms::{Form, SourceFile};
+use crate::forms::{DatasetFiles, SourceFile};
 use crate::{Decoding, Error, Source, digest, name};
 use entries::{Entry, EntryWriter, Key, digest_of, entry};
 
@@ -174,27 +174,27 @@ impl FileDigests {
         self.unreadable.unwrap_or_default()
     }
 
-    /// The digests of the form's files, in their order. All that may be remembered are.
+    /// The digests of the dataset's files, in their order. All that may be remembered are.
     ///
     /// # Errors
     /// If a file cannot be read, or `stop` becomes true. The digests that are known by then are remembered.
     pub(crate) fn of_files(
         &mut self,
-        form: &dyn Form,
+        dataset: &dyn DatasetFiles,
         stop: &AtomicBool,
     ) -> Result<Digests, Error> {
-        self.files = form.files();
-        let Some(path) = self.path.clone() else { return self.hold(form, None, stop) };
-        match self.remember(&path, form, stop)? {
+        self.files = dataset.files();
+        let Some(path) = self.path.clone() else { return self.hold(dataset, None, stop) };
+        match self.remember(&path, dataset, stop)? {
             Remembered::Mapped(entries) => Ok(Digests::Mapped(entries)),
-            Remembered::Unwritten(found) => self.hold(form, Some(found), stop),
+            Remembered::Unwritten(found) => self.hold(dataset, Some(found), stop),
         }
     }
 
     /// The digests, in memory. Some of them may be known.
     fn hold(
         &mut self,
-        form: &dyn Form,
+        dataset: &dyn DatasetFiles,
         mut known: Option<Found>,
         stop: &AtomicBool,
     ) -> Result<Digests, Error> {
@@ -203,7 +203,7 @@ impl FileDigests {
         while digests.len() < self.files {
             let mut found = match known.take_if(|known| known.first == digests.len()) {
                 Some(known) => known,
-                None => self.find_chunk(digests.len(), form, stop)?,
+                None => self.find_chunk(digests.len(), dataset, stop)?,
             };
             self.note(&mut found);
             digests.extend(found.entries.iter().map(digest_of));
@@ -215,14 +215,14 @@ impl FileDigests {
     fn remember(
         &mut self,
         path: &Path,
-        form: &dyn Form,
+        dataset: &dyn DatasetFiles,
         stop: &AtomicBool,
     ) -> Result<Remembered, Error> {
         self.read = 0;
         // The files that are as they were, and what comes after them.
         let (mut same, mut found) = (0, Found::default());
         while same < self.files {
-            found = self.find_chunk(same, form, stop)?;
+            found = self.find_chunk(same, dataset, stop)?;
             self.note(&mut found);
             if !self.remembered.has_at(same, &found.entries) {
                 break;
@@ -241,7 +241,7 @@ impl FileDigests {
             while done < self.files {
                 out.add(&found.entries)?;
                 done += found.entries.len();
-                match self.find_chunk(done, form, stop) {
+                match self.find_chunk(done, dataset, stop) {
                     Ok(next) => found = next,
                     Err(error) => {
                         // Those that are not looked at yet may still be right.
@@ -282,11 +282,16 @@ impl FileDigests {
     ///
     /// # Errors
     /// If a file cannot be read, or `stop` becomes true.
-    fn find_chunk(&self, first: usize, form: &dyn Form, stop: &AtomicBool) -> Result<Found, Error> {
+    fn find_chunk(
+        &self,
+        first: usize,
+        dataset: &dyn DatasetFiles,
+        stop: &AtomicBool,
+    ) -> Result<Found, Error> {
         let files = first..self.files.min(first + CHUNK);
         let find = |index| match stop.load(Ordering::SeqCst) {
             true => Err(Error::Stopped),
-            false => self.find(index, &form.file(index)),
+            false => self.find(index, &dataset.file(index)),
         };
         let looked: Vec<Result<Looked, Error>> = files.into_par_iter().map(find).collect();
         let mut found = Found { first, ..Found::default() };

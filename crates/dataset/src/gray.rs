@@ -10,7 +10,7 @@ use crate::images::Group;
 use crate::loading::Loading;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Decoding, Error, Image, ImageStore, digest};
+use crate::{Decoding, Error, Image, ImageStore, PackedError, digest};
 
 /// Images, `[N, height, width]` in C order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +75,11 @@ pub(crate) fn table(
             |samples: &GraySamples| format!("{}x{}", samples.images.height, samples.images.width);
         let (found, expected) = (size(test), size(&train));
         if found != expected {
-            return Err(Error::SizesDiffer { path: path.to_path_buf(), found, expected });
+            return Err(Error::Packed(PackedError::SizesDiffer {
+                path: path.to_path_buf(),
+                found,
+                expected,
+            }));
         }
     }
     let test = test.map(|(_, samples)| samples);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::Error;
+use crate::{Error, TableError};
 
 /// Begins a file of gzip.
 pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -47,7 +47,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
             let most = most_decompressed(size);
             reader.take(most + 1).read_to_end(&mut bytes).map_err(at)?;
             if bytes.len() as u64 > most {
-                return Err(Error::Expands { path: path.to_path_buf(), size, most });
+                return Err(Error::Table(TableError::Expands {
+                    path: path.to_path_buf(),
+                    size,
+                    most,
+                }));
             }
         }
     }

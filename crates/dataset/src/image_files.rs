@@ -14,7 +14,7 @@ use crate::forms::SourceFile;
 use crate::name::escape;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Decoding, Error, Image, ImageStore, Position, decode};
+use crate::{Decoding, Error, Image, ImageStore, Position, TableError, decode};
 
 /// Image files by their paths as a dataset in `folder` names them: relative to it, or absolute.
 #[derive(Debug)]
@@ -69,9 +69,11 @@ impl ImageStore for ImageFiles {
     ) -> Result<Image<'_>, Error> {
         let file = on_disk(&self.folder, self.named(index));
         match self.missing.get(&index) {
-            Some(Missing { list, at }) => {
-                Err(Error::MissingImage { path: list.to_path_buf(), at: *at, file })
-            }
+            Some(Missing { list, at }) => Err(Error::Table(TableError::MissingImage {
+                path: list.to_path_buf(),
+                at: *at,
+                file,
+            })),
             None => decode::decode(&file, digest, decoding),
         }
     }

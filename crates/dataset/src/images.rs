@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::Folder;
-use crate::forms::{FORMS, pattern_at};
+use crate::forms::{FORMS, GivenFolder, pattern_at};
 use crate::image_files;
 use crate::name::escape;
 use crate::part::Part;
-use crate::{Decoding, Error, Image, ImageStore};
+use crate::{Decoding, Error, Image, ImageStore, SourceConfig};
 
 /// The images of files, folders and datasets, in the order in which these were given. Only their names
 /// are read, except of forms that keep many images in one file.
@@ -112,7 +112,8 @@ impl Images {
 /// The groups of images at a path.
 fn groups_at(path: &Path) -> Result<Vec<Group>, Error> {
     if path.is_dir() {
-        let folder = Folder::list(path)?;
+        let config = SourceConfig::default();
+        let folder = GivenFolder::new(Folder::list(path)?, &config);
         for form in &FORMS {
             if let Some(groups) = (form.images_in)(&folder)? {
                 return Ok(groups);

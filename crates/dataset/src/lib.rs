@@ -46,7 +46,10 @@ pub use config::{ColumnNames, ColumnNamesError, SourceConfig};
 pub use decode::{Decoding, decode_bytes};
 pub use digest::READING;
 pub use duplicates::{SplitImages, duplicate_notices};
-pub use error::{Error, ImageError, ImageFault, Position};
+pub use error::{
+    Error, FolderError, FormError, ImageError, ImageFault, PackedError, Position, SplitError,
+    TableError,
+};
 pub use faults::{Faults, FaultyImage};
 pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names, is_sample};

@@ -1,86 +1,102 @@
-//! Encoded images that lie one after the other in larger files.
+//! Files of which each holds many encoded images: archives and Parquet files.
+//!
+//! They are looked through when the dataset is opened, and images are read where they lie when they are asked for.
+//! The invariant: an image is that of the files that were looked through and digested, or an error.
 
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durable::Digest;
+use durable::{Digest, Stamp};
 
-use crate::faults::Faults;
-use crate::loading::Loading;
+use crate::forms::SourceFile;
 use crate::name::escape;
-use crate::paths::Paths;
+use crate::part::Part;
 use crate::{Decoding, Error, Image, ImageStore, decode};
 
-/// Where an image lies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Location {
-    /// The number of the file.
-    pub(crate) file: u32,
-    /// Where in it the image begins.
-    pub(crate) start: u64,
-    /// Number of bytes.
-    pub(crate) len: u64,
-}
-
-/// A file with images.
-#[derive(Debug)]
-pub(crate) struct PackedFile {
+/// A file of a dataset.
+#[derive(Debug, Clone)]
+pub(crate) struct Shard {
     pub(crate) path: PathBuf,
     /// Its path within the dataset.
     pub(crate) name: PathBuf,
+    pub(crate) part: Part,
 }
 
-/// Images that are read from the files that they lie in when they are asked for.
+/// The files of a dataset, and what they were before they were looked through.
 #[derive(Debug)]
-pub(crate) struct PackedImages {
-    files: Arc<[PackedFile]>,
-    locations: Vec<Location>,
-    /// The names of the images within their files.
-    names: Paths,
+pub(crate) struct Shards {
+    shards: Arc<[Shard]>,
+    stamps: Vec<Option<Stamp>>,
 }
 
-impl PackedImages {
-    pub(crate) fn new(
-        files: Arc<[PackedFile]>,
-        locations: Vec<Location>,
-        names: Paths,
-    ) -> PackedImages {
-        PackedImages { files, locations, names }
-    }
+/// Images in such files. Each kind is an [`ImageStore`].
+pub(crate) trait PackedImages: fmt::Debug + Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
 
-    /// The digests of all images' bytes, which are those of files with the same bytes, and the faults that are found.
-    ///
-    /// # Errors
-    /// If a file cannot be read, or a stop was requested.
-    pub(crate) fn look(
-        &self,
-        loading: &Loading<'_>,
-        faults: &mut Faults,
-    ) -> Result<Vec<Digest>, Error> {
-        let look = |index| Ok(loading.look(&self.bytes(index)?));
-        loading.look_at_all(self.locations.len(), look, faults)
-    }
+    /// The file that an image lies in.
+    fn file(&self, index: usize) -> &Shard;
 
-    fn file(&self, index: usize) -> &PackedFile {
-        &self.files[self.locations[index].file as usize]
-    }
-
-    fn name_of(&self, index: usize) -> &Path {
-        self.names.get(index).expect("an image has a name")
-    }
+    /// The image's name within that file.
+    fn name(&self, index: usize) -> PathBuf;
 
     /// The bytes of an image, as they are in its file now.
-    fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let path = &self.file(index).path;
-        let Location { start, len, .. } = self.locations[index];
-        let read = |source| Error::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(read)?;
-        let bytes = read_at(&file, start, len).map_err(read)?;
-        bytes.ok_or_else(|| Error::Changed { path: path.to_path_buf() })
+    fn bytes(&self, index: usize) -> Result<Vec<u8>, Error>;
+}
+
+impl Shards {
+    /// Files that are to be looked through after this.
+    pub(crate) fn new(shards: Vec<Shard>) -> Shards {
+        let stamps = shards.iter().map(|shard| Stamp::of(&shard.path)).collect();
+        Shards { shards: shards.into(), stamps }
     }
+
+    /// The files, for their images.
+    pub(crate) fn shared(&self) -> Arc<[Shard]> {
+        self.shards.clone()
+    }
+
+    /// A file, as the dataset names it.
+    pub(crate) fn source_file(&self, index: usize) -> SourceFile<'_> {
+        let Shard { path, name, .. } = &self.shards[index];
+        SourceFile::at(path, name.as_os_str())
+    }
+
+    /// Checks that the files are those that were looked through.
+    ///
+    /// # Errors
+    /// If one has changed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
+            if stamp.is_none() || Stamp::of(path) != *stamp {
+                return Err(Error::Changed { path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Shards {
+    type Target = [Shard];
+
+    fn deref(&self) -> &[Shard] {
+        &self.shards
+    }
+}
+
+/// Bytes of the file at `path` from a position on.
+///
+/// # Errors
+/// If the file cannot be read, or ends before.
+pub(crate) fn bytes_at(path: &Path, start: u64, len: u64) -> Result<Vec<u8>, Error> {
+    let read = |source| Error::Read { path: path.to_path_buf(), source };
+    let bytes = read_at(&File::open(path).map_err(read)?, start, len).map_err(read)?;
+    bytes.ok_or_else(|| Error::Changed { path: path.to_path_buf() })
 }
 
 /// Bytes of a file from a position on; `None` if the file ends before. The memory that they take is not more than
@@ -98,9 +114,9 @@ pub(crate) fn read_at(file: &File, start: u64, len: u64) -> std::io::Result<Opti
     }
 }
 
-impl ImageStore for PackedImages {
+impl<I: PackedImages> ImageStore for I {
     fn len(&self) -> usize {
-        self.locations.len()
+        PackedImages::len(self)
     }
 
     fn image(
@@ -110,15 +126,15 @@ impl ImageStore for PackedImages {
         decoding: Decoding,
     ) -> Result<Image<'_>, Error> {
         let bytes = self.bytes(index)?;
+        let Shard { path, .. } = self.file(index);
         if digest.is_some_and(|digest| Digest::of(&bytes) != *digest) {
-            return Err(Error::Changed { path: self.file(index).path.clone() });
+            return Err(Error::Changed { path: path.clone() });
         }
-        let name = self.file(index).path.join(self.name_of(index));
-        decode::decode_bytes(&name, &bytes, u64::MAX, decoding)
+        decode::decode_bytes(&path.join(self.name(index)), &bytes, u64::MAX, decoding)
     }
 
     /// The path of the file within the dataset and the image's name in it.
     fn id(&self, index: usize) -> String {
-        escape(&self.file(index).name.join(self.name_of(index)))
+        escape(&self.file(index).name.join(self.name(index)))
     }
 }

@@ -10,19 +10,19 @@ use durable::Digest;
 use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
-use crate::forms::{Entry, FORMS, Form, Opened, name_of_pattern, pattern_at};
+use crate::forms::{DatasetFiles, Entry, FORMS, GivenFolder, Opened, name_of_pattern, pattern_at};
 use crate::loading::Loading;
 use crate::{
-    Dataset, Decoding, Error, Faults, FileDigests, Notice, SourceConfig, SplitConfig, Unsplit,
-    digest,
+    Dataset, Decoding, Error, Faults, FileDigests, FormError, Notice, SourceConfig, SplitConfig,
+    Unsplit, digest,
 };
 
 /// A dataset of a known form, not yet decoded.
 #[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
-    form_name: &'static str,
-    form: Arc<dyn Form>,
+    form: &'static Entry,
+    dataset: Arc<dyn DatasetFiles>,
     /// Computed when they are first needed.
     digests: OnceLock<SourceDigests>,
 }
@@ -31,7 +31,7 @@ pub struct Source {
 #[derive(Debug, Clone)]
 struct SourceDigests {
     dataset: Digest,
-    /// In the form's order.
+    /// In the dataset's order.
     files: Digests,
 }
 
@@ -51,7 +51,7 @@ impl Source {
     /// of images and the dataset is of a form that has none.
     pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
         if let Some(images) = config.images.as_ref().filter(|images| !images.is_dir()) {
-            return Err(Error::NoImagesFolder { images: images.clone() });
+            return Err(Error::Form(FormError::NoImagesFolder { images: images.clone() }));
         }
         let form = if let Some(name) = &config.form {
             find_form(path, name, config)?
@@ -62,26 +62,29 @@ impl Source {
         };
         let path = path.to_path_buf();
         match form {
-            Some((form_name, form)) => {
+            Some((form, dataset)) => {
                 if let Some((_, column)) = config.columns.named().next()
-                    && !form.has_columns()
+                    && !form.has_columns
                 {
                     let column = column.to_owned();
-                    return Err(Error::NoColumns { path, column, form: form_name });
+                    return Err(Error::Form(FormError::NoColumns {
+                        path,
+                        column,
+                        form: form.name,
+                    }));
                 }
-                if let Some(images) = config.images.clone().filter(|_| !form.takes_images_folder())
-                {
-                    return Err(Error::NotAList { path, images, form: form_name });
+                if let Some(images) = config.images.clone().filter(|_| !form.takes_images_folder) {
+                    return Err(Error::Form(FormError::NotAList { path, images, form: form.name }));
                 }
-                Ok(Source { path, form_name, form, digests: OnceLock::new() })
+                Ok(Source { path, form, dataset, digests: OnceLock::new() })
             }
-            None => Err(Error::UnknownForm { found: data_in(&path), path }),
+            None => Err(Error::Form(FormError::UnknownForm { found: data_in(&path), path })),
         }
     }
 
     /// The name of the dataset's form.
     pub fn form(&self) -> &'static str {
-        self.form_name
+        self.form.name
     }
 
     /// The path of the folder or file, as it was given.
@@ -102,13 +105,13 @@ impl Source {
     /// Facts about the dataset's files that its user may not be aware of: files that are passed over, and
     /// signs that another folder is meant.
     pub fn notices(&self) -> &[Notice] {
-        self.form.notices()
+        self.dataset.notices()
     }
 
     /// Whether images are in image files, which may record an orientation, rather than plain arrays of pixels,
     /// as those of IDX files and of Kaggle's CSV files.
     pub fn has_image_files(&self) -> bool {
-        self.form.has_image_files()
+        self.form.has_image_files
     }
 
     /// The configuration that applies to this source. A source with validation or test images of its own takes none
@@ -116,8 +119,8 @@ impl Source {
     pub fn applicable(&self, config: &SplitConfig) -> SplitConfig {
         let unless = |has_own, fraction| if has_own { 0.0 } else { fraction };
         SplitConfig {
-            val_fraction: unless(self.form.has_val(), config.val_fraction),
-            test_fraction: unless(self.form.has_test(), config.test_fraction),
+            val_fraction: unless(self.dataset.has_val(), config.val_fraction),
+            test_fraction: unless(self.dataset.has_test(), config.test_fraction),
             ..*config
         }
     }
@@ -128,10 +131,10 @@ impl Source {
             has_own && fraction.is_some_and(|fraction| fraction > 0.0)
         };
         let (flag, images) = ("--val-fraction", "validation");
-        let val =
-            is_unused(self.form.has_val(), val).then_some(Notice::UnusedFraction { flag, images });
+        let val = is_unused(self.dataset.has_val(), val)
+            .then_some(Notice::UnusedFraction { flag, images });
         let (flag, images) = ("--test-fraction", "test");
-        let test = is_unused(self.form.has_test(), test)
+        let test = is_unused(self.dataset.has_test(), test)
             .then_some(Notice::UnusedFraction { flag, images });
         val.into_iter().chain(test).collect()
     }
@@ -160,9 +163,9 @@ impl Source {
         if let Some(digests) = self.digests.get() {
             return Ok(digests);
         }
-        let files = files.of_files(&*self.form, stop)?;
+        let files = files.of_files(&*self.dataset, stop)?;
         let mut dataset = digest::of_dataset();
-        self.form.digest(&mut dataset, &files);
+        self.dataset.digest(&mut dataset, &files);
         let dataset = dataset.finalize().into();
         Ok(self.digests.get_or_init(|| SourceDigests { dataset, files }))
     }
@@ -182,7 +185,7 @@ impl Source {
     /// As [`Source::read`], or if a stop was requested.
     pub fn read_with(&self, scan: Option<Decoding>, stop: &AtomicBool) -> Result<Unsplit, Error> {
         let digests = self.digests(&mut FileDigests::none(), stop)?;
-        let loaded = self.form.load(&digests.files, &Loading { scan, stop })?;
+        let loaded = self.dataset.load(&digests.files, &Loading { scan, stop })?;
         Ok(Unsplit::new(self.path.clone(), loaded))
     }
 
@@ -203,50 +206,56 @@ fn data_in(path: &Path) -> Vec<String> {
     }
 }
 
+/// A dataset with its form; `None` if there is none of a known form.
+type Found = Result<Option<(&'static Entry, Arc<dyn DatasetFiles>)>, Error>;
+
 /// The dataset at `path`, of the form of this name; `None` if it is not of that form.
-fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Opened {
-    let form = FORMS.iter().find(|form| (form.name)() == name);
-    let form = form.ok_or_else(|| Error::NoSuchForm { name: name.to_owned() })?;
+fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Found {
+    let form = FORMS.iter().find(|form| form.name == name);
+    let form = form.ok_or_else(|| Error::Form(FormError::NoSuchForm { name: name.to_owned() }))?;
     let opened = if path.is_file() || pattern_at(path).is_some() {
         (form.open_file)(path, config)?
     } else {
-        (form.open)(&folder_at(path)?, config)?
+        (form.open)(&GivenFolder::new(folder_at(path)?, config))?
     };
     match opened {
-        Some(opened) => Ok(Some(opened)),
-        None => Err(Error::NotOfForm { path: path.to_path_buf(), form: (form.name)() }),
+        Some(dataset) => Ok(Some((form, dataset))),
+        None => {
+            Err(Error::Form(FormError::NotOfForm { path: path.to_path_buf(), form: form.name }))
+        }
     }
 }
 
 /// The dataset in the folder at `path`; `None` if it has none of the known forms.
-fn find_in_folder(path: &Path, config: &SourceConfig) -> Opened {
-    let folder = folder_at(path)?;
+fn find_in_folder(path: &Path, config: &SourceConfig) -> Found {
+    let folder = GivenFolder::new(folder_at(path)?, config);
     let mut marked = Vec::new();
     for form in &FORMS {
-        if let Some(mark) = (form.mark)(&folder, config)? {
+        if let Some(mark) = (form.mark)(&folder)? {
             marked.push((form, mark));
         }
     }
     match &marked[..] {
         [(first, mark), (second, other), ..] => {
             let both = [mark.clone(), other.clone()];
-            let forms = [(first.name)(), (second.name)()].into();
-            Err(Error::Ambiguous { path: path.to_path_buf(), both, forms })
+            let forms = [first.name, second.name].into();
+            Err(Error::Form(FormError::Ambiguous { path: path.to_path_buf(), both, forms }))
         }
-        [(form, _)] => (form.open)(&folder, config),
-        [] => first(|form| (form.open)(&folder, config)),
+        [(form, _)] => Ok((form.open)(&folder)?.map(|dataset| (*form, dataset))),
+        [] => first(|form| (form.open)(&folder)),
     }
 }
 
 fn folder_at(path: &Path) -> Result<Folder, Error> {
     if !path.is_dir() {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        return Err(Error::MissingFolder { path });
+        return Err(Error::Form(FormError::MissingFolder { path }));
     }
     Folder::list(path)
 }
 
 /// The dataset that the first matching form opens; `None` if no form matches.
-fn first(open: impl Fn(&Entry) -> Opened) -> Opened {
-    FORMS.iter().find_map(|form| open(form).transpose()).transpose()
+fn first(open: impl Fn(&Entry) -> Opened) -> Found {
+    let opened = |form| Some(open(form).transpose()?.map(|dataset| (form, dataset)));
+    FORMS.iter().find_map(opened).transpose()
 }

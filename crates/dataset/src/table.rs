@@ -10,7 +10,7 @@ use crate::digests::Digests;
 use crate::faults::{Faults, FaultyImage};
 use crate::part::Part;
 use crate::split::{Purpose, count_classes, groups_of, stratified, whole_groups};
-use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig, class_errors};
+use crate::{Dataset, Decoding, Error, ImageStore, Split, SplitConfig, SplitError, class_errors};
 
 /// Images, with one label each if they have labels.
 #[derive(Debug)]
@@ -189,18 +189,22 @@ impl Loaded {
         let mut rows_of = [None, None, None];
         for (part, first, samples) in self.parts() {
             let count = u32::try_from(samples.images.len());
-            let count = count
-                .map_err(|_| Error::TooManyImages { path: path(), images: samples.images.len() })?;
+            let count = count.map_err(|_| {
+                Error::Split(SplitError::TooManyImages {
+                    path: path(),
+                    images: samples.images.len(),
+                })
+            })?;
             let is_good = |row: &u32| !faults.contains(&self.digests.get(first + *row as usize));
             let rows: Vec<u32> = match faults.is_empty() {
                 true => (0..count).collect(),
                 false => (0..count).filter(is_good).collect(),
             };
             if rows.is_empty() && count > 0 {
-                return Err(Error::NoneReadable {
+                return Err(Error::Split(SplitError::NoneReadable {
                     path: path(),
                     what: format!("the split {}", part.name()),
-                });
+                }));
             }
             rows_of[part as usize] = Some((rows, first));
         }
@@ -211,7 +215,7 @@ impl Loaded {
             && let Some(class) = lost_class(&rows, labels)
         {
             let what = format!("the class '{}'", class_names[class as usize]);
-            return Err(Error::NoneReadable { path: path(), what });
+            return Err(Error::Split(SplitError::NoneReadable { path: path(), what }));
         }
         let images = rows.len();
         let groups = (train.groups.is_some() || config.dedupe).then(|| {
@@ -233,11 +237,17 @@ impl Loaded {
                 // Otherwise it is not for the groups that none are taken.
                 Some(groups) if count > 0 => {
                     let groups = count_classes(&others, Some(groups));
-                    Error::NoGroup { path: path(), flag, fraction, groups }
+                    Error::Split(SplitError::NoGroup { path: path(), flag, fraction, groups })
                 }
                 _ => {
                     let classes = count_classes(&others, labels);
-                    Error::EmptySplit { path: path(), flag, fraction, images, classes }
+                    Error::Split(SplitError::EmptySplit {
+                        path: path(),
+                        flag,
+                        fraction,
+                        images,
+                        classes,
+                    })
                 }
             })
         };
@@ -251,7 +261,7 @@ impl Loaded {
         };
         let classes = count_classes(&rows, labels);
         if let Some(limit) = config.limit.filter(|&limit| limit < classes) {
-            return Err(Error::LimitTooSmall { path: path(), limit, classes });
+            return Err(Error::Split(SplitError::LimitTooSmall { path: path(), limit, classes }));
         }
         // The digests of a part's images begin with number `first`.
         let take = |samples: &Samples, rows: Vec<u32>, first: usize, purpose| {

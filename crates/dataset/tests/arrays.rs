@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Decoding, Error, Images, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, FormError, Images, PackedError, Source, SplitConfig};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -146,10 +146,10 @@ fn files_beside_each_other_and_other_names_are_read() {
     let images = Images::find(std::slice::from_ref(&alone), None).unwrap();
     assert_eq!((images.len(), images.label(0)), (2, None));
     assert!(images.name(1).ends_with("any.npy:1"), "{}", images.name(1));
-    assert!(matches!(load(&alone), Err(Error::NoArrays { .. })));
+    assert!(matches!(load(&alone), Err(Error::Packed(PackedError::NoArrays { .. }))));
     let two = write(&folder, "second.npz", &npz(CompressionMethod::Deflated, &keras));
     let error = Source::find(folder.path()).unwrap_err();
-    assert!(matches!(error, Error::TwoFiles { .. }), "{error} {two:?}");
+    assert!(matches!(error, Error::Form(FormError::TwoFiles { .. })), "{error} {two:?}");
 }
 
 /// As `np.savez_compressed` stores those of a dataset that is sorted by class.

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use dataset::{
-    ColumnNames, Dataset, Decoding, Error, Images, Source, SourceConfig, Split, SplitConfig,
+    ColumnNames, Dataset, Decoding, Error, Images, PackedError, Source, SourceConfig, Split,
+    SplitConfig, TableError,
 };
 use durable::Digest;
 use serde_json::Value;
@@ -225,7 +226,7 @@ fn parquet_files_are_found_by_their_names() {
     let error = load(counted.path()).unwrap_err().to_string();
     assert!(error.contains("train-00001-of-00002.parquet is missing, and train-00000"), "{error}");
     let test = copies(&[(file, "test.parquet")]);
-    assert!(matches!(load(test.path()), Err(Error::NoTrainingRows { .. })));
+    assert!(matches!(load(test.path()), Err(Error::Table(TableError::NoTrainingRows { .. }))));
     // Numbers and texts are not the same classes.
     let mixed = copies(&[
         ("hub/data/train-00000-of-00002.parquet", "train/0.parquet"),
@@ -248,7 +249,10 @@ fn parquet_files_are_found_by_their_names() {
     assert_eq!(Source::find(folders.path()).unwrap().form(), "class-folders");
     assert_eq!(Images::find(&[folders.path().to_path_buf()], None).unwrap().len(), 2);
     fs::write(folders.path().join("x.parquet"), b"PAR1").unwrap();
-    assert!(matches!(Source::find(folders.path()), Err(Error::DamagedParquet { .. })));
+    assert!(matches!(
+        Source::find(folders.path()),
+        Err(Error::Packed(PackedError::DamagedParquet { .. }))
+    ));
 }
 
 #[test]
@@ -270,7 +274,7 @@ fn parquet_files_that_change_or_are_damaged_are_noticed() {
             fs::write(&path, &whole[..whole.len() * part / 10]).unwrap();
             let refused = load(&path);
             assert!(
-                matches!(refused, Err(Error::DamagedParquet { .. })),
+                matches!(refused, Err(Error::Packed(PackedError::DamagedParquet { .. }))),
                 "{name}, {part}: {refused:?}"
             );
         }

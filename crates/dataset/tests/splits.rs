@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Decoding, Error, Faults, Notice, Source, SourceConfig, Split, SplitConfig};
+use dataset::{
+    Dataset, Decoding, Error, Faults, FormError, Notice, Source, SourceConfig, Split, SplitConfig,
+    SplitError,
+};
 
 /// A gray image of 1×1 pixels.
 fn pgm(number: usize) -> Vec<u8> {
@@ -161,7 +164,10 @@ fn a_fraction_that_rounds_to_nothing_is_told_from_groups_that_cannot_leave() {
     let source = Source::find(folder.path()).unwrap();
     let config = SplitConfig { val_fraction: 0.05, dedupe: true, ..SplitConfig::default() };
     let error = source.load(&config).unwrap_err();
-    assert!(matches!(error, Error::EmptySplit { images: 5, classes: 2, .. }), "{error}");
+    assert!(
+        matches!(error, Error::Split(SplitError::EmptySplit { images: 5, classes: 2, .. })),
+        "{error}"
+    );
 }
 
 /// Those of whole archives, files and arrays.
@@ -209,11 +215,14 @@ fn what_loses_a_class_or_cannot_be_grouped_is_refused() {
     let bad: Faults = [(durable::Digest::of(b"bad"), "is bad".to_owned())].into_iter().collect();
     let error = source.read().unwrap().split(&SplitConfig::default(), &bad).unwrap_err();
     assert!(
-        matches!(&error, Error::NoneReadable { what, .. } if what == "the class 'rare'"),
+        matches!(&error, Error::Split(SplitError::NoneReadable { what, .. }) if what == "the class 'rare'"),
         "{error}"
     );
     let mut config = SourceConfig::default();
     config.columns.group = Some("patient".to_owned());
     let error = Source::find_with(folder.path(), &config).unwrap_err();
-    assert!(matches!(error, Error::NoColumns { form: "class-folders", .. }), "{error}");
+    assert!(
+        matches!(error, Error::Form(FormError::NoColumns { form: "class-folders", .. })),
+        "{error}"
+    );
 }

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use dataset::{Dataset, Decoding, Error, FileDigests, ImageFault, Images, Source, SplitConfig};
+use dataset::{
+    Dataset, Decoding, Error, FileDigests, ImageFault, Images, Source, SplitConfig, SplitError,
+};
 use durable::Digest;
 use recipe::Orientation;
 
@@ -195,7 +197,9 @@ fn dataset(folder: &Path) -> Option<Dataset> {
     let load = |val_fraction| source.load(&SplitConfig { val_fraction, ..SplitConfig::default() });
     let dataset = match load(0.5) {
         // Classes of one image each leave none for validation.
-        Err(Error::EmptySplit { .. } | Error::NoGroup { .. }) => load(0.0),
+        Err(
+            Error::Split(SplitError::EmptySplit { .. }) | Error::Split(SplitError::NoGroup { .. }),
+        ) => load(0.0),
         loaded => loaded,
     };
     let dataset = dataset.ok()?;

@@ -8,8 +8,6 @@ use tempfile::TempDir;
 use super::entries::{DIGEST_LEN, ENTRY_LEN, KEY_LEN, MAGIC, is_sound};
 use super::*;
 use crate::Notice;
-use crate::folder::Folder;
-use crate::images::Group;
 use crate::loading::Loading;
 use crate::table::Loaded;
 
@@ -380,27 +378,7 @@ struct Stopping<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Form for Stopping<'_> {
-    fn name() -> &'static str {
-        unreachable!("it is not in the table of forms")
-    }
-
-    fn description() -> &'static str {
-        unreachable!("it is not in the table of forms")
-    }
-
-    fn mark(_: &Folder, _: &crate::SourceConfig) -> Result<Option<String>, Error> {
-        unreachable!("it is not in the table of forms")
-    }
-
-    fn open(_: &Folder, _: &crate::SourceConfig) -> Result<Option<Self>, Error> {
-        unreachable!("it is not in the table of forms")
-    }
-
-    fn images_in(_: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        unreachable!("it is not in the table of forms")
-    }
-
+impl DatasetFiles for Stopping<'_> {
     fn notices(&self) -> &[Notice] {
         &[]
     }

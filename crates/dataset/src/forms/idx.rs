@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use plural::counted;
 
-use super::{Form, SourceFile};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
 use crate::files::is_data;
 use crate::folder::Folder;
@@ -21,7 +21,7 @@ use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
-use crate::{Error, ImageStore, Notice, SourceConfig, digest, gzip};
+use crate::{Error, ImageStore, Notice, PackedError, TableError, digest, gzip};
 
 /// Unsigned bytes in three dimensions: images, rows, columns.
 const IMAGES_MAGIC: u32 = 0x0000_0803;
@@ -47,19 +47,17 @@ struct TestFiles {
 }
 
 impl Form for IdxFiles {
-    fn name() -> &'static str {
-        "idx"
-    }
+    type Dataset = IdxFiles;
+    const NAME: &str = "idx";
+    const DESCRIPTION: &str =
+        "MNIST's IDX files (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not)";
+    const HAS_IMAGE_FILES: bool = false;
 
-    fn description() -> &'static str {
-        "MNIST's IDX files (train-images-idx3-ubyte and train-labels-idx1-ubyte, .gz or not)"
-    }
-
-    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         Ok(file(folder, "train-images", "idx3").map(|_| "IDX files".to_owned()))
     }
 
-    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<IdxFiles>, Error> {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<IdxFiles>, Error> {
         let Some(train_images) = file(folder, "train-images", "idx3") else { return Ok(None) };
         let train_labels = file(folder, "train-labels", "idx1").ok_or_else(|| {
             let beside = train_images.display().to_string();
@@ -74,7 +72,7 @@ impl Form for IdxFiles {
         Ok(Some(files))
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         let mut groups = Vec::new();
         for (part, stem) in [(Part::Train, "train"), (Part::Test, "t10k")] {
             let Some(images) = file(folder, &format!("{stem}-images"), "idx3") else { continue };
@@ -92,11 +90,9 @@ impl Form for IdxFiles {
         }
         Ok(Some(vec![gray::group(path, None, read(path, None)?)]))
     }
+}
 
-    fn has_image_files(&self) -> bool {
-        false
-    }
-
+impl DatasetFiles for IdxFiles {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -151,12 +147,12 @@ fn read(images_path: &Path, labels_path: Option<&Path>) -> Result<GraySamples, E
     if let (Some(labels), Some(labels_path)) = (&labels, labels_path)
         && labels.len() != images.len()
     {
-        return Err(Error::CountsDiffer {
+        return Err(Error::Packed(PackedError::CountsDiffer {
             images_path: images_path.to_path_buf(),
             labels_path: labels_path.to_path_buf(),
             images: images.len(),
             labels: labels.len(),
-        });
+        }));
     }
     Ok(GraySamples::new(images, labels))
 }
@@ -200,7 +196,7 @@ impl<'a> Reader<'a> {
             (&mut file).take(SHOWN).read_to_end(&mut start).map_err(at)?;
             if !start.starts_with(&gzip::MAGIC) {
                 let start = start.escape_ascii().to_string();
-                return Err(Error::NotGzip { path: path.to_path_buf(), start });
+                return Err(Error::Table(TableError::NotGzip { path: path.to_path_buf(), start }));
             }
             file.rewind().map_err(at)?;
         }
@@ -217,7 +213,12 @@ impl<'a> Reader<'a> {
         let found = self.number(0, what)?;
         if found != magic {
             let path = self.path.to_path_buf();
-            return Err(Error::WrongMagic { path, found, expected: magic, what });
+            return Err(Error::Packed(PackedError::WrongMagic {
+                path,
+                found,
+                expected: magic,
+                what,
+            }));
         }
         let mut dimensions = [0; N];
         for (index, dimension) in dimensions.iter_mut().enumerate() {
@@ -231,12 +232,12 @@ impl<'a> Reader<'a> {
         self.read(4, &mut bytes)?;
         match *bytes.as_slice() {
             [a, b, c, d] => Ok(u32::from_be_bytes([a, b, c, d])),
-            _ => Err(Error::WrongLength {
+            _ => Err(Error::Packed(PackedError::WrongLength {
                 path: self.path.to_path_buf(),
                 found: offset + bytes.len() as u64,
                 expected: offset + 4,
                 what: format!("{what}, but ends within the header; at least"),
-            }),
+            })),
         }
     }
 
@@ -246,17 +247,32 @@ impl<'a> Reader<'a> {
         let path = self.path.to_path_buf();
         let total = header.saturating_add(expected);
         if !self.compressed && self.size != total {
-            return Err(Error::WrongLength { path, found: self.size, expected: total, what });
+            return Err(Error::Packed(PackedError::WrongLength {
+                path,
+                found: self.size,
+                expected: total,
+                what,
+            }));
         }
         if self.compressed && total > gzip::most_decompressed(self.size) {
-            return Err(Error::TooCompressed { path, size: self.size, expected: total, what });
+            return Err(Error::Packed(PackedError::TooCompressed {
+                path,
+                size: self.size,
+                expected: total,
+                what,
+            }));
         }
         // One byte more than announced, to notice if the file has more.
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX) + 1);
         self.read(expected + 1, &mut bytes)?;
         let found = header + bytes.len() as u64;
         if found != total {
-            return Err(Error::WrongLength { path, found, expected: total, what });
+            return Err(Error::Packed(PackedError::WrongLength {
+                path,
+                found,
+                expected: total,
+                what,
+            }));
         }
         Ok(bytes)
     }

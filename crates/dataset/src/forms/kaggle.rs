@@ -16,7 +16,7 @@ use polars_core::prelude::{Column, DataFrame, DataType, Field, PolarsError, Sche
 use polars_io::prelude::{CsvReadOptions, SerReader};
 
 use super::sheet::{Sheet, shown, without_mark};
-use super::{Form, SourceFile, image_list};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list};
 use crate::digests::Digests;
 use crate::files::{is_data, is_table};
 use crate::folder::Folder;
@@ -26,7 +26,7 @@ use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::Loaded;
-use crate::{Error, Notice, Position, SourceConfig, digest};
+use crate::{Error, Notice, Position, SourceConfig, TableError, digest};
 
 const TRAIN: [&str; 2] = ["train.csv", "train.csv.gz"];
 const TEST: [&str; 2] = ["test.csv", "test.csv.gz"];
@@ -58,26 +58,21 @@ struct Layout {
 }
 
 impl Form for KaggleCsvs {
-    fn name() -> &'static str {
-        "kaggle"
-    }
+    type Dataset = KaggleCsvs;
+    const NAME: &str = "kaggle";
+    const DESCRIPTION: &str = "Kaggle's digits (train.csv, test.csv, .gz or not)";
+    const HAS_IMAGE_FILES: bool = false;
 
-    fn description() -> &'static str {
-        "Kaggle's digits (train.csv, test.csv, .gz or not)"
-    }
-
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         match train_in(folder)? {
-            Some(path) if !image_list::is_taken(&path, folder, config)? => {
-                Ok(Some("CSV files".to_owned()))
-            }
+            Some(path) if !image_list::is_taken(&path, folder)? => Ok(Some("CSV files".to_owned())),
             _ => Ok(None),
         }
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<KaggleCsvs>, Error> {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<KaggleCsvs>, Error> {
         let Some(train) = train_in(folder)? else { return Ok(None) };
-        if image_list::is_taken(&train, folder, config)? {
+        if image_list::is_taken(&train, folder)? {
             return Ok(None);
         }
         let mut csvs = KaggleCsvs { train, test: first_of(folder, TEST), notices: Vec::new() };
@@ -95,7 +90,7 @@ impl Form for KaggleCsvs {
         Ok(Some(KaggleCsvs { train: path.to_path_buf(), test: None, notices: Vec::new() }))
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         let mut groups = Vec::new();
         for (part, names) in [(Part::Train, TRAIN), (Part::Test, TEST)] {
             let Some(path) = first_of(folder, names) else { continue };
@@ -112,11 +107,9 @@ impl Form for KaggleCsvs {
         }
         Ok(Some(vec![gray::group(path, None, read(path, false)?)]))
     }
+}
 
-    fn has_image_files(&self) -> bool {
-        false
-    }
-
+impl DatasetFiles for KaggleCsvs {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -206,7 +199,7 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
         Ok(frame) => frame,
         Err(source) => {
             find_fault(&sheet, layout)?;
-            return Err(Error::Csv { path: path.to_path_buf(), source });
+            return Err(Error::Table(TableError::Csv { path: path.to_path_buf(), source }));
         }
     };
     let numbers = |column: &Column, most: i32| -> Option<Vec<i32>> {
@@ -218,7 +211,7 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
         find_fault(&sheet, layout)?;
         // Both looks apply the same rules, so this is out of reach.
         let source = PolarsError::ComputeError("a number is out of range".into());
-        Err(Error::Csv { path: path.to_path_buf(), source })
+        Err(Error::Table(TableError::Csv { path: path.to_path_buf(), source }))
     };
     let mut images =
         GrayImages { height: side, width: side, pixels: vec![0; frame.height() * side * side] };
@@ -292,10 +285,12 @@ fn cleaned(sheet: &Sheet) -> Vec<u8> {
 fn layout_of(sheet: &Sheet, needs_labels: bool) -> Result<Layout, Error> {
     let label = label_of(sheet);
     let first = if needs_labels || label.is_some() { "label, " } else { "" };
-    let wrong = |found: String| Error::Columns {
-        path: sheet.path.clone(),
-        found,
-        expected: format!("the columns {first}pixel0, pixel1, … of square images"),
+    let wrong = |found: String| {
+        Error::Table(TableError::Columns {
+            path: sheet.path.clone(),
+            found,
+            expected: format!("the columns {first}pixel0, pixel1, … of square images"),
+        })
     };
     if needs_labels && label.is_none() {
         let first = sheet.name(0);
@@ -326,7 +321,11 @@ fn layout_of(sheet: &Sheet, needs_labels: bool) -> Result<Layout, Error> {
     if side > MAX_SIDE {
         let found = format!("images of {side}x{side}");
         let expected = format!("at most {MAX_SIDE}x{MAX_SIDE} pixels in a CSV file");
-        return Err(Error::Columns { path: sheet.path.clone(), found, expected });
+        return Err(Error::Table(TableError::Columns {
+            path: sheet.path.clone(),
+            found,
+            expected,
+        }));
     }
     Ok(Layout { label, side })
 }
@@ -337,7 +336,7 @@ fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
         let (path, expected) = (sheet.path.clone(), sheet.columns());
         let found = fields(text, sheet.separator).count();
         if found != expected {
-            return Err(Error::RaggedLine { path, line, found, expected });
+            return Err(Error::Table(TableError::RaggedLine { path, line, found, expected }));
         }
         for (column, field) in fields(text, sheet.separator).enumerate() {
             let (most, expected) =
@@ -347,7 +346,13 @@ fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
             if !good {
                 let (column, found) = (sheet.name(column), shown(&field));
                 let at = Position::Line(line);
-                return Err(Error::Field { path, at, column: column.into(), found, expected });
+                return Err(Error::Table(TableError::Field {
+                    path,
+                    at,
+                    column: column.into(),
+                    found,
+                    expected,
+                }));
             }
         }
     }

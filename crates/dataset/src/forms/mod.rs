@@ -7,6 +7,7 @@
 mod arrays;
 mod class_folders;
 mod classes;
+mod given;
 mod idx;
 mod image_list;
 mod kaggle;
@@ -14,6 +15,7 @@ mod parquet;
 mod sheet;
 mod webdataset;
 
+pub(crate) use given::GivenFolder;
 pub(crate) use webdataset::{name_of as name_of_pattern, pattern_at};
 
 use std::ffi::OsStr;
@@ -22,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digests::Digests;
-use crate::folder::Folder;
 use crate::images::Group;
 use crate::loading::Loading;
 use crate::table::Loaded;
@@ -30,53 +31,53 @@ use crate::{Error, Notice, SourceConfig};
 
 pub use image_list::competition::is_sample;
 
-/// A dataset of one form: its files, listed and not yet decoded.
-pub(crate) trait Form: fmt::Debug + Send + Sync {
+/// A form of datasets: how one is recognised and opened.
+pub(crate) trait Form {
+    /// A dataset of this form that was opened.
+    type Dataset: DatasetFiles + 'static;
+
     /// A word for the form.
-    fn name() -> &'static str
-    where
-        Self: Sized;
+    const NAME: &str;
 
     /// A noun phrase on the form, for the help and for errors.
-    fn description() -> &'static str
-    where
-        Self: Sized;
+    const DESCRIPTION: &str;
+
+    /// Whether datasets are lists or tables, whose columns may say to which group an image belongs.
+    const HAS_COLUMNS: bool = false;
+
+    /// Whether datasets are lists of images, whose paths may be relative to another folder.
+    const TAKES_IMAGES_FOLDER: bool = false;
+
+    /// Whether images are in files that a camera or a program for photographs may have written, which may record an
+    /// orientation, rather than plain arrays of pixels.
+    const HAS_IMAGE_FILES: bool = true;
 
     /// The entries of a folder that only this form has, as a noun phrase for errors; `None` if there
     /// are none. A folder with marks of two forms is refused.
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error>
-    where
-        Self: Sized;
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error>;
 
     /// Looks at a folder that has the mark of this form, or of no form. `None` if it is not a dataset
     /// of this form.
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<Self>, Error>
-    where
-        Self: Sized;
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<Self::Dataset>, Error>;
 
     /// Looks at a file that was given as the dataset. `None` if it is not a dataset of this form.
-    fn open_file(_path: &Path, _config: &SourceConfig) -> Result<Option<Self>, Error>
-    where
-        Self: Sized,
-    {
+    fn open_file(_path: &Path, _config: &SourceConfig) -> Result<Option<Self::Dataset>, Error> {
         Ok(None)
     }
 
     /// The images of a folder of this form, to be classified: all of them, in groups, whether or not they
     /// could be trained on. `None` if the folder is not of this form.
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error>
-    where
-        Self: Sized;
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error>;
 
     /// The images of a file that holds or lists several in this form, to be classified. `None` if it is
     /// not such a file.
-    fn images_of_file(_path: &Path) -> Result<Option<Vec<Group>>, Error>
-    where
-        Self: Sized,
-    {
+    fn images_of_file(_path: &Path) -> Result<Option<Vec<Group>>, Error> {
         Ok(None)
     }
+}
 
+/// A dataset that was opened: its files, listed and not yet decoded.
+pub(crate) trait DatasetFiles: fmt::Debug + Send + Sync {
     /// Facts about the files that their user may not be aware of.
     fn notices(&self) -> &[Notice];
 
@@ -90,29 +91,13 @@ pub(crate) trait Form: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether it is a list or a table, whose columns may say to which group an image belongs.
-    fn has_columns(&self) -> bool {
-        false
-    }
-
-    /// Whether it is a list of images whose paths may be relative to another folder.
-    fn takes_images_folder(&self) -> bool {
-        false
-    }
-
-    /// Whether images are in files that a camera or a program for photographs may have written, which may record
-    /// an orientation, rather than plain arrays of pixels.
-    fn has_image_files(&self) -> bool {
-        true
-    }
-
-    /// Number of files, but for those that were read when the form was opened.
+    /// Number of files, but for those that were read when the dataset was opened.
     fn files(&self) -> usize;
 
-    /// The file with this index, which is less than [`Form::files`].
+    /// The file with this index, which is less than [`DatasetFiles::files`].
     fn file(&self, index: usize) -> SourceFile<'_>;
 
-    /// Adds everything that the result of [`Form::load`] depends on. `files` are the digests of the
+    /// Adds everything that the result of [`DatasetFiles::load`] depends on. `files` are the digests of the
     /// files, in their order.
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests);
 
@@ -142,27 +127,31 @@ impl SourceFile<'_> {
     }
 
     /// The file at `path`, which the dataset knows by this name.
-    fn at<'a>(path: &Path, name: &'a OsStr) -> SourceFile<'a> {
+    pub(crate) fn at<'a>(path: &Path, name: &'a OsStr) -> SourceFile<'a> {
         SourceFile { name, path: path.to_path_buf(), is_image: false, is_missing: false }
     }
 }
 
-/// A line of the table of forms: the functions of [`Form`] that need no dataset.
+/// A line of the table of forms: a [`Form`] as a value.
+#[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) name: fn() -> &'static str,
-    description: fn() -> &'static str,
-    pub(crate) mark: fn(&Folder, &SourceConfig) -> Result<Option<String>, Error>,
-    pub(crate) open: fn(&Folder, &SourceConfig) -> Opened,
+    pub(crate) name: &'static str,
+    description: &'static str,
+    pub(crate) has_columns: bool,
+    pub(crate) takes_images_folder: bool,
+    pub(crate) has_image_files: bool,
+    pub(crate) mark: fn(&GivenFolder<'_>) -> Result<Option<String>, Error>,
+    pub(crate) open: fn(&GivenFolder<'_>) -> Opened,
     pub(crate) open_file: fn(&Path, &SourceConfig) -> Opened,
-    pub(crate) images_in: fn(&Folder) -> Result<Option<Vec<Group>>, Error>,
+    pub(crate) images_in: fn(&GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error>,
     pub(crate) images_of_file: fn(&Path) -> Result<Option<Vec<Group>>, Error>,
 }
 
-/// A dataset of any form, with the form's name; `None` if there is none.
-pub(crate) type Opened = Result<Option<(&'static str, Arc<dyn Form>)>, Error>;
+/// A dataset of any form; `None` if there is none.
+pub(crate) type Opened = Result<Option<Arc<dyn DatasetFiles>>, Error>;
 
 /// All forms, in the order in which they are described and tried.
-pub(crate) const FORMS: [Entry; 9] = [
+pub(crate) static FORMS: [Entry; 9] = [
     entry::<idx::IdxFiles>(),
     entry::<kaggle::KaggleCsvs>(),
     entry::<image_list::competition::Competition>(),
@@ -174,16 +163,18 @@ pub(crate) const FORMS: [Entry; 9] = [
     entry::<class_folders::ClassFolders>(),
 ];
 
-const fn entry<F: Form + 'static>() -> Entry {
-    fn shared<F: Form + 'static>(form: F) -> (&'static str, Arc<dyn Form>) {
-        (F::name(), Arc::new(form))
-    }
+const fn entry<F: Form>() -> Entry {
     Entry {
-        name: F::name,
-        description: F::description,
+        name: F::NAME,
+        description: F::DESCRIPTION,
+        has_columns: F::HAS_COLUMNS,
+        takes_images_folder: F::TAKES_IMAGES_FOLDER,
+        has_image_files: F::HAS_IMAGE_FILES,
         mark: F::mark,
-        open: |folder, config| Ok(F::open(folder, config)?.map(shared)),
-        open_file: |path, config| Ok(F::open_file(path, config)?.map(shared)),
+        open: |folder| Ok(F::open(folder)?.map(|dataset| Arc::new(dataset) as _)),
+        open_file: |path, config| {
+            Ok(F::open_file(path, config)?.map(|dataset| Arc::new(dataset) as _))
+        },
         images_in: F::images_in,
         images_of_file: F::images_of_file,
     }
@@ -196,12 +187,12 @@ fn is_packed(name: &OsStr) -> bool {
 
 /// The name of every form of dataset that is read.
 pub fn form_names() -> impl Iterator<Item = &'static str> {
-    FORMS.iter().map(|form| (form.name)())
+    FORMS.iter().map(|form| form.name)
 }
 
 /// The forms of datasets that are read, as one noun phrase: `MNIST's …; Kaggle's …; or a folder …`.
 pub fn form_descriptions() -> String {
-    let descriptions: Vec<&str> = FORMS.iter().map(|form| (form.description)()).collect();
+    let descriptions: Vec<&str> = FORMS.iter().map(|form| form.description).collect();
     let (last, others) = descriptions.split_last().expect("there are forms");
     format!("{}; or {last}", others.join("; "))
 }
@@ -209,12 +200,14 @@ pub fn form_descriptions() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FormError;
 
     #[test]
     fn every_form_is_described_once_in_errors() {
-        let error = Error::UnknownForm { path: "here".into(), found: Vec::new() }.to_string();
+        let error = Error::Form(FormError::UnknownForm { path: "here".into(), found: Vec::new() })
+            .to_string();
         for form in &FORMS {
-            assert_eq!(error.matches((form.description)()).count(), 1, "{error}");
+            assert_eq!(error.matches(form.description).count(), 1, "{error}");
         }
         let mut names: Vec<&str> = form_names().collect();
         names.sort_unstable();

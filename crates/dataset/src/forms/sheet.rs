@@ -13,7 +13,7 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use crate::folder::Folder;
 use crate::name::Names;
-use crate::{Error, Position, gzip};
+use crate::{Error, Position, TableError, gzip};
 
 /// Largest number of bytes of a file that are read to see its header. Kaggle's digits of 256×256 pixels have
 /// one of 0.7 MiB.
@@ -107,7 +107,11 @@ impl Sheet {
     pub(super) fn check_encoding(&self) -> Result<(), Error> {
         if self.bytes.starts_with(b"\xff\xfe") || self.bytes.starts_with(b"\xfe\xff") {
             let (path, found) = (self.path.clone(), "text in UTF-16".to_owned());
-            return Err(Error::Columns { path, found, expected: UTF_8.to_owned() });
+            return Err(Error::Table(TableError::Columns {
+                path,
+                found,
+                expected: UTF_8.to_owned(),
+            }));
         }
         Ok(())
     }
@@ -178,12 +182,12 @@ impl Sheet {
                 continue;
             }
             if record.len() != self.names.len() {
-                return Err(Error::RaggedLine {
+                return Err(Error::Table(TableError::RaggedLine {
                     path: self.path.clone(),
                     line: self.line(start),
                     found: record.len(),
                     expected: self.names.len(),
-                });
+                }));
             }
             take(&record, start)?;
         }
@@ -217,7 +221,13 @@ impl Sheet {
         expected: &'static str,
     ) -> Error {
         let (path, at) = (self.path.clone(), self.at(start));
-        Error::Field { path, at, column: self.name(column).into(), found: shown(found), expected }
+        Error::Table(TableError::Field {
+            path,
+            at,
+            column: self.name(column).into(),
+            found: shown(found),
+            expected,
+        })
     }
 
     /// The position at which the next row begins. `position` may be within a line break or before empty lines.

@@ -21,9 +21,9 @@ mod thrift;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
 use crate::name::escape;
 use crate::packed::read_at;
+use crate::{Error, PackedError};
 use chunk::ChunkReader;
 use page::NO_PAGE;
 use thrift::Fault;
@@ -82,7 +82,8 @@ impl ParquetFile {
         let read = |source| Error::Read { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(read)?;
         let size = file.metadata().map_err(read)?.len();
-        let damaged = |found| Error::DamagedParquet { path: path.to_path_buf(), found };
+        let damaged =
+            |found| Error::Packed(PackedError::DamagedParquet { path: path.to_path_buf(), found });
         let start = read_at(&file, 0, MAGIC.len() as u64).map_err(read)?;
         let Some(trailer_at) = size.checked_sub(TRAILER) else {
             return Err(damaged("it is too short"));
@@ -186,7 +187,7 @@ impl ParquetFile {
     }
 
     fn damaged(&self, Fault(found): Fault) -> Error {
-        Error::DamagedParquet { path: self.path.clone(), found }
+        Error::Packed(PackedError::DamagedParquet { path: self.path.clone(), found })
     }
 
     fn unread(&self, source: std::io::Error) -> Error {
@@ -195,10 +196,13 @@ impl ParquetFile {
 
     fn unsupported(&self, leaf: usize, found: String) -> Error {
         let found = format!("its column '{}' {found}", self.name_of(leaf));
-        Error::ParquetForm { path: self.path.clone(), found }
+        Error::Packed(PackedError::ParquetForm { path: self.path.clone(), found })
     }
 }
 
 fn encrypted(path: &Path) -> Error {
-    Error::ParquetForm { path: path.to_path_buf(), found: "it is encrypted".to_owned() }
+    Error::Packed(PackedError::ParquetForm {
+        path: path.to_path_buf(),
+        found: "it is encrypted".to_owned(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use dataset::{Error, Faults, Source, SplitConfig};
+use dataset::{Error, Faults, Source, SplitConfig, SplitError};
 
 use crate::{ALL, folder_of, load, refused, row, rows, said, write};
 
@@ -104,7 +104,10 @@ fn a_folder_one_level_too_high_is_refused() {
         let images = Source::find(folder.path()).unwrap().read().unwrap();
         let errors = images.class_errors(&Faults::default());
         let [error] = &errors[..] else { panic!("{errors:?}") };
-        assert!(matches!(error, Error::OneClass { class, .. } if class == "x"), "{error}");
+        assert!(
+            matches!(error, Error::Split(SplitError::OneClass { class, .. }) if class == "x"),
+            "{error}"
+        );
         assert_eq!(said(&folder, &ALL), [""; 0]);
     };
     is_one_class(&["x/1.png", "x/cat/1.png", "x/dog/1.png"]);
@@ -258,7 +261,10 @@ fn classes_without_images_in_a_split_are_named() {
     assert_eq!(said(&folder, &ALL), [format!("{}: 0, 1", named("train", 2, 3))]);
     let images = Source::find(folder.path()).unwrap().read().unwrap();
     let errors = images.class_errors(&Faults::default());
-    assert!(matches!(&errors[..], [Error::OneClass { class, .. }] if class == "2"), "{errors:?}");
+    assert!(
+        matches!(&errors[..], [Error::Split(SplitError::OneClass { class, .. })] if class == "2"),
+        "{errors:?}"
+    );
 }
 
 #[test]

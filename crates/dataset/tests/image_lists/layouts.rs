@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dataset::{Error, Images, Source, SourceConfig};
+use dataset::{Error, FormError, Images, Source, SourceConfig};
 use tempfile::TempDir;
 
 use crate::{ALL, folder_with, missing, notices, pixels, row, rows, source_of, write};
@@ -199,7 +199,7 @@ fn a_folder_is_of_one_form() {
     write(&folder, "fold2.CSV", list);
     write(&folder, "notes.csv", b"who,when\n");
     let error = Source::find(folder.path()).unwrap_err();
-    let Error::TwoLists { both, .. } = error else { panic!("{error}") };
+    let Error::Form(FormError::TwoLists { both, .. }) = error else { panic!("{error}") };
     assert_eq!(both, ["fold2.CSV", "labels.csv"].map(|name| folder.path().join(name)));
     assert_eq!(source_of(&folder, "fold2.CSV").load(&ALL).unwrap().train.len(), 2);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use dataset::{Error, Position, Source, SourceConfig};
+use dataset::{Error, FormError, Position, Source, SourceConfig, TableError};
 use proptest::prelude::*;
 
 use crate::{ALL, error, folder_with, missing, pixels, refused, source, write};
@@ -79,7 +79,10 @@ fn missing_images_are_named_by_their_lines() {
         let error = dataset.train.image(2).unwrap_err();
         let says = "labels.csv: line 4: there is no file ";
         assert!(error.to_string().contains(says), "{error}");
-        assert!(matches!(error, Error::MissingImage { at: Position::Line(4), .. }));
+        assert!(matches!(
+            error,
+            Error::Table(TableError::MissingImage { at: Position::Line(4), .. })
+        ));
     }
     let long = format!("{}.png,cat,train", "x".repeat(5000));
     missing_at(&with(&long), &[4]);
@@ -114,7 +117,13 @@ fn a_file_that_is_listed_twice_is_refused() {
     symlink("images", folder.path().join("again")).unwrap();
     let error = Source::find(folder.path()).unwrap_err();
     assert!(
-        matches!(error, Error::ListedTwice { at: [Position::Line(2), Position::Line(3)], .. }),
+        matches!(
+            error,
+            Error::Table(TableError::ListedTwice {
+                at: [Position::Line(2), Position::Line(3)],
+                ..
+            })
+        ),
         "{error}"
     );
     fs::remove_file(folder.path().join("again")).unwrap();
@@ -140,7 +149,7 @@ fn files_that_are_not_lists_are_refused() {
     let folder = folder_with("");
     let text = write(&folder, "labels.txt", b"path,label\nimages/a.png,x\n");
     let error = Source::find(&text).unwrap_err();
-    assert!(matches!(error, Error::UnknownForm { .. }), "{error}");
+    assert!(matches!(error, Error::Form(FormError::UnknownForm { .. })), "{error}");
     let error = Source::find(Path::new("/nowhere/labels.csv")).unwrap_err().to_string();
     assert!(error.starts_with("there is no dataset folder or file /nowhere/labels.csv"), "{error}");
 }
@@ -169,7 +178,7 @@ proptest! {
                     for row in 0..split.len() {
                         match split.image(row) {
                             Ok(_) => {}
-                            Err(Error::MissingImage { at: Position::Line(line), .. }) => {
+                            Err(Error::Table(TableError::MissingImage { at: Position::Line(line), .. })) => {
                                 prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines);
                                 missing_lines += 1;
                             }
@@ -181,14 +190,14 @@ proptest! {
                 prop_assert!(source.digest().is_ok());
             }
             Err(
-                Error::Field { at: Position::Line(line), .. }
-                | Error::RaggedLine { line, .. }
-                | Error::ListedTwice { at: [_, Position::Line(line)], .. },
+                Error::Table(TableError::Field { at: Position::Line(line), .. })
+                | Error::Table(TableError::RaggedLine { line, .. })
+                | Error::Table(TableError::ListedTwice { at: [_, Position::Line(line)], .. }),
             ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
             Err(error) => prop_assert!(
                 matches!(
                     error,
-                    Error::Columns { .. } | Error::NoImages { .. } | Error::NoTrainingRows { .. }
+                    Error::Table(TableError::Columns { .. }) | Error::NoImages { .. } | Error::Table(TableError::NoTrainingRows { .. })
                 ),
                 "{}",
                 error

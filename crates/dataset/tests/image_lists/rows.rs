@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use dataset::{Error, Source, SourceConfig, SplitConfig};
+use dataset::{Error, Source, SourceConfig, SplitConfig, SplitError};
 
 use crate::{
     ALL, folder_with, gzip, load, missing, notices, pixels, refused, row, rows, source, source_of,
@@ -227,7 +227,7 @@ fn groups_are_not_divided() {
     // Each class is one group: none can leave.
     let of_findings = Source::find_with(&list, &config(",group=Finding")).unwrap();
     let error = of_findings.load(&third).unwrap_err();
-    assert!(matches!(error, Error::NoGroup { groups: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Split(SplitError::NoGroup { groups: 2, .. })), "{error}");
     // A list may divide groups itself, which is said.
     let rows = "path,label,split,group\nimages/a.png,x,train,p\nimages/b.png,x,test,p\n";
     let said = "1 group in several splits: p";

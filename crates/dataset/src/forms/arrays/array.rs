@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::MAX_LABEL;
 use crate::loading::Loading;
 use crate::name::escape;
-use crate::{Error, ImageFault, gzip};
+use crate::{Error, ImageFault, PackedError, gzip};
 
 /// Longest side of an image, in pixels.
 const MAX_SIDE: u64 = 65_535;
@@ -164,7 +164,7 @@ impl Array {
     /// The error about an array that is of another kind than expected.
     pub(super) fn wrong(&self, found: String, expected: &'static str) -> Error {
         let (path, array) = (self.path.clone(), escape(self.name.as_ref()));
-        Error::Array { path, array, found, expected }
+        Error::Packed(PackedError::Array { path, array, found, expected })
     }
 
     /// The shape `[N, H, W, C]` of images, and their pixels. Those of a compressed array of more than `most_held`
@@ -222,12 +222,12 @@ impl Array {
             return Err(self.wrong(format!("has the shape {:?}", opened.shape), LABELS));
         }
         if opened.shape[0] != count as u64 {
-            return Err(Error::CountsDiffer {
+            return Err(Error::Packed(PackedError::CountsDiffer {
                 images_path: images.to_path_buf(),
                 labels_path: self.path.clone(),
                 images: count,
                 labels: opened.shape[0] as usize,
-            });
+            }));
         }
         // Sorted labels compress to nearly nothing. As many as there are images take no more memory than these.
         let bytes = self.check_len(&opened, size as u64, |_| MAX_HELD)?;
@@ -304,7 +304,7 @@ impl Array {
         let folder = std::env::temp_dir();
         let failed = |source| {
             let (path, folder) = (self.path.clone(), folder.clone());
-            Error::NoTemporaryFile { path, folder, needed: bytes, source }
+            Error::Packed(PackedError::NoTemporaryFile { path, folder, needed: bytes, source })
         };
         if fs4::available_space(&folder).map_err(failed)? < bytes {
             return Err(failed(ErrorKind::StorageFull.into()));
@@ -415,7 +415,10 @@ impl Array {
         match source.kind() {
             // What the decompressor says of damaged bytes.
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
-                Error::DamagedArchive { path: self.path.clone(), source: source.into() }
+                Error::Packed(PackedError::DamagedArchive {
+                    path: self.path.clone(),
+                    source: source.into(),
+                })
             }
             _ => Error::Read { path: self.path.clone(), source },
         }
@@ -488,7 +491,7 @@ fn archive_fault(path: &Path, error: zip::result::ZipError) -> Error {
         zip::result::ZipError::Io(source) if source.kind() != ErrorKind::UnexpectedEof => {
             Error::Read { path, source }
         }
-        error => Error::DamagedArchive { path, source: error.into() },
+        error => Error::Packed(PackedError::DamagedArchive { path, source: error.into() }),
     }
 }
 

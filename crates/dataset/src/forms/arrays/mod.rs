@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use durable::Digest;
 
 use self::array::{Array, ArrayFile, Labels, MAX_HELD, Pixels};
-use super::{Form, SourceFile};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
 use crate::faults::Faults;
 use crate::files::{is_data, is_image};
@@ -33,7 +33,9 @@ use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Decoding, Error, Image, ImageStore, Notice, SourceConfig, digest};
+use crate::{
+    Decoding, Error, FormError, Image, ImageStore, Notice, PackedError, SourceConfig, digest,
+};
 
 /// The names of the arrays of images and of labels of each part, in lower case. The first set of names of which
 /// the training images are there is the one that is read.
@@ -79,21 +81,18 @@ pub(crate) struct ArrayImages {
 }
 
 impl Form for Arrays {
-    fn name() -> &'static str {
-        "arrays"
-    }
+    type Dataset = Arrays;
+    const NAME: &str = "arrays";
+    const DESCRIPTION: &str = "NumPy's arrays of images (MedMNIST's .npz with train_images and train_labels, Keras' with x_train and \
+         y_train, or .npy files of these names)";
+    const HAS_IMAGE_FILES: bool = false;
 
-    fn description() -> &'static str {
-        "NumPy's arrays of images (MedMNIST's .npz with train_images and train_labels, Keras' with x_train and \
-         y_train, or .npy files of these names)"
-    }
-
-    fn mark(_: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+    fn mark(_: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         Ok(None)
     }
 
     /// A folder without folders, with a single .npz file or with .npy files of known names.
-    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<Arrays>, Error> {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<Arrays>, Error> {
         let Some(path) = file_in(folder)? else { return Ok(None) };
         let mut arrays = Arrays::read(&path)?;
         let used: HashSet<&OsStr> =
@@ -110,7 +109,7 @@ impl Form for Arrays {
         Arrays::read(path).map(Some)
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         // Images beside arrays would go unseen.
         let has_images = folder.files.iter().any(|name| is_image(name));
         match file_in(folder)? {
@@ -147,17 +146,15 @@ impl Form for Arrays {
         };
         parts.into_iter().map(group).collect::<Result<_, Error>>().map(Some)
     }
+}
 
+impl DatasetFiles for Arrays {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
 
     fn has_test(&self) -> bool {
         self.parts.iter().any(|(part, ..)| *part == Part::Test)
-    }
-
-    fn has_image_files(&self) -> bool {
-        false
     }
 
     fn has_val(&self) -> bool {
@@ -230,7 +227,7 @@ fn file_in(folder: &Folder) -> Result<Option<PathBuf>, Error> {
     match (archives.next(), archives.next()) {
         (Some(first), Some(second)) => {
             let both = [first.clone(), second.clone()];
-            Err(Error::TwoFiles { path: folder.path.clone(), both })
+            Err(Error::Form(FormError::TwoFiles { path: folder.path.clone(), both }))
         }
         (Some(only), None) => Ok(Some(only.clone())),
         _ => Ok(files.into_iter().find(|path| {
@@ -268,7 +265,7 @@ fn no_arrays(path: &Path) -> Error {
         Ok(file) => file.names(),
         Err(_) => Vec::new(),
     };
-    Error::NoArrays { path: path.to_path_buf(), found }
+    Error::Packed(PackedError::NoArrays { path: path.to_path_buf(), found })
 }
 
 /// The images of an array, with their labels.

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Form, SourceFile, image_list, is_packed};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list, is_packed};
 use crate::digests::Digests;
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
@@ -35,7 +35,7 @@ use crate::part::Part;
 use crate::paths::Paths;
 use crate::system::SystemEntries;
 use crate::table::{Loaded, Table};
-use crate::{Error, Notice, SourceConfig, digest};
+use crate::{Error, FolderError, FormError, Notice, digest};
 
 /// Images in class folders, listed and not yet decoded.
 #[derive(Debug)]
@@ -69,17 +69,13 @@ struct Walked {
 }
 
 impl Form for ClassFolders {
-    fn name() -> &'static str {
-        "class-folders"
-    }
+    type Dataset = ClassFolders;
+    const NAME: &str = "class-folders";
+    const DESCRIPTION: &str = "a folder of images for each class (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just \
+         cat/1.jpg)";
 
-    fn description() -> &'static str {
-        "a folder of images for each class (train/cat/1.jpg, val/cat/2.jpg, test/cat/3.jpg, or just \
-         cat/1.jpg)"
-    }
-
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        if image_list::has_other_form(folder, config)? {
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
+        if image_list::has_other_form(folder)? {
             return Ok(None);
         }
         let Some(train) = named(folder, Part::Train).next() else { return Ok(None) };
@@ -91,7 +87,7 @@ impl Form for ClassFolders {
         Ok(Some(train).map(|train| format!("a folder {}/", escape(train.as_ref()))))
     }
 
-    fn open(folder: &Folder, _: &SourceConfig) -> Result<Option<ClassFolders>, Error> {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<ClassFolders>, Error> {
         let splits = SplitFolders {
             train: only(folder, Part::Train)?,
             val: only(folder, Part::Val)?,
@@ -101,7 +97,7 @@ impl Form for ClassFolders {
             (Some(train), _) => ClassFolders::of_splits(folder, train, splits).map(Some),
             (None, Some(beside)) => {
                 let [train, beside] = [OsStr::new("train"), beside].map(|it| folder.path.join(it));
-                Err(Error::MissingTrain { train, beside })
+                Err(Error::Folder(FolderError::MissingTrain { train, beside }))
             }
             (None, None) => ClassFolders::of_classes(folder),
         }
@@ -109,7 +105,7 @@ impl Form for ClassFolders {
 
     /// All images at any depth. Their labels are the folders that they lie in: those directly in a
     /// split's folder, or directly in `folder` itself.
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         let root = folder.path.as_path();
         let mut images = Paths::default();
         Walk::new(root).through(Path::new(""), &mut images)?;
@@ -146,7 +142,9 @@ impl Form for ClassFolders {
         }
         Ok(Some(groups))
     }
+}
 
+impl DatasetFiles for ClassFolders {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -202,8 +200,12 @@ impl ClassFolders {
         let labels = classes.label_all(root, &images).map_err(|error| {
             let beside = folder.unused(&used, |_| false);
             match error {
-                Error::StrayImage { path } if !beside.is_empty() => {
-                    Error::SplitOrClass { train: root.join(train), image: path, beside }
+                Error::Folder(FolderError::StrayImage { path }) if !beside.is_empty() => {
+                    Error::Folder(FolderError::SplitOrClass {
+                        train: root.join(train),
+                        image: path,
+                        beside,
+                    })
                 }
                 error => error,
             }
@@ -291,7 +293,11 @@ fn only(folder: &Folder, part: Part) -> Result<Option<&OsStr>, Error> {
     match (folders.next(), folders.next()) {
         (Some(first), Some(second)) => {
             let both = [first, second].map(|name| format!("{}/", escape(name.as_ref())));
-            Err(Error::Ambiguous { path: folder.path.clone(), both, forms: Box::default() })
+            Err(Error::Form(FormError::Ambiguous {
+                path: folder.path.clone(),
+                both,
+                forms: Box::default(),
+            }))
         }
         (only, _) => Ok(only),
     }
@@ -328,7 +334,11 @@ impl<'a> Classes<'a> {
             Some(class) => {
                 let path = root.join(self.part).join(&self.folders[class]);
                 let others = endings_in(&path)?;
-                Err(Error::EmptyClass { path, others, endings: IMAGE_ENDINGS.join(", ") })
+                Err(Error::Folder(FolderError::EmptyClass {
+                    path,
+                    others,
+                    endings: IMAGE_ENDINGS.join(", "),
+                }))
             }
             None => Ok(labels),
         }
@@ -341,12 +351,12 @@ impl<'a> Classes<'a> {
         for path in paths.iter() {
             let mut components = path.components().skip(depth);
             let (Some(class), Some(_)) = (components.next(), components.next()) else {
-                return Err(Error::StrayImage { path: root.join(path) });
+                return Err(Error::Folder(FolderError::StrayImage { path: root.join(path) }));
             };
             let Some(&label) = self.labels.get(class.as_os_str()) else {
                 let (path, train) = (root.join(part).join(class), root.join(self.part));
                 let alike = self.alike(class.as_os_str()).map(Box::new);
-                return Err(Error::UnknownClass { path, train, alike });
+                return Err(Error::Folder(FolderError::UnknownClass { path, train, alike }));
             };
             labels.push(label);
         }
@@ -415,7 +425,10 @@ impl<'a> Walk<'a> {
                     };
                     let name = path.file_name().unwrap_or_default();
                     if is_image(name) {
-                        return Err(Error::BrokenLink { path: path.to_path_buf(), target });
+                        return Err(Error::Folder(FolderError::BrokenLink {
+                            path: path.to_path_buf(),
+                            target,
+                        }));
                     }
                     self.pass_over_file(name);
                     continue;
@@ -485,7 +498,9 @@ fn name_of(entry: &walkdir::Result<DirEntry>) -> Option<&OsStr> {
 fn walk_error(root: &Path, error: walkdir::Error) -> Error {
     let path = error.path().unwrap_or(root).to_path_buf();
     match error.loop_ancestor() {
-        Some(ancestor) => Error::SymlinkLoop { path, ancestor: ancestor.to_path_buf() },
+        Some(ancestor) => {
+            Error::Folder(FolderError::SymlinkLoop { path, ancestor: ancestor.to_path_buf() })
+        }
         None => Error::Read { path, source: error.into() },
     }
 }

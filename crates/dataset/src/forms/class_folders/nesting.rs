@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::name::escape;
 use crate::paths::Paths;
-use crate::{Error, Notice};
+use crate::{Error, FolderError, Notice};
 
 /// Looks at the class folders in the folder `part` of `root`, of which each holds some of the `paths`:
 /// images, relative to `root`, in the order of their bytes.
@@ -20,9 +20,11 @@ pub(crate) fn check(root: &Path, part: &Path, paths: &Paths) -> Result<Option<No
     if let [class] = classes[..] {
         let class = root.join(part).join(class);
         return match branching(paths, depth + 1) {
-            Some((meant, inner)) => {
-                Err(Error::OneLevelTooHigh { class, inner: names(&inner), meant: root.join(meant) })
-            }
+            Some((meant, inner)) => Err(Error::Folder(FolderError::OneLevelTooHigh {
+                class,
+                inner: names(&inner),
+                meant: root.join(meant),
+            })),
             None => Ok(nearly_branching(paths, depth + 1)
                 .map(|inner| Notice::NestedClass { class, inner: names(&inner) })),
         };

@@ -1,7 +1,7 @@
 //! The columns of a list of images, by their names.
 
 use super::super::sheet::Sheet;
-use crate::{Error, SourceConfig};
+use crate::{Error, SourceConfig, TableError};
 
 /// Names of the column of paths, without spaces, `-` and `_`. The first name is preferred to the others, here
 /// and in the next lists.
@@ -101,5 +101,9 @@ fn one(sheet: &Sheet, columns: Vec<usize>, meant: &str) -> Result<Option<usize>,
 pub(super) fn wrong(sheet: &Sheet, found: String) -> Error {
     let expected = "the columns path, label and optionally split and group, separated by commas or tabs; others \
                     are named with --columns path=NAME,label=NAME";
-    Error::Columns { path: sheet.path.clone(), found, expected: expected.to_owned() }
+    Error::Table(TableError::Columns {
+        path: sheet.path.clone(),
+        found,
+        expected: expected.to_owned(),
+    })
 }

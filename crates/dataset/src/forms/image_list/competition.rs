@@ -14,23 +14,20 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::super::sheet::Sheet;
-use super::super::{Form, SourceFile};
+use super::super::{Form, GivenFolder};
 use super::columns::{Columns, Naming};
 use super::image_folder;
 use super::images;
 use super::listed::{Listed, notices, read};
 use super::rows::{self, Endings, Listing, Parts, Place};
-use crate::digests::Digests;
 use crate::files::{is_image, is_table};
 use crate::folder::Folder;
 use crate::image_files;
 use crate::images::Group;
-use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
-use crate::table::Loaded;
-use crate::{Error, Notice, SourceConfig};
+use crate::{Error, SourceConfig};
 
 /// Names of the folder of training images, in any case.
 const TRAIN: [&str; 5] = ["train", "training", "train_images", "train-images", "images"];
@@ -40,11 +37,11 @@ const TEST: [&str; 4] = ["test", "testing", "test_images", "test-images"];
 /// Begins the name of a submission's sample, in any case and without `_` and `-`.
 const SAMPLE: &str = "samplesub";
 
-/// A competition that was read. The images are not decoded yet.
-#[derive(Debug)]
-pub(crate) struct Competition(Listed);
+/// Folders of competitions.
+pub(crate) struct Competition;
 
 /// The table of a competition's labels.
+#[derive(Debug, Clone)]
 pub(in super::super) struct Labels {
     pub(in super::super) list: PathBuf,
     columns: Columns,
@@ -52,25 +49,22 @@ pub(in super::super) struct Labels {
 }
 
 impl Form for Competition {
-    fn name() -> &'static str {
-        "competition"
-    }
+    type Dataset = Listed;
+    const NAME: &str = "competition";
+    const DESCRIPTION: &str = "a Kaggle competition's folder (labels.csv with the columns id and label, train/, test/, \
+         sample_submission.csv)";
+    const HAS_COLUMNS: bool = true;
 
-    fn description() -> &'static str {
-        "a Kaggle competition's folder (labels.csv with the columns id and label, train/, test/, \
-         sample_submission.csv)"
-    }
-
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        let labels = labels_in(folder, config)?;
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
+        let labels = folder.labels()?;
         Ok(labels.map(|labels| {
             let name = escape(labels.list.file_name().unwrap_or_default().as_ref());
             format!("{name}, labels of the images in {}/", escape(&labels.place.within))
         }))
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<Competition>, Error> {
-        let Some(Labels { list, columns, place }) = labels_in(folder, config)? else {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<Listed>, Error> {
+        let Some(Labels { list, columns, place }) = folder.labels()?.cloned() else {
             return Ok(None);
         };
         let sheet = Sheet::read(&list)?;
@@ -88,15 +82,12 @@ impl Form for Competition {
             .collect();
         used.extend(test.as_ref().filter(|_| !has_split).map(|(name, _)| *name));
         listed.notices.extend(notices(&list, Some(folder), &used, &files)?);
-        Ok(Some(Competition(listed)))
+        Ok(Some(listed))
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        let Some(Labels { list, columns, place }) = labels_in(folder, &SourceConfig::default())?
-        else {
-            return Ok(None);
-        };
-        let mut groups = images(&Sheet::read(&list)?, columns, &place, Parts::ByColumn)?;
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
+        let Some(Labels { list, columns, place }) = folder.labels()? else { return Ok(None) };
+        let mut groups = images(&Sheet::read(list)?, *columns, place, Parts::ByColumn)?;
         if columns.split.is_none() {
             groups.iter_mut().for_each(|group| group.part = Some(Part::Train));
             if let Some((name, paths)) = test_in(folder)? {
@@ -110,38 +101,6 @@ impl Form for Competition {
             }
         }
         Ok(Some(groups))
-    }
-
-    fn notices(&self) -> &[Notice] {
-        &self.0.notices
-    }
-
-    fn has_val(&self) -> bool {
-        self.0.has_val()
-    }
-
-    fn has_test(&self) -> bool {
-        self.0.has_test()
-    }
-
-    fn has_columns(&self) -> bool {
-        true
-    }
-
-    fn files(&self) -> usize {
-        self.0.files()
-    }
-
-    fn file(&self, index: usize) -> SourceFile<'_> {
-        self.0.file(index)
-    }
-
-    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
-        self.0.digest(digest, files);
-    }
-
-    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
-        Ok(self.0.load(files))
     }
 }
 

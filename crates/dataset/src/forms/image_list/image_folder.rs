@@ -22,30 +22,27 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::super::sheet::Sheet;
-use super::super::{Form, SourceFile};
+use super::super::{Form, GivenFolder};
 use super::columns::{self, Columns, Naming};
 use super::images;
 use super::listed::{Listed, notices, read};
 use super::rows::{self, Listing, Parts, Place, slashes};
-use crate::digests::Digests;
 use crate::files::is_table;
 use crate::folder::Folder;
 use crate::images::Group;
-use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
-use crate::table::Loaded;
-use crate::{Error, Notice, SourceConfig};
+use crate::{Error, FormError, SourceConfig};
 
 /// Names of the tables, in any case.
 const NAMES: [&str; 3] = ["metadata.csv", "metadata.jsonl", "metadata.parquet"];
 
-/// A folder of images whose metadata was read. The images are not decoded yet.
-#[derive(Debug)]
-pub(crate) struct ImageFolder(Listed);
+/// Folders of images with metadata.
+pub(crate) struct ImageFolder;
 
 /// A table of images, and what it is a table of.
-pub(super) struct Metadata {
+#[derive(Debug, Clone)]
+pub(in super::super) struct Metadata {
     path: PathBuf,
     /// The folder in the dataset's that it lies in; empty if it is the same.
     within: PathBuf,
@@ -53,41 +50,36 @@ pub(super) struct Metadata {
 }
 
 impl Form for ImageFolder {
-    fn name() -> &'static str {
-        "image-folder"
-    }
+    type Dataset = Listed;
+    const NAME: &str = "image-folder";
+    const DESCRIPTION: &str = "Hugging Face's image folder (metadata.csv, .jsonl or .parquet with file_name and label, beside the images \
+         or in train/, validation/, test/)";
+    const HAS_COLUMNS: bool = true;
+    const TAKES_IMAGES_FOLDER: bool = true;
 
-    fn description() -> &'static str {
-        "Hugging Face's image folder (metadata.csv, .jsonl or .parquet with file_name and label, beside the images \
-         or in train/, validation/, test/)"
-    }
-
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        let found = metadata_in(folder, config)?.into_iter().next();
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
+        let found = folder.metadata()?.first();
         Ok(found
-            .map(|Metadata { path, .. }| escape(path.strip_prefix(&folder.path).unwrap_or(&path))))
+            .map(|Metadata { path, .. }| escape(path.strip_prefix(&folder.path).unwrap_or(path))))
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<ImageFolder>, Error> {
-        match metadata_in(folder, config)? {
-            found if found.is_empty() => Ok(None),
-            found => ImageFolder::read(&folder.path, found, Some(folder), config).map(Some),
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<Listed>, Error> {
+        match folder.metadata()? {
+            [] => Ok(None),
+            found => read_all(&folder.path, found, Some(folder), folder.config).map(Some),
         }
     }
 
     /// A table that no other form reads. (A CSV file is a list of images.)
-    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<ImageFolder>, Error> {
+    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<Listed>, Error> {
         match alone(path) {
-            Some((folder, metadata)) => {
-                ImageFolder::read(&folder, vec![metadata], None, config).map(Some)
-            }
+            Some((folder, metadata)) => read_all(&folder, &[metadata], None, config).map(Some),
             None => Ok(None),
         }
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        let found = metadata_in(folder, &SourceConfig::default())?;
-        let groups = found.iter().map(|metadata| groups(&folder.path, metadata));
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
+        let groups = folder.metadata()?.iter().map(|metadata| groups(&folder.path, metadata));
         let groups: Vec<Group> =
             groups.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
         Ok((!groups.is_empty()).then_some(groups))
@@ -96,63 +88,24 @@ impl Form for ImageFolder {
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
         alone(path).map(|(folder, metadata)| groups(&folder, &metadata)).transpose()
     }
-
-    fn notices(&self) -> &[Notice] {
-        &self.0.notices
-    }
-
-    fn has_val(&self) -> bool {
-        self.0.has_val()
-    }
-
-    fn has_test(&self) -> bool {
-        self.0.has_test()
-    }
-
-    fn has_columns(&self) -> bool {
-        true
-    }
-
-    fn takes_images_folder(&self) -> bool {
-        true
-    }
-
-    fn files(&self) -> usize {
-        self.0.files()
-    }
-
-    fn file(&self, index: usize) -> SourceFile<'_> {
-        self.0.file(index)
-    }
-
-    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
-        self.0.digest(digest, files);
-    }
-
-    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
-        Ok(self.0.load(files))
-    }
 }
 
-impl ImageFolder {
-    /// Reads the tables in `folder`, of which there is at least one. It is `given` as the dataset, or one of
-    /// the tables is.
-    fn read(
-        folder: &Path,
-        found: Vec<Metadata>,
-        given: Option<&Folder>,
-        config: &SourceConfig,
-    ) -> Result<ImageFolder, Error> {
-        let first = found[0].path.clone();
-        let listing = |metadata| listing(folder, metadata, config);
-        let listings = found.into_iter().map(listing).collect::<Result<Vec<Listing>, Error>>()?;
-        let (mut listed, files) = read(&listings, None)?;
-        let within = listings.iter().filter_map(|listing| listing.place.within.iter().next());
-        let tables = given.iter().flat_map(|folder| &folder.files).map(OsString::as_os_str);
-        let also: Vec<&OsStr> = within.chain(tables.filter(|name| is_metadata(name))).collect();
-        listed.notices.extend(notices(&first, given, &also, &files)?);
-        Ok(ImageFolder(listed))
-    }
+/// Reads the tables in `folder`, of which there is at least one. It is `given` as the dataset, or one of the tables
+/// is.
+fn read_all(
+    folder: &Path,
+    found: &[Metadata],
+    given: Option<&Folder>,
+    config: &SourceConfig,
+) -> Result<Listed, Error> {
+    let listing = |metadata| listing(folder, metadata, config);
+    let listings = found.iter().map(listing).collect::<Result<Vec<Listing>, Error>>()?;
+    let (mut listed, files) = read(&listings, None)?;
+    let within = listings.iter().filter_map(|listing| listing.place.within.iter().next());
+    let tables = given.iter().flat_map(|folder| &folder.files).map(OsString::as_os_str);
+    let also: Vec<&OsStr> = within.chain(tables.filter(|name| is_metadata(name))).collect();
+    listed.notices.extend(notices(&found[0].path, given, &also, &files)?);
+    Ok(listed)
 }
 
 /// Whether a file has the name of a table of this form.
@@ -164,7 +117,10 @@ pub(in super::super) fn is_metadata(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// If one cannot be read, or there are two in a folder.
-pub(super) fn metadata_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<Metadata>, Error> {
+pub(in super::super) fn metadata_in(
+    folder: &Folder,
+    config: &SourceConfig,
+) -> Result<Vec<Metadata>, Error> {
     if let Some(path) = table_in(folder, true, config)? {
         return Ok(vec![Metadata { path, within: PathBuf::new(), parts: Parts::ByFolder }]);
     }
@@ -194,7 +150,10 @@ fn table_in(
             continue;
         }
         if let Some(other) = found {
-            return Err(Error::TwoLists { path: folder.path.clone(), both: [other, path] });
+            return Err(Error::Form(FormError::TwoLists {
+                path: folder.path.clone(),
+                both: [other, path],
+            }));
         }
         found = Some(path);
     }
@@ -229,9 +188,9 @@ fn alone(path: &Path) -> Option<(PathBuf, Metadata)> {
 }
 
 /// Reads a table. Only one of test images may be without labels.
-fn listing(folder: &Path, metadata: Metadata, config: &SourceConfig) -> Result<Listing, Error> {
+fn listing(folder: &Path, metadata: &Metadata, config: &SourceConfig) -> Result<Listing, Error> {
     let Metadata { path, within, parts } = metadata;
-    let sheet = Sheet::read(&path)?;
+    let sheet = Sheet::read(path)?;
     sheet.check_encoding()?;
     let columns = Columns::find(&sheet, config, Naming::List)?;
     let may_lack_labels = matches!(parts, Parts::All(Part::Test));
@@ -243,9 +202,11 @@ fn listing(folder: &Path, metadata: Metadata, config: &SourceConfig) -> Result<L
         Some(images) => {
             Place { folder: images.clone(), within: PathBuf::new(), tries_endings: true }
         }
-        None => Place { folder: folder.to_path_buf(), within, tries_endings: false },
+        None => {
+            Place { folder: folder.to_path_buf(), within: within.clone(), tries_endings: false }
+        }
     };
-    Ok(Listing { sheet, columns, place, parts })
+    Ok(Listing { sheet, columns, place, parts: *parts })
 }
 
 /// The images of a table, to be classified.

@@ -5,19 +5,20 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::SourceFile;
 use super::super::classes::{Classes, numbered};
 use super::super::sheet::Sheet;
+use super::super::{DatasetFiles, SourceFile};
 use super::rows::{Files, Listing, Row, Rows};
 use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{self, ImageFiles, Missing};
+use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, ImageStore, Notice, digest};
+use crate::{Error, ImageStore, Notice, TableError, digest};
 
 const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
 const NO_LABEL: &str = "no label, since other test rows have none";
@@ -25,7 +26,7 @@ const A_TRAINED_CLASS: &str = "the label of a training row";
 
 /// The images of a list, not decoded yet.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     table: Table<ImageFiles>,
     pub(super) notices: Vec<Notice>,
 }
@@ -55,7 +56,7 @@ impl Listed {
         let (val, listed_test): (Vec<Row>, Vec<Row>) =
             others.into_iter().partition(|row| row.part == Part::Val);
         if train.is_empty() {
-            return Err(Error::NoTrainingRows { path: sheet.path.clone() });
+            return Err(Error::Table(TableError::NoTrainingRows { path: sheet.path.clone() }));
         }
         let classes = Classes::of(train.iter().map(|row| row.label.as_str()));
         let labels_of = |rows: &[Row]| {
@@ -94,26 +95,32 @@ impl Listed {
         };
         Ok(Listed { table, notices })
     }
+}
 
-    pub(super) fn has_val(&self) -> bool {
+impl DatasetFiles for Listed {
+    fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    fn has_val(&self) -> bool {
         self.table.val.is_some()
     }
 
-    pub(super) fn has_test(&self) -> bool {
+    fn has_test(&self) -> bool {
         self.table.test.is_some()
     }
 
-    pub(super) fn files(&self) -> usize {
+    fn files(&self) -> usize {
         self.table.files()
     }
 
     /// The image of a row. Their names are their paths as the dataset names them.
-    pub(super) fn file(&self, index: usize) -> SourceFile<'_> {
+    fn file(&self, index: usize) -> SourceFile<'_> {
         self.table.file(index)
     }
 
     /// Adds which images are in which split, their paths, labels, groups and bytes.
-    pub(super) fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
+    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest.update(b"list");
         let mut files = files.iter();
         for (part, Samples { images, labels, groups }) in self.table.parts() {
@@ -137,8 +144,8 @@ impl Listed {
         }
     }
 
-    pub(super) fn load(&self, files: &Digests) -> Loaded {
-        self.table.load(files)
+    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
+        Ok(self.table.load(files))
     }
 }
 

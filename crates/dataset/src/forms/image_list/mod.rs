@@ -28,65 +28,59 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::sheet::Sheet;
-use super::{Form, SourceFile};
-use crate::digests::Digests;
+use super::{Form, GivenFolder};
 use crate::files::is_table;
 use crate::folder::Folder;
 use crate::image_files;
 use crate::images::Group;
-use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
-use crate::table::Loaded;
-use crate::{Error, Notice, SourceConfig};
+use crate::{Error, FormError, SourceConfig};
 pub(super) use columns::LABEL;
 use columns::{Columns, Naming, has_columns_of_a_list, wrong};
 use listed::{Listed, notices};
 use rows::{Endings, Listing, Parts, Place};
 
-/// A list of images that was read. The images are not decoded yet.
-#[derive(Debug)]
-pub(crate) struct ImageList(Listed);
+/// Lists of images.
+pub(crate) struct ImageList;
 
 impl Form for ImageList {
-    fn name() -> &'static str {
-        "image-list"
-    }
+    type Dataset = Listed;
+    const NAME: &str = "image-list";
+    const DESCRIPTION: &str = "a CSV or TSV file (.gz or not) with the columns path, label and optionally split (train, val, test) \
+         and group, or its folder";
+    const HAS_COLUMNS: bool = true;
+    const TAKES_IMAGES_FOLDER: bool = true;
 
-    fn description() -> &'static str {
-        "a CSV or TSV file (.gz or not) with the columns path, label and optionally split (train, val, test) \
-         and group, or its folder"
-    }
-
-    fn mark(folder: &Folder, config: &SourceConfig) -> Result<Option<String>, Error> {
-        let list = lists_in(folder, config)?.into_iter().next();
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
+        let list = lists_in(folder)?.into_iter().next();
         Ok(list.map(|path| {
             let name = escape(path.file_name().unwrap_or_default().as_ref());
             format!("{name}, a list of images (to read that alone: --dataset {})", path.display())
         }))
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<ImageList>, Error> {
-        match &lists_in(folder, config)?[..] {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<Listed>, Error> {
+        match &lists_in(folder)?[..] {
             [] => Ok(None),
-            [list] => ImageList::read(list, Some(folder), config).map(Some),
+            [list] => read(list, Some(folder), folder.config).map(Some),
             [first, second, ..] => {
                 let both = [first.clone(), second.clone()];
-                Err(Error::TwoLists { path: folder.path.clone(), both })
+                Err(Error::Form(FormError::TwoLists { path: folder.path.clone(), both }))
             }
         }
     }
 
-    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<ImageList>, Error> {
+    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<Listed>, Error> {
         if !is_table(path.file_name().unwrap_or_default()) {
             return Ok(None);
         }
-        ImageList::read(path, None, config).map(Some)
+        read(path, None, config).map(Some)
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
-        match &lists_in(folder, &SourceConfig::default())?[..] {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
+        match &lists_in(folder)?[..] {
             [list] => ImageList::images_of_file(list),
             _ => Ok(None),
         }
@@ -105,60 +99,23 @@ impl Form for ImageList {
             None => Err(wrong(&sheet, sheet.found_columns())),
         }
     }
-
-    fn notices(&self) -> &[Notice] {
-        &self.0.notices
-    }
-
-    fn has_val(&self) -> bool {
-        self.0.has_val()
-    }
-
-    fn has_test(&self) -> bool {
-        self.0.has_test()
-    }
-
-    fn has_columns(&self) -> bool {
-        true
-    }
-
-    fn takes_images_folder(&self) -> bool {
-        true
-    }
-
-    fn files(&self) -> usize {
-        self.0.files()
-    }
-
-    fn file(&self, index: usize) -> SourceFile<'_> {
-        self.0.file(index)
-    }
-
-    fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
-        self.0.digest(digest, files);
-    }
-
-    fn load(&self, files: &Digests, _: &Loading<'_>) -> Result<Loaded, Error> {
-        Ok(self.0.load(files))
-    }
 }
 
 /// Whether a file that is called like one of Kaggle's digits is a list of images instead, or the labels of a
 /// competition.
-pub(super) fn is_taken(path: &Path, folder: &Folder, config: &SourceConfig) -> Result<bool, Error> {
-    Ok(has_columns_of_a_list(&Sheet::read_start(path)?, config)
-        || competition::labels_in(folder, config)?.is_some_and(|labels| labels.list == path))
+pub(super) fn is_taken(path: &Path, folder: &GivenFolder<'_>) -> Result<bool, Error> {
+    Ok(has_columns_of_a_list(&Sheet::read_start(path)?, folder.config)
+        || folder.labels()?.is_some_and(|labels| labels.list == path))
 }
 
 /// Whether the lists in a folder are those of a competition or of an image folder.
-pub(super) fn has_other_form(folder: &Folder, config: &SourceConfig) -> Result<bool, Error> {
-    Ok(competition::labels_in(folder, config)?.is_some()
-        || !image_folder::metadata_in(folder, config)?.is_empty())
+pub(super) fn has_other_form(folder: &GivenFolder<'_>) -> Result<bool, Error> {
+    Ok(folder.labels()?.is_some() || !folder.metadata()?.is_empty())
 }
 
 /// The lists directly in a folder. Those of a competition and of an image folder are not among them.
-fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Error> {
-    if has_other_form(folder, config)? {
+fn lists_in(folder: &GivenFolder<'_>) -> Result<Vec<PathBuf>, Error> {
+    if has_other_form(folder)? {
         return Ok(Vec::new());
     }
     let mut lists = Vec::new();
@@ -166,7 +123,7 @@ fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Erro
         let path = folder.path.join(name);
         if path.is_file()
             && let Some(sheet) = Sheet::start_in(folder, &path)?
-            && has_columns_of_a_list(&sheet, config)
+            && has_columns_of_a_list(&sheet, folder.config)
         {
             lists.push(path);
         }
@@ -174,26 +131,20 @@ fn lists_in(folder: &Folder, config: &SourceConfig) -> Result<Vec<PathBuf>, Erro
     Ok(lists)
 }
 
-impl ImageList {
-    /// Reads the list at `path`; `within` is its folder if that was given as the dataset.
-    fn read(
-        path: &Path,
-        within: Option<&Folder>,
-        config: &SourceConfig,
-    ) -> Result<ImageList, Error> {
-        let sheet = Sheet::read(path)?;
-        sheet.check_encoding()?;
-        let naming = if config.images.is_some() { Naming::Ids } else { Naming::List };
-        let columns = Columns::find(&sheet, config, naming)?;
-        let Some(columns) = columns.filter(|columns| columns.label.is_some()) else {
-            return Err(wrong(&sheet, sheet.found_columns()));
-        };
-        let place = place(path, config);
-        let listing = Listing { sheet, columns, place, parts: Parts::ByColumn };
-        let (mut listed, files) = listed::read(&[listing], None)?;
-        listed.notices.extend(notices(path, within, &[], &files)?);
-        Ok(ImageList(listed))
-    }
+/// Reads the list at `path`; `within` is its folder if that was given as the dataset.
+fn read(path: &Path, within: Option<&Folder>, config: &SourceConfig) -> Result<Listed, Error> {
+    let sheet = Sheet::read(path)?;
+    sheet.check_encoding()?;
+    let naming = if config.images.is_some() { Naming::Ids } else { Naming::List };
+    let columns = Columns::find(&sheet, config, naming)?;
+    let Some(columns) = columns.filter(|columns| columns.label.is_some()) else {
+        return Err(wrong(&sheet, sheet.found_columns()));
+    };
+    let place = place(path, config);
+    let listing = Listing { sheet, columns, place, parts: Parts::ByColumn };
+    let (mut listed, files) = listed::read(&[listing], None)?;
+    listed.notices.extend(notices(path, within, &[], &files)?);
+    Ok(listed)
 }
 
 /// Where the images of a list lie: in its own folder, or that of the configuration.

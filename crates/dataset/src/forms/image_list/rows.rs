@@ -15,7 +15,7 @@ use crate::files::is_image;
 use crate::image_files::on_disk;
 use crate::name::escape;
 use crate::part::Part;
-use crate::{Error, Position};
+use crate::{Error, Position, TableError};
 
 const A_PATH: &str = "the path of an image";
 const A_PATH_WITHIN: &str = "a path that stays within the folder of the images; give another folder with \
@@ -180,12 +180,12 @@ impl Rows {
                 row.missing = is_missing(&file).then(|| positions.at(start));
                 if let Some((list, other)) = rows.files.add(&file, (number, start)) {
                     let first = &listings[list].sheet;
-                    return Err(Error::ListedTwice {
+                    return Err(Error::Table(TableError::ListedTwice {
                         path: sheet.path.clone(),
                         other: (list != number).then(|| first.path.as_path().into()),
                         at: [first.at(other), sheet.at(start)],
                         file: row.path,
-                    });
+                    }));
                 }
                 rows.rows.push(row);
                 Ok(())

@@ -8,7 +8,7 @@ use super::super::image_list::LABEL;
 use super::super::sheet::normalised;
 use crate::name::{Names, escape};
 use crate::parquet::{Field, Leaf, ParquetFile, Physical, Schema};
-use crate::{ColumnNames, Error};
+use crate::{ColumnNames, Error, TableError};
 
 /// Usual names of the column of images, without spaces, `-` and `_`. The first name is preferred to the others.
 const IMAGE: [&str; 2] = ["image", "img"];
@@ -267,7 +267,7 @@ impl<'a> Finder<'a> {
 
     fn wrong(&self, found: String, expected: &'static str) -> Error {
         let path = self.file.path().to_path_buf();
-        Error::Columns { path, found, expected: expected.to_owned() }
+        Error::Table(TableError::Columns { path, found, expected: expected.to_owned() })
     }
 }
 

@@ -5,26 +5,16 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::super::image_list::image_folder;
-use crate::Error;
 use crate::folder::Folder;
+use crate::packed::Shard;
 use crate::part::Part;
+use crate::{Error, PackedError};
 
-/// A file of a dataset.
-#[derive(Debug, Clone)]
-pub(super) struct Shard {
-    pub(super) path: PathBuf,
-    /// Its path within the dataset.
-    pub(super) name: PathBuf,
-    pub(super) part: Part,
-}
-
-impl Shard {
-    /// A file that was given as the dataset; `None` if it has no name of this form.
-    pub(super) fn alone(path: &Path) -> Option<Shard> {
-        let name = path.file_name().filter(|name| is_parquet(name))?;
-        let part = part_of_file(name).unwrap_or(Part::Train);
-        Some(Shard { path: path.to_path_buf(), name: PathBuf::from(name), part })
-    }
+/// A file that was given as the dataset; `None` if it has no name of this form.
+pub(super) fn alone(path: &Path) -> Option<Shard> {
+    let name = path.file_name().filter(|name| is_parquet(name))?;
+    let part = part_of_file(name).unwrap_or(Part::Train);
+    Some(Shard { path: path.to_path_buf(), name: PathBuf::from(name), part })
 }
 
 /// Whether a file has the name of a Parquet file, which is not a table of an image folder.
@@ -92,7 +82,7 @@ pub(super) fn check_counted(shards: &[Shard]) -> Result<(), Error> {
         let key = (shard.path.with_file_name(""), before.to_owned(), count);
         if let Some(other) = counted.entry(key).or_default().insert(number, shard) {
             let both = [other.path.clone(), shard.path.clone()];
-            return Err(Error::SameNumber { both });
+            return Err(Error::Packed(PackedError::SameNumber { both }));
         }
     }
     for ((folder, before, count), numbers) in counted {
@@ -142,7 +132,7 @@ mod tests {
 
     #[test]
     fn names_tell_the_split_and_the_number() {
-        let part = |name: &str| Shard::alone(Path::new(name)).map(|shard| shard.part);
+        let part = |name: &str| alone(Path::new(name)).map(|shard| shard.part);
         for (name, expected) in [
             ("train-00000-of-00003.parquet", Some(Part::Train)),
             ("a/validation-00000-of-00001-1a2b.PARQUET", Some(Part::Val)),
@@ -155,7 +145,7 @@ mod tests {
             assert_eq!(part(name), expected, "{name}");
         }
         let shards = |names: &[&str]| -> Vec<Shard> {
-            names.iter().filter_map(|name| Shard::alone(Path::new(name))).collect()
+            names.iter().filter_map(|name| alone(Path::new(name))).collect()
         };
         let all =
             ["x/train-00001-of-00002.parquet", "x/train-00000-of-00002-9f.parquet", "x/a.parquet"];

@@ -24,22 +24,21 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use durable::Stamp;
-
-use super::{Form, SourceFile};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
 use crate::loading::Loading;
 use crate::name::escape;
+use crate::packed::{Shard, Shards};
 use crate::parquet::ParquetFile;
 use crate::part::Part;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig, digest};
 use columns::{Columns, has_images};
 pub(super) use files::is_parquet;
-use files::{Shard, check_counted, shards_in};
+use files::{alone, check_counted, shards_in};
 use rows::{Rows, Splits};
 
 /// Files with images, of which the descriptions were read.
@@ -47,46 +46,41 @@ use rows::{Rows, Splits};
 pub(crate) struct ParquetSet {
     /// What was given as the dataset.
     path: PathBuf,
-    shards: Vec<Shard>,
+    shards: Shards,
     /// Of each file.
     columns: Vec<Columns>,
-    /// What the files were when their descriptions were read.
-    stamps: Vec<Option<Stamp>>,
     has_val: bool,
     has_test: bool,
     notices: Vec<Notice>,
 }
 
 impl Form for ParquetSet {
-    fn name() -> &'static str {
-        "parquet"
-    }
+    type Dataset = ParquetSet;
+    const NAME: &str = "parquet";
+    const DESCRIPTION: &str = "Parquet files with a column of images, as Hugging Face's datasets writes them (train-00000-of-00002.parquet \
+         with image and label), or their folder";
+    const HAS_COLUMNS: bool = true;
 
-    fn description() -> &'static str {
-        "Parquet files with a column of images, as Hugging Face's datasets writes them (train-00000-of-00002.parquet \
-         with image and label), or their folder"
-    }
-
-    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         let shards = images_among(folder)?;
         Ok(shards.first().map(|first| format!("{}, a Parquet file", escape(&first.name))))
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<ParquetSet>, Error> {
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<ParquetSet>, Error> {
         match images_among(folder)? {
             shards if shards.is_empty() => Ok(None),
-            shards => ParquetSet::read(&folder.path, shards, config).map(Some),
+            shards => ParquetSet::read(&folder.path, shards, folder.config).map(Some),
         }
     }
 
     fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<ParquetSet>, Error> {
-        match Shard::alone(path) {
+        match alone(path) {
             Some(shard) => ParquetSet::read(path, vec![shard], config).map(Some),
             None => Ok(None),
         }
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         // Images beside the files would go unseen.
         let has_images = folder.files.iter().any(|name| is_image(name));
         match images_among(folder)? {
@@ -96,12 +90,14 @@ impl Form for ParquetSet {
     }
 
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
-        match Shard::alone(path) {
+        match alone(path) {
             Some(shard) => groups(path, &[shard]).map(Some),
             None => Ok(None),
         }
     }
+}
 
+impl DatasetFiles for ParquetSet {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -114,17 +110,12 @@ impl Form for ParquetSet {
         self.has_test
     }
 
-    fn has_columns(&self) -> bool {
-        true
-    }
-
     fn files(&self) -> usize {
         self.shards.len()
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
-        let Shard { path, name, .. } = &self.shards[index];
-        SourceFile::at(path, name.as_os_str())
+        self.shards.source_file(index)
     }
 
     /// Adds the columns that are read, and the names and bytes of the files.
@@ -141,11 +132,7 @@ impl Form for ParquetSet {
 
     fn load(&self, _: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
         let rows = Rows::read(&self.shards, &self.columns, Some(loading))?;
-        for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
-            if stamp.is_none() || Stamp::of(path) != *stamp {
-                return Err(Error::Changed { path: path.clone() });
-            }
-        }
+        self.shards.check()?;
         rows.into_loaded(&self.path)
     }
 }
@@ -154,13 +141,13 @@ impl ParquetSet {
     /// Reads the descriptions of the files, of which there is at least one. They were given as `path`, a folder or
     /// a file.
     fn read(path: &Path, shards: Vec<Shard>, config: &SourceConfig) -> Result<ParquetSet, Error> {
-        let stamps = shards.iter().map(|shard| Stamp::of(&shard.path)).collect();
+        let shards = Shards::new(shards);
         if !path.is_file() {
             check_counted(&shards)?;
         }
         let mut splits = Splits::default();
         let mut columns: Vec<Columns> = Vec::new();
-        for shard in &shards {
+        for shard in shards.iter() {
             let file = ParquetFile::open(&shard.path)?;
             let found = Columns::find(&file, &config.columns)?;
             if found.label.is_none() && shard.part != Part::Test {
@@ -176,7 +163,7 @@ impl ParquetSet {
         let mut notices = notices(path, &shards)?;
         notices.extend(splits.notice(path));
         let path = path.to_path_buf();
-        Ok(ParquetSet { path, shards, columns, stamps, has_val, has_test, notices })
+        Ok(ParquetSet { path, shards, columns, has_val, has_test, notices })
     }
 }
 

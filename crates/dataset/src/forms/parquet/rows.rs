@@ -10,17 +10,17 @@ use rayon::prelude::*;
 use super::super::classes::Classes;
 use super::super::sheet::{escaped, shown};
 use super::columns::Columns;
-use super::files::Shard;
 use super::images::{Index, Location, Pages, ParquetImages};
 use crate::digests::Digests;
 use crate::faults::Faults;
 use crate::images::Group;
 use crate::loading::Loading;
 use crate::name::escape;
+use crate::packed::Shard;
 use crate::parquet::{ParquetFile, RowGroup, Section, Value};
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Notice, Position};
+use crate::{Error, Notice, Position, SplitError, TableError};
 
 /// Row groups that are read at a time, by all threads.
 const GROUPS: usize = 64;
@@ -133,7 +133,10 @@ impl Rows {
         }
         if u32::try_from(rows.index.locations.len()).is_err() {
             let path = shards[0].path.clone();
-            return Err(Error::TooManyImages { path, images: rows.index.locations.len() });
+            return Err(Error::Split(SplitError::TooManyImages {
+                path,
+                images: rows.index.locations.len(),
+            }));
         }
         rows.class_names = columns.iter().find_map(|columns| columns.class_names.clone());
         Ok(rows)
@@ -142,7 +145,7 @@ impl Rows {
     /// Begins a file, of which no rows are there yet.
     fn begin_file(&mut self, shard: &Shard, columns: &Columns) {
         let first = self.index.locations.len();
-        self.index.files.push((shard.path.clone(), shard.name.clone(), first));
+        self.index.files.push((shard.clone(), first));
         let [_, label, _, group] = columns.names().clone();
         self.names.push([label, group]);
     }
@@ -199,7 +202,7 @@ impl Rows {
             return Err(Error::NoImages { path: path.to_path_buf() });
         }
         if train.is_empty() {
-            return Err(Error::NoTrainingRows { path: path.to_path_buf() });
+            return Err(Error::Table(TableError::NoTrainingRows { path: path.to_path_buf() }));
         }
         let classes = Classes::of(train.iter().filter_map(|&row| self.label(row)));
         let labels_of = |rows: &[u32]| -> Result<Vec<u32>, Error> {
@@ -304,7 +307,7 @@ impl Rows {
         let (file, at) = self.index.place(row as usize);
         let label = self.labels.get(row as usize);
         let [column, _] = &self.names[file];
-        wrong(self.index.path(file), at, column, label, expected)
+        wrong(&self.index.shard(file).path, at, column, label, expected)
     }
 }
 
@@ -448,5 +451,5 @@ fn wrong(
         None => "null".to_owned(),
     };
     let (path, at, column) = (path.to_path_buf(), Position::Row(row), escape(column.as_ref()));
-    Error::Field { path, at, column: column.into(), found, expected }
+    Error::Table(TableError::Field { path, at, column: column.into(), found, expected })
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Rows, Sheet, escaped, shown, without_mark};
 use crate::parquet::{self, Leaf, ParquetFile, Physical};
-use crate::{Error, Position};
+use crate::{Error, Position, TableError};
 
 /// Largest ratio of the text's length to the file's size. In Parquet a column of few different texts takes next
 /// to nothing, in JSON a missing field takes nothing.
@@ -35,7 +35,7 @@ pub(super) fn json_lines(path: &Path, bytes: &[u8], most: usize) -> Result<Sheet
     let object = |(index, line): (usize, &[u8])| {
         let object = serde_json::from_slice::<Map<String, Value>>(line);
         let (path, line) = (path.to_path_buf(), index + 1);
-        object.map_err(|source| Error::JsonLine { path, line, source })
+        object.map_err(|source| Error::Table(TableError::JsonLine { path, line, source }))
     };
     // In the order in which they first come.
     let mut names: Vec<String> = Vec::new();
@@ -109,12 +109,14 @@ pub(super) fn parquet(path: &Path, most: u64) -> Result<Sheet, Error> {
                 text.check(held + (fields.len() + more + size_of_val(&ends[..])) as u64)?;
                 match value {
                     Some(parquet::Value::Bytes { bytes, .. }) => {
-                        let field = std::str::from_utf8(bytes).map_err(|_| Error::Field {
-                            path: path.to_path_buf(),
-                            at: Position::Row(row as usize + ends.len()),
-                            column: shown(&file.name_of_column(&group, column)).into(),
-                            found: escaped(bytes),
-                            expected: "text in UTF-8",
+                        let field = std::str::from_utf8(bytes).map_err(|_| {
+                            Error::Table(TableError::Field {
+                                path: path.to_path_buf(),
+                                at: Position::Row(row as usize + ends.len()),
+                                column: shown(&file.name_of_column(&group, column)).into(),
+                                found: escaped(bytes),
+                                expected: "text in UTF-8",
+                            })
                         })?;
                         fields.push_str(field);
                     }
@@ -168,7 +170,11 @@ impl<'a> Text<'a> {
         let most = self.size.saturating_mul(MAX_EXPANSION).max(ALWAYS_ALLOWED);
         let most = most.min(u32::MAX.into());
         if self.len + size_of_val(&self.rows.starts[..]) as u64 + more > most {
-            return Err(Error::LongTable { path: self.path.to_path_buf(), size: self.size, most });
+            return Err(Error::Table(TableError::LongTable {
+                path: self.path.to_path_buf(),
+                size: self.size,
+                most,
+            }));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@
 //! training. The dataset is given as an archive, as a folder, or as a pattern such as `train-{000..150}.tar`.
 //! Nothing is unpacked: a first pass over the headers makes an index, by which images are read where they lie.
 
+mod images;
 mod pattern;
 
 use std::collections::{HashMap, HashSet};
@@ -25,11 +26,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use durable::{Digest, Stamp};
+use durable::Digest;
 use tar::{Archive, EntryType};
 
 use super::classes::Classes;
-use super::{Form, SourceFile};
+use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
 use crate::faults::Faults;
 use crate::files::{is_data, is_image};
@@ -37,11 +38,11 @@ use crate::folder::Folder;
 use crate::images::Group;
 use crate::loading::Loading;
 use crate::name::escape;
-use crate::packed::{Location, PackedFile, PackedImages};
+use crate::packed::{Shard, Shards};
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Notice, SourceConfig, digest};
+use crate::{Error, Notice, PackedError, SourceConfig, digest};
 
 /// Largest number of bytes of a file `.cls`.
 const MAX_LABEL: u64 = 1 << 16;
@@ -57,24 +58,14 @@ const MAX_PADDING: u64 = 1 << 20;
 const A_NAME: &str = "a relative path without '..'";
 const A_LABEL: &str = "a label in a file .cls, or as 'label' or 'cls' in a file .json";
 
+use images::{ArchiveImages, Location};
 pub(crate) use pattern::{name_of, pattern_at};
-
-/// An archive of a dataset.
-#[derive(Debug)]
-struct Shard {
-    path: PathBuf,
-    /// Its path within the dataset.
-    name: PathBuf,
-    part: Part,
-}
 
 /// Archives of samples, indexed.
 #[derive(Debug)]
 pub(crate) struct WebDataset {
-    shards: Vec<Shard>,
-    /// What the files were when they were indexed.
-    stamps: Vec<Option<Stamp>>,
-    table: Table<PackedImages>,
+    shards: Shards,
+    table: Table<ArchiveImages>,
     notices: Vec<Notice>,
 }
 
@@ -99,22 +90,18 @@ struct Indexed {
 }
 
 impl Form for WebDataset {
-    fn name() -> &'static str {
-        "webdataset"
-    }
+    type Dataset = WebDataset;
+    const NAME: &str = "webdataset";
+    const DESCRIPTION: &str = "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), a pattern such as \
+         train-{000..150}.tar, or their folder";
 
-    fn description() -> &'static str {
-        "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), a pattern such as \
-         train-{000..150}.tar, or their folder"
-    }
-
-    fn mark(folder: &Folder, _: &SourceConfig) -> Result<Option<String>, Error> {
+    fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         let shards = shards_alone_in(folder)?;
         Ok((!shards.is_empty()).then(|| "tar archives".to_owned()))
     }
 
-    fn open(folder: &Folder, config: &SourceConfig) -> Result<Option<WebDataset>, Error> {
-        let is_asked_for = config.form.is_some();
+    fn open(folder: &GivenFolder<'_>) -> Result<Option<WebDataset>, Error> {
+        let is_asked_for = folder.config.form.is_some();
         let shards = if is_asked_for { shards_in(folder)? } else { shards_alone_in(folder)? };
         let Some(first) = shards.first() else { return Ok(None) };
         let first = escape(&first.name);
@@ -133,19 +120,21 @@ impl Form for WebDataset {
         }
     }
 
-    fn images_in(folder: &Folder) -> Result<Option<Vec<Group>>, Error> {
+    fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         // Images beside archives would go unseen.
         let has_images = folder.files.iter().any(|name| is_image(name));
         match shards_alone_in(folder)? {
             shards if shards.is_empty() || has_images => Ok(None),
-            shards => groups(&shards, &folder.path).map(Some),
+            shards => groups(shards, &folder.path).map(Some),
         }
     }
 
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
-        given(path)?.map(|shards| groups(&shards, path)).transpose()
+        given(path)?.map(|shards| groups(shards, path)).transpose()
     }
+}
 
+impl DatasetFiles for WebDataset {
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -163,8 +152,7 @@ impl Form for WebDataset {
     }
 
     fn file(&self, index: usize) -> SourceFile<'_> {
-        let Shard { path, name, .. } = &self.shards[index];
-        SourceFile::at(path, name.as_os_str())
+        self.shards.source_file(index)
     }
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
@@ -178,30 +166,24 @@ impl Form for WebDataset {
         for (_, samples) in self.table.parts() {
             digests.extend(samples.images.look(loading, &mut faults)?);
         }
-        // They were indexed before their digests were asked for, so that these are of the same bytes.
-        for (Shard { path, .. }, stamp) in self.shards.iter().zip(&self.stamps) {
-            if stamp.is_none() || Stamp::of(path) != *stamp {
-                return Err(Error::Changed { path: path.clone() });
-            }
-        }
+        self.shards.check()?;
         Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()), faults })
     }
 }
 
 impl WebDataset {
     fn read(shards: Vec<Shard>, origin: &Path) -> Result<WebDataset, Error> {
-        let stamps = shards.iter().map(|shard| Stamp::of(&shard.path)).collect();
+        let shards = Shards::new(shards);
         let Index { parts: [train, val, test], without_image } = index(&shards)?;
         if train.locations.is_empty() {
             return Err(Error::NoImages { path: origin.to_path_buf() });
         }
-        let files = packed(&shards);
         let classes = Classes::of(train.labels.iter().flatten().map(String::as_str));
         let is_labelled = test.labels.iter().any(Option::is_some);
         let samples = |indexed: Indexed, is_labelled: bool| {
             let labels = if is_labelled { Some(indexed.numbers(&classes, &shards)?) } else { None };
             let Indexed { locations, names, .. } = indexed;
-            let images = PackedImages::new(files.clone(), locations, names);
+            let images = ArchiveImages { shards: shards.shared(), locations, names };
             Ok::<_, Error>(Samples::new(images, labels))
         };
         let some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
@@ -213,7 +195,7 @@ impl WebDataset {
         let without = Notice::NoImageIn { path: origin.to_path_buf(), samples: without_image };
         let notices = (without_image > 0).then_some(without).into_iter().collect();
         let table = Table { class_names: classes.into_names(), train, val, test };
-        Ok(WebDataset { shards, stamps, table, notices })
+        Ok(WebDataset { shards, table, notices })
     }
 }
 
@@ -270,9 +252,11 @@ fn index(shards: &[Shard]) -> Result<Index, Error> {
 /// The samples of an archive, in the order in which they come.
 fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
-    let damaged = |source: std::io::Error| Error::DamagedArchive {
-        path: path.to_path_buf(),
-        source: source.into(),
+    let damaged = |source: std::io::Error| {
+        Error::Packed(PackedError::DamagedArchive {
+            path: path.to_path_buf(),
+            source: source.into(),
+        })
     };
     let file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
@@ -352,9 +336,11 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
             *field = label.map_err(|found| member_fault(path, &name, found, A_LABEL));
         }
     }
-    check_end(&file, end, size).map_err(read)?.map_err(|found| Error::DamagedArchive {
-        path: path.to_path_buf(),
-        source: found.into(),
+    check_end(&file, end, size).map_err(read)?.map_err(|found| {
+        Error::Packed(PackedError::DamagedArchive {
+            path: path.to_path_buf(),
+            source: found.into(),
+        })
     })?;
     Ok(samples)
 }
@@ -377,7 +363,12 @@ fn check_end(file: &File, end: u64, size: u64) -> std::io::Result<Result<(), &'s
 }
 
 fn member_fault(path: &Path, member: &Path, found: String, expected: &'static str) -> Error {
-    Error::Member { path: path.to_path_buf(), member: escape(member), found, expected }
+    Error::Packed(PackedError::Member {
+        path: path.to_path_buf(),
+        member: escape(member),
+        found,
+        expected,
+    })
 }
 
 /// The label in a file `.cls`.
@@ -481,13 +472,6 @@ fn given(path: &Path) -> Result<Option<Vec<Shard>>, Error> {
     Ok(Some(paths.into_iter().map(shard).collect()))
 }
 
-/// The files of archives, for their images.
-fn packed(shards: &[Shard]) -> Arc<[PackedFile]> {
-    let file =
-        |Shard { path, name, .. }: &Shard| PackedFile { path: path.clone(), name: name.clone() };
-    shards.iter().map(file).collect()
-}
-
 /// The part that an archive belongs to by its path within the dataset: a folder of it, or a word of its name.
 fn part_of_name(name: &Path) -> Part {
     let folders = name.parent().into_iter().flat_map(Path::iter);
@@ -502,9 +486,9 @@ fn part_of(path: &Path) -> Part {
 }
 
 /// The images of archives, to be classified.
-fn groups(shards: &[Shard], origin: &Path) -> Result<Vec<Group>, Error> {
-    let Index { parts, .. } = index(shards)?;
-    let files = packed(shards);
+fn groups(shards: Vec<Shard>, origin: &Path) -> Result<Vec<Group>, Error> {
+    let Index { parts, .. } = index(&shards)?;
+    let shards: Arc<[Shard]> = shards.into();
     let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(parts);
     let groups: Vec<Group> = groups
         .filter(|(_, indexed)| !indexed.locations.is_empty())
@@ -516,7 +500,7 @@ fn groups(shards: &[Shard], origin: &Path) -> Result<Vec<Group>, Error> {
             Group {
                 origin: origin.to_path_buf(),
                 part: Some(part),
-                images: Arc::new(PackedImages::new(files.clone(), locations, names)),
+                images: Arc::new(ArchiveImages { shards: shards.clone(), locations, names }),
                 labels: has_labels.then_some(numbers),
                 class_names: classes.into_names(),
             }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, PackedError};
 
 /// Largest number of names that a pattern may have.
 const MAX_NAMES: usize = 100_000;
@@ -42,13 +42,13 @@ pub(crate) fn name_of(pattern: &str) -> String {
 /// # Errors
 /// If one of them is not there, or there are too many.
 pub(super) fn archives_of(pattern: &str) -> Result<Vec<PathBuf>, Error> {
-    let fault = |found| Error::Pattern { pattern: pattern.to_owned(), found };
+    let fault = |found| Error::Packed(PackedError::Pattern { pattern: pattern.to_owned(), found });
     let names = expand(pattern, MAX_DEPTH).map_err(fault)?;
     let paths: Vec<PathBuf> = names.into_iter().map(PathBuf::from).collect();
     match paths.iter().find(|path| !path.is_file()) {
         Some(missing) => {
             let (path, pattern) = (missing.clone(), pattern.to_owned());
-            Err(Error::MissingArchive { path, pattern })
+            Err(Error::Packed(PackedError::MissingArchive { path, pattern }))
         }
         None => Ok(paths),
     }
