@@ -45,6 +45,14 @@ train-head *flags: ready
 sweep *flags: ready
     @scripts/run vgg-head sweep "$@"
 
+# Classify by nearest neighbours, without training (k= --test …)
+knn *flags: ready
+    @scripts/run vgg-head knn "$@"
+
+# Classify by ridge regression, without training in steps (alpha= --test …)
+ridge *flags: ready
+    @scripts/run vgg-head ridge "$@"
+
 # Write a sweep's plots and report again (sweep=)
 report *flags: ready
     @scripts/run vgg-head report "$@"
@@ -52,6 +60,10 @@ report *flags: ready
 # Print accuracy, confusion matrix, precision and recall on the test split (run=)
 evaluate *flags: ready
     @scripts/run vgg-head evaluate "$@"
+
+# Average several runs; print how they do together (RUN … average=probabilities|logits split=)
+ensemble *flags: ready
+    @scripts/run vgg-head ensemble "$@"
 
 # Write a Kaggle submission (run= split= out=)
 predict *flags: ready

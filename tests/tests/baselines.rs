@@ -135,6 +135,31 @@ fn ridge_regression_chooses_its_alpha_by_validation() {
 }
 
 #[test]
+fn a_sweep_shows_baselines_beside_its_settings() {
+    let workplace = Workplace::empty();
+    let cache = cache(&workplace, &ALL);
+    let sweep = |more: &[&str]| {
+        let flags = ["--p=0", "--seeds=1", "--baselines=knn,ridge"];
+        let mut command = baseline("sweep", &cache, &[&flags, more].concat());
+        command.arg("--out").arg(workplace.path("sweeps"));
+        let finished = finish(command);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    let percent = format!("{:.2} %", 100.0 * by_definition(20, 2.0).0);
+    let table = sweep(&[]);
+    let line = table.lines().find(|line| line.starts_with("knn, k 20 ")).unwrap();
+    assert!(line.contains(&percent), "{line} {percent}");
+    let ridge = json_of(baseline("ridge", &cache, &["--json"]));
+    let json: Value = serde_json::from_str(&sweep(&["--json"])).unwrap();
+    let expected = format!("ridge, alpha {}", ridge["chosen"].as_f64().unwrap());
+    assert_eq!(json["baselines"][1]["name"], json!(expected));
+    assert_eq!(json["baselines"][1]["val_top1"], ridge["val"]["top1"]);
+    assert!(table.lines().any(|line| line.starts_with(&expected)), "{table}");
+    assert_refused(baseline("sweep", &cache, &["--baselines=svm"]), USAGE, &["knn, ridge"]);
+}
+
+#[test]
 fn what_a_baseline_cannot_do_is_refused() {
     let workplace = Workplace::empty();
     let all = cache(&workplace, &ALL);

@@ -21,7 +21,13 @@ fn help_of_every_command() {
                 "gc",
             ][..],
         ),
-        ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
+        (
+            "vgg-head",
+            &[
+                "train", "sweep", "lr-find", "knn", "ridge", "report", "evaluate", "ensemble",
+                "predict",
+            ],
+        ),
         ("vgg-classify", &["run", "export", "serve"]),
     ] {
         for command in [""].iter().chain(commands) {

@@ -553,6 +553,25 @@ pub enum Error {
         /// Its course.
         schedule: Schedule,
     },
+    /// The first learning rate that was tested is too high.
+    #[error(
+        "the loss became NaN or infinite at the first learning rate, --from={rate}; begin with a smaller one"
+    )]
+    RateTestDiverged {
+        /// The rate.
+        rate: f64,
+    },
+    /// The learning rates to be tested do not grow.
+    #[error("--from={from} and --to={to}: expected a learning rate and a larger one")]
+    RateRange {
+        /// The first.
+        from: f64,
+        /// The last.
+        to: f64,
+    },
+    /// The user pressed Ctrl-C while learning rates were tested.
+    #[error("nothing is kept; the same command starts again")]
+    RateTestInterrupted,
     /// A learning rate is given beside a schedule that has rates.
     #[error("--schedule={schedule} has the learning rates; leave --lr out")]
     LearningRateTwice {

@@ -16,6 +16,7 @@
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
 //! - [`train`](mod@train): heads in passes over the rows;
+//! - [`lr_find`]: the loss against the learning rate;
 //! - [`evaluate`](mod@evaluate): trained heads on a split;
 //! - [`calibration`]: their temperatures; [`ensemble`]: several of them as one;
 //! - [`baselines`]: classifiers without training in steps, beside which heads are seen, and [`neighbours`], which one
@@ -36,6 +37,7 @@ mod event;
 mod features;
 mod images;
 mod keep;
+mod lr_find;
 mod memory;
 mod neighbours;
 mod resources;
@@ -63,6 +65,7 @@ pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
 pub use images::{RecordedDataset, images_of};
 pub use keep::Keep;
+pub use lr_find::{RateRange, RateTest, find_learning_rate};
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use schedule::{Schedule, Steps};

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use feature_cache::Cache;
 use head::{Baseline, Candidate, Error, Features, List, Memory, Resources, knn, ridge, taps_of};
 use recipe::Tap;
@@ -16,10 +16,15 @@ use super::results::{percent, print_evaluation, print_json};
 use super::values::{alpha, list, memory};
 use super::{FEATURES, cores};
 
+/// Default numbers of neighbours.
+const K: &str = "20";
+/// Default strengths of ridge regression.
+const ALPHAS: &str = "1,100,10000,1000000";
+
 #[derive(Debug, Args)]
 pub(super) struct KnnArgs {
     /// Numbers of neighbours, a list, of which the best on the validation split is taken
-    #[arg(long, default_value = "20", value_parser = list(up_to(1_000_000)))]
+    #[arg(long, default_value = K, value_parser = list(up_to(1_000_000)))]
     k: List<usize>,
     #[command(flatten)]
     common: BaselineArgs,
@@ -29,7 +34,7 @@ pub(super) struct KnnArgs {
 pub(super) struct RidgeArgs {
     /// Strengths of the regularisation, a list, of which the best on the validation split is taken: scikit-learn's
     /// alpha
-    #[arg(long, default_value = "1,100,10000,1000000", value_parser = list(alpha))]
+    #[arg(long, default_value = ALPHAS, value_parser = list(alpha))]
     alpha: List<f64>,
     #[command(flatten)]
     common: BaselineArgs,
@@ -94,6 +99,48 @@ impl BaselineArgs {
             print_baseline(name, option, &found);
         }
         Ok(())
+    }
+}
+
+/// A baseline that a sweep shows beside its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum BaselineName {
+    Knn,
+    Ridge,
+}
+
+/// A baseline in a sweep's table.
+#[derive(Debug, Serialize)]
+pub(super) struct BaselineRow {
+    /// Its name and its option.
+    pub(super) name: String,
+    /// Validation top-1 (fraction).
+    pub(super) val_top1: f64,
+}
+
+impl BaselineName {
+    /// The baseline with the best of its default options.
+    pub(super) fn row(
+        self,
+        features: Features<'_>,
+        resources: Resources,
+        teller: &mut Teller,
+    ) -> Result<BaselineRow, Error> {
+        let listener = &mut teller.listener();
+        let (name, val) = match self {
+            BaselineName::Knn => {
+                let ks = list(up_to(1_000_000))(K).expect("the default is a list of numbers").0;
+                let found = knn(features, &ks, false, resources, listener)?;
+                (format!("knn, k {}", found.chosen), found.val)
+            }
+            BaselineName::Ridge => {
+                let alphas = list(alpha)(ALPHAS).expect("the default is a list of numbers").0;
+                let found = ridge(features, &alphas, false, resources, listener)?;
+                (format!("ridge, alpha {}", found.chosen), found.val)
+            }
+        };
+        let val_top1 = val.expect("without a validation split, there is an error").top1;
+        Ok(BaselineRow { name, val_top1 })
     }
 }
 

@@ -7,10 +7,12 @@ use terminal::Failure;
 pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::InterruptedInFirstEpoch
+        | Error::RateTestInterrupted
         | Error::Interrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
         | Error::RunTwice { .. }
+        | Error::RateRange { .. }
         | Error::TooManyNeighbours { .. }
         | Error::RidgeMemory { .. }
         | Error::RidgeSingular { .. }
@@ -22,6 +24,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Kernels(_)
         | Error::NoThread { .. }
         | Error::Diverged { .. }
+        | Error::RateTestDiverged { .. }
         | Error::EverySettingDiverged => Failure::Internal,
         Error::Cache(error) if !error.is_bad_input() => Failure::Internal,
         Error::Cache(_)

@@ -3,6 +3,7 @@
 mod baselines;
 mod events;
 mod failure;
+mod lr_find;
 mod results;
 mod values;
 
@@ -20,9 +21,10 @@ use plural::counted;
 use recipe::Tap;
 use terminal::{print_path, say, up_to};
 
-use crate::cli::baselines::{KnnArgs, RidgeArgs, run_knn, run_ridge};
+use crate::cli::baselines::{BaselineName, KnnArgs, RidgeArgs, run_knn, run_ridge};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
+use crate::cli::lr_find::LrFindArgs;
 use crate::cli::results::{
     calibration_line, print_ensemble, print_evaluation, print_json, print_run, print_sweep,
 };
@@ -65,6 +67,10 @@ enum Command {
     /// It is scikit-learn's RidgeClassifier, on the rows that heads take. For log loss and calibration error, the
     /// decision values are divided by the temperature that is best on the validation split, and softmax is taken.
     Ridge(RidgeArgs),
+    /// Raise the learning rate from step to step until the loss diverges; prints a suggestion and a plot's file
+    ///
+    /// It is fast.ai's lr_find, the range test of Smith (2017), on one pass over the training rows, at least 100 steps.
+    LrFind(LrFindArgs),
     /// Make a sweep's plots and its report again; prints the report
     Report {
         /// The sweep's folder [default: the newest in artifacts/sweeps]
@@ -224,6 +230,9 @@ struct SweepArgs {
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
+    /// Baselines to show beside the settings, a list of knn and ridge, each with its default options
+    #[arg(long, value_name = "knn,ridge", value_delimiter = ',')]
+    baselines: Vec<BaselineName>,
     #[command(flatten)]
     common: CommonArgs,
     /// Folder under which sweeps are made
@@ -267,6 +276,7 @@ impl Cli {
         match self.command {
             Command::Train(args) => train_one(args),
             Command::Sweep(args) => sweep_grid(args),
+            Command::LrFind(args) => lr_find::run(args),
             Command::Knn(args) => run_knn(args),
             Command::Ridge(args) => run_ridge(args),
             Command::Report { sweep } => {
@@ -491,11 +501,14 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let features = Features::at(&cache, &taps)?;
     let resources = args.common.resources();
     let mut teller = Teller::new();
+    // First, since they take seconds and may be refused.
+    let baselines = args.baselines.iter().map(|name| name.row(features, resources, &mut teller));
+    let baselines = baselines.collect::<Result<Vec<_>, Error>>()?;
     let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;
     let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
     if args.common.calibrate {
         calibrate_all(&sweep.chosen_runs()?, &cache, resources.threads, &mut teller)?;
     }
-    print_sweep(&sweep, &report, args.common.json);
+    print_sweep(&sweep, &baselines, &report, args.common.json);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::baselines::BaselineRow;
 use head::{Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep};
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
@@ -66,16 +67,20 @@ pub(super) fn calibration_line(calibration: &Calibration) -> String {
     )
 }
 
-/// Prints a sweep's settings, best first, and its folder.
-pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
+/// Prints a sweep's settings, best first, baselines after them, and its folder.
+pub(super) fn print_sweep(sweep: &Sweep, baselines: &[BaselineRow], report: &Path, json: bool) {
     if json {
-        print_json(&serde_json::json!({
+        let mut json = serde_json::json!({
             "sweep": JsonPath(sweep.folder()),
             "features": JsonPath(sweep.features()),
             "summary": sweep.summary(),
             "results": sweep.results(),
             "report": JsonPath(report),
-        }));
+        });
+        if !baselines.is_empty() {
+            json["baselines"] = serde_json::json!(baselines);
+        }
+        print_json(&json);
         return;
     }
     let ranking = sweep.ranking();
@@ -95,6 +100,12 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
             spread(val.sd),
             val.seeds.to_string(),
         ]);
+        table.row(row);
+    }
+    for BaselineRow { name, val_top1 } in baselines {
+        let mut row = vec![name.clone()];
+        row.extend((0..options.len() + 3).map(|_| NONE.to_owned()));
+        row.extend([percent(*val_top1), NONE.to_owned(), NONE.to_owned()]);
         table.row(row);
     }
     println!("{table}");

@@ -2,7 +2,7 @@
 
 pub(crate) mod curve;
 mod head;
-mod pass;
+pub(crate) mod pass;
 pub(crate) mod plan;
 mod progress;
 mod tally;

@@ -12,7 +12,7 @@ use crate::features::order::RowOrder;
 use crate::features::rows::SomeRows;
 use crate::features::stream::Stream;
 use crate::resources::Resources;
-use crate::store::run::{Outcome, Run};
+use crate::store::run::{Outcome, Run, RunConfig};
 use crate::train::head::HeadInTraining;
 use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, Streamed};
 use crate::train::progress::Meter;
@@ -51,7 +51,9 @@ pub(crate) fn run_pass<'r>(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Vec<(&'r Run, Outcome)>, Error> {
-    let trainer = new_trainer(runs, &splits.training.labels, pass, resources.threads)?;
+    let configs: Vec<&RunConfig> = runs.iter().map(Run::config).collect();
+    let labels = &splits.training.labels;
+    let trainer = new_trainer(&configs, labels, pass.batch_size, resources.threads)?;
     if let Some(window) = plan.window() {
         report(Event::Streaming { window, memory: resources.memory });
     }
@@ -74,13 +76,22 @@ pub(crate) fn run_pass<'r>(
     Ok(runs.iter().zip(running.heads.iter().map(outcome)).collect())
 }
 
-fn new_trainer(runs: &[Run], labels: &[i64], pass: Pass, threads: usize) -> Result<Trainer, Error> {
-    let shape = runs[0].config().shape;
-    let config = |run: &Run| run.config().train.head_config(labels, shape.classes);
-    let configs: Vec<HeadConfig> = runs.iter().map(config).collect();
+/// The trainer of heads of one shape, on training rows with these labels.
+///
+/// # Errors
+/// If a size or the number of threads is 0.
+pub(crate) fn new_trainer(
+    runs: &[&RunConfig],
+    labels: &[i64],
+    batch_size: usize,
+    threads: usize,
+) -> Result<Trainer, Error> {
+    let shape = runs[0].shape;
+    let configs: Vec<HeadConfig> =
+        runs.iter().map(|run| run.train.head_config(labels, shape.classes)).collect();
     let initial: Vec<Parameters> =
         configs.iter().map(|config| Parameters::glorot(shape, config.seed)).collect();
-    Ok(Trainer::new(shape, &configs, &initial, pass.batch_size, threads)?)
+    Ok(Trainer::new(shape, &configs, &initial, batch_size, threads)?)
 }
 
 /// The training rows, epoch by epoch, in batches.
