@@ -8,9 +8,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::InterruptedInFirstEpoch
         | Error::Interrupted { .. }
+        | Error::CrossValidationInterrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
         | Error::LearningRateTwice { .. }
+        | Error::TooFewForFolds { .. }
+        | Error::FoldWithoutClass { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
@@ -51,6 +54,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SampleColumns { .. }
         | Error::SampleId { .. }
         | Error::ClassWeightFile { .. }
+        | Error::CorrectionsFile { .. }
+        | Error::GroupsFile { .. }
+        | Error::GroupsOfDataset { .. }
+        | Error::NotACrossValidation { .. }
+        | Error::NoCrossValidations { .. }
+        | Error::DamagedOutOfFold { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }
