@@ -24,8 +24,8 @@ fn help_of_every_command() {
         (
             "vgg-head",
             &[
-                "train", "sweep", "lr-find", "knn", "ridge", "report", "evaluate", "ensemble",
-                "predict",
+                "train", "sweep", "lr-find", "knn", "ridge", "cv", "issues", "report", "evaluate",
+                "ensemble", "predict",
             ],
         ),
         ("vgg-classify", &["run", "export", "serve"]),

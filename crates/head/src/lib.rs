@@ -22,7 +22,9 @@
 //! - [`baselines`]: classifiers without training in steps, beside which heads are seen, and [`neighbours`], which one
 //!   of them needs;
 //! - [`images`]: the images of a split's rows, read again from the dataset;
-//! - [`sweep`](mod@sweep): many heads, one choice, one report.
+//! - [`sweep`](mod@sweep): many heads, one choice, one report;
+//! - [`corrections`], [`cross_validation`]: corrected labels, and heads that are trained on all folds but one;
+//! - [`issues`]: training images that deserve a look, by such heads and by their [`neighbours`].
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
@@ -30,12 +32,15 @@ mod baselines;
 mod calibration;
 mod class_weights;
 mod config;
+mod corrections;
+mod cross_validation;
 mod ensemble;
 mod error;
 mod evaluate;
 mod event;
 mod features;
 mod images;
+mod issues;
 mod keep;
 mod lr_find;
 mod memory;
@@ -54,6 +59,11 @@ pub use baselines::{Baseline, Candidate};
 pub use calibration::{calibrate, check_validation};
 pub use class_weights::ClassWeights;
 pub use config::{Arch, TrainConfig};
+pub use corrections::{Corrections, CorrectionsRecord};
+pub use cross_validation::{
+    CrossValidation, CvConfig, CvSummary, Fold, FoldMeasure, FoldResult, Folds, Groups, OutOfFold,
+    cross_validate, newest_cross_validation,
+};
 pub use ensemble::{Average, Ensemble};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
@@ -64,6 +74,7 @@ pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
 pub use fused_head::HeadShape;
 pub use images::{RecordedDataset, images_of};
+pub use issues::{ConfusedClasses, ImageIssue, Issues, IssuesConfig, find_issues};
 pub use keep::Keep;
 pub use lr_find::{RateRange, RateTest, find_learning_rate};
 pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};

@@ -1,4 +1,5 @@
-//! The drawings of a sweep, two plots and one HTML page, and of a learning rate range test.
+//! The drawings of a sweep, two plots and one HTML page, that of a learning rate range test, and the page of
+//! training images to look at.
 //!
 //! In: plain data. Out: text. Nothing here opens a file, trains or reads a cache. Files of runs and sweeps,
 //! which the crate `head` writes, use the same types of data. Accuracies are given as fractions (0 to 1)
@@ -35,6 +36,7 @@ mod confusion;
 mod curves;
 mod data;
 mod html;
+mod issues;
 mod learning_rates;
 mod legend;
 mod mean_sd;
@@ -53,6 +55,7 @@ pub use data::{
     TrainedHead,
 };
 pub use html::report_html;
+pub use issues::{Confused, IssueSection, IssuesReport, MarkedImage, issues_html};
 pub use learning_rates::{RatedLoss, learning_rates_svg};
 pub use mean_sd::MeanSd;
 pub use ranking::{Group, ranking};

@@ -35,12 +35,12 @@ pub fn knn(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Baseline<usize>, Error> {
     check_choice(features, "--k", ks, test)?;
-    let training = DenseRows::open(features, SplitName::Train, report)?;
+    let (training, labels) = DenseRows::training(features, report)?;
     let rows = training.split.rows();
     if let Some(&k) = ks.iter().find(|&&k| k > rows) {
         return Err(Error::TooManyNeighbours { path: features.folder().to_path_buf(), k, rows });
     }
-    let knn = NearestNeighbours { labels: features.labels(SplitName::Train)?, training };
+    let knn = NearestNeighbours { labels, training };
     let mut chosen = ks.first().copied().unwrap_or(1);
     let (mut candidates, mut val): (_, Option<Evaluation>) = (Vec::new(), None);
     if features.rows(SplitName::Val).is_some() {

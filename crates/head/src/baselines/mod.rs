@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::evaluate::Evaluation;
 use crate::event::Event;
 use crate::features::cache::Features;
+use crate::features::labelled::{LabelledSplit, Splits};
 use crate::features::pooled::PooledSplit;
 
 /// Rows that are read and computed together.
@@ -73,15 +74,31 @@ struct DenseRows<'a> {
 }
 
 impl<'a> DenseRows<'a> {
+    /// The training rows, and their labels.
+    fn training(
+        features: Features<'a>,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(DenseRows<'a>, Vec<i64>), Error> {
+        let LabelledSplit { features: split, labels } = Splits::open(features, report)?.training;
+        Ok((DenseRows::of(split, features, report)?, labels))
+    }
+
     fn open(
         features: Features<'a>,
         split: SplitName,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<DenseRows<'a>, Error> {
-        let mut opened = PooledSplit::open(features, split, report)?;
+        DenseRows::of(PooledSplit::open(features, split, report)?, features, report)
+    }
+
+    fn of(
+        mut split: PooledSplit<'a>,
+        features: Features<'a>,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<DenseRows<'a>, Error> {
         // All rows are read in order, so keeping them in memory would not help.
-        opened.keep_in_memory(false, report)?;
-        Ok(DenseRows { split: opened, row_len: features.row_len() })
+        split.keep_in_memory(false, report)?;
+        Ok(DenseRows { split, row_len: features.row_len() })
     }
 
     /// Rows from `first` on, up to `end`: `[end - first, row_len]`.

@@ -47,9 +47,8 @@ pub fn ridge(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Baseline<f64>, Error> {
     check_choice(features, "--alpha", alphas, test)?;
-    let training = DenseRows::open(features, SplitName::Train, report)?;
+    let (training, labels) = DenseRows::training(features, report)?;
     check_size(features, training.split.rows(), resources)?;
-    let labels = features.labels(SplitName::Train)?;
     let classes = features.class_names().len();
     let mut read = |first, end| training.read(first, end);
     let equations = Equations::new(&mut read, features.row_len(), &labels, classes)?;

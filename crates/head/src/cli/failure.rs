@@ -9,6 +9,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::InterruptedInFirstEpoch
         | Error::RateTestInterrupted
         | Error::Interrupted { .. }
+        | Error::CrossValidationInterrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
         | Error::RunTwice { .. }
@@ -17,6 +18,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::RidgeMemory { .. }
         | Error::RidgeSingular { .. }
         | Error::LearningRateTwice { .. }
+        | Error::TooFewForFolds { .. }
+        | Error::FoldWithoutClass { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
@@ -64,6 +67,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedCalibration { .. }
         | Error::EnsembleClasses { .. }
         | Error::EnsembleFeatures { .. }
+        | Error::CorrectionsFile { .. }
+        | Error::GroupsFile { .. }
+        | Error::GroupsOfDataset { .. }
+        | Error::NotACrossValidation { .. }
+        | Error::NoCrossValidations { .. }
+        | Error::DamagedOutOfFold { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: its flags and its commands.
 
 mod baselines;
+mod cross_validation;
 mod events;
 mod failure;
+mod issues;
 mod lr_find;
 mod results;
 mod values;
@@ -13,9 +15,10 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, Average, ClassWeights, Ensemble, Error, Features, Grid, Keep, List, Memory, Resources,
-    Run, Sample, Schedule, Sweep, TrainConfig, calibrate, check_validation, newest_run,
-    newest_sweep, submission, sweep, taps_of, train, write_learning_curve, write_report,
+    Arch, Average, ClassWeights, Corrections, CorrectionsRecord, Ensemble, Error, Features, Grid,
+    Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, calibrate,
+    check_validation, newest_run, newest_sweep, submission, sweep, taps_of, train,
+    write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -39,6 +42,8 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Default folder under which sweeps are made.
 const SWEEPS: &str = "artifacts/sweeps";
+/// Default folder under which cross-validations are made.
+const CROSS_VALIDATIONS: &str = "artifacts/cv";
 /// Default learning rate.
 const LEARNING_RATE: f64 = 0.001;
 
@@ -71,6 +76,20 @@ enum Command {
     ///
     /// It is fast.ai's lr_find, the range test of Smith (2017), on one pass over the training rows, at least 100 steps.
     LrFind(LrFindArgs),
+    /// Train heads on all folds of the training split but one, for each fold; prints their accuracy on that one, and the
+    /// folder
+    ///
+    /// The folder has the probabilities that every training image gets from heads that were not trained on it: oof.npz
+    /// and oof.parquet. The test split is not read. With --keep or --patience, epochs are compared on the cache's
+    /// validation split.
+    Cv(cross_validation::CvArgs),
+    /// List the training images whose labels are probably wrong, outliers, near duplicates and classes that are
+    /// confused, from a cross-validation; prints the page on which the images can be marked
+    ///
+    /// Labels are judged by confident learning (Northcutt et al. 2021), as cleanlab's find_label_issues does. The page
+    /// saves the marks as corrections.csv, which 'train', 'sweep' and 'cv' take by --corrections. issues.csv has all
+    /// training images: first those with probable label errors, then the others, the least probable label first.
+    Issues(issues::IssuesArgs),
     /// Make a sweep's plots and its report again; prints the report
     Report {
         /// The sweep's folder [default: the newest in artifacts/sweeps]
@@ -140,6 +159,10 @@ struct CommonArgs {
     /// loss is without [default: none]
     #[arg(long, value_name = "balanced|FILE")]
     class_weight: Option<PathBuf>,
+    /// A CSV file with the columns id, action and label, as the page of 'vgg-head issues' saves it: training images get
+    /// another label, or are left out [default: none]
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// The epoch after which a head is kept: last, best-loss or best-accuracy, both on the validation split;
     /// best is best-accuracy
     #[arg(long, default_value = "last")]
@@ -279,6 +302,8 @@ impl Cli {
             Command::LrFind(args) => lr_find::run(args),
             Command::Knn(args) => run_knn(args),
             Command::Ridge(args) => run_ridge(args),
+            Command::Cv(args) => cross_validation::run(args),
+            Command::Issues(args) => issues::run(args),
             Command::Report { sweep } => {
                 let folder = match sweep {
                     Some(folder) => folder,
@@ -416,6 +441,25 @@ impl CommonArgs {
         })
     }
 
+    /// The corrections of the training split's labels.
+    fn corrections(&self, features: Features<'_>) -> Result<Option<Corrections>, Error> {
+        let Some(path) = &self.corrections else { return Ok(None) };
+        let corrections = Corrections::read(path, features)?;
+        say(match &corrections {
+            Some(corrections) => {
+                let CorrectionsRecord { relabelled, dropped, .. } = *corrections.record();
+                format!(
+                    "{}: {} with another label, {} left out",
+                    path.display(),
+                    counted(relabelled, "training image"),
+                    dropped
+                )
+            }
+            None => format!("{} changes nothing", path.display()),
+        });
+        Ok(corrections)
+    }
+
     fn resources(&self) -> Resources {
         Resources {
             threads: self.threads.unwrap_or_else(cores),
@@ -427,6 +471,29 @@ impl CommonArgs {
     }
 }
 
+impl TrainArgs {
+    /// The head that is asked for.
+    fn config(&self, cache: &Cache) -> Result<TrainConfig, Error> {
+        let learning_rate = match (self.schedule.own_rate(), self.lr) {
+            (Some(_), Some(_)) => {
+                return Err(Error::LearningRateTwice { schedule: self.schedule.to_string() });
+            }
+            (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
+        };
+        Ok(TrainConfig {
+            arch: self.arch,
+            hidden: self.hidden.unwrap_or_else(|| self.arch.hidden()),
+            p: self.p,
+            learning_rate,
+            schedule: self.schedule.clone(),
+            seed: self.seed,
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+            ..self.common.config(cache)?
+        })
+    }
+}
+
 /// Number of threads if no flag gives it.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -435,25 +502,11 @@ fn cores() -> usize {
 fn train_one(args: TrainArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
-    let learning_rate = match (args.schedule.own_rate(), args.lr) {
-        (Some(_), Some(_)) => {
-            return Err(Error::LearningRateTwice { schedule: args.schedule.to_string() });
-        }
-        (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
-    };
-    let config = TrainConfig {
-        arch: args.arch,
-        hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
-        p: args.p,
-        learning_rate,
-        schedule: args.schedule,
-        seed: args.seed,
-        weight_decay: args.weight_decay,
-        label_smoothing: args.label_smoothing,
-        ..args.common.config(&cache)?
-    };
+    let config = args.config(&cache)?;
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
+    let corrections = args.common.corrections(features)?;
+    let features = features.corrected(corrections.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
@@ -499,6 +552,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
+    let corrections = args.common.corrections(features)?;
+    let features = features.corrected(corrections.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     // First, since they take seconds and may be refused.

@@ -248,6 +248,6 @@ pub(super) fn percent(fraction: f64) -> String {
 }
 
 /// A standard deviation. A single seed has none, nor have heads of which one diverged.
-fn spread(sd: Option<f64>) -> String {
+pub(super) fn spread(sd: Option<f64>) -> String {
     sd.filter(|sd| sd.is_finite()).map_or_else(|| NONE.to_owned(), percent)
 }

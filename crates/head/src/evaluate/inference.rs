@@ -8,6 +8,7 @@ use crate::evaluate::check_features;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
+use crate::features::rows::SomeRows;
 use crate::store::run::Run;
 
 /// Number of rows that are read together.
@@ -81,15 +82,13 @@ impl<'a> TrainedHeads<'a> {
             splits.push((features, None));
         }
         let Some(first_group) = self.groups.first() else { return Ok(()) };
-        let batch_size = (LOGITS / first_group.inference.shape().classes).clamp(1, BATCH);
+        let batch_size = batch_size(&first_group.inference);
         let images = splits.first().map_or(0, |(features, _)| features.images());
         let mut of_heads = vec![Vec::new(); self.heads];
         for first in (0..images).step_by(batch_size) {
             let rows: Vec<usize> = (first..images.min(first + batch_size)).collect();
             for (group, (features, buffer)) in self.groups.iter_mut().zip(&mut splits) {
-                let batch = features.read(&rows, buffer)?;
-                let logits = group.inference.logits(&batch);
-                let logits = logits.map_err(|error| features.explain(error, &rows))?;
+                let logits = logits_of(features, &mut group.inference, &rows, buffer)?;
                 for (&head, logits) in group.heads.iter().zip(logits) {
                     of_heads[head] = logits;
                 }
@@ -98,6 +97,42 @@ impl<'a> TrainedHeads<'a> {
         }
         Ok(())
     }
+}
+
+/// Calls `take` with the logits that heads give to all images of a split, distorted copies aside, batch by batch in row
+/// order: with the first row of the batch, and for each head `[rows, classes]`.
+///
+/// # Errors
+/// If a file cannot be read, or a feature is NaN or infinite.
+pub(crate) fn for_each_batch(
+    features: &mut PooledSplit<'_>,
+    heads: &mut Inference,
+    report: &mut dyn FnMut(Event<'_>),
+    mut take: impl FnMut(usize, &[Vec<f32>]),
+) -> Result<(), Error> {
+    features.keep_in_memory(false, report)?;
+    let (batch_size, mut buffer) = (batch_size(heads), None);
+    for first in (0..features.images()).step_by(batch_size) {
+        let rows: Vec<usize> = (first..features.images().min(first + batch_size)).collect();
+        take(first, &logits_of(features, heads, &rows, &mut buffer)?);
+    }
+    Ok(())
+}
+
+/// Rows that are read together.
+fn batch_size(heads: &Inference) -> usize {
+    (LOGITS / heads.shape().classes).clamp(1, BATCH)
+}
+
+/// The logits of each head, `[rows, classes]`, for rows of a split.
+fn logits_of(
+    features: &PooledSplit<'_>,
+    heads: &mut Inference,
+    rows: &[usize],
+    buffer: &mut Option<SomeRows>,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let batch = features.read(rows, buffer)?;
+    heads.logits(&batch).map_err(|error| features.explain(error, rows))
 }
 
 /// The prediction that a row's logits make.

@@ -3,7 +3,7 @@
 mod assessment;
 pub(crate) mod heads;
 pub(crate) mod inference;
-mod metrics;
+pub(crate) mod metrics;
 pub(crate) mod predict;
 pub(crate) mod submission;
 
