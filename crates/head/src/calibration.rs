@@ -128,7 +128,7 @@ impl LabelledLogits {
     ///
     /// As a function of the factor, which is the temperature's inverse, the loss is convex. So its slope has one zero
     /// at most, which Newton's method finds within an interval that is halved where that leaves it. There is none if
-    /// the label's logit is the largest in every row, or if the logits say nothing of the labels; then the temperature
+    /// no logit is larger than the label's in any row, or if the logits say nothing of the labels; then the temperature
     /// is 1.
     pub(crate) fn fit(&self) -> Fit {
         let before = self.at(1.0);
@@ -160,6 +160,11 @@ impl LabelledLogits {
 
     /// Factors between which the slope changes its sign; `None` if it does not.
     fn interval(&self, at_one: Point) -> Option<(f64, f64)> {
+        // Without a mistake, the slope is negative for all factors, and 0 only to the precision of numbers.
+        let mut rows = self.logits.chunks_exact(self.classes).zip(&self.labels);
+        if !rows.any(|(logits, &label)| logits.iter().any(|&logit| logit > logits[label])) {
+            return None;
+        }
         let (mut low, mut high) = (1.0, 1.0);
         if at_one.slope < 0.0 {
             while self.at(high).slope < 0.0 {

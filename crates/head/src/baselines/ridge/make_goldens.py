@@ -24,8 +24,8 @@ def case(rows: int, width: int, classes: int, alphas: list[float]) -> dict:
         "features": features.ravel().tolist(),
         "labels": labels.tolist(),
         "alphas": alphas,
-        "coefficients": [model.coef_.tolist() for model in models],
-        "intercepts": [model.intercept_.tolist() for model in models],
+        "coefficients": [np.atleast_2d(model.coef_).tolist() for model in models],
+        "intercepts": [np.atleast_1d(model.intercept_).tolist() for model in models],
     }
 
 
