@@ -11,6 +11,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
         | Error::LearningRateTwice { .. }
+        | Error::LinearHasNoLayers
+        | Error::DropoutCount { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
