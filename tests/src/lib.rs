@@ -540,7 +540,7 @@ pub fn memory_beside_rows(
     training_rows: usize,
     validation_rows: usize,
 ) -> usize {
-    let shape = fused_head::HeadShape { inputs: 3, hidden: 8, classes: 2 };
+    let shape = fused_head::HeadShape::new(3, 8, 2);
     let trainer = fused_head::Trainer::memory(shape, heads, batch_size, 2) as usize;
     // Each head as it is kept, and two copies of one of them on the way.
     let kept = (heads + 2) * 8 * (3 + 8 + 2) * size_of::<f32>();

@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_temperature_divides_the_logits() {
-        let shape = HeadShape { inputs: 6, hidden: 5, classes: 3 };
+        let shape = HeadShape::new(6, 5, 3);
         let mut head = Parameters::glorot(shape, 7);
         head.tensor_mut("fc3.bias").unwrap().copy_from_slice(&[0.5, -0.25, 0.125]);
         let logits = |head: &Parameters| {

@@ -29,7 +29,9 @@ use crate::Error;
 /// The version of model files whose heads' probabilities are averaged.
 ///
 /// - 1.0: the first.
-const FORMAT: Format = Format { major: 1, minor: 0 };
+/// - 1.1: heads of other forms than two equal hidden layers with ReLU and BatchNorm: `hidden` of the shape is
+///   then a list of layers.
+const FORMAT: Format = Format { major: 1, minor: 1 };
 
 /// The version of model files that say what of their heads is averaged, `average`. It is written only if that is not
 /// the probabilities: a program that reads 1.0 alone would average those.

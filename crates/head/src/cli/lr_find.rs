@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use feature_cache::Cache;
-use head::{Arch, Error, Features, RateRange, RateTest, TrainConfig, find_learning_rate, taps_of};
+use head::{
+    Arch, Error, Features, RateRange, RateTest, TrainConfig, Widths, find_learning_rate, taps_of,
+};
 use recipe::Tap;
 use terminal::{Table, print_path, println, up_to};
 
 use super::events::Teller;
 use super::results::print_json;
-use super::values::{dropout, learning_rate};
+use super::values::{dropout, learning_rate, widths};
 use super::{FEATURES, cores};
 
 #[derive(Debug, Args)]
@@ -25,12 +27,12 @@ pub(super) struct LrFindArgs {
     /// Architecture, as for 'train'
     #[arg(long, default_value = "fastai")]
     arch: Arch,
-    /// Width of the two hidden layers [default: the architecture's]
-    #[arg(long, value_parser = up_to(65_536))]
-    hidden: Option<usize>,
-    /// Dropout: the fraction dropped, 0 <= p < 1
-    #[arg(long, default_value = "0.8", value_parser = dropout)]
-    p: f64,
+    /// Widths of the hidden layers, as for 'train' [default: the architecture's]
+    #[arg(long, value_parser = widths)]
+    hidden: Option<Widths>,
+    /// Dropout: the fraction dropped, 0 <= p < 1 [default: the architecture's]
+    #[arg(long, value_parser = dropout)]
+    p: Option<f64>,
     /// Rows per step
     #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
@@ -70,7 +72,7 @@ pub(super) fn run(args: LrFindArgs) -> Result<(), Error> {
     let config = TrainConfig {
         arch: args.arch,
         hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
-        p: args.p,
+        p: args.p.unwrap_or(args.arch.default_p()),
         batch_size: args.batch_size,
         seed: args.seed,
         ..TrainConfig::default()
