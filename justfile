@@ -45,6 +45,14 @@ train-head *flags: ready
 sweep *flags: ready
     @scripts/run vgg-head sweep "$@"
 
+# Cross-validate heads on the training split: probabilities of every training image by heads that did not see it (folds= repeats= group= p= …)
+cv *flags: ready
+    @scripts/run vgg-head cv "$@"
+
+# List training images with probably wrong labels, outliers and near duplicates, and make the page to correct them on (cv=)
+issues *flags: ready
+    @scripts/run vgg-head issues "$@"
+
 # Write a sweep's plots and report again (sweep=)
 report *flags: ready
     @scripts/run vgg-head report "$@"

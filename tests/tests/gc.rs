@@ -13,7 +13,9 @@ use feature_cache::SplitName;
 
 fn gc(workplace: &Workplace, flags: &[&str]) -> assert_cmd::Command {
     let mut command = vgg_extract(["gc"]);
-    for (flag, folder) in [("--out", "features"), ("--runs", "runs"), ("--sweeps", "sweeps")] {
+    let folders =
+        [("--out", "features"), ("--runs", "runs"), ("--sweeps", "sweeps"), ("--cv", "cv")];
+    for (flag, folder) in folders {
         command.arg(flag).arg(workplace.path(folder));
     }
     command.args(flags);
@@ -41,11 +43,14 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     };
     let trained = extract(0);
     path_from(workplace.train(&trained, &[]));
-    let swept = extract(1);
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(swept.join("manifest.json")).unwrap()).unwrap();
-    let config = serde_json::json!({ "features_key": manifest["key"], "heads": [] });
-    workplace.write("sweeps/some/config.json", config.to_string().as_bytes());
+    let [swept, validated] = [(1, "sweeps"), (5, "cv")].map(|(seed, folder)| {
+        let cache = extract(seed);
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(cache.join("manifest.json")).unwrap()).unwrap();
+        let config = serde_json::json!({ "features_key": manifest["key"], "heads": [] });
+        workplace.write(&format!("{folder}/some/config.json"), config.to_string().as_bytes());
+        cache
+    });
     let unreferenced = extract(2);
     let unfinished = extract(3);
     fs::remove_file(unfinished.join("manifest.json")).unwrap();
@@ -80,8 +85,8 @@ fn what_nobody_needs_is_shown_and_then_removed() {
     let nothing = finish(gc(&workplace, &["--yes"]));
     assert!(nothing.stderr.contains("nothing to remove"), "{nothing:?}");
     let left = caches_in(&workplace.path("features"));
-    assert_eq!(left.len(), 4, "{left:?}");
-    for cache in [&trained, &swept, &held] {
+    assert_eq!(left.len(), 5, "{left:?}");
+    for cache in [&trained, &swept, &validated, &held] {
         let verified = vgg_extract(["verify", &format!("--features={}", cache.display())]);
         assert_eq!(finish(verified).code, Some(0));
     }

@@ -21,7 +21,7 @@ fn help_of_every_command() {
                 "gc",
             ][..],
         ),
-        ("vgg-head", &["train", "sweep", "report", "evaluate", "predict"]),
+        ("vgg-head", &["train", "sweep", "cv", "issues", "report", "evaluate", "predict"]),
         ("vgg-classify", &["run", "export", "serve"]),
     ] {
         for command in [""].iter().chain(commands) {

@@ -90,6 +90,8 @@ pub struct Split {
     rows: Vec<u32>,
     /// One per image, an index into the class names.
     labels: Option<Arc<[u32]>>,
+    /// One per image, equal for images of one group, such as a patient.
+    groups: Option<Arc<[u32]>>,
     /// Those of all of the source's images.
     digests: Digests,
     /// The number of the first image's digest.
@@ -237,6 +239,12 @@ impl Split {
     /// counted from 0.
     pub fn ids(&self) -> impl Iterator<Item = String> {
         self.rows.iter().map(|&image| self.images.id(image as usize))
+    }
+
+    /// The number of each row's group, such as a patient or a video; `None` if the dataset has no groups.
+    pub fn groups(&self) -> Option<impl Iterator<Item = u32>> {
+        let groups = self.groups.as_ref()?;
+        Some(self.rows.iter().map(|&image| groups[image as usize]))
     }
 
     /// The number of a row's image.

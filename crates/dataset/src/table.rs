@@ -272,7 +272,8 @@ impl Loaded {
             };
             let (images, digests) = (samples.images.clone(), self.digests.clone());
             let decoding = Decoding::default();
-            Split { images, rows, labels, digests, first_digest: first, decoding }
+            let groups = samples.groups.clone();
+            Split { images, rows, labels, groups, digests, first_digest: first, decoding }
         };
         Ok(Dataset {
             class_names: class_names.clone(),

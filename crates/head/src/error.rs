@@ -405,6 +405,121 @@ pub enum Error {
         /// The classes, or the first of them.
         classes: String,
     },
+    /// A file of corrections is not one.
+    #[error(
+        "{}: {found}; expected a CSV file with the columns id, action and label, where the action is label (with one of \
+         the classes {classes}), drop or fine, and the id is that of a training image",
+        path.display()
+    )]
+    CorrectionsFile {
+        /// The file.
+        path: PathBuf,
+        /// The fault, with its line.
+        found: String,
+        /// The classes, or the first of them.
+        classes: String,
+    },
+    /// A file of groups is not one.
+    #[error(
+        "{}: {found}; expected a CSV file with the columns id and group, and one row for each training image",
+        path.display()
+    )]
+    GroupsFile {
+        /// The file.
+        path: PathBuf,
+        /// The fault, with its line.
+        found: String,
+    },
+    /// The dataset was read with groups, and they cannot be read again.
+    #[error(
+        "the images are grouped by the column '{column}' of their dataset, which cannot be read now; put it back, or \
+         name a CSV file with the columns id and group by --group=FILE"
+    )]
+    GroupsOfDataset {
+        /// The column.
+        column: String,
+        /// The reason.
+        source: Box<Error>,
+    },
+    /// A class has fewer images, or groups of images, than there are folds.
+    #[error(
+        "--folds={folds}: the training split of {} has only {} of class '{class}'{}, and each fold needs one; expected \
+         at most --folds={groups}",
+        path.display(), counted(*images, "image"),
+        if groups < images { format!(", in {}", counted(*groups, "group")) } else { String::new() }
+    )]
+    TooFewForFolds {
+        /// The cache.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Number of its images.
+        images: usize,
+        /// Number of groups that they are in.
+        groups: usize,
+        /// Number of folds.
+        folds: usize,
+    },
+    /// Groups leave a fold without a class.
+    #[error(
+        "--folds={folds}: the groups of the training images of {} leave fold {fold} without an image of class \
+         '{class}', whose {} are in {}; take fewer folds, or smaller groups by --group=FILE",
+        path.display(), counted(*images, "image"), counted(*groups, "group")
+    )]
+    FoldWithoutClass {
+        /// The cache.
+        path: PathBuf,
+        /// The fold, counted from 1.
+        fold: usize,
+        /// The class.
+        class: String,
+        /// Number of its images.
+        images: usize,
+        /// Number of groups that they are in.
+        groups: usize,
+        /// Number of folds.
+        folds: usize,
+    },
+    /// The folder is not a finished cross-validation's.
+    #[error(
+        "{} is not the folder of a finished cross-validation: {file} is missing; make one with 'vgg-head cv', or give \
+         its command again if it was stopped",
+        path.display()
+    )]
+    NotACrossValidation {
+        /// The folder.
+        path: PathBuf,
+        /// The missing file.
+        file: &'static str,
+    },
+    /// No cross-validation is finished under the folder.
+    #[error("there is no finished cross-validation in {}; make one with 'vgg-head cv'", root.display())]
+    NoCrossValidations {
+        /// The folder under which they are made.
+        root: PathBuf,
+    },
+    /// The out-of-fold probabilities are damaged.
+    #[error("{}: {found}; give the same 'vgg-head cv' command again, which makes the file again", path.display())]
+    DamagedOutOfFold {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        found: String,
+    },
+    /// The user pressed Ctrl-C during a cross-validation.
+    #[error(
+        "finished and kept in {}: {finished} of {}; the same command trains the others, each from its \
+         first epoch",
+        path.display(), counted(*heads, "head")
+    )]
+    CrossValidationInterrupted {
+        /// The cross-validation.
+        path: PathBuf,
+        /// Heads trained to their end.
+        finished: usize,
+        /// Heads asked for.
+        heads: usize,
+    },
     /// The kernels refused a head or a batch.
     #[error("the head cannot be trained or evaluated")]
     Kernels(#[from] fused_head::Error),

@@ -5,6 +5,7 @@ use std::path::Path;
 use feature_cache::SplitName;
 
 use crate::config::TrainConfig;
+use crate::cross_validation::Fold;
 use crate::error::Error;
 use crate::resources::Memory;
 
@@ -65,6 +66,18 @@ pub enum Event<'a> {
         window: usize,
         /// The memory allowed.
         memory: Memory,
+    },
+    /// The heads of a fold are trained, or those of an earlier call are used.
+    Fold {
+        /// The fold.
+        fold: Fold,
+        /// Number of repeats.
+        repeats: usize,
+    },
+    /// The dataset cannot be read, so it is not known whether it has groups of images that must be in one fold.
+    GroupsUnknown {
+        /// The reason.
+        error: &'a Error,
     },
     /// The progress of training. The first of these events comes before the first step.
     Training(Progress),

@@ -18,20 +18,26 @@
 //! - [`train`](mod@train): heads in passes over the rows;
 //! - [`evaluate`](mod@evaluate): trained heads on a split;
 //! - [`images`]: the images of a split's rows, read again from the dataset;
-//! - [`sweep`](mod@sweep): many heads, one choice, one report.
+//! - [`sweep`](mod@sweep): many heads, one choice, one report;
+//! - [`corrections`], [`cross_validation`]: corrected labels, and heads that are trained on all folds but one;
+//! - [`issues`]: training images that deserve a look, by such heads and by their [`neighbours`].
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
 mod class_weights;
 mod config;
+mod corrections;
+mod cross_validation;
 mod error;
 mod evaluate;
 mod event;
 mod features;
 mod form;
 mod images;
+mod issues;
 mod keep;
 mod memory;
+mod neighbours;
 mod resources;
 mod schedule;
 mod store;
@@ -42,6 +48,11 @@ mod train;
 
 pub use class_weights::ClassWeights;
 pub use config::{Arch, TrainConfig};
+pub use corrections::{Corrections, CorrectionsRecord};
+pub use cross_validation::{
+    CrossValidation, CvConfig, CvSummary, Fold, FoldMeasure, FoldResult, Folds, Groups, OutOfFold,
+    cross_validate, newest_cross_validation,
+};
 pub use error::Error;
 pub use evaluate::heads::{Heads, softmax};
 pub use evaluate::predict::{Prediction, for_each_row, predict, predict_together};
@@ -52,6 +63,7 @@ pub use features::cache::{Features, taps_of};
 pub use form::{Fractions, Widths};
 pub use fused_head::{Activation, HeadShape, HiddenLayers};
 pub use images::{RecordedDataset, images_of};
+pub use issues::{ConfusedClasses, ImageIssue, Issues, IssuesConfig, find_issues};
 pub use keep::Keep;
 pub use report::{Chosen, EpochMetrics, HeadResult, Hidden, MeanSd, Setting};
 pub use resources::{Memory, Resources};

@@ -1,4 +1,4 @@
-//! The drawings of a sweep: two plots and one HTML page.
+//! The drawings of a sweep, two plots and one HTML page, and the page of training images to look at.
 //!
 //! In: plain data. Out: text. Nothing here opens a file, trains or reads a cache. Files of runs and sweeps,
 //! which the crate `head` writes, use the same types of data. Accuracies are given as fractions (0 to 1)
@@ -36,6 +36,7 @@ mod confusion;
 mod curves;
 mod data;
 mod html;
+mod issues;
 mod legend;
 mod mean_sd;
 mod naming;
@@ -53,6 +54,7 @@ pub use data::{
     Thumbnail, TrainedHead,
 };
 pub use html::report_html;
+pub use issues::{Confused, IssueSection, IssuesReport, MarkedImage, issues_html};
 pub use mean_sd::MeanSd;
 pub use ranking::{Group, ranking};
 pub use thumbnail::{PngError, encode_png};

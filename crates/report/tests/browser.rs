@@ -1,5 +1,5 @@
 //! Tests of the page in headless Chromium: it runs without a console error, its table sorts, its images
-//! load, it follows light and dark mode, and it fits a phone. If there is no Chromium and it cannot be
+//! load, it follows light and dark mode, and it fits a phone; marks on the page of issues become corrections. If there is no Chromium and it cannot be
 //! installed, they are skipped and print the reason.
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use report::{
-    Chosen, Confusion, EpochMetrics, HeadResult, MeanSd, Misclassified, Report, Sweep, Thumbnail,
-    TrainedHead,
+    Chosen, Confusion, EpochMetrics, HeadResult, IssueSection, IssuesReport, MarkedImage, MeanSd,
+    Misclassified, Report, Sweep, Thumbnail, TrainedHead,
 };
 use serde_json::{Value, json};
 
@@ -94,6 +94,53 @@ fn the_page_works_in_a_browser() {
     assert_eq!(phone["plots"], json!(["plot narrow", "plot narrow"]));
     assert_eq!(phone["cut_texts"], json!([]));
     assert_eq!(phone["first"], light["first"]);
+}
+
+#[test]
+fn marks_become_corrections_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let image = |id: &str, suggested: &str| MarkedImage {
+        png: report::encode_png(1, 2, 1, &[0, 255]).ok(),
+        id: id.into(),
+        label: "cat".into(),
+        suggested: suggested.into(),
+        text: "0.1 %".into(),
+        beside: None,
+    };
+    let section = |images| IssueSection { heading: HOSTILE.into(), note: HOSTILE.into(), images };
+    let first = format!("a,\"b\" {HOSTILE}");
+    let page = report::issues_html(&IssuesReport {
+        title: "Images".into(),
+        key: "k".into(),
+        class_names: vec!["cat".into(), HOSTILE.into()],
+        sections: vec![
+            section(vec![image(&first, HOSTILE), image("b", "cat"), image("c", "cat")]),
+            section(vec![image(&first, HOSTILE)]),
+        ],
+        ..IssuesReport::default()
+    });
+    let probe = format!("<script>{{\n{}\n}}</script>", include_str!("probe_issues.js"));
+    let path = folder.path().join("issues.html");
+    fs::write(&path, page + &probe).unwrap();
+    let seen = Browser { chromium, folder: folder.path() }.probe(&path, &[]);
+    let none = [false; 4];
+    let count = "No image is marked";
+    assert_eq!(seen["before"], json!({ "count": count, "disabled": true, "classes": none }));
+    let shown = [true, false, false, true];
+    let count = "Marked images: 3";
+    assert_eq!(seen["marked"], json!({ "count": count, "disabled": false, "classes": shown }));
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let id = quoted(&first);
+    let csv = format!("id,action,label\n{id},label,{}\nb,drop,\nc,fine,\n", quoted(HOSTILE));
+    assert_eq!(seen["csv"], csv);
+    let count = "Marked images: 3; without a class: 1";
+    assert_eq!(seen["unknown"], json!({ "count": count, "disabled": true, "classes": shown }));
+    assert_eq!(seen["again"], "label", "an image that is there twice has one mark");
+    let csv = format!("id,action,label\n{id},label,cat\nb,drop,\n");
+    assert_eq!(seen["second"], csv);
+    assert_eq!(seen["saved"], csv.len());
+    assert_eq!((&seen["overflow"], &seen["scripts"]), (&json!(0), &json!(2)));
 }
 
 /// A page with a frame as wide as a phone, since a window cannot be so narrow.

@@ -193,6 +193,11 @@ fn sweep_killed_at_every_call() {
 }
 
 #[test]
+fn cross_validation_killed_at_every_call() {
+    kill_at_every_call(&Victim::cross_validation(60, 2));
+}
+
+#[test]
 fn import_killed_at_every_call() {
     kill_at_every_call(&Victim::import());
 }

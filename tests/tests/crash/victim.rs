@@ -147,6 +147,21 @@ impl Victim {
         Victim { also_makes: Some(cache.join("pooled")), ..victim }
     }
 
+    /// A cross-validation with four folds, for `epochs` epochs of `images` digits of two classes.
+    pub(crate) fn cross_validation(images: usize, epochs: usize) -> Victim {
+        let workplace = Workplace::empty();
+        let mut train = Digits::first("train", images);
+        train.labels.iter_mut().for_each(|label| *label %= 2);
+        let test = Digits { labels: vec![0; 10], ..Digits::first("t10k", 10) };
+        workplace.write_idx("digits", &train, &test);
+        let cache = workplace.extract();
+        let mut cv = vgg_head(["cv", "--threads=2", "--hidden=32", "--folds=4"]);
+        cv.arg("--features").arg(&cache).arg(format!("--epochs={epochs}"));
+        let cv = with_out(cv);
+        let victim = Victim::new("cv", workplace, cv, "summary.json", &[], continued_heads);
+        Victim { also_makes: Some(cache.join("pooled")), ..victim }
+    }
+
     /// The import of VGG16's weights.
     pub(crate) fn import() -> Victim {
         let onnx = needed("artifacts/weights/vgg16-caffe.onnx");

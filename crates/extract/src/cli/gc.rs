@@ -50,7 +50,7 @@ pub(super) fn gc(args: &GcArgs) -> Result<(), Error> {
 }
 
 impl GcArgs {
-    /// Keys of the caches that runs and sweeps refer to.
+    /// Keys of the caches that runs, sweeps and cross-validations refer to.
     fn referred_to(&self) -> Result<BTreeSet<CacheKey>, Error> {
         let mut keys = BTreeSet::new();
         for root in [&self.runs, &self.sweeps] {
@@ -59,6 +59,7 @@ impl GcArgs {
             }
             keys.extend(keys_referred_to(root)?);
         }
+        keys.extend(keys_referred_to(&self.cv)?);
         Ok(keys)
     }
 }

@@ -28,6 +28,8 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Where `vgg-head` makes sweeps.
 const SWEEPS: &str = "artifacts/sweeps";
+/// Where `vgg-head` makes cross-validations.
+const CROSS_VALIDATIONS: &str = "artifacts/cv";
 
 /// Runs the convolutions of a VGG network once over a dataset and caches the features.
 #[derive(Debug, Parser)]
@@ -63,7 +65,7 @@ enum Command {
     },
     /// List the caches, finished and unfinished
     Status(OutArgs),
-    /// Show caches that are unfinished or that no run and no sweep refers to; --yes removes them
+    /// Show caches that are unfinished or that no run, sweep or cross-validation refers to; --yes removes them
     Gc(GcArgs),
 }
 
@@ -338,6 +340,9 @@ struct GcArgs {
     /// Folder whose sweeps refer to caches
     #[arg(long, default_value = SWEEPS)]
     sweeps: PathBuf,
+    /// Folder whose cross-validations refer to caches
+    #[arg(long, default_value = CROSS_VALIDATIONS)]
+    cv: PathBuf,
     /// Consider caches of one kind only
     #[arg(long)]
     only: Option<Only>,
@@ -350,7 +355,7 @@ struct GcArgs {
 enum Only {
     /// Caches without a manifest, and files that killed programs left in finished ones
     Unfinished,
-    /// Finished caches to which no run and no sweep refers
+    /// Finished caches to which no run, sweep or cross-validation refers
     Unreferenced,
 }
 

@@ -1,6 +1,6 @@
 //! Events as lines and a progress bar on standard error.
 
-use head::{Event, Pooled, Progress, Schedule, TrainConfig, Unfinished};
+use head::{Event, Fold, Pooled, Progress, Schedule, TrainConfig, Unfinished};
 use plural::counted;
 use terminal::{say, with_causes};
 
@@ -110,6 +110,16 @@ fn line(event: Event<'_>) -> Option<String> {
             }
             format!("{head}, seed {seed}: diverged in epoch {epoch}")
         }
+        Event::Fold { fold: Fold { folds, fold, repeat, .. }, repeats } => {
+            let of_repeats =
+                if repeats > 1 { format!(", repeat {repeat} of {repeats}") } else { String::new() };
+            format!("fold {fold} of {folds}{of_repeats}")
+        }
+        Event::GroupsUnknown { error } => format!(
+            "whether the dataset has groups of images that must be in one fold is not known, since it cannot be read \
+             ({}); if it has, give --group=FILE",
+            with_causes(error)
+        ),
         Event::DamagedSweep { error } => format!(
             "{}: the heads that are whole are kept, the others trained again",
             with_causes(error)

@@ -8,11 +8,14 @@ pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::InterruptedInFirstEpoch
         | Error::Interrupted { .. }
+        | Error::CrossValidationInterrupted { .. }
         | Error::SweepInterrupted { .. } => Failure::Interrupted,
         Error::TapTwice { .. }
         | Error::LearningRateTwice { .. }
         | Error::LinearHasNoLayers
         | Error::DropoutCount { .. }
+        | Error::TooFewForFolds { .. }
+        | Error::FoldWithoutClass { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)
@@ -53,6 +56,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::SampleColumns { .. }
         | Error::SampleId { .. }
         | Error::ClassWeightFile { .. }
+        | Error::CorrectionsFile { .. }
+        | Error::GroupsFile { .. }
+        | Error::GroupsOfDataset { .. }
+        | Error::NotACrossValidation { .. }
+        | Error::NoCrossValidations { .. }
+        | Error::DamagedOutOfFold { .. }
         | Error::OtherFeatures { .. } => Failure::BadInput,
     }
 }

@@ -1,7 +1,9 @@
 //! The command line: its flags and its commands.
 
+mod cross_validation;
 mod events;
 mod failure;
+mod issues;
 mod results;
 mod values;
 
@@ -11,10 +13,10 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Activation, Arch, ClassWeights, Error, Features, Fractions, Grid, Keep, List, Memory,
-    Resources, Run, Sample, Schedule, Sweep, TrainConfig, Widths, evaluate, for_each_row,
-    newest_run, newest_sweep, predict, submission, sweep, taps_of, train, write_learning_curve,
-    write_report,
+    Activation, Arch, ClassWeights, Corrections, CorrectionsRecord, Error, Features, Fractions,
+    Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, Widths,
+    evaluate, for_each_row, newest_run, newest_sweep, predict, submission, sweep, taps_of, train,
+    write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -34,6 +36,8 @@ const FEATURES: &str = "artifacts/features";
 const RUNS: &str = "artifacts/runs";
 /// Default folder under which sweeps are made.
 const SWEEPS: &str = "artifacts/sweeps";
+/// Default folder under which cross-validations are made.
+const CROSS_VALIDATIONS: &str = "artifacts/cv";
 /// Default learning rate.
 const LEARNING_RATE: f64 = 0.001;
 
@@ -52,6 +56,20 @@ enum Command {
     Train(TrainArgs),
     /// Train every combination of lists; prints the settings, best first, and the sweep's folder
     Sweep(SweepArgs),
+    /// Train heads on all folds of the training split but one, for each fold; prints their accuracy on that one, and the
+    /// folder
+    ///
+    /// The folder has the probabilities that every training image gets from heads that were not trained on it: oof.npz
+    /// and oof.parquet. The test split is not read. With --keep or --patience, epochs are compared on the cache's
+    /// validation split.
+    Cv(cross_validation::CvArgs),
+    /// List the training images whose labels are probably wrong, outliers, near duplicates and classes that are
+    /// confused, from a cross-validation; prints the page on which the images can be marked
+    ///
+    /// Labels are judged by confident learning (Northcutt et al. 2021), as cleanlab's find_label_issues does. The page
+    /// saves the marks as corrections.csv, which 'train', 'sweep' and 'cv' take by --corrections. issues.csv has all
+    /// training images: first those with probable label errors, then the others, the least probable label first.
+    Issues(issues::IssuesArgs),
     /// Make a sweep's plots and its report again; prints the report
     Report {
         /// The sweep's folder [default: the newest in artifacts/sweeps]
@@ -111,6 +129,10 @@ struct CommonArgs {
     /// loss is without [default: none]
     #[arg(long, value_name = "balanced|FILE")]
     class_weight: Option<PathBuf>,
+    /// A CSV file with the columns id, action and label, as the page of 'vgg-head issues' saves it: training images get
+    /// another label, or are left out [default: none]
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// The epoch after which a head is kept: last, best-loss or best-accuracy, both on the validation split;
     /// best is best-accuracy
     #[arg(long, default_value = "last")]
@@ -244,6 +266,8 @@ impl Cli {
         match self.command {
             Command::Train(args) => train_one(args),
             Command::Sweep(args) => sweep_grid(args),
+            Command::Cv(args) => cross_validation::run(args),
+            Command::Issues(args) => issues::run(args),
             Command::Report { sweep } => {
                 let folder = match sweep {
                     Some(folder) => folder,
@@ -358,6 +382,25 @@ impl CommonArgs {
         })
     }
 
+    /// The corrections of the training split's labels.
+    fn corrections(&self, features: Features<'_>) -> Result<Option<Corrections>, Error> {
+        let Some(path) = &self.corrections else { return Ok(None) };
+        let corrections = Corrections::read(path, features)?;
+        say(match &corrections {
+            Some(corrections) => {
+                let CorrectionsRecord { relabelled, dropped, .. } = *corrections.record();
+                format!(
+                    "{}: {} with another label, {} left out",
+                    path.display(),
+                    counted(relabelled, "training image"),
+                    dropped
+                )
+            }
+            None => format!("{} changes nothing", path.display()),
+        });
+        Ok(corrections)
+    }
+
     fn resources(&self) -> Resources {
         Resources {
             threads: self.threads.unwrap_or_else(cores),
@@ -369,6 +412,32 @@ impl CommonArgs {
     }
 }
 
+impl TrainArgs {
+    /// The head that is asked for.
+    fn config(&self, cache: &Cache) -> Result<TrainConfig, Error> {
+        let learning_rate = match (self.schedule.own_rate(), self.lr) {
+            (Some(_), Some(_)) => {
+                return Err(Error::LearningRateTwice { schedule: self.schedule.to_string() });
+            }
+            (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
+        };
+        Ok(TrainConfig {
+            arch: self.arch,
+            hidden: self.hidden.clone().unwrap_or_else(|| self.arch.hidden()),
+            p: self.dropout.as_ref().map(Fractions::last).or(self.p).unwrap_or(self.arch.default_p()),
+            dropout: self.dropout.clone(),
+            batch_norm: self.batch_norm.unwrap_or(true),
+            activation: self.activation.unwrap_or_default(),
+            learning_rate,
+            schedule: self.schedule.clone(),
+            seed: self.seed,
+            weight_decay: self.weight_decay,
+            label_smoothing: self.label_smoothing,
+            ..self.common.config(cache)?
+        })
+    }
+}
+
 /// Number of threads if no flag gives it.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -377,28 +446,11 @@ fn cores() -> usize {
 fn train_one(args: TrainArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
-    let learning_rate = match (args.schedule.own_rate(), args.lr) {
-        (Some(_), Some(_)) => {
-            return Err(Error::LearningRateTwice { schedule: args.schedule.to_string() });
-        }
-        (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
-    };
-    let config = TrainConfig {
-        arch: args.arch,
-        hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
-        p: args.dropout.as_ref().map(Fractions::last).or(args.p).unwrap_or(args.arch.default_p()),
-        dropout: args.dropout,
-        batch_norm: args.batch_norm.unwrap_or(true),
-        activation: args.activation.unwrap_or_default(),
-        learning_rate,
-        schedule: args.schedule,
-        seed: args.seed,
-        weight_decay: args.weight_decay,
-        label_smoothing: args.label_smoothing,
-        ..args.common.config(&cache)?
-    };
+    let config = args.config(&cache)?;
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
+    let corrections = args.common.corrections(features)?;
+    let features = features.corrected(corrections.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
@@ -436,6 +488,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     };
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
+    let corrections = args.common.corrections(features)?;
+    let features = features.corrected(corrections.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;

@@ -184,11 +184,11 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
     println!("{json}");
 }
 
-fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
 /// A standard deviation. A single seed has none, nor have heads of which one diverged.
-fn spread(sd: Option<f64>) -> String {
+pub(super) fn spread(sd: Option<f64>) -> String {
     sd.filter(|sd| sd.is_finite()).map_or_else(|| NONE.to_owned(), percent)
 }

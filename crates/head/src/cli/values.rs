@@ -31,6 +31,12 @@ pub(super) fn seeds(text: &str) -> Result<List<u64>, String> {
     }
 }
 
+/// A number of folds.
+pub(super) fn folds(text: &str) -> Result<usize, String> {
+    let folds = text.parse().ok().filter(|folds| (2..=1000).contains(folds));
+    folds.ok_or_else(|| format!("expected a number of folds from 2 to 1000, got '{text}'"))
+}
+
 /// A list of schedules. A part that begins like a number belongs to the rates before it.
 pub(super) fn schedules(text: &str) -> Result<List<Schedule>, String> {
     let mut names: Vec<String> = Vec::new();

@@ -112,6 +112,17 @@ impl ScoredRows {
         }
     }
 
+    /// The measures without intervals: top-1, top-5 (NaN for up to five classes), balanced accuracy, macro F1, log
+    /// loss, AUROC (NaN where there is none) and calibration error.
+    pub(crate) fn measures(&self) -> [f64; 7] {
+        let ranking = self.probabilities.as_ref().map(|it| Ranking::of(it, self.classes));
+        let mut values = self.values(ranking.as_ref(), &vec![1; self.rows.len()]);
+        if self.classes <= TOP {
+            values[1] = f64::NAN;
+        }
+        values
+    }
+
     /// The measures with their intervals.
     pub(crate) fn metrics(&self) -> Metrics {
         let ranking = self.probabilities.as_ref().map(|it| Ranking::of(it, self.classes));

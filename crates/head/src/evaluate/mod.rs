@@ -1,8 +1,8 @@
 //! Trained heads on a split: measures with intervals, confusion matrix, precision and recall.
 
 pub(crate) mod heads;
-mod inference;
-mod metrics;
+pub(crate) mod inference;
+pub(crate) mod metrics;
 pub(crate) mod predict;
 pub(crate) mod submission;
 

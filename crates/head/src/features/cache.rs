@@ -8,23 +8,29 @@ use recipe::{Network, Orientation, Tap};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::corrections::Corrections;
+use crate::cross_validation::folds::Fold;
 use crate::error::Error;
 use crate::features::row::TapRows;
 use crate::features::rows::Sizes;
 use crate::features::view::ViewFiles;
 use crate::images::RecordedDataset;
 
-/// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined.
+/// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined. For training,
+/// also corrections of its labels, and the fold on which heads are not trained.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'a> {
     pub(super) cache: &'a Cache,
     pub(super) taps: &'a [Tap],
+    corrections: Option<&'a Corrections>,
+    fold: Option<Fold>,
 }
 
 impl<'a> Features<'a> {
     /// The features of the cache's last tap.
     pub fn new(cache: &'a Cache) -> Features<'a> {
-        Features { cache, taps: std::slice::from_ref(cache.default_tap()) }
+        let taps = std::slice::from_ref(cache.default_tap());
+        Features { cache, taps, corrections: None, fold: None }
     }
 
     /// The features of `taps`, joined in that order; if there are none, those of the last tap.
@@ -41,7 +47,33 @@ impl<'a> Features<'a> {
                 return Err(Error::TapTwice { tap: tap.clone() });
             }
         }
-        Ok(Features { cache, taps })
+        Ok(Features { cache, taps, corrections: None, fold: None })
+    }
+
+    /// The same features, where heads are trained with corrected labels.
+    #[must_use]
+    pub fn corrected(self, corrections: Option<&'a Corrections>) -> Features<'a> {
+        Features { corrections, ..self }
+    }
+
+    /// The same features, where heads are trained on all folds but one.
+    pub(crate) fn outside_of(self, fold: Fold) -> Features<'a> {
+        Features { fold: Some(fold), ..self }
+    }
+
+    /// The corrections of the training split's labels.
+    pub(crate) fn corrections(self) -> Option<&'a Corrections> {
+        self.corrections
+    }
+
+    /// The fold on which heads are not trained.
+    pub(crate) fn fold(self) -> Option<Fold> {
+        self.fold
+    }
+
+    /// The cache.
+    pub(crate) fn cache(self) -> &'a Cache {
+        self.cache
     }
 
     /// The cache's folder.
@@ -73,6 +105,12 @@ impl<'a> Features<'a> {
     pub(super) fn tap_rows(self) -> Vec<TapRows<'a>> {
         let shapes = &self.cache.manifest().shapes;
         self.taps.iter().map(|tap| TapRows { tap, shape: &shapes[tap] }).collect()
+    }
+
+    /// The channels of each tap in a row of a head's input, with the number of positions that each has there.
+    pub(crate) fn channels(self) -> Vec<(usize, usize)> {
+        let of_tap = |tap: TapRows<'_>| (tap.shape[0], tap.pooled_len() / tap.shape[0]);
+        self.tap_rows().into_iter().map(of_tap).collect()
     }
 
     /// The number of elements in a row of a head's input.
@@ -110,6 +148,14 @@ impl<'a> Features<'a> {
     /// Rows of a split; `None` if there is no such split.
     pub(crate) fn rows(self, split: SplitName) -> Option<usize> {
         self.cache.manifest().splits.get(&split).map(|split| split.rows)
+    }
+
+    /// Number of images of a split: rows that are not those of distorted copies.
+    ///
+    /// # Errors
+    /// If there is no such split.
+    pub(crate) fn images(self, split: SplitName) -> Result<usize, Error> {
+        Ok(self.cache.split(split)?.image_count())
     }
 
     /// Whether there is such a split, with labels.

@@ -16,6 +16,8 @@ use crate::features::view::{View, ViewFiles};
 pub(crate) struct PooledSplit<'a> {
     rows: usize,
     images: usize,
+    /// The numbers of the rows in the split, ascending, if they are not all.
+    chosen: Option<Vec<usize>>,
     row_len: usize,
     storage: Storage<'a>,
 }
@@ -67,7 +69,23 @@ impl<'a> PooledSplit<'a> {
             }
             Err(error) => return Err(error),
         };
-        Ok(PooledSplit { rows, images, row_len, storage })
+        Ok(PooledSplit { rows, images, chosen: None, row_len, storage })
+    }
+
+    /// The same split with these of its rows alone, which are numbered anew.
+    ///
+    /// # Panics
+    /// If their numbers do not ascend, there is no such row, or rows were chosen before.
+    pub(crate) fn with_rows(self, chosen: Vec<usize>) -> PooledSplit<'a> {
+        assert!(self.chosen.is_none() && chosen.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(chosen.last().is_none_or(|&last| last < self.rows));
+        let images = chosen.partition_point(|&row| row < self.images);
+        PooledSplit { rows: chosen.len(), images, chosen: Some(chosen), ..self }
+    }
+
+    /// The number of a row in the split.
+    pub(crate) fn number(&self, row: usize) -> usize {
+        self.chosen.as_ref().map_or(row, |chosen| chosen[row])
     }
 
     /// Number of rows.
@@ -85,10 +103,11 @@ impl<'a> PooledSplit<'a> {
     /// # Errors
     /// If a feature is NaN or infinite.
     pub(crate) fn sizes(&mut self) -> Result<Sizes, Error> {
+        let chosen = self.chosen.as_deref();
         match &mut self.storage {
-            Storage::View(view) => Ok(view.sizes()),
+            Storage::View(view) => Ok(chosen.map_or(view.sizes(), |rows| view.sizes_of(rows))),
             Storage::NoFile { sizes: Some(sizes), .. } => Ok(*sizes),
-            Storage::NoFile { source, sizes, .. } => Ok(*sizes.insert(source.sizes()?)),
+            Storage::NoFile { source, sizes, .. } => Ok(*sizes.insert(source.sizes(chosen)?)),
         }
     }
 
@@ -102,6 +121,7 @@ impl<'a> PooledSplit<'a> {
         fit: bool,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), Error> {
+        let chosen = self.chosen.as_deref();
         let Storage::NoFile { source, cause, sizes, kept, reported } = &mut self.storage else {
             let Storage::View(view) = &mut self.storage else { return Ok(()) };
             return Ok(view.keep_in_memory(fit)?);
@@ -116,10 +136,10 @@ impl<'a> PooledSplit<'a> {
         } else if kept.is_none() {
             let sizes = match sizes {
                 Some(sizes) => *sizes,
-                None => *sizes.insert(source.sizes()?),
+                None => *sizes.insert(source.sizes(chosen)?),
             };
             let mut rows = Rows::with_room(sizes.layout(), self.row_len, self.rows, sizes.all);
-            for chunk in source.chunks(CHUNK_ROWS) {
+            for chunk in source.chunks(chosen, CHUNK_ROWS) {
                 source.pool(&chunk, &mut rows)?;
             }
             *kept = Some(rows);
@@ -161,7 +181,7 @@ impl<'a> PooledSplit<'a> {
     /// If there is no such row.
     fn row(&self, row: usize) -> Option<Row<'_>> {
         match &self.storage {
-            Storage::View(view) => view.row(row),
+            Storage::View(view) => view.row(self.number(row)),
             Storage::NoFile { kept, .. } => Some(kept.as_ref()?.row(row)),
         }
     }
@@ -192,7 +212,8 @@ impl<'a> PooledSplit<'a> {
             if stop() {
                 return Ok(false);
             }
-            let numbers: Vec<usize> = chunk.iter().map(|&index| rows[index as usize]).collect();
+            let numbers: Vec<usize> =
+                chunk.iter().map(|&index| self.number(rows[index as usize])).collect();
             match &self.storage {
                 Storage::View(view) => view.read(&numbers, &mut to.rows)?,
                 Storage::NoFile { source, .. } => source.pool(&numbers, &mut to.rows)?,
@@ -209,7 +230,7 @@ impl<'a> PooledSplit<'a> {
             (Storage::View(view), &(Column { row, .. } | ColumnOrder { row, .. })) => {
                 view.files().forget();
                 let path = view.files().first(view.sizes().layout()).to_path_buf();
-                Error::DamagedView { path, row: rows.get(row).copied().unwrap_or(row) }
+                Error::DamagedView { path, row: rows.get(row).map_or(row, |&row| self.number(row)) }
             }
             _ => error.into(),
         }

@@ -70,27 +70,35 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The sizes of the pooled rows, in the layout that suits them.
+    /// The sizes of the pooled rows, all or those that are chosen, in the layout that suits them.
     ///
     /// # Errors
     /// As [`Source::pool`].
-    pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
+    pub(crate) fn sizes(&self, chosen: Option<&[usize]>) -> Result<Sizes, Error> {
         let (mut elements, mut largest_block) = (0, 0);
         let mut block = Rows::new(Layout::Csr, self.row_len);
-        for rows in self.chunks(BLOCK_ROWS) {
+        for rows in self.chunks(chosen, BLOCK_ROWS) {
             block.clear();
             self.pool(&rows, &mut block)?;
             elements += block.elements() as u64;
             largest_block = largest_block.max(block.elements() as u64);
         }
-        let layout = suitable_layout(elements, self.numbers(), self.row_len);
-        let shape = (self.split.rows(), self.row_len);
+        let rows = chosen.map_or(self.split.rows(), <[usize]>::len);
+        let layout = suitable_layout(elements, rows as u64 * self.row_len as u64, self.row_len);
+        let shape = (rows, self.row_len);
         Ok(Sizes::new(layout, shape, elements, largest_block))
     }
 
-    /// The numbers of all rows, `len` at a time.
-    pub(crate) fn chunks(&self, len: usize) -> impl Iterator<Item = Vec<usize>> {
-        let rows = self.split.rows();
-        (0..rows).step_by(len).map(move |start| (start..rows.min(start + len)).collect())
+    /// The numbers of all rows, or of those that are chosen, `len` at a time.
+    pub(crate) fn chunks<'c>(
+        &self,
+        chosen: Option<&'c [usize]>,
+        len: usize,
+    ) -> impl Iterator<Item = Vec<usize>> + use<'c> {
+        let rows = chosen.map_or(self.split.rows(), <[usize]>::len);
+        (0..rows).step_by(len).map(move |start| {
+            let end = rows.min(start + len);
+            chosen.map_or_else(|| (start..end).collect(), |chosen| chosen[start..end].to_vec())
+        })
     }
 }

@@ -159,6 +159,19 @@ impl View {
         self.sizes
     }
 
+    /// The sizes of these rows alone, whose numbers ascend.
+    pub(crate) fn sizes_of(&self, rows: &[usize]) -> Sizes {
+        let len = |row: usize| match &*self.starts {
+            [] => 0,
+            starts => starts[row + 1] - starts[row],
+        };
+        let blocks = rows.chunks(BLOCK_ROWS);
+        let blocks = blocks.map(|block| block.iter().map(|&row| len(row)).sum::<u64>());
+        let (elements, largest) =
+            blocks.fold((0, 0), |(sum, largest), block| (sum + block, block.max(largest)));
+        Sizes::new(self.sizes.layout(), (rows.len(), self.row_len), elements, largest)
+    }
+
     pub(crate) fn files(&self) -> &ViewFiles {
         &self.files
     }

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::TrainConfig;
+use crate::corrections::CorrectionsRecord;
+use crate::cross_validation::folds::Fold;
 use crate::error::Error;
 use crate::event::{Event, Unfinished};
 use crate::store::files::{
@@ -58,6 +60,13 @@ pub struct RunConfig {
     /// The names of the classes, in the order of the head's outputs; none in formats before 1.5.
     #[serde(default)]
     pub class_names: Vec<String>,
+    /// The corrections of the training split's labels; `None` for none, and in formats before 1.7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionsRecord>,
+    /// The fold of the training split on which the head was not trained; `None` if it was trained on all rows, and in
+    /// formats before 1.7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Sizes of the head's layers.
     pub shape: HeadShape,
     /// Its configuration.
@@ -117,10 +126,17 @@ impl RunConfig {
     /// class names follow from the features' key.
     pub fn id(&self) -> RunId {
         let RunConfig { features_key, taps, numerics, shape, train, .. } = self;
-        let identity = json!({
+        let mut identity = json!({
             "features_key": features_key, "taps": taps, "numerics": numerics, "shape": shape,
             "train": train,
         });
+        // Those that are not there are not named, so that ids without them stay those of earlier formats.
+        if let Some(corrections) = &self.corrections {
+            identity["corrections"] = json!(corrections.digest);
+        }
+        if let Some(fold) = &self.fold {
+            identity["fold"] = json!(fold);
+        }
         RunId::new(&train.arch, &identity)
     }
 }
@@ -330,16 +346,24 @@ mod tests {
             taps: vec!["conv5_3".parse().unwrap()],
             numerics: Some("fused1".into()),
             class_names: vec!["cat".into(), "dog".into()],
+            corrections: None,
+            fold: None,
             shape: HeadShape::new(3, 8, 2),
             train: train.clone(),
         };
         assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());
         let shape = HeadShape { classes: 3, ..config.shape };
+        let digest = Digest::of(b"corrections");
+        let corrections = CorrectionsRecord { digest, relabelled: 1, dropped: 0 };
+        let fold = Fold { folds: 5, fold: 1, repeat: 1, division: digest };
         let others = [
             RunConfig { features_key: key("d57c"), ..config.clone() },
             RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
             RunConfig { numerics: Some("fused2".into()), ..config.clone() },
             RunConfig { shape, ..config.clone() },
+            RunConfig { corrections: Some(corrections), ..config.clone() },
+            RunConfig { fold: Some(fold), ..config.clone() },
+            RunConfig { fold: Some(Fold { fold: 2, ..fold }), ..config.clone() },
         ];
         let of = |train| RunConfig { train, ..config.clone() };
         let trained_otherwise = [

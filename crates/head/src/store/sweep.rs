@@ -8,6 +8,7 @@
 //!   evaluation.json    the mistakes of the chosen setting's best head, for the report
 //!   summary.json       the chosen setting and its test accuracy; written last
 //!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
+//!   corrections.csv    the corrections of labels, if heads were trained with some
 //!   class-weights.csv  the classes' weights, if heads were trained with some and they are not balanced
 //! ```
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::TrainConfig;
+use crate::corrections::CorrectionsRecord;
 use crate::error::Error;
 use crate::store::evaluation::TestEvaluation;
 use crate::store::files::{
@@ -32,6 +34,7 @@ const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
 pub(super) const RUNS: &str = "runs";
 const SUMMARY: &str = "summary.json";
+pub(crate) const CORRECTIONS: &str = "corrections.csv";
 
 /// A sweep that was trained to its end.
 #[derive(Debug)]
@@ -57,6 +60,9 @@ pub(crate) struct SweepConfig {
     /// See [`RunConfig::numerics`](crate::store::run::RunConfig::numerics).
     #[serde(default)]
     pub(crate) numerics: Option<String>,
+    /// See [`RunConfig::corrections`](crate::store::run::RunConfig::corrections).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corrections: Option<CorrectionsRecord>,
     pub(crate) heads: Vec<TrainConfig>,
 }
 
@@ -71,10 +77,14 @@ pub(crate) struct UnfinishedSweep {
 impl SweepConfig {
     /// The name of the sweep's folder. It does not depend on the folder in which the features lie.
     pub(crate) fn id(&self) -> SweepId {
-        let SweepConfig { features: _, features_key, recipe: _, taps, numerics, heads } = self;
-        SweepId::new(&json!({
+        let SweepConfig { features_key, taps, numerics, heads, .. } = self;
+        let mut identity = json!({
             "features_key": features_key, "taps": taps, "numerics": numerics, "heads": heads,
-        }))
+        });
+        if let Some(corrections) = &self.corrections {
+            identity["corrections"] = json!(corrections.digest);
+        }
+        SweepId::new(&identity)
     }
 }
 
@@ -198,6 +208,11 @@ impl Sweep {
     /// The taps whose rows its heads take; none in formats before 1.4.
     pub(crate) fn taps(&self) -> &[Tap] {
         &self.config.taps
+    }
+
+    /// The corrections of the training split's labels with which its heads were trained.
+    pub(crate) fn corrections(&self) -> Option<&CorrectionsRecord> {
+        self.config.corrections.as_ref()
     }
 
     /// The configuration of each of its heads, in the grid's order.

@@ -20,7 +20,9 @@ use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
 use crate::resources::Resources;
-use crate::store::sweep::{Sweep, SweepConfig, UnfinishedSweep, refuse_other_formats, runs_of};
+use crate::store::sweep::{
+    CORRECTIONS, Sweep, SweepConfig, UnfinishedSweep, refuse_other_formats, runs_of,
+};
 use crate::sweep::choice::choose;
 use crate::sweep::grid::Grid;
 use crate::train::plan::SplitSizes;
@@ -49,6 +51,7 @@ pub fn sweep(
         recipe: Some(features.recipe().clone()),
         taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
+        corrections: features.corrections().map(|corrections| corrections.record().clone()),
         heads,
     };
     let folder = root.join(config.id());
@@ -73,6 +76,9 @@ pub fn sweep(
     }
     let heads = config.heads.clone();
     let mut unfinished = UnfinishedSweep::begin(&folder, config)?;
+    if let Some(corrections) = features.corrections() {
+        corrections.write(&folder.join(CORRECTIONS))?;
+    }
     let mut splits = Splits::open(features, report)?;
     let add = |run: &_, outcome: &_| unfinished.add(run, outcome);
     train_together(&mut splits, &heads, resources, &runs, report, stop, add).map_err(|error| {

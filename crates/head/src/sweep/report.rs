@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::features::cache::{Features, dataset_of};
 use crate::form::Fractions;
 use crate::store::evaluation::TestEvaluation;
-use crate::store::sweep::Sweep;
+use crate::store::sweep::{CORRECTIONS, Sweep};
 use crate::sweep::choice::{evaluation_of, split_of_mistakes};
 use crate::sweep::thumbnails::misclassified;
 
@@ -200,6 +200,10 @@ fn command(sweep: &Sweep) -> String {
             words.push(quoted(format!("--class-weight={}", file.display())));
         }
         None => {}
+    }
+    if sweep.corrections().is_some() {
+        let file = sweep.folder().join(CORRECTIONS);
+        words.push(quoted(format!("--corrections={}", file.display())));
     }
     if let Some(head) = sweep.heads().first() {
         words.push(format!("--epochs={}", head.epochs));

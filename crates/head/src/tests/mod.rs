@@ -1,5 +1,6 @@
 //! Training on a small cache: what is read, and what holds when the disk fails.
 
+mod cross_validation;
 mod events;
 mod faults;
 mod keep;

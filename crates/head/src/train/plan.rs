@@ -66,6 +66,8 @@ pub(crate) fn run_config(features: Features<'_>, config: &TrainConfig) -> RunCon
         taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
         class_names: features.class_names().to_vec(),
+        corrections: features.corrections().map(|corrections| corrections.record().clone()),
+        fold: features.fold(),
         shape: features.head_shape(config.hidden_layers()),
         train: config.clone(),
     }

@@ -52,7 +52,7 @@ pub(super) fn make(
 ) -> Result<(), Error> {
     let file = |error: durable::Error| Error::Cache(error.into());
     let mut first = Rows::new(Layout::Csr, source.row_len);
-    let rows = source.chunks(CHUNK_ROWS).next().unwrap_or_default();
+    let rows = source.chunks(None, CHUNK_ROWS).next().unwrap_or_default();
     source.pool(&rows, &mut first)?;
     let numbers = (rows.len() * source.row_len) as u64;
     let mut layout = suitable_layout(first.elements() as u64, numbers, source.row_len);
@@ -88,7 +88,7 @@ fn write(source: &Source<'_>, files: &ViewFiles, layout: Layout) -> Result<Optio
     }
     let mut chunk = Rows::new(layout, source.row_len);
     let (mut elements, mut zeros, mut starts) = (0u64, 0u64, vec![0u64]);
-    for rows in source.chunks(CHUNK_ROWS) {
+    for rows in source.chunks(None, CHUNK_ROWS) {
         chunk.clear();
         source.pool(&rows, &mut chunk)?;
         match &chunk {

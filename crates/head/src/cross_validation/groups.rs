@@ -1,0 +1,190 @@
+//! The groups of training images that stay in one fold: from a file, or from the dataset, and images with the same
+//! bytes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use durable::Digest;
+use feature_cache::SplitName;
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::features::cache::Features;
+use crate::images::{RecordedDataset, images_of};
+
+/// The source of the groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// The column of groups that the dataset has, if it has one.
+    OfDataset,
+    /// A CSV file with the columns `id` and `group`, and a row for each training image.
+    File(PathBuf),
+    /// None, whatever the dataset has.
+    None,
+}
+
+impl Groups {
+    /// The number of each training image's group. Images with the same bytes are in one group as well.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or lacks a training image; or if the cache's images were read with groups, and its
+    /// dataset cannot be read.
+    pub(crate) fn read(
+        &self,
+        features: Features<'_>,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<u32>, Error> {
+        let images = features.images(SplitName::Train)?;
+        let given = match self {
+            Groups::File(path) => Some(of_file(path, features, images)?),
+            Groups::OfDataset => of_dataset(features, images, report)?,
+            Groups::None => None,
+        };
+        let mut sets = Sets::new(images);
+        if let Some(given) = given {
+            let mut first = HashMap::new();
+            for (image, group) in given.into_iter().enumerate() {
+                sets.join(image, *first.entry(group).or_insert(image));
+            }
+        }
+        if let Some(digests) = features.cache().split(SplitName::Train)?.images()? {
+            let mut first: HashMap<Digest, usize> = HashMap::new();
+            for (image, digest) in digests.iter().take(images).enumerate() {
+                sets.join(image, *first.entry(digest).or_insert(image));
+            }
+        }
+        Ok((0..images).map(|image| sets.root(image) as u32).collect())
+    }
+}
+
+/// The groups that the dataset has; `None` if it has none.
+fn of_dataset(
+    features: Features<'_>,
+    images: usize,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Option<Vec<u32>>, Error> {
+    let recorded = RecordedDataset::from(features.cache().manifest());
+    let named = recorded.source.columns.get("group").cloned();
+    let caches = features.folder().parent().unwrap_or(Path::new("."));
+    let read = images_of(&recorded, SplitName::Train, caches);
+    let error = match read {
+        Ok(split) if split.len() == images => return Ok(split.groups().map(Iterator::collect)),
+        Ok(_) => Error::OtherImages { path: recorded.inputs.path.clone().into() },
+        Err(error) => error,
+    };
+    if let Some(column) = named {
+        return Err(Error::GroupsOfDataset { column, source: Box::new(error) });
+    }
+    report(Event::GroupsUnknown { error: &error });
+    Ok(None)
+}
+
+/// The groups that a file gives, as numbers.
+fn of_file(path: &Path, features: Features<'_>, images: usize) -> Result<Vec<u32>, Error> {
+    let bytes = dataset::read_decompressed(path)?;
+    let ids = features.ids(SplitName::Train)?;
+    let ids: Vec<&str> = ids.iter().take(images).collect();
+    parse(&bytes, &ids).map_err(|found| Error::GroupsFile { path: path.to_path_buf(), found })
+}
+
+/// The number of each image's group, or the fault of the file. Rows with ids that are not there are passed over: the
+/// file may have those of other splits.
+fn parse(bytes: &[u8], ids: &[&str]) -> Result<Vec<u32>, String> {
+    let mut reader = csv::Reader::from_reader(bytes);
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let column = |name| {
+        let column = header.iter().position(|column| column.trim() == name);
+        column.ok_or_else(|| {
+            let found = header.iter().collect::<Vec<_>>().join(",");
+            format!("line 1: there is no column '{name}' in '{found}'")
+        })
+    };
+    let (id_column, group_column) = (column("id")?, column("group")?);
+    let mut numbers: HashMap<String, u32> = HashMap::new();
+    let mut group_of: HashMap<String, (u32, u64)> = HashMap::new();
+    for record in reader.records() {
+        // Its text has the line.
+        let record = record.map_err(|error| error.to_string())?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let (id, group) = (&record[id_column], record[group_column].trim());
+        if group.is_empty() {
+            return Err(format!("line {line}: the id '{id}' has no group"));
+        }
+        let next = numbers.len() as u32;
+        let number = *numbers.entry(group.to_owned()).or_insert(next);
+        if let Some((_, first)) = group_of.insert(id.to_owned(), (number, line)) {
+            return Err(format!(
+                "line {line}: the id '{id}' is there twice, first in line {first}"
+            ));
+        }
+    }
+    let of = |(image, id): (usize, &&str)| {
+        let found = group_of.get(*id).map(|&(number, _)| number);
+        found.ok_or_else(|| format!("there is no row for the training image '{id}' (row {image})"))
+    };
+    ids.iter().enumerate().map(of).collect()
+}
+
+/// Sets of images, which are joined.
+struct Sets {
+    /// Each image leads to one of its set before it, and the first one to itself.
+    leads_to: Vec<usize>,
+}
+
+impl Sets {
+    fn new(images: usize) -> Sets {
+        Sets { leads_to: (0..images).collect() }
+    }
+
+    /// The first image of an image's set.
+    fn root(&mut self, image: usize) -> usize {
+        let mut root = image;
+        while self.leads_to[root] != root {
+            // The way becomes shorter for the next time.
+            self.leads_to[root] = self.leads_to[self.leads_to[root]];
+            root = self.leads_to[root];
+        }
+        root
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.leads_to[a.max(b)] = a.min(b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_read_by_id() {
+        let text = "group,id\npatient 1,a\npatient 2,c\n patient 1,b\npatient 3,of another split\n";
+        assert_eq!(parse(text.as_bytes(), &["a", "b", "c"]), Ok(vec![0, 0, 1]));
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_named() {
+        for (text, says) in [
+            ("", "line 1: there is no column 'id'"),
+            ("id,patient\na,1\n", "no column 'group' in 'id,patient'"),
+            ("id,group\na,1\na,2\n", "line 3: the id 'a' is there twice, first in line 2"),
+            ("id,group\na,\n", "line 2: the id 'a' has no group"),
+            ("id,group\na,1\n", "there is no row for the training image 'b' (row 1)"),
+            ("id,group\na\n", "line: 2"),
+        ] {
+            let found = parse(text.as_bytes(), &["a", "b"]).unwrap_err();
+            assert!(found.contains(says), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn sets_join_across_several_ways() {
+        let mut sets = Sets::new(6);
+        sets.join(1, 4);
+        sets.join(5, 2);
+        sets.join(4, 5);
+        let roots: Vec<usize> = (0..6).map(|image| sets.root(image)).collect();
+        assert_eq!(roots, [0, 1, 1, 3, 1, 1]);
+    }
+}

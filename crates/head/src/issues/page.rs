@@ -1,0 +1,170 @@
+//! The page on which images are marked.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use dataset::{Decoding, Split};
+use feature_cache::SplitName;
+use plural::counted;
+use report::{Confused, IssueSection, IssuesReport, MarkedImage, encode_png, issues_html};
+
+use crate::features::cache::{Features, dataset_of};
+use crate::images::images_of;
+use crate::issues::{ConfusedClasses, ImageIssue};
+
+/// Longest side of a shown image, in pixels. There may be hundreds on a page.
+const THUMBNAIL_SIDE: usize = 128;
+/// Most pairs of confused classes that the page shows.
+const PAIRS: usize = 50;
+
+/// The page of these images, as HTML, with at most `shown` images of each kind.
+pub(super) fn page(
+    features: Features<'_>,
+    class_names: &[String],
+    images: &[ImageIssue],
+    confused: &[ConfusedClasses],
+    shown: usize,
+) -> String {
+    let kind = |is_of: fn(&ImageIssue) -> bool| -> Vec<&ImageIssue> {
+        images.iter().filter(|&image| is_of(image)).collect()
+    };
+    let labels = kind(|image| image.label_issue);
+    let mut outliers = kind(|image| image.outlier == Some(true));
+    outliers.sort_by(|a, b| {
+        a.outlier_score.partial_cmp(&b.outlier_score).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let mut duplicates = kind(|image| image.near_duplicate == Some(true));
+    duplicates
+        .sort_by(|a, b| a.distance.partial_cmp(&b.distance).unwrap_or(std::cmp::Ordering::Equal));
+    let is_second = |image: &&ImageIssue, first: &HashMap<usize, usize>| {
+        // Of two images that are nearest to each other, one is shown.
+        image.nearest_row.is_some_and(|nearest| first.get(&nearest) == Some(&image.row))
+    };
+    let mut pairs = HashMap::new();
+    duplicates.retain(|image| {
+        let second = is_second(image, &pairs);
+        if let (false, Some(nearest)) = (second, image.nearest_row) {
+            pairs.insert(image.row, nearest);
+        }
+        !second
+    });
+    let mut thumbnails = Thumbnails::of(features, images.len());
+    let mut section = |heading: &str,
+                       note: &str,
+                       of_kind: &[&ImageIssue],
+                       with_nearest: bool,
+                       text: fn(&ImageIssue) -> String| {
+        let few = &of_kind[..of_kind.len().min(shown)];
+        let images = few.iter().map(|image| MarkedImage {
+            png: thumbnails.png(image.row),
+            id: image.id.clone(),
+            label: image.label.clone(),
+            suggested: image.suggested.clone(),
+            text: text(image),
+            beside: if with_nearest {
+                image.nearest_row.and_then(|row| thumbnails.png(row))
+            } else {
+                None
+            },
+        });
+        let images: Vec<MarkedImage> = images.collect();
+        let mut note = format!("{}. {note}", counted(of_kind.len(), "image"));
+        if few.len() < of_kind.len() {
+            note += &format!(" The first {} are shown; issues.csv has all.", few.len());
+        }
+        IssueSection { heading: heading.to_owned(), note, images }
+    };
+    let probability =
+        |image: &ImageIssue| format!("the label has {:.2} %", 100.0 * image.self_confidence);
+    let mut sections = vec![section(
+        "Labels that are probably wrong",
+        "By confident learning (Northcutt et al. 2021), the least probable label first.",
+        &labels,
+        false,
+        probability,
+    )];
+    if images.first().is_some_and(|image| image.outlier_score.is_some()) {
+        sections.push(section(
+            "Outliers",
+            "Images that are far from all others by their features, the farthest first.",
+            &outliers,
+            false,
+            |image| format!("score {:.4}", image.outlier_score.unwrap_or_default()),
+        ));
+        sections.push(section(
+            "Near duplicates",
+            "Images that are hardly different from another one by their features, which is shown beside them.",
+            &duplicates,
+            true,
+            |image| {
+                let nearest = image.nearest.as_deref().unwrap_or_default();
+                format!("like {nearest}, distance {:.2e}", image.distance.unwrap_or_default())
+            },
+        ));
+    }
+    let pair = |it: &ConfusedClasses| Confused {
+        label: it.label.clone(),
+        likely: it.likely.clone(),
+        images: it.images,
+    };
+    let name = dataset_of(&features.manifest_json())
+        .map(|(dataset, _)| dataset.inputs.name)
+        .unwrap_or_default();
+    issues_html(&IssuesReport {
+        title: format!("Training images of {name} to look at"),
+        key: features.key().to_string(),
+        class_names: class_names.to_vec(),
+        not_shown: thumbnails.why,
+        sections,
+        confused: confused.iter().take(PAIRS).map(pair).collect(),
+        program: format!("vgg-head {}", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+/// The training images, as far as they can be read.
+struct Thumbnails {
+    images: Option<Split>,
+    /// The first reason why images are not shown.
+    why: Option<String>,
+}
+
+impl Thumbnails {
+    /// The images of the features' training split, of which at least `least` are needed.
+    fn of(features: Features<'_>, least: usize) -> Thumbnails {
+        match read(features, least) {
+            Ok(images) => Thumbnails { images: Some(images), why: None },
+            Err(why) => Thumbnails { images: None, why: Some(why) },
+        }
+    }
+
+    /// The image of a row as the bytes of a PNG file; `None` if it cannot be shown.
+    fn png(&mut self, row: usize) -> Option<Vec<u8>> {
+        match self.images.as_ref()?.image(row) {
+            Ok(image) => {
+                let image = image.fitted(THUMBNAIL_SIDE);
+                encode_png(image.height, image.width, image.channels, &image.pixels).ok()
+            }
+            Err(error) => {
+                self.why.get_or_insert_with(|| not_shown(error));
+                None
+            }
+        }
+    }
+}
+
+fn read(features: Features<'_>, least: usize) -> Result<Split, String> {
+    let unknown = || not_shown("the manifest does not say from which dataset they are");
+    let (dataset, orientation) = dataset_of(&features.manifest_json()).ok_or_else(unknown)?;
+    let decoding = Decoding { orientation, at_least: Some([THUMBNAIL_SIDE; 2]) };
+    let caches = features.folder().parent().unwrap_or(Path::new("."));
+    let images = images_of(&dataset, SplitName::Train, caches).map_err(not_shown)?;
+    if images.len() < least {
+        return Err(not_shown("there are other rows than in the features"));
+    }
+    Ok(images.decoded(decoding))
+}
+
+fn not_shown(why: impl Display) -> String {
+    format!("Some images are not shown: {why}.")
+}

@@ -1,0 +1,234 @@
+//! The page of training images that deserve a look, on which each can be marked.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::plot;
+
+const STYLE: &str = include_str!("page.css");
+const OWN_STYLE: &str = include_str!("issues.css");
+const SCRIPT: &str = include_str!("issues.js");
+
+/// The page's content.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct IssuesReport {
+    /// Title of the page.
+    pub title: String,
+    /// A name for the set of images, under which the browser remembers the marks.
+    pub key: String,
+    /// All classes, of which another label is one.
+    pub class_names: Vec<String>,
+    /// A sentence that says why images are not shown; `None` if they are.
+    pub not_shown: Option<String>,
+    /// The images, by kind.
+    pub sections: Vec<IssueSection>,
+    /// The classes that are confused.
+    pub confused: Vec<Confused>,
+    /// The program that made the page.
+    pub program: String,
+}
+
+/// Images of one kind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct IssueSection {
+    /// The kind.
+    pub heading: String,
+    /// A sentence about it.
+    pub note: String,
+    /// The images.
+    pub images: Vec<MarkedImage>,
+}
+
+/// An image that can be marked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MarkedImage {
+    /// The bytes of a PNG file; `None` if it cannot be shown.
+    pub png: Option<Vec<u8>>,
+    /// The sample's id.
+    pub id: String,
+    /// Name of its class.
+    pub label: String,
+    /// The class that it probably is of.
+    pub suggested: String,
+    /// The reason why it is here, in a few words.
+    pub text: String,
+    /// Another image to compare it with, as the bytes of a PNG file.
+    pub beside: Option<Vec<u8>>,
+}
+
+/// Images of a class that probably are of another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Confused {
+    /// The class that they are labelled with.
+    pub label: String,
+    /// The class that they probably are of.
+    pub likely: String,
+    /// The estimated number of images.
+    pub images: usize,
+}
+
+/// The page as one HTML file. It needs neither network nor other files. Its only script keeps the marks and hands them
+/// out as `corrections.csv`, with the columns id, action and label.
+pub fn issues_html(report: &IssuesReport) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content=(report.program);
+                // Without this line, browsers request an icon, and there is none beside a file.
+                link rel="icon" href="data:,";
+                title { (report.title) }
+                style { (plot::style()) (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
+            }
+            body data-key=(report.key) {
+                header {
+                    h1 { (report.title) }
+                    p.summary {
+                        "Mark images, save corrections.csv, and train with --corrections=corrections.csv."
+                    }
+                    @if let Some(why) = &report.not_shown { p.note { (why) } }
+                }
+                datalist #classes { @for name in &report.class_names { option value=(name) {} } }
+                main {
+                    @for section in &report.sections {
+                        section {
+                            h2 { (section.heading) }
+                            p.note { (section.note) }
+                            ul.mistakes.marks {
+                                @for image in &section.images { li data-id=(image.id) { (card(image)) } }
+                            }
+                        }
+                    }
+                    section {
+                        h2 { "Classes that are confused" }
+                        (confused(&report.confused))
+                    }
+                }
+                p.save {
+                    output #count { "No image is marked" }
+                    " "
+                    button #save type="button" { "Save corrections.csv" }
+                }
+                footer { p { "Made by " (report.program) "." } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn card(image: &MarkedImage) -> Markup {
+    let MarkedImage { png, id, label, suggested, text, beside } = image;
+    let picture = |png: &Vec<u8>, alt: String| {
+        html! {
+            img src={ "data:image/png;base64," (STANDARD.encode(png)) } width="96" height="96" alt=(alt);
+        }
+    };
+    html! {
+        figure {
+            div.pictures {
+                @if let Some(png) = png { (picture(png, format!("Image {id}: labelled {label}, probably {suggested}"))) }
+                @if let Some(png) = beside { (picture(png, format!("The image that {id} is like"))) }
+            }
+            figcaption {
+                span.classes {
+                    "label " b { (label) }
+                    @if suggested != label { ", probably " b { (suggested) } }
+                }
+                span.probability { (text) }
+                span.id { (id) }
+            }
+        }
+        label.mark {
+            "Mark "
+            select.action {
+                option value="" { "–" }
+                option value="label" { "label wrong →" }
+                option value="fine" { "fine" }
+                option value="drop" { "drop" }
+            }
+        }
+        label.mark.class hidden[true] {
+            "Class "
+            input.label list="classes" value=(if suggested == label { "" } else { suggested.as_str() }) autocomplete="off";
+        }
+    }
+}
+
+fn confused(pairs: &[Confused]) -> Markup {
+    html! {
+        @if pairs.is_empty() {
+            p.note { "None." }
+        } @else {
+            div.scroll {
+                table.results {
+                    thead { tr { th { "Label" } th { "Probably" } th.number { "Images" } } }
+                    tbody {
+                        @for Confused { label, likely, images } in pairs {
+                            tr { td { (label) } td { (likely) } td.number { (images) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> IssuesReport {
+        IssuesReport {
+            title: "Images of <a> & b".into(),
+            key: "k\"ey".into(),
+            class_names: vec!["cat".into(), "<script>".into()],
+            not_shown: Some("Some images are not shown: <gone>.".into()),
+            sections: vec![IssueSection {
+                heading: "Labels <wrong>".into(),
+                note: "2 & 3".into(),
+                images: vec![MarkedImage {
+                    png: Some(vec![1, 2, 3]),
+                    id: "a\"b<c>.png".into(),
+                    label: "cat".into(),
+                    suggested: "<script>".into(),
+                    text: "0.5 %".into(),
+                    beside: None,
+                }],
+            }],
+            confused: vec![Confused { label: "cat".into(), likely: "<b>".into(), images: 7 }],
+            program: "vgg-head".into(),
+        }
+    }
+
+    #[test]
+    fn all_texts_are_there_and_escaped() {
+        let html = issues_html(&sample());
+        for text in [
+            "Images of &lt;a&gt; &amp; b",
+            "data-key=\"k&quot;ey\"",
+            "<option value=\"&lt;script&gt;\">",
+            "are not shown: &lt;gone&gt;.",
+            "Labels &lt;wrong&gt;",
+            "data-id=\"a&quot;b&lt;c&gt;.png\"",
+            "AQID",
+            "value=\"&lt;script&gt;\" autocomplete",
+            "<td class=\"number\">7</td>",
+        ] {
+            assert!(html.contains(text), "{text} is not in the page");
+        }
+        assert_eq!(html.matches("<script").count(), 1);
+        assert_eq!(html.matches("</script").count(), 1);
+        assert!(!html.contains("http") && !html.contains("url("));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let html = issues_html(&IssuesReport { confused: Vec::new(), not_shown: None, ..sample() });
+        assert!(html.contains("None.") && !html.contains("are not shown"));
+    }
+}
