@@ -4,11 +4,13 @@
     scripts/label_errors.py --features artifacts/features/mnist-96px-… --fraction 0.03
 
 Some of the training labels, chosen at random by a seed, are replaced by another class, also at
-random. That takes no extraction: the wrong labels are given as corrections. Then heads are
-cross-validated with them, and the list of issues is compared with what was done. At last a head is
+random. That takes no extraction: the wrong labels are given as corrections. Then heads are cross-
+validated with them, and the list of issues is compared with what was done. At last a head is
 trained on the right labels, on the wrong ones, on the wrong ones without the images that the list
-calls label errors, and on those with the suggested labels; each is evaluated on the test split, with
-several seeds. It uses only `vgg-head` and the JSON that it prints.
+calls label errors, and on those with the suggested labels; each is evaluated on the test split,
+with several seeds. These heads have no dropout unless --head-p says otherwise, since with much of
+it a head hardly suffers from a few wrong labels. It uses only `vgg-head` and the JSON that it
+prints.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice")
     parser.add_argument("--folds", default="5", help="number of folds")
     parser.add_argument("--epochs", default="10", help="passes over the training rows")
-    parser.add_argument("--p", default="0.5", help="dropout rate")
+    parser.add_argument("--p", default="0.5", help="dropout rate of the cross-validated heads")
+    parser.add_argument("--head-p", default="0", help="dropout rate of the heads that are compared")
     parser.add_argument("--seeds", type=int, default=3, help="heads that are compared on test")
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts" / "label-errors")
     parser.add_argument("--program", help="vgg-head [default: the one that scripts/run builds]")
@@ -91,11 +94,12 @@ def main() -> None:
         wrong[sample] = ("label", draw.choice(others))
     flipped = write_corrections(options.out / "wrong.csv", wrong)
 
-    common = [f"--features={options.features}", f"--epochs={options.epochs}", f"--p={options.p}"]
+    common = [f"--features={options.features}", f"--epochs={options.epochs}"]
     with_wrong = f"--corrections={flipped}"
     started = time.monotonic()
     out = f"--out={options.out / 'cv'}"
-    found = vgg_head("cv", *common, f"--folds={options.folds}", with_wrong, out)
+    flags = [f"--folds={options.folds}", f"--p={options.p}", with_wrong, out]
+    found = vgg_head("cv", *common, *flags)
     cv_seconds = time.monotonic() - started
     started = time.monotonic()
     issues = vgg_head("issues", f"--cv={found['cv']}")
@@ -117,8 +121,8 @@ def main() -> None:
     early = 100 * len(wrong.keys() & first) / len(wrong)
     print(f"in the first 5 % of list   {early:.2f} % of the wrong labels")
     print(
-        f"called label errors        {len(called)}: {100 * hits / len(wrong):.2f} % of the wrong labels, "
-        f"{100 * hits / max(len(called), 1):.2f} % of them are wrong"
+        f"called label errors        {len(called)}: {100 * hits / len(wrong):.2f} % of the wrong "
+        f"labels, {100 * hits / max(len(called), 1):.2f} % of them are wrong"
     )
     print(f"right class suggested      {100 * named / len(wrong):.2f} % of the wrong labels")
 
@@ -139,7 +143,8 @@ def main() -> None:
     for variant, flags in variants.items():
         top1 = []
         for seed in range(options.seeds):
-            run = vgg_head("train", *common, *flags, f"--seed={seed}", runs)["run"]
+            flags_of_head = [f"--p={options.head_p}", f"--seed={seed}", runs]
+            run = vgg_head("train", *common, *flags, *flags_of_head)["run"]
             top1.append(100 * vgg_head("evaluate", f"--run={run}")["top1"])
         means[variant] = statistics.mean(top1)
         spread = f" ± {statistics.stdev(top1):.2f}" if len(top1) > 1 else ""

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use end_to_end::{BAD_INPUT, Digits, Workplace, assert_refused, finish, path_from, vgg_head};
+use end_to_end::{BAD_INPUT, Digits, Workplace, assert_refused, finish, path_from, root, vgg_head};
+use head::CrossValidation;
 use serde_json::Value;
 
 /// Digits whose labels are made wrong.
@@ -132,4 +133,29 @@ fn damaged_probabilities_are_refused() {
     // The same command makes them again.
     path_from(cv(&workplace, &cache, &["--epochs=1"]));
     assert_eq!(finish(issues(&folder, &[])).code, Some(0));
+}
+
+/// `fixtures/formats/cv/VERSION` holds a cross-validation as that version wrote it, without its runs.
+#[test]
+fn cross_validations_of_every_format_are_read() {
+    let fixtures = root().join("tests/fixtures/formats/cv");
+    for (version, rows, repeats) in [("1.7", 60, 2)] {
+        let found = CrossValidation::open(&fixtures.join(version)).unwrap();
+        let out_of_fold = found.out_of_fold().unwrap();
+        assert_eq!((found.config().divisions.len(), found.results().len()), (repeats, 5 * repeats));
+        assert_eq!((out_of_fold.rows.len(), found.summary().rows), (rows, rows), "{version}");
+        assert_eq!(out_of_fold.folds.len(), rows * repeats);
+        assert_eq!(found.summary().measures[0].name, "top1");
+        assert!(found.summary().label_sd.is_some_and(|sd| sd > 0.0));
+    }
+    // One of a later major version is refused with what to do.
+    let workplace = Workplace::empty();
+    for file in ["config.json", "summary.json", "results.csv", "oof.npz"] {
+        let bytes = fs::read(fixtures.join("1.7").join(file)).unwrap();
+        let later = String::from_utf8_lossy(&bytes).replace("\"major\": 1", "\"major\": 2");
+        let bytes = if file.ends_with(".json") { later.into_bytes() } else { bytes };
+        workplace.write(&format!("cv/{file}"), &bytes);
+    }
+    let says = ["has format 2.", "reads 1.x"];
+    assert_refused(issues(&workplace.path("cv"), &[]), BAD_INPUT, &says);
 }

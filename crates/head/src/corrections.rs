@@ -70,24 +70,20 @@ impl Corrections {
         for (image, id) in ids.iter().take(images).enumerate() {
             by_id.entry(id).or_default().push(image);
         }
-        let by_image = parse(&bytes, &by_id, &labels, names).map_err(|found| {
+        let refused = |found| {
             let mut classes = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
             if names.len() > NAMED {
                 classes += &format!(" and {} more", names.len() - NAMED);
             }
             Error::CorrectionsFile { path: path.to_path_buf(), found, classes }
-        })?;
+        };
+        let by_image = parse(&bytes, &by_id, &labels, names).map_err(refused)?;
         if by_image.is_empty() {
             return Ok(None);
         }
         let dropped = by_image.values().filter(|&&it| it == Correction::Drop).count();
         if dropped == images {
-            let found = "every training image is dropped".to_owned();
-            return Err(Error::CorrectionsFile {
-                path: path.to_path_buf(),
-                found,
-                classes: names.first().cloned().unwrap_or_default(),
-            });
+            return Err(refused("every training image is dropped".to_owned()));
         }
         let ids: Vec<&str> = ids.iter().take(images).collect();
         let change = |(&image, correction): (&usize, &Correction)| {

@@ -526,7 +526,7 @@ pub enum Error {
     /// A file of corrections is not one.
     #[error(
         "{}: {found}; expected a CSV file with the columns id, action and label, where the action is label (with one of \
-         the classes {classes}), drop or fine, and the id that of a training image",
+         the classes {classes}), drop or fine, and the id is that of a training image",
         path.display()
     )]
     CorrectionsFile {

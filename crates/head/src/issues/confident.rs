@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn sums_are_kept_by_rounding() {
-        assert_eq!(round_to_sum(&[0.5, 1.5, 2.5, 0.5]), [0, 2, 3, 0]);
-        assert_eq!(round_to_sum(&[1.4, 1.4, 1.2]), [2, 1, 1].map(i64::from));
+        assert_eq!(round_to_sum(&[0.5, 1.5, 2.5, 0.5]), [0, 2, 2, 1]);
+        assert_eq!(round_to_sum(&[1.4, 1.4, 1.2]), [1, 2, 1]);
         assert_eq!(round_to_sum(&[0.0, 0.0]), [0, 0]);
         let numbers: Vec<f64> = (0..300).map(|number| f64::from(number) * 0.1).collect();
         assert!((pairwise_sum(&numbers) - 4485.0).abs() < 1e-9);

@@ -76,7 +76,7 @@ fn rows_of_folds_are_streamed_if_memory_is_short() {
         Fixture::with_values(rows, |row, index| ((row * 64 + index) * 37 % 101) as f32 - 30.0);
     let mut streamed = 0;
     let heads = [config()];
-    let resources = Resources { threads: 1, memory: Memory::Given(110_000) };
+    let resources = Resources { threads: 1, memory: Memory::Given(125_000) };
     let mut report = |event: crate::Event<'_>| {
         streamed += usize::from(matches!(event, crate::Event::Streaming { .. }));
     };
@@ -135,7 +135,7 @@ fn whatever_fails_it_is_continued_to_the_same_results() {
             assert_eq!(struck, found.is_err(), "{fault:?} {index}");
             if let Err(error) = found {
                 let Error::File(error) = error else { panic!("{fault:?} {index}: {error}") };
-                assert!(error.path.starts_with(&root), "{error}");
+                assert!(error.path.starts_with(fixture.root.path()), "{error}");
             }
             let (again, _) = inject(Fault::ShortWrite, usize::MAX, || cv(&root));
             let again = again.unwrap();
