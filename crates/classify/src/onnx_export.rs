@@ -72,7 +72,7 @@ impl Model {
                     compare::Fault::Differs(found) => {
                         Error::OnnxDiffers { path: path.to_path_buf(), found }
                     }
-                    compare::Fault::Ours(error) => error,
+                    compare::Fault::Ours(error) => *error,
                 },
             )
         })

@@ -207,7 +207,8 @@ impl TrainConfig {
         }
         match &self.dropout {
             Some(dropout) if dropout.as_slice().len() != hidden.dense_layers() => {
-                Err(Error::DropoutCount { dropout: dropout.clone(), hidden: hidden.clone() })
+                let (dropout, hidden) = (dropout.clone().into(), hidden.clone().into());
+                Err(Error::DropoutCount { dropout, hidden })
             }
             _ => Ok(()),
         }

@@ -143,7 +143,7 @@ impl Ensemble {
             }
             if a.features_key != b.features_key {
                 let keys = [a.features_key, b.features_key];
-                return Err(Error::EnsembleFeatures { runs: differing(run), keys });
+                return Err(Error::EnsembleFeatures { runs: differing(run), keys: keys.into() });
             }
             if let Some(twin) = runs[..index].iter().find(|it| it.config().id() == b.id()) {
                 let runs = [twin, run].map(|run| run.folder().to_path_buf());

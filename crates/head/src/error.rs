@@ -454,7 +454,7 @@ pub enum Error {
         /// Two runs.
         runs: [PathBuf; 2],
         /// The keys of their features.
-        keys: [CacheKey; 2],
+        keys: Box<[CacheKey; 2]>,
     },
     /// A run is given twice.
     #[error(
@@ -666,6 +666,24 @@ pub enum Error {
         /// Its course.
         schedule: Schedule,
     },
+    /// A linear head has no layers that could have another form.
+    #[error(
+        "--arch=linear has no hidden layers; leave --hidden, --activation and --batch-norm out, or take another \
+         --arch"
+    )]
+    LinearHasNoLayers,
+    /// Every dense layer needs a fraction.
+    #[error(
+        "--dropout={dropout} is for {}, but a head with the hidden layers {hidden} has {}; give a fraction for \
+         each, the last before the classes",
+        counted(dropout.as_slice().len(), "dense layer"), hidden.dense_layers()
+    )]
+    DropoutCount {
+        /// The fractions given.
+        dropout: Box<Fractions>,
+        /// The hidden layers.
+        hidden: Box<Widths>,
+    },
     /// The first learning rate that was tested is too high.
     #[error(
         "the loss became NaN or infinite at the first learning rate, --from={rate}; begin with a smaller one"
@@ -685,24 +703,6 @@ pub enum Error {
     /// The user pressed Ctrl-C while learning rates were tested.
     #[error("nothing is kept; the same command starts again")]
     RateTestInterrupted,
-    /// A linear head has no layers that could have another form.
-    #[error(
-        "--arch=linear has no hidden layers; leave --hidden, --activation and --batch-norm out, or take another \
-         --arch"
-    )]
-    LinearHasNoLayers,
-    /// Every dense layer needs a fraction.
-    #[error(
-        "--dropout={dropout} is for {}, but a head with the hidden layers {hidden} has {}; give a fraction for \
-         each, the last before the classes",
-        counted(dropout.as_slice().len(), "dense layer"), hidden.dense_layers()
-    )]
-    DropoutCount {
-        /// The fractions given.
-        dropout: Fractions,
-        /// The hidden layers.
-        hidden: Widths,
-    },
     /// A learning rate is given beside a schedule that has rates.
     #[error("--schedule={schedule} has the learning rates; leave --lr out")]
     LearningRateTwice {

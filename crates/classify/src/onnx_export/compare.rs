@@ -35,7 +35,7 @@ pub(super) enum Fault {
     /// The results differ. The text says where.
     Differs(String),
     /// Our own forward pass failed, or memory or files.
-    Ours(Error),
+    Ours(Box<Error>),
 }
 
 /// Inputs of one run of the model, and our results for them.
@@ -56,7 +56,7 @@ pub(super) fn compare(
         OnnxInput::Features => features(model, threads),
         OnnxInput::Images | OnnxInput::ImagesOfAnySize => images(model, input, threads),
     };
-    let batches = batches.map_err(Fault::Ours)?;
+    let batches = batches.map_err(|error| Fault::Ours(error.into()))?;
     if batches.is_empty() {
         let reason = "a feature of each of its images is infinite or NaN".to_owned();
         return Ok(Comparison::NotDone { reason });

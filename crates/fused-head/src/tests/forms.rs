@@ -75,11 +75,9 @@ fn heads_of_any_form_do_not_depend_on_threads_company_and_the_form_of_rows() {
                 alone.push((train(&mut trainer, |_| None), trainer.parameters(0)));
             }
             for threads in [1, 2, 3, 5] {
-                let forms: [fn(&SparseRows) -> Option<Vec<Row<'_>>>; 2] =
-                    [|_| None, |lists| Some(lists.narrow())];
-                for form in forms {
+                for are_sparse in [false, true] {
                     let mut among = trainer(shape, &heads, 16, threads, isa);
-                    let results = train(&mut among, form);
+                    let results = train(&mut among, |lists| are_sparse.then(|| lists.narrow()));
                     for (head, (expected, parameters)) in alone.iter().enumerate() {
                         let own: Vec<_> =
                             results.iter().map(|results| vec![results[head]]).collect();

@@ -18,10 +18,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::RidgeMemory { .. }
         | Error::RidgeSingular { .. }
         | Error::LearningRateTwice { .. }
-        | Error::TooFewForFolds { .. }
-        | Error::FoldWithoutClass { .. }
         | Error::LinearHasNoLayers
         | Error::DropoutCount { .. }
+        | Error::TooFewForFolds { .. }
+        | Error::FoldWithoutClass { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)

@@ -4,16 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use feature_cache::Cache;
-use head::{
-    Arch, Error, Features, RateRange, RateTest, TrainConfig, Widths, find_learning_rate, taps_of,
-};
+use head::{Error, Features, RateRange, RateTest, TrainConfig, find_learning_rate, taps_of};
 use recipe::Tap;
 use terminal::{Table, print_path, println, up_to};
 
 use super::events::Teller;
 use super::results::print_json;
-use super::values::{dropout, learning_rate, widths};
+use super::values::learning_rate;
 use super::{FEATURES, cores};
+use crate::cli::form::FormArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct LrFindArgs {
@@ -24,15 +23,8 @@ pub(super) struct LrFindArgs {
     /// [default: the last one]
     #[arg(long, value_delimiter = ',')]
     tap: Vec<Tap>,
-    /// Architecture, as for 'train'
-    #[arg(long, default_value = "fastai")]
-    arch: Arch,
-    /// Widths of the hidden layers, as for 'train' [default: the architecture's]
-    #[arg(long, value_parser = widths)]
-    hidden: Option<Widths>,
-    /// Dropout: the fraction dropped, 0 <= p < 1 [default: the architecture's]
-    #[arg(long, value_parser = dropout)]
-    p: Option<f64>,
+    #[command(flatten)]
+    form: FormArgs,
     /// Rows per step
     #[arg(long, default_value = "64", value_parser = up_to(1 << 20))]
     batch_size: usize,
@@ -69,14 +61,11 @@ pub(super) fn run(args: LrFindArgs) -> Result<(), Error> {
     let cache = Cache::open(&features)?;
     let taps = taps_of(&cache, &args.tap);
     let features = Features::at(&cache, &taps)?;
-    let config = TrainConfig {
-        arch: args.arch,
-        hidden: args.hidden.unwrap_or_else(|| args.arch.hidden()),
-        p: args.p.unwrap_or(args.arch.default_p()),
+    let config = args.form.config(TrainConfig {
         batch_size: args.batch_size,
         seed: args.seed,
         ..TrainConfig::default()
-    };
+    });
     let threads = args.threads.unwrap_or_else(cores);
     let mut teller = Teller::new();
     let listener = &mut teller.listener();

@@ -4,6 +4,7 @@ mod baselines;
 mod cross_validation;
 mod events;
 mod failure;
+mod form;
 mod issues;
 mod lr_find;
 mod results;
@@ -27,13 +28,14 @@ use terminal::{print_path, say, up_to};
 use crate::cli::baselines::{BaselineName, KnnArgs, RidgeArgs, run_knn, run_ridge};
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
+use crate::cli::form::FormArgs;
 use crate::cli::lr_find::LrFindArgs;
 use crate::cli::results::{
     calibration_line, print_ensemble, print_evaluation, print_json, print_run, print_sweep,
 };
 use crate::cli::values::{
-    average, dropout, fractions, label_smoothing, learning_rate, list, memory, on_off, schedules,
-    seeds, split, weight_decay, widths,
+    average, dropout, label_smoothing, learning_rate, list, memory, on_off, schedules, seeds,
+    split, weight_decay,
 };
 
 /// Default folder of the caches.
@@ -189,29 +191,8 @@ struct CommonArgs {
 
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// Architecture: fastai (two hidden layers, 128 wide, dropout p/2, p/2, p), fastai-da (256 wide, dropout p,
-    /// p, p), keras (like fastai-da) or linear (softmax regression: no hidden layers, dropout p)
-    #[arg(long, default_value = "fastai")]
-    arch: Arch,
-    /// Widths of up to four hidden layers: 128 is two layers of this width, 512,256 (or 512/256) has each
-    /// layer's, and 256x3 is three layers of 256 [default: the architecture's]
-    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
-    hidden: Option<Widths>,
-    /// Activation of the hidden layers: relu, leaky-relu, gelu, tanh or none, as PyTorch has them
-    /// [default: relu]
-    #[arg(long)]
-    activation: Option<Activation>,
-    /// Whether the hidden layers have BatchNorm: on or off [default: on]
-    #[arg(long, value_name = "on|off", value_parser = on_off)]
-    batch_norm: Option<bool>,
-    /// Dropout: the fraction dropped, 0 <= p < 1, of which --arch makes that of each layer
-    /// [default: 0.8; of linear: 0]
-    #[arg(long, value_parser = dropout)]
-    p: Option<f64>,
-    /// The fractions dropped before each dense layer, in place of --p, such as 0.1,0.2,0.5 (or 0.1/0.2/0.5):
-    /// one more than there are hidden layers
-    #[arg(long, value_name = "FRACTIONS", conflicts_with = "p", value_parser = fractions)]
-    dropout: Option<Fractions>,
+    #[command(flatten)]
+    form: FormArgs,
     /// Adam's learning rate: with cosine it is the first one, with onecycle the highest; steps have rates of
     /// their own, and no --lr [default: 0.001]
     #[arg(long, value_parser = learning_rate)]
@@ -505,27 +486,14 @@ impl TrainArgs {
             }
             (own, given) => own.or(given).unwrap_or(LEARNING_RATE),
         };
-        let config = TrainConfig {
-            arch: self.arch,
-            hidden: self.hidden.clone().unwrap_or_else(|| self.arch.hidden()),
-            p: self
-                .dropout
-                .as_ref()
-                .map(Fractions::last)
-                .or(self.p)
-                .unwrap_or(self.arch.default_p()),
-            dropout: self.dropout.clone(),
-            batch_norm: self.batch_norm.unwrap_or(true),
-            activation: self.activation.unwrap_or_default(),
+        Ok(TrainConfig {
             learning_rate,
             schedule: self.schedule.clone(),
             seed: self.seed,
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
-            ..self.common.config(cache)?
-        };
-        config.check()?;
-        Ok(config)
+            ..self.form.config(self.common.config(cache)?)
+        })
     }
 }
 

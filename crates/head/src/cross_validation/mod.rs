@@ -69,6 +69,7 @@ pub fn cross_validate(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<CrossValidation, Error> {
+    heads.iter().try_for_each(TrainConfig::check)?;
     let compares_epochs = heads[0].compares_epochs();
     if let (Some(flag), None) = (&compares_epochs, features.rows(SplitName::Val)) {
         let (path, flag) = (features.folder().to_path_buf(), flag.clone());

@@ -175,6 +175,6 @@ fn confused(joint: &[Vec<usize>], class_names: &[String]) -> Vec<ConfusedClasses
             }
         }
     }
-    confused.sort_by(|a, b| b.images.cmp(&a.images));
+    confused.sort_by_key(|it| std::cmp::Reverse(it.images));
     confused
 }

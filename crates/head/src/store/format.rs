@@ -18,6 +18,6 @@ use durable::Format;
 /// - 1.7: heads of other forms than two equal hidden layers: `hidden` is then a list, of the `shape` with each
 ///   layer's `width`, `activation` and `batch_norm`; the architecture `linear`; `dropout`, `batch_norm`,
 ///   `activation`; `form` of each setting of a sweep. Two equal layers with ReLU and BatchNorm are still
-///   their width. `corrections` of labels, and the `fold` on which a head was not trained; a run's `calibration.json`;
-///   the `ensemble` of a sweep's summary. None of these is recorded where it says nothing, so that ids stay the same.
+///   their width. A run's `calibration.json`; the `ensemble` of a sweep's summary; `corrections` of labels, and the
+///   `fold` on which a head was not trained. None of these is recorded where it says nothing, so that ids stay the same.
 pub(crate) const FORMAT: Format = Format { major: 1, minor: 7 };
