@@ -26,7 +26,7 @@ pub const USAGE: i32 = 2;
 /// Exit code of a result that lacks what cannot be read, as the user allowed.
 pub const INCOMPLETE: i32 = 4;
 
-/// Environment variable for a test that is started by another test, which has built the programs.
+/// Environment variable that says that the programs are built, so that no test builds them.
 pub const PROGRAMS_ARE_BUILT: &str = "PROGRAMS_ARE_BUILT";
 
 /// The repository's root.
