@@ -104,9 +104,12 @@ bench *part: (setup "torch")
 # Run all tests, including those that compare with libtorch
 test: (setup "torch" "numpy" "page" "browser")
     python3 -m unittest discover --start-directory scripts --pattern 'test_*.py'
-    cargo test --workspace
+    cargo build --workspace --bins
+    PROGRAMS_ARE_BUILT=1 cargo test --workspace
     cargo test --workspace --features torch --lib -- torch numerics
-    cargo test --workspace --features torch --test libtorch --test parity --test pipeline --test weights
+    cargo build --workspace --bins --features torch
+    PROGRAMS_ARE_BUILT=1 cargo test --workspace --features torch --test libtorch --test parity --test pipeline \
+        --test weights
     cargo run --quiet --package winograd --example accuracy -- --sizes 32,40,48,64,33x75 --images 1
 
 # Kill each program at 100 moments and at every call that changes files; then train for an hour and watch memory

@@ -26,7 +26,7 @@ pub const USAGE: i32 = 2;
 /// Exit code of a result that lacks what cannot be read, as the user allowed.
 pub const INCOMPLETE: i32 = 4;
 
-/// Environment variable for a test that is started by another test, which has built the programs.
+/// Environment variable that says that the programs are built, so that no test builds them.
 pub const PROGRAMS_ARE_BUILT: &str = "PROGRAMS_ARE_BUILT";
 
 /// The repository's root.
@@ -540,7 +540,7 @@ pub fn memory_beside_rows(
     training_rows: usize,
     validation_rows: usize,
 ) -> usize {
-    let shape = fused_head::HeadShape { inputs: 3, hidden: 8, classes: 2 };
+    let shape = fused_head::HeadShape::new(3, 8, 2);
     let trainer = fused_head::Trainer::memory(shape, heads, batch_size, 2) as usize;
     // Each head as it is kept, and two copies of one of them on the way.
     let kept = (heads + 2) * 8 * (3 + 8 + 2) * size_of::<f32>();

@@ -91,3 +91,35 @@ fn all_problems_are_listed_together() {
     assert!(untrained.contains(says), "{untrained}");
     assert_eq!(json["splits"]["test"]["images"], 3);
 }
+
+/// All files of many images that are damaged are named at once, by an inspection and by an extraction.
+#[test]
+fn every_damaged_archive_is_named() {
+    let workplace = Workplace::empty();
+    for (form, ending, whole, says) in [
+        ("webdataset", "tar", "train-0.tar", "is not a whole archive"),
+        ("parquet", "parquet", "train.parquet", "is not a whole Parquet file"),
+    ] {
+        forms::write(&workplace, form, form, &samples(&[0, 1, 0, 1], &[]));
+        let whole = fs::read(workplace.path(&format!("{form}/{whole}"))).unwrap();
+        for number in [1, 2, 3] {
+            let bytes = if number == 2 { &whole } else { &whole[..whole.len() / 2] };
+            workplace.write(&format!("{form}/train-more-{number}.{ending}"), bytes);
+        }
+        let mut inspect = vgg_extract(["inspect-dataset"]);
+        inspect.arg(workplace.path(form)).arg("--out").arg(workplace.path("features"));
+        for command in [inspect, workplace.run(form, &[])] {
+            let finished = finish(command);
+            assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+            let lines: Vec<&str> =
+                finished.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+            let [first, third] = lines[..] else { panic!("{finished:?}") };
+            assert!(finished.stderr.contains("2 files cannot be read"), "{finished:?}");
+            for (line, number) in [(first, 1), (third, 3)] {
+                assert!(line.contains(&format!("train-more-{number}.{ending} ")), "{line}");
+                assert!(line.contains(says), "{line}");
+            }
+        }
+        assert!(!workplace.path("features").exists(), "nothing is written");
+    }
+}

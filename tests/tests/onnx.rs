@@ -286,6 +286,37 @@ fn heads_alone(workplace: &Workplace, of: &str, cache: &Path, taps: &[&str]) -> 
     ran.info
 }
 
+/// Heads of every form, alone and averaged, as a model file and as ONNX.
+#[test]
+fn heads_of_every_form_are_exported() {
+    let workplace = workplace();
+    let cache = path_from(workplace.run("digits", &["--taps=conv2_1:avg", EXACT]));
+    let run = |flags: &[&str]| {
+        let flags = [&["--epochs=8", "--p=0.1", "--lr=0.01"], flags].concat();
+        flag("run", &path_from(workplace.train(&cache, &flags)))
+    };
+    let mut sweep = vgg_head(["sweep", "--threads=2", "--arch=linear", "--epochs=8", "--seeds=2"]);
+    sweep.arg(flag("features", &cache)).arg(flag("out", &workplace.path("sweeps")));
+    let all = [
+        run(&["--arch=linear"]),
+        run(&["--hidden=24/9", "--activation=gelu", "--batch-norm=off"]),
+        run(&["--hidden=16x3", "--activation=leaky-relu"]),
+        run(&["--hidden=16x1", "--activation=tanh"]),
+        run(&["--hidden=16x4", "--activation=none"]),
+        flag("sweep", &path_from(sweep)),
+    ];
+    let digits = workplace.path("digits");
+    for of in &all {
+        heads_alone(&workplace, of, &cache, &["conv2_1:avg"]);
+        let model = workplace.path("model.safetensors");
+        let mut command = vgg_classify(["export", of]);
+        command.arg("--out").arg(&model).current_dir(root());
+        path_from(command);
+        let classified = |of: &str| classify(&[of], &digits, &["--split=test"]);
+        assert_eq!(classified(&flag("model", &model)), classified(of), "{of}");
+    }
+}
+
 /// A head on a part of the taps, and with them the network up to the last of these only. The features are in half
 /// precision.
 #[test]

@@ -51,7 +51,7 @@ impl Golden {
 
     fn head(&self) -> Parameters {
         let [hidden, inputs] = self.tensor("head/fc1.weight").0[..] else { panic!("a matrix") };
-        let mut head = Parameters::zeros(HeadShape { inputs, hidden, classes: 10 });
+        let mut head = Parameters::zeros(HeadShape::new(inputs, hidden, 10));
         let names: Vec<&str> = head.iter().map(|(name, ..)| name).collect();
         for name in names {
             let numbers = self.tensor(&format!("head/{name}")).1;
@@ -176,7 +176,7 @@ fn heat_maps_of_digits_equal_pytorchs() {
 /// The deepest map is shown, wherever it stands in the heads' row.
 #[test]
 fn features_without_places_have_no_heat_map() {
-    let shape = HeadShape { inputs: 512, hidden: 4, classes: 10 };
+    let shape = HeadShape::new(512, 4, 10);
     let golden_like = |inputs| Parameters::glorot(HeadShape { inputs, ..shape }, 1);
     let weights = Weights::read(&needed("artifacts/weights/vgg16-caffe.safetensors")).unwrap();
     let config = ExtractorConfig { batch_size: 1, threads: 1 };

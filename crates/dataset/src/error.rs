@@ -11,6 +11,10 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use plural::counted;
+
+use words::Lines;
+
 pub use folder::FolderError;
 pub use form::FormError;
 pub use image::{ImageError, ImageFault};
@@ -54,6 +58,12 @@ pub enum Error {
     /// It cannot be split, or no head can be trained and evaluated on its splits.
     #[error(transparent)]
     Split(SplitError),
+    /// Several of its files are each not as they must be.
+    #[error("{} cannot be read{}", counted(errors.len(), "file"), Lines(errors))]
+    Several {
+        /// An error for each file, in the dataset's order.
+        errors: Vec<Error>,
+    },
     /// A file that another file needs is missing.
     #[error("{} is missing, and {beside} needs it; add it", path.display())]
     MissingFile {
@@ -95,6 +105,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// # Errors
+    /// If there are errors: the only one, or all of them together.
+    pub(crate) fn all(mut errors: Vec<Error>) -> Result<(), Error> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::Several { errors }),
+        }
+    }
+
     /// The error of the image at `path`.
     pub(crate) fn image(path: &Path, fault: ImageFault) -> Error {
         Error::Image(Box::new(ImageError { path: path.to_path_buf(), fault }))

@@ -116,8 +116,9 @@ pub fn inspect_dataset(
     };
     source.digest_with(&mut files, stop)?;
     files.into_unreadable().iter().for_each(|error| stops.add(line(error)));
-    let images = match source.read() {
+    let images = match source.read_with(None, stop) {
         Ok(images) => images,
+        Err(error @ dataset::Error::Stopped) => return Err(error.into()),
         Err(error) => {
             stops.add(line(&error));
             inspection.stops = stops.lines;

@@ -125,10 +125,13 @@ impl<'a> Screening<'a> {
         if self.config.limit.is_none() {
             self.decode_known()?;
         } else if !self.decodes_all {
-            self.decodes_all = self.has_known(dataset)?;
+            let is_known = |image: &Digest| self.known.contains(image);
+            self.decodes_all = !decode(dataset, is_known, &mut |_| {}, stop)?.is_empty();
         }
         if self.faults.len() == before && self.decodes_all {
-            self.decode_all(dataset, report, stop)?;
+            let mut found = decode(dataset, |_| true, report, stop)?;
+            found.extend(self.found_late.take().into_iter().collect());
+            self.add(found);
             // Of a dataset without a limit, another plan has no other images.
             self.decodes_all = self.config.limit.is_some() && self.config.on_error == OnError::Skip;
         }
@@ -158,54 +161,45 @@ impl<'a> Screening<'a> {
         Ok(())
     }
 
-    /// Whether an image of the plan that was bad in an earlier extraction is bad.
-    fn has_known(&self, dataset: &Dataset) -> Result<bool, Error> {
-        for split in [&dataset.train, &dataset.val, &dataset.test] {
-            for row in 0..split.len() {
-                if self.known.contains(&split.digest(row)) && fault_of(split, row)?.is_some() {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn decode_all(
-        &mut self,
-        dataset: &Dataset,
-        report: &mut dyn FnMut(Event<'_>),
-        stop: &AtomicBool,
-    ) -> Result<(), Error> {
-        let splits = [&dataset.train, &dataset.val, &dataset.test];
-        let total = splits.iter().map(|split| split.len()).sum();
-        let (mut found, mut images): (Faults, _) =
-            (self.found_late.take().into_iter().collect(), 0);
-        for split in splits {
-            for first in (0..split.len()).step_by(CHUNK) {
-                if stop.load(Ordering::SeqCst) {
-                    return Err(dataset::Error::Stopped.into());
-                }
-                report(Event::Decoded { images, total });
-                let rows = first..split.len().min(first + CHUNK);
-                images += rows.len();
-                let look = |row| fault_of(split, row).transpose();
-                let faults: Vec<_> = rows.into_par_iter().filter_map(look).collect();
-                for fault in faults {
-                    let (image, reason) = fault?;
-                    found.insert(image, reason);
-                }
-            }
-        }
-        report(Event::Decoded { images, total });
-        self.add(found);
-        Ok(())
-    }
-
     /// Adds images that were found to be bad when they were decoded.
     fn add(&mut self, found: Faults) {
         self.known.add(&found);
         self.faults.extend(found);
     }
+}
+
+/// The faults of those images of a plan that are asked for, found by decoding them.
+///
+/// # Errors
+/// If the operating system cannot read an image, it has changed, or a stop was requested.
+fn decode(
+    dataset: &Dataset,
+    is_asked_for: impl Fn(&Digest) -> bool + Sync,
+    report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
+) -> Result<Faults, Error> {
+    let splits = [&dataset.train, &dataset.val, &dataset.test];
+    let total = splits.iter().map(|split| split.len()).sum();
+    let (mut found, mut images) = (Faults::default(), 0);
+    for split in splits {
+        for first in (0..split.len()).step_by(CHUNK) {
+            if stop.load(Ordering::SeqCst) {
+                return Err(dataset::Error::Stopped.into());
+            }
+            report(Event::Decoded { images, total });
+            let rows = first..split.len().min(first + CHUNK);
+            images += rows.len();
+            let asked_for = rows.into_par_iter().filter(|&row| is_asked_for(&split.digest(row)));
+            let look = |row| fault_of(split, row).transpose();
+            let faults: Vec<_> = asked_for.filter_map(look).collect();
+            for fault in faults {
+                let (image, reason) = fault?;
+                found.insert(image, reason);
+            }
+        }
+    }
+    report(Event::Decoded { images, total });
+    Ok(found)
 }
 
 /// Decodes the image of a row. Its digest and its fault; `None` if it has none.

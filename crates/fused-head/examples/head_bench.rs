@@ -20,16 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fused_head::{HeadConfig, HeadShape, Parameters, Row, Trainer};
+use fused_head::{HeadConfig, HeadShape, HiddenLayer, HiddenLayers, Parameters, Row, Trainer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let npy: String = option("npy", String::new());
     let array = if npy.is_empty() { None } else { Some(read_npy(&npy)?) };
-    let shape = HeadShape {
-        inputs: array.as_ref().map_or_else(|| option("inputs", 4608), |(_, inputs)| *inputs),
-        hidden: option("hidden", 128),
-        classes: option("classes", 10),
-    };
+    let inputs = array.as_ref().map_or_else(|| option("inputs", 4608), |(_, inputs)| *inputs);
+    let hidden: String = option("hidden", "128".to_owned());
+    let shape = HeadShape { inputs, hidden: layers(&hidden)?, classes: option("classes", 10) };
     let batch: usize = option("batch", 64);
     let heads: usize = option("heads", 1);
     let threads: usize = option("threads", 2);
@@ -49,10 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => synthetic(rows, shape.inputs, density, uneven, &mut random),
     };
     let labels: Vec<i64> = (0..rows).map(|_| random.below(shape.classes) as i64).collect();
-    // fast.ai's: half of p before the first two dense layers.
+    // fast.ai's: half of p before all dense layers but the last.
+    let mut dropout = vec![p / 2.0; shape.dense_layers()];
+    dropout[shape.hidden.len()] = p;
     let configs: Vec<_> = (0..heads)
         .map(|head| HeadConfig {
-            dropout: [p / 2.0, p / 2.0, p],
+            dropout: dropout.clone(),
             seed: head as u64,
             ..HeadConfig::default()
         })
@@ -92,10 +92,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     rates_of_epochs.sort_by(f64::total_cmp);
     let rate = rates_of_epochs[1];
     println!(
-        "{} inputs, {} hidden, {} classes, batch {batch}, {heads} heads, {threads} threads, {}, \
+        "{} inputs, {hidden} hidden, {} classes, batch {batch}, {heads} heads, {threads} threads, {}, \
          density {density:.3}, p {p}: {rate:.0} rows x heads/s (median; {:.0} to {:.0})",
         shape.inputs,
-        shape.hidden,
         shape.classes,
         trainer.isa(),
         rates_of_epochs[0],
@@ -123,8 +122,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Multiplications and additions for a row, without any for zeros saved: forwards, weights'
 /// gradients, and the activations' but the first.
 fn dense_flops(shape: HeadShape) -> f64 {
-    let HeadShape { inputs, hidden, classes } = shape;
-    2.0 * (2 * inputs * hidden + 3 * hidden * hidden + 3 * hidden * classes) as f64
+    let weights = |(inputs, outputs): (usize, usize)| inputs * outputs;
+    let all: usize = shape.dense_sizes().map(weights).sum();
+    let first = shape.dense_sizes().next().map_or(0, weights);
+    2.0 * (3 * all - first) as f64
+}
+
+/// Hidden layers as `--hidden` has them: one width for two layers, several separated by slashes, or `none`.
+fn layers(text: &str) -> Result<HiddenLayers, Box<dyn Error>> {
+    if text == "none" {
+        return Ok(HiddenLayers::NONE);
+    }
+    let widths: Vec<usize> = text.split('/').map(str::parse).collect::<Result<_, _>>()?;
+    match widths.as_slice() {
+        [width] => Ok(HiddenLayers::two(*width)),
+        widths => {
+            let layers: Vec<_> = widths.iter().map(|&width| HiddenLayer::new(width)).collect();
+            Ok(HiddenLayers::new(&layers)?)
+        }
+    }
 }
 
 /// A float32 array of two dimensions in C order, and its second dimension.

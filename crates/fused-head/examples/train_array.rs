@@ -31,9 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let inputs = features.ncols();
     let classes = usize::try_from(labels.iter().max().copied().unwrap_or(0))? + 1;
-    let shape = HeadShape { inputs, hidden: 128, classes };
+    let shape = HeadShape::new(inputs, 128, classes);
     let configs: Vec<HeadConfig> = (0..heads)
-        .map(|seed| HeadConfig { dropout: DROPOUT, seed, ..HeadConfig::default() })
+        .map(|seed| HeadConfig { dropout: DROPOUT.to_vec(), seed, ..HeadConfig::default() })
         .collect();
     let initial: Vec<Parameters> = (0..heads).map(|seed| Parameters::glorot(shape, seed)).collect();
     let mut trainer = Trainer::new(shape, &configs, &initial, BATCH, threads)?;

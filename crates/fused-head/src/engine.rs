@@ -19,9 +19,10 @@ use crate::{
     isa::{Isa, Kernels},
     layout::Layout,
     output::Targets,
-    phase::{self, Context, Update},
+    phase::{self, Context, Phase, Update},
     random::Dropout,
     rows::Row,
+    shape::HeadShape,
     team::{Member, Pool, Team},
     workspace::{RowLists, Workspace},
 };
@@ -29,12 +30,15 @@ use crate::{
 /// Least rows per forward pass when nothing is learned.
 pub(crate) const EVALUATION_ROWS: usize = 64;
 
-/// Runs batches through heads of one layout.
+/// Runs batches through heads of one shape.
 ///
 /// A head's results do not depend, to the bit, on the heads beside it or on the number of threads;
 /// without learning, a row's logits do not depend on the other rows either.
 pub(crate) struct Engine {
     layout: Layout,
+    /// Those of a training step, and those without learning.
+    training: Vec<Phase>,
+    inference: Vec<Phase>,
     kernels: Kernels,
     isa: Isa,
     pool: Pool,
@@ -45,7 +49,7 @@ pub(crate) struct Engine {
     /// The heads that are run: those that were not stopped.
     running: Vec<usize>,
     /// Nanoseconds in the gathering and in each phase.
-    clock: [AtomicU64; 1 + phase::TRAINING.len()],
+    clock: [AtomicU64; 1 + Phase::COUNT],
 }
 
 /// Some row's columns do not ascend or are not inputs; nothing was computed.
@@ -64,32 +68,35 @@ pub(crate) struct Learning<'a> {
 impl Engine {
     /// An engine for `heads` heads, with workspaces for `rows` rows that `workspace` makes.
     pub(crate) fn new(
-        layout: Layout,
+        shape: HeadShape,
         heads: usize,
         rows: usize,
         threads: usize,
         isa: Isa,
-        workspace: fn(&Layout, usize, &mut Allocator) -> Workspace,
+        workspace: fn(&HeadShape, usize, &mut Allocator) -> Workspace,
     ) -> Engine {
+        let layout = Layout::new(shape);
         let pool = Pool::new(threads);
         let workspaces = workspaces(heads, pool.size());
         Engine {
             layout,
+            training: Phase::of_training(&layout),
+            inference: Phase::of_inference(&layout),
             kernels: isa.kernels(),
             isa,
             pool,
             gathered: RowLists::new(&layout, rows, &mut Allocator),
-            workspaces: (0..workspaces).map(|_| workspace(&layout, rows, &mut Allocator)).collect(),
+            workspaces: (0..workspaces).map(|_| workspace(&shape, rows, &mut Allocator)).collect(),
             running: (0..heads).collect(),
             clock: Default::default(),
         }
     }
 
     /// Bytes of memory that an engine for learning takes.
-    pub(crate) fn memory(layout: Layout, heads: usize, rows: usize, threads: usize) -> u64 {
+    pub(crate) fn memory(shape: HeadShape, heads: usize, rows: usize, threads: usize) -> u64 {
         let (mut gathered, mut workspace) = (Count::default(), Count::default());
-        RowLists::new(&layout, rows, &mut gathered);
-        Workspace::new(&layout, rows, &mut workspace);
+        RowLists::new(&Layout::new(shape), rows, &mut gathered);
+        Workspace::new(&shape, rows, &mut workspace);
         let workspaces = workspaces(heads, threads) as u64;
         workspace.bytes.saturating_mul(workspaces).saturating_add(gathered.bytes)
     }
@@ -165,9 +172,11 @@ impl Engine {
 
     /// See [`crate::Trainer::profile`].
     pub(crate) fn profile(&mut self) -> Vec<(&'static str, Duration)> {
-        let names = ["gather rows"].into_iter().chain(phase::TRAINING.map(phase::Phase::name));
-        let times = self.clock.iter_mut().map(|time| std::mem::take(time.get_mut()));
-        names.zip(times.map(Duration::from_nanos)).collect()
+        let mut time =
+            |number: usize| Duration::from_nanos(std::mem::take(self.clock[number].get_mut()));
+        let gathering = ("gather rows", time(0));
+        let phases = self.training.iter().map(|phase| (phase.name(), time(1 + phase.number())));
+        std::iter::once(gathering).chain(phases).collect()
     }
 
     /// Runs a batch through every head that was not stopped, with learning if `learning` is given. Then each head's
@@ -183,20 +192,21 @@ impl Engine {
         done: impl Fn(usize, &Workspace) + Sync,
     ) -> Result<(), InvalidColumns> {
         let Engine { layout, kernels, pool, gathered, workspaces, running, clock, .. } = self;
+        let phases = match learning {
+            Some(_) => self.training.as_slice(),
+            None => self.inference.as_slice(),
+        };
         let (layout, gathered, workspaces, clock) = (&*layout, &*gathered, &**workspaces, &*clock);
         let running = running.as_slice();
         let kernels = *kernels;
-        let phases = match learning {
-            Some(_) => &phase::TRAINING[..],
-            None => &phase::INFERENCE[..],
-        };
         // One head of this batch, by a team.
         let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
             let head = &heads[index];
             let update = learning.map(|Learning { rates, step }| Update {
                 adam: Adam::new(rates[index], step, head.config.weight_decay),
                 dropout: std::array::from_fn(|layer| {
-                    Dropout::new(head.config.dropout[layer], head.config.seed, step, layer)
+                    let fraction = head.config.dropout.get(layer).copied().unwrap_or(0.0);
+                    Dropout::new(fraction, head.config.seed, step, layer)
                 }),
                 targets: Targets::of(&head.config, layout.classes, labels),
             });
@@ -215,7 +225,7 @@ impl Engine {
                 }
                 member.wait();
                 let now = Instant::now();
-                add(&clock[1 + phase as usize], now - started);
+                add(&clock[1 + phase.number()], now - started);
                 started = now;
             }
             if member.index == 0 {

@@ -1,6 +1,8 @@
 //! The errors of training and inference. Everything is checked before any work starts, so the kernels never see
 //! a wrong length.
 
+use crate::shape::MAX_HIDDEN;
+
 /// A trainer that could not be made, or a call that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -37,6 +39,24 @@ pub enum Error {
         layer: usize,
         /// The fraction.
         fraction: f32,
+    },
+    /// Every dense layer needs a fraction, or none has one.
+    #[error(
+        "head {head} has {fractions} fractions of dropout, expected {layers}, one for each dense layer, or none"
+    )]
+    DropoutCount {
+        /// Index of the head, from 0.
+        head: usize,
+        /// Fractions given.
+        fractions: usize,
+        /// The head's dense layers.
+        layers: usize,
+    },
+    /// A head has few hidden layers.
+    #[error("there are {layers} hidden layers, expected at most {MAX_HIDDEN}")]
+    HiddenLayers {
+        /// Hidden layers given.
+        layers: usize,
     },
     /// A weight decay is a number of at least 0.
     #[error("head {head} has the weight decay {weight_decay}, expected a number of at least 0")]

@@ -5,36 +5,37 @@
 //! sums are in double precision.
 
 use crate::{
-    head::{Head, Norm},
-    layout::Layout,
+    activation::value_and_slope,
+    head::{Dense, Head},
     norm::EPS,
 };
 
 /// A hidden layer's units for a row.
 struct Activations {
-    /// What BatchNorm makes of the units after ReLU, `[hidden]`.
+    /// What the activation and BatchNorm make of the sums, `[units]`.
     outputs: Vec<f64>,
-    /// The derivatives of the outputs with respect to the sums before ReLU, `[hidden]`; 0 where a sum is not
-    /// more than 0, as in PyTorch.
+    /// The derivatives of the outputs with respect to the sums, `[units]`.
     slopes: Vec<f64>,
 }
 
 impl Activations {
-    fn new(sums: &[f64], norm: &mut Norm) -> Activations {
-        let Norm { scale, shift, running_mean, running_var } = norm;
-        let (mut outputs, mut slopes) = (Vec::new(), Vec::new());
-        for (unit, &sum) in sums.iter().enumerate() {
-            let of = |values: &[f32]| f64::from(values[unit]);
-            let variance = of(running_var.as_slice()) + f64::from(EPS);
-            let slope = of(scale.value.as_slice()) / variance.sqrt();
-            let distance = sum.max(0.0) - of(running_mean.as_slice());
-            outputs.push(distance * slope + of(shift.value.as_slice()));
-            slopes.push(if sum > 0.0 { slope } else { 0.0 });
+    fn new(sums: &[f64], layer: &mut Dense) -> Activations {
+        let (mut outputs, mut slopes): (Vec<f64>, Vec<f64>) =
+            sums.iter().map(|&sum| value_and_slope(layer.activation, sum)).unzip();
+        if let Some(norm) = &mut layer.norm {
+            for (unit, (output, slope)) in outputs.iter_mut().zip(&mut slopes).enumerate() {
+                let of = |values: &[f32]| f64::from(values[unit]);
+                let variance = of(norm.running_var.as_slice()) + f64::from(EPS);
+                let scale = of(norm.scale.value.as_slice()) / variance.sqrt();
+                let distance = *output - of(norm.running_mean.as_slice());
+                *output = distance * scale + of(norm.shift.value.as_slice());
+                *slope *= scale;
+            }
         }
         Activations { outputs, slopes }
     }
 
-    /// From the gradient of the outputs to that of the sums before ReLU.
+    /// From the gradient of the outputs to that of the sums.
     fn back(&self, gradient: impl Iterator<Item = f64>) -> Vec<f64> {
         gradient.zip(&self.slopes).map(|(gradient, slope)| gradient * slope).collect()
     }
@@ -43,41 +44,48 @@ impl Activations {
 impl Head {
     /// The gradient of the logit of `class` with respect to the inputs `row`; both are `[inputs]`.
     pub(crate) fn input_gradient(&mut self, row: &[f32], class: usize) -> Vec<f32> {
-        let Layout { inputs, hidden, outputs, slabs, .. } = self.layout;
         let layout = self.layout;
-        let weight1 = &*self.weight1.value.as_slice();
-        let weight2 = &*self.weight2.value.as_slice();
-        let weight3 = &*self.weight3.value.as_slice();
-        let [bias1, bias2, _] = &mut self.biases;
-        let [norm1, norm2] = &mut self.norms;
-        // The weights of a slab, `[inputs][units of the slab]`.
-        let of_slab = |index: usize| {
-            let slab = layout.slab(index);
-            (slab, weight1[slab.start * inputs..][..slab.width * inputs].chunks_exact(slab.width))
-        };
-
-        let mut sums: Vec<f64> = bias1.value.as_slice().iter().map(|&b| f64::from(b)).collect();
-        for (slab, weights) in (0..slabs).map(of_slab) {
-            let present = row.iter().zip(weights).filter(|(value, _)| **value != 0.0);
-            for (&value, weights) in present {
-                add_scaled(&mut sums[slab.start..], weights, f64::from(value));
+        let (inputs, width) = (layout.inputs, layout.width(0));
+        // Forward through the hidden layers.
+        let mut hidden: Vec<Activations> = Vec::new();
+        for (index, layer) in self.layers[..layout.hidden].iter_mut().enumerate() {
+            let mut sums: Vec<f64> =
+                layer.bias.value.as_slice().iter().map(|&bias| f64::from(bias)).collect();
+            let weights = &*layer.weight.value.as_slice();
+            match hidden.last() {
+                Some(before) => {
+                    let columns = layout.width(index).padded;
+                    for (weights, &output) in weights.chunks_exact(columns).zip(&before.outputs) {
+                        add_scaled(&mut sums, weights, output);
+                    }
+                }
+                None => {
+                    for slab in (0..width.slabs).map(|index| width.slab(index)) {
+                        let weights = &weights[slab.start * inputs..][..slab.width * inputs];
+                        let weights = weights.chunks_exact(slab.width);
+                        for (&value, weights) in row.iter().zip(weights).filter(|it| *it.0 != 0.0) {
+                            add_scaled(&mut sums[slab.start..], weights, f64::from(value));
+                        }
+                    }
+                }
             }
+            hidden.push(Activations::new(&sums, layer));
         }
-        let first = Activations::new(&sums, norm1);
-        let mut sums: Vec<f64> = bias2.value.as_slice().iter().map(|&b| f64::from(b)).collect();
-        for (weights, &output) in weight2.chunks_exact(hidden).zip(&first.outputs) {
-            add_scaled(&mut sums, weights, output);
-        }
-        let second = Activations::new(&sums, norm2);
 
-        let of_class = weight3.chunks_exact(outputs).map(|weights| f64::from(weights[class]));
-        let sums2 = second.back(of_class);
-        let sums1 = first.back(weight2.chunks_exact(hidden).map(|weights| dot(weights, &sums2)));
+        // Back to the first layer's sums.
+        let mut sums_grad = vec![0.0; layout.outputs];
+        sums_grad[class] = 1.0;
+        for (layer, before) in self.layers[1..].iter_mut().zip(&hidden).rev() {
+            let weights = layer.weight.value.as_slice().chunks_exact(sums_grad.len());
+            sums_grad = before.back(weights.map(|weights| dot(weights, &sums_grad)));
+        }
+        let weights = &*self.layers[0].weight.value.as_slice();
         let mut gradient = vec![0.0; inputs];
-        for (slab, weights) in (0..slabs).map(of_slab) {
-            let sums1 = &sums1[slab.start..][..slab.width];
-            for (gradient, weights) in gradient.iter_mut().zip(weights) {
-                *gradient += dot(weights, sums1);
+        for slab in (0..width.slabs).map(|index| width.slab(index)) {
+            let sums_grad = &sums_grad[slab.start..][..slab.width];
+            let weights = &weights[slab.start * inputs..][..slab.width * inputs];
+            for (gradient, weights) in gradient.iter_mut().zip(weights.chunks_exact(slab.width)) {
+                *gradient += dot(weights, sums_grad);
             }
         }
         gradient.into_iter().map(|gradient| gradient as f32).collect()

@@ -3,7 +3,8 @@
 use crate::{
     buffer::{Allocate, Allocator, Buffer},
     layout::Layout,
-    parameters::{HeadConfig, HeadShape, NAMES, Parameters},
+    parameters::{HeadConfig, Parameters},
+    shape::{Activation, HeadShape, Part, TensorId},
 };
 
 /// A tensor with Adam's two moments, which are empty in a head that does not learn.
@@ -13,12 +14,38 @@ pub(crate) struct Trained {
     pub(crate) v: Buffer,
 }
 
-/// A batch normalisation, `[hidden]` each.
+/// A batch normalisation, `[units]` each.
 pub(crate) struct Norm {
     pub(crate) scale: Trained,
     pub(crate) shift: Trained,
     pub(crate) running_mean: Buffer,
     pub(crate) running_var: Buffer,
+}
+
+/// A dense layer with what comes after its sums.
+pub(crate) struct Dense {
+    /// See [`crate::layout`] for the order.
+    pub(crate) weight: Trained,
+    /// `[out][in]`, for the gradients of the activations; empty for the first layer, and in a head that does
+    /// not learn.
+    pub(crate) back: Buffer,
+    pub(crate) bias: Trained,
+    /// Of the logits, it is the identity.
+    pub(crate) activation: Activation,
+    pub(crate) norm: Option<Norm>,
+}
+
+/// A head.
+pub(crate) struct Head {
+    pub(crate) layout: Layout,
+    pub(crate) config: HeadConfig,
+    /// The dense layers.
+    pub(crate) layers: Vec<Dense>,
+    /// For each slab of the first layer and each input, whether any gradient has reached its weights yet.
+    /// Until then both moments are 0, and Adam leaves the weights as they are, but for their decay.
+    pub(crate) reached: Buffer<u32>,
+    /// Loss and hits of the last call.
+    pub(crate) result: Buffer,
 }
 
 impl Trained {
@@ -30,48 +57,27 @@ impl Trained {
 }
 
 impl Norm {
-    fn zero(hidden: usize, learns: bool, from: &mut impl Allocate) -> Norm {
+    fn zero(units: usize, learns: bool, from: &mut impl Allocate) -> Norm {
         Norm {
-            scale: Trained::zero(hidden, learns, from),
-            shift: Trained::zero(hidden, learns, from),
-            running_mean: from.buffer(hidden),
-            running_var: from.buffer(hidden),
+            scale: Trained::zero(units, learns, from),
+            shift: Trained::zero(units, learns, from),
+            running_mean: from.buffer(units),
+            running_var: from.buffer(units),
         }
     }
-}
-
-/// See [`crate::layout`] for the order of each tensor.
-pub(crate) struct Head {
-    pub(crate) layout: Layout,
-    pub(crate) config: HeadConfig,
-    pub(crate) weight1: Trained,
-    /// For each slab and input, whether any gradient has reached its weights yet. Until then both
-    /// moments are 0, and Adam leaves the weights as they are, but for their decay.
-    pub(crate) reached: Buffer<u32>,
-    pub(crate) weight2: Trained,
-    pub(crate) weight3: Trained,
-    /// `[out][in]`, for the gradients of the activations.
-    pub(crate) weight2_back: Buffer,
-    pub(crate) weight3_back: Buffer,
-    pub(crate) biases: [Trained; 3],
-    pub(crate) norms: [Norm; 2],
-    /// Loss and hits of the last call.
-    pub(crate) result: Buffer,
 }
 
 impl Head {
     /// A head to be trained.
     pub(crate) fn new(config: HeadConfig, initial: &Parameters) -> Head {
         let mut head = Head::with_values(config, initial, true);
-        let Layout { hidden, outputs, .. } = head.layout;
-        for k in 0..hidden {
-            for unit in 0..hidden {
-                head.weight2_back.as_slice()[unit * hidden + k] =
-                    head.weight2.value.as_slice()[k * hidden + unit];
-            }
-            for class in 0..outputs {
-                head.weight3_back.as_slice()[class * hidden + k] =
-                    head.weight3.value.as_slice()[k * outputs + class];
+        for (layer, dense) in head.layers.iter_mut().enumerate().skip(1) {
+            let [inputs, outputs] = [layer - 1, layer].map(|layer| head.layout.width(layer).padded);
+            let (weight, back) = (&*dense.weight.value.as_slice(), dense.back.as_slice());
+            for k in 0..inputs {
+                for unit in 0..outputs {
+                    back[unit * inputs + k] = weight[k * outputs + unit];
+                }
             }
         }
         head
@@ -83,10 +89,11 @@ impl Head {
     }
 
     fn with_values(config: HeadConfig, parameters: &Parameters, learns: bool) -> Head {
-        let layout = Layout::new(parameters.shape());
-        let mut head = Head::zero(layout, config, learns, &mut Allocator);
-        for (name, _, values) in parameters.iter() {
-            let (buffer, order) = head.tensor(name, |trained| &mut trained.value);
+        let shape = parameters.shape();
+        let mut head = Head::zero(shape, config, learns, &mut Allocator);
+        let layout = head.layout;
+        for (id, (.., values)) in shape.tensor_ids().zip(parameters.iter()) {
+            let (buffer, order) = head.tensor(id, |trained| &mut trained.value);
             let numbers = buffer.as_slice();
             order.for_each(layout, values.len(), |element, at| numbers[at] = values[element]);
         }
@@ -95,24 +102,33 @@ impl Head {
 
     /// A head all of whose parameters are 0.
     pub(crate) fn zero(
-        layout: Layout,
+        shape: HeadShape,
         config: HeadConfig,
         learns: bool,
         from: &mut impl Allocate,
     ) -> Head {
-        let Layout { inputs, hidden, outputs, slabs, .. } = layout;
+        let layout = Layout::new(shape);
         let learning = |len: usize| if learns { len } else { 0 };
+        let mut layers = Vec::new();
+        for layer in 0..layout.dense_layers() {
+            let width = layout.width(layer).padded;
+            let inputs = layer.checked_sub(1).map_or(layout.inputs, |it| layout.width(it).padded);
+            let back = if layer == 0 { 0 } else { learning(inputs * width) };
+            let hidden = shape.hidden.get(layer);
+            let norm = hidden.filter(|hidden| hidden.batch_norm);
+            layers.push(Dense {
+                weight: Trained::zero(inputs * width, learns, from),
+                back: from.buffer(back),
+                bias: Trained::zero(width, learns, from),
+                activation: hidden.map_or(Activation::Identity, |hidden| hidden.activation),
+                norm: norm.map(|_| Norm::zero(width, learns, from)),
+            });
+        }
         Head {
             layout,
             config,
-            weight1: Trained::zero(inputs * hidden, learns, from),
-            reached: from.buffer(learning(slabs * inputs)),
-            weight2: Trained::zero(hidden * hidden, learns, from),
-            weight3: Trained::zero(hidden * outputs, learns, from),
-            weight2_back: from.buffer(learning(hidden * hidden)),
-            weight3_back: from.buffer(learning(outputs * hidden)),
-            biases: [hidden, hidden, outputs].map(|len| Trained::zero(len, learns, from)),
-            norms: [hidden, hidden].map(|len| Norm::zero(len, learns, from)),
+            layers,
+            reached: from.buffer(learning(layout.width(0).slabs * layout.inputs)),
             result: from.buffer(2),
         }
     }
@@ -125,41 +141,43 @@ impl Head {
     ) -> Parameters {
         let mut parameters = Parameters::zeros(shape);
         let layout = self.layout;
-        for name in NAMES {
-            let (buffer, order) = self.tensor(name, part);
+        for id in shape.tensor_ids() {
+            let (buffer, order) = self.tensor(id, part);
             let numbers = buffer.as_slice();
-            let values = parameters.tensor_mut(name).expect("it is one of a head's tensors");
+            let values = parameters.tensor_mut(id.name()).expect("it is one of a head's tensors");
             order.for_each(layout, values.len(), |element, at| values[element] = numbers[at]);
         }
         parameters
     }
 
-    /// A tensor by PyTorch's name, and the order of its elements in memory.
+    /// A tensor, and the order of its elements in memory.
     fn tensor(
         &mut self,
-        name: &str,
+        id: TensorId,
         part: fn(&mut Trained) -> &mut Buffer,
     ) -> (&mut Buffer, Order) {
-        let Layout { hidden, outputs, .. } = self.layout;
-        let [bias1, bias2, bias3] = &mut self.biases;
-        let [norm1, norm2] = &mut self.norms;
-        match name {
-            "fc1.weight" => (part(&mut self.weight1), Order::Slabs),
-            "fc2.weight" => (part(&mut self.weight2), Order::Transposed { columns: hidden }),
-            "fc3.weight" => (part(&mut self.weight3), Order::Transposed { columns: outputs }),
-            "fc1.bias" => (part(bias1), Order::Same),
-            "fc2.bias" => (part(bias2), Order::Same),
-            "fc3.bias" => (part(bias3), Order::Same),
-            "bn1.weight" => (part(&mut norm1.scale), Order::Same),
-            "bn1.bias" => (part(&mut norm1.shift), Order::Same),
-            "bn1.running_mean" => (&mut norm1.running_mean, Order::Same),
-            "bn1.running_var" => (&mut norm1.running_var, Order::Same),
-            "bn2.weight" => (part(&mut norm2.scale), Order::Same),
-            "bn2.bias" => (part(&mut norm2.shift), Order::Same),
-            "bn2.running_mean" => (&mut norm2.running_mean, Order::Same),
-            "bn2.running_var" => (&mut norm2.running_var, Order::Same),
-            _ => unreachable!("a head has no tensor '{name}'"),
-        }
+        let Dense { weight, bias, norm, .. } = &mut self.layers[id.layer];
+        let normed = |norm: Option<_>| norm.expect("a layer without BatchNorm has no such tensor");
+        let norm = norm.as_mut();
+        let buffer = match id.part {
+            Part::Weight => {
+                let columns = self.layout.width(id.layer).padded;
+                let order = match id.layer.checked_sub(1) {
+                    None => Order::Slabs,
+                    Some(before) => {
+                        let inputs = self.layout.width(before).units;
+                        Order::Transposed { inputs, columns }
+                    }
+                };
+                return (part(weight), order);
+            }
+            Part::Bias => part(bias),
+            Part::Scale => part(&mut normed(norm).scale),
+            Part::Shift => part(&mut normed(norm).shift),
+            Part::RunningMean => &mut normed(norm).running_mean,
+            Part::RunningVar => &mut normed(norm).running_var,
+        };
+        (buffer, Order::Same)
     }
 }
 
@@ -170,8 +188,8 @@ enum Order {
     Same,
     /// `fc1.weight`, slab by slab: see [`crate::layout`].
     Slabs,
-    /// `[in][out]` with this many columns, of PyTorch's `[out, in]`.
-    Transposed { columns: usize },
+    /// `[in][out]` with this many columns, of PyTorch's `[out, inputs]`.
+    Transposed { inputs: usize, columns: usize },
 }
 
 impl Order {
@@ -185,10 +203,9 @@ impl Order {
                     visit(element, layout.fc1(element % layout.inputs, element / layout.inputs));
                 }
             }
-            Order::Transposed { columns } => {
-                let width = layout.units;
+            Order::Transposed { inputs, columns } => {
                 for element in 0..len {
-                    visit(element, (element % width) * columns + element / width);
+                    visit(element, (element % inputs) * columns + element / inputs);
                 }
             }
         }

@@ -56,13 +56,12 @@ impl Inference {
         if let Some(head) = heads.iter().position(|head| head.shape() != shape) {
             return Err(Error::OtherShape { head });
         }
-        let (layout, count) = (Layout::new(shape), heads.len());
-        let rows = (LOGITS / layout.outputs).clamp(1, EVALUATION_ROWS);
-        let engine = Engine::new(layout, count, rows, threads, isa, Workspace::for_logits);
+        let rows = (LOGITS / Layout::new(shape).outputs).clamp(1, EVALUATION_ROWS);
+        let engine = Engine::new(shape, heads.len(), rows, threads, isa, Workspace::for_logits);
         Ok(Inference { shape, heads: heads.iter().map(Head::for_inference).collect(), engine })
     }
 
-    /// The sizes of the heads' layers.
+    /// The form and the sizes of the heads.
     pub fn shape(&self) -> HeadShape {
         self.shape
     }

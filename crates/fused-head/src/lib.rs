@@ -1,16 +1,19 @@
 //! Trains many small classification heads together in one pass over their inputs, on the CPU, and
 //! evaluates them.
 //!
-//! A head is Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm → Dropout →
-//! Dense → softmax, trained on cross-entropy by Adam, with Keras' constants. Rows of features should
+//! A head is Dropout → (Dense → activation → BatchNorm → Dropout) for each of its hidden layers → Dense →
+//! softmax, trained on cross-entropy by Adam, with Keras' constants. It has up to [`MAX_HIDDEN`] hidden layers
+//! of any widths, or none; a layer may do without BatchNorm. Rows of features should
 //! be sparse, as after a ReLU: zeros are skipped, which makes the wide first layer about as cheap as
 //! the others. The crate's README has the algorithm, the memory layout and the measurements.
 //!
 //! ```
 //! use fused_head::{HeadConfig, HeadShape, Inference, Parameters, Row, Trainer};
 //!
-//! let shape = HeadShape { inputs: 20, hidden: 16, classes: 3 };
-//! let configs = [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1, ..HeadConfig::default() });
+//! // Two hidden layers, each 16 wide, with ReLU and BatchNorm.
+//! let shape = HeadShape::new(20, 16, 3);
+//! let dropout = |p| HeadConfig { dropout: vec![p; 3], seed: 1, ..HeadConfig::default() };
+//! let configs = [0.0, 0.5].map(dropout);
 //! let initial = [1, 1].map(|seed| Parameters::glorot(shape, seed));
 //! let mut trainer = Trainer::new(shape, &configs, &initial, 4, 2)?;
 //!
@@ -30,9 +33,10 @@
 //! ```
 //!
 //! In reading order:
-//! - [`parameters`], [`rows`], [`random`]: a head's parameters, its inputs, and random numbers;
-//! - [`simd`], [`sparse`], [`dense`], [`norm`], [`output`], [`adam`]: the kernels, generic over the
-//!   vector;
+//! - [`shape`], [`parameters`], [`rows`], [`random`]: a head's form, its parameters, its inputs, and random
+//!   numbers;
+//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`output`], [`adam`]: the kernels, generic
+//!   over the vector;
 //! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
@@ -42,6 +46,7 @@
 
 #![allow(rustdoc::private_intra_doc_links)] // The map above is for readers of the source, too.
 
+mod activation;
 mod adam;
 mod buffer;
 mod dense;
@@ -58,6 +63,7 @@ mod parameters;
 mod phase;
 mod random;
 mod rows;
+mod shape;
 mod simd;
 mod sparse;
 mod team;
@@ -67,11 +73,13 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
+pub use activation::LEAKY_RELU_SLOPE;
 pub use error::Error;
 pub use inference::Inference;
 pub use norm::EPS as BATCH_NORM_EPS;
-pub use parameters::{HeadConfig, HeadShape, Parameters};
+pub use parameters::{HeadConfig, Parameters};
 pub use rows::{Columns, Row};
+pub use shape::{Activation, HeadShape, HiddenLayer, HiddenLayers, MAX_HIDDEN};
 pub use trainer::{StepResult, Trainer};
 
 /// Version of the training arithmetic on this machine: with equal versions, the same rows in the same

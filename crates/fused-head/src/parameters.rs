@@ -1,42 +1,16 @@
-//! A head's sizes, and its parameters in PyTorch's layout, as files keep them.
+//! The configuration of a head's training, and its parameters in PyTorch's layout, as files keep them.
 
-use crate::{Error, random::Uniform};
-
-/// The sizes of a head's layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct HeadShape {
-    /// Numbers in a row.
-    pub inputs: usize,
-    /// Width of the two hidden layers.
-    pub hidden: usize,
-    /// Number of classes.
-    pub classes: usize,
-}
-
-impl HeadShape {
-    /// Checks that no size is 0.
-    pub(crate) fn check(self) -> Result<(), Error> {
-        let HeadShape { inputs, hidden, classes } = self;
-        for (field, size) in [("inputs", inputs), ("hidden", hidden), ("classes", classes)] {
-            if size == 0 {
-                return Err(Error::Zero { field });
-            }
-        }
-        Ok(())
-    }
-
-    /// Name and dimensions of every tensor of a head, layer by layer.
-    pub fn tensors(self) -> impl Iterator<Item = (&'static str, Vec<usize>)> {
-        NAMES.into_iter().map(move |name| (name, dimensions(self, name)))
-    }
-}
+use crate::{
+    Error,
+    random::Uniform,
+    shape::{HeadShape, Part},
+};
 
 /// The configuration of one of the heads that are trained together. Everything is off by default.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeadConfig {
-    /// The fractions dropped before each of the three dense layers, in `[0, 1)`.
-    pub dropout: [f32; 3],
+    /// The fractions dropped before each of the dense layers, in `[0, 1)`, or none for 0 each.
+    pub dropout: Vec<f32>,
     /// Seed of the dropout masks.
     pub seed: u64,
     /// Decoupled weight decay (Loshchilov & Hutter 2019) with the convention of PyTorch's `AdamW`: before
@@ -53,9 +27,14 @@ pub struct HeadConfig {
 }
 
 impl HeadConfig {
-    /// Checks the numbers' ranges, and that there is a weight for each of the classes or none; `head` is the
-    /// head's index.
-    pub(crate) fn check(&self, head: usize, classes: usize) -> Result<(), Error> {
+    /// Checks the numbers' ranges, and that there is a fraction for each of the dense layers and a weight for
+    /// each of the classes, or none; `head` is the head's index.
+    pub(crate) fn check(&self, head: usize, shape: &HeadShape) -> Result<(), Error> {
+        let (layers, classes) = (shape.dense_layers(), shape.classes);
+        let fractions = self.dropout.len();
+        if fractions != 0 && fractions != layers {
+            return Err(Error::DropoutCount { head, fractions, layers });
+        }
         for (layer, &fraction) in self.dropout.iter().enumerate() {
             if !(0.0..1.0).contains(&fraction) {
                 return Err(Error::Dropout { head, layer, fraction });
@@ -82,96 +61,65 @@ impl HeadConfig {
     }
 }
 
-/// The names, in the order of the layers, as PyTorch names them.
-pub(crate) const NAMES: [&str; 14] = [
-    "fc1.weight",
-    "fc1.bias",
-    "bn1.weight",
-    "bn1.bias",
-    "bn1.running_mean",
-    "bn1.running_var",
-    "fc2.weight",
-    "fc2.bias",
-    "bn2.weight",
-    "bn2.bias",
-    "bn2.running_mean",
-    "bn2.running_var",
-    "fc3.weight",
-    "fc3.bias",
-];
-
-/// All tensors of one head in PyTorch's layout: `fc1.weight` is `[hidden, inputs]`, the biases and
+/// All tensors of one head in PyTorch's layout: `fc1.weight` is `[width, inputs]`, the biases and
 /// BatchNorm's tensors are vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     shape: HeadShape,
-    tensors: [Vec<f32>; NAMES.len()],
+    /// In the order of [`HeadShape::tensors`].
+    tensors: Vec<Vec<f32>>,
 }
 
 impl Parameters {
     /// Initial values as Keras has them: Glorot uniform weights (Glorot & Bengio 2010), biases 0,
     /// scales 1, shifts 0, running means 0 and variances 1.
     pub fn glorot(shape: HeadShape, seed: u64) -> Parameters {
-        let tensors = std::array::from_fn(|index| {
-            let dimensions = dimensions(shape, NAMES[index]);
+        let tensors = shape.tensor_ids().map(|id| {
+            let dimensions = id.dimensions(&shape);
             let len = dimensions.iter().product();
-            match (NAMES[index], dimensions.as_slice()) {
-                (_, [outputs, inputs]) => {
+            match (id.part, dimensions.as_slice()) {
+                (Part::Weight, [outputs, inputs]) => {
                     let bound = (6.0 / (inputs + outputs) as f64).sqrt();
-                    let mut uniform = Uniform::new(seed, index as u64);
+                    let mut uniform = Uniform::new(seed, id.number() as u64);
                     (0..len).map(|_| uniform.next(bound)).collect()
                 }
-                ("bn1.weight" | "bn2.weight" | "bn1.running_var" | "bn2.running_var", _) => {
-                    vec![1.0; len]
-                }
+                (Part::Scale | Part::RunningVar, _) => vec![1.0; len],
                 _ => vec![0.0; len],
             }
         });
-        Parameters { shape, tensors }
+        Parameters { shape, tensors: tensors.collect() }
     }
 
     /// Parameters that are all 0, to be filled tensor by tensor with [`Parameters::tensor_mut`].
     pub fn zeros(shape: HeadShape) -> Parameters {
-        let tensors = std::array::from_fn(|index| {
-            vec![0.0; dimensions(shape, NAMES[index]).iter().product()]
-        });
+        let zeros = |dimensions: Vec<usize>| vec![0.0; dimensions.iter().product()];
+        let tensors = shape.tensors().map(|(_, dimensions)| zeros(dimensions)).collect();
         Parameters { shape, tensors }
     }
 
-    /// The sizes of the layers.
+    /// The form and the sizes of the head.
     pub fn shape(&self) -> HeadShape {
         self.shape
     }
 
     /// Names, dimensions and values in C order, layer by layer.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Vec<usize>, &[f32])> {
-        let shape = self.shape;
-        NAMES
-            .iter()
-            .zip(&self.tensors)
-            .map(move |(&name, values)| (name, dimensions(shape, name), values.as_slice()))
+        let tensors = self.shape.tensors().zip(&self.tensors);
+        tensors.map(|((name, dimensions), values)| (name, dimensions, values.as_slice()))
     }
 
     /// The values of a tensor; `None` if there is no such name.
     pub fn tensor(&self, name: &str) -> Option<&[f32]> {
-        let index = NAMES.iter().position(|&known| known == name)?;
-        Some(&self.tensors[index])
+        Some(&self.tensors[self.index(name)?])
     }
 
     /// The values of a tensor, to set them; `None` if there is no such name.
     pub fn tensor_mut(&mut self, name: &str) -> Option<&mut [f32]> {
-        let index = NAMES.iter().position(|&known| known == name)?;
+        let index = self.index(name)?;
         Some(&mut self.tensors[index])
     }
-}
 
-fn dimensions(shape: HeadShape, name: &str) -> Vec<usize> {
-    let HeadShape { inputs, hidden, classes } = shape;
-    match name {
-        "fc1.weight" => vec![hidden, inputs],
-        "fc2.weight" => vec![hidden, hidden],
-        "fc3.weight" => vec![classes, hidden],
-        "fc3.bias" => vec![classes],
-        _ => vec![hidden],
+    fn index(&self, name: &str) -> Option<usize> {
+        self.shape.tensor_ids().position(|id| id.name() == name)
     }
 }

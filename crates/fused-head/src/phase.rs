@@ -3,16 +3,17 @@
 
 #![allow(unsafe_code)] // Splits the heads' and the workspace's memory among items.
 
-use std::ptr;
+use std::{ops::Range, ptr};
 
 use crate::{
     adam::{Adam, AdamVectors},
     dense::{Product, product, transpose},
     head::Head,
-    layout::{Layout, SLAB, Slab},
+    layout::{Layout, MAX_DENSE, Slab},
     norm::{self, Units},
     output::{self, Targets},
     random::Dropout,
+    shape::MAX_HIDDEN,
     simd::{LANES, Vector},
     sparse,
     workspace::{RowLists, Workspace},
@@ -21,73 +22,87 @@ use crate::{
 /// Rows of an item of [`Phase::Drop`] and [`Phase::Output`], and of the gathering.
 pub(crate) const ROWS: usize = 8;
 
-/// In the order of a step.
+/// In the order of a step. Layers are dense layers, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Dropout of the inputs, by rows.
     Drop,
     /// The inputs by column, by blocks.
     Sort,
-    /// The first layer: by slabs, with what [`Phase::Norm1`] does; or, if slabs are fewer than the
+    /// The first layer: by slabs, with what [`Phase::ActivateFirst`] does; or, if slabs are fewer than the
     /// threads, its sums only, by slabs and rows.
-    Dense1,
-    /// ReLU and normalisation of the first layer, by slabs, if not done yet.
-    Norm1,
-    /// The second layer, by slabs.
-    Layer2,
+    First,
+    /// Activation and normalisation of the first layer, by slabs, if it is a hidden one and it is not done yet.
+    ActivateFirst,
+    /// A hidden layer after the first, by slabs.
+    Hidden(usize),
     /// Logits, losses and their gradients, by rows.
     Output,
-    /// Back through the second layer's normalisation, by slabs.
-    Back2,
-    /// Back to the first layer's sums, by slabs; updates the weights of the second and third layer
-    /// that come from these units.
-    Back1,
+    /// Back to the sums of a hidden layer, by slabs; updates the weights of the next layer that come from these
+    /// units.
+    Back(usize),
     /// The first layer's weights, by slabs and blocks.
     Update,
 }
 
+/// Names of [`Phase::Hidden`] and [`Phase::Back`], by layer.
+const HIDDEN: [&str; MAX_HIDDEN] = ["", "fc2", "fc3", "fc4"];
+const BACK: [&str; MAX_HIDDEN] = [
+    "back to fc1, update fc2",
+    "back to fc2, update fc3",
+    "back to fc3, update fc4",
+    "back to fc4, update fc5",
+];
+
 impl Phase {
+    /// The number of all phases.
+    pub(crate) const COUNT: usize = 6 + 2 * MAX_HIDDEN;
+
+    /// The phase's number, from 0.
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Phase::Drop => 0,
+            Phase::Sort => 1,
+            Phase::First => 2,
+            Phase::ActivateFirst => 3,
+            Phase::Output => 4,
+            Phase::Update => 5,
+            Phase::Hidden(layer) => 6 + layer,
+            Phase::Back(layer) => 6 + MAX_HIDDEN + layer,
+        }
+    }
+
     /// The layers and the work of the phase, for profiles.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Drop => "drop inputs",
             Phase::Sort => "sort columns",
-            Phase::Dense1 => "fc1, bn1",
-            Phase::Norm1 => "bn1 by itself",
-            Phase::Layer2 => "fc2, bn2",
-            Phase::Output => "fc3, loss",
-            Phase::Back2 => "back to fc2",
-            Phase::Back1 => "back to fc1, update fc2, fc3",
+            Phase::First => "fc1",
+            Phase::ActivateFirst => "fc1's activation by itself",
+            Phase::Hidden(layer) => HIDDEN[layer],
+            Phase::Output => "logits, loss",
+            Phase::Back(layer) => BACK[layer],
             Phase::Update => "update fc1",
         }
     }
-}
 
-// Clocks are indexed by the phase.
-const _: () = {
-    let mut index = 0;
-    while index < TRAINING.len() {
-        assert!(TRAINING[index] as usize == index);
-        index += 1;
+    /// All of a training step.
+    pub(crate) fn of_training(layout: &Layout) -> Vec<Phase> {
+        let mut phases = vec![Phase::Drop, Phase::Sort];
+        phases.extend(Phase::of_inference(layout));
+        phases.extend((0..layout.hidden).rev().map(Phase::Back));
+        phases.push(Phase::Update);
+        phases
     }
-};
 
-/// All of a training step.
-pub(crate) const TRAINING: [Phase; 9] = [
-    Phase::Drop,
-    Phase::Sort,
-    Phase::Dense1,
-    Phase::Norm1,
-    Phase::Layer2,
-    Phase::Output,
-    Phase::Back2,
-    Phase::Back1,
-    Phase::Update,
-];
-
-/// Those without learning.
-pub(crate) const INFERENCE: [Phase; 4] =
-    [Phase::Dense1, Phase::Norm1, Phase::Layer2, Phase::Output];
+    /// Those without learning.
+    pub(crate) fn of_inference(layout: &Layout) -> Vec<Phase> {
+        let mut phases = vec![Phase::First, Phase::ActivateFirst];
+        phases.extend((1..layout.hidden).map(Phase::Hidden));
+        phases.push(Phase::Output);
+        phases
+    }
+}
 
 /// The data that a phase works on.
 pub(crate) struct Context<'a> {
@@ -106,8 +121,8 @@ pub(crate) struct Context<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Update<'a> {
     pub(crate) adam: Adam,
-    /// Before each of the three dense layers.
-    pub(crate) dropout: [Dropout; 3],
+    /// Before each of the dense layers.
+    pub(crate) dropout: [Dropout; MAX_DENSE],
     /// `None` if the loss is the mean of the labels' cross-entropy.
     pub(crate) targets: Option<Targets<'a>>,
 }
@@ -117,14 +132,16 @@ impl Context<'_> {
     /// skipped.
     pub(crate) fn items(&self, phase: Phase, threads: usize) -> usize {
         let layout = &self.head.layout;
+        let slabs = layout.width(0).slabs;
         match phase {
             Phase::Drop if self.keeps_inputs() => 0,
             Phase::Drop | Phase::Output => self.rows.div_ceil(ROWS),
             Phase::Sort => layout.blocks,
-            Phase::Dense1 => layout.slabs * threads.div_ceil(layout.slabs),
-            Phase::Norm1 if threads <= layout.slabs => 0,
-            Phase::Norm1 | Phase::Layer2 | Phase::Back2 | Phase::Back1 => layout.slabs,
-            Phase::Update => layout.slabs * layout.blocks,
+            Phase::First => slabs * threads.div_ceil(slabs),
+            Phase::ActivateFirst if threads <= slabs || layout.hidden == 0 => 0,
+            Phase::ActivateFirst => slabs,
+            Phase::Hidden(layer) | Phase::Back(layer) => layout.width(layer).slabs,
+            Phase::Update => slabs * layout.blocks,
         }
     }
 
@@ -139,29 +156,33 @@ impl Context<'_> {
     }
 
     #[inline(always)]
-    fn rows_of(&self, item: usize) -> std::ops::Range<usize> {
+    fn rows_of(&self, item: usize) -> Range<usize> {
         item * ROWS..self.rows.min((item + 1) * ROWS)
     }
 
-    /// A layer's units of a slab; `out` is a matrix `[rows][hidden]`.
+    /// A hidden layer's units of a slab; the units of all slabs are in the matrix `out`.
     ///
     /// # Safety
-    /// `out` is such a matrix.
+    /// `out` is a matrix `[rows][units]` of the layer.
     #[inline(always)]
     unsafe fn units(&self, layer: usize, slab: Slab, out: *mut f32) -> Units<'_> {
-        let workspace = self.workspace;
-        // SAFETY: slabs lie within the hidden units.
+        let (dense, workspace) = (&self.head.layers[layer], self.workspace);
+        let offset = slab.start * workspace.rows;
+        // SAFETY: slabs lie within the layer's units.
         unsafe {
             Units {
                 rows: self.rows,
                 start: slab.start,
                 width: slab.width,
-                units: workspace.units[layer].pointer().add(slab.start * workspace.rows),
-                norm: &self.head.norms[layer],
+                activation: dense.activation,
+                units: workspace.units[layer].pointer().add(offset),
+                // Of another activation, it is not used.
+                slopes: workspace.slopes[layer].pointer().wrapping_add(offset),
+                norm: dense.norm.as_ref(),
                 means: workspace.means[layer].pointer(),
                 inverse_deviations: workspace.inverse_deviations[layer].pointer(),
                 out: out.add(slab.start),
-                out_stride: self.head.layout.hidden,
+                out_stride: self.head.layout.width(layer).padded,
                 dropout: self.update.map(|update| update.dropout[layer + 1]),
             }
         }
@@ -202,75 +223,80 @@ pub(crate) unsafe fn run_item<S: Vector>(
     // SAFETY: the caller's promises. Items write to rows, slabs or blocks of their own, and read
     // what no item of the same phase writes.
     unsafe {
-        match phase {
+        // The hidden layer and the slab whose sums are done.
+        let summed = match phase {
             Phase::Drop => {
                 let Some(update) = &context.update else { return };
                 for row in context.rows_of(item) {
                     let (from, to) = (context.gathered, &workspace.inputs);
                     sparse::drop_inputs::<S>(layout, row, &update.dropout[0], from, to);
                 }
+                return;
             }
             Phase::Sort => {
-                sparse::sort_columns(layout, rows, item, context.inputs(), workspace);
+                return sparse::sort_columns(layout, rows, item, context.inputs(), workspace);
             }
-            Phase::Dense1 => {
-                let (slab, part) = (layout.slab(item % layout.slabs), item / layout.slabs);
-                let parts = items / layout.slabs;
+            Phase::First => {
+                let slabs = layout.width(0).slabs;
+                let (slab, part) = (layout.slab(0, item % slabs), item / slabs);
+                let parts = items / slabs;
                 let range = rows * part / parts..rows * (part + 1) / parts;
                 let lists = context.inputs();
                 with_vectors!(slab, forward, head, slab, range, lists, workspace);
-                if parts == 1 {
-                    norm1::<S>(context, slab);
+                if parts > 1 || layout.hidden == 0 {
+                    return;
                 }
+                (0, slab)
             }
-            Phase::Norm1 => norm1::<S>(context, layout.slab(item)),
-            Phase::Layer2 => layer2::<S>(context, layout.slab(item)),
-            Phase::Output => outputs::<S>(context, item),
-            Phase::Back2 => back2::<S>(context, layout.slab(item)),
-            Phase::Back1 => back1::<S>(context, layout.slab(item)),
+            Phase::ActivateFirst => (0, layout.slab(0, item)),
+            Phase::Hidden(layer) => {
+                let slab = layout.slab(layer, item);
+                hidden_sums::<S>(context, layer, slab);
+                (layer, slab)
+            }
+            Phase::Output => return outputs::<S>(context, item),
+            Phase::Back(layer) => return back::<S>(context, layer, item),
             Phase::Update => {
                 let Some(update) = &context.update else { return };
-                let (slab, block) = (layout.slab(item / layout.blocks), item % layout.blocks);
+                let (slab, block) = (layout.slab(0, item / layout.blocks), item % layout.blocks);
                 with_vectors!(slab, update, head, slab, block, workspace, &update.adam);
+                if layout.hidden == 0 && block == 0 {
+                    let gradient = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
+                    update_bias::<S>(context, slab, gradient, slab.width);
+                }
+                return;
             }
-        }
-    }
-}
-
-/// # Safety
-/// As for [`run_item`].
-#[inline(always)]
-unsafe fn norm1<S: Vector>(context: &Context<'_>, slab: Slab) {
-    // SAFETY: all rows' sums of this slab are there, and the slab is this item's own.
-    unsafe {
-        let units = context.units(0, slab, context.workspace.activations[0].pointer());
+        };
+        let (layer, slab) = summed;
+        let units = context.units(layer, slab, workspace.activations[layer].pointer());
         norm::forward::<S>(&units);
     }
 }
 
+/// The sums of a hidden layer after the first.
+///
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn layer2<S: Vector>(context: &Context<'_>, slab: Slab) {
+unsafe fn hidden_sums<S: Vector>(context: &Context<'_>, layer: usize, slab: Slab) {
     let Context { head, workspace, rows, .. } = *context;
-    let hidden = head.layout.hidden;
+    let [depth, width] = [layer - 1, layer].map(|layer| head.layout.width(layer).padded);
+    let dense = &head.layers[layer];
     // SAFETY: the sums of this slab's units are this item's own.
     unsafe {
-        let units = context.units(1, slab, workspace.activations[1].pointer());
         product::<S>(&Product {
             rows,
             columns: slab.width,
-            depth: hidden,
-            a: workspace.activations[0].pointer(),
-            a_row: hidden,
+            depth,
+            a: workspace.activations[layer - 1].pointer(),
+            a_row: depth,
             a_depth: 1,
-            b: head.weight2.value.pointer().add(slab.start),
-            b_stride: hidden,
-            c: units.units,
+            b: dense.weight.value.pointer().add(slab.start),
+            b_stride: width,
+            c: workspace.units[layer].pointer().add(slab.start * workspace.rows),
             c_stride: slab.width,
-            bias: head.biases[1].value.pointer().add(slab.start),
+            bias: dense.bias.value.pointer().add(slab.start),
         });
-        norm::forward::<S>(&units);
     }
 }
 
@@ -281,132 +307,166 @@ unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
     let Context { head, workspace, rows: all_rows, labels, .. } = *context;
     let Layout { hidden, outputs, classes, .. } = head.layout;
     let rows = context.rows_of(item);
+    let last = &head.layers[hidden];
     // SAFETY: these rows are this item's own.
     unsafe {
-        product::<S>(&Product {
-            rows: rows.len(),
-            columns: outputs,
-            depth: hidden,
-            a: workspace.activations[1].pointer().add(rows.start * hidden),
-            a_row: hidden,
-            a_depth: 1,
-            b: head.weight3.value.pointer(),
-            b_stride: outputs,
-            c: workspace.logits.pointer().add(rows.start * outputs),
-            c_stride: outputs,
-            bias: head.biases[2].value.pointer(),
-        });
+        match hidden.checked_sub(1) {
+            Some(before) => {
+                let depth = head.layout.width(before).padded;
+                product::<S>(&Product {
+                    rows: rows.len(),
+                    columns: outputs,
+                    depth,
+                    a: workspace.activations[before].pointer().add(rows.start * depth),
+                    a_row: depth,
+                    a_depth: 1,
+                    b: last.weight.value.pointer(),
+                    b_stride: outputs,
+                    c: workspace.logits.pointer().add(rows.start * outputs),
+                    c_stride: outputs,
+                    bias: last.bias.value.pointer(),
+                });
+            }
+            None => {
+                for (sums, logits, len) in slabs_of_rows(context, rows.clone()) {
+                    let sums = workspace.units[0].pointer().add(sums);
+                    sums.copy_to_nonoverlapping(workspace.logits.pointer().add(logits), len);
+                }
+            }
+        }
         if labels.is_empty() {
             return;
         }
-        if let Some(targets) = context.update.as_ref().and_then(|update| update.targets.as_ref()) {
-            for row in rows {
-                let (sizes, label) = ((outputs, classes), labels[row] as usize);
-                output::cross_entropy_of_targets(workspace, row, sizes, label, targets);
+        let targets = context.update.as_ref().and_then(|update| update.targets.as_ref());
+        for row in rows.clone() {
+            let (sizes, label) = ((outputs, classes), labels[row] as usize);
+            match targets {
+                Some(targets) => {
+                    output::cross_entropy_of_targets(workspace, row, sizes, label, targets);
+                }
+                None => {
+                    let scale = 1.0 / all_rows as f32;
+                    output::cross_entropy(workspace, row, sizes, label, scale);
+                }
             }
-            return;
         }
-        for row in rows {
-            let scale = 1.0 / all_rows as f32;
-            let label = labels[row] as usize;
-            output::cross_entropy(workspace, row, (outputs, classes), label, scale);
+        if hidden == 0 && context.update.is_some() {
+            for (sums, logits, len) in slabs_of_rows(context, rows) {
+                let gradients = workspace.logits_grad.pointer().add(logits);
+                gradients.copy_to_nonoverlapping(workspace.slab_grad.pointer().add(sums), len);
+            }
         }
     }
+}
+
+/// Of a head without hidden layers: where in the slab matrices and in the logits each slab of these rows is, and
+/// its width.
+#[inline(always)]
+fn slabs_of_rows(
+    context: &Context<'_>,
+    rows: Range<usize>,
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    let capacity = context.workspace.rows;
+    let width = context.head.layout.width(0);
+    rows.flat_map(move |row| {
+        (0..width.slabs).map(move |index| {
+            let slab = width.slab(index);
+            let sums = slab.start * capacity + row * slab.width;
+            (sums, row * width.padded + slab.start, slab.width)
+        })
+    })
 }
 
 /// # Safety
 /// As for [`run_item`].
 #[inline(always)]
-unsafe fn back2<S: Vector>(context: &Context<'_>, slab: Slab) {
+unsafe fn back<S: Vector>(context: &Context<'_>, layer: usize, item: usize) {
     let Context { head, workspace, rows, .. } = *context;
-    let Layout { hidden, outputs, .. } = head.layout;
+    let layout = &head.layout;
     let Some(update) = &context.update else { return };
-    // SAFETY: gradients and parameters of this slab's units are this item's own.
-    unsafe {
-        let gradient = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
-        product::<S>(&Product {
-            rows,
-            columns: slab.width,
-            depth: outputs,
-            a: workspace.logits_grad.pointer(),
-            a_row: outputs,
-            a_depth: 1,
-            b: head.weight3_back.pointer().add(slab.start),
-            b_stride: hidden,
-            c: gradient,
-            c_stride: slab.width,
-            bias: ptr::null(),
-        });
-        let units = context.units(1, slab, workspace.sums2_grad.pointer());
-        norm::backward::<S>(&units, gradient, &head.biases[1], &update.adam);
-    }
-}
-
-/// # Safety
-/// As for [`run_item`].
-#[inline(always)]
-unsafe fn back1<S: Vector>(context: &Context<'_>, slab: Slab) {
-    let Context { head, workspace, rows, .. } = *context;
-    let Layout { hidden, outputs, .. } = head.layout;
-    let Some(update) = &context.update else { return };
+    let slab = layout.slab(layer, item);
+    let [width, next_width] = [layer, layer + 1].map(|layer| layout.width(layer).padded);
+    let (dense, next) = (&head.layers[layer], &head.layers[layer + 1]);
+    let is_last = layer + 1 == layout.hidden;
+    let next_grad = if is_last { &workspace.logits_grad } else { &workspace.sums_grad[layer + 1] };
     // SAFETY: gradients and parameters of this slab's units are this item's own, and so are the
-    // weights from them to the second and third layer. The way back through the second layer reads
+    // weights from them to the next layer. The way back through the next layer reads
     // no more of its weights than those, from before their update.
     unsafe {
         let gradient = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
         product::<S>(&Product {
             rows,
             columns: slab.width,
-            depth: hidden,
-            a: workspace.sums2_grad.pointer(),
-            a_row: hidden,
+            depth: next_width,
+            a: next_grad.pointer(),
+            a_row: next_width,
             a_depth: 1,
-            b: head.weight2_back.pointer().add(slab.start),
-            b_stride: hidden,
+            b: next.back.pointer().add(slab.start),
+            b_stride: width,
             c: gradient,
             c_stride: slab.width,
             bias: ptr::null(),
         });
-        let mut units = context.units(0, slab, ptr::null_mut());
-        (units.out, units.out_stride) = (gradient, slab.width);
-        norm::backward::<S>(&units, gradient, &head.biases[0], &update.adam);
+        let units = if layer == 0 {
+            let units = context.units(layer, slab, workspace.activations[0].pointer());
+            Units { out: gradient, out_stride: slab.width, ..units }
+        } else {
+            context.units(layer, slab, workspace.sums_grad[layer].pointer())
+        };
+        norm::backward::<S>(&units, gradient, &dense.bias, &update.adam);
 
         let adam = AdamVectors::<S>::new(&update.adam);
-        let scratch = workspace.weight_grad.pointer().add(slab.start * hidden.max(outputs));
-        for (layer, columns, sums_grad, weight, back) in [
-            (0, hidden, &workspace.sums2_grad, &head.weight2, &head.weight2_back),
-            (1, outputs, &workspace.logits_grad, &head.weight3, &head.weight3_back),
-        ] {
-            product::<S>(&Product {
-                rows: slab.width,
-                columns,
-                depth: rows,
-                a: workspace.activations[layer].pointer().add(slab.start),
-                a_row: 1,
-                a_depth: hidden,
-                b: sums_grad.pointer(),
-                b_stride: columns,
-                c: scratch,
-                c_stride: columns,
-                bias: ptr::null(),
-            });
-            let (start, len) = (slab.start * columns, slab.width * columns);
-            update.adam.decay::<S>(&weight.value, start, len);
-            adam.update_all(scratch, weight, start, len);
-            let units = slab.start..slab.start + slab.width;
-            transpose(units, columns, weight.value.pointer(), back.pointer(), hidden);
+        let scratch = workspace.weight_grad.pointer().add(slab.start * next_width);
+        product::<S>(&Product {
+            rows: slab.width,
+            columns: next_width,
+            depth: rows,
+            a: workspace.activations[layer].pointer().add(slab.start),
+            a_row: 1,
+            a_depth: width,
+            b: next_grad.pointer(),
+            b_stride: next_width,
+            c: scratch,
+            c_stride: next_width,
+            bias: ptr::null(),
+        });
+        let (start, len) = (slab.start * next_width, slab.width * next_width);
+        update.adam.decay::<S>(&next.weight.value, start, len);
+        adam.update_all(scratch, &next.weight, start, len);
+        let units = slab.start..slab.start + slab.width;
+        transpose(units, next_width, next.weight.value.pointer(), next.back.pointer(), width);
+        if is_last && item == 0 {
+            let all = Slab { start: 0, width: next_width };
+            update_bias::<S>(context, all, next_grad.pointer(), next_width);
         }
-        if slab.start / SLAB == 0 {
-            let mut column = 0;
-            while column < outputs {
-                let mut sum = S::splat(0.0);
-                for row in 0..rows {
-                    let gradient = workspace.logits_grad.pointer().add(row * outputs + column);
-                    sum = sum.add(S::load(gradient));
-                }
-                adam.update_at(sum, &head.biases[2], column);
-                column += LANES;
+    }
+}
+
+/// Updates the bias of some classes, from the gradients of their logits, rows of which are `stride` apart.
+///
+/// # Safety
+/// As for [`run_item`]; the rows' gradients are there, and nobody else uses this part of the bias.
+#[inline(always)]
+unsafe fn update_bias<S: Vector>(
+    context: &Context<'_>,
+    classes: Slab,
+    gradients: *const f32,
+    stride: usize,
+) {
+    let Context { head, rows, .. } = *context;
+    let Some(update) = &context.update else { return };
+    let bias = &head.layers[head.layout.hidden].bias;
+    let mut column = 0;
+    while column < classes.width {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let mut sum = S::splat(0.0);
+            for row in 0..rows {
+                sum = sum.add(S::load(gradients.add(row * stride + column)));
             }
+            let adam = AdamVectors::<S>::new(&update.adam);
+            adam.update_at(sum, bias, classes.start + column);
         }
+        column += LANES;
     }
 }

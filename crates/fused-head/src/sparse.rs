@@ -270,9 +270,9 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
     let width = V * LANES;
     // SAFETY: columns are less than the inputs, rows within the workspace.
     unsafe {
-        let weights = head.weight1.value.pointer().add(slab.start * layout.inputs);
+        let weights = head.layers[0].weight.value.pointer().add(slab.start * layout.inputs);
         let units = workspace.units[0].pointer().add(slab.start * workspace.rows);
-        let bias = head.biases[0].value.pointer().add(slab.start);
+        let bias = head.layers[0].bias.value.pointer().add(slab.start);
         for block in 0..layout.blocks {
             for row in rows.clone() {
                 let to = units.add(row * width);
@@ -320,7 +320,8 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
     unsafe {
         let end = layout.inputs.min(first + BLOCK);
         let start = slab.start * layout.inputs;
-        adam.decay::<S>(&head.weight1.value, start + first * width, (end - first) * width);
+        let weight = &head.layers[0].weight;
+        adam.decay::<S>(&weight.value, start + first * width, (end - first) * width);
         let adam = AdamVectors::<S>::new(adam);
         let gradients = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
         let capacity = BLOCK.min(layout.inputs) * workspace.rows;
@@ -346,7 +347,7 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
             }
             let at = start + input * width;
             for (v, &sum) in sums.iter().enumerate() {
-                adam.update_at(sum, &head.weight1, at + v * LANES);
+                adam.update_at(sum, weight, at + v * LANES);
             }
         }
     }

@@ -8,7 +8,6 @@ use crate::{
     engine::{EVALUATION_ROWS, Engine, Learning},
     head::Head,
     isa::Isa,
-    layout::Layout,
     rows::{Row, check_labels, check_rows, first_column_error},
     workspace::Workspace,
 };
@@ -90,18 +89,17 @@ impl Trainer {
             return Err(Error::InitialCount { heads: configs.len(), initial: initial.len() });
         }
         for (head, (config, initial)) in configs.iter().zip(initial).enumerate() {
-            config.check(head, shape.classes)?;
+            config.check(head, &shape)?;
             if initial.shape() != shape {
                 return Err(Error::OtherShape { head });
             }
         }
-        let layout = Layout::new(shape);
         let rows = batch_size.max(EVALUATION_ROWS);
         Ok(Trainer {
             shape,
             batch_size,
             heads: configs.iter().zip(initial).map(|(c, i)| Head::new(c.clone(), i)).collect(),
-            engine: Engine::new(layout, configs.len(), rows, threads, isa, Workspace::new),
+            engine: Engine::new(shape, configs.len(), rows, threads, isa, Workspace::new),
             steps: 0,
             results: vec![StepResult::default(); configs.len()],
             #[cfg(test)]
@@ -112,21 +110,20 @@ impl Trainer {
     /// Bytes of memory that a trainer of heads of this shape takes: their parameters with Adam's moments,
     /// and the rows and the activations of a batch. `u64::MAX` if no machine has as many.
     pub fn memory(shape: HeadShape, heads: usize, batch_size: usize, threads: usize) -> u64 {
-        let HeadShape { inputs, hidden, classes } = shape;
         // No product of two of the sizes overflows below.
-        let sizes = [inputs, hidden, classes, heads, batch_size, threads];
-        if sizes.iter().any(|&size| size > 1 << 30) {
+        let widths = shape.hidden.iter().map(|layer| layer.width);
+        let sizes = [shape.inputs, shape.classes, heads, batch_size, threads];
+        if sizes.into_iter().chain(widths).any(|size| size > 1 << 30) {
             return u64::MAX;
         }
-        let layout = Layout::new(shape);
         let mut head = Count::default();
-        Head::zero(layout, HeadConfig::default(), true, &mut head);
+        Head::zero(shape, HeadConfig::default(), true, &mut head);
         let heads_bytes = head.bytes.saturating_mul(heads as u64);
         let rows = batch_size.max(EVALUATION_ROWS);
-        heads_bytes.saturating_add(Engine::memory(layout, heads, rows, threads))
+        heads_bytes.saturating_add(Engine::memory(shape, heads, rows, threads))
     }
 
-    /// The sizes of the heads' layers.
+    /// The form and the sizes of the heads.
     pub fn shape(&self) -> HeadShape {
         self.shape
     }

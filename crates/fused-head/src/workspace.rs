@@ -6,8 +6,10 @@
 use kernel_support::buffer::Zeroable;
 
 use crate::{
+    activation::keeps_slopes,
     buffer::{Allocate, Buffer},
     layout::{BLOCK, Layout},
+    shape::HeadShape,
     simd::LANES,
 };
 
@@ -46,7 +48,8 @@ pub(crate) struct Entry {
 // SAFETY: two numbers.
 unsafe impl Zeroable for Entry {}
 
-/// See [`crate::layout`] for slab matrices.
+/// See [`crate::layout`] for slab matrices. Where there is a buffer for each of the layers, they are those of
+/// the hidden layers.
 pub(crate) struct Workspace {
     /// Capacity in rows.
     pub(crate) rows: usize,
@@ -57,21 +60,24 @@ pub(crate) struct Workspace {
     pub(crate) columns: Buffer<Entry>,
     /// `[inputs]`: where in its block each column's list ends.
     pub(crate) column_ends: Buffer<u32>,
-    /// The two layers' units after ReLU, slab matrices.
-    pub(crate) units: [Buffer; 2],
-    /// The inputs of the second and the third dense layer, `[rows][hidden]`.
-    pub(crate) activations: [Buffer; 2],
-    /// The batch's means and reciprocal standard deviations of the units, `[hidden]`.
-    pub(crate) means: [Buffer; 2],
-    pub(crate) inverse_deviations: [Buffer; 2],
+    /// The layers' units after their activation, slab matrices; of a head without hidden layers, its logits.
+    pub(crate) units: Vec<Buffer>,
+    /// The derivatives of the units with respect to their sums, slab matrices, of the layers whose
+    /// activation [keeps](crate::activation::keeps_slopes) them.
+    pub(crate) slopes: Vec<Buffer>,
+    /// The inputs of the next dense layer, `[rows][units]`.
+    pub(crate) activations: Vec<Buffer>,
+    /// The batch's means and reciprocal standard deviations of the units, `[units]`.
+    pub(crate) means: Vec<Buffer>,
+    pub(crate) inverse_deviations: Vec<Buffer>,
     /// `[rows][outputs]`
     pub(crate) logits: Buffer,
-    /// Gradients: of the logits; of the second layer's sums, `[rows][hidden]`; of a layer's
+    /// Gradients: of the logits; of the sums of each layer after the first, `[rows][units]`; of a layer's
     /// outputs, and in the end of the first layer's sums, a slab matrix.
     pub(crate) logits_grad: Buffer,
-    pub(crate) sums2_grad: Buffer,
+    pub(crate) sums_grad: Vec<Buffer>,
     pub(crate) slab_grad: Buffer,
-    /// Of the second and third layer's weights.
+    /// Of the weights of the layers after the first.
     pub(crate) weight_grad: Buffer,
     /// `[rows]`; hits are 0 or 1.
     pub(crate) losses: Buffer,
@@ -80,44 +86,69 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     /// A workspace for training steps of up to `rows` rows.
-    pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> Workspace {
-        Workspace::sized(layout, rows, rows, from)
+    pub(crate) fn new(shape: &HeadShape, rows: usize, from: &mut impl Allocate) -> Workspace {
+        Workspace::sized(shape, rows, rows, from)
     }
 
     /// A workspace for logits alone: what only training and losses need is empty.
-    pub(crate) fn for_logits(layout: &Layout, rows: usize, from: &mut impl Allocate) -> Workspace {
-        Workspace::sized(layout, rows, 0, from)
+    pub(crate) fn for_logits(
+        shape: &HeadShape,
+        rows: usize,
+        from: &mut impl Allocate,
+    ) -> Workspace {
+        Workspace::sized(shape, rows, 0, from)
     }
 
     /// `learning_rows` is `rows`, or 0 if no loss and no gradient is ever computed.
     fn sized(
-        layout: &Layout,
+        shape: &HeadShape,
         rows: usize,
         learning_rows: usize,
         from: &mut impl Allocate,
     ) -> Workspace {
-        let Layout { inputs, hidden, outputs, blocks, .. } = *layout;
+        let layout = Layout::new(*shape);
+        let Layout { inputs, outputs, blocks, hidden, .. } = layout;
         let learning = |len: usize| if learning_rows == 0 { 0 } else { len };
+        let widths: Vec<usize> = layout.hidden_widths().collect();
+        let first = layout.width(0).padded;
+        let widest = widths.iter().copied().max().unwrap_or(first);
+        let next = |layer: usize| layout.width(layer + 1).padded;
+        let weights = (0..hidden).map(|layer| widths[layer] * next(layer));
+        let slopes = |layer: usize| {
+            if keeps_slopes(shape.hidden[layer].activation) {
+                learning_rows * widths[layer]
+            } else {
+                0
+            }
+        };
+        let after_first = |layer: usize| if layer == 0 { 0 } else { learning_rows * widths[layer] };
+        let mut each = |len: &dyn Fn(usize) -> usize| -> Vec<Buffer> {
+            (0..hidden).map(|layer| from.buffer(len(layer))).collect()
+        };
+        let activations = each(&|layer| rows * widths[layer]);
+        let means = each(&|layer| learning(widths[layer]));
+        let inverse_deviations = each(&|layer| learning(widths[layer]));
+        let slopes = each(&slopes);
+        let sums_grad = each(&after_first);
+        let units = (0..hidden.max(1)).map(|layer| from.buffer(rows * layout.width(layer).padded));
+        let units = units.collect();
         Workspace {
             rows,
-            inputs: RowLists::new(layout, learning_rows, from),
+            units,
+            inputs: RowLists::new(&layout, learning_rows, from),
             columns: from.buffer(blocks * BLOCK.min(inputs) * learning_rows),
             column_ends: from.buffer(learning(inputs)),
-            units: pair(rows * hidden, from),
-            activations: pair(rows * hidden, from),
-            means: pair(learning(hidden), from),
-            inverse_deviations: pair(learning(hidden), from),
+            slopes,
+            activations,
+            means,
+            inverse_deviations,
             logits: from.buffer(rows * outputs),
             logits_grad: from.buffer(learning_rows * outputs),
-            sums2_grad: from.buffer(learning_rows * hidden),
-            slab_grad: from.buffer(learning_rows * hidden),
-            weight_grad: from.buffer(learning(hidden * hidden.max(outputs))),
+            sums_grad,
+            slab_grad: from.buffer(learning_rows * widest),
+            weight_grad: from.buffer(learning(weights.max().unwrap_or(0))),
             losses: from.buffer(learning_rows),
             hits: from.buffer(learning_rows),
         }
     }
-}
-
-fn pair(len: usize, from: &mut impl Allocate) -> [Buffer; 2] {
-    [from.buffer(len), from.buffer(len)]
 }

@@ -3,18 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fused_head::HeadConfig;
-use report::Setting;
+use fused_head::{Activation, HeadConfig, HiddenLayer, HiddenLayers};
+use report::{Hidden, Setting};
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
+use crate::error::Error;
+use crate::form::{Fractions, Widths};
 use crate::keep::Keep;
 use crate::schedule::Schedule;
 
-/// A head's architecture. All have the same layers, and differ in width and in the fractions dropped:
+/// A head's architecture. It has the defaults of the hidden layers, and how p becomes the fractions dropped:
 ///
-/// MaxPool 2×2 → Flatten → Dropout → Dense + ReLU → BatchNorm → Dropout → Dense + ReLU → BatchNorm
-/// → Dropout → Dense *classes* (+ softmax, which is part of the loss)
+/// MaxPool 2×2 → Flatten → Dropout → (Dense + activation → BatchNorm → Dropout) for each hidden layer
+/// → Dense *classes* (+ softmax, which is part of the loss)
+///
+/// All but [`Arch::Linear`] have two hidden layers with ReLU and BatchNorm, unless the configuration says
+/// otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
@@ -27,33 +32,63 @@ pub enum Arch {
     /// The Keras variant on `include_top=False`: 256 wide (`fc1`, `fc2`); dropout p three times, as
     /// [`Arch::FastaiDa`] has it.
     Keras,
+    /// Softmax regression: no hidden layers; dropout p before the dense layer, by default none.
+    Linear,
 }
 
 impl Arch {
-    /// Width of the two hidden layers.
-    pub fn hidden(self) -> usize {
+    /// All architectures.
+    pub const ALL: [Arch; 4] = [Arch::Fastai, Arch::FastaiDa, Arch::Keras, Arch::Linear];
+
+    /// Widths of the hidden layers.
+    pub fn hidden(self) -> Widths {
         match self {
-            Arch::Fastai => 128,
-            Arch::FastaiDa | Arch::Keras => 256,
+            Arch::Fastai => 128.into(),
+            Arch::FastaiDa | Arch::Keras => 256.into(),
+            Arch::Linear => Widths::none(),
         }
     }
 
-    /// The fractions dropped before each of the three dense layers.
-    pub fn dropout(self, p: f64) -> [f64; 3] {
+    /// The fractions dropped before each of the dense layers: p, but of [`Arch::Fastai`] half of it before all
+    /// but the last.
+    pub fn dropout(self, p: f64, dense_layers: usize) -> Vec<f64> {
+        let mut fractions = vec![p; dense_layers];
+        if self == Arch::Fastai {
+            fractions[..dense_layers - 1].fill(p / 2.0);
+        }
+        fractions
+    }
+
+    /// The default p. Softmax regression has no dropout: its regularisation is weight decay.
+    pub fn default_p(self) -> f64 {
         match self {
-            Arch::Fastai => [p / 2.0, p / 2.0, p],
-            Arch::FastaiDa | Arch::Keras => [p; 3],
+            Arch::Fastai | Arch::FastaiDa | Arch::Keras => 0.8,
+            Arch::Linear => 0.0,
+        }
+    }
+
+    /// The values of p that a sweep tries by default.
+    pub fn swept_ps(self) -> &'static [f64] {
+        match self {
+            Arch::Fastai | Arch::FastaiDa | Arch::Keras => &[0.0, 0.2, 0.4, 0.6, 0.8],
+            Arch::Linear => &[0.0],
+        }
+    }
+
+    /// Its name in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::Fastai => "fastai",
+            Arch::FastaiDa => "fastai-da",
+            Arch::Keras => "keras",
+            Arch::Linear => "linear",
         }
     }
 }
 
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Arch::Fastai => "fastai",
-            Arch::FastaiDa => "fastai-da",
-            Arch::Keras => "keras",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -61,14 +96,10 @@ impl FromStr for Arch {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Arch, String> {
-        match name {
-            "fastai" => Ok(Arch::Fastai),
-            "fastai-da" => Ok(Arch::FastaiDa),
-            "keras" => Ok(Arch::Keras),
-            _ => Err(format!(
-                "there is no architecture '{name}'; expected fastai, fastai-da or keras"
-            )),
-        }
+        Arch::ALL.into_iter().find(|arch| arch.name() == name).ok_or_else(|| {
+            let names = Arch::ALL.map(Arch::name).join(", ");
+            format!("there is no architecture '{name}'; expected one of {names}")
+        })
     }
 }
 
@@ -76,14 +107,15 @@ impl FromStr for Arch {
 /// rows are streamed.
 ///
 /// The fields after the seed are not recorded at their defaults, so that the ids of runs without them are those
-/// of formats before 1.6.
+/// of formats before those fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     /// The architecture.
     pub arch: Arch,
-    /// Width of the two hidden layers.
-    pub hidden: usize,
-    /// Dropout: the fraction dropped, 0 ≤ p < 1.
+    /// Widths of the hidden layers.
+    pub hidden: Widths,
+    /// Dropout: the fraction dropped, 0 ≤ p < 1, of which the architecture makes that of each layer. Beside
+    /// fractions for each layer, it is the last of them.
     pub p: f64,
     /// Passes over the training rows.
     pub epochs: usize,
@@ -111,6 +143,15 @@ pub struct TrainConfig {
     /// Epochs without a better one, as [`Keep`] compares them, after which training stops; `None` for all epochs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// The fractions dropped before each dense layer; `None` for those that the architecture makes of p.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<Fractions>,
+    /// Whether the hidden layers have BatchNorm.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub batch_norm: bool,
+    /// The activation of the hidden layers.
+    #[serde(default, skip_serializing_if = "is_relu")]
+    pub activation: Activation,
 }
 
 /// fast.ai's head for one epoch.
@@ -119,7 +160,7 @@ impl Default for TrainConfig {
         TrainConfig {
             arch: Arch::Fastai,
             hidden: Arch::Fastai.hidden(),
-            p: 0.8,
+            p: Arch::Fastai.default_p(),
             epochs: 1,
             batch_size: 64,
             learning_rate: 0.001,
@@ -130,6 +171,9 @@ impl Default for TrainConfig {
             class_weights: None,
             keep: Keep::Last,
             patience: None,
+            dropout: None,
+            batch_norm: true,
+            activation: Activation::Relu,
         }
     }
 }
@@ -138,13 +182,77 @@ fn is_zero(number: &f64) -> bool {
     *number == 0.0
 }
 
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+fn is_relu(activation: &Activation) -> bool {
+    *activation == Activation::Relu
+}
+
 impl TrainConfig {
+    /// Checks that the parts of the head's form fit each other.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let TrainConfig { ref hidden, batch_norm, activation, .. } = *self;
+        let is_plain = hidden.as_slice().is_empty() && batch_norm && is_relu(&activation);
+        if self.arch == Arch::Linear && !is_plain {
+            return Err(Error::LinearHasNoLayers);
+        }
+        match &self.dropout {
+            Some(dropout) if dropout.as_slice().len() != hidden.dense_layers() => {
+                Err(Error::DropoutCount { dropout: dropout.clone(), hidden: hidden.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The hidden layers.
+    pub fn hidden_layers(&self) -> HiddenLayers {
+        let TrainConfig { ref hidden, batch_norm, activation, .. } = *self;
+        let layer = |&width| HiddenLayer { width, activation, batch_norm };
+        let layers: Vec<HiddenLayer> = hidden.as_slice().iter().map(layer).collect();
+        HiddenLayers::new(&layers).expect("widths are those of as many layers as a head may have")
+    }
+
+    /// What the layers have of their own, beside their widths: "gelu, no BatchNorm, dropout 0.1/0.2/0.5"; empty
+    /// for the architecture's.
+    fn form(&self) -> String {
+        let mut words = Vec::new();
+        match self.activation {
+            Activation::Relu => {}
+            Activation::Identity => words.push("no activation".to_owned()),
+            activation => words.push(activation.to_string()),
+        }
+        if !self.batch_norm {
+            words.push("no BatchNorm".to_owned());
+        }
+        words.extend(self.dropout.as_ref().map(|dropout| format!("dropout {dropout}")));
+        words.join(", ")
+    }
+
     /// The part of the configuration that heads must share to be compared.
     pub fn setting(&self) -> Setting {
-        let TrainConfig { arch, hidden, p, learning_rate, ref schedule, weight_decay, .. } = *self;
-        let (arch, schedule) = (arch.to_string(), schedule.to_string());
-        let label_smoothing = self.label_smoothing;
-        Setting { arch, hidden, p, learning_rate, schedule, weight_decay, label_smoothing }
+        let TrainConfig { p, learning_rate, weight_decay, label_smoothing, .. } = *self;
+        Setting {
+            arch: self.arch.to_string(),
+            hidden: match *self.hidden.as_slice() {
+                [first, second] if first == second => Hidden::Two(first),
+                _ => Hidden::Layers(self.hidden.to_string()),
+            },
+            p,
+            learning_rate,
+            schedule: self.schedule.to_string(),
+            weight_decay,
+            label_smoothing,
+            form: self.form(),
+        }
     }
 
     /// The flag for which there must be a validation split; `None` if there need not be one.
@@ -156,7 +264,11 @@ impl TrainConfig {
     /// The part of the configuration that the kernels take, for training rows with these labels.
     pub(crate) fn head_config(&self, labels: &[i64], classes: usize) -> HeadConfig {
         let TrainConfig { arch, p, seed, weight_decay, label_smoothing, .. } = *self;
-        let dropout = arch.dropout(p).map(|fraction| fraction as f32);
+        let dropout = match &self.dropout {
+            Some(dropout) => dropout.as_slice().to_vec(),
+            None => arch.dropout(p, self.hidden.dense_layers()),
+        };
+        let dropout = dropout.into_iter().map(|fraction| fraction as f32).collect();
         let class_weights = self.class_weights.as_ref();
         let class_weights = class_weights.map(|weights| weights.of_labels(labels, classes));
         let class_weights = class_weights.unwrap_or_default();
@@ -172,14 +284,56 @@ mod tests {
     #[test]
     fn architectures_have_one_name() {
         for (arch, name, hidden, dropout) in [
-            (Arch::Fastai, "fastai", 128, [0.3, 0.3, 0.6]),
-            (Arch::FastaiDa, "fastai-da", 256, [0.6; 3]),
-            (Arch::Keras, "keras", 256, [0.6; 3]),
+            (Arch::Fastai, "fastai", 128.into(), &[0.3, 0.3, 0.6][..]),
+            (Arch::FastaiDa, "fastai-da", 256.into(), &[0.6; 3]),
+            (Arch::Keras, "keras", 256.into(), &[0.6; 3]),
+            (Arch::Linear, "linear", Widths::none(), &[0.6]),
         ] {
             assert_eq!((arch.to_string().as_str(), name.parse()), (name, Ok(arch)));
             assert_eq!(serde_json::to_value(arch).unwrap(), name);
-            assert_eq!((arch.hidden(), arch.dropout(0.6)), (hidden, dropout), "{name}");
+            let found = arch.dropout(0.6, hidden.dense_layers());
+            assert_eq!((arch.hidden(), found.as_slice()), (hidden, dropout), "{name}");
         }
         assert!("fastai_da".parse::<Arch>().is_err());
+        assert_eq!(Arch::Fastai.dropout(0.6, 2), [0.3, 0.6]);
+    }
+
+    /// Whatever differs from the form of earlier formats is recorded, and nothing else.
+    #[test]
+    fn forms_are_recorded_if_they_are_not_the_architectures() {
+        let default = TrainConfig::default();
+        let json = serde_json::to_value(&default).unwrap();
+        assert_eq!(json["hidden"], 128);
+        for field in ["dropout", "batch_norm", "activation"] {
+            assert!(json.get(field).is_none(), "{field}");
+        }
+        assert_eq!(default.hidden_layers(), HiddenLayers::two(128));
+        assert_eq!(default.setting().form, "");
+        let other = TrainConfig {
+            hidden: "512/256".parse().unwrap(),
+            dropout: Some("0.1/0.2/0.5".parse().unwrap()),
+            batch_norm: false,
+            activation: Activation::LeakyRelu,
+            ..default
+        };
+        other.check().unwrap();
+        let json = serde_json::to_value(&other).unwrap();
+        assert_eq!(json["hidden"], serde_json::json!([512, 256]));
+        assert_eq!(json["dropout"], serde_json::json!([0.1, 0.2, 0.5]));
+        assert_eq!(json["activation"], "leaky-relu");
+        assert_eq!(serde_json::from_value::<TrainConfig>(json).unwrap(), other);
+        let setting = other.setting();
+        assert_eq!(setting.form, "leaky-relu, no BatchNorm, dropout 0.1/0.2/0.5");
+        assert_eq!(setting.hidden, Hidden::Layers("512/256".to_owned()));
+        let layers = serde_json::to_value(other.hidden_layers()).unwrap();
+        let layer = |width| {
+            serde_json::json!({
+                "width": width, "activation": "leaky-relu", "batch_norm": false,
+            })
+        };
+        assert_eq!(layers, serde_json::json!([layer(512), layer(256)]));
+        assert_eq!(other.head_config(&[], 2).dropout, [0.1, 0.2, 0.5]);
+        let too_few = TrainConfig { hidden: "8x3".parse().unwrap(), ..other };
+        assert!(matches!(too_few.check(), Err(Error::DropoutCount { .. })));
     }
 }

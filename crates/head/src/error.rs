@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use durable::Format;
 use feature_cache::{CacheKey, SplitName};
+use fused_head::HeadShape;
 use plural::counted;
 use recipe::Tap;
 
+use crate::form::{Fractions, Widths};
 use crate::resources::Memory;
 use crate::schedule::Schedule;
 use crate::store::format::FORMAT;
@@ -172,18 +174,14 @@ pub enum Error {
     #[error(
         "{} of {}, {} and {} to be trained in one pass, but {memory} has room for {fit}; allow more memory, \
          take a smaller --hidden, or train fewer heads at once",
-        counted(*heads, "head"), counted(*inputs, "input"), counted(*hidden, "hidden unit"),
-        counted(*classes, "class")
+        counted(*heads, "head"), counted(shape.inputs, "input"), hidden_units(shape),
+        counted(shape.classes, "class")
     )]
     TooManyHeads {
         /// Heads of one pass.
         heads: usize,
-        /// Numbers in a row of pooled features.
-        inputs: usize,
-        /// Width of the hidden layers.
-        hidden: usize,
-        /// Number of classes.
-        classes: usize,
+        /// Their form and sizes.
+        shape: HeadShape,
         /// The memory allowed.
         memory: Memory,
         /// Heads that fit.
@@ -550,6 +548,24 @@ pub enum Error {
         /// Its course.
         schedule: Schedule,
     },
+    /// A linear head has no layers that could have another form.
+    #[error(
+        "--arch=linear has no hidden layers; leave --hidden, --activation and --batch-norm out, or take another \
+         --arch"
+    )]
+    LinearHasNoLayers,
+    /// Every dense layer needs a fraction.
+    #[error(
+        "--dropout={dropout} is for {}, but a head with the hidden layers {hidden} has {}; give a fraction for \
+         each, the last before the classes",
+        counted(dropout.as_slice().len(), "dense layer"), hidden.dense_layers()
+    )]
+    DropoutCount {
+        /// The fractions given.
+        dropout: Fractions,
+        /// The hidden layers.
+        hidden: Widths,
+    },
     /// A learning rate is given beside a schedule that has rates.
     #[error("--schedule={schedule} has the learning rates; leave --lr out")]
     LearningRateTwice {
@@ -592,4 +608,19 @@ pub enum Error {
         /// Heads asked for.
         heads: usize,
     },
+}
+
+/// The width of the hidden layers, or all their widths.
+fn hidden_units(shape: &HeadShape) -> String {
+    let widths: Vec<usize> = shape.hidden.iter().map(|layer| layer.width).collect();
+    match widths[..] {
+        [] => "no hidden units".to_owned(),
+        [first, ref others @ ..] if others.iter().all(|&width| width == first) => {
+            counted(first, "hidden unit")
+        }
+        _ => {
+            let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+            format!("{} hidden units", widths.join("/"))
+        }
+    }
 }

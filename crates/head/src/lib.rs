@@ -11,7 +11,7 @@
 //! stop at the next safe point when the flag that they are given is set.
 //!
 //! In reading order:
-//! - [`config`], [`schedule`], [`class_weights`], [`keep`], [`resources`]: how a head is trained, and with
+//! - [`config`], [`form`], [`schedule`], [`class_weights`], [`keep`], [`resources`]: how a head is trained, and with
 //!   what;
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
@@ -32,6 +32,7 @@ mod error;
 mod evaluate;
 mod event;
 mod features;
+mod form;
 mod images;
 mod issues;
 mod keep;
@@ -59,11 +60,12 @@ pub use evaluate::submission::{Sample, submission};
 pub use evaluate::{ClassMetrics, Estimate, Evaluation, Metrics, evaluate};
 pub use event::{Event, Pooled, Progress, Unfinished};
 pub use features::cache::{Features, taps_of};
-pub use fused_head::HeadShape;
+pub use form::{Fractions, Widths};
+pub use fused_head::{Activation, HeadShape, HiddenLayers};
 pub use images::{RecordedDataset, images_of};
 pub use issues::{ConfusedClasses, ImageIssue, Issues, IssuesConfig, find_issues};
 pub use keep::Keep;
-pub use report::{Chosen, EpochMetrics, HeadResult, MeanSd, Setting};
+pub use report::{Chosen, EpochMetrics, HeadResult, Hidden, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use schedule::{Schedule, Steps};
 pub use store::evaluation::{Mistake, TestEvaluation};

@@ -236,6 +236,9 @@ pub struct TensorHead {
     /// Its name.
     #[prost(string, tag = "8")]
     pub name: String,
+    /// Where its numbers are, a [`DataLocation`].
+    #[prost(enumeration = "DataLocation", tag = "14")]
+    pub data_location: i32,
 }
 
 /// The types of a tensor's numbers: those members of `TensorProto.DataType` that this project names.

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use report::{
-    Chosen, Confusion, EpochMetrics, HeadResult, MeanSd, Misclassified, Report, Setting, Sweep,
-    Thumbnail, TrainedHead,
+    Chosen, Confusion, EpochMetrics, HeadResult, Hidden, MeanSd, Misclassified, Report, Setting,
+    Sweep, Thumbnail, TrainedHead,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,12 +44,13 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
         let learning_rate = 0.001 * (1 + index / (rates.len() * archs.len())) as f64;
         let setting = Setting {
             arch: arch.to_owned(),
-            hidden,
+            hidden: hidden.into(),
             p,
             learning_rate,
             schedule: "constant".to_owned(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            form: String::new(),
         };
         for seed in 0..3 {
             let run = format!("{}-{hidden}-lr{learning_rate}-p{p}-{seed}", setting.arch);
@@ -57,12 +58,13 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
             let last = *epochs.last().ok_or("there are twelve epochs")?;
             let result = HeadResult {
                 arch: setting.arch.clone(),
-                hidden,
+                hidden: setting.hidden.clone(),
                 p,
                 learning_rate,
                 schedule: setting.schedule.clone(),
                 weight_decay: setting.weight_decay,
                 label_smoothing: setting.label_smoothing,
+                form: setting.form.clone(),
                 seed,
                 epochs: epochs.len(),
                 kept_epoch: None,
@@ -89,7 +91,11 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
 }
 
 fn epochs(setting: &Setting, noise: &mut Noise) -> Vec<EpochMetrics> {
-    let wide = setting.hidden as f64 / 512.0;
+    let width = match setting.hidden {
+        Hidden::Two(width) => width as f64,
+        Hidden::Layers(_) => 0.0,
+    };
+    let wide = width / 512.0;
     let best = 0.978 + 0.008 * wide - 0.05 * (setting.p - 0.45 - 0.1 * wide).powi(2);
     let best = best + 0.0012 * noise.next() - 0.002 * (setting.learning_rate * 1000.0 - 1.0);
     let epoch = |epoch: usize| {

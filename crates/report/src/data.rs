@@ -1,5 +1,7 @@
 //! The contents of a report. Files of runs and sweeps use some of these types too.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mean_sd::MeanSd;
@@ -9,8 +11,8 @@ use crate::mean_sd::MeanSd;
 pub struct Setting {
     /// Name of the architecture.
     pub arch: String,
-    /// Width of the hidden layers.
-    pub hidden: usize,
+    /// Widths of the hidden layers.
+    pub hidden: Hidden,
     /// Dropout as given by the user, 0 ≤ p < 1.
     pub p: f64,
     /// Learning rate: the first one, but the highest of a schedule that rises.
@@ -24,6 +26,34 @@ pub struct Setting {
     /// Label smoothing; 0 for none.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// What the layers have of their own, such as "gelu, no BatchNorm"; empty for the architecture's.
+    #[serde(default)]
+    pub form: String,
+}
+
+/// Widths of the hidden layers of a head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Hidden {
+    /// Two layers of this width.
+    Two(usize),
+    /// Any others, as text: "512/256", "none".
+    Layers(String),
+}
+
+impl From<usize> for Hidden {
+    fn from(width: usize) -> Hidden {
+        Hidden::Two(width)
+    }
+}
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hidden::Two(width) => width.fmt(f),
+            Hidden::Layers(text) => f.write_str(text),
+        }
+    }
 }
 
 /// The metrics of one epoch, which are a row of a run's `metrics.csv`.
@@ -54,7 +84,7 @@ pub struct HeadResult {
     /// See [`Setting::arch`].
     pub arch: String,
     /// See [`Setting::hidden`].
-    pub hidden: usize,
+    pub hidden: Hidden,
     /// See [`Setting::p`].
     pub p: f64,
     /// See [`Setting::learning_rate`].
@@ -68,6 +98,9 @@ pub struct HeadResult {
     /// See [`Setting::label_smoothing`].
     #[serde(default)]
     pub label_smoothing: f64,
+    /// See [`Setting::form`].
+    #[serde(default)]
+    pub form: String,
     /// Seed of the initial weights and of dropout.
     pub seed: u64,
     /// Number of epochs. The epoch in which a head diverged is its last.
@@ -144,12 +177,13 @@ impl HeadResult {
     pub fn setting(&self) -> Setting {
         Setting {
             arch: self.arch.clone(),
-            hidden: self.hidden,
+            hidden: self.hidden.clone(),
             p: self.p,
             learning_rate: self.learning_rate,
             schedule: self.schedule.clone(),
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
+            form: self.form.clone(),
         }
     }
 
@@ -248,12 +282,13 @@ pub(crate) mod tests {
         let last = epoch(3);
         let result = HeadResult {
             arch: arch.into(),
-            hidden: 128,
+            hidden: 128.into(),
             p,
             learning_rate: 1e-3,
             schedule: "constant".into(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            form: String::new(),
             seed,
             epochs: 3,
             kept_epoch: Some(3),

@@ -11,12 +11,13 @@
 //!
 //! let result = HeadResult {
 //!     arch: "fastai".into(),
-//!     hidden: 128,
+//!     hidden: 128.into(),
 //!     p: 0.6,
 //!     learning_rate: 1e-3,
 //!     schedule: "constant".into(),
 //!     weight_decay: 0.0,
 //!     label_smoothing: 0.0,
+//!     form: String::new(),
 //!     seed: 0,
 //!     epochs: 1,
 //!     kept_epoch: None,
@@ -49,8 +50,8 @@ mod thumbnail;
 pub use accuracy::accuracy_vs_dropout_svg;
 pub use curves::{Curve, learning_curves_svg};
 pub use data::{
-    Chosen, Confusion, EpochMetrics, HeadResult, Misclassified, Report, Setting, Sweep, Thumbnail,
-    TrainedHead,
+    Chosen, Confusion, EpochMetrics, HeadResult, Hidden, Misclassified, Report, Setting, Sweep,
+    Thumbnail, TrainedHead,
 };
 pub use html::report_html;
 pub use issues::{Confused, IssueSection, IssuesReport, MarkedImage, issues_html};

@@ -12,6 +12,7 @@ pub(crate) struct Naming {
     schedule: bool,
     weight_decay: bool,
     label_smoothing: bool,
+    form: bool,
 }
 
 impl Naming {
@@ -29,6 +30,7 @@ impl Naming {
             schedule: varies(|a, b| a.schedule != b.schedule),
             weight_decay: varies(|a, b| a.weight_decay != b.weight_decay),
             label_smoothing: varies(|a, b| a.label_smoothing != b.label_smoothing),
+            form: varies(|a, b| a.form != b.form),
         }
     }
 
@@ -37,6 +39,9 @@ impl Naming {
         let mut name = setting.arch.clone();
         if self.hidden {
             name += &format!(", {} wide", setting.hidden);
+        }
+        if self.form && !setting.form.is_empty() {
+            name += &format!(", {}", setting.form);
         }
         if self.learning_rate {
             name += &format!(", lr {}", short(setting.learning_rate));
@@ -62,16 +67,16 @@ impl Naming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::small_sweep;
+    use crate::data::{Hidden, tests::small_sweep};
 
     #[test]
     fn settings_are_named_by_what_differs() {
         let mut sweep = small_sweep();
         let keras = sweep.heads.iter_mut().filter(|head| head.result.arch == "keras");
-        keras.for_each(|head| head.result.hidden = 256);
+        keras.for_each(|head| head.result.hidden = 256.into());
         // Each architecture has one width, so its name is enough.
         assert_eq!(Naming::of(&sweep).full(&sweep.heads[7].result.setting()), "keras, p 0.6");
-        sweep.heads[7].result.hidden = 512;
+        sweep.heads[7].result.hidden = 512.into();
         sweep.heads[7].result.learning_rate = 0.01;
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
@@ -84,5 +89,9 @@ mod tests {
         let all =
             "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, label smoothing 0.2, p 0.6";
         assert_eq!(name, all);
+        sweep.heads[7].result.hidden = Hidden::Layers("512/64".into());
+        sweep.heads[7].result.form = "tanh".into();
+        let name = Naming::of(&sweep).full(&sweep.heads[7].result.setting());
+        assert!(name.starts_with("keras, 512/64 wide, tanh, lr 0.01"), "{name}");
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use plural::counted;
 
-use crate::data::{HeadResult, Setting, Sweep, TrainedHead};
+use crate::data::{HeadResult, Hidden, Setting, Sweep, TrainedHead};
 use crate::mean_sd::MeanSd;
 use crate::numbers::{loss, loss_with_spread, percent, percent_with_spread, short};
 use crate::ranking::Group;
@@ -51,7 +51,15 @@ struct OptionColumn {
     differ: fn(&Setting, &Setting) -> bool,
 }
 
-const OPTIONS: [OptionColumn; 3] = [
+const OPTIONS: [OptionColumn; 4] = [
+    OptionColumn {
+        column: column("Form", Kind::Text),
+        cell: |setting| {
+            let form = if setting.form.is_empty() { "default" } else { &setting.form };
+            Cell { text: form.to_owned(), key: None }
+        },
+        differ: |a, b| a.form != b.form,
+    },
     OptionColumn {
         column: column("Schedule", Kind::Text),
         cell: |setting| Cell { text: setting.schedule.clone(), key: None },
@@ -155,11 +163,19 @@ fn head_cells(setting: &Setting) -> Vec<Cell> {
 
 fn rest_cells(setting: &Setting, options: &[&OptionColumn]) -> Vec<Cell> {
     let mut cells = vec![
-        number(setting.hidden as f64, setting.hidden.to_string()),
+        Cell { text: setting.hidden.to_string(), key: width(&setting.hidden) },
         number(setting.learning_rate, short(setting.learning_rate)),
     ];
     cells.extend(options.iter().map(|option| (option.cell)(setting)));
     cells
+}
+
+/// The width of the layers, if there is one of all.
+fn width(hidden: &Hidden) -> Option<f64> {
+    match hidden {
+        Hidden::Two(width) => Some(*width as f64),
+        Hidden::Layers(_) => None,
+    }
 }
 
 fn number(key: f64, text: String) -> Cell {
@@ -222,7 +238,7 @@ mod tests {
         let head = &mut sweep.heads[1].result;
         *head = HeadResult {
             seed: 4711,
-            hidden: 777,
+            hidden: 777.into(),
             learning_rate: 0.0125,
             p: 0.35,
             train_loss: 0.12345,

@@ -165,12 +165,13 @@ fn sample() -> Report {
         let last = epoch(4);
         let result = HeadResult {
             arch: arch.into(),
-            hidden: 128,
+            hidden: 128.into(),
             p,
             learning_rate: 1e-3,
             schedule: "constant".into(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            form: String::new(),
             seed,
             epochs: 4,
             kept_epoch: Some(4),

@@ -49,6 +49,8 @@ struct NamedTensor {
     shape: Vec<usize>,
     message: Bytes,
     is_initializer: bool,
+    /// Whether its numbers are in another file.
+    is_external: bool,
 }
 
 impl OnnxFile {
@@ -73,13 +75,13 @@ impl OnnxFile {
         for message in &graph.initializer {
             let head: TensorHead = parts.decode(message)?;
             parts.count(head.dims.len())?;
-            self.add_tensor(head.name, &head.dims, message, None)?;
+            self.add_tensor(head.name.clone(), &head, message, None)?;
         }
         for message in &graph.node {
             let node = Node::read(message, parts)?;
             if let Some(message) = node.constant() {
                 let head: TensorHead = parts.decode(message)?;
-                self.add_tensor(node.output().to_owned(), &head.dims, message, Some(&node))?;
+                self.add_tensor(node.output().to_owned(), &head, message, Some(&node))?;
             }
             self.nodes.push(node);
         }
@@ -97,7 +99,7 @@ impl OnnxFile {
     fn add_tensor(
         &mut self,
         name: String,
-        dims: &[i64],
+        head: &TensorHead,
         message: &Bytes,
         constant: Option<&Node>,
     ) -> Result<(), Error> {
@@ -109,10 +111,11 @@ impl OnnxFile {
         }
         if !name.is_empty() {
             // A negative side becomes 0, which no convolution has either.
-            let sides = dims.iter().map(|&side| usize::try_from(side).unwrap_or(0));
+            let sides = head.dims.iter().map(|&side| usize::try_from(side).unwrap_or(0));
             let shape = sides.take(MAX_INTEGERS).collect();
+            let is_external = head.data_location == DataLocation::External as i32;
             let message = message.clone();
-            self.tensors.insert(name, NamedTensor { shape, message, is_initializer });
+            self.tensors.insert(name, NamedTensor { shape, message, is_initializer, is_external });
         }
         Ok(())
     }
@@ -171,9 +174,26 @@ impl OnnxFile {
             Some(producer) => format!("is computed by {}", producer.describe()),
             None => format!("is '{name}', which is not in the file"),
         };
+        Err(self.no_numbers(node, operand, found))
+    }
+
+    /// Checks that the weight of a convolution is in the file.
+    ///
+    /// # Errors
+    /// If it is computed by another node, or stored in another file.
+    fn check_weight(&self, convolution: &Node, graph: &graph::Graph<'_>) -> Result<(), Error> {
+        let (name, _) = self.operand(convolution, 1, "weight", graph)?;
+        if self.tensors[&name].is_external {
+            let tensor = self.tensor(&name).unwrap_or_default();
+            return Err(self.no_numbers(convolution, "weight", in_other_file(&tensor)));
+        }
+        Ok(())
+    }
+
+    fn no_numbers(&self, node: &Node, operand: &'static str, found: String) -> Error {
         let (path, node, operator) =
             (self.path.clone(), node.label().to_owned(), node.full_operator());
-        Err(Error::NoNumbers { path, node, operator, operand, found })
+        Error::NoNumbers { path, node, operator, operand, found }
     }
 
     /// The names of the tensors that a convolution and its BatchNorm take.
@@ -226,10 +246,7 @@ impl TensorSource for OnnxFile {
         let tensor: Tensor =
             decode(&named.message).map_err(|error| format!("cannot be read ({error})"))?;
         if tensor.data_location == DataLocation::External as i32 {
-            return Err(format!(
-                "is stored in another file{}; put both into one with onnx.save(onnx.load(FILE), NEW)",
-                other_file(&tensor).map(|name| format!(", '{name}'")).unwrap_or_default()
-            ));
+            return Err(in_other_file(&tensor));
         }
         let float = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float) => Float::F32,
@@ -256,6 +273,9 @@ impl TensorSource for OnnxFile {
     /// The tensors that the graph's convolutions take; see [`graph`].
     fn locate(&self, network: Option<&'static Network>) -> Result<Located, Error> {
         let graph = graph::Graph::new(self)?;
+        let (_, convolutions) = graph.network(network)?;
+        // Where the numbers are matters more to a user than how the layers are connected.
+        convolutions.iter().try_for_each(|node| self.check_weight(node, &graph))?;
         let (network, layers) = graph.convolutions(network)?;
         let layers: Result<_, Error> =
             layers.iter().map(|layer| self.layer(layer, &graph)).collect();
@@ -264,10 +284,14 @@ impl TensorSource for OnnxFile {
     }
 }
 
-/// The name of the file in which a tensor's numbers are.
-fn other_file(tensor: &Tensor) -> Option<String> {
-    let entries = tensor.external_data.iter().filter_map(|entry| decode::<Entry>(entry).ok());
-    entries.into_iter().find(|entry| entry.key == "location").map(|entry| entry.value)
+/// The fault of a tensor whose numbers are in another file.
+fn in_other_file(tensor: &Tensor) -> String {
+    let mut entries = tensor.external_data.iter().filter_map(|entry| decode::<Entry>(entry).ok());
+    let name = entries.find(|entry| entry.key == "location").map(|entry| entry.value);
+    format!(
+        "is stored in another file{}; put both into one with onnx.save(onnx.load(FILE), NEW)",
+        name.map(|name| format!(", '{name}'")).unwrap_or_default()
+    )
 }
 
 /// A limit on the number of parts of the file at `path`.

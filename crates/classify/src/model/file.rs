@@ -28,7 +28,9 @@ use crate::Error;
 /// The version of model files.
 ///
 /// - 1.0: the first.
-const FORMAT: Format = Format { major: 1, minor: 0 };
+/// - 1.1: heads of other forms than two equal hidden layers with ReLU and BatchNorm: `hidden` of the shape is
+///   then a list of layers.
+const FORMAT: Format = Format { major: 1, minor: 1 };
 
 /// The name of the metadata entry.
 const ENTRY: &str = "vgg-classify";

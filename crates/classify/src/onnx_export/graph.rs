@@ -2,8 +2,10 @@
 
 mod resizing;
 
+use std::f32::consts::FRAC_1_SQRT_2;
+
 use backbone::{Layer, Network, Preprocessor};
-use fused_head::{BATCH_NORM_EPS, Parameters};
+use fused_head::{Activation, BATCH_NORM_EPS, LEAKY_RELU_SLOPE, Parameters};
 use head::Heads;
 use onnx::{
     Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
@@ -320,7 +322,8 @@ impl Builder {
             let mut all = Vec::new();
             for (index, head) in heads.iter().enumerate() {
                 let name = format!("heads.{index}");
-                let logits = self.head(head, &name, row, &format!("{name}/fc3"));
+                let layers = head.shape().dense_layers();
+                let logits = self.head(head, &name, row, &format!("{name}/fc{layers}"));
                 let axis = [Attribute::int("axis", 1)];
                 let log = self.node("LogSoftmax", &[&logits], &format!("{name}/log"), &axis);
                 let one = format!("{name}/one");
@@ -336,15 +339,19 @@ impl Builder {
         self.node("Softmax", &[LOGITS], PROBABILITIES, &[Attribute::int("axis", 1)]);
     }
 
-    /// The logits of a head: dense, ReLU and BatchNorm twice, and dense.
+    /// The logits of a head: dense, activation and BatchNorm for each hidden layer, and dense.
     fn head(&mut self, head: &Parameters, name: &str, row: &str, logits: &str) -> String {
         for (tensor, shape, numbers) in head.iter() {
             self.floats(&format!("{name}.{tensor}"), &shape, numbers);
         }
         let mut value = row.to_owned();
-        for layer in 1..=2 {
+        let shape = head.shape();
+        for (layer, hidden) in (1..).zip(shape.hidden.iter()) {
             value = self.dense(name, layer, &value, &format!("{name}/fc{layer}"));
-            value = self.node("Relu", &[&value], &format!("{name}/relu{layer}"), &[]);
+            value = self.activation(hidden.activation, name, layer, value);
+            if !hidden.batch_norm {
+                continue;
+            }
             let tensors = ["weight", "bias", "running_mean", "running_var"]
                 .map(|tensor| format!("{name}.bn{layer}.{tensor}"));
             let mut inputs = vec![value.as_str()];
@@ -353,7 +360,38 @@ impl Builder {
             let output = format!("{name}/bn{layer}");
             value = self.node("BatchNormalization", &inputs, &output, &epsilon);
         }
-        self.dense(name, 3, &value, logits)
+        self.dense(name, shape.dense_layers(), &value, logits)
+    }
+
+    /// The activation of a layer's sums. There is an operator of GELU only in later versions of ONNX.
+    fn activation(
+        &mut self,
+        activation: Activation,
+        head: &str,
+        layer: usize,
+        sums: String,
+    ) -> String {
+        let name = |step: &str| format!("{head}/{step}{layer}");
+        match activation {
+            Activation::Relu => self.node("Relu", &[&sums], &name("relu"), &[]),
+            Activation::LeakyRelu => {
+                let alpha = [Attribute::float("alpha", LEAKY_RELU_SLOPE)];
+                self.node("LeakyRelu", &[&sums], &name("leaky-relu"), &alpha)
+            }
+            Activation::Tanh => self.node("Tanh", &[&sums], &name("tanh"), &[]),
+            Activation::Identity => sums,
+            Activation::Gelu => {
+                let [scale, one, half] = ["gelu/scale", "gelu/one", "gelu/half"].map(name);
+                self.floats(&scale, &[], &[FRAC_1_SQRT_2]);
+                self.floats(&one, &[], &[1.0]);
+                self.floats(&half, &[], &[0.5]);
+                let scaled = self.node("Mul", &[&sums, &scale], &name("gelu/scaled"), &[]);
+                let erf = self.node("Erf", &[&scaled], &name("gelu/erf"), &[]);
+                let sum = self.node("Add", &[&erf, &one], &name("gelu/sum"), &[]);
+                let below = self.node("Mul", &[&sum, &half], &name("gelu/below"), &[]);
+                self.node("Mul", &[&sums, &below], &name("gelu"), &[])
+            }
+        }
     }
 
     fn dense(&mut self, head: &str, layer: usize, value: &str, output: &str) -> String {

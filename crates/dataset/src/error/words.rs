@@ -3,8 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::Error;
 use crate::name::Names;
 use crate::notice::Endings;
+
+/// Most errors that one message lists.
+const MOST_LINES: usize = 1000;
 
 /// What a folder holds, for a message: nothing if it holds nothing.
 pub(super) struct Found<'a>(pub(super) &'a [String]);
@@ -78,6 +82,26 @@ impl fmt::Display for OrForm<'_> {
         match self.0 {
             [first, second] => write!(f, ", or give --form {first} or --form {second}"),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Errors with their causes, a line each.
+pub(super) struct Lines<'a>(pub(super) &'a [Error]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in self.0.iter().take(MOST_LINES) {
+            write!(f, "\n  {error}")?;
+            let mut cause = std::error::Error::source(error);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        match self.0.len().saturating_sub(MOST_LINES) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
         }
     }
 }

@@ -80,8 +80,8 @@ fn no_row_or_column_is_special() {
 /// every lane and the rest of a block occurs.
 #[test]
 fn instruction_sets_drop_the_same() {
-    let shape = HeadShape { inputs: 531, hidden: 40, classes: 3 };
-    let config = HeadConfig { dropout: [0.5, 0.3, 0.7], seed: 11, ..HeadConfig::default() };
+    let shape = HeadShape::new(531, 40, 3);
+    let config = HeadConfig { dropout: vec![0.5, 0.3, 0.7], seed: 11, ..HeadConfig::default() };
     let data = features(20, shape.inputs, 0.7, 1);
     let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
     let labels = labels(20, shape.classes, 1);

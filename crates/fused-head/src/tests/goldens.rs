@@ -59,7 +59,7 @@ fn three_steps_equal_pytorchs() {
     ] {
         let file = golden_file(case);
         let goldens = SafeTensors::deserialize(&file).unwrap();
-        let shape = HeadShape { inputs: 24, hidden, classes: 10 };
+        let shape = HeadShape::new(24, hidden, 10);
         let mut initial = Parameters::glorot(shape, 0);
         let names: Vec<_> = initial.iter().map(|(name, ..)| name).collect();
         for name in &names {

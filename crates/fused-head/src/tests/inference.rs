@@ -2,14 +2,20 @@
 //! threads, the other heads, and the form of the rows.
 
 use super::{SparseRows, features, isas, labels, trainer};
-use crate::{Columns, Error, HeadConfig, HeadShape, Inference, Parameters, Row, Trainer, isa::Isa};
+use crate::{
+    Columns, Error, HeadConfig, HeadShape, HiddenLayers, Inference, Parameters, Row, Trainer,
+    isa::Isa,
+};
 
-const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
+const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11 };
 
 /// Heads after two steps, so that running averages are not what they began with.
 fn trained(isa: Isa) -> Trainer {
-    let configs =
-        [0.0, 0.5, 0.8].map(|p| HeadConfig { dropout: [p; 3], seed: 3, ..HeadConfig::default() });
+    let configs = [0.0, 0.5, 0.8].map(|p| HeadConfig {
+        dropout: vec![p; 3],
+        seed: 3,
+        ..HeadConfig::default()
+    });
     let mut trainer = trainer(SHAPE, &configs, 32, 2, isa);
     for step in 0..2 {
         let data = features(32, SHAPE.inputs, 0.3, step);
@@ -126,7 +132,7 @@ fn gradients_are_those_of_finite_differences() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let shape = HeadShape { inputs: 3, hidden: 8, classes: 2 };
+    let shape = HeadShape::new(3, 8, 2);
     let head = Parameters::glorot(shape, 0);
     let other = Parameters::glorot(HeadShape { classes: 3, ..shape }, 0);
     let new = |heads: &[Parameters], threads| Inference::new(heads, threads).unwrap_err();

@@ -2,12 +2,23 @@
 //! threads and other heads.
 
 mod dropout;
+mod forms;
 mod goldens;
 mod inference;
 mod reference;
 mod training;
 
-use crate::{HeadConfig, HeadShape, Parameters, Row, Trainer, isa::Isa, random::Uniform};
+use crate::{
+    Activation, HeadConfig, HeadShape, HiddenLayer, HiddenLayers, Parameters, Row, Trainer,
+    isa::Isa, random::Uniform,
+};
+
+/// Hidden layers of these widths, all with this activation, normalised or not.
+fn hidden(widths: &[usize], activation: Activation, batch_norm: bool) -> HiddenLayers {
+    let layers: Vec<_> =
+        widths.iter().map(|&width| HiddenLayer { width, activation, batch_norm }).collect();
+    HiddenLayers::new(&layers).unwrap()
+}
 
 /// Both instruction sets, on a machine that has both; else the missing one is named on standard error.
 fn isas() -> Vec<Isa> {

@@ -4,14 +4,15 @@ use std::slice::from_ref;
 
 use super::{SparseRows, features, isas, labels, trainer};
 use crate::{
-    Columns, Error, HeadConfig, HeadShape, Parameters, Row, StepResult, Trainer, isa::Isa,
+    Columns, Error, HeadConfig, HeadShape, HiddenLayers, Parameters, Row, StepResult, Trainer,
+    isa::Isa,
 };
 
-const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: 130, classes: 11 };
+const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11 };
 
 fn configs() -> Vec<HeadConfig> {
     let config =
-        |p, seed| HeadConfig { dropout: [p / 2.0, p / 2.0, p], seed, ..HeadConfig::default() };
+        |p, seed| HeadConfig { dropout: vec![p / 2.0, p / 2.0, p], seed, ..HeadConfig::default() };
     let class_weights = (0..SHAPE.classes).map(|class| 1.0 + class as f32).collect();
     vec![
         config(0.0, 1),
@@ -94,8 +95,8 @@ fn sparse_rows_train_the_heads_of_dense_ones() {
 /// A row whose columns are wrong is named, and no head has changed.
 #[test]
 fn wrong_columns_change_no_head() {
-    let shape = HeadShape { inputs: 20, hidden: 8, classes: 2 };
-    let config = HeadConfig { dropout: [0.5; 3], seed: 1, ..HeadConfig::default() };
+    let shape = HeadShape::new(20, 8, 2);
+    let config = HeadConfig { dropout: vec![0.5; 3], seed: 1, ..HeadConfig::default() };
     let data = features(12, 20, 0.5, 1);
     let rows: Vec<Row<'_>> = data.chunks(20).map(Row::Dense).collect();
     let labels = labels(12, 2, 1);
@@ -147,7 +148,7 @@ fn other_bits_have_another_version() {
 /// Heads on one thread share a workspace, in which a diverged one leaves NaN everywhere.
 #[test]
 fn a_diverged_neighbour_does_not_change_a_bit() {
-    let config = |seed| HeadConfig { dropout: [0.2, 0.2, 0.4], seed, ..HeadConfig::default() };
+    let config = |seed| HeadConfig { dropout: vec![0.2, 0.2, 0.4], seed, ..HeadConfig::default() };
     for isa in isas() {
         for threads in [1, 2] {
             let train = |heads: &[HeadConfig], rates: &[f64]| {
@@ -215,7 +216,7 @@ fn a_stopped_head_changes_no_other() {
 fn heads_learn() {
     // Each class has inputs of its own.
     let (inputs, classes) = (64, 4);
-    let shape = HeadShape { inputs, hidden: 16, classes };
+    let shape = HeadShape::new(inputs, 16, classes);
     let n = 32;
     let mut data = features(n, inputs, 0.2, 1);
     let labels = labels(n, classes, 1);
@@ -224,7 +225,7 @@ fn heads_learn() {
     }
     let rows: Vec<Row<'_>> = data.chunks(inputs).map(Row::Dense).collect();
     let configs =
-        [0.0, 0.5].map(|p| HeadConfig { dropout: [p; 3], seed: 1, ..HeadConfig::default() });
+        [0.0, 0.5].map(|p| HeadConfig { dropout: vec![p; 3], seed: 1, ..HeadConfig::default() });
     let mut trainer = trainer(shape, &configs, n, 2, Isa::detect());
     let first: Vec<_> = trainer.step(&rows, &labels, &[0.01; 2]).unwrap().to_vec();
     for _ in 0..300 {
@@ -239,7 +240,7 @@ fn heads_learn() {
 
 #[test]
 fn inference_normalises_by_the_running_averages() {
-    let shape = HeadShape { inputs: 9, hidden: 10, classes: 3 };
+    let shape = HeadShape::new(9, 10, 3);
     let mut initial = Parameters::glorot(shape, 3);
     for (name, factor) in [("bn1.running_mean", 0.1), ("bn2.running_var", 0.3), ("bn1.bias", 0.2)] {
         for (i, value) in initial.tensor_mut(name).unwrap().iter_mut().enumerate() {
@@ -265,7 +266,7 @@ fn inference_normalises_by_the_running_averages() {
         x.into_iter().enumerate().map(normalise).collect()
     };
     for isa in isas() {
-        let config = HeadConfig { dropout: [0.9; 3], ..HeadConfig::default() };
+        let config = HeadConfig { dropout: vec![0.9; 3], ..HeadConfig::default() };
         let initial = from_ref(&initial);
         let mut trainer = Trainer::with_isa(shape, from_ref(&config), initial, 4, 2, isa).unwrap();
         let logits = trainer.logits(&rows).unwrap();
@@ -307,7 +308,7 @@ fn the_loss_of_evaluation_is_plain() {
 
 #[test]
 fn glorot_is_uniform_within_its_bound() {
-    let shape = HeadShape { inputs: 512, hidden: 128, classes: 10 };
+    let shape = HeadShape::new(512, 128, 10);
     let parameters = Parameters::glorot(shape, 7);
     assert_eq!(parameters, Parameters::glorot(shape, 7));
     for (name, dimensions, values) in parameters.iter() {
@@ -332,7 +333,7 @@ fn glorot_is_uniform_within_its_bound() {
 
 #[test]
 fn large_logits_do_not_overflow() {
-    let shape = HeadShape { inputs: 4, hidden: 4, classes: 3 };
+    let shape = HeadShape::new(4, 4, 3);
     let mut initial = Parameters::glorot(shape, 1);
     initial.tensor_mut("fc3.bias").unwrap().copy_from_slice(&[3e4, -3e4, 1e4]);
     let config = HeadConfig::default();
@@ -349,7 +350,7 @@ fn large_logits_do_not_overflow() {
 
 #[test]
 fn a_nan_is_reported() {
-    let shape = HeadShape { inputs: 19, hidden: 9, classes: 3 };
+    let shape = HeadShape::new(19, 9, 3);
     let config = HeadConfig::default();
     for isa in isas() {
         for column in [0, 18] {
@@ -366,8 +367,8 @@ fn a_nan_is_reported() {
 
 #[test]
 fn one_row_is_a_batch() {
-    let shape = HeadShape { inputs: 30, hidden: 12, classes: 3 };
-    let config = HeadConfig { dropout: [0.2; 3], ..HeadConfig::default() };
+    let shape = HeadShape::new(30, 12, 3);
+    let config = HeadConfig { dropout: vec![0.2; 3], ..HeadConfig::default() };
     for isa in isas() {
         let mut trainer = trainer(shape, from_ref(&config), 1, 2, isa);
         let data = features(1, 30, 0.5, 1);
@@ -385,7 +386,7 @@ fn one_row_is_a_batch() {
 /// Inputs that never occur keep their weights, those that did once go on moving.
 #[test]
 fn inputs_without_gradient_keep_their_weights() {
-    let shape = HeadShape { inputs: 10, hidden: 8, classes: 3 };
+    let shape = HeadShape::new(10, 8, 3);
     let config = HeadConfig { seed: 5, ..HeadConfig::default() };
     let mut trainer = trainer(shape, from_ref(&config), 4, 1, Isa::detect());
     let before = trainer.parameters(0);
@@ -409,7 +410,7 @@ fn inputs_without_gradient_keep_their_weights() {
 /// Weights decay whether or not a gradient has ever reached them, and biases do not.
 #[test]
 fn inputs_without_gradient_decay() {
-    let shape = HeadShape { inputs: 300, hidden: 70, classes: 3 };
+    let shape = HeadShape::new(300, 70, 3);
     let config = HeadConfig { weight_decay: 0.5, seed: 5, ..HeadConfig::default() };
     for isa in isas() {
         let mut trainer = trainer(shape, from_ref(&config), 4, 2, isa);
@@ -439,7 +440,7 @@ fn inputs_without_gradient_decay() {
 /// A weight that decays for long becomes 0, not a denormal number.
 #[test]
 fn weights_do_not_become_denormal() {
-    let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };
+    let shape = HeadShape::new(9, 8, 3);
     let config = HeadConfig { weight_decay: 90.0, ..HeadConfig::default() };
     for isa in isas() {
         let mut trainer = trainer(shape, from_ref(&config), 4, 1, isa);
@@ -463,7 +464,7 @@ fn weights_do_not_become_denormal() {
 /// An input that was active once leaves decaying moments.
 #[test]
 fn moments_do_not_become_denormal() {
-    let shape = HeadShape { inputs: 9, hidden: 8, classes: 3 };
+    let shape = HeadShape::new(9, 8, 3);
     let config = HeadConfig { seed: 5, ..HeadConfig::default() };
     for isa in isas() {
         let mut trainer = trainer(shape, from_ref(&config), 4, 1, isa);
@@ -486,7 +487,7 @@ fn moments_do_not_become_denormal() {
 /// Each head takes its parameters three times, and each thread that trains whole heads a workspace.
 #[test]
 fn the_memory_is_that_of_heads_and_workspaces() {
-    let shape = HeadShape { inputs: 1000, hidden: 128, classes: 10 };
+    let shape = HeadShape::new(1000, 128, 10);
     let memory = |heads, batch_size, threads| Trainer::memory(shape, heads, batch_size, threads);
     let head = memory(2, 64, 1) - memory(1, 64, 1);
     assert_eq!(memory(9, 64, 1) - memory(8, 64, 1), head);
@@ -500,17 +501,17 @@ fn the_memory_is_that_of_heads_and_workspaces() {
     assert_eq!(memory(1, 64, 4), memory(1, 64, 1), "one head is trained by all threads");
     assert!(memory(4, 64, 4) > memory(4, 64, 1) + 3 * (batch * 2 / 3), "one per thread");
     assert!(memory(1, 256, 1) > memory(1, 64, 1));
-    let huge = HeadShape { hidden: usize::MAX, ..shape };
+    let huge = HeadShape { hidden: usize::MAX.into(), ..shape };
     assert_eq!(Trainer::memory(huge, 1, 1, 1), u64::MAX);
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let shape = HeadShape { inputs: 2, hidden: 3, classes: 2 };
+    let shape = HeadShape::new(2, 3, 2);
     let config = HeadConfig::default();
     let initial = || Parameters::glorot(shape, 0);
-    let new = |shape, dropout, initial: &[Parameters], batch, threads| {
-        let config = HeadConfig { dropout, ..HeadConfig::default() };
+    let new = |shape, dropout: [f32; 3], initial: &[Parameters], batch, threads| {
+        let config = HeadConfig { dropout: Vec::from(dropout), ..HeadConfig::default() };
         Trainer::new(shape, from_ref(&config), initial, batch, threads).unwrap_err()
     };
     let zero = |field| Error::Zero { field };
@@ -518,7 +519,7 @@ fn what_does_not_fit_is_refused() {
     let one = [initial()];
     for (field, shape) in [
         ("inputs", HeadShape { inputs: 0, ..shape }),
-        ("hidden", HeadShape { hidden: 0, ..shape }),
+        ("hidden", HeadShape { hidden: 0.into(), ..shape }),
         ("classes", HeadShape { classes: 0, ..shape }),
     ] {
         assert_eq!(new(shape, fine, &one, 1, 1), zero(field));
@@ -549,7 +550,7 @@ fn what_does_not_fit_is_refused() {
         assert!(matches!(error, Error::Dropout { head: 0, layer: 1, .. }), "{error}");
     }
     assert_eq!(new(shape, fine, &[], 1, 1), Error::InitialCount { heads: 1, initial: 0 });
-    let wide = HeadShape { hidden: 4, ..shape };
+    let wide = HeadShape { hidden: 4.into(), ..shape };
     assert_eq!(new(wide, fine, &one, 1, 1), Error::OtherShape { head: 0 });
     assert_eq!(Trainer::new(shape, &[], &[], 1, 1).unwrap_err(), Error::NoHeads);
 

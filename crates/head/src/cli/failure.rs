@@ -14,6 +14,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::LearningRateTwice { .. }
         | Error::TooFewForFolds { .. }
         | Error::FoldWithoutClass { .. }
+        | Error::LinearHasNoLayers
+        | Error::DropoutCount { .. }
         | Error::TooManyHeads { .. }
         | Error::NoRoomForRows { .. } => Failure::Usage,
         Error::File(_)

@@ -13,9 +13,10 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Arch, ClassWeights, Corrections, CorrectionsRecord, Error, Features, Grid, Keep, List, Memory,
-    Resources, Run, Sample, Schedule, Sweep, TrainConfig, evaluate, for_each_row, newest_run,
-    newest_sweep, predict, submission, sweep, taps_of, train, write_learning_curve, write_report,
+    Activation, Arch, ClassWeights, Corrections, CorrectionsRecord, Error, Features, Fractions,
+    Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, Widths,
+    evaluate, for_each_row, newest_run, newest_sweep, predict, submission, sweep, taps_of, train,
+    write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -25,7 +26,8 @@ use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::results::{print_evaluation, print_json, print_run, print_sweep};
 use crate::cli::values::{
-    dropout, label_smoothing, learning_rate, list, memory, schedules, seeds, split, weight_decay,
+    dropout, fractions, label_smoothing, learning_rate, list, memory, on_off, schedules, seeds,
+    split, weight_decay, widths,
 };
 
 /// Default folder of the caches.
@@ -153,16 +155,29 @@ struct CommonArgs {
 
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// Architecture: fastai (128 wide, dropout p/2, p/2, p), fastai-da (256 wide, dropout p, p, p) or
-    /// keras (like fastai-da)
+    /// Architecture: fastai (two hidden layers, 128 wide, dropout p/2, p/2, p), fastai-da (256 wide, dropout p,
+    /// p, p), keras (like fastai-da) or linear (softmax regression: no hidden layers, dropout p)
     #[arg(long, default_value = "fastai")]
     arch: Arch,
-    /// Width of the two hidden layers [default: the architecture's]
-    #[arg(long, value_parser = up_to(65_536))]
-    hidden: Option<usize>,
-    /// Dropout: the fraction dropped, 0 <= p < 1
-    #[arg(long, default_value = "0.8", value_parser = dropout)]
-    p: f64,
+    /// Widths of up to four hidden layers: 128 is two layers of this width, 512,256 (or 512/256) has each
+    /// layer's, and 256x3 is three layers of 256 [default: the architecture's]
+    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
+    hidden: Option<Widths>,
+    /// Activation of the hidden layers: relu, leaky-relu, gelu, tanh or none, as PyTorch has them
+    /// [default: relu]
+    #[arg(long)]
+    activation: Option<Activation>,
+    /// Whether the hidden layers have BatchNorm: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = on_off)]
+    batch_norm: Option<bool>,
+    /// Dropout: the fraction dropped, 0 <= p < 1, of which --arch makes that of each layer
+    /// [default: 0.8; of linear: 0]
+    #[arg(long, value_parser = dropout)]
+    p: Option<f64>,
+    /// The fractions dropped before each dense layer, in place of --p, such as 0.1,0.2,0.5 (or 0.1/0.2/0.5):
+    /// one more than there are hidden layers
+    #[arg(long, value_name = "FRACTIONS", conflicts_with = "p", value_parser = fractions)]
+    dropout: Option<Fractions>,
     /// Adam's learning rate: with cosine it is the first one, with onecycle the highest; steps have rates of
     /// their own, and no --lr [default: 0.001]
     #[arg(long, value_parser = learning_rate)]
@@ -191,15 +206,27 @@ struct TrainArgs {
 
 #[derive(Debug, Args)]
 struct SweepArgs {
-    /// Architectures (fastai, fastai-da, keras), a list
+    /// Architectures (fastai, fastai-da, keras, linear), a list
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
     arch: List<Arch>,
-    /// Widths of the two hidden layers, a list [default: each architecture's]
-    #[arg(long, value_parser = list(up_to(65_536)))]
-    hidden: Option<List<usize>>,
-    /// Dropout fractions, 0 <= p < 1, a list
-    #[arg(long, default_value = "0,0.2,0.4,0.6,0.8", value_parser = list(dropout))]
-    p: List<f64>,
+    /// Widths of the hidden layers, a list: 128,512/256,256x3 is a head with two layers of 128, one with layers
+    /// of 512 and 256, and one with three of 256 [default: each architecture's]
+    #[arg(long, value_name = "WIDTHS", value_parser = list(|text| text.parse::<Widths>()))]
+    hidden: Option<List<Widths>>,
+    /// Activations of the hidden layers (relu, leaky-relu, gelu, tanh, none), a list [default: relu]
+    #[arg(long, value_parser = list(|text| text.parse::<Activation>()))]
+    activation: Option<List<Activation>>,
+    /// Whether the hidden layers have BatchNorm, a list: on, off, or on,off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = list(on_off))]
+    batch_norm: Option<List<bool>>,
+    /// Dropout fractions, 0 <= p < 1, a list [default: 0,0.2,0.4,0.6,0.8; of linear: 0]
+    #[arg(long, value_parser = list(dropout))]
+    p: Option<List<f64>>,
+    /// The fractions dropped before each dense layer, in place of --p, a list: 0.1/0.2/0.5,0.4/0.4/0.8 is for
+    /// two heads of two hidden layers
+    #[arg(long, value_name = "FRACTIONS", conflicts_with = "p",
+        value_parser = list(|text| text.parse::<Fractions>()))]
+    dropout: Option<List<Fractions>>,
     /// Adam's learning rates, a list: with cosine the first ones, with onecycle the highest; steps have rates
     /// of their own [default: 0.001]
     #[arg(long, value_parser = list(learning_rate))]
@@ -396,8 +423,12 @@ impl TrainArgs {
         };
         Ok(TrainConfig {
             arch: self.arch,
-            hidden: self.hidden.unwrap_or_else(|| self.arch.hidden()),
-            p: self.p,
+            hidden: self.hidden.clone().unwrap_or_else(|| self.arch.hidden()),
+            p: (self.dropout.as_ref().map(Fractions::last).or(self.p))
+                .unwrap_or(self.arch.default_p()),
+            dropout: self.dropout.clone(),
+            batch_norm: self.batch_norm.unwrap_or(true),
+            activation: self.activation.unwrap_or_default(),
             learning_rate,
             schedule: self.schedule.clone(),
             seed: self.seed,
@@ -436,10 +467,19 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         let schedule = schedules.iter().map(Schedule::to_string).collect::<Vec<_>>().join(",");
         return Err(Error::LearningRateTwice { schedule });
     }
+    let archs = args.arch.0;
+    let has_layers =
+        args.hidden.is_some() || args.activation.is_some() || args.batch_norm.is_some();
+    if archs == [Arch::Linear] && has_layers {
+        return Err(Error::LinearHasNoLayers);
+    }
     let grid = Grid {
-        archs: args.arch.0,
+        archs,
         hidden: args.hidden.map_or_else(Vec::new, |hidden| hidden.0),
-        ps: args.p.0,
+        activations: args.activation.map_or_else(|| vec![Activation::Relu], |list| list.0),
+        batch_norms: args.batch_norm.map_or_else(|| vec![true], |list| list.0),
+        ps: args.p.map_or_else(Vec::new, |ps| ps.0),
+        dropouts: args.dropout.map_or_else(Vec::new, |dropouts| dropouts.0),
         schedules,
         learning_rates: args.lr.map_or_else(|| vec![LEARNING_RATE], |lr| lr.0),
         weight_decays: args.weight_decay.0,

@@ -34,10 +34,14 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
     if kept.epoch < last.epoch {
         epochs += &format!(" (the head of epoch {} is kept)", kept.epoch);
     }
+    let dropout = match &config.dropout {
+        Some(dropout) => format!("dropout {dropout}"),
+        None => format!("p = {}", config.p),
+    };
     println!(
-        "{}, p = {}, {}, {:.2} s per epoch, on {}\n",
+        "{}, {}, {}, {:.2} s per epoch, on {}\n",
         config.arch,
-        config.p,
+        dropout,
         epochs,
         summary.seconds_per_epoch,
         features.display()
@@ -102,7 +106,13 @@ pub(super) fn print_sweep(sweep: &Sweep, report: &Path, json: bool) {
 type Named = (&'static str, fn(&Setting) -> String);
 
 /// The options that have a column only if settings differ in them.
-const OPTIONS: [Named; 3] = [
+const OPTIONS: [Named; 4] = [
+    (
+        "form",
+        |setting| {
+            if setting.form.is_empty() { "default".to_owned() } else { setting.form.clone() }
+        },
+    ),
     ("schedule", |setting| setting.schedule.clone()),
     ("weight decay", |setting| setting.weight_decay.to_string()),
     ("label smoothing", |setting| setting.label_smoothing.to_string()),

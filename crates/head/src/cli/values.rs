@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use feature_cache::SplitName;
-use head::{List, Schedule};
+use head::{Fractions, List, Schedule, Widths};
 use recipe::from_name;
 use terminal::seed;
 
@@ -68,6 +68,25 @@ pub(super) fn dropout(text: &str) -> Result<f64, String> {
         };
         format!("expected 0 <= p < 1, got '{text}'{of_lists}")
     })
+}
+
+/// The widths of one head's hidden layers, which commas may separate as well.
+pub(super) fn widths(text: &str) -> Result<Widths, String> {
+    text.replace(',', "/").parse()
+}
+
+/// The fractions that one head drops, which commas may separate as well.
+pub(super) fn fractions(text: &str) -> Result<Fractions, String> {
+    text.replace(',', "/").parse()
+}
+
+/// Reads a switch.
+pub(super) fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("expected on or off, got '{text}'")),
+    }
 }
 
 /// Reads a learning rate.

@@ -55,7 +55,7 @@ pub struct Folds {
 /// further repeat raises their seeds by 1. Setting `stop` ends training after the current step.
 ///
 /// # Errors
-/// If the split cannot be divided or the cache cannot be used, the heads of a fold do not fit into memory, one
+/// If the form of a head does not fit its architecture, the split cannot be divided or the cache cannot be used, the heads of a fold do not fit into memory, one
 /// diverges, or it is stopped; heads done are kept, and the same call continues.
 ///
 /// # Panics
@@ -69,6 +69,7 @@ pub fn cross_validate(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<CrossValidation, Error> {
+    heads.iter().try_for_each(TrainConfig::check)?;
     let compares_epochs = heads[0].compares_epochs();
     if let (Some(flag), None) = (&compares_epochs, features.rows(SplitName::Val)) {
         let (path, flag) = (features.folder().to_path_buf(), flag.clone());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SkippedImages, SourceFlags, SplitName};
-use fused_head::HeadShape;
+use fused_head::{HeadShape, HiddenLayers};
 use recipe::{Network, Orientation, Tap};
 use serde::Deserialize;
 use serde_json::Value;
@@ -140,8 +140,8 @@ impl<'a> Features<'a> {
         &self.cache.manifest().class_names
     }
 
-    /// The shape of a head of this width on these features.
-    pub(crate) fn head_shape(self, hidden: usize) -> HeadShape {
+    /// The shape of a head with these hidden layers on these features.
+    pub(crate) fn head_shape(self, hidden: HiddenLayers) -> HeadShape {
         HeadShape { inputs: self.row_len(), hidden, classes: self.class_names().len() }
     }
 

@@ -15,6 +15,10 @@ use durable::Format;
 /// - 1.6: the architecture `fastai-da`; the schedules `onecycle` and `steps:…`, and the `schedule` of each
 ///   setting of a sweep; `weight_decay`, `label_smoothing`, `class_weights`,
 ///   `keep`, `patience`; `kept` in summaries, and `kept_epoch`. Options at their defaults are not recorded, so that ids stay the same.
-/// - 1.7: `corrections` of labels, and the `fold` on which a head was not trained. Neither is recorded where there is
-///   none, so that ids stay the same.
+/// - 1.7: heads of other forms than two equal hidden layers: `hidden` is then a list, of the `shape` with each
+///   layer's `width`, `activation` and `batch_norm`; the architecture `linear`; `dropout`, `batch_norm`,
+///   `activation`; `form` of each setting of a sweep. Two equal layers with ReLU and BatchNorm are still
+///   their width, so that ids stay the same.
+///   `corrections` of labels, and the `fold` on which a head was not trained, neither of which is recorded where there
+///   is none.
 pub(crate) const FORMAT: Format = Format { major: 1, minor: 7 };

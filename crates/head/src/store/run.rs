@@ -337,7 +337,8 @@ mod tests {
 
     #[test]
     fn an_id_has_all_that_determines_a_head_and_nothing_else() {
-        let train = TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() };
+        let train =
+            TrainConfig { hidden: 8.into(), p: 0.2, batch_size: 4, ..TrainConfig::default() };
         let config = RunConfig {
             features: PathBuf::from("here"),
             features_key: key("4f35"),
@@ -347,7 +348,7 @@ mod tests {
             class_names: vec!["cat".into(), "dog".into()],
             corrections: None,
             fold: None,
-            shape: HeadShape { inputs: 3, hidden: 8, classes: 2 },
+            shape: HeadShape::new(3, 8, 2),
             train: train.clone(),
         };
         assert_eq!(RunConfig { features: "there".into(), ..config.clone() }.id(), config.id());

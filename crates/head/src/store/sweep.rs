@@ -310,6 +310,7 @@ fn result_of(run: &Run, Outcome { last, kept }: &Outcome) -> HeadResult {
         schedule: setting.schedule,
         weight_decay: setting.weight_decay,
         label_smoothing: setting.label_smoothing,
+        form: setting.form,
         seed: train.seed,
         epochs: last.epoch,
         kept_epoch: Some(kept.epoch),

@@ -84,9 +84,9 @@ fn best(results: &[HeadResult]) -> Result<(Group<'_, HeadResult>, MeanSd), Error
 
 /// How many heads of a shape fit into memory, at least one.
 fn heads_that_fit(shape: HeadShape, resources: Resources) -> usize {
-    let HeadShape { inputs, hidden, classes } = shape;
+    let weights: usize = shape.dense_sizes().map(|(inputs, outputs)| inputs * outputs).sum();
     // Twice, since the file's parameters and the kernels' are in memory together for a moment.
-    let bytes = 2 * hidden * (inputs + hidden + classes) * size_of::<f32>();
+    let bytes = 2 * weights * size_of::<f32>();
     usize::try_from(resources.memory.bytes() / bytes.max(1) as u64).unwrap_or(usize::MAX).max(1)
 }
 
@@ -97,12 +97,13 @@ mod tests {
     fn result(p: f64, val_top1: f64) -> HeadResult {
         HeadResult {
             arch: "fastai".into(),
-            hidden: 128,
+            hidden: 128.into(),
             p,
             learning_rate: 0.001,
             schedule: "constant".into(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            form: String::new(),
             seed: 0,
             epochs: 1,
             kept_epoch: None,

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use fused_head::Activation;
+
 use crate::config::{Arch, TrainConfig};
+use crate::form::{Fractions, Widths};
 use crate::schedule::Schedule;
 
 /// The lists whose combinations a sweep trains.
@@ -13,9 +16,15 @@ pub struct Grid {
     /// Architectures.
     pub archs: Vec<Arch>,
     /// Widths of the hidden layers; empty for each architecture's own.
-    pub hidden: Vec<usize>,
-    /// Dropout fractions.
+    pub hidden: Vec<Widths>,
+    /// Activations of the hidden layers.
+    pub activations: Vec<Activation>,
+    /// Whether the hidden layers have BatchNorm.
+    pub batch_norms: Vec<bool>,
+    /// Dropout fractions; empty for each architecture's own.
     pub ps: Vec<f64>,
+    /// Dropout fractions of each dense layer, in place of [`ps`](Self::ps); empty for none.
+    pub dropouts: Vec<Fractions>,
     /// How the learning rate changes.
     pub schedules: Vec<Schedule>,
     /// Learning rates, for the schedules without rates of their own.
@@ -37,7 +46,10 @@ impl Default for Grid {
         Grid {
             archs: vec![common.arch],
             hidden: Vec::new(),
+            activations: vec![common.activation],
+            batch_norms: vec![common.batch_norm],
             ps: vec![common.p],
+            dropouts: Vec::new(),
             schedules: vec![common.schedule.clone()],
             learning_rates: vec![common.learning_rate],
             weight_decays: vec![common.weight_decay],
@@ -49,15 +61,25 @@ impl Default for Grid {
 }
 
 impl Grid {
-    /// Every combination, settings in the order of the lists, the seeds of a setting together.
+    /// Every combination, settings in the order of the lists, the seeds of a setting together. An architecture
+    /// without hidden layers is not combined with what they have.
     pub fn configs(&self) -> Vec<TrainConfig> {
         let all = vec![self.common.clone()];
         let all = each(all, |_| self.archs.clone(), |config, arch| config.arch = arch);
+        let is_linear = |config: &TrainConfig| config.arch == Arch::Linear;
         let widths = |config: &TrainConfig| match self.hidden.as_slice() {
-            [] => vec![config.arch.hidden()],
+            widths if widths.is_empty() || is_linear(config) => vec![config.arch.hidden()],
             widths => widths.to_vec(),
         };
         let all = each(all, widths, |config, hidden| config.hidden = hidden);
+        let activations = |config: &TrainConfig| {
+            if is_linear(config) { vec![Activation::Relu] } else { self.activations.clone() }
+        };
+        let all = each(all, activations, |config, it| config.activation = it);
+        let batch_norms = |config: &TrainConfig| {
+            if is_linear(config) { vec![true] } else { self.batch_norms.clone() }
+        };
+        let all = each(all, batch_norms, |config, it| config.batch_norm = it);
         let all = each(all, |_| self.schedules.clone(), |config, it| config.schedule = it);
         let rates = |config: &TrainConfig| match config.schedule.own_rate() {
             Some(rate) => vec![rate],
@@ -67,7 +89,18 @@ impl Grid {
         let all = each(all, |_| self.weight_decays.clone(), |config, it| config.weight_decay = it);
         let smoothings = |_: &TrainConfig| self.label_smoothings.clone();
         let all = each(all, smoothings, |config, it| config.label_smoothing = it);
-        let all = each(all, |_| self.ps.clone(), |config, p| config.p = p);
+        // Either each p, or each of the lists of fractions.
+        let by_p = |config: &TrainConfig| match self.ps.as_slice() {
+            [] => config.arch.swept_ps().iter().map(|&p| (p, None)).collect(),
+            ps => ps.iter().map(|&p| (p, None)).collect::<Vec<_>>(),
+        };
+        let dropouts = |config: &TrainConfig| match self.dropouts.as_slice() {
+            [] => by_p(config),
+            lists => lists.iter().map(|list| (list.last(), Some(list.clone()))).collect(),
+        };
+        let set =
+            |config: &mut TrainConfig, (p, dropout)| (config.p, config.dropout) = (p, dropout);
+        let all = each(all, dropouts, set);
         each(all, |_| self.seeds.clone(), |config, seed| config.seed = seed)
     }
 }
@@ -146,7 +179,7 @@ mod tests {
         };
         let configs = grid.configs();
         assert_eq!(configs.len(), 12);
-        assert_eq!((configs[0].hidden, configs[11].hidden), (128, 256));
+        assert_eq!((&configs[0].hidden, &configs[11].hidden), (&128.into(), &256.into()));
         assert_eq!([configs[0].seed, configs[1].seed, configs[2].seed], [0, 1, 2]);
         assert!(configs.iter().all(|config| config.epochs == 7));
 
@@ -156,6 +189,24 @@ mod tests {
         let rates: Vec<f64> =
             grid.configs().iter().step_by(6).map(|config| config.learning_rate).collect();
         assert_eq!(rates, [0.001, 0.01, 0.1, 0.001, 0.01, 0.1]);
+
+        // A linear head has no layers that could have another form, and no dropout by default.
+        let lists = Grid {
+            archs: vec![Arch::Linear, Arch::Keras],
+            hidden: vec![8.into(), "9x1".parse().unwrap()],
+            activations: vec![Activation::Tanh, Activation::Relu],
+            batch_norms: vec![true, false],
+            ps: Vec::new(),
+            ..Grid::default()
+        };
+        let configs = lists.configs();
+        assert_eq!(configs.len(), 1 + 2 * 2 * 2 * Arch::Keras.swept_ps().len());
+        assert_eq!((&configs[0].hidden, configs[0].p), (&Widths::none(), 0.0));
+        assert!(configs.iter().all(|config| config.check().is_ok()));
+
+        let dropouts = vec!["0.1/0.2/0.3".parse().unwrap(), "0/0/0.5".parse().unwrap()];
+        let configs = Grid { dropouts, ..Grid::default() }.configs();
+        assert_eq!(configs.iter().map(|config| config.p).collect::<Vec<_>>(), [0.3, 0.5]);
 
         let (weight_decays, label_smoothings) = (vec![0.0, 0.1], vec![0.2, 0.3]);
         let grid = Grid { weight_decays, label_smoothings, ..Grid::default() };

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use feature_cache::SplitName;
 
+use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -32,7 +33,7 @@ use crate::train::windows::report_other_windows;
 /// Setting `stop` ends training after the current step.
 ///
 /// # Errors
-/// If there is no validation split or the cache cannot be used, not one head fits into memory, a head of
+/// If the form of a head does not fit its architecture, there is no validation split or the cache cannot be used, not one head fits into memory, a head of
 /// every setting diverges, or it is stopped; heads done are kept, and the same call continues.
 pub fn sweep(
     features: Features<'_>,
@@ -42,6 +43,8 @@ pub fn sweep(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Sweep, Error> {
+    let heads = grid.configs();
+    heads.iter().try_for_each(TrainConfig::check)?;
     let config = SweepConfig {
         features: features.absolute_folder(),
         features_key: features.key(),
@@ -49,7 +52,7 @@ pub fn sweep(
         taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
         corrections: features.corrections().map(|corrections| corrections.record().clone()),
-        heads: grid.configs(),
+        heads,
     };
     let folder = root.join(config.id());
     let runs = runs_of(&folder);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use feature_cache::Cache;
+use fused_head::Activation;
 use recipe::Tap;
 use report::{
     Confusion, EpochMetrics, Report, TrainedHead, accuracy_vs_dropout_svg, learning_curves_svg,
@@ -10,11 +11,12 @@ use report::{
 };
 
 use crate::class_weights::ClassWeights;
-use crate::config::TrainConfig;
+use crate::config::{Arch, TrainConfig};
 use crate::error::Error;
 use crate::evaluate::evaluate_together;
 use crate::event::Event;
 use crate::features::cache::{Features, dataset_of};
+use crate::form::Fractions;
 use crate::store::evaluation::TestEvaluation;
 use crate::store::sweep::{CORRECTIONS, Sweep};
 use crate::sweep::choice::{evaluation_of, split_of_mistakes};
@@ -120,25 +122,40 @@ fn write_class_weights(sweep: &Sweep) -> Result<(), Error> {
     }
 }
 
+/// The values, each once, as a list.
+fn list(values: Vec<String>) -> String {
+    let mut different: Vec<String> = Vec::new();
+    for value in values {
+        if !different.contains(&value) {
+            different.push(value);
+        }
+    }
+    different.join(",")
+}
+
+/// The flag of the heads' dropout; `None` if architectures differ in it, which then are at their defaults.
+fn dropout(heads: &[TrainConfig]) -> Option<String> {
+    if heads.iter().any(|head| head.dropout.is_some()) {
+        let lists = heads.iter().filter_map(|head| head.dropout.as_ref().map(Fractions::to_string));
+        return Some(format!("--dropout={}", list(lists.collect())));
+    }
+    let of_arch = |arch: Arch| {
+        list(heads.iter().filter(|head| head.arch == arch).map(|head| head.p.to_string()).collect())
+    };
+    let all = list(heads.iter().map(|head| head.p.to_string()).collect());
+    heads.iter().all(|head| of_arch(head.arch) == all).then(|| format!("--p={all}"))
+}
+
 /// A command line that repeats the sweep.
 fn command(sweep: &Sweep) -> String {
-    let list = |values: Vec<String>| {
-        let mut different: Vec<String> = Vec::new();
-        for value in values {
-            if !different.contains(&value) {
-                different.push(value);
-            }
-        }
-        different.join(",")
-    };
     let of = |value: fn(&TrainConfig) -> String| list(sweep.heads().iter().map(value).collect());
     let mut words = vec![
         "vgg-head sweep".to_owned(),
         quoted(format!("--features={}", sweep.features().display())),
         format!("--arch={}", of(|head| head.arch.to_string())),
-        format!("--p={}", of(|head| head.p.to_string())),
         format!("--schedule={}", of(|head| head.schedule.to_string())),
     ];
+    words.extend(dropout(sweep.heads()));
     let by_lr = sweep.heads().iter().filter(|head| head.schedule.own_rate().is_none());
     let learning_rates = list(by_lr.map(|head| head.learning_rate.to_string()).collect());
     if !learning_rates.is_empty() {
@@ -151,8 +168,22 @@ fn command(sweep: &Sweep) -> String {
     // A single number would be a count.
     let seeds = if seeds == "0" { "1".to_owned() } else { seeds };
     words.push(format!("--seeds={seeds}"));
-    if sweep.heads().iter().any(|head| head.hidden != head.arch.hidden()) {
-        words.push(format!("--hidden={}", of(|head| head.hidden.to_string())));
+    // A linear head has no hidden layers, whatever the lists.
+    let layered = || sweep.heads().iter().filter(|head| head.arch != Arch::Linear);
+    if layered().any(|head| head.hidden != head.arch.hidden()) {
+        words.push(format!(
+            "--hidden={}",
+            list(layered().map(|it| it.hidden.to_string()).collect())
+        ));
+    }
+    let activations = list(layered().map(|head| head.activation.to_string()).collect());
+    if !["", Activation::Relu.name()].contains(&activations.as_str()) {
+        words.push(format!("--activation={activations}"));
+    }
+    let batch_norm = |head: &TrainConfig| if head.batch_norm { "on" } else { "off" }.to_owned();
+    let batch_norms = list(layered().map(batch_norm).collect());
+    if !["", "on"].contains(&batch_norms.as_str()) {
+        words.push(format!("--batch-norm={batch_norms}"));
     }
     for (flag, values) in [
         ("weight-decay", of(|head| head.weight_decay.to_string())),

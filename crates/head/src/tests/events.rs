@@ -13,7 +13,7 @@ use crate::{
 
 fn grid() -> Grid {
     Grid {
-        hidden: vec![8],
+        hidden: vec![8.into()],
         ps: vec![0.0, 0.5],
         learning_rates: vec![0.01],
         seeds: vec![0, 1, 2],

@@ -107,7 +107,7 @@ fn whatever_fails_a_run_of(fixture: &Fixture) {
 fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
     let fixture = Fixture::new();
     let grid = Grid {
-        hidden: vec![8],
+        hidden: vec![8.into()],
         ps: vec![0.0, 0.5],
         common: TrainConfig { batch_size: 4, ..TrainConfig::default() },
         ..Grid::default()

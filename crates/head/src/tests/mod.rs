@@ -144,7 +144,7 @@ impl Fixture {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig { hidden: 8, p: 0.2, batch_size: 4, ..TrainConfig::default() }
+    TrainConfig { hidden: 8.into(), p: 0.2, batch_size: 4, ..TrainConfig::default() }
 }
 
 /// All numbers of a row.

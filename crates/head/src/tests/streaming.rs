@@ -159,7 +159,8 @@ fn plan(
     sizes: SplitSizes,
     memory: u64,
 ) -> Result<Plan, Error> {
-    let pass = Pass { hidden: config.hidden, epochs: config.epochs, batch_size: config.batch_size };
+    let TrainConfig { epochs, batch_size, .. } = *config;
+    let pass = Pass { hidden: config.hidden_layers(), epochs, batch_size };
     let resources = Resources { threads: 1, memory: Memory::Given(memory) };
     Plan::new(fixture.features(), sizes, pass, 1, resources)
 }
@@ -224,7 +225,7 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
     let mut buffer = None;
     let rows = split.read(&all, &mut buffer).unwrap();
     let rows: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
-    let shape = fixture.features().head_shape(config.hidden);
+    let shape = fixture.features().head_shape(config.hidden_layers());
     let initial = [Parameters::glorot(shape, config.seed)];
     let mut trainer =
         Trainer::new(shape, &[config.head_config(&[], 2)], &initial, config.batch_size, 1).unwrap();

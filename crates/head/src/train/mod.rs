@@ -30,7 +30,7 @@ use crate::train::windows::report_other_windows;
 /// after the current step.
 ///
 /// # Errors
-/// If the cache cannot be used or lacks the validation split that the configuration needs, training diverges, or
+/// If the head's form does not fit its architecture, the cache cannot be used or lacks the validation split that the configuration needs, training diverges, or
 /// it is stopped; the error says what is kept.
 pub fn train(
     features: Features<'_>,
@@ -40,6 +40,7 @@ pub fn train(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Run, Error> {
+    config.check()?;
     if let Some(flag) = config.compares_epochs()
         && features.rows(SplitName::Val).is_none()
     {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fused_head::{HeadShape, Trainer};
+use fused_head::{HeadShape, HiddenLayers, Trainer};
 
 use crate::config::TrainConfig;
 use crate::error::Error;
@@ -25,7 +25,7 @@ const KEPT_VALIDATION: u64 = 8;
 /// The configuration that heads must share to be trained in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pass {
-    pub(crate) hidden: usize,
+    pub(crate) hidden: HiddenLayers,
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
 }
@@ -68,7 +68,7 @@ pub(crate) fn run_config(features: Features<'_>, config: &TrainConfig) -> RunCon
         class_names: features.class_names().to_vec(),
         corrections: features.corrections().map(|corrections| corrections.record().clone()),
         fold: features.fold(),
-        shape: features.head_shape(config.hidden),
+        shape: features.head_shape(config.hidden_layers()),
         train: config.clone(),
     }
 }
@@ -79,7 +79,8 @@ pub(crate) fn in_passes(
 ) -> Vec<(Pass, Vec<RunConfig>)> {
     let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
     for config in configs {
-        let TrainConfig { hidden, epochs, batch_size, .. } = config.train;
+        let hidden = config.shape.hidden;
+        let TrainConfig { epochs, batch_size, .. } = config.train;
         passes.entry(Pass { hidden, epochs, batch_size }).or_default().push(config);
     }
     let chunks = |(pass, configs): (Pass, Vec<RunConfig>)| {
@@ -165,9 +166,9 @@ fn bytes_of_heads(
     heads: usize,
     Resources { memory, threads }: Resources,
 ) -> Result<u64, Error> {
-    let HeadShape { inputs, hidden, classes } = shape;
     // In wide numbers, since nobody has checked them.
-    let numbers = hidden as u128 * (inputs as u128 + hidden as u128 + classes as u128);
+    let weights = shape.dense_sizes().map(|(inputs, outputs)| inputs as u128 * outputs as u128);
+    let numbers: u128 = weights.sum();
     let file = u64::try_from(numbers * size_of::<f32>() as u128).unwrap_or(u64::MAX);
     let bytes_of = |heads: usize| {
         Trainer::memory(shape, heads, pass.batch_size, threads)
@@ -176,7 +177,7 @@ fn bytes_of_heads(
     let needed = bytes_of(heads);
     if needed > memory.bytes() {
         let fit = (1..heads).rev().find(|&heads| bytes_of(heads) <= memory.bytes()).unwrap_or(0);
-        return Err(Error::TooManyHeads { heads, inputs, hidden, classes, memory, fit });
+        return Err(Error::TooManyHeads { heads, shape, memory, fit });
     }
     Ok(needed)
 }

@@ -6,8 +6,11 @@ mod model;
 
 use std::path::Path;
 
-use fused_head::{HeadConfig, HeadShape, Inference, Parameters, Row, Trainer};
-use head::{Arch, read_parameters, to_safetensors};
+use fused_head::{
+    Activation, HeadConfig, HeadShape, HiddenLayer, HiddenLayers, Inference, Parameters, Row,
+    Trainer,
+};
+use head::{Arch, TrainConfig, read_parameters, to_safetensors};
 use safetensors::SafeTensors;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Kind, Tensor};
@@ -31,10 +34,34 @@ fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
     (found - golden).abs().max().double_value(&[]) / scale
 }
 
+/// A linear head, a layer with each activation, normalised and not, and layers of different widths.
+fn forms() -> Vec<HiddenLayers> {
+    let layer = |width, activation, batch_norm| HiddenLayer { width, activation, batch_norm };
+    let mut forms = vec![HiddenLayers::two(24), HiddenLayers::NONE];
+    for activation in Activation::ALL {
+        for batch_norm in [true, false] {
+            forms.push(HiddenLayers::new(&[layer(24, activation, batch_norm)]).unwrap());
+        }
+    }
+    let layers = [
+        layer(40, Activation::Gelu, true),
+        layer(9, Activation::Tanh, false),
+        layer(72, Activation::LeakyRelu, true),
+        layer(16, Activation::Relu, true),
+    ];
+    forms.push(HiddenLayers::new(&layers[1..3]).unwrap());
+    forms.push(HiddenLayers::new(&layers).unwrap());
+    forms
+}
+
 /// The trainer's steps equal libtorch's autograd and Adam, dropout off.
 #[test]
 fn the_trainer_equals_libtorchs_autograd() {
-    let shape = HeadShape { inputs: 50, hidden: 24, classes: 7 };
+    forms().into_iter().for_each(compare_training);
+}
+
+fn compare_training(hidden: HiddenLayers) {
+    let shape = HeadShape::new(50, hidden, 7);
     let parameters = Parameters::glorot(shape, 3);
     let config = HeadConfig::default();
     let initial = std::slice::from_ref(&parameters);
@@ -56,22 +83,27 @@ fn the_trainer_equals_libtorchs_autograd() {
         let loss = cross_entropy(&logits, &Tensor::from_slice(&labels));
         optimizer.backward_step(&loss);
         let (loss, found) = (loss.double_value(&[]), f64::from(result.loss));
-        assert!((loss - found).abs() < 1e-5, "step {step}: {loss} {found}");
+        assert!((loss - found).abs() < 1e-5, "{hidden:?}, step {step}: {loss} {found}");
     }
     let trained = trainer.parameters(0);
     for (name, variable) in head.variables.variables() {
         let found = Tensor::from_slice(trained.tensor(&name).unwrap());
         let deviation = deviation(&found.view_as(&variable), &variable);
-        assert!(deviation <= 1e-5, "{name}: {deviation}");
+        assert!(deviation <= 1e-5, "{hidden:?}, {name}: {deviation}");
     }
 }
 
 /// A trained head's logits equal libtorch's, from its file on.
 #[test]
 fn logits_of_a_trained_head_equal_libtorchs() {
-    for (arch, classes) in [(Arch::Fastai, 10), (Arch::Keras, 3)] {
-        let shape = HeadShape { inputs: 300, hidden: arch.hidden(), classes };
-        let config = HeadConfig { dropout: [0.2; 3], seed: 7, ..HeadConfig::default() };
+    let of_arch = |arch: Arch| {
+        TrainConfig { arch, hidden: arch.hidden(), ..TrainConfig::default() }.hidden_layers()
+    };
+    let archs = [(of_arch(Arch::Fastai), 10), (of_arch(Arch::Keras), 3)];
+    for (hidden, classes) in forms().into_iter().map(|form| (form, 5)).chain(archs) {
+        let shape = HeadShape::new(300, hidden, classes);
+        let dropout = vec![0.2; shape.dense_layers()];
+        let config = HeadConfig { dropout, seed: 7, ..HeadConfig::default() };
         let initial = [Parameters::glorot(shape, 7)];
         let mut trainer = Trainer::new(shape, &[config], &initial, 32, 2).unwrap();
         let numbers: Vec<f32> = (0..160 * 300)
@@ -91,8 +123,8 @@ fn logits_of_a_trained_head_equal_libtorchs() {
         let expected = tch::no_grad(|| with_parameters(&parameters).forward(&features, false));
         let found = Tensor::from_slice(&found).view_as(&expected);
         let deviation = deviation(&found, &expected);
-        assert!(deviation <= 1e-5, "{arch}: {deviation}");
-        assert_eq!(found.argmax(-1, false), expected.argmax(-1, false), "{arch}");
+        assert!(deviation <= 1e-5, "{hidden:?}: {deviation}");
+        assert_eq!(found.argmax(-1, false), expected.argmax(-1, false), "{hidden:?}");
     }
 }
 
@@ -110,7 +142,8 @@ fn three_steps_of_training_equal_pytorchs() {
             let kind = if name == "labels" { Kind::Int64 } else { Kind::Float };
             Tensor::from_data_size(view.data(), &shape, kind)
         };
-        let shape = HeadShape { inputs: 24, hidden: arch.hidden(), classes: 10 };
+        let config = TrainConfig { arch, hidden: arch.hidden(), ..TrainConfig::default() };
+        let shape = HeadShape::new(24, config.hidden_layers(), 10);
         let head = Head::new(shape, |name| {
             let initial = golden(&format!("initial/{name}"));
             Vec::try_from(initial.flatten(0, -1)).unwrap()

@@ -1,6 +1,6 @@
 //! A head as libtorch tensors: forward pass and loss, with Keras' constants.
 
-use fused_head::HeadShape;
+use fused_head::{Activation, HeadShape, HiddenLayer};
 use tch::nn::{self, VarStore};
 use tch::{Kind, Tensor};
 
@@ -9,18 +9,19 @@ const BATCH_NORM_EPS: f64 = 1e-3;
 /// Weight of the newest batch in BatchNorm's running averages: 1 − Keras' momentum of 0.99.
 const BATCH_NORM_MOMENTUM: f64 = 0.01;
 
-/// A head: two hidden layers, each Dense + ReLU + BatchNorm, and a dense output layer.
+/// A head: its hidden layers, and a dense output layer.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) variables: VarStore,
-    hidden: [Hidden; 2],
+    hidden: Vec<Hidden>,
     output: Dense,
 }
 
 #[derive(Debug)]
 struct Hidden {
     dense: Dense,
-    norm: BatchNorm,
+    activation: Activation,
+    norm: Option<BatchNorm>,
 }
 
 #[derive(Debug)]
@@ -42,14 +43,20 @@ impl Head {
     pub(crate) fn new(shape: HeadShape, values: impl Fn(&str) -> Vec<f32>) -> Head {
         let variables = VarStore::new(tch::Device::Cpu);
         let root = variables.root();
-        let HeadShape { inputs, hidden, classes } = shape;
-        let hidden_layer = |number: usize, inputs| Hidden {
-            dense: Dense::new(&(&root / format!("fc{number}")), inputs, hidden),
-            norm: BatchNorm::new(&(&root / format!("bn{number}")), hidden),
-        };
-        let hidden_layers = [hidden_layer(1, inputs), hidden_layer(2, hidden)];
-        let output = Dense::new(&(&root / "fc3"), hidden, classes);
-        let head = Head { variables, hidden: hidden_layers, output };
+        let (mut hidden, mut inputs) = (Vec::new(), shape.inputs);
+        for (number, layer) in (1..).zip(shape.hidden.iter()) {
+            let HiddenLayer { width, activation, batch_norm } = *layer;
+            let norm = || BatchNorm::new(&(&root / format!("bn{number}")), width);
+            hidden.push(Hidden {
+                dense: Dense::new(&(&root / format!("fc{number}")), inputs, width),
+                activation,
+                norm: batch_norm.then(norm),
+            });
+            inputs = width;
+        }
+        let last = format!("fc{}", shape.dense_layers());
+        let output = Dense::new(&(&root / last), inputs, shape.classes);
+        let head = Head { variables, hidden, output };
         tch::no_grad(|| {
             for (name, mut variable) in head.variables.variables() {
                 variable.copy_(&Tensor::from_slice(&values(&name)).view_as(&variable));
@@ -63,7 +70,17 @@ impl Head {
     pub(crate) fn forward(&self, features: &Tensor, training: bool) -> Tensor {
         let mut x = features.shallow_clone();
         for hidden in &self.hidden {
-            x = hidden.norm.forward(&hidden.dense.forward(&x).relu(), training);
+            let sums = hidden.dense.forward(&x);
+            x = match hidden.activation {
+                Activation::Relu => sums.relu(),
+                Activation::LeakyRelu => sums.leaky_relu(),
+                Activation::Gelu => sums.gelu("none"),
+                Activation::Tanh => sums.tanh(),
+                Activation::Identity => sums,
+            };
+            if let Some(norm) = &hidden.norm {
+                x = norm.forward(&x, training);
+            }
         }
         self.output.forward(&x)
     }

@@ -101,9 +101,7 @@ impl<'f> Graph<'f> {
         &self,
         given: Option<&'static Network>,
     ) -> Result<(&'static Network, Vec<Layer<'f>>), Error> {
-        let nodes = &self.file.nodes;
-        let all: Vec<_> = nodes.iter().filter(|node| node.operator() == "Conv").collect();
-        let network = self.network(all.len(), given)?;
+        let (network, all) = self.network(given)?;
         let last = *all.last().expect("every network has convolutions");
 
         let layers = network.convolutions();
@@ -143,19 +141,25 @@ impl<'f> Graph<'f> {
         Ok((network, found))
     }
 
-    /// The network with `count` convolutions.
-    fn network(
+    /// The network with as many convolutions as the graph, which must be the `given` one if one is given, and the
+    /// graph's convolutions in the order of the file.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn network(
         &self,
-        count: usize,
         given: Option<&'static Network>,
-    ) -> Result<&'static Network, Error> {
+    ) -> Result<(&'static Network, Vec<&'f Node>), Error> {
         let path = self.file.path.clone();
+        let nodes = &self.file.nodes;
+        let all: Vec<_> = nodes.iter().filter(|node| node.operator() == "Conv").collect();
+        let count = all.len();
         let found = NETWORKS.iter().find(|network| network.convolutions().len() == count);
         match (found, given) {
             (Some(found), Some(given)) if found != given => {
                 Err(Error::OtherNetwork { path, found: found.title(), given: given.name })
             }
-            (Some(found), _) => Ok(found),
+            (Some(found), _) => Ok((found, all)),
             (None, _) => {
                 let wanted =
                     NETWORKS.iter().filter(|network| given.is_none_or(|it| it == *network));

@@ -135,6 +135,30 @@ fn tensors_are_found_through_nodes_that_keep_or_transpose_them() {
     assert!(message(&circle).contains("the weight of node 'c3' (Conv) is computed by"));
 }
 
+/// Weights that are elsewhere are named even if the layers are not the network's, and only of a network that has as
+/// many convolutions.
+#[test]
+fn weights_that_are_elsewhere_are_named_first() {
+    let message = |chain: &Chain| open(chain).unwrap().locate(None).unwrap_err().to_string();
+    let unpadded = with_tensors(false).change("c4", |part| part.without("pads"));
+    assert!(message(&unpadded).contains("node 'c4' (Conv) has pads [0, 0, 0, 0]"));
+    let quantised = unpadded.clone().change("c7", |part| part.inputs(&["x:0", "b7"]));
+    let quantised = quantised.beside(&Part::new("x", "DequantizeLinear"), "w7");
+    let says = "the weight of node 'c7' (Conv) is computed by node 'x' (DequantizeLinear)";
+    assert!(message(&quantised).contains(says), "{}", message(&quantised));
+    let mut external = unpadded;
+    let tensor = external.tensors.iter_mut().find(|tensor| tensor.name == "w2").unwrap();
+    tensor.data_location = DataLocation::External as i32;
+    let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
+    tensor.external_data = vec![encode(&location)];
+    let says =
+        "the weight of node 'c2' (Conv) is stored in another file, 'w.bin'; put both into one";
+    assert!(message(&external).contains(says), "{}", message(&external));
+    let mut other = Chain::vgg(&[1, 1, 2, 2, 1], false);
+    other.tensors = external.tensors;
+    assert!(message(&other).contains("has 7 convolutions"), "{}", message(&other));
+}
+
 #[test]
 fn tensors_that_are_not_in_the_file_are_named() {
     let message = |chain: &Chain| open(chain).unwrap().locate(None).unwrap_err().to_string();

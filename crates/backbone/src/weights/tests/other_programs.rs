@@ -46,6 +46,7 @@ fn files_of_other_programs_have_the_same_tensors() {
         ("names.npz", "the paper's names", "", 0),
         ("torch.onnx", "the nodes of its graph", "", 0),
         ("transposed.onnx", "the nodes of its graph", "", 0),
+        ("tf2onnx.onnx", "the nodes of its graph", "", 0),
     ] {
         let Imported { weights, report } = import(name).unwrap_or_else(|it| panic!("{name}: {it}"));
         assert_eq!(weights.network().name, "vgg11", "{name}");

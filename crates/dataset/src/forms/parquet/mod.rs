@@ -147,7 +147,7 @@ impl ParquetSet {
         }
         let mut splits = Splits::default();
         let mut columns: Vec<Columns> = Vec::new();
-        for shard in shards.iter() {
+        let mut add = |shard: &Shard| {
             let file = ParquetFile::open(&shard.path)?;
             let found = Columns::find(&file, &config.columns)?;
             if found.label.is_none() && shard.part != Part::Test {
@@ -158,7 +158,9 @@ impl ParquetSet {
             }
             splits.add(&file, shard, &found)?;
             columns.push(found);
-        }
+            Ok(())
+        };
+        Error::all(shards.iter().filter_map(|shard| add(shard).err()).collect())?;
         let (has_val, has_test) = (splits.has(Part::Val), splits.has(Part::Test));
         let mut notices = notices(path, &shards)?;
         notices.extend(splits.notice(path));

@@ -111,26 +111,15 @@ impl Rows {
         loading: Option<&Loading<'_>>,
     ) -> Result<Rows, Error> {
         let mut rows = Rows::default();
+        let mut errors = Vec::new();
         for (number, (shard, columns)) in shards.iter().zip(columns).enumerate() {
-            let file = ParquetFile::open(&shard.path)?;
-            let (leaves, at) = columns.leaves();
-            let groups = file.groups(&leaves)?;
-            let mut starts = Vec::new();
-            let mut in_file = 0;
-            for group in &groups {
-                starts.push(in_file);
-                in_file += group.rows as usize;
-            }
-            let read =
-                |(group, start): (&RowGroup, &usize)| read_group(&file, group, *start, at, loading);
-            rows.begin_file(shard, columns);
-            for (groups, starts) in groups.chunks(GROUPS).zip(starts.chunks(GROUPS)) {
-                let read: Vec<Result<Read, Error>> =
-                    groups.par_iter().zip(starts).map(read).collect();
-                read.into_iter()
-                    .try_for_each(|read| rows.add(number as u32, shard, columns, read?))?;
+            match rows.read_file(number as u32, shard, columns, loading) {
+                Ok(()) => {}
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => errors.push(error),
             }
         }
+        Error::all(errors)?;
         if u32::try_from(rows.index.locations.len()).is_err() {
             let path = shards[0].path.clone();
             return Err(Error::Split(SplitError::TooManyImages {
@@ -140,6 +129,33 @@ impl Rows {
         }
         rows.class_names = columns.iter().find_map(|columns| columns.class_names.clone());
         Ok(rows)
+    }
+
+    /// Adds the rows of a file.
+    fn read_file(
+        &mut self,
+        number: u32,
+        shard: &Shard,
+        columns: &Columns,
+        loading: Option<&Loading<'_>>,
+    ) -> Result<(), Error> {
+        let file = ParquetFile::open(&shard.path)?;
+        let (leaves, at) = columns.leaves();
+        let groups = file.groups(&leaves)?;
+        let mut starts = Vec::new();
+        let mut in_file = 0;
+        for group in &groups {
+            starts.push(in_file);
+            in_file += group.rows as usize;
+        }
+        let read =
+            |(group, start): (&RowGroup, &usize)| read_group(&file, group, *start, at, loading);
+        self.begin_file(shard, columns);
+        for (groups, starts) in groups.chunks(GROUPS).zip(starts.chunks(GROUPS)) {
+            let read: Vec<Result<Read, Error>> = groups.par_iter().zip(starts).map(read).collect();
+            read.into_iter().try_for_each(|read| self.add(number, shard, columns, read?))?;
+        }
+        Ok(())
     }
 
     /// Begins a file, of which no rows are there yet.
@@ -159,6 +175,7 @@ impl Rows {
         read: Read,
     ) -> Result<(), Error> {
         let [_, _, split, group] = columns.names();
+        let (_, start) = self.index.place(self.index.locations.len());
         let sections = self.index.sections.len() as u32;
         self.index.sections.extend(read.sections.into_iter().map(|section| (number, section)));
         let moved =
@@ -169,8 +186,7 @@ impl Rows {
         self.labels.append(&read.labels);
         for row in 0..read.labels.rows.len() {
             let wrong = |column: &str, found: Option<&str>, expected| {
-                let (_, at) = self.index.place(self.parts.len());
-                wrong(&shard.path, at, column, found, expected)
+                wrong(&shard.path, start + row, column, found, expected)
             };
             let part = match &read.splits {
                 Some(splits) => {

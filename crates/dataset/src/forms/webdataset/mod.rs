@@ -231,9 +231,12 @@ struct Index {
 }
 
 /// Indexes the archives.
+///
+/// # Errors
+/// All archives that are not as they must be.
 fn index(shards: &[Shard]) -> Result<Index, Error> {
     let mut index = Index { parts: Default::default(), without_image: 0 };
-    for (number, Shard { path, part, .. }) in shards.iter().enumerate() {
+    let mut add = |number: usize, Shard { path, part, .. }: &Shard| {
         let part = &mut index.parts[*part as usize];
         for sample in samples_in(path, number as u32)? {
             let Some((name, location)) = sample.image else {
@@ -245,7 +248,10 @@ fn index(shards: &[Shard]) -> Result<Index, Error> {
             let label = sample.class?;
             part.labels.push(if label.is_some() { label } else { sample.described? });
         }
-    }
+        Ok(())
+    };
+    let results = shards.iter().enumerate().map(|(number, shard)| add(number, shard));
+    Error::all(results.filter_map(Result::err).collect())?;
     Ok(index)
 }
 
