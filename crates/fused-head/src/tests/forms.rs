@@ -46,7 +46,7 @@ fn configs(shape: &HeadShape) -> Vec<HeadConfig> {
 /// Steps, and evaluations after them; `rows_of` makes other rows of the same content.
 fn train(
     trainer: &mut Trainer,
-    rows_of: fn(&SparseRows) -> Option<Vec<Row<'_>>>,
+    rows_of: impl Fn(&SparseRows) -> Option<Vec<Row<'_>>>,
 ) -> Vec<Vec<StepResult>> {
     let HeadShape { inputs, classes, .. } = trainer.shape();
     let mut results = Vec::new();
