@@ -139,15 +139,14 @@ fn damaged_probabilities_are_refused() {
 #[test]
 fn cross_validations_of_every_format_are_read() {
     let fixtures = root().join("tests/fixtures/formats/cv");
-    for (version, rows, repeats) in [("1.7", 60, 2)] {
-        let found = CrossValidation::open(&fixtures.join(version)).unwrap();
-        let out_of_fold = found.out_of_fold().unwrap();
-        assert_eq!((found.config().divisions.len(), found.results().len()), (repeats, 5 * repeats));
-        assert_eq!((out_of_fold.rows.len(), found.summary().rows), (rows, rows), "{version}");
-        assert_eq!(out_of_fold.folds.len(), rows * repeats);
-        assert_eq!(found.summary().measures[0].name, "top1");
-        assert!(found.summary().label_sd.is_some_and(|sd| sd > 0.0));
-    }
+    let (version, rows, repeats) = ("1.7", 60, 2);
+    let found = CrossValidation::open(&fixtures.join(version)).unwrap();
+    let out_of_fold = found.out_of_fold().unwrap();
+    assert_eq!((found.config().divisions.len(), found.results().len()), (repeats, 5 * repeats));
+    assert_eq!((out_of_fold.rows.len(), found.summary().rows), (rows, rows), "{version}");
+    assert_eq!(out_of_fold.folds.len(), rows * repeats);
+    assert_eq!(found.summary().measures[0].name, "top1");
+    assert!(found.summary().label_sd.is_some_and(|sd| sd > 0.0));
     // One of a later major version is refused with what to do.
     let workplace = Workplace::empty();
     for file in ["config.json", "summary.json", "results.csv", "oof.npz"] {

@@ -267,7 +267,7 @@ pub enum Error {
         /// Heads of one pass.
         heads: usize,
         /// Their form and sizes.
-        shape: HeadShape,
+        shape: Box<HeadShape>,
         /// The memory allowed.
         memory: Memory,
         /// Heads that fit.

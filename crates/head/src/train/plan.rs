@@ -177,7 +177,7 @@ fn bytes_of_heads(
     let needed = bytes_of(heads);
     if needed > memory.bytes() {
         let fit = (1..heads).rev().find(|&heads| bytes_of(heads) <= memory.bytes()).unwrap_or(0);
-        return Err(Error::TooManyHeads { heads, shape, memory, fit });
+        return Err(Error::TooManyHeads { heads, shape: shape.into(), memory, fit });
     }
     Ok(needed)
 }
