@@ -53,6 +53,10 @@ knn *flags: ready
 ridge *flags: ready
     @scripts/run vgg-head ridge "$@"
 
+# Find the highest learning rate with which a head still learns, and plot the loss against it (arch= hidden= p= …)
+lr-find *flags: ready
+    @scripts/run vgg-head lr-find "$@"
+
 # Cross-validate heads on the training split: probabilities of every training image by heads that did not see it (folds= repeats= group= p= …)
 cv *flags: ready
     @scripts/run vgg-head cv "$@"

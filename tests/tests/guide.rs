@@ -319,6 +319,8 @@ impl Project {
         }
         write("lists/birds.csv", birds);
         write("scans.csv", scans);
+        // Without a mark.
+        write("corrections.csv", "id,action,label\n".to_owned());
         self.write_weights();
     }
 
