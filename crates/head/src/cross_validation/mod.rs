@@ -55,8 +55,9 @@ pub struct Folds {
 /// further repeat raises their seeds by 1. Setting `stop` ends training after the current step.
 ///
 /// # Errors
-/// If the form of a head does not fit its architecture, the split cannot be divided or the cache cannot be used, the heads of a fold do not fit into memory, one
-/// diverges, or it is stopped; heads done are kept, and the same call continues.
+/// If the form of a head does not fit its architecture, the split cannot be divided or the cache cannot be used, the
+/// heads of a fold do not fit into memory, one diverges, or it is stopped; heads done are kept, and the same call
+/// continues.
 ///
 /// # Panics
 /// If there are no heads.
