@@ -59,9 +59,9 @@ struct Origin {
 }
 
 impl RowSources {
-    /// Looks through the caches under `root` for the rows that `writer` lacks, and checks the digests of the
-    /// parts from which rows are taken; `checking` is told before. When `stop` becomes true, no more is read. Those with most of the rows come first. Also
-    /// returns the caches that had to be left out.
+    /// Looks through the caches under `root` for the rows that `writer` lacks, and checks the digests of the parts from
+    /// which rows are taken; `checking` is told before. Caches with most of the rows come first. When `stop` becomes
+    /// true, no more is read. Also returns the caches that had to be left out.
     ///
     /// Memory: 8 bytes per row of the cache, and 8 more per row that is lacking until this returns.
     ///

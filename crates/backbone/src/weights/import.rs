@@ -37,9 +37,9 @@ pub struct Imported {
 /// A canonical file records its network and family, and is checked as in [`Weights::read`].
 ///
 /// # Errors
-/// If the file is missing or damaged, or does not hold the convolutions of exactly one network; if it has another network or family than the given one; if it has published weights of
-/// another family; if it records a version that is not read; or if the family is neither given,
-/// recorded nor recognised.
+/// If the file is missing or damaged, or does not hold the convolutions of exactly one network; if it has another
+/// network or family than the given one; if it has published weights of another family; if it records a version that
+/// is not read; or if the family is neither given, recorded nor recognised.
 pub fn import_weights(path: &Path, config: &ImportConfig) -> Result<Imported, Error> {
     let source = open(path)?;
     let (weights, located) = match Entry::find(&*source)? {

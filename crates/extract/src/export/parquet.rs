@@ -20,8 +20,9 @@ impl From<ParquetError> for Failed {
     }
 }
 
-/// Writes the columns `id`, `split`, `label` (int64), `class` (its name) and `features` (a list of
-/// float32); if there are distorted copies, also `view` (int64), 0 for an image itself. Label and class of an image without a label are null.
+/// Writes the columns `id`, `split`, `label` (int64), `class` (its name) and `features` (a list of float32); if there
+/// are distorted copies, also `view` (int64), 0 for an image itself. Label and class of an image without a label are
+/// null.
 pub(super) fn write(sink: Sink, table: &Table<'_>, rows: Rows<'_>) -> Result<Sink, Failed> {
     let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
     let mut writer =

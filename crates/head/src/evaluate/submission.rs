@@ -87,8 +87,8 @@ impl Sample {
     }
 
     /// A submission in the form of the sample. `rows` are the ids of all predicted images with their logits
-    /// `[classes]`, or other numbers whose softmax are the probabilities. The second column is the class; if the columns are called like classes, they are the
-    /// probabilities of these.
+    /// `[classes]`, or other numbers whose softmax are the probabilities. The second column is the class; if the
+    /// columns are called like classes, they are the probabilities of these.
     ///
     /// An id of the sample is that of an image, or, as Kaggle has them, the name of its file, with or without
     /// the ending, or the number of an image that has no file, counted from 1.
