@@ -52,7 +52,7 @@ fn baseline(command: &str, cache: &Path, more: &[&str]) -> Command {
 
 fn json_of(command: Command) -> Value {
     let finished = finish(command);
-    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+    assert_eq!(finished.code, Some(0), "{finished:?}");
     serde_json::from_str(&finished.stdout).unwrap()
 }
 

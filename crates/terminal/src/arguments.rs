@@ -5,7 +5,7 @@ use std::env;
 use std::process;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, Error, Parser};
+use clap::{ArgAction, Command, Error, Parser};
 
 use crate::say;
 
@@ -20,7 +20,7 @@ pub fn parse<C: Parser>() -> C {
     let recipe = env::var(RECIPE).ok();
     match C::try_parse() {
         Ok(cli) => {
-            for flag in repeated(&words) {
+            for flag in repeated(&words, &C::command()) {
                 say(format!("{flag} is given more than once; the last one counts"));
             }
             cli
@@ -34,10 +34,18 @@ pub fn parse<C: Parser>() -> C {
     }
 }
 
-/// The flags that are given more than once.
-fn repeated(words: &[String]) -> Vec<&str> {
+/// The flags that are given more than once, but for those of which all values count.
+fn repeated<'w>(words: &'w [String], program: &Command) -> Vec<&'w str> {
+    let command = words.first().and_then(|name| program.find_subcommand(name));
+    let counts_all = |flag: &str| {
+        let mut arguments = command.into_iter().flat_map(Command::get_arguments);
+        let name = flag.split('=').next().and_then(|flag| flag.strip_prefix("--"));
+        arguments.any(|argument| {
+            argument.get_long() == name && matches!(argument.get_action(), ArgAction::Append)
+        })
+    };
     let flags = words.iter().take_while(|word| *word != "--");
-    let flags = flags.filter(|word| word.starts_with("--"));
+    let flags = flags.filter(|word| word.starts_with("--") && !counts_all(word));
     let mut seen = BTreeSet::new();
     let mut repeated = Vec::new();
     for flag in flags.map(|word| word.split('=').next().unwrap_or_default()) {
@@ -105,7 +113,8 @@ mod tests {
     fn program() -> Command {
         let size = Arg::new("size").long("size");
         let batch = Arg::new("batch-size").long("batch-size");
-        Command::new("vgg-extract").subcommand(Command::new("run").args([size, batch]))
+        let tap = Arg::new("tap").long("tap").action(ArgAction::Append);
+        Command::new("vgg-extract").subcommand(Command::new("run").args([size, batch, tap]))
     }
 
     fn message(words: &[&str], recipe: Option<&str>) -> String {
@@ -125,7 +134,7 @@ mod tests {
                 Some("extract"),
                 &[
                     "--dropout",
-                    "the keys are size= batch_size=",
+                    "the keys are size= batch_size= tap=",
                     "Usage: just extract [KEY=VALUE …]",
                 ],
             ),
@@ -143,8 +152,9 @@ mod tests {
 
     #[test]
     fn repeated_flags_are_found() {
-        let words = ["run", "--size=1", "--json", "--size", "2", "--json", "--", "--a", "--a"];
-        assert_eq!(repeated(&words.map(str::to_owned)), ["--size", "--json"]);
-        assert_eq!(repeated(&["run".to_owned()]), [""; 0]);
+        let words = "run --size=1 --json --tap=a --size 2 --json --tap b -- --a --a";
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        assert_eq!(repeated(&words, &program()), ["--size", "--json"]);
+        assert_eq!(repeated(&["run".to_owned()], &program()), [""; 0]);
     }
 }

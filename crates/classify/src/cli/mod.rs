@@ -232,6 +232,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
         Error::NoImages
+        | Error::Head(head::Error::RunTwice { .. })
         | Error::NotOnnx { .. }
         | Error::OnnxResizing { .. }
         | Error::Listen { .. } => Failure::Usage,
