@@ -97,7 +97,7 @@ fn all_problems_are_listed_together() {
 fn every_damaged_archive_is_named() {
     let workplace = Workplace::empty();
     for (form, ending, whole, says) in [
-        ("webdataset", "tar", "train-0.tar", "is not a whole archive"),
+        ("webdataset", "tar", "train-0.tar", "a whole archive"),
         ("parquet", "parquet", "train.parquet", "is not a whole Parquet file"),
     ] {
         forms::write(&workplace, form, form, &samples(&[0, 1, 0, 1], &[]));

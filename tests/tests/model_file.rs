@@ -255,7 +255,7 @@ fn files_that_contradict_themselves_are_refused() {
     let changes: [(Change, &str); 12] = [
         (
             |record| record["format"]["major"] = json!(3),
-            "has format 3.0, and this version reads 1.0 and 2.0",
+            "has format 3.0, and this version reads 1.1 and 2.0",
         ),
         (|record| record["format"] = json!("1.0"), "its version is not as expected"),
         (|record| record["heads"] = json!(0), "it has 0 heads"),

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use backbone::{ConvolutionWeights, Network, Weights};
 use durable::{Digest, Format};
-use fused_head::{HeadShape, Parameters};
+use fused_head::{HeadShape, HiddenLayers, Parameters};
 use head::Average;
 use recipe::{Recipe, Tap};
 use safetensors::tensor::TensorView;
@@ -28,10 +28,12 @@ use crate::Error;
 
 /// The version of model files whose heads' probabilities are averaged.
 ///
-/// - 1.0: the first.
-/// - 1.1: heads of other forms than two equal hidden layers with ReLU and BatchNorm: `hidden` of the shape is
-///   then a list of layers.
+/// - 1.0: the first. It is written of heads with two equal hidden layers with ReLU and BatchNorm.
+/// - 1.1: heads of other forms: `hidden` of the shape is then a list of layers.
 const FORMAT: Format = Format { major: 1, minor: 1 };
+
+/// The version of model files that every program reads.
+const FIRST_FORMAT: Format = Format { major: 1, minor: 0 };
 
 /// The version of model files that say what of their heads is averaged, `average`. It is written only if that is not
 /// the probabilities: a program that reads 1.0 alone would average those.
@@ -69,6 +71,11 @@ struct Entry {
 /// A tensor: name, shape and bytes.
 type Tensor<'a> = (String, Vec<usize>, Cow<'a, [u8]>);
 
+/// Whether a head has the form of those of format 1.0.
+fn is_plain(shape: HeadShape) -> bool {
+    shape.hidden.first().is_some_and(|layer| shape.hidden == HiddenLayers::two(layer.width))
+}
+
 impl Model {
     /// Writes the model as one file, whole or not at all.
     ///
@@ -77,6 +84,7 @@ impl Model {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let record = Record {
             format: match self.average {
+                Average::Probabilities if is_plain(self.heads[0].shape()) => FIRST_FORMAT,
                 Average::Probabilities => FORMAT,
                 Average::Logits => FORMAT_WITH_AVERAGE,
             },
