@@ -160,7 +160,7 @@ fn a_sweep_shows_its_seeds_together() {
         serde_json::from_slice(&fs::read(sweep.join("summary.json")).unwrap()).unwrap();
     assert_eq!(summary["ensemble"], json!(top1));
     let percent = format!("{:.2} %", 100.0 * top1);
-    let says = format!("over 3 seeds, {percent} of all seeds together");
+    let says = format!("over 3 seeds, {percent} of their ensemble");
     assert!(finished.stdout.contains(&says), "{}", finished.stdout);
     let report = fs::read_to_string(sweep.join("report.html")).unwrap();
     let says = format!("<dt>Test top-1, seeds together</dt><dd>{percent}</dd>");

@@ -421,7 +421,8 @@ fn the_spread_of_one_seed_is_left_out() {
     let one = accuracy("--seeds=1");
     assert!(one.ends_with(" % over 1 seed") && !one.contains('±'), "{one}");
     let two = accuracy("--seeds=2");
-    assert!(two.ends_with(" % over 2 seeds") && two.contains(" % ± "), "{two}");
+    assert!(two.contains(" % ± ") && two.contains(" % over 2 seeds, "), "{two}");
+    assert!(two.ends_with(" % of their ensemble"), "{two}");
 }
 
 #[test]

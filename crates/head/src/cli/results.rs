@@ -126,7 +126,7 @@ pub(super) fn print_sweep(sweep: &Sweep, baselines: &[BaselineRow], report: &Pat
             test.sd.map_or_else(String::new, |sd| format!(" ± {}", percent(sd))),
             counted(test.seeds, "seed"),
             summary.ensemble.map_or_else(String::new, |top1| {
-                format!(", {} of all seeds together", percent(top1))
+                format!(", {} of their ensemble", percent(top1))
             }),
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
