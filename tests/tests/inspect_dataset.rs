@@ -116,7 +116,7 @@ fn every_damaged_archive_is_named() {
             let [first, third] = lines[..] else { panic!("{finished:?}") };
             assert!(finished.stderr.contains("2 files cannot be read"), "{finished:?}");
             for (line, number) in [(first, 1), (third, 3)] {
-                assert!(line.contains(&format!("train-more-{number}.{ending} ")), "{line}");
+                assert!(line.contains(&format!("train-more-{number}.{ending}")), "{line}");
                 assert!(line.contains(says), "{line}");
             }
         }

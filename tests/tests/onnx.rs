@@ -104,7 +104,9 @@ fn assert_same(ran: &Ran, expected: &BTreeMap<String, Vec<f64>>, tolerance: f64)
     assert_eq!(ran.results.len(), expected.len());
     for (file, expected) in expected {
         let [probabilities, logits] = &ran.results[file];
-        assert_eq!(first(probabilities), first(expected), "{file}: {probabilities:?} {expected:?}");
+        // Two heads that are sure of different classes are a tie.
+        let [found, wanted] = [probabilities, expected].map(|it| probabilities[first(it)]);
+        assert!(found - wanted <= tolerance, "{file}: {probabilities:?} {expected:?}");
         let most = logits.iter().copied().fold(f64::MIN, f64::max);
         let sum: f64 = logits.iter().map(|logit| (logit - most).exp()).sum();
         for ((found, expected), logit) in probabilities.iter().zip(expected).zip(logits) {
@@ -294,12 +296,20 @@ fn heads_alone(workplace: &Workplace, of: &str, cache: &Path, taps: &[&str]) -> 
 #[test]
 fn heads_of_every_form_are_exported() {
     let workplace = workplace();
-    let cache = path_from(workplace.run("digits", &["--taps=conv2_1:avg", EXACT]));
+    let cache = path_from(workplace.run("digits", &["--taps=conv4_3:avg", EXACT]));
     let run = |flags: &[&str]| {
-        let flags = [&["--epochs=8", "--p=0.1", "--lr=0.01"], flags].concat();
+        // As many steps as the running averages of BatchNorm need.
+        let flags = [&["--epochs=30", "--batch-size=8", "--p=0.1"], flags].concat();
         flag("run", &path_from(workplace.train(&cache, &flags)))
     };
-    let mut sweep = vgg_head(["sweep", "--threads=2", "--arch=linear", "--epochs=8", "--seeds=2"]);
+    let mut sweep = vgg_head([
+        "sweep",
+        "--threads=2",
+        "--arch=linear",
+        "--epochs=30",
+        "--batch-size=8",
+        "--seeds=2",
+    ]);
     sweep.arg(flag("features", &cache)).arg(flag("out", &workplace.path("sweeps")));
     let all = [
         run(&["--arch=linear"]),
@@ -311,7 +321,7 @@ fn heads_of_every_form_are_exported() {
     ];
     let digits = workplace.path("digits");
     for of in &all {
-        heads_alone(&workplace, of, &cache, &["conv2_1:avg"]);
+        heads_alone(&workplace, of, &cache, &["conv4_3:avg"]);
         let model = workplace.path("model.safetensors");
         let mut command = vgg_classify(["export", of]);
         command.arg("--out").arg(&model).current_dir(root());
