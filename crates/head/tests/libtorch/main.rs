@@ -88,8 +88,21 @@ fn compare_training(hidden: HiddenLayers) {
     // Adam's steps are as large for a gradient that is a small sum of large terms as for any other, its rounding error
     // included. Such gradients occur in other forms.
     let tolerance = if hidden == HiddenLayers::two(24) { 1e-5 } else { 1e-4 };
+    // BatchNorm takes a constant away: the gradient of the bias before it is 0 if nothing lies between them, and Adam
+    // makes a full step of its rounding error.
+    let is_rounding_error = |name: &str| {
+        hidden.iter().zip(1..).any(|(layer, number)| {
+            let parts = [format!("fc{number}.bias"), format!("bn{number}.running_mean")];
+            layer.activation == Activation::Identity
+                && layer.batch_norm
+                && parts.iter().any(|part| part == name)
+        })
+    };
     let trained = trainer.parameters(0);
     for (name, variable) in head.variables.variables() {
+        if is_rounding_error(&name) {
+            continue;
+        }
         let found = Tensor::from_slice(trained.tensor(&name).unwrap());
         let deviation = deviation(&found.view_as(&variable), &variable);
         assert!(deviation <= tolerance, "{hidden:?}, {name}: {deviation}");
