@@ -7,7 +7,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda, numpy, page or browser also these
+# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda, numpy, page, browser or cells also these
 setup *more:
     @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe

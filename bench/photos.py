@@ -1,17 +1,17 @@
 """Photographs beside PyTorch: `bench/run.py photos`.
 
-Two sets of JPEGs are made once, into `artifacts/bench/photos`: `small`, 4,000 of 500x375 pixels, and
-`large`, 400 of 4000x3000. They are cut out of the photographs that scikit-image ships, brought to their
-size and compressed at usual qualities; the large ones get the noise of a camera's sensor.
+Two sets of JPEGs are made once, into `artifacts/bench/photos`: `small`, 4,000 of 500x375 pixels,
+and `large`, 400 of 4000x3000. They are cut out of the photographs that scikit-image ships, brought
+to their size and compressed at usual qualities; the large ones get the noise of a camera's sensor.
 
 Whole commands are timed, from start to end: `vgg-extract run` with `--decode=full` and with
 `--decode=fast`; the same with the images already decoded and resized, as PPM files; and PyTorch's
 pipeline (peer_photos.py): torchvision's ImageFolder, decoder and transforms in a DataLoader with a
 worker per core, channels-last tensors, inference mode. A ratio is the median over the rounds. The
-features of both programs are compared before, and those of the two decodings as well.
+features of both programs are compared, and those of the two decodings as well.
 
-With `--heads`, heads are compared instead, which are trained on features of either decoding: on digits of
-MNIST, enlarged to 448x448 pixels with a sensor's noise and compressed as JPEG.
+With `--heads`, heads are compared instead, which are trained on features of either decoding: on
+digits of MNIST, enlarged to 448x448 pixels with a sensor's noise and compressed as JPEG.
 
 Results: a table, and `artifacts/bench/photos.json` or `artifacts/bench/photos-heads.json`.
 """
@@ -29,7 +29,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from engines import BENCH, MNIST, ONNX, WEIGHTS, Table, build, python, require_inputs, rounded, write_json
+from engines import (
+    BENCH,
+    MNIST,
+    ONNX,
+    WEIGHTS,
+    Table,
+    build,
+    python,
+    require_inputs,
+    rounded,
+    write_json,
+)
 from PIL import Image
 from program import Ended, run
 
@@ -147,20 +158,23 @@ def compare(executable: Path, photos: Path, size: int, options: argparse.Namespa
         "decoded": lambda: extract(executable, decoded, size, options.threads),
         "pytorch": lambda: run(Path(peer[0]), *peer[1:]),
     }
-    commands["pytorch"]()
-    theirs, full = np.load(features), features_of(ours("full"))
-    if full.shape != theirs.shape or difference(full, theirs) > AGREEMENT:
-        sys.exit(f"error: features differ from PyTorch's by {difference(full, theirs):.3f}")
-    fast = difference(full, features_of(ours("fast")))
-    count = len(full)
-    rates: dict[str, list[float]] = {name: [] for name in commands}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
     peak = dict.fromkeys(commands, 0.0)
+    first: dict[str, np.ndarray] = {}
     for number in range(options.rounds):
         turn = list(commands) if number % 2 == 0 else list(reversed(commands))
         for name in turn:
             ended = commands[name]()
-            rates[name].append(count / ended.seconds)
+            if number == 0 and name != "decoded":
+                first[name] = np.load(features) if name == "pytorch" else features_of(ended)
+            seconds[name].append(ended.seconds)
             peak[name] = max(peak[name], ended.peak_mib)
+    full, count = first["full"], len(first["full"])
+    if full.shape != first["pytorch"].shape or difference(full, first["pytorch"]) > AGREEMENT:
+        sys.exit(
+            f"error: features differ from PyTorch's by {difference(full, first['pytorch']):.3f}"
+        )
+    rates = {name: [count / each for each in runs] for name, runs in seconds.items()}
     shutil.rmtree(decoded)
     against = {
         f"{name}_to_{other}": rounded(
@@ -176,8 +190,8 @@ def compare(executable: Path, photos: Path, size: int, options: argparse.Namespa
         "threads": options.threads,
         "images_per_s": median,
         **against,
-        "difference_to_pytorch": rounded(difference(full, theirs)),
-        "difference_of_fast": rounded(fast),
+        "difference_to_pytorch": rounded(difference(full, first["pytorch"])),
+        "difference_of_fast": rounded(difference(full, first["fast"])),
         "rounds": options.rounds,
         "peak_mib": {name: round(value) for name, value in peak.items()},
     }

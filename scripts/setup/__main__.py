@@ -10,6 +10,7 @@ and if they are named
     numpy   artifacts/venv/                 a Python with NumPy, SciPy and ONNX Runtime, for the tests
     page    artifacts/page-venv/            a Python with tritonclient and Playwright, for the tests
     browser /usr/bin/chromium               Debian's Chromium, unless there is a browser
+    cells   data/solar-cells/               photographs of solar cells, from PyPI, for `just bench`
 
 Everything is checked by SHA-256 and not changed if it is right, so a second run takes a second or
 two. Setup can be interrupted at any moment and run again; see `files.py`.
@@ -36,11 +37,19 @@ from .libtorch import Libtorch, LibtorchCuda
 from .mnist import Mnist
 from .numpy_venv import NumpyVenv
 from .page_venv import PageVenv
+from .solar_cells import SolarCells
 from .step import Step
 from .weights import Weights
 
 ALWAYS: tuple[type[Step], ...] = (Mnist, Weights)
-WHEN_NAMED: tuple[type[Step], ...] = (Libtorch, LibtorchCuda, NumpyVenv, PageVenv, Browser)
+WHEN_NAMED: tuple[type[Step], ...] = (
+    Libtorch,
+    LibtorchCuda,
+    NumpyVenv,
+    PageVenv,
+    Browser,
+    SolarCells,
+)
 
 
 def require_tools(needed: list[Step]) -> None:

@@ -127,7 +127,7 @@ def make_temporary(target: Path, folder: bool = False) -> Path:
 
 def remove_unfinished() -> list[Path]:
     """Remove all files with temporary names, which nobody else uses while setup's lock is held."""
-    folders = ["artifacts", "artifacts/downloads", "artifacts/weights", "data/mnist"]
+    folders = ["artifacts", "artifacts/downloads", "artifacts/weights", "data", "data/mnist"]
     paths = [path for folder in folders for path in (ROOT / folder).glob(f"{TEMPORARY}*")]
     for path in paths:
         remove(path)

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use percent_encoding::percent_decode_str;
 use plural::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::store::files::csv_of;
+use crate::table::{class_named, for_each_row, listed};
 
 /// The smallest and the largest weight in a file: far from where sums of weights overflow or vanish.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
-/// Most classes that an error message names.
-const NAMED: usize = 10;
 
 /// Weights of the classes in the training loss, which is the sum of the weighted losses of a batch's rows over the
 /// sum of their weights, as in PyTorch.
@@ -33,13 +31,10 @@ impl ClassWeights {
     /// weight is not a number in the range.
     pub fn read(path: &Path, class_names: &[String]) -> Result<ClassWeights, Error> {
         let bytes = dataset::read_decompressed(path)?;
-        let weights = parse(&bytes, class_names).map_err(|found| {
-            let mut classes =
-                class_names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-            if class_names.len() > NAMED {
-                classes += &format!(" and {} more", class_names.len() - NAMED);
-            }
-            Error::ClassWeightFile { path: path.to_path_buf(), found, classes }
+        let weights = parse(&bytes, class_names).map_err(|found| Error::ClassWeightFile {
+            path: path.to_path_buf(),
+            found,
+            classes: listed(class_names),
         })?;
         Ok(ClassWeights::Given(weights))
     }
@@ -78,37 +73,24 @@ struct Row<'a> {
 
 /// The weights of a file, in the order of the classes, or the fault.
 fn parse(bytes: &[u8], class_names: &[String]) -> Result<Vec<f64>, String> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
-    let column = |name| {
-        let column = header.iter().position(|column| column == name);
-        column.ok_or_else(|| {
-            let found = header.iter().collect::<Vec<_>>().join(",");
-            format!("line 1: there is no column '{name}' in '{found}'")
-        })
-    };
-    let (class_column, weight_column) = (column("class")?, column("weight")?);
-    let decoded = |name: &str| percent_decode_str(name).decode_utf8_lossy().into_owned();
     let mut weights = vec![None; class_names.len()];
-    for record in reader.records() {
-        // Its text has the line.
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let (name, weight) = (&record[class_column], &record[weight_column]);
-        let class = class_names.iter().position(|class| class == name || decoded(class) == name);
-        let class = class.ok_or_else(|| format!("line {line}: there is no class '{name}'"))?;
+    for_each_row(bytes, ["class", "weight"], |_, fields| {
+        let [name, weight] = fields.map(str::trim);
+        let class = class_named(class_names, name);
+        let class = class.ok_or_else(|| format!("there is no class '{name}'"))?;
         let number = weight.parse().ok().filter(|number| RANGE.contains(number));
         let number = number.ok_or_else(|| {
             format!(
-                "line {line}: the weight '{weight}' of class '{name}' is not a number from {} to {}",
+                "the weight '{weight}' of class '{name}' is not a number from {} to {}",
                 RANGE.start(),
                 RANGE.end()
             )
         })?;
-        if weights[class].replace(number).is_some() {
-            return Err(format!("line {line}: class '{name}' is there twice"));
+        match weights[class].replace(number) {
+            Some(_) => Err(format!("class '{name}' is there twice")),
+            None => Ok(()),
         }
-    }
+    })?;
     let missing: Vec<&str> = (class_names.iter().zip(&weights))
         .filter(|(_, weight)| weight.is_none())
         .map(|(name, _)| name.as_str())

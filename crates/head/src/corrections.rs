@@ -9,16 +9,13 @@ use std::path::Path;
 
 use durable::Digest;
 use feature_cache::SplitName;
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::Error;
 use crate::features::cache::Features;
 use crate::store::files::write_csv;
-
-/// Most classes that an error message names.
-const NAMED: usize = 10;
+use crate::table::{class_named, for_each_row, listed};
 
 /// Corrections of the labels of a cache's training images.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,12 +67,10 @@ impl Corrections {
         for (image, id) in ids.iter().take(images).enumerate() {
             by_id.entry(id).or_default().push(image);
         }
-        let refused = |found| {
-            let mut classes = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-            if names.len() > NAMED {
-                classes += &format!(" and {} more", names.len() - NAMED);
-            }
-            Error::CorrectionsFile { path: path.to_path_buf(), found, classes }
+        let refused = |found| Error::CorrectionsFile {
+            path: path.to_path_buf(),
+            found,
+            classes: listed(names),
         };
         let by_image = parse(&bytes, &by_id, &labels, names).map_err(refused)?;
         if by_image.is_empty() {
@@ -149,63 +144,42 @@ fn parse(
     labels: &[i64],
     names: &[String],
 ) -> Result<BTreeMap<usize, Correction>, String> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
-    let column = |name| {
-        let column = header.iter().position(|column| column.trim() == name);
-        column.ok_or_else(|| {
-            let found = header.iter().collect::<Vec<_>>().join(",");
-            format!("line 1: there is no column '{name}' in '{found}'")
-        })
-    };
-    let (id_column, action_column, label_column) =
-        (column("id")?, column("action")?, column("label")?);
-    let decoded = |name: &str| percent_decode_str(name).decode_utf8_lossy().into_owned();
     let mut lines: HashMap<usize, u64> = HashMap::new();
     let mut by_image = BTreeMap::new();
-    for record in reader.records() {
-        // Its text has the line.
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let (id, action, name) =
-            (&record[id_column], record[action_column].trim(), record[label_column].trim());
+    for_each_row(bytes, ["id", "action", "label"], |line, [id, action, name]| {
         let image = match by_id.get(id).map(Vec::as_slice) {
             Some(&[image]) => image,
             Some(several) => {
                 let count = several.len();
-                return Err(format!(
-                    "line {line}: the id '{id}' is that of {count} training images"
-                ));
+                return Err(format!("the id '{id}' is that of {count} training images"));
             }
-            None => return Err(format!("line {line}: no training image has the id '{id}'")),
+            None => return Err(format!("no training image has the id '{id}'")),
         };
         if let Some(first) = lines.insert(image, line) {
-            return Err(format!(
-                "line {line}: the id '{id}' is there twice, first in line {first}"
-            ));
+            return Err(format!("the id '{id}' is there twice, first in line {first}"));
         }
-        let correction = match action {
-            "fine" => continue,
+        let correction = match action.trim() {
+            "fine" => return Ok(()),
             "drop" => Correction::Drop,
             "label" => {
-                let class = names.iter().position(|class| class == name);
-                let class = class.or_else(|| names.iter().position(|class| decoded(class) == name));
-                let class = class.ok_or_else(|| {
-                    format!("line {line}: there is no class '{name}' for the id '{id}'")
-                })?;
+                let name = name.trim();
+                let class = class_named(names, name);
+                let class =
+                    class.ok_or_else(|| format!("there is no class '{name}' for the id '{id}'"))?;
                 if labels[image] == class as i64 {
-                    continue;
+                    return Ok(());
                 }
                 Correction::Label(class as i64)
             }
-            _ => {
+            action => {
                 return Err(format!(
-                    "line {line}: the action '{action}' of the id '{id}' is not label, drop or fine"
+                    "the action '{action}' of the id '{id}' is not label, drop or fine"
                 ));
             }
         };
         by_image.insert(image, correction);
-    }
+        Ok(())
+    })?;
     Ok(by_image)
 }
 

@@ -23,6 +23,7 @@
 //!   of them needs;
 //! - [`images`]: the images of a split's rows, read again from the dataset;
 //! - [`sweep`](mod@sweep): many heads, one choice, one report;
+//! - [`table`]: tables that users write, by class or by image;
 //! - [`corrections`], [`cross_validation`]: corrected labels, and heads that are trained on all folds but one;
 //! - [`issues`]: training images that deserve a look, by such heads and by their [`neighbours`].
 
@@ -50,6 +51,7 @@ mod resources;
 mod schedule;
 mod store;
 mod sweep;
+mod table;
 #[cfg(test)]
 mod tests;
 mod train;

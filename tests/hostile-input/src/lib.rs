@@ -11,6 +11,7 @@ mod models;
 mod pooled;
 mod requests;
 mod runs;
+mod tables;
 mod weights;
 
 use std::path::Path;
@@ -50,7 +51,7 @@ const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 34] = [
+pub const PARSERS: [Parser; 39] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -85,6 +86,11 @@ pub const PARSERS: [Parser; 34] = [
     parser("run", runs::run),
     parser("sweep", runs::sweep),
     parser("evaluation", runs::evaluation),
+    parser("calibration", runs::calibration),
+    parser("cross_validation", runs::cross_validation),
+    parser("corrections", tables::corrections),
+    parser("class_weights", tables::class_weights),
+    parser("groups", tables::groups),
     parser("pooled", pooled::pooled),
     parser("drawing", requests::drawing),
     parser("infer", requests::infer),

@@ -4,8 +4,10 @@ use std::path::Path;
 use durable::Digest;
 use feature_cache::SplitName;
 use head::{
-    Run, Summary, Sweep, evaluate, predict, submission, write_learning_curve, write_report,
+    CrossValidation, CvSummary, IssuesConfig, Run, Summary, Sweep, evaluate, find_issues, predict,
+    submission, write_learning_curve, write_report,
 };
+use serde_json::{Value, json};
 
 use crate::cache::small;
 use crate::{parts, write};
@@ -37,6 +39,36 @@ pub(crate) fn evaluation(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "evaluation.json", bytes);
     let sweep = Sweep::open(folder).expect("the sweep is whole");
     write_report(&sweep, 1, &mut |_| ()).is_ok()
+}
+
+/// Parses a run's `calibration.json`, whose digest is that of the run's head. The run's other files are whole.
+pub(crate) fn calibration(folder: &Path, bytes: &[u8]) -> bool {
+    write_run(folder, parts(include_bytes!("../../../fuzz/corpus/run/whole")));
+    let run = Run::open(folder).expect("the run is whole");
+    let head = run.summary().expect("the run is whole").head_digest;
+    let signed = serde_json::from_slice::<Value>(bytes).ok().and_then(|mut calibration| {
+        *calibration.get_mut("head_digest")? = json!(head);
+        serde_json::to_vec(&calibration).ok()
+    });
+    write(folder, "calibration.json", signed.as_deref().unwrap_or(bytes));
+    run.calibration().is_ok_and(|found| found.is_some())
+        && evaluate(&run, small(), SplitName::Test, 1, &mut |_| ()).is_ok()
+}
+
+/// Parses a cross-validation's `config.json`, `results.csv`, `summary.json` and `oof.npz`, whose digest is right.
+pub(crate) fn cross_validation(folder: &Path, bytes: &[u8]) -> bool {
+    let [config, results, summary, archive] = parts(bytes);
+    write(folder, "config.json", &with_small_cache(config));
+    write(folder, "results.csv", results);
+    write(folder, "oof.npz", archive);
+    let signed = serde_json::from_slice::<CvSummary>(summary).ok().map(|mut summary| {
+        summary.oof_digest = Digest::of(archive);
+        serde_json::to_vec(&summary).expect("a summary serialises")
+    });
+    write(folder, "summary.json", signed.as_deref().unwrap_or(summary));
+    let Ok(found) = CrossValidation::open(folder) else { return false };
+    let config = IssuesConfig { neighbours: 1, shown: 4 };
+    find_issues(&found, small(), config, folder, &mut |_| ()).is_ok()
 }
 
 fn write_sweep(folder: &Path, bytes: &[u8]) {

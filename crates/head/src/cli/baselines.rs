@@ -11,6 +11,7 @@ use recipe::Tap;
 use serde::Serialize;
 use terminal::{Table, print, println, up_to};
 
+use super::corrections::corrections_in;
 use super::events::Teller;
 use super::results::{percent, print_evaluation, print_json};
 use super::values::{alpha, list, memory};
@@ -50,6 +51,10 @@ struct BaselineArgs {
     /// last one]
     #[arg(long, value_delimiter = ',')]
     tap: Vec<Tap>,
+    /// A CSV file with the columns id, action and label: training images get another label, or are left out
+    /// [default: none]
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// Evaluate on the test split as well, with the value that the validation split has chosen
     #[arg(long)]
     test: bool,
@@ -92,6 +97,8 @@ impl BaselineArgs {
         let memory = self.memory.map_or_else(Memory::half_of_free, |it| Memory::Given(it.as_u64()));
         let resources = Resources { threads: cores(), memory };
         let features = Features::at(&cache, &taps)?;
+        let corrections = corrections_in(self.corrections.as_deref(), features)?;
+        let features = features.corrected(corrections.as_ref());
         let found = baseline(features, self.test, resources, &mut Teller::new())?;
         if self.json {
             print_json(&found);

@@ -1,6 +1,7 @@
 //! The command line: its flags and its commands.
 
 mod baselines;
+mod corrections;
 mod cross_validation;
 mod events;
 mod failure;
@@ -16,7 +17,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Activation, Arch, Average, ClassWeights, Corrections, CorrectionsRecord, Ensemble, Error,
+    Activation, Arch, Average, ClassWeights, Corrections, Ensemble, Error,
     Features, Fractions, Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep,
     TrainConfig, Widths, calibrate, check_validation, newest_run, newest_sweep, submission, sweep,
     taps_of, train, write_learning_curve, write_report,
@@ -26,6 +27,7 @@ use recipe::Tap;
 use terminal::{print_path, say, up_to};
 
 use crate::cli::baselines::{BaselineName, KnnArgs, RidgeArgs, run_knn, run_ridge};
+use crate::cli::corrections::corrections_in;
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::form::FormArgs;
@@ -449,21 +451,7 @@ impl CommonArgs {
 
     /// The corrections of the training split's labels.
     fn corrections(&self, features: Features<'_>) -> Result<Option<Corrections>, Error> {
-        let Some(path) = &self.corrections else { return Ok(None) };
-        let corrections = Corrections::read(path, features)?;
-        say(match &corrections {
-            Some(corrections) => {
-                let CorrectionsRecord { relabelled, dropped, .. } = *corrections.record();
-                format!(
-                    "{}: {} with another label, {} left out",
-                    path.display(),
-                    counted(relabelled, "training image"),
-                    dropped
-                )
-            }
-            None => format!("{} changes nothing", path.display()),
-        });
-        Ok(corrections)
+        corrections_in(self.corrections.as_deref(), features)
     }
 
     fn resources(&self) -> Resources {

@@ -148,6 +148,10 @@ impl OutOfFold {
         let mut array = |name: &str, descr: &str| -> Result<(Vec<usize>, Vec<u8>), Error> {
             let entry = archive.by_name(&format!("{name}.npy"));
             let mut entry = entry.map_err(|error| damaged(format!("{name}: {error}")))?;
+            // What is compressed could be far larger than the file.
+            if entry.compression() != CompressionMethod::Stored {
+                return Err(damaged(format!("{name} is compressed")));
+            }
             let header = Header::read(&mut entry);
             let header = header.map_err(|error| damaged(format!("{name} has {error}")))?;
             let found = header.descr.unwrap_or_default();
@@ -186,14 +190,21 @@ impl OutOfFold {
         let OutOfFold { class_names, ids, rows, labels, probabilities, label_sd, .. } =
             &out_of_fold;
         let (count, classes) = (rows.len(), class_names.len());
-        let is_class = |&label: &i64| usize::try_from(label).is_ok_and(|label| label < classes);
         let agree = [ids.len(), labels.len(), label_sd.len()] == [count; 3]
-            && probabilities.len() == count * classes
-            && labels.iter().all(is_class);
-        if !agree {
-            return Err(damaged("its arrays do not agree".to_owned()));
-        }
-        Ok(out_of_fold)
+            && Some(probabilities.len()) == count.checked_mul(classes);
+        let is_class = |&label: &i64| usize::try_from(label).is_ok_and(|label| label < classes);
+        let found = if !agree {
+            "its arrays do not agree"
+        } else if !rows.is_sorted_by(|a, b| a < b) {
+            "its rows do not ascend"
+        } else if !labels.iter().all(is_class) {
+            "a label is not that of a class"
+        } else if !probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)) {
+            "a probability is not a number from 0 to 1"
+        } else {
+            return Ok(out_of_fold);
+        };
+        Err(damaged(found.to_owned()))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::images::{RecordedDataset, images_of};
+use crate::table::for_each_row;
 
 /// The source of the groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Groups {
     /// # Errors
     /// If the file cannot be read, or lacks a training image; or if the cache's images were read with groups, and its
     /// dataset cannot be read.
-    pub(crate) fn read(
+    pub fn read(
         &self,
         features: Features<'_>,
         report: &mut dyn FnMut(Event<'_>),
@@ -90,34 +91,20 @@ fn of_file(path: &Path, features: Features<'_>, images: usize) -> Result<Vec<u32
 /// The number of each image's group, or the fault of the file. Rows with ids that are not there are passed over: the
 /// file may have those of other splits.
 fn parse(bytes: &[u8], ids: &[&str]) -> Result<Vec<u32>, String> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
-    let column = |name| {
-        let column = header.iter().position(|column| column.trim() == name);
-        column.ok_or_else(|| {
-            let found = header.iter().collect::<Vec<_>>().join(",");
-            format!("line 1: there is no column '{name}' in '{found}'")
-        })
-    };
-    let (id_column, group_column) = (column("id")?, column("group")?);
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let mut group_of: HashMap<String, (u32, u64)> = HashMap::new();
-    for record in reader.records() {
-        // Its text has the line.
-        let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let (id, group) = (&record[id_column], record[group_column].trim());
+    for_each_row(bytes, ["id", "group"], |line, [id, group]| {
+        let group = group.trim();
         if group.is_empty() {
-            return Err(format!("line {line}: the id '{id}' has no group"));
+            return Err(format!("the id '{id}' has no group"));
         }
         let next = numbers.len() as u32;
         let number = *numbers.entry(group.to_owned()).or_insert(next);
-        if let Some((_, first)) = group_of.insert(id.to_owned(), (number, line)) {
-            return Err(format!(
-                "line {line}: the id '{id}' is there twice, first in line {first}"
-            ));
+        match group_of.insert(id.to_owned(), (number, line)) {
+            Some((_, first)) => Err(format!("the id '{id}' is there twice, first in line {first}")),
+            None => Ok(()),
         }
-    }
+    })?;
     let of = |(image, id): (usize, &&str)| {
         let found = group_of.get(*id).map(|&(number, _)| number);
         found.ok_or_else(|| format!("there is no row for the training image '{id}' (row {image})"))

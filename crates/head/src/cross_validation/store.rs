@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use durable::Digest;
-use feature_cache::CacheKey;
+use feature_cache::{CacheKey, SplitName};
 use recipe::Tap;
 use report::MeanSd;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::config::TrainConfig;
 use crate::corrections::CorrectionsRecord;
 use crate::cross_validation::archive::OutOfFold;
 use crate::error::Error;
+use crate::features::cache::Features;
 use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
@@ -226,7 +227,7 @@ impl CrossValidation {
             let results: Vec<FoldResult> = read_csv(folder, RESULTS)?;
             check_rows(
                 &folder.join(RESULTS),
-                config.folds * config.divisions.len(),
+                config.folds.saturating_mul(config.divisions.len()),
                 results.len(),
             )?;
             Ok(CrossValidation { folder: folder.to_path_buf(), config, results, summary })
@@ -263,6 +264,23 @@ impl CrossValidation {
     /// If the file cannot be read or is damaged.
     pub fn out_of_fold(&self) -> Result<OutOfFold, Error> {
         OutOfFold::read_npz(&self.folder.join(NPZ), self.summary.oof_digest)
+    }
+
+    /// The out-of-fold probabilities of the training images of `features`.
+    ///
+    /// # Errors
+    /// As [`CrossValidation::out_of_fold`], and if they have other rows or classes.
+    pub(crate) fn out_of_fold_of(&self, features: Features<'_>) -> Result<OutOfFold, Error> {
+        let found = self.out_of_fold()?;
+        let images = features.images(SplitName::Train)?;
+        if found.rows.last().is_some_and(|&row| row >= images)
+            || found.class_names != features.class_names()
+        {
+            let path = self.folder.join(NPZ);
+            let found = "its rows or classes are not those of the features".to_owned();
+            return Err(Error::DamagedOutOfFold { path, found });
+        }
+        Ok(found)
     }
 }
 

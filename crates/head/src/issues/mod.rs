@@ -117,7 +117,7 @@ pub fn find_issues(
             found: key,
         });
     }
-    let out_of_fold = found.out_of_fold()?;
+    let out_of_fold = found.out_of_fold_of(features)?;
     let classes = out_of_fold.class_names.len();
     let by_labels = LabelIssues::find(&out_of_fold.probabilities, &out_of_fold.labels, classes);
     let around = if config.neighbours > 0 {
