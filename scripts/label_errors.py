@@ -150,6 +150,9 @@ def main() -> None:
         spread = f" ± {statistics.stdev(top1):.2f}" if len(top1) > 1 else ""
         print(f"test top-1, {variant:23} {means[variant]:.2f}{spread} %")
     lost = means["right labels"] - means["wrong labels"]
+    if lost <= 0:
+        print("regained: the wrong labels cost nothing")
+        return
     for variant in ("without label errors", "with suggested labels"):
         regained = means[variant] - means["wrong labels"]
         print(f"regained {variant:26} {100 * regained / lost:.0f} % of {lost:.2f} %")

@@ -176,7 +176,7 @@ def cross_validations() -> None:
 
 def tables() -> None:
     """Inputs of the parsers of tables that users write."""
-    write("corrections/whole", "id,action,label\na,label,dog\nb,fine,\nc,drop,\n")
+    write("corrections/whole", "id,action,label\na,label,dog\nb,fine,\nd,drop,\n")
     write("corrections/quoted", 'label,why,action,id\ndog,"it, clearly,\nbarks",label,a\n')
     write("corrections/same-label", "id,action,label\na,label,cat\n")
     write("corrections/all-dropped", "id,action,label\na,drop,\nb,drop,\nc,drop,\nd,drop,\n")

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use durable::Digest;
 use feature_cache::SplitName;
+use plural::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -56,7 +57,7 @@ impl Corrections {
     ///
     /// # Errors
     /// If the file cannot be read, has other columns, names an id that is not that of exactly one training image, an
-    /// id twice, an action or a class that is not there, or drops every image.
+    /// id twice, an action or a class that is not there, or leaves a class without training images.
     pub fn read(path: &Path, features: Features<'_>) -> Result<Option<Corrections>, Error> {
         let bytes = dataset::read_decompressed(path)?;
         let labels = features.labels(SplitName::Train)?;
@@ -77,9 +78,8 @@ impl Corrections {
             return Ok(None);
         }
         let dropped = by_image.values().filter(|&&it| it == Correction::Drop).count();
-        if dropped == images {
-            return Err(refused("every training image is dropped".to_owned()));
-        }
+        check_classes(&by_image, &labels[..images], names)
+            .map_err(|found| Error::CorrectionsEmpty { path: path.to_path_buf(), found })?;
         let ids: Vec<&str> = ids.iter().take(images).collect();
         let change = |(&image, correction): (&usize, &Correction)| {
             let name = match *correction {
@@ -99,6 +99,11 @@ impl Corrections {
     /// What runs record of them.
     pub fn record(&self) -> &CorrectionsRecord {
         &self.record
+    }
+
+    /// The ids with the names of their new classes, `None` for images that are left out, by id.
+    pub(crate) fn changes(&self) -> &[(String, Option<String>)] {
+        &self.changes
     }
 
     /// Writes them as a file from which [`Corrections::read`] reads them again.
@@ -135,6 +140,32 @@ struct Row {
     id: String,
     action: &'static str,
     label: String,
+}
+
+/// Checks that every class that has images keeps some, or returns which does not.
+fn check_classes(
+    by_image: &BTreeMap<usize, Correction>,
+    labels: &[i64],
+    names: &[String],
+) -> Result<(), String> {
+    let mut before = vec![0usize; names.len()];
+    let mut after = vec![0usize; names.len()];
+    for (image, &label) in labels.iter().enumerate() {
+        before[label as usize] += 1;
+        match by_image.get(&image) {
+            None => after[label as usize] += 1,
+            Some(&Correction::Label(label)) => after[label as usize] += 1,
+            Some(Correction::Drop) => {}
+        }
+    }
+    let emptied = (0..names.len()).find(|&class| before[class] > 0 && after[class] == 0);
+    match emptied {
+        None => Ok(()),
+        Some(class) => {
+            let images = counted(before[class], "training image");
+            Err(format!("none of the {images} of class '{}' keeps its label", names[class]))
+        }
+    }
 }
 
 /// The corrections that change something, or the fault.
@@ -226,6 +257,19 @@ mod tests {
             let found = parsed(text).unwrap_err();
             assert!(found.contains(says), "{text:?}: {found}");
         }
+    }
+
+    #[test]
+    fn every_class_keeps_images() {
+        let names = ["cat", "dog", "owl"].map(str::to_owned);
+        let check = |corrections: &[(usize, Correction)]| {
+            check_classes(&BTreeMap::from_iter(corrections.iter().copied()), &[0, 0, 1], &names)
+        };
+        // A class that had no images has none after it, either.
+        assert_eq!(check(&[(0, Correction::Drop)]), Ok(()));
+        assert_eq!(check(&[(2, Correction::Label(0)), (0, Correction::Label(1))]), Ok(()));
+        let found = check(&[(0, Correction::Drop), (1, Correction::Label(2))]).unwrap_err();
+        assert_eq!(found, "none of the 2 training images of class 'cat' keeps its label");
     }
 
     #[test]

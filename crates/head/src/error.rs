@@ -537,6 +537,14 @@ pub enum Error {
         /// The classes, or the first of them.
         classes: String,
     },
+    /// Corrections leave a class without training images.
+    #[error("{}: {found}; leave some of them in it, or extract again without the class", path.display())]
+    CorrectionsEmpty {
+        /// The file.
+        path: PathBuf,
+        /// The class, and how many images it had.
+        found: String,
+    },
     /// A file of groups is not one.
     #[error(
         "{}: {found}; expected a CSV file with the columns id and group, and one row for each training image",
@@ -564,7 +572,11 @@ pub enum Error {
         "--folds={folds}: the training split of {} has only {} of class '{class}'{}, and each fold needs one; expected \
          at most --folds={groups}",
         path.display(), counted(*images, "image"),
-        if groups < images { format!(", in {}", counted(*groups, "group")) } else { String::new() }
+        if groups < images {
+            format!(", in {} (images with the same bytes are in one)", counted(*groups, "group"))
+        } else {
+            String::new()
+        }
     )]
     TooFewForFolds {
         /// The cache.
@@ -616,6 +628,12 @@ pub enum Error {
         /// The folder under which they are made.
         root: PathBuf,
     },
+    /// A temperature is asked for where no head is kept to be used.
+    #[error(
+        "--calibrate: cross-validation keeps no head to be used; calibrate the one that is trained on all images, with \
+         'vgg-head train --calibrate'"
+    )]
+    NothingToCalibrate,
     /// The out-of-fold probabilities are damaged.
     #[error("{}: {found}; give the same 'vgg-head cv' command again, which makes the file again", path.display())]
     DamagedOutOfFold {
@@ -684,9 +702,9 @@ pub enum Error {
         /// The hidden layers.
         hidden: Box<Widths>,
     },
-    /// The first learning rate that was tested is too high.
+    /// The first learning rates that were tested are too high.
     #[error(
-        "the loss became NaN or infinite at the first learning rate, --from={rate}; begin with a smaller one"
+        "the loss diverged at the first learning rates, from --from={rate} on; begin with a smaller one"
     )]
     RateTestDiverged {
         /// The rate.

@@ -11,8 +11,8 @@ const MAX_WIDTH: usize = 65_536;
 
 /// Widths of the hidden layers, from the inputs on.
 ///
-/// In text, `128` is two layers of this width, `512/256` has each layer's, `256x3` is three layers of 256, and
-/// `none` is no layer. In files, two layers of one width are this number, and all others are a list.
+/// In text, `128` is two layers of this width, `512/256` has each layer's, `256x3` is three layers of 256; no layer
+/// is shown as `none`. In files, two layers of one width are this number, and all others are a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Widths(Vec<usize>);

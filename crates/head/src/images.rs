@@ -30,19 +30,21 @@ impl From<&Manifest> for RecordedDataset {
 }
 
 /// The images of a split, in row order, read again from the dataset. `caches` is the folder in which the cache lies.
+/// Setting `stop` ends the check of the dataset's files.
 ///
 /// # Errors
-/// If the dataset is not there any more, or its files are not those that the features were made from.
+/// If the dataset is not there any more, its files are not those that the features were made from, or it is stopped.
 pub fn images_of(
     dataset: &RecordedDataset,
     split: SplitName,
     caches: &Path,
+    stop: &AtomicBool,
 ) -> Result<Split, Error> {
     let RecordedDataset { inputs, source, skipped } = dataset;
     let source = Source::find_with(Path::new(&inputs.path), &config_of(source))?;
     // The extraction has remembered which files are as it found them.
     let mut files = FileDigests::unchanged_under(caches, &source);
-    if source.digest_with(&mut files, &AtomicBool::new(false))? != inputs.digest {
+    if source.digest_with(&mut files, stop)? != inputs.digest {
         return Err(Error::OtherImages { path: inputs.path.clone().into() });
     }
     let DatasetInputs { val_fraction, test_fraction, dedupe, limit, seed, .. } = *inputs;

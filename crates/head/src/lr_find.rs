@@ -47,8 +47,8 @@ pub struct RateTest {
     pub steepest: f64,
     /// The rate at which the smoothed loss was smallest.
     pub smallest: f64,
-    /// Whether the test stopped because the loss grew to four times the smallest, or was no number.
-    pub diverged: bool,
+    /// The rate at which the test stopped because the loss grew to four times the smallest, or was no number.
+    pub diverged: Option<f64>,
     /// Each step.
     pub steps: Vec<RatedLoss>,
 }
@@ -57,7 +57,7 @@ pub struct RateTest {
 /// own learning rate and schedule do not matter. Writes the plot.
 ///
 /// # Errors
-/// If the cache cannot be used, the very first rate diverges, the plot cannot be written, or `stop` is set.
+/// If the cache cannot be used, one of the first two rates diverges, the plot cannot be written, or `stop` is set.
 pub fn find_learning_rate(
     features: Features<'_>,
     config: &TrainConfig,
@@ -73,24 +73,29 @@ pub fn find_learning_rate(
     // Each row is read once or, of few rows, some times.
     training.features.keep_in_memory(false, report)?;
     let rows = training.features.rows();
+    let batch_size = config.batch_size.min(rows);
     let run = run_config(features, config);
-    let mut trainer = new_trainer(&[&run], &training.labels, config.batch_size, threads)?;
-    let steps = rows.div_ceil(config.batch_size).max(FEWEST_STEPS);
+    let mut trainer = new_trainer(&[&run], &training.labels, batch_size, threads)?;
+    let steps = rows.div_ceil(batch_size).max(FEWEST_STEPS);
     let mut order = RowOrder::new(rows, None);
-    let (mut waiting, mut buffer) = (Vec::new(), None);
+    let mut buffer = None;
+    let mut epoch: Vec<usize> = Vec::new();
+    let mut done = 0;
     let mut test = Smoothed::default();
     for step in 0..steps {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::RateTestInterrupted);
         }
-        if waiting.is_empty() {
-            waiting = order.next_epoch().to_vec();
+        if done == epoch.len() {
+            epoch = order.next_epoch().to_vec();
+            done = 0;
         }
-        let batch: Vec<usize> = waiting.drain(..config.batch_size.min(waiting.len())).collect();
+        let batch = &epoch[done..epoch.len().min(done + batch_size)];
+        done += batch.len();
         let rate = rate_of(range, step, steps);
-        let read = training.features.read(&batch, &mut buffer)?;
-        let results = trainer.step(&read, &training.labels_of(&batch), &[rate]);
-        let results = results.map_err(|error| training.features.explain(error, &batch))?;
+        let read = training.features.read(batch, &mut buffer)?;
+        let results = trainer.step(&read, &training.labels_of(batch), &[rate]);
+        let results = results.map_err(|error| training.features.explain(error, batch))?;
         if test.add(rate, f64::from(results[0].loss)) {
             break;
         }
@@ -110,8 +115,11 @@ fn rate_of(RateRange { from, to }: RateRange, step: usize, steps: usize) -> f64 
 #[derive(Debug, Default)]
 struct Smoothed {
     average: f64,
+    /// The smallest smoothed loss; `None` before the first step.
+    smallest: Option<f64>,
     steps: Vec<RatedLoss>,
-    diverged: bool,
+    /// The rate at which it diverged.
+    diverged: Option<f64>,
 }
 
 impl Smoothed {
@@ -121,12 +129,15 @@ impl Smoothed {
         // Without the bias to 0 of the first steps (Kingma & Ba 2015).
         let bias = 1.0 - SMOOTHING.powi(self.steps.len() as i32 + 1);
         let smoothed = self.average / bias;
-        let smallest = self.steps.iter().map(|step| step.smoothed).fold(f64::INFINITY, f64::min);
-        self.diverged = !smoothed.is_finite() || smoothed > DIVERGED * smallest;
+        let smallest = self.smallest.unwrap_or(f64::INFINITY);
+        if !smoothed.is_finite() || smoothed > DIVERGED * smallest {
+            self.diverged = Some(rate);
+        }
         if smoothed.is_finite() {
+            self.smallest = Some(smallest.min(smoothed));
             self.steps.push(RatedLoss { learning_rate: rate, loss, smoothed });
         }
-        self.diverged
+        self.diverged.is_some()
     }
 
     /// `None` if there are fewer than two steps.
@@ -178,7 +189,7 @@ mod tests {
             fallen + if power > -1.0 { 50.0 * (power + 1.0) } else { 0.0 }
         });
         let power = |rate: f64| rate.log10();
-        assert!(found.diverged && power(found.steps.last().unwrap().learning_rate) < -0.5);
+        assert!(found.diverged.is_some_and(|rate| power(rate) < -0.5));
         // The average lags 1 / (1 - 0.98) steps behind, which are 0.18 decades.
         assert!((-1.1..-0.9).contains(&power(found.smallest)), "{}", power(found.smallest));
         assert_eq!(found.suggestion, found.smallest / 10.0);
@@ -194,7 +205,7 @@ mod tests {
         assert!((test.steps[1].smoothed - (0.98 * 2.0 + 1.0) / 1.98).abs() < 1e-12);
         assert!(test.add(1e-1, f64::NAN));
         let found = test.result().unwrap();
-        assert_eq!((found.steps.len(), found.diverged), (2, true));
+        assert_eq!((found.steps.len(), found.diverged), (2, Some(1e-1)));
         assert!(Smoothed::default().result().is_none());
     }
 }

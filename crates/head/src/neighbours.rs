@@ -67,7 +67,7 @@ impl UnitRows {
 impl<'q> Search<'q> {
     /// A search for the `k` nearest rows of each query.
     pub(crate) fn new(queries: &'q UnitRows, k: usize) -> Search<'q> {
-        let found = vec![Vec::with_capacity(k + 1); queries.len()];
+        let found = vec![Vec::new(); queries.len()];
         Search { queries, k, first_query: None, found }
     }
 
@@ -172,19 +172,17 @@ mod tests {
         }
     }
 
-    /// More queries and rows than a thread takes at a time, and blocks of any size.
+    /// More queries and rows than a thread takes at a time, and blocks of several sizes.
     #[test]
     fn neighbours_are_those_of_the_definition() {
         let width = 7;
         let (queries, rows) = (random(300, width, 1), random(2100, width, 2));
         let expected = by_definition(&queries, &rows, width, false);
         let unit = UnitRows::new(width, queries);
-        for block in [2100, 1, 1300] {
-            let block = block * width;
+        for block in [2100, 100, 1300] {
             let mut search = Search::new(&unit, 5);
-            for (index, part) in rows.chunks(block.max(100 * width)).enumerate() {
-                let first = index * block.max(100 * width) / width;
-                search.compare(first, &UnitRows::new(width, part.to_vec()));
+            for (index, part) in rows.chunks(block * width).enumerate() {
+                search.compare(index * block, &UnitRows::new(width, part.to_vec()));
             }
             assert_same(&search.finish(), &expected, 5);
         }

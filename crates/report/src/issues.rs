@@ -19,6 +19,9 @@ pub struct IssuesReport {
     pub key: String,
     /// All classes, of which another label is one.
     pub class_names: Vec<String>,
+    /// The corrections that the labels have already, by the sample's id: the name of the new class, `None` for a sample
+    /// that is left out. They are marks from the beginning.
+    pub corrections: Vec<(String, Option<String>)>,
     /// A sentence that says why images are not shown; `None` if they are.
     pub not_shown: Option<String>,
     /// The images, by kind.
@@ -84,7 +87,7 @@ pub fn issues_html(report: &IssuesReport) -> String {
                 title { (report.title) }
                 style { (plot::style()) (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
             }
-            body data-key=(report.key) {
+            body data-key=(report.key) data-corrections=(marks(&report.corrections)) {
                 header {
                     h1 { (report.title) }
                     p.summary {
@@ -119,6 +122,15 @@ pub fn issues_html(report: &IssuesReport) -> String {
         }
     };
     page.into_string()
+}
+
+/// The corrections as JSON: a list of id, action and label.
+fn marks(corrections: &[(String, Option<String>)]) -> String {
+    let mark = |(id, label): &(String, Option<String>)| match label {
+        Some(label) => serde_json::json!([id, "label", label]),
+        None => serde_json::json!([id, "drop", ""]),
+    };
+    serde_json::Value::from_iter(corrections.iter().map(mark)).to_string()
 }
 
 fn card(image: &MarkedImage) -> Markup {
@@ -187,6 +199,7 @@ mod tests {
             title: "Images of <a> & b".into(),
             key: "k\"ey".into(),
             class_names: vec!["cat".into(), "<script>".into()],
+            corrections: vec![("<b>".into(), Some("cat".into())), ("c".into(), None)],
             not_shown: Some("Some images are not shown: <gone>.".into()),
             sections: vec![IssueSection {
                 heading: "Labels <wrong>".into(),
@@ -211,6 +224,7 @@ mod tests {
         for text in [
             "Images of &lt;a&gt; &amp; b",
             "data-key=\"k&quot;ey\"",
+            "[[&quot;&lt;b&gt;&quot;,&quot;label&quot;,&quot;cat&quot;],[&quot;c&quot;,&quot;drop&quot;,&quot;&quot;]]",
             "<option value=\"&lt;script&gt;\">",
             "are not shown: &lt;gone&gt;.",
             "Labels &lt;wrong&gt;",

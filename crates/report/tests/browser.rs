@@ -96,18 +96,23 @@ fn the_page_works_in_a_browser() {
     assert_eq!(phone["first"], light["first"]);
 }
 
-#[test]
-fn marks_become_corrections_in_a_browser() {
-    let Some(chromium) = chromium() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let image = |id: &str, suggested: &str| MarkedImage {
+/// An image with the label cat.
+fn marked_image(id: &str, suggested: &str) -> MarkedImage {
+    MarkedImage {
         png: report::encode_png(1, 2, 1, &[0, 255]).ok(),
         id: id.into(),
         label: "cat".into(),
         suggested: suggested.into(),
         text: "0.1 %".into(),
         beside: None,
-    };
+    }
+}
+
+#[test]
+fn marks_become_corrections_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let image = marked_image;
     let section = |images| IssueSection { heading: HOSTILE.into(), note: HOSTILE.into(), images };
     let first = format!("a,\"b\" {HOSTILE}");
     let page = report::issues_html(&IssuesReport {
@@ -141,6 +146,27 @@ fn marks_become_corrections_in_a_browser() {
     assert_eq!(seen["second"], csv);
     assert_eq!(seen["saved"], csv.len());
     assert_eq!((&seen["overflow"], &seen["scripts"]), (&json!(0), &json!(2)));
+}
+
+/// The corrections of an earlier page are kept, also where this one has no card for them, and "fine" keeps them too.
+#[test]
+fn earlier_corrections_are_marks_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let images = vec![marked_image("a", "dog"), marked_image("b", "dog"), marked_image("c", "dog")];
+    let label = |id: &str| (id.to_owned(), Some("dog".to_owned()));
+    let page = report::issues_html(&IssuesReport {
+        class_names: vec!["cat".into(), "dog".into()],
+        corrections: vec![label("a"), label("b"), ("gone".into(), None)],
+        sections: vec![IssueSection { images, ..IssueSection::default() }],
+        ..IssuesReport::default()
+    });
+    let probe = format!("<script>{{\n{}\n}}</script>", include_str!("probe_earlier_issues.js"));
+    let path = folder.path().join("issues.html");
+    fs::write(&path, page + &probe).unwrap();
+    let seen = Browser { chromium, folder: folder.path() }.probe(&path, &[]);
+    assert_eq!(seen["before"], "id,action,label\na,label,dog\nb,label,dog\ngone,drop,\n");
+    assert_eq!(seen["after"], "id,action,label\na,label,dog\ngone,drop,\nc,fine,\n");
 }
 
 /// A page with a frame as wide as a phone, since a window cannot be so narrow.

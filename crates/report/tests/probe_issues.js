@@ -23,13 +23,13 @@ mark(1, "drop");
 mark(2, "fine");
 seen.marked = state();
 // The suggested class is there already; the third image is the first one again.
-seen.csv = corrections();
+seen.csv = table();
 choose(0, "no such class");
 seen.unknown = state();
 choose(0, document.getElementById("classes").options[0].value);
 seen.again = card(3).querySelector(".action").value;
 mark(2, "");
-seen.second = corrections();
+seen.second = table();
 let saved = null;
 URL.createObjectURL = (blob) => {
   saved = blob;

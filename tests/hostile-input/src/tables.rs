@@ -1,6 +1,7 @@
 //! Tables that users write for training: corrections, weights of classes, and groups of images.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use head::{ClassWeights, Corrections, Features, Groups};
 
@@ -20,5 +21,5 @@ pub(crate) fn class_weights(folder: &Path, bytes: &[u8]) -> bool {
 pub(crate) fn groups(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "groups.csv", bytes);
     let groups = Groups::File(folder.join("groups.csv"));
-    groups.read(Features::new(small()), &mut |_| ()).is_ok()
+    groups.read(Features::new(small()), &mut |_| (), &AtomicBool::new(false)).is_ok()
 }

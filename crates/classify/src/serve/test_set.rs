@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use dataset::Split;
 use feature_cache::{Cache, SplitName};
@@ -114,9 +115,10 @@ fn evaluate(runs: Option<&Ensemble>, threads: usize) -> Result<Evaluated, String
         .predict(&cache, SplitName::Test, threads, &mut |_| ())
         .map_err(|error| format!("The test split cannot be evaluated: {error}."))?;
     let caches = folder.parent().unwrap_or(Path::new(""));
-    let images = images_of(&cache.manifest().into(), SplitName::Test, caches)
-        .map(|images| images.decoded(cache.manifest().inputs.recipe.image.into()))
-        .map_err(|error| format!("The images of the test split are not shown: {error}."))?;
+    let images =
+        images_of(&cache.manifest().into(), SplitName::Test, caches, &AtomicBool::new(false))
+            .map(|images| images.decoded(cache.manifest().inputs.recipe.image.into()))
+            .map_err(|error| format!("The images of the test split are not shown: {error}."))?;
     if images.len() != predictions.len() {
         return Err(
             "The images of the test split are not shown: there are other rows than in the \

@@ -82,7 +82,9 @@ impl NearestNeighbours<'_> {
         let classes = features.class_names().len();
         let most = ks.iter().copied().max().unwrap_or(1);
         // The training rows are read once for as many queries as take a quarter of the memory.
-        let row_bytes = (queries.row_len * size_of::<f32>()).max(1) as u64;
+        // A query keeps its neighbours besides, in a vector that may have grown to twice their number.
+        let neighbours = 2 * most * size_of::<Neighbour>();
+        let row_bytes = (queries.row_len * size_of::<f32>() + neighbours).max(1) as u64;
         let fit = usize::try_from(resources.memory.bytes() / 4 / row_bytes).unwrap_or(usize::MAX);
         for (first, end) in blocks(queries.split.images(), fit.max(BLOCK_ROWS)) {
             let block = UnitRows::new(queries.row_len, queries.read(first, end)?);

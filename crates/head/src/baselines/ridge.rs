@@ -107,9 +107,12 @@ fn assess(
 fn check_size(features: Features<'_>, rows: usize, resources: Resources) -> Result<(), Error> {
     let width = features.row_len();
     let size = rows.min(width);
-    // The matrix and its factor; and, where rows are fewer, all of them.
-    let of_rows = if rows < width { rows as u64 * width as u64 } else { 0 };
-    let needed = (2 * (size as u64).pow(2)).saturating_add(of_rows).saturating_mul(8);
+    let classes = features.class_names().len();
+    // The matrix and its factor, in double precision; the targets; and, where rows are fewer, all of them in both
+    // precisions.
+    let of_rows = if rows < width { 12 * rows as u64 * width as u64 } else { 0 };
+    let of_targets = 8 * rows as u64 * classes as u64;
+    let needed = (16 * (size as u64).pow(2)).saturating_add(of_rows).saturating_add(of_targets);
     let path = || features.folder().to_path_buf();
     if size > MOST {
         return Err(Error::RidgeTooLarge { path: path(), rows, width, most: MOST });

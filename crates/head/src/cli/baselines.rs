@@ -17,7 +17,7 @@ use super::results::{percent, print_evaluation, print_json};
 use super::values::{alpha, list, memory};
 use super::{FEATURES, cores};
 
-/// Default numbers of neighbours.
+/// Default number of neighbours.
 const K: &str = "20";
 /// Default strengths of ridge regression.
 const ALPHAS: &str = "1,100,10000,1000000";
@@ -136,8 +136,14 @@ impl BaselineName {
         let listener = &mut teller.listener();
         let (name, val) = match self {
             BaselineName::Knn => {
-                let ks = list(up_to(1_000_000))(K).expect("the default is a list of numbers").0;
-                let found = knn(features, &ks, false, resources, listener)?;
+                let k = K.parse().expect("the default is a number");
+                let found = match knn(features, &[k], false, resources, listener) {
+                    // A sweep has no flag for it.
+                    Err(Error::TooManyNeighbours { rows, .. }) => {
+                        knn(features, &[rows], false, resources, listener)?
+                    }
+                    found => found?,
+                };
                 (format!("knn, k {}", found.chosen), found.val)
             }
             BaselineName::Ridge => {

@@ -11,7 +11,7 @@ use plural::counted;
 use terminal::{JsonPath, Table, print_path, println};
 
 use super::events::Teller;
-use super::results::{percent, print_json, spread};
+use super::results::{dropout_of, percent, print_json, spread};
 use super::values::{folds, seeds};
 use super::{CROSS_VALIDATIONS, TrainArgs};
 
@@ -19,6 +19,7 @@ use super::{CROSS_VALIDATIONS, TrainArgs};
 #[command(mut_arg("out", |out| out
     .default_value(CROSS_VALIDATIONS)
     .help("Folder under which cross-validations are made")))]
+#[command(mut_arg("calibrate", |calibrate| calibrate.hide(true)))]
 pub(super) struct CvArgs {
     /// Number of folds, into which the training split is divided by class
     #[arg(long, default_value = "5", value_parser = folds)]
@@ -41,6 +42,9 @@ pub(super) struct CvArgs {
 
 pub(super) fn run(args: CvArgs) -> Result<(), Error> {
     let CvArgs { folds, repeats, seeds, group, train } = args;
+    if train.common.calibrate {
+        return Err(Error::NothingToCalibrate);
+    }
     let stop = terminal::catch_interrupts();
     let cache = train.common.open()?;
     let config = train.config(&cache)?;
@@ -88,9 +92,9 @@ fn print_cross_validation(found: &CrossValidation, json: bool) {
     }
     let head = &config.heads[0];
     println!(
-        "{}, p = {}, {}, {}{}{}, on {}\n",
+        "{}, {}, {}, {}{}{}, on {}\n",
         head.arch,
-        head.p,
+        dropout_of(head),
         counted(head.epochs, "epoch"),
         counted(config.folds, "fold"),
         match config.divisions.len() {

@@ -19,6 +19,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::RidgeSingular { .. }
         | Error::LearningRateTwice { .. }
         | Error::LinearHasNoLayers
+        | Error::NothingToCalibrate
         | Error::DropoutCount { .. }
         | Error::TooFewForFolds { .. }
         | Error::FoldWithoutClass { .. }
@@ -70,6 +71,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::EnsembleClasses { .. }
         | Error::EnsembleFeatures { .. }
         | Error::CorrectionsFile { .. }
+        | Error::CorrectionsEmpty { .. }
         | Error::GroupsFile { .. }
         | Error::GroupsOfDataset { .. }
         | Error::NotACrossValidation { .. }

@@ -74,7 +74,7 @@ pub(super) fn run(args: LrFindArgs) -> Result<(), Error> {
         print_json(&found);
         return Ok(());
     }
-    let RateTest { suggestion, steepest, smallest, diverged, steps } = &found;
+    let RateTest { suggestion, steepest, smallest, diverged, .. } = &found;
     let mut table = Table::new(["", "learning rate"]);
     for (name, rate) in [
         ("suggestion: a tenth of that of the smallest loss", suggestion),
@@ -84,8 +84,8 @@ pub(super) fn run(args: LrFindArgs) -> Result<(), Error> {
         table.row([name.to_owned(), format!("{rate:.1e}")]);
     }
     println!("{table}");
-    if let (true, Some(last)) = (diverged, steps.last()) {
-        println!("the loss diverged at {:.1e}\n", last.learning_rate);
+    if let Some(rate) = diverged {
+        println!("the loss diverged at {rate:.1e}\n");
     }
     print_path(&args.out);
     Ok(())

@@ -17,10 +17,10 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
-    Activation, Arch, Average, ClassWeights, Corrections, Ensemble, Error,
-    Features, Fractions, Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep,
-    TrainConfig, Widths, calibrate, check_validation, newest_run, newest_sweep, submission, sweep,
-    taps_of, train, write_learning_curve, write_report,
+    Activation, Arch, Average, ClassWeights, Corrections, Ensemble, Error, Features, Fractions,
+    Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, Widths,
+    calibrate, check_validation, newest_run, newest_sweep, submission, sweep, taps_of, train,
+    write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -290,7 +290,11 @@ struct RunArgs {
 #[derive(Debug, Args)]
 struct EnsembleArgs {
     /// The runs' folders
-    #[arg(value_name = "RUN", required_unless_present_any = ["run", "sweep"])]
+    #[arg(
+        value_name = "RUN",
+        required_unless_present_any = ["run", "sweep"],
+        conflicts_with = "sweep"
+    )]
     folders: Vec<PathBuf>,
     #[command(flatten)]
     runs: RunArgs,
@@ -559,9 +563,12 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     // First, since they take seconds and may be refused.
     let baselines = args.baselines.iter().map(|name| name.row(features, resources, &mut teller));
     let baselines = baselines.collect::<Result<Vec<_>, Error>>()?;
-    let sweep = sweep(features, &grid, resources, &args.out, &mut teller.listener(), stop)?;
+    let calibrates = args.common.calibrate;
+    let out = &args.out;
+    let sweep = sweep(features, &grid, calibrates, resources, out, &mut teller.listener(), stop)?;
     let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
-    if args.common.calibrate {
+    if calibrates {
+        // They are there, and said here.
         calibrate_all(&sweep.chosen_runs()?, &cache, resources.threads, &mut teller)?;
     }
     print_sweep(&sweep, &baselines, &report, args.common.json);

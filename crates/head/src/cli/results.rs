@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::baselines::BaselineRow;
-use head::{Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep};
+use head::{
+    Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep, TrainConfig,
+};
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
 
@@ -39,14 +41,10 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
     if kept.epoch < last.epoch {
         epochs += &format!(" (the head of epoch {} is kept)", kept.epoch);
     }
-    let dropout = match &config.dropout {
-        Some(dropout) => format!("dropout {dropout}"),
-        None => format!("p = {}", config.p),
-    };
     println!(
         "{}, {}, {}, {:.2} s per epoch, on {}\n",
         config.arch,
-        dropout,
+        dropout_of(config),
         epochs,
         summary.seconds_per_epoch,
         features.display()
@@ -54,6 +52,14 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
     println!("{table}");
     print_path(run.folder());
     Ok(())
+}
+
+/// The dropout of a head, as it was given.
+pub(super) fn dropout_of(config: &TrainConfig) -> String {
+    match &config.dropout {
+        Some(dropout) => format!("dropout {dropout}"),
+        None => format!("p = {}", config.p),
+    }
 }
 
 /// A run's temperature and what it brings, for people.

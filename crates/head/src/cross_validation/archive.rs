@@ -78,7 +78,8 @@ impl OutOfFold {
         Ok(durable::digest_of_file(path, |_| Ok(()))?)
     }
 
-    /// Writes `oof.parquet`: the columns `id`, `label` and one for each class, with its probability.
+    /// Writes `oof.parquet`: the columns `id`, `label` and one for each class, with its probability. The column of a
+    /// class that is called `id` or `label` is `class id` or `class label`.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -98,7 +99,12 @@ impl OutOfFold {
                 .build()
         };
         let number = |name: &String| {
-            let column = Type::primitive_type_builder(name, Physical::DOUBLE);
+            // Column names are unique.
+            let name = match name.as_str() {
+                "id" | "label" => format!("class {name}"),
+                name => name.to_owned(),
+            };
+            let column = Type::primitive_type_builder(&name, Physical::DOUBLE);
             column.with_repetition(Repetition::REQUIRED).build()
         };
         let columns = [text("id"), text("label")].into_iter();
@@ -251,6 +257,8 @@ fn texts<W: Write + io::Seek>(
 
 #[cfg(test)]
 mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
     use super::*;
 
     fn sample() -> OutOfFold {
@@ -271,7 +279,25 @@ mod tests {
         let path = folder.path().join("oof.npz");
         let digest = sample().write_npz(&path).unwrap();
         assert_eq!(OutOfFold::read_npz(&path, digest).unwrap(), sample());
-        sample().write_parquet(&folder.path().join("oof.parquet")).unwrap();
+    }
+
+    /// Read by the crate `parquet`.
+    #[test]
+    fn the_table_has_a_column_for_each_class() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("oof.parquet");
+        let class_names = vec!["label".into(), "ähnlich".into()];
+        OutOfFold { class_names, ..sample() }.write_parquet(&path).unwrap();
+        let table = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let rows = table.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string());
+        assert_eq!(
+            rows.collect::<Vec<String>>(),
+            [
+                r#"{id: "a/1.png", label: "label", class label: 0.25, ähnlich: 0.75}"#,
+                r#"{id: "", label: "ähnlich", class label: 1.0, ähnlich: 0.0}"#,
+                r#"{id: "ö", label: "ähnlich", class label: 0.1, ähnlich: 0.9}"#,
+            ]
+        );
     }
 
     #[test]
@@ -279,12 +305,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("oof.npz");
         let digest = sample().write_npz(&path).unwrap();
-        let other = OutOfFold { labels: vec![0, 1, 2], ..sample() };
-        let other_digest = other.write_npz(&path).unwrap();
-        let refused = OutOfFold::read_npz(&path, digest).unwrap_err().to_string();
-        assert!(refused.contains("its bytes are not those that were written"), "{refused}");
-        let refused = OutOfFold::read_npz(&path, other_digest).unwrap_err().to_string();
-        assert!(refused.contains("its arrays do not agree"), "{refused}");
+        let probabilities = |last| [&sample().probabilities[..5], &[last]].concat();
+        for (other, says) in [
+            (OutOfFold { ids: Vec::new(), ..sample() }, "its arrays do not agree"),
+            (OutOfFold { rows: vec![0, 2, 2], ..sample() }, "its rows do not ascend"),
+            (OutOfFold { labels: vec![0, 1, 2], ..sample() }, "a label is not that of a class"),
+            (OutOfFold { labels: vec![0, 1, -1], ..sample() }, "a label is not that of a class"),
+            (
+                OutOfFold { probabilities: probabilities(f64::NAN), ..sample() },
+                "not a number from 0",
+            ),
+            (
+                OutOfFold { probabilities: probabilities(1.5), ..sample() },
+                "not a number from 0 to 1",
+            ),
+        ] {
+            let other_digest = other.write_npz(&path).unwrap();
+            let refused = OutOfFold::read_npz(&path, digest).unwrap_err().to_string();
+            assert!(refused.contains("its bytes are not those that were written"), "{refused}");
+            let refused = OutOfFold::read_npz(&path, other_digest).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
         std::fs::write(&path, "not an archive").unwrap();
         let digest = durable::digest_of_file(&path, |_| Ok(())).unwrap();
         assert!(matches!(OutOfFold::read_npz(&path, digest), Err(Error::DamagedOutOfFold { .. })));

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use durable::Digest;
 use feature_cache::SplitName;
@@ -28,17 +29,18 @@ impl Groups {
     /// The number of each training image's group. Images with the same bytes are in one group as well.
     ///
     /// # Errors
-    /// If the file cannot be read, or lacks a training image; or if the cache's images were read with groups, and its
-    /// dataset cannot be read.
+    /// If the file cannot be read, or lacks a training image; if the cache's images were read with groups, and its
+    /// dataset cannot be read; or if `stop` is set meanwhile.
     pub fn read(
         &self,
         features: Features<'_>,
         report: &mut dyn FnMut(Event<'_>),
+        stop: &AtomicBool,
     ) -> Result<Vec<u32>, Error> {
         let images = features.images(SplitName::Train)?;
         let given = match self {
             Groups::File(path) => Some(of_file(path, features, images)?),
-            Groups::OfDataset => of_dataset(features, images, report)?,
+            Groups::OfDataset => of_dataset(features, images, report, stop)?,
             Groups::None => None,
         };
         let mut sets = Sets::new(images);
@@ -63,14 +65,16 @@ fn of_dataset(
     features: Features<'_>,
     images: usize,
     report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
 ) -> Result<Option<Vec<u32>>, Error> {
     let recorded = RecordedDataset::from(features.cache().manifest());
     let named = recorded.source.columns.get("group").cloned();
     let caches = features.folder().parent().unwrap_or(Path::new("."));
-    let read = images_of(&recorded, SplitName::Train, caches);
+    let read = images_of(&recorded, SplitName::Train, caches, stop);
     let error = match read {
         Ok(split) if split.len() == images => return Ok(split.groups().map(Iterator::collect)),
         Ok(_) => Error::OtherImages { path: recorded.inputs.path.clone().into() },
+        Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::InterruptedInFirstEpoch),
         Err(error) => error,
     };
     if let Some(column) = named {

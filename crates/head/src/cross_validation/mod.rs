@@ -7,6 +7,7 @@
 //! its group; and the test split is never read.
 
 mod archive;
+mod collected;
 pub(crate) mod folds;
 mod groups;
 mod store;
@@ -22,20 +23,17 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use feature_cache::SplitName;
-use fused_head::Inference;
 
 use crate::config::TrainConfig;
+use crate::cross_validation::collected::Collected;
 use crate::cross_validation::folds::{Division, Undivided};
 use crate::error::Error;
-use crate::evaluate::heads::softmax;
-use crate::evaluate::inference::{Scores, for_each_batch};
-use crate::evaluate::metrics::ScoredRows;
 use crate::event::Event;
 use crate::features::cache::Features;
-use crate::features::labelled::{LabelledSplit, Splits};
+use crate::features::labelled::Splits;
 use crate::resources::Resources;
+use crate::store::id::RunId;
 use crate::store::run::{Outcome, Run};
-use crate::store::sweep::CORRECTIONS;
 use crate::train::plan::run_config;
 use crate::train::train_together;
 
@@ -76,7 +74,7 @@ pub fn cross_validate(
         let (path, flag) = (features.folder().to_path_buf(), flag.clone());
         return Err(Error::NoValidationOfEpochs { path, flag });
     }
-    let divisions = divide(features, folds, report)?;
+    let divisions = divide(features, folds, report, stop)?;
     let config = CvConfig {
         features: features.absolute_folder(),
         features_key: features.key(),
@@ -89,76 +87,56 @@ pub fn cross_validate(
         heads: heads.to_vec(),
     };
     let folder = root.join(config.id());
-    match CrossValidation::open(&folder) {
-        Ok(finished) if finished.out_of_fold().is_ok() => return Ok(finished),
-        Ok(_) | Err(Error::NotACrossValidation { .. }) => {}
-        Err(error @ Error::OtherFormat { .. }) => return Err(error),
-        Err(error) => report(Event::DamagedSweep { error: &error }),
+    if let Some(finished) = finished_in(&folder, features, report)? {
+        return Ok(finished);
     }
-    store::begin(&folder, &config)?;
-    if let Some(corrections) = features.corrections() {
-        corrections.write(&folder.join(CORRECTIONS))?;
-    }
+    store::begin(&folder, &config, features.corrections())?;
     let parts = parts(features, heads, &divisions, folds.folds);
     let runs = store::runs_of(&folder);
-    let all = parts.len() * heads.len();
-    let is_finished = |part: &Part<'_>| {
-        let id = |head: &TrainConfig| run_config(part.features, head).id();
-        let runs = part.heads.iter().map(|head| Run::open(&runs.join(id(head))));
-        runs.flatten().filter(|run| run.finished().is_some()).count()
-    };
-    let finished: usize = parts.iter().map(is_finished).sum();
-    if finished > 0 {
-        report(Event::Continuing { finished, heads: all });
+    let heads = parts.len() * heads.len();
+    let finished_heads = || parts.iter().map(|part| part.finished_heads(&runs)).sum();
+    match finished_heads() {
+        0 => {}
+        finished => report(Event::Continuing { finished, heads }),
     }
     let mut collected = Collected::new(features, &divisions)?;
     for part in &parts {
-        let fold = part.fold;
-        report(Event::Fold { fold, repeats: folds.repeats });
-        let compares = compares_epochs.is_some();
-        let mut splits =
-            Splits::of_fold(part.features, part.division, fold.fold - 1, compares, report)?;
-        let mut trained = Vec::new();
-        let of_head = |run: &Run, Outcome { last, .. }: &Outcome| {
-            if last.has_diverged() {
-                let TrainConfig { learning_rate, ref schedule, .. } = heads[0];
-                let (epoch, schedule) = (last.epoch, schedule.clone());
-                return Err(Error::Diverged { epoch, learning_rate, schedule });
-            }
-            trained.push(run.clone());
-            Ok(())
-        };
-        let ended = train_together(
-            &mut splits,
-            &part.heads,
-            resources,
-            &runs,
-            &mut |event: Event<'_>| {
-                // It was said of all folds together.
-                if !matches!(event, Event::Continuing { .. }) {
-                    report(event);
+        report(Event::Fold { fold: part.fold, repeats: folds.repeats });
+        let trained = part
+            .train(compares_epochs.is_some(), resources, &runs, report, stop)
+            .map_err(|error| match error {
+                Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
+                    let (path, finished) = (folder.clone(), finished_heads());
+                    Error::CrossValidationInterrupted { path, finished, heads }
                 }
-            },
-            stop,
-            of_head,
-        );
-        ended.map_err(|error| match error {
-            Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
-                let finished = parts.iter().map(is_finished).sum();
-                Error::CrossValidationInterrupted { path: folder.clone(), finished, heads: all }
-            }
-            error => error,
-        })?;
-        // In the order of the heads, in which sums are the same when a part of them was there already.
-        let id = |head: &TrainConfig| run_config(part.features, head).id();
-        let order: Vec<_> = part.heads.iter().map(id).collect();
-        let position = |run: &Run| order.iter().position(|id| *id == run.config().id());
-        trained.sort_by_key(position);
-        drop(splits);
+                error => error,
+            })?;
         collected.add(part, &trained, resources.threads, report)?;
     }
     let (results, out_of_fold) = collected.finish(features, &divisions)?;
     store::finish(&folder, config, results, &out_of_fold)
+}
+
+/// The cross-validation in `folder`, if it is finished and its probabilities are whole. The files that are made from
+/// them are made again.
+fn finished_in(
+    folder: &Path,
+    features: Features<'_>,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Option<CrossValidation>, Error> {
+    match CrossValidation::open(folder) {
+        Ok(finished) => {
+            let Ok(out_of_fold) = finished.out_of_fold() else { return Ok(None) };
+            store::write_copies(folder, &out_of_fold, features.corrections())?;
+            Ok(Some(finished))
+        }
+        Err(Error::NotACrossValidation { .. }) => Ok(None),
+        Err(error @ Error::OtherFormat { .. }) => Err(error),
+        Err(error) => {
+            report(Event::DamagedSweep { error: &error });
+            Ok(None)
+        }
+    }
 }
 
 /// The divisions of the repeats.
@@ -166,6 +144,7 @@ fn divide(
     features: Features<'_>,
     folds: &Folds,
     report: &mut dyn FnMut(Event<'_>),
+    stop: &AtomicBool,
 ) -> Result<Vec<Division>, Error> {
     let images = features.images(SplitName::Train)?;
     let mut labels = features.labels(SplitName::Train)?;
@@ -175,7 +154,7 @@ fn divide(
     let drops = |image| features.corrections().is_some_and(|it| it.drops(image));
     let label = |image: usize| (!drops(image)).then(|| labels[image]);
     let labels: Vec<Option<i64>> = (0..images).map(label).collect();
-    let groups = folds.groups.read(features, report)?;
+    let groups = folds.groups.read(features, report, stop)?;
     let classes = features.class_names();
     let divided = (0..folds.repeats)
         .map(|repeat| Division::new(&labels, classes.len(), &groups, folds.folds, repeat));
@@ -202,6 +181,54 @@ struct Part<'a> {
     heads: Vec<TrainConfig>,
 }
 
+impl Part<'_> {
+    /// The names of the heads' folders, in the order of the heads.
+    fn ids(&self) -> impl Iterator<Item = RunId> {
+        self.heads.iter().map(|head| run_config(self.features, head).id())
+    }
+
+    /// Number of heads that are finished under `runs`.
+    fn finished_heads(&self, runs: &Path) -> usize {
+        let opened = self.ids().filter_map(|id| Run::open(&runs.join(id)).ok());
+        opened.filter(|run| run.finished().is_some()).count()
+    }
+
+    /// Trains the heads that are not finished under `runs`, and returns all of them, in their order.
+    fn train(
+        &self,
+        compares_epochs: bool,
+        resources: Resources,
+        runs: &Path,
+        report: &mut dyn FnMut(Event<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<Run>, Error> {
+        let fold = self.fold.fold - 1;
+        let mut splits =
+            Splits::of_fold(self.features, self.division, fold, compares_epochs, report)?;
+        let mut trained = Vec::new();
+        let of_head = |run: &Run, Outcome { last, .. }: &Outcome| {
+            if last.has_diverged() {
+                let TrainConfig { learning_rate, ref schedule, .. } = self.heads[0];
+                let (epoch, schedule) = (last.epoch, schedule.clone());
+                return Err(Error::Diverged { epoch, learning_rate, schedule });
+            }
+            trained.push(run.clone());
+            Ok(())
+        };
+        let report = &mut |event: Event<'_>| {
+            // It was said of all folds together.
+            if !matches!(event, Event::Continuing { .. }) {
+                report(event);
+            }
+        };
+        train_together(&mut splits, &self.heads, resources, runs, report, stop, of_head)?;
+        // In the order of the heads, in which sums are the same when a part of them was there already.
+        let order: Vec<_> = self.ids().collect();
+        trained.sort_by_key(|run| order.iter().position(|id| *id == run.config().id()));
+        Ok(trained)
+    }
+}
+
 /// All folds, repeat by repeat.
 fn parts<'a>(
     features: Features<'a>,
@@ -222,122 +249,4 @@ fn parts<'a>(
         })
     };
     divisions.iter().enumerate().flat_map(of_repeat).collect()
-}
-
-/// The out-of-fold probabilities and the folds' measures, as far as they are there.
-struct Collected {
-    classes: usize,
-    labels: Vec<i64>,
-    /// Of all images, `[images, classes]`: the sums over the repeats.
-    probabilities: Vec<f64>,
-    /// Of all images, the sums over the repeats of the probability of the label, and of its square.
-    of_label: Vec<[f64; 2]>,
-    repeats: usize,
-    results: Vec<FoldResult>,
-}
-
-impl Collected {
-    fn new(features: Features<'_>, divisions: &[Division]) -> Result<Collected, Error> {
-        let images = features.images(SplitName::Train)?;
-        let mut labels = features.labels(SplitName::Train)?;
-        if let Some(corrections) = features.corrections() {
-            corrections.apply(images, &mut labels);
-        }
-        labels.truncate(images);
-        let classes = features.class_names().len();
-        Ok(Collected {
-            classes,
-            labels,
-            probabilities: vec![0.0; images * classes],
-            of_label: vec![[0.0; 2]; images],
-            repeats: divisions.len(),
-            results: Vec::new(),
-        })
-    }
-
-    /// Adds the mean of the probabilities that the heads of a fold give to its images, and measures them.
-    fn add(
-        &mut self,
-        part: &Part<'_>,
-        runs: &[Run],
-        threads: usize,
-        report: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), Error> {
-        let classes = self.classes;
-        let fold = part.fold.fold - 1;
-        let mut held_out = LabelledSplit::held_out(part.features, part.division, fold, report)?;
-        let rows = held_out.features.rows();
-        let mut sums = vec![0.0; rows * classes];
-        // One after another: many heads take more memory than a training.
-        for run in runs {
-            let mut head = Inference::new(&[run.parameters()?], threads)?;
-            for_each_batch(&mut held_out.features, &mut head, report, |first, logits| {
-                let sums = sums[first * classes..].chunks_exact_mut(classes);
-                for (sums, logits) in sums.zip(logits[0].chunks_exact(classes)) {
-                    sums.iter_mut().zip(softmax(logits)).for_each(|(sum, new)| *sum += new);
-                }
-            })?;
-        }
-        let mut scored = ScoredRows::new(rows, classes);
-        for (row, means) in sums.chunks_exact_mut(classes).enumerate() {
-            means.iter_mut().for_each(|sum| *sum /= runs.len() as f64);
-            let (image, label) = (held_out.features.number(row), held_out.labels[row] as usize);
-            let logits: Vec<f64> =
-                means.iter().map(|mean| mean.max(f64::MIN_POSITIVE).ln()).collect();
-            scored.add(&Scores::new(&logits), label);
-            let totals = &mut self.probabilities[image * classes..][..classes];
-            totals.iter_mut().zip(&*means).for_each(|(total, mean)| *total += mean);
-            let [sum, squares] = &mut self.of_label[image];
-            *sum += means[label];
-            *squares += means[label].powi(2);
-        }
-        let [top1, top5, balanced_accuracy, macro_f1, log_loss, auroc, calibration_error] =
-            scored.measures();
-        let there = |value: f64| Some(value).filter(|value| !value.is_nan());
-        self.results.push(FoldResult {
-            repeat: part.fold.repeat,
-            fold: part.fold.fold,
-            rows,
-            top1,
-            top5: there(top5),
-            balanced_accuracy,
-            macro_f1,
-            log_loss,
-            auroc: there(auroc),
-            calibration_error,
-        });
-        Ok(())
-    }
-
-    fn finish(
-        self,
-        features: Features<'_>,
-        divisions: &[Division],
-    ) -> Result<(Vec<FoldResult>, OutOfFold), Error> {
-        let Collected { classes, labels, probabilities, of_label, repeats, results } = self;
-        let ids = features.ids(SplitName::Train)?;
-        let ids: Vec<&str> = ids.iter().take(labels.len()).collect();
-        let rows: Vec<usize> =
-            (0..labels.len()).filter(|&image| divisions[0].fold_of(image).is_some()).collect();
-        let of_image = |&image: &usize| &probabilities[image * classes..][..classes];
-        let label_sd = |&image: &usize| {
-            let ([sum, squares], count) = (of_label[image], repeats as f64);
-            // Of a single repeat it is 0 / 0.
-            ((squares - sum * sum / count).max(0.0) / (count - 1.0)).sqrt()
-        };
-        let folds_of = |&image: &usize| {
-            let fold = move |division: &Division| division.fold_of(image).map_or(0, |it| it + 1);
-            divisions.iter().map(move |division| fold(division) as i64)
-        };
-        let out_of_fold = OutOfFold {
-            class_names: features.class_names().to_vec(),
-            ids: rows.iter().map(|&image| ids[image].to_owned()).collect(),
-            labels: rows.iter().map(|&image| labels[image]).collect(),
-            probabilities: rows.iter().flat_map(of_image).map(|sum| sum / repeats as f64).collect(),
-            folds: rows.iter().flat_map(folds_of).collect(),
-            label_sd: rows.iter().map(label_sd).collect(),
-            rows,
-        };
-        Ok((results, out_of_fold))
-    }
 }

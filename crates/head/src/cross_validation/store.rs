@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::TrainConfig;
-use crate::corrections::CorrectionsRecord;
+use crate::corrections::{Corrections, CorrectionsRecord};
 use crate::cross_validation::archive::OutOfFold;
 use crate::error::Error;
 use crate::features::cache::Features;
@@ -28,6 +28,7 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
+use crate::store::sweep::CORRECTIONS;
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
@@ -174,10 +175,34 @@ pub(super) fn runs_of(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If another version of this program left one, or the folder cannot be written.
-pub(super) fn begin(folder: &Path, config: &CvConfig) -> Result<(), Error> {
+pub(super) fn begin(
+    folder: &Path,
+    config: &CvConfig,
+    corrections: Option<&Corrections>,
+) -> Result<(), Error> {
     [CONFIG, SUMMARY].into_iter().try_for_each(|file| refuse_other_format(folder, file))?;
     durable::remove(&folder.join(SUMMARY))?;
-    write_json(&folder.join(CONFIG), config)
+    write_json(&folder.join(CONFIG), config)?;
+    match corrections {
+        Some(corrections) => corrections.write(&folder.join(CORRECTIONS)),
+        None => Ok(()),
+    }
+}
+
+/// Writes the files of a finished cross-validation that nothing else depends on.
+///
+/// # Errors
+/// If one cannot be written.
+pub(super) fn write_copies(
+    folder: &Path,
+    out_of_fold: &OutOfFold,
+    corrections: Option<&Corrections>,
+) -> Result<(), Error> {
+    out_of_fold.write_parquet(&folder.join(PARQUET))?;
+    match corrections {
+        Some(corrections) => corrections.write(&folder.join(CORRECTIONS)),
+        None => Ok(()),
+    }
 }
 
 /// Writes what was found, and ends the cross-validation.
@@ -264,6 +289,22 @@ impl CrossValidation {
     /// If the file cannot be read or is damaged.
     pub fn out_of_fold(&self) -> Result<OutOfFold, Error> {
         OutOfFold::read_npz(&self.folder.join(NPZ), self.summary.oof_digest)
+    }
+
+    /// The corrections of the labels of `features`, with which the heads were trained.
+    ///
+    /// # Errors
+    /// If their file cannot be read or is another.
+    pub(crate) fn corrections(&self, features: Features<'_>) -> Result<Option<Corrections>, Error> {
+        let Some(record) = &self.config.corrections else { return Ok(None) };
+        let path = self.folder.join(CORRECTIONS);
+        match Corrections::read(&path, features)? {
+            Some(corrections) if corrections.record() == record => Ok(Some(corrections)),
+            _ => {
+                let found = "its corrections are not those that heads were trained with".to_owned();
+                Err(Error::DamagedOutOfFold { path, found })
+            }
+        }
     }
 
     /// The out-of-fold probabilities of the training images of `features`.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use feature_cache::{Cache, SplitName};
 use serde::Serialize;
 
+use crate::corrections::Corrections;
 use crate::cross_validation::{CrossValidation, OutOfFold};
 use crate::error::Error;
 use crate::event::Event;
@@ -107,16 +108,17 @@ pub fn find_issues(
     folder: &Path,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Issues, Error> {
-    let features = Features::at(cache, &found.config().taps)?;
-    let (expected, key) = (found.config().features_key, features.key());
+    let (expected, key) = (found.config().features_key, cache.manifest().key);
     if expected != key {
         return Err(Error::OtherFeatures {
             run: found.folder().to_path_buf(),
-            cache: features.folder().to_path_buf(),
+            cache: cache.folder().to_path_buf(),
             expected,
             found: key,
         });
     }
+    let features = Features::at(cache, &found.config().taps)?;
+    let corrections = found.corrections(features)?;
     let out_of_fold = found.out_of_fold_of(features)?;
     let classes = out_of_fold.class_names.len();
     let by_labels = LabelIssues::find(&out_of_fold.probabilities, &out_of_fold.labels, classes);
@@ -131,7 +133,8 @@ pub fn find_issues(
     let confused = confused(&by_labels.joint, &out_of_fold.class_names);
     let (table, page_path) = (folder.join(TABLE), folder.join(PAGE));
     write_csv(&table, &images)?;
-    let html = page(features, &out_of_fold.class_names, &images, &confused, config.shown);
+    let corrections = corrections.as_ref().map_or(&[][..], Corrections::changes);
+    let html = page(features, corrections, &images, &confused, config.shown);
     durable::replace(&page_path, html.as_bytes())?;
     Ok(Issues { images, confused, table, page: page_path })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use dataset::{Decoding, Split};
 use feature_cache::SplitName;
@@ -18,10 +19,11 @@ const THUMBNAIL_SIDE: usize = 128;
 /// Most pairs of confused classes that the page shows.
 const PAIRS: usize = 50;
 
-/// The page of these images, as HTML, with at most `shown` images of each kind.
+/// The page of these images, as HTML, with at most `shown` images of each kind. `corrections` are those that the
+/// images' labels have already, as ids with the names of their new classes, `None` for images that are left out.
 pub(super) fn page(
     features: Features<'_>,
-    class_names: &[String],
+    corrections: &[(String, Option<String>)],
     images: &[ImageIssue],
     confused: &[ConfusedClasses],
     shown: usize,
@@ -49,7 +51,7 @@ pub(super) fn page(
         }
         !second
     });
-    let mut thumbnails = Thumbnails::of(features, images.len());
+    let mut thumbnails = Thumbnails::of(features);
     let mut section = |heading: &str,
                        note: &str,
                        of_kind: &[&ImageIssue],
@@ -114,7 +116,8 @@ pub(super) fn page(
     issues_html(&IssuesReport {
         title: format!("Training images of {name} to look at"),
         key: features.key().to_string(),
-        class_names: class_names.to_vec(),
+        class_names: features.class_names().to_vec(),
+        corrections: corrections.to_vec(),
         not_shown: thumbnails.why,
         sections,
         confused: confused.iter().take(PAIRS).map(pair).collect(),
@@ -130,9 +133,9 @@ struct Thumbnails {
 }
 
 impl Thumbnails {
-    /// The images of the features' training split, of which at least `least` are needed.
-    fn of(features: Features<'_>, least: usize) -> Thumbnails {
-        match read(features, least) {
+    /// The images of the features' training split.
+    fn of(features: Features<'_>) -> Thumbnails {
+        match read(features) {
             Ok(images) => Thumbnails { images: Some(images), why: None },
             Err(why) => Thumbnails { images: None, why: Some(why) },
         }
@@ -153,13 +156,14 @@ impl Thumbnails {
     }
 }
 
-fn read(features: Features<'_>, least: usize) -> Result<Split, String> {
+fn read(features: Features<'_>) -> Result<Split, String> {
     let unknown = || not_shown("the manifest does not say from which dataset they are");
     let (dataset, orientation) = dataset_of(&features.manifest_json()).ok_or_else(unknown)?;
     let decoding = Decoding { orientation, at_least: Some([THUMBNAIL_SIDE; 2]) };
     let caches = features.folder().parent().unwrap_or(Path::new("."));
-    let images = images_of(&dataset, SplitName::Train, caches).map_err(not_shown)?;
-    if images.len() < least {
+    let images = images_of(&dataset, SplitName::Train, caches, &AtomicBool::new(false))
+        .map_err(not_shown)?;
+    if features.images(SplitName::Train).ok() != Some(images.len()) {
         return Err(not_shown("there are other rows than in the features"));
     }
     Ok(images.decoded(decoding))

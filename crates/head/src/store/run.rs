@@ -7,6 +7,7 @@
 //!   head.safetensors   the head after the last epoch done, or the best
 //!   summary.json       written last
 //!   calibration.json   the head's temperature, if it was calibrated
+//!   corrections.csv    the corrections of labels, if it was trained alone and with some
 //! ```
 //!
 //! The JSON files of runs and sweeps carry the version of their format,

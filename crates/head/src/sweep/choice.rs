@@ -4,6 +4,7 @@ use feature_cache::SplitName;
 use fused_head::HeadShape;
 use report::{Chosen, Group, HeadResult, MeanSd, ranking};
 
+use crate::calibration::calibrate;
 use crate::error::Error;
 use crate::evaluate::{EvaluatedHeads, evaluate_together};
 use crate::event::Event;
@@ -17,14 +18,21 @@ use crate::store::sweep::UnfinishedSweep;
 /// the mistakes of the best. Without a labelled test split, the mistakes are those on validation.
 ///
 /// The heads are evaluated in one pass over the split, and as an ensemble as well; in several passes, and not as an
-/// ensemble, only if they do not fit into memory together.
+/// ensemble, only if they do not fit into memory together. If `calibrates`, each gets its temperature first, without
+/// which the probabilities that an ensemble averages would be others than from then on.
 pub(super) fn choose(
     features: Features<'_>,
     sweep: &UnfinishedSweep,
+    calibrates: bool,
     resources: Resources,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Chosen, TestEvaluation), Error> {
     let (group, val) = best(sweep.results())?;
+    if calibrates {
+        for head in &group.heads {
+            calibrate(&sweep.run(head)?, features.cache(), resources.threads, report)?;
+        }
+    }
     let best = group.best().expect("a setting has at least one head");
     let split = split_of_mistakes(features);
     // Without test labels, only the best head is of interest.

@@ -29,15 +29,18 @@ use crate::train::plan::SplitSizes;
 use crate::train::train_together;
 use crate::train::windows::report_other_windows;
 
-/// Trains the grid's heads on `features`, those that an earlier call did not, and chooses a setting.
-/// Setting `stop` ends training after the current step.
+/// Trains the grid's heads on `features`, those that an earlier call did not, and chooses a setting. If `calibrates`,
+/// the chosen heads get their [temperatures](crate::calibrate()) before they are evaluated. Setting `stop` ends training
+/// after the current step.
 ///
 /// # Errors
-/// If the form of a head does not fit its architecture, there is no validation split or the cache cannot be used, not one head fits into memory, a head of
-/// every setting diverges, or it is stopped; heads done are kept, and the same call continues.
+/// If the form of a head does not fit its architecture, there is no validation split or the cache cannot be used, not
+/// one head fits into memory, a head of every setting diverges, or it is stopped; heads done are kept, and the same call
+/// continues.
 pub fn sweep(
     features: Features<'_>,
     grid: &Grid,
+    calibrates: bool,
     resources: Resources,
     root: &Path,
     report: &mut dyn FnMut(Event<'_>),
@@ -58,6 +61,7 @@ pub fn sweep(
     let runs = runs_of(&folder);
     refuse_other_formats(&folder)?;
     match Sweep::open_whole(&folder) {
+        Ok(sweep) if calibrates && !is_calibrated(&sweep)? => {}
         Ok(sweep) => {
             // Without the sizes nobody can tell, and making the views would take long.
             if let Some(training) = features.recorded_sizes(SplitName::Train) {
@@ -92,6 +96,16 @@ pub fn sweep(
         }
     })?;
     drop(splits);
-    let (summary, evaluation) = choose(features, &unfinished, resources, report)?;
+    let (summary, evaluation) = choose(features, &unfinished, calibrates, resources, report)?;
     unfinished.finish(summary, &evaluation)
+}
+
+/// Whether all heads of the chosen setting have temperatures.
+fn is_calibrated(sweep: &Sweep) -> Result<bool, Error> {
+    for run in sweep.chosen_runs()? {
+        if run.calibration()?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use dataset::Decoding;
 use report::{Misclassified, Thumbnail, encode_png};
@@ -29,8 +30,9 @@ fn thumbnails(evaluation: &TestEvaluation, caches: &Path) -> Result<Vec<Thumbnai
     let unknown = || not_shown("the manifest does not say from which dataset they are");
     let (dataset, orientation) = dataset_of(&evaluation.manifest).ok_or_else(unknown)?;
     let decoding = Decoding { orientation, at_least: Some([THUMBNAIL_SIDE; 2]) };
-    let images =
-        images_of(&dataset, evaluation.split, caches).map_err(not_shown)?.decoded(decoding);
+    let images = images_of(&dataset, evaluation.split, caches, &AtomicBool::new(false))
+        .map_err(not_shown)?
+        .decoded(decoding);
     if images.len() != evaluation.rows {
         return Err(not_shown("there are other rows than in the features"));
     }

@@ -20,6 +20,7 @@ use crate::features::cache::Features;
 use crate::features::labelled::Splits;
 use crate::resources::Resources;
 use crate::store::run::{Outcome, Run, RunConfig};
+use crate::store::sweep::CORRECTIONS;
 use crate::train::pass::run_pass;
 use crate::train::plan::{Pass, Plan, SplitSizes, in_passes, run_config};
 use crate::train::progress::Meter;
@@ -59,7 +60,11 @@ pub fn train(
         Ok(())
     };
     train_together(&mut splits, configs, resources, root, report, stop, finished)?;
-    Ok(trained.expect("a head that was not trained is an error"))
+    let run = trained.expect("a head that was not trained is an error");
+    if let Some(corrections) = features.corrections() {
+        corrections.write(&run.folder().join(CORRECTIONS))?;
+    }
+    Ok(run)
 }
 
 /// Trains heads, those that share a [`Pass`] together, and keeps each as a run under `root`.
