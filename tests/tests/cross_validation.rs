@@ -167,10 +167,14 @@ fn a_cross_validation_is_continued() {
     let continued = finish(cv(&workplace, &features, &["--folds=3"]));
     assert!(continued.stderr.contains("continuing: 2 of 3 heads"), "{continued:?}");
     assert!(contents() == expected);
-    // Damaged probabilities are made again.
-    fs::write(folder.join("oof.npz"), "no archive").unwrap();
-    path_from(cv(&workplace, &features, &["--folds=3"]));
-    assert!(contents() == expected);
+    // Damaged probabilities are made again, and so is the table of them.
+    for name in ["oof.npz", "oof.parquet"] {
+        fs::write(folder.join(name), "no archive").unwrap();
+        path_from(cv(&workplace, &features, &["--folds=3"]));
+        assert!(contents() == expected, "{name}");
+    }
+    let says = ["--calibrate", "vgg-head train --calibrate"];
+    assert_refused(cv(&workplace, &features, &["--calibrate"]), USAGE, &says);
 }
 
 /// Copies of an image are trained on with it, and never judged.
@@ -338,7 +342,18 @@ fn corrections_are_made_without_extracting_again() {
     let nothing = write("nothing.csv", &format!("id,action,label\n20,fine,\n7,label,{label}\n"));
     assert_eq!(path_from(workplace.train(&features, &with(&nothing))), plain);
 
-    // Sweeps and cross-validations take them, too.
+    let again = fs::read_to_string(run.join("corrections.csv")).unwrap();
+    assert_eq!(again, "id,action,label\n13,label,cat\n3,drop,\n39,drop,\n7,label,a%20owl\n");
+
+    // Sweeps, baselines and cross-validations take them, too.
+    let baseline = |features: &Path, more: &[&str]| {
+        let mut command = vgg_head(["knn", "--k=3", "--json"]);
+        command.arg("--features").arg(features).args(more);
+        finish(command).stdout
+    };
+    let corrected_knn = baseline(&features, &[&corrections]);
+    assert_eq!(corrected_knn, baseline(&apart, &[]));
+    assert_ne!(corrected_knn, baseline(&features, &[]));
     let mut sweep = vgg_head(["sweep", "--p=0.3", "--seeds=1", "--threads=2", &corrections]);
     sweep.arg("--features").arg(&features).arg("--out").arg(workplace.path("sweeps"));
     sweep.args(&HEAD[..3]);
@@ -374,7 +389,6 @@ fn wrong_corrections_are_refused() {
             "id,action,label\n0,keep,\n",
             "line 2: the action 'keep' of the id '0' is not label, drop or fine",
         ),
-        (&*format!("id,action,label\n{all}"), "every training image is dropped"),
     ] {
         let path = workplace.write("corrections.csv", text.as_bytes());
         let flag = format!("--corrections={}", path.display());
@@ -382,6 +396,12 @@ fn wrong_corrections_are_refused() {
             assert_refused(command, BAD_INPUT, &["corrections.csv", says, "cat, dog, a%20owl"]);
         }
     }
+    // A class without images would leave training unnoticed.
+    let path = workplace.write("emptied.csv", format!("id,action,label\n{all}").as_bytes());
+    let flag = format!("--corrections={}", path.display());
+    let says = ["emptied.csv", "training images of class 'cat' keeps its label"];
+    assert_refused(workplace.train(&features, &[&flag]), BAD_INPUT, &says);
+    assert_refused(cv(&workplace, &features, &[&flag]), BAD_INPUT, &says);
     let missing = format!("--corrections={}", workplace.path("missing.csv").display());
     assert_refused(workplace.train(&features, &[&missing]), BAD_INPUT, &["missing.csv"]);
 }

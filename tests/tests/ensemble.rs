@@ -196,6 +196,8 @@ fn runs_that_do_not_belong_together_are_refused() {
         assert_refused(with_runs(export, &[&a, other], &[]), code, &says);
     }
     assert_refused(vgg_head(["ensemble"]), USAGE, &["RUN"]);
+    let with_sweep = with_runs(vgg_head(["ensemble", "--sweep=sweeps/a", "b"]), &[], &[]);
+    assert_refused(with_sweep, USAGE, &["RUN", "--sweep"]);
     let says = ["there is no average 'median'; expected probabilities, logits"];
     assert_refused(with_runs(vgg_head(["ensemble", "--average=median"]), &[&a], &[]), USAGE, &says);
     // Heads of other shapes are averaged, but not in one model.
@@ -247,6 +249,20 @@ fn a_temperature_is_found_kept_and_used() {
     let calibrated =
         runs.filter(|it| it.as_ref().unwrap().path().join("calibration.json").exists());
     assert_eq!(calibrated.count(), 2);
+    // Their ensemble is one of calibrated heads.
+    let of_sweep = || -> Value {
+        let ensemble = fs::read(sweep.join("summary.json")).unwrap();
+        serde_json::from_slice::<Value>(&ensemble).unwrap()["ensemble"].clone()
+    };
+    let mut command = vgg_head(["evaluate", "--json", "--sweep"]);
+    command.arg(&sweep);
+    assert_eq!(of_sweep(), json_of(command)["top1"]);
+    let mistakes = fs::read_to_string(sweep.join("evaluation.json")).unwrap();
+    fs::remove_file(sweep.join("evaluation.json")).unwrap();
+    let mut command = vgg_head(["report", "--sweep"]);
+    command.arg(&sweep);
+    path_from(command);
+    assert_eq!(fs::read_to_string(sweep.join("evaluation.json")).unwrap(), mistakes);
 
     let file = run.join("calibration.json");
     let evaluate = |json: Value, says: &str| {

@@ -105,7 +105,15 @@ fn wrong_labels_are_found_and_corrected() {
     let corrected = path_from(cv(&workplace, &features, &[&corrections, "--group=none"]));
     let after = finish(issues(&corrected, &["--json", "--neighbours=0"]));
     let after: Value = serde_json::from_str(&after.stdout).unwrap();
-    assert!(after["label_issues"].as_array().unwrap().len() < found.len());
+    let after = after["label_issues"].as_array().unwrap();
+    for row in WRONG {
+        let id = Value::from(row.to_string());
+        assert!(after.iter().all(|issue| issue["id"] != id), "{row}");
+    }
+    // The page begins with them.
+    let page = fs::read_to_string(corrected.join("issues.html")).unwrap();
+    let (row, label) = (WRONG[0], right[WRONG[0]]);
+    assert!(page.contains(&format!("[&quot;{row}&quot;,&quot;label&quot;,&quot;{label}&quot;]")));
 
     // Features of another dataset are refused.
     workplace.write_idx("others", &Digits::first("train", 30), &Digits::first("t10k", 3));

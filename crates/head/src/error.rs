@@ -12,6 +12,7 @@ use crate::form::{Fractions, Widths};
 use crate::resources::Memory;
 use crate::schedule::Schedule;
 use crate::store::format::FORMAT;
+use crate::store::kind::Kind;
 
 /// Training, evaluation or prediction that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -119,17 +120,15 @@ pub enum Error {
         /// The missing file.
         file: &'static str,
     },
-    /// The folder is that of a sweep, not of a run.
-    #[error("{} is a sweep; name one of its runs, which are the folders in {}", path.display(), path.join("runs").display())]
-    IsASweep {
+    /// The folder is that of a run, a sweep or a cross-validation, where one of the others is expected.
+    #[error("{} is {found}; {}", path.display(), expected.instead_of(path))]
+    OtherKind {
         /// The folder.
         path: PathBuf,
-    },
-    /// The folder is that of a run, not of a sweep.
-    #[error("{} is a run; name a sweep, which 'just sweep' ('vgg-head sweep') makes", path.display())]
-    IsARun {
-        /// The folder.
-        path: PathBuf,
+        /// What it is.
+        found: Kind,
+        /// What is expected.
+        expected: Kind,
     },
     /// A file of a run or a sweep is of another major version.
     #[error(

@@ -87,6 +87,7 @@ pub use schedule::{Schedule, Steps};
 pub use store::calibration::Calibration;
 pub use store::evaluation::{Mistake, TestEvaluation};
 pub use store::id::{RunId, SweepId};
+pub use store::kind::Kind;
 pub use store::parameters::{read_parameters, to_safetensors};
 pub use store::run::{Run, RunConfig, Summary, newest_run};
 pub use store::sweep::{Sweep, newest_sweep};

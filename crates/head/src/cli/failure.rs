@@ -41,8 +41,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedView { .. }
         | Error::OneClass { .. }
         | Error::NotARun { .. }
-        | Error::IsARun { .. }
-        | Error::IsASweep { .. }
+        | Error::OtherKind { .. }
         | Error::UnfinishedRun { .. }
         | Error::NotASweep { .. }
         | Error::OtherFormat { .. }

@@ -28,6 +28,7 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
+use crate::store::kind::Kind;
 use crate::store::sweep::CORRECTIONS;
 
 const CONFIG: &str = "config.json";
@@ -246,6 +247,7 @@ impl CrossValidation {
     /// # Errors
     /// If there is none in `folder`, or a file is not of the expected form.
     pub fn open(folder: &Path) -> Result<CrossValidation, Error> {
+        Kind::CrossValidation.check(folder)?;
         let read = || -> Result<CrossValidation, Error> {
             let summary = read_json(folder, SUMMARY)?;
             let config: CvConfig = read_json(folder, CONFIG)?;

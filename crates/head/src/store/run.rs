@@ -34,11 +34,11 @@ use crate::store::files::{
     check_rows, read, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::RunId;
+use crate::store::kind::Kind;
 use crate::store::parameters::read_parameters;
-use crate::store::sweep::RUNS;
 
 const CONFIG: &str = "config.json";
-pub(super) const METRICS: &str = "metrics.csv";
+const METRICS: &str = "metrics.csv";
 const HEAD: &str = "head.safetensors";
 const SUMMARY: &str = "summary.json";
 
@@ -175,10 +175,7 @@ impl Run {
     /// # Errors
     /// If there is no run in it, or one of another format.
     pub fn open(folder: &Path) -> Result<Run, Error> {
-        // What only a sweep has.
-        if folder.join(RUNS).is_dir() {
-            return Err(Error::IsASweep { path: folder.to_path_buf() });
-        }
+        Kind::Run.check(folder)?;
         let config = read_json(folder, CONFIG)?;
         Ok(Run { folder: folder.to_path_buf(), config })
     }

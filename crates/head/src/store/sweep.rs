@@ -28,7 +28,8 @@ use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
 };
 use crate::store::id::SweepId;
-use crate::store::run::{METRICS, Outcome, Run};
+use crate::store::kind::Kind;
+use crate::store::run::{Outcome, Run};
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
@@ -149,10 +150,7 @@ impl Sweep {
     /// # Errors
     /// If there is none in `folder`, or a file is not of the expected form.
     pub fn open(folder: &Path) -> Result<Sweep, Error> {
-        // What only a run has.
-        if folder.join(METRICS).is_file() {
-            return Err(Error::IsARun { path: folder.to_path_buf() });
-        }
+        Kind::Sweep.check(folder)?;
         let read = || -> Result<Sweep, Error> {
             let config: SweepConfig = read_json(folder, CONFIG)?;
             let mut summary: Chosen = read_json(folder, SUMMARY)?;
