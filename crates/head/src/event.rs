@@ -79,6 +79,13 @@ pub enum Event<'a> {
         /// The reason.
         error: &'a Error,
     },
+    /// All images are compared with each other. The first of these events comes before the first image.
+    Comparing {
+        /// Images with which all were compared.
+        done: usize,
+        /// Number of images.
+        images: usize,
+    },
     /// The progress of training. The first of these events comes before the first step.
     Training(Progress),
     /// All passes of training have ended.

@@ -1,5 +1,7 @@
 //! Nearest neighbours by cosine, found exactly, by blocked matrix products on all threads.
 
+use std::ops::Range;
+
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
@@ -82,6 +84,11 @@ impl<'q> Search<'q> {
     /// # Panics
     /// If they have another width than the queries.
     pub(crate) fn compare(&mut self, first: usize, rows: &UnitRows) {
+        self.compare_some(first, rows, 0..rows.len());
+    }
+
+    /// As [`Search::compare`], with the rows of this part alone.
+    fn compare_some(&mut self, first: usize, rows: &UnitRows, part: Range<usize>) {
         let Search { queries, k, first_query, found } = self;
         let (queries, k, first_query) = (*queries, *k, *first_query);
         assert_eq!(queries.width, rows.width);
@@ -91,8 +98,8 @@ impl<'q> Search<'q> {
         found.par_chunks_mut(QUERIES).enumerate().for_each(|(chunk, found)| {
             let first_of_chunk = chunk * QUERIES;
             let of_chunk = queries.matrix(first_of_chunk, found.len());
-            for start in (0..rows.len()).step_by(BLOCK) {
-                let count = BLOCK.min(rows.len() - start);
+            for start in part.clone().step_by(BLOCK) {
+                let count = BLOCK.min(part.end - start);
                 let cosines = of_chunk.dot(&rows.matrix(start, count).t());
                 for (query, (found, cosines)) in
                     found.iter_mut().zip(cosines.outer_iter()).enumerate()
@@ -122,10 +129,19 @@ fn insert(found: &mut Vec<Neighbour>, neighbour: Neighbour, k: usize) {
     found.truncate(k);
 }
 
-/// The `k` nearest other rows of each row.
-pub(crate) fn nearest_of_each(rows: &UnitRows, k: usize) -> Vec<Vec<Neighbour>> {
+/// The `k` nearest other rows of each row. `progress` is told how many rows all were compared with.
+pub(crate) fn nearest_of_each(
+    rows: &UnitRows,
+    k: usize,
+    mut progress: impl FnMut(usize),
+) -> Vec<Vec<Neighbour>> {
     let mut search = Search::new(rows, k).among_themselves(0);
-    search.compare(0, rows);
+    progress(0);
+    for first in (0..rows.len()).step_by(BLOCK) {
+        let end = rows.len().min(first + BLOCK);
+        search.compare_some(0, rows, first..end);
+        progress(end);
+    }
     search.finish()
 }
 
@@ -187,17 +203,17 @@ mod tests {
             assert_same(&search.finish(), &expected, 5);
         }
         let own = by_definition(&rows, &rows, width, true);
-        assert_same(&nearest_of_each(&UnitRows::new(width, rows), 3), &own, 3);
+        assert_same(&nearest_of_each(&UnitRows::new(width, rows), 3, |_| ()), &own, 3);
     }
 
     #[test]
     fn equals_come_in_the_order_of_rows_and_zeros_are_near_to_nothing() {
         let rows = UnitRows::new(2, vec![1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
-        let found = nearest_of_each(&rows, 9);
+        let found = nearest_of_each(&rows, 9, |_| ());
         let numbers: Vec<usize> = found[1].iter().map(|neighbour| neighbour.row).collect();
         assert_eq!(numbers, [0, 2, 3, 4]);
         let cosines: Vec<f32> = found[1].iter().map(|neighbour| neighbour.cosine).collect();
         assert_eq!(cosines, [1.0, 1.0, 0.0, -1.0]);
-        assert!(nearest_of_each(&rows, 0).iter().all(Vec::is_empty));
+        assert!(nearest_of_each(&rows, 0, |_| ()).iter().all(Vec::is_empty));
     }
 }

@@ -7,7 +7,7 @@ use terminal::{say, with_causes};
 /// Tells the user of events.
 #[derive(Debug)]
 pub(super) struct Teller {
-    /// `None` while nothing is trained.
+    /// `None` while nothing is trained or compared.
     bar: Option<terminal::Progress>,
 }
 
@@ -31,6 +31,13 @@ impl Teller {
             Event::Trained(progress) => {
                 if let Some(bar) = self.bar.take() {
                     bar.finish(progress.done as u64, &note(progress));
+                }
+            }
+            Event::Comparing { done, images } => {
+                let new = || terminal::Progress::new("compare", "images", images as u64, 0);
+                self.bar.get_or_insert_with(new).update(done as u64, "");
+                if let Some(bar) = self.bar.take_if(|_| done == images) {
+                    bar.finish(done as u64, "");
                 }
             }
             event => {
@@ -57,7 +64,10 @@ fn note(progress: Progress) -> String {
 /// The line for an event; `None` if it is not shown.
 fn line(event: Event<'_>) -> Option<String> {
     Some(match event {
-        Event::ReadSplit { .. } | Event::Training(_) | Event::Trained(_) => return None,
+        Event::ReadSplit { .. }
+        | Event::Comparing { .. }
+        | Event::Training(_)
+        | Event::Trained(_) => return None,
         Event::Pooling { split, file } => {
             format!("pooling the {split} features once, into {}", file.display())
         }

@@ -125,7 +125,10 @@ pub fn find_issues(
     let around = if config.neighbours > 0 {
         let mut split = PooledSplit::open(features, SplitName::Train, report)?;
         let vectors = vectors(features, &mut split, &out_of_fold.rows, report)?;
-        surroundings(&vectors, config.neighbours)
+        let images = vectors.len();
+        surroundings(&vectors, config.neighbours, |done| {
+            report(Event::Comparing { done, images });
+        })
     } else {
         Vec::new()
     };

@@ -28,13 +28,18 @@ pub(crate) struct Surroundings {
     pub(crate) is_near_duplicate: bool,
 }
 
-/// The surroundings of each image, by its `k` nearest. None if there is only one image, or `k` is 0.
-pub(crate) fn surroundings(features: &UnitRows, k: usize) -> Vec<Surroundings> {
+/// The surroundings of each image, by its `k` nearest. None if there is only one image, or `k` is 0. `progress` is told
+/// how many images all were compared with.
+pub(crate) fn surroundings(
+    features: &UnitRows,
+    k: usize,
+    progress: impl FnMut(usize),
+) -> Vec<Surroundings> {
     let k = k.min(features.len().saturating_sub(1));
     if k == 0 {
         return Vec::new();
     }
-    let neighbours = nearest_of_each(features, k);
+    let neighbours = nearest_of_each(features, k, progress);
     let distance = |cosine: f32| (1.0 - f64::from(cosine)).max(0.0);
     let means: Vec<f64> = (neighbours.iter())
         .map(|near| near.iter().map(|it| distance(it.cosine)).sum::<f64>() / near.len() as f64)
@@ -94,7 +99,7 @@ mod tests {
         let golden: Golden = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let width = golden.features[0].len();
         let features = UnitRows::new(width, golden.features.concat());
-        let neighbours = nearest_of_each(&features, golden.k);
+        let neighbours = nearest_of_each(&features, golden.k, |_| ());
         for (image, found) in neighbours.iter().enumerate() {
             let (rows, distances) = (&golden.neighbours[image], &golden.distances[image]);
             for (at, near) in found.iter().enumerate() {
@@ -107,7 +112,7 @@ mod tests {
                 assert!(same || last, "{image}: {near:?}");
             }
         }
-        let found = surroundings(&features, golden.k);
+        let found = surroundings(&features, golden.k, |_| ());
         for (image, (found, expected)) in found.iter().zip(&golden.outlier_scores).enumerate() {
             assert!((found.score - expected).abs() < 1e-4, "{image}: {found:?}, {expected}");
         }
@@ -121,8 +126,8 @@ mod tests {
 
     #[test]
     fn an_image_alone_has_no_surroundings() {
-        assert!(surroundings(&UnitRows::new(2, vec![1.0, 2.0]), 10).is_empty());
-        assert!(surroundings(&UnitRows::new(1, vec![1.0, 2.0]), 0).is_empty());
-        assert_eq!(surroundings(&UnitRows::new(1, vec![1.0, 2.0]), 10).len(), 2);
+        assert!(surroundings(&UnitRows::new(2, vec![1.0, 2.0]), 10, |_| ()).is_empty());
+        assert!(surroundings(&UnitRows::new(1, vec![1.0, 2.0]), 0, |_| ()).is_empty());
+        assert_eq!(surroundings(&UnitRows::new(1, vec![1.0, 2.0]), 10, |_| ()).len(), 2);
     }
 }
