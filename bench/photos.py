@@ -131,14 +131,23 @@ def extract(executable: Path, photos: Path, size: int, threads: int, *more: str)
     return run(executable, "run", *words, "--val-fraction", 0, "--out", out, *more)
 
 
-def features_of(ended: Ended) -> np.ndarray:
-    """The features that a command wrote, [N, 512, H/16, W/16]."""
-    return np.load(Path(ended.output.split()[-1]) / "train" / "features.npy")
+def keep_features(ended: Ended, path: Path) -> Path:
+    """Copy the features that a command wrote, [N, 512, H/16, W/16]."""
+    shutil.copyfile(Path(ended.output.split()[-1]) / "train" / "features.npy", path)
+    return path
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean difference of two arrays of features, as a share of their mean."""
-    return float(np.abs(a - b).mean() / a.mean())
+def difference(first: Path, second: Path) -> float:
+    """The mean difference of two files of features, as a share of the mean of the first.
+
+    They are read in blocks: the memory of this process would be counted as that of its children.
+    """
+    a, b = (np.load(path, mmap_mode="r") for path in (first, second))
+    if a.shape != b.shape:
+        sys.exit(f"error: features have the shapes {a.shape} and {b.shape}")
+    blocks = [slice(row, row + 64) for row in range(0, len(a), 64)]
+    distance = sum(float(np.abs(a[rows] - b[rows]).sum(dtype=np.float64)) for rows in blocks)
+    return distance / sum(float(a[rows].sum(dtype=np.float64)) for rows in blocks)
 
 
 def compare(executable: Path, photos: Path, size: int, options: argparse.Namespace) -> dict:
@@ -160,22 +169,23 @@ def compare(executable: Path, photos: Path, size: int, options: argparse.Namespa
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     peak = dict.fromkeys(commands, 0.0)
-    first: dict[str, np.ndarray] = {}
+    kept = {name: BENCH / "tmp" / f"photos-{name}.npy" for name in ("full", "fast")}
     for number in range(options.rounds):
         turn = list(commands) if number % 2 == 0 else list(reversed(commands))
         for name in turn:
             ended = commands[name]()
-            if number == 0 and name != "decoded":
-                first[name] = np.load(features) if name == "pytorch" else features_of(ended)
+            if number == 0 and name in kept:
+                keep_features(ended, kept[name])
             seconds[name].append(ended.seconds)
             peak[name] = max(peak[name], ended.peak_mib)
-    full, count = first["full"], len(first["full"])
-    if full.shape != first["pytorch"].shape or difference(full, first["pytorch"]) > AGREEMENT:
-        sys.exit(
-            f"error: features differ from PyTorch's by {difference(full, first['pytorch']):.3f}"
-        )
+    to_pytorch, to_fast = difference(kept["full"], features), difference(*kept.values())
+    if to_pytorch > AGREEMENT:
+        sys.exit(f"error: features differ from PyTorch's by {to_pytorch:.3f}")
+    count = len(np.load(features, mmap_mode="r"))
     rates = {name: [count / each for each in runs] for name, runs in seconds.items()}
     shutil.rmtree(decoded)
+    for path in (features, *kept.values()):
+        path.unlink()
     against = {
         f"{name}_to_{other}": rounded(
             statistics.median(a / b for a, b in zip(rates[name], rates[other], strict=True))
@@ -190,8 +200,8 @@ def compare(executable: Path, photos: Path, size: int, options: argparse.Namespa
         "threads": options.threads,
         "images_per_s": median,
         **against,
-        "difference_to_pytorch": rounded(difference(full, first["pytorch"])),
-        "difference_of_fast": rounded(difference(full, first["fast"])),
+        "difference_to_pytorch": rounded(to_pytorch),
+        "difference_of_fast": rounded(to_fast),
         "rounds": options.rounds,
         "peak_mib": {name: round(value) for name, value in peak.items()},
     }

@@ -167,7 +167,7 @@ def cross_validations() -> None:
         ("not-numbers", {"probabilities": npy("<f8", "(4, 2)", not_numbers)}),
         ("other-classes", {"class_names": texts("cat", "cow")}),
         ("no-classes", {"class_names": npy("<U3", "(0,)", b""), "probabilities": b""}),
-        ("many-classes", {"class_names": npy("<U1", f"({2**20},)", bytes(2**22))}),
+        ("many-classes", {"class_names": npy("<U1", f"({2**14},)", bytes(2**16))}),
         ("announces-everything", {"ids": npy("<U1", f"({2**62},)", b"")}),
         ("other-type", {"labels": npy("<f4", "(4,)", bytes(16))}),
     ]:
