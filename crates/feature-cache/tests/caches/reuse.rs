@@ -213,12 +213,11 @@ fn parts_without_rows_that_are_wanted_may_be_damaged() {
     let root = folder.path();
     for index in 0..2 {
         let shard = Shard::new(index, 2).unwrap();
-        let Started::Unfinished(mut writer) =
-            CacheWriter::start_part(root, common::spec(), shard).unwrap()
+        let Started::Unfinished(mut writer) = CacheWriter::start_part(root, spec(), shard).unwrap()
         else {
             panic!("the part is new")
         };
-        for (name, split) in common::spec().splits {
+        for (name, split) in spec().splits {
             let mut rows = writer.split(name).unwrap();
             for row in shard.rows(split.rows()) {
                 rows.append(&[&features(row)]).unwrap();
@@ -227,7 +226,7 @@ fn parts_without_rows_that_are_wanted_may_be_damaged() {
         }
         writer.finish_part().unwrap();
     }
-    let damaged = root.join(common::spec().folder_name()).join("train/features.1-of-2.npy");
+    let damaged = root.join(spec().folder_name()).join("train/features.1-of-2.npy");
     let mut bytes = fs::read(&damaged).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&damaged, bytes).unwrap();
