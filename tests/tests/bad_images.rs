@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use end_to_end::{
     BAD_INPUT, Digits, Finished, INCOMPLETE, Workplace, assert_refused, caches_in, damaged_inside,
@@ -418,8 +419,12 @@ fn missing_images_of_a_list_are_named_or_left_out() {
         }
         // Found again, and by the head's report: the same images are missing.
         assert_eq!(incomplete(&finish(workplace.run("set", &skip))), cache);
-        let images =
-            head::images_of(&(&manifest).into(), SplitName::Train, &workplace.path("features"));
+        let images = head::images_of(
+            &(&manifest).into(),
+            SplitName::Train,
+            &workplace.path("features"),
+            &AtomicBool::new(false),
+        );
         assert_eq!(images.unwrap().len(), manifest.splits[&SplitName::Train].rows);
         // Once one of them is there, the dataset is another one, and so is the cache.
         let (id, _) = &gone[1];
@@ -511,7 +516,9 @@ fn the_reports_images_are_those_of_their_rows() {
     for name in SplitName::ALL {
         let split = cache.split(name).unwrap();
         let caches = cache.folder().parent().unwrap();
-        let images = head::images_of(&cache.manifest().into(), name, caches).unwrap();
+        let images =
+            head::images_of(&cache.manifest().into(), name, caches, &AtomicBool::new(false))
+                .unwrap();
         let digests: Vec<_> = (0..images.len()).map(|row| images.digest(row)).collect();
         assert!(split.images().unwrap().unwrap().iter().eq(digests));
         assert!(split.ids().unwrap().iter().eq(images.ids()));

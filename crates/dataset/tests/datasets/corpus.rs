@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dataset::{Error, ImageFault};
 
-use crate::common::{corpus, dataset_of, files};
+use crate::common::{self, corpus, dataset_of, files};
 
 /// The forms, and how many files there are of each: a corpus that is not there proves nothing.
 const FORMS: [(&str, usize); 7] = [

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use dataset::Error;
 
-use crate::common::{corpus, dataset_of};
+use crate::common::{self, corpus, dataset_of};
 
 /// The error of a file of these bytes, with its causes.
 fn refused(name: &str, bytes: &[u8]) -> String {

@@ -36,8 +36,15 @@ fn a_sweep_with_its_report_reads_the_test_split_once() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
     let mut reads = Vec::new();
-    let swept =
-        sweep(fixture.features(), &grid(), RESOURCES, &root, &mut noting(&mut reads), &GO_ON);
+    let swept = sweep(
+        fixture.features(),
+        &grid(),
+        false,
+        RESOURCES,
+        &root,
+        &mut noting(&mut reads),
+        &GO_ON,
+    );
     let swept = swept.unwrap();
     assert_eq!(swept.summary().test.unwrap().seeds, 3, "all seeds of the chosen setting");
     write_report(&swept, 1, &mut noting(&mut reads)).unwrap();
@@ -54,7 +61,7 @@ fn a_finished_sweep_and_a_finished_run_are_answered_without_training() {
         train(fixture.features(), &config(), RESOURCES, &runs, report, &GO_ON).unwrap()
     };
     let sweep = |report: &mut dyn FnMut(Event<'_>)| {
-        sweep(fixture.features(), &grid(), RESOURCES, &sweeps, report, &GO_ON).unwrap()
+        sweep(fixture.features(), &grid(), false, RESOURCES, &sweeps, report, &GO_ON).unwrap()
     };
     train(&mut unheard);
     sweep(&mut unheard);
@@ -93,7 +100,8 @@ fn evaluation_finds_the_validation_accuracy_of_training() {
 fn a_report_evaluates_once_what_an_earlier_format_did_not_keep() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
-    let swept = sweep(fixture.features(), &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+    let swept =
+        sweep(fixture.features(), &grid(), false, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
     let file = swept.folder().join("evaluation.json");
     let kept = fs::read(&file).unwrap();
     let page = |sweep: &Sweep, reads: &mut Vec<SplitName>| {
@@ -114,7 +122,8 @@ fn a_report_evaluates_once_what_an_earlier_format_did_not_keep() {
 fn a_report_is_made_of_the_sweeps_own_files() {
     let fixture = Fixture::new();
     let root = fixture.path("sweeps");
-    let swept = sweep(fixture.features(), &grid(), RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
+    let swept =
+        sweep(fixture.features(), &grid(), false, RESOURCES, &root, &mut unheard, &GO_ON).unwrap();
     let read = |path: &Path| fs::read_to_string(path).unwrap();
     let first = read(&write_report(&swept, 1, &mut unheard).unwrap());
     fs::remove_dir_all(fixture.cache.folder()).unwrap();

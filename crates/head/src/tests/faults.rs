@@ -112,8 +112,9 @@ fn whatever_fails_a_sweep_is_continued_to_the_same_results() {
         common: TrainConfig { batch_size: 4, ..TrainConfig::default() },
         ..Grid::default()
     };
-    let sweep =
-        |root: &PathBuf| sweep(fixture.features(), &grid, RESOURCES, root, &mut unheard, &GO_ON);
+    let sweep = |root: &PathBuf| {
+        sweep(fixture.features(), &grid, false, RESOURCES, root, &mut unheard, &GO_ON)
+    };
     let results = |folder: &Path| fs::read_to_string(folder.join("results.csv")).unwrap();
     let reference = sweep(&fixture.path("reference")).unwrap();
     let head = head_of(reference.best_run().unwrap().folder());
