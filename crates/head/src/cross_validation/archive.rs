@@ -294,7 +294,7 @@ mod tests {
             rows.collect::<Vec<String>>(),
             [
                 r#"{id: "a/1.png", label: "label", class label: 0.25, ähnlich: 0.75}"#,
-                r#"{id: "", label: "ähnlich", class label: 1.0, ähnlich: 0.0}"#,
+                r#"{id: "", label: "ähnlich", class label: 1.0, ähnlich: 0E0}"#,
                 r#"{id: "ö", label: "ähnlich", class label: 0.1, ähnlich: 0.9}"#,
             ]
         );
