@@ -6,8 +6,9 @@
 //! value or is said to have none.
 //!
 //! The crate `parquet`, with which this project writes such files, takes memory for what a page's header
-//! announces, follows a schema however deep it is nested, and decompresses without a limit. To check all this
-//! before it reads takes most of what is here, which also tells where in the file an image lies.
+//! announces, follows a schema however deep it is nested, decompresses without a limit, and panics on some damaged
+//! files (60.1: "column start and length should not be negative"). To check all this before it reads takes most of what
+//! is here, which also tells where in the file an image lies.
 
 mod chunk;
 mod codec;
