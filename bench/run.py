@@ -9,6 +9,7 @@
     bench/run.py serve           `vgg-classify serve` under load (not part of everything)
     bench/run.py accuracy        the head's accuracy beside PyTorch's (not part of everything)
     bench/run.py few-shot        accuracy from 1 to 50 images per class (not part of everything)
+    bench/run.py ingredients     what sizes, taps, copies … bring (not part of everything)
 
 First the peers are installed into `artifacts/bench/venv`, from bench/requirements.txt. That takes
 some minutes and 7 GB the first time. Further options are passed on to the benchmark:
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "serve": ["serving.py"],
     "accuracy": ["accuracy_parity.py"],
     "few-shot": ["few_shot.py"],
+    "ingredients": ["ingredients.py"],
     "all": ["extract.py", "head.py", "training.py"],
 }
 
