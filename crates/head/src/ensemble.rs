@@ -13,6 +13,7 @@ use crate::evaluate::predict::Prediction;
 use crate::evaluate::{Assessment, Evaluation, for_each_row_of_heads};
 use crate::event::Event;
 use crate::features::cache::Features;
+use crate::store::kind::Kind;
 use crate::store::run::Run;
 use crate::store::sweep::Sweep;
 
@@ -135,7 +136,7 @@ impl Ensemble {
     pub fn runs_in(folder: &Path) -> Result<Vec<Run>, Error> {
         match Run::open(folder) {
             Ok(run) => Ok(vec![run]),
-            Err(Error::IsASweep { .. }) => Sweep::open(folder)?.chosen_runs(),
+            Err(Error::OtherKind { found: Kind::Sweep, .. }) => Sweep::open(folder)?.chosen_runs(),
             Err(error) => Err(error),
         }
     }
