@@ -25,7 +25,7 @@ demo: setup
 inspect-dataset *flags: ready
     @scripts/run vgg-extract inspect-dataset "$@"
 
-# Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= backend= …)
+# Stage 1: run the images through VGG16 once; prints the cache's folder (size= limit= dtype= views= test-views= backend= …)
 extract *flags: ready
     @scripts/run vgg-extract run "$@"
 
@@ -37,7 +37,7 @@ convert *flags: ready
 export-features *flags: ready
     @scripts/run vgg-extract export-features "$@"
 
-# Stage 2: train one head on cached features (p= epochs= arch= lr= schedule= weight-decay= keep= …)
+# Stage 2: train one head on cached features (p= epochs= arch= lr= schedule= weight-decay= keep= pseudo= teacher= …)
 train-head *flags: ready
     @scripts/run vgg-head train "$@"
 
@@ -69,7 +69,7 @@ issues *flags: ready
 report *flags: ready
     @scripts/run vgg-head report "$@"
 
-# Print accuracy, confusion matrix, precision and recall on the test split (run=)
+# Print accuracy, confusion matrix, precision and recall on the test split (run= sweep= tta=)
 evaluate *flags: ready
     @scripts/run vgg-head evaluate "$@"
 

@@ -42,9 +42,12 @@ def run(executable: Path, *words: object) -> Ended:
     return Ended(output, seconds, usage.ru_maxrss / 1024)
 
 
-def mnist_features(size: int) -> Path:
-    """The cache of all of MNIST at a size, which is made in some minutes if it is missing."""
+def mnist_features(size: int, *more: object) -> Path:
+    """The cache of MNIST at a size, of all of it unless `more` has other flags.
+
+    It is made in some minutes if it is missing.
+    """
     print(f"bench: features of MNIST at {size} px", file=sys.stderr)
-    words = ["--dataset", MNIST, "--weights", WEIGHTS, "--size", size]
+    words = ["--dataset", MNIST, "--weights", WEIGHTS, "--size", size, *more]
     ended = run(build("--bin", "vgg-extract"), "run", *words)
     return ROOT / ended.output.splitlines()[-1]

@@ -5,8 +5,11 @@
 - Features beyond memory: training with `--memory` a tenth of the training array is compared with
   training with all of it in memory, in turn. The results are rows per second, including validation,
   and the test accuracy of three seeds after five epochs each way.
+- With `--part views` instead: the time of an epoch on `--images` digits with five distorted copies
+  of each, in turn with one on the digits alone and with one that sees one view of each.
 
-Each command is timed as a process. Results: tables and `artifacts/bench/training.json`.
+Each command is timed as a process. Results: tables and `artifacts/bench/training.json`
+(`training-views.json`).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from program import Ended, mnist_features, run
 
 SIZE = 96
 THREADS = 2
+COPIES = 5
 OUT = BENCH / "tmp" / "trained"
 MIB = 1 << 20
 
@@ -41,13 +45,57 @@ class Head:
         return ended, json.loads(ended.output)
 
 
+def measure_views(rounds: int, images: int) -> None:
+    """Compare epochs with and without distorted copies, whose rows all fit into memory."""
+    limit = ["--limit", images]
+    plain = mnist_features(SIZE, *limit)
+    copies = mnist_features(SIZE, *limit, "--views", COPIES, "--augment", "digits")
+    ways = {
+        "images alone": (Head(plain), []),
+        f"and {COPIES} copies": (Head(copies), []),
+        "one view an epoch": (Head(copies), ["--views-per-epoch", 1]),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for head, _ in ways.values():
+        head("train", "--p", 0.5)  # This makes the pooled view.
+    for _ in range(rounds):
+        for way, (head, words) in ways.items():
+            _, result = head("train", "--p", 0.5, "--epochs", 3, *words)
+            seconds[way].append(result["summary"]["seconds_an_epoch"])
+    shutil.rmtree(OUT, ignore_errors=True)
+    plainly = seconds["images alone"]
+    table = Table("epoch on", "seconds", "to images alone")
+    ratios = {}
+    for way, measured in seconds.items():
+        shares = [a / b for a, b in zip(measured, plainly, strict=True)]
+        ratios[way] = rounded(statistics.median(shares))
+        table.row(way, f"{statistics.median(measured):.3f}", f"{statistics.median(shares):.2f}")
+    medians = {way: rounded(statistics.median(measured)) for way, measured in seconds.items()}
+    write_json(
+        BENCH / "training-views.json",
+        {
+            "size": SIZE,
+            "images": images,
+            "copies": COPIES,
+            "seconds_an_epoch": medians,
+            "ratios": ratios,
+            "rounds": rounds,
+        },
+    )
+
+
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--part", choices=("heads", "views"), default="heads")
+    parser.add_argument("--images", type=int, default=10_000, help="of each split, with --part views")
     options = parser.parse_args()
+    if options.part == "views":
+        measure_views(options.rounds, options.images)
+        return
     cache = mnist_features(SIZE)
     head = Head(cache)
     rows, channels, height, width = np.load(cache / "train/features.npy", mmap_mode="r").shape

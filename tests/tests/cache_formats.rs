@@ -3,7 +3,8 @@
 //! `fixtures/formats/caches/VERSION/` was made by `vgg-extract` of that version with
 //! `--dataset=/data/mnist --size=32 --dtype=f16 --limit=6`, or with the flags that a constant below names.
 //! Those that end in `-csr` are in the layout csr, and those that end in `-two-parts` were written by two writers.
-//! `2.3-skipped` is of other images, with the flags that [`SKIPPED`] names, and `2.4-views` has distorted copies.
+//! `2.3-skipped` is of other images, with the flags that [`SKIPPED`] names, and those that end in `-views` have distorted
+//! copies.
 
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
@@ -16,6 +17,7 @@ use end_to_end::{
     vgg_extract, vgg_head,
 };
 use feature_cache::{Cache, CacheWriter, FORMAT, Layout, Shard, SplitName, Started};
+use recipe::ViewCounts;
 use serde_json::{Value, json};
 
 /// A split, the file of MNIST and the number of its digits that it is taken from, and the sum of each row
@@ -111,7 +113,7 @@ const ROWS_OF_2_3: [Rows; 3] = [
 fn rows_of_version(name: &str) -> [Rows; 3] {
     match name {
         "1.0" | "1.1" => ROWS_OF_1,
-        "2.3" | "2.3-csr" | "2.3-two-parts" | "2.4" | "2.4-csr" | "2.4-two-parts" => ROWS_OF_2_3,
+        name if ["2.3", "2.4", "2.5"].iter().any(|of| name.starts_with(of)) => ROWS_OF_2_3,
         _ => ROWS_OF_2,
     }
 }
@@ -127,15 +129,15 @@ const POOLED_ROWS: [f32; 10] = [
 /// --on-error=skip --max-skipped=0.1 --size=32 --dtype=f16 --taps=conv5_3:avg`.
 const SKIPPED: &str = "2.3-skipped";
 
-/// The fixture with distorted copies, made with `--dataset=/data/mnist --size=32 --dtype=f16 --limit=10
-/// --taps=conv5_3:avg --views=2 --augment=digits,flip=horizontal`.
-const VIEWS: &str = "2.4-views";
+/// The fixtures with distorted copies, made with `--dataset=/data/mnist --size=32 --dtype=f16 --limit=10
+/// --taps=conv5_3:avg --views=2 --augment=digits,flip=horizontal`, the second one also with `--val-views=1 --test-views=3`.
+const VIEWS: [&str; 2] = ["2.4-views", "2.5-views"];
 
 /// The folders of the fixtures but for [`SKIPPED`] and [`VIEWS`].
 fn versions() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("tests/fixtures/formats/caches")).unwrap();
     let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    versions.retain(|path| !path.ends_with(SKIPPED) && !path.ends_with(VIEWS));
+    versions.retain(|path| !path.ends_with(SKIPPED) && !VIEWS.iter().any(|it| path.ends_with(it)));
     versions.sort();
     versions
 }
@@ -173,9 +175,12 @@ fn caches_of_every_version_are_of_use() {
             "2.4",
             "2.4-csr",
             "2.4-two-parts",
+            "2.5",
+            "2.5-csr",
+            "2.5-two-parts",
         ]
     );
-    assert_eq!(FORMAT.to_string(), names[12], "every version has a fixture");
+    assert_eq!(FORMAT.to_string(), names[15], "every version has a fixture");
     for (version, name) in versions.iter().zip(names) {
         let workplace = Workplace::empty();
         let folder = copy(&workplace, version);
@@ -186,9 +191,9 @@ fn caches_of_every_version_are_of_use() {
         let files = match name {
             "1.0" | "1.1" => "9 files",
             "2.0" => "12 files",
-            "2.1" | "2.2" | "2.3" | "2.4" => "15 files",
-            "2.1-two-parts" | "2.2-two-parts" | "2.3-two-parts" | "2.4-two-parts" => "21 files",
-            _ => "27 files",
+            name if name.ends_with("-two-parts") => "21 files",
+            name if name.ends_with("-csr") => "27 files",
+            _ => "15 files",
         };
         assert!(verified.stdout.contains(files), "{verified:?}");
         let out = format!("--out={}", workplace.path("features").display());
@@ -251,33 +256,45 @@ fn a_cache_that_lacks_images_is_of_use() {
     assert!(Cache::open(&folder).is_err());
 }
 
-/// A cache with distorted copies: rows of images, and after them those of their first and second copies.
+/// Caches with distorted copies: rows of images, and after them those of their first and second copies.
 #[test]
-fn a_cache_with_views_is_of_use() {
-    let workplace = Workplace::empty();
-    let folder = copy(&workplace, &root().join("tests/fixtures/formats/caches").join(VIEWS));
-    let cache = Cache::open(&folder).unwrap();
-    assert_eq!(cache.manifest().format, FORMAT);
-    let views = cache.manifest().inputs.views.as_ref().unwrap();
-    assert_eq!((views.count, views.seed, views.augmentation.rotation), (2, 0, 8.0));
-    let train = cache.split(SplitName::Train).unwrap();
-    assert_eq!((train.rows(), train.image_count()), (30, 10));
-    let digits = Digits::first("train", 60_000);
-    let ids = train.ids().unwrap();
-    let identities: Vec<Digest> = train.images().unwrap().unwrap().iter().collect();
-    for (row, id) in ids.iter().enumerate() {
-        let image = digits.digest(id.parse().unwrap());
-        let expected = match row / 10 {
-            0 => image,
-            view => views.digests().of(&image, view as u32),
+fn caches_with_views_are_of_use() {
+    for (version, counts) in VIEWS.into_iter().zip([[2, 0, 0], [2, 1, 3]]) {
+        let workplace = Workplace::empty();
+        let folder = copy(&workplace, &root().join("tests/fixtures/formats/caches").join(version));
+        let cache = Cache::open(&folder).unwrap();
+        assert!(version.starts_with(&cache.manifest().format.to_string()));
+        let views = cache.manifest().inputs.views.as_ref().unwrap();
+        let ViewCounts { train, val, test } = views.count;
+        assert_eq!(([train, val, test], views.seed), (counts, 0));
+        assert_eq!(views.augmentation.rotation, 8.0);
+        for (name, copies) in SplitName::ALL.into_iter().zip(counts) {
+            let split = cache.split(name).unwrap();
+            assert_eq!((split.rows(), split.image_count()), (10 + 10 * copies as usize, 10));
+            let digits = match name {
+                SplitName::Test => Digits::first("t10k", 10_000),
+                _ => Digits::first("train", 60_000),
+            };
+            let ids = split.ids().unwrap();
+            let identities: Vec<Digest> = split.images().unwrap().unwrap().iter().collect();
+            for (row, id) in ids.iter().enumerate() {
+                let image = digits.digest(id.parse().unwrap());
+                let expected = match row / 10 {
+                    0 => image,
+                    view => views.digests().of(&image, view as u32),
+                };
+                assert_eq!(identities[row], expected, "row {row}");
+            }
+        }
+        let verified = finish(vgg_extract(["verify", &format!("--features={}", folder.display())]));
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+        let run = path_from(workplace.train(&folder, &["--epochs=2"]));
+        let evaluate = |tta: u32| {
+            let (run, tta) = (format!("--run={}", run.display()), format!("--tta={tta}"));
+            finish(vgg_head(["evaluate", &run, &tta])).code
         };
-        assert_eq!(identities[row], expected, "row {row}");
+        assert_eq!((evaluate(0), evaluate(test), evaluate(test + 1)), (Some(0), Some(0), Some(3)));
     }
-    let verified = finish(vgg_extract(["verify", &format!("--features={}", folder.display())]));
-    assert_eq!(verified.code, Some(0), "{verified:?}");
-    let run = path_from(workplace.train(&folder, &["--epochs=2"]));
-    let evaluated = finish(vgg_head(["evaluate", &format!("--run={}", run.display())]));
-    assert_eq!(evaluated.code, Some(0), "{evaluated:?}");
 }
 
 /// A cache of 1.1 is found by the command that would make it again, if datasets are still read and numerics
@@ -430,7 +447,7 @@ fn layouts_and_parts_have_the_same_rows() {
         command.arg(cache).arg("--out").arg(workplace.path(out));
         path_from(command)
     };
-    let [dense, sparse, parts] = ["2.4", "2.4-csr", "2.4-two-parts"].map(fixture);
+    let [dense, sparse, parts] = ["2.5", "2.5-csr", "2.5-two-parts"].map(fixture);
     let made = convert(dense.folder(), "csr", "csr");
     assert!(contents(&made) == contents(sparse.folder()));
     let made = convert(&made, "dense", "dense");
@@ -449,12 +466,12 @@ fn layouts_and_parts_have_the_same_rows() {
     assert!(again.stderr.contains("nothing to do"), "{again:?}");
 
     // Caches of older versions, too, which have no digests of images.
-    for version in ["1.0", "1.1", "2.0", "2.1", "2.2", "2.3"] {
+    for version in ["1.0", "1.1", "2.0", "2.1", "2.2", "2.3", "2.4"] {
         let old = fixture(version);
         let made = Cache::open(&convert(old.folder(), "csr", version)).unwrap();
         for &name in made.manifest().splits.keys() {
             let images = made.split(name).unwrap().images().unwrap();
-            assert_eq!(images.is_some(), ["2.1", "2.2", "2.3"].contains(&version));
+            assert_eq!(images.is_some(), ["2.1", "2.2", "2.3", "2.4"].contains(&version));
             assert_eq!(rows_of(&made, name), rows_of(&old, name));
         }
         assert_eq!(made.manifest().format, FORMAT);
@@ -490,16 +507,19 @@ fn manifests_obey_the_schema() {
     let path = root().join("crates/feature-cache/manifest.schema.json");
     let mut schemas = boon::Schemas::new();
     let schema = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
-    for version in
-        versions().iter().filter_map(|path| path.file_name()?.to_str()).chain([SKIPPED, VIEWS])
+    for version in versions()
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str())
+        .chain([SKIPPED])
+        .chain(VIEWS)
     {
         if version.starts_with("1.") {
             continue;
         }
         schemas.validate(&fixture(version).manifest_json().unwrap(), schema).unwrap();
     }
-    let written = fixture("2.4").manifest_json().unwrap();
-    let sparse = fixture("2.4-csr").manifest_json().unwrap();
+    let written = fixture("2.5").manifest_json().unwrap();
+    let sparse = fixture("2.5-csr").manifest_json().unwrap();
     let csr = &sparse["splits"]["train"]["features"]["conv5_3"][0];
     type Change = fn(&mut Value);
     let changes: [Change; 11] = [
@@ -532,9 +552,12 @@ fn manifests_obey_the_schema() {
         change(&mut changed);
         assert!(schemas.validate(&changed, schema).is_err(), "change {index}");
     }
-    let distorted = fixture(VIEWS).manifest_json().unwrap();
-    let changes: [Change; 3] = [
+    let distorted = fixture(VIEWS[1]).manifest_json().unwrap();
+    let changes: [Change; 6] = [
         |manifest| manifest["inputs"]["views"]["count"] = json!(0),
+        |manifest| manifest["inputs"]["views"]["count"] = json!({}),
+        |manifest| manifest["inputs"]["views"]["count"] = json!({"test": 0}),
+        |manifest| manifest["inputs"]["views"]["count"]["holdout"] = json!(1),
         |manifest| manifest["inputs"]["views"]["augmentation"]["flip"] = json!("up"),
         |manifest| manifest["inputs"]["views"]["augmentation"]["zoom"] = json!(2),
     ];

@@ -144,10 +144,10 @@ fn the_format_and_the_arithmetic_are_recorded() {
     let sweep = path_from(sweep);
     for folder in [&run, &sweep] {
         let config = json_in(&folder.join("config.json"));
-        assert_eq!(config["format"], json!({ "major": 1, "minor": 7 }));
+        assert_eq!(config["format"], json!({ "major": 1, "minor": 8 }));
         assert!(config["numerics"].as_str().unwrap().starts_with("fused"), "{config}");
         let summary = json_in(&folder.join("summary.json"));
-        assert_eq!(summary["format"], json!({ "major": 1, "minor": 7 }));
+        assert_eq!(summary["format"], json!({ "major": 1, "minor": 8 }));
     }
     let config = json_in(&run.join("config.json"));
     assert_eq!(config["class_names"], json!(["cat", "dog"]));

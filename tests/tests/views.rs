@@ -4,14 +4,33 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use assert_cmd::Command;
 use end_to_end::{
     BAD_INPUT, USAGE, Workplace, assert_refused, finish, path_from, rows_of, vgg_extract, vgg_head,
 };
 use feature_cache::{Cache, SplitName};
+use head::{Heads, Run, softmax};
+use serde_json::{Value, json};
 
 const TRAIN: SplitName = SplitName::Train;
+
+fn json_in(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn head_of(run: &Path) -> Vec<u8> {
+    bytes(run, "head.safetensors")
+}
+
+fn evaluated(run: &Path, more: &[&str]) -> Value {
+    let mut command = vgg_head(["evaluate", "--json", "--run"]);
+    command.arg(run).args(more);
+    let finished = finish(command);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    serde_json::from_str(&finished.stdout).unwrap()
+}
 
 fn bytes(cache: &Path, file: &str) -> Vec<u8> {
     fs::read(cache.join(file)).unwrap()
@@ -151,10 +170,210 @@ fn wrong_augmentations_are_refused_and_doubtful_ones_said() {
     let flags = ["--views=1", "--augment=digits,flip=vertical", "--taps=conv1_1:avg"];
     let said = finish(workplace.run("digits", &flags));
     assert!(said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
+    // Also of rotations, of copies of other images than those for training, and before a preview.
+    let preview = format!("--preview={}", workplace.path("sheet.png").display());
+    for flags in [
+        ["--views=1", "--augment=digits,rotation=120", "--taps=conv1_1:avg"],
+        ["--test-views=1", "--augment=flip=vertical", "--taps=conv1_1:avg"],
+        ["--views=1", "--augment=rotation=91", preview.as_str()],
+    ] {
+        let said = finish(workplace.run("digits", &flags));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
+    }
     let flags = ["--views=1", "--augment=digits", "--taps=conv1_1:avg"];
     let said = finish(workplace.run("digits", &flags));
     assert!(!said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
     // A folder that is not there is bad input, as without views.
     let says = ["nothing"];
     assert_refused(workplace.run("nothing", &["--views=1"]), BAD_INPUT, &says);
+}
+
+/// Copies of validation and test images: they change nothing for those who do not ask for them.
+#[test]
+fn copies_of_test_images_are_averaged_if_asked_for() {
+    let workplace = Workplace::new();
+    let plain = path_from(workplace.run("digits", &["--taps=conv5_3:avg"]));
+    let flags = ["--taps=conv5_3:avg", "--test-views=2", "--val-views=1", "--augment=digits"];
+    let extracted = finish(workplace.run("digits", &flags));
+    assert!(extracted.stderr.contains("37 of 56 rows taken from"), "{extracted:?}");
+    let says = "each test image and 2 distorted copies of it: rotation=8";
+    assert!(extracted.stderr.contains(says), "{extracted:?}");
+    let folder = PathBuf::from(extracted.stdout.trim());
+    let cache = Cache::open(&folder).unwrap();
+    let manifest = json_in(&folder.join("manifest.json"));
+    assert_eq!(manifest["inputs"]["views"]["count"], json!({"val": 1, "test": 2}));
+    let test = cache.split(SplitName::Test).unwrap();
+    assert_eq!((test.rows(), test.image_count()), (21, 7));
+    // Those of training images added, these are kept; and the number of copies of these alone is a number, as ever.
+    let both = [&flags[..], &["--views=1"]].concat();
+    let both = finish(workplace.run("digits", &both));
+    assert!(both.stderr.contains("56 of 81 rows taken from"), "{both:?}");
+    let trained = path_from(workplace.run("digits", &["--taps=conv5_3:avg", "--views=1"]));
+    assert_eq!(json_in(&trained.join("manifest.json"))["inputs"]["views"]["count"], 1);
+
+    // Heads are trained and validated on the images alone.
+    let flags = ["--epochs=3", "--keep=best", "--p=0.2"];
+    let [of_plain, run] = [&plain, &folder].map(|cache| path_from(workplace.train(cache, &flags)));
+    assert!(head_of(&of_plain) == head_of(&run) && of_plain != run);
+    for split in ["val", "test"] {
+        let split = format!("--split={split}");
+        assert_eq!(evaluated(&run, &[&split]), evaluated(&of_plain, &[&split]));
+        assert_eq!(evaluated(&run, &[&split, "--tta=0"]), evaluated(&run, &[&split]));
+    }
+    // The averages are those of the probabilities of the rows.
+    let opened = Run::open(&run).unwrap();
+    let tap = cache.default_tap().clone();
+    let shape = cache.shape(&tap).unwrap().clone();
+    let parameters = opened.parameters().unwrap();
+    let mut heads = Heads::new(&[parameters], vec![(tap, shape)], 1).unwrap();
+    let classes = cache.manifest().class_names.len();
+    let rows = rows_of(&cache, SplitName::Test).concat();
+    let logits = heads.logits(&[&rows]).unwrap().remove(0);
+    let of_row = |row: usize| softmax(&logits[row * classes..][..classes]);
+    let labels = test.labels_required().unwrap();
+    for tta in 1..=2 {
+        let mean = |image: usize| -> Vec<f64> {
+            let views = (0..=tta).map(|view| of_row(view * 7 + image));
+            let sums = views.fold(vec![0.0; classes], |sums, row| {
+                sums.iter().zip(row).map(|(sum, it)| sum + it).collect()
+            });
+            sums.iter().map(|sum| sum / (tta + 1) as f64).collect()
+        };
+        let loss: f64 = (0..7).map(|image| -mean(image)[labels[image] as usize].ln() / 7.0).sum();
+        let flag = format!("--tta={tta}");
+        let found = evaluated(&run, &[&flag]);
+        assert_eq!((&found["rows"], &found["tta"]), (&json!(7), &json!(tta)));
+        assert!((found["loss"].as_f64().unwrap() - loss).abs() < 1e-5, "{found} {loss}");
+        let best = |image: usize| {
+            let mean = mean(image);
+            let largest = mean.iter().copied().fold(f64::MIN, f64::max);
+            mean.iter().position(|it| *it == largest).unwrap()
+        };
+        let out = workplace.path("tta.csv");
+        let mut predict = vgg_head(["predict", &flag, "--sample=none", "--run"]);
+        predict.arg(&run).arg("--out").arg(&out);
+        let expected: String = (0..7)
+            .map(|image| format!("{},{}\n", image + 1, cache.manifest().class_names[best(image)]))
+            .collect();
+        let predicted = fs::read_to_string(path_from(predict)).unwrap();
+        assert_eq!(predicted, "ImageId,Label\n".to_owned() + &expected);
+        assert!(
+            (found["loss"].as_f64().unwrap() - evaluated(&run, &[])["loss"].as_f64().unwrap())
+                .abs()
+                > 1e-6
+        );
+    }
+    let mut ensemble = vgg_head(["ensemble", "--split=val", "--tta=1"]);
+    ensemble.arg(&run);
+    let said = finish(ensemble);
+    assert!(said.stdout.contains("over each image and a distorted copy"), "{said:?}");
+
+    // Copies that are not there.
+    let folder = folder.display().to_string();
+    for (flags, says) in [
+        (
+            &["--tta=3"][..],
+            &["--tta=3", "the test images", "have 2 distorted copies", "--test-views=3"][..],
+        ),
+        (&["--tta=2", "--split=val"], &["have 1 distorted copy", "--val-views=2"]),
+        (&["--tta=1", "--split=train"], &["have no distorted copies", "--views=1"]),
+    ] {
+        for command in ["evaluate", "predict", "ensemble"] {
+            let mut command = vgg_head([command, "--run", run.to_str().unwrap()]);
+            command.args(flags);
+            // Whose own default is another split.
+            if flags.len() == 1 {
+                command.arg("--split=test");
+            }
+            assert_refused(command, BAD_INPUT, &[says, &[folder.as_str()]].concat());
+        }
+    }
+    let mut command = vgg_head(["evaluate", "--tta=many", "--run"]);
+    command.arg(&run);
+    assert_refused(command, USAGE, &["expected a number of copies from 0 to 1000, got 'many'"]);
+}
+
+fn sweep(workplace: &Workplace, cache: &Path, more: &[&str]) -> Command {
+    let mut command = vgg_head(["sweep", "--p=0.2", "--seeds=2"]);
+    command.arg("--features").arg(cache).arg("--out").arg(workplace.path("sweeps")).args(more);
+    command
+}
+
+#[test]
+fn an_epoch_sees_one_view_of_each_image_if_asked_for() {
+    let workplace = Workplace::new();
+    let flags = ["--views=3", "--taps=conv5_3:avg", "--augment=digits"];
+    let cache = path_from(workplace.run("digits", &flags));
+    let flags = ["--p=0.2", "--epochs=5", "--batch-size=8", "--schedule=cosine"];
+    let train = |more: &[&str]| workplace.train(&cache, &[&flags[..], more].concat());
+    let all = path_from(train(&[]));
+    assert_eq!(path_from(train(&["--views-per-epoch=all"])), all);
+    assert!(json_in(&all.join("config.json"))["train"].get("views_per_epoch").is_none());
+    let one = finish(train(&["--views-per-epoch=1"]));
+    assert_eq!(one.code, Some(0), "{one:?}");
+    let says = "trained on each image and 3 distorted copies of it, one of them in each epoch";
+    assert!(one.stdout.contains(says), "{one:?}");
+    let one = PathBuf::from(one.stdout.lines().last().unwrap());
+    assert_eq!(json_in(&one.join("config.json"))["train"]["views_per_epoch"], 1);
+    assert!(head_of(&one) != head_of(&all));
+    // In a sweep it is the same head, and the report says what it was trained on, and how to repeat it.
+    let words = [&flags[1..], &["--views-per-epoch=1"]].concat();
+    let swept = finish(sweep(&workplace, &cache, &words));
+    assert_eq!(swept.code, Some(0), "{swept:?}");
+    assert!(swept.stdout.contains(says), "{swept:?}");
+    let folder = PathBuf::from(swept.stdout.lines().last().unwrap());
+    assert!(head_of(&folder.join("runs").join(one.file_name().unwrap())) == head_of(&one));
+    let report = fs::read_to_string(folder.join("report.html")).unwrap();
+    let says = "Trained on: each image and 3 distorted copies of it, one of them in each epoch.";
+    assert!(report.contains(says) && report.contains(" --views-per-epoch=1"), "{report}");
+    let found = evaluated(&one, &[]);
+    assert_eq!(found["trained_on"], json!({"copies": 3, "views_per_epoch": ["1"]}));
+    let mut command = vgg_head(["evaluate", "--run"]);
+    command.arg(&all);
+    let said = finish(command).stdout;
+    assert!(said.contains("trained on each image and 3 distorted copies of it\n"), "{said}");
+    // Cross-validation has it, too.
+    let mut cv = vgg_head(["cv", "--folds=2", "--views-per-epoch=1", "--group=none"]);
+    cv.arg("--features").arg(&cache).arg("--out").arg(workplace.path("cv"));
+    // Some class of the few digits has only one.
+    let cv = finish(cv);
+    assert!(cv.code == Some(0) || cv.stderr.contains("and each fold needs one"), "{cv:?}");
+
+    let plain = path_from(workplace.run("digits", &["--taps=conv5_3:avg"]));
+    let says = ["no distorted copies of its training images", "--views=K", "--views-per-epoch"];
+    assert_refused(workplace.train(&plain, &["--views-per-epoch=1"]), BAD_INPUT, &says);
+    assert_refused(sweep(&workplace, &plain, &["--views-per-epoch=1"]), BAD_INPUT, &says);
+    assert_refused(train(&["--views-per-epoch=2"]), USAGE, &["expected all or 1, got '2'"]);
+    assert!(!finish(workplace.train(&plain, &[])).stdout.contains("trained on"));
+}
+
+/// Half precision and the layout without zeros: the rows of copies are those of single precision, rounded, and heads on
+/// them are the same, whole or compressed.
+#[test]
+fn copies_are_stored_in_every_form() {
+    let workplace = Workplace::new();
+    let run = |more: &[&str]| {
+        let flags = [&["--views=2", "--test-views=1", "--augment=digits"], more].concat();
+        path_from(workplace.run_apart("digits", &flags))
+    };
+    let whole = Cache::open(&run(&[])).unwrap();
+    let half = run(&["--dtype=f16"]);
+    let sparse = run(&["--dtype=f16", "--layout=csr"]);
+    let half = [half, sparse].map(|folder| Cache::open(&folder).unwrap());
+    for name in [TRAIN, SplitName::Test] {
+        let rounded: Vec<Vec<f32>> = rows_of(&whole, name)
+            .into_iter()
+            .map(|row| row.into_iter().map(|it| half::f16::from_f32(it).to_f32()).collect())
+            .collect();
+        for cache in &half {
+            assert!(rows_of(cache, name) == rounded, "{name} in {}", cache.folder().display());
+        }
+    }
+    for flags in [&["--epochs=3"][..], &["--epochs=3", "--views-per-epoch=1"]] {
+        let heads = half
+            .each_ref()
+            .map(|cache| head_of(&path_from(workplace.train(cache.folder(), flags))));
+        assert!(heads[0] == heads[1]);
+    }
 }

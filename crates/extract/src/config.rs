@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use backbone::{Compute, ExtractorConfig, ImageSize};
 use dataset::{Source, SourceConfig, SplitConfig};
 use feature_cache::Layout;
-use recipe::{Augmentation, Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap, Views};
+use recipe::{
+    Augmentation, Decode, Dtype, Fit, ImageForm, Orientation, ResizeFilter, Tap, ViewCounts, Views,
+};
 use strum::{Display, EnumString, VariantNames};
 
 use crate::Error;
@@ -35,7 +37,7 @@ pub struct ExtractConfig {
     pub decode: Decode,
     /// The layers whose outputs are kept; if empty, the network's last convolution.
     pub taps: Vec<Tap>,
-    /// The distorted copies of the training images; `None` for none.
+    /// The distorted copies of the images; `None` for none.
     pub views: Option<ViewConfig>,
     /// Element type of the features.
     pub dtype: Dtype,
@@ -70,11 +72,11 @@ pub struct ExtractConfig {
     pub rehash: bool,
 }
 
-/// The distorted copies of the training images.
+/// The distorted copies of the images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewConfig {
-    /// Number of copies of each image; not 0.
-    pub count: u32,
+    /// Number of copies of each image; not 0 for all splits.
+    pub count: ViewCounts,
     /// How they are distorted; `None` for fast.ai's setting for photographs where images are in image files, and for
     /// digits where they are plain pixels, as MNIST's.
     pub augmentation: Option<Augmentation>,
@@ -142,7 +144,7 @@ impl ExtractConfig {
         }
     }
 
-    /// The distorted copies of the training images of `source`; `None` for none.
+    /// The distorted copies of the images of `source`; `None` for none.
     pub(crate) fn views(&self, source: &Source) -> Option<Views> {
         let ViewConfig { count, augmentation, seed, .. } = self.views.clone()?;
         let usual = || match source.has_image_files() {

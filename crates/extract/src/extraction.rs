@@ -15,7 +15,7 @@ use feature_cache::{
     Cache, CacheSpec, CacheWriter, Checking, DatasetInputs, Garbage, Images, Inputs, RowSources,
     Skipped, SkippedImage, SourceFlags, SplitName, SplitReader, Started, Why,
 };
-use recipe::{Recipe, Views};
+use recipe::Recipe;
 
 use crate::pipeline::{self, Network, Outcome};
 use crate::row_writer::RowWriter;
@@ -131,7 +131,7 @@ fn write(
     stop: &AtomicBool,
 ) -> Result<Written, Error> {
     let class_names = dataset.class_names.clone();
-    let splits = named_splits(dataset, inputs.views.as_ref());
+    let splits = named_splits(dataset, &inputs);
     let spec = CacheSpec {
         shapes: backbone::shapes(&inputs.recipe)?,
         inputs,
@@ -385,15 +385,18 @@ impl SplitImages for CachedImages<'_> {
     }
 }
 
-/// The splits that have rows, in the order of extraction. Only training images have views.
-fn named_splits(dataset: Dataset, views: Option<&Views>) -> Vec<(SplitName, Arc<DatasetRows>)> {
+/// The splits that have rows, in the order of extraction, with the distorted copies of their images.
+fn named_splits(dataset: Dataset, inputs: &Inputs) -> Vec<(SplitName, Arc<DatasetRows>)> {
     let splits = [
-        (SplitName::Train, dataset.train, views),
-        (SplitName::Val, dataset.val, None),
-        (SplitName::Test, dataset.test, None),
+        (SplitName::Train, dataset.train),
+        (SplitName::Val, dataset.val),
+        (SplitName::Test, dataset.test),
     ];
-    let splits = splits.into_iter().filter(|(_, split, _)| !split.is_empty());
-    splits.map(|(name, split, views)| (name, Arc::new(DatasetRows::new(split, views)))).collect()
+    let rows = |(name, split): (SplitName, dataset::Split)| {
+        let rows = DatasetRows::new(split, inputs.views.as_ref(), inputs.view_count(name));
+        (name, Arc::new(rows))
+    };
+    splits.into_iter().filter(|(_, split)| !split.is_empty()).map(rows).collect()
 }
 
 fn recipe_of(

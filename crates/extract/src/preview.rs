@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use backbone::{Pixels, Preprocessor, Weights};
 use dataset::{Decoding, Faults, Source};
+use recipe::ViewCounts;
 
 use crate::extraction::{digest_of, report_notices};
 use crate::rows::DatasetRows;
@@ -50,13 +51,18 @@ pub fn write_preview(
     let images = source.read_with(None, stop)?;
     let train = images.split(&split, &Faults::default())?.decoded(decoding).train;
     let images = train.len();
-    let rows = DatasetRows::new(train, views.as_ref());
+    // Those of training images are looked at, or what would be theirs.
+    let count = views.as_ref().map_or(0, |views| {
+        let ViewCounts { train, val, test } = views.count;
+        if train > 0 { train } else { val.max(test) }
+    });
+    let rows = DatasetRows::new(train, views.as_ref(), count);
     let preprocessor = Preprocessor::new(family, form);
 
     let shown = images.min(IMAGES);
     let (height, width) = preprocessor.size();
     let most = BYTES / (shown * (height + GAP) * (width + GAP) * 3);
-    let per_image = views.map_or(1, |views| 1 + views.count as usize).min(most.max(1));
+    let per_image = (1 + count as usize).min(most.max(1));
     let mut sheet = Sheet::new(shown * (height + GAP) + GAP, per_image * (width + GAP) + GAP);
     let mut input = vec![0.0; preprocessor.len()];
     for line in 0..shown {

@@ -12,14 +12,15 @@ use recipe::{ViewDigests, Views};
 #[derive(Debug)]
 pub(crate) struct DatasetRows {
     pub(crate) split: dataset::Split,
-    /// The distorted copies of its images; `None` for none.
-    views: Option<(Views, ViewDigests)>,
+    /// The distorted copies of its images and the number of them; `None` for none.
+    views: Option<(Views, ViewDigests, u32)>,
 }
 
 impl DatasetRows {
-    /// The rows of a split with so many distorted copies of its images; `None` for none.
-    pub(crate) fn new(split: dataset::Split, views: Option<&Views>) -> DatasetRows {
-        let views = views.map(|views| (views.clone(), views.digests()));
+    /// The rows of a split with `count` distorted copies of each of its images.
+    pub(crate) fn new(split: dataset::Split, views: Option<&Views>, count: u32) -> DatasetRows {
+        let views = views.filter(|_| count > 0);
+        let views = views.map(|views| (views.clone(), views.digests(), count));
         DatasetRows { split, views }
     }
 
@@ -30,20 +31,20 @@ impl DatasetRows {
 
     /// The distortion of a row's image; `None` if it is the image itself.
     pub(crate) fn distortion(&self, row: usize) -> Option<Distortion> {
-        let ((views, _), view) = self.view(row)?;
+        let ((views, ..), view) = self.view(row)?;
         let image = self.split.digest(self.image_row(row));
         Some(Distortion::draw(&views.augmentation, &views.drawn_from(&image, view)))
     }
 
     /// The views and the number of a row's view, from 1; `None` if it is the image itself.
-    fn view(&self, row: usize) -> Option<(&(Views, ViewDigests), u32)> {
+    fn view(&self, row: usize) -> Option<(&(Views, ViewDigests, u32), u32)> {
         let view = u32::try_from(row / self.split.len()).expect("there are as many views");
         self.views.as_ref().filter(|_| view > 0).map(|views| (views, view))
     }
 
     /// Number of rows of each image.
     fn per_image(&self) -> usize {
-        self.views.as_ref().map_or(1, |(views, _)| 1 + views.count as usize)
+        self.views.as_ref().map_or(1, |(.., count)| 1 + *count as usize)
     }
 }
 
@@ -68,6 +69,6 @@ impl SplitRows for DatasetRows {
 
     fn image(&self, row: usize) -> Digest {
         let image = self.split.digest(self.image_row(row));
-        self.view(row).map_or(image, |((_, digests), view)| digests.of(&image, view))
+        self.view(row).map_or(image, |((_, digests, _), view)| digests.of(&image, view))
     }
 }

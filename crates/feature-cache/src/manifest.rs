@@ -39,10 +39,12 @@ pub(crate) use consistency::row_bytes;
 /// - 2.3: `inputs.dataset` may have `test_fraction`, `dedupe` and `skipped`, and the manifest `skipped`, the images
 ///   that were left out, and `source`, the flags with which the dataset was read.
 /// - 2.4: `inputs` may have `views`. Then the training split has a row for each view of each image, view by view.
+/// - 2.5: the `count` of `views` may be an object with a number for each of `train`, `val` and `test`, which a reader of
+///   2.4 refuses. Then these splits have rows of views likewise.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
-pub const FORMAT: Format = Format { major: 2, minor: 4 };
+pub const FORMAT: Format = Format { major: 2, minor: 5 };
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ pub struct Inputs {
     pub recipe: Recipe,
     /// The images and how they were split.
     pub dataset: DatasetInputs,
-    /// The distorted copies of the training images; `None` if there are none.
+    /// The distorted copies of the images; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<Views>,
 }
@@ -344,8 +346,17 @@ impl Inputs {
     /// Number of rows of each image in a split: one for the image itself, and one for each distorted copy. The rows of
     /// the images themselves come first, then those of the first copies, and so on.
     pub fn rows_per_image(&self, split: SplitName) -> usize {
-        let views = self.views.as_ref().filter(|_| split == SplitName::Train);
-        views.map_or(1, |views| 1 + views.count as usize)
+        1 + self.view_count(split) as usize
+    }
+
+    /// Number of distorted copies of each image in a split.
+    pub fn view_count(&self, split: SplitName) -> u32 {
+        let counts = self.views.as_ref().map(|views| views.count).unwrap_or_default();
+        match split {
+            SplitName::Train => counts.train,
+            SplitName::Val => counts.val,
+            SplitName::Test => counts.test,
+        }
     }
 
     /// The same inputs without these images, which are left out.

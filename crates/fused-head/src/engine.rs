@@ -23,6 +23,7 @@ use crate::{
     random::Dropout,
     rows::Row,
     shape::HeadShape,
+    soft::SoftTargets,
     team::{Member, Pool, Team},
     workspace::{RowLists, Workspace},
 };
@@ -63,6 +64,8 @@ pub(crate) struct Learning<'a> {
     pub(crate) rates: &'a [f64],
     /// Number of the step, from 1.
     pub(crate) step: u64,
+    /// What rows are trained towards beside their labels.
+    pub(crate) soft: Option<SoftTargets<'a>>,
 }
 
 impl Engine {
@@ -202,13 +205,19 @@ impl Engine {
         // One head of this batch, by a team.
         let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
             let head = &heads[index];
-            let update = learning.map(|Learning { rates, step }| Update {
+            let update = learning.map(|Learning { rates, step, soft }| Update {
                 adam: Adam::new(rates[index], step, head.config.weight_decay),
                 dropout: std::array::from_fn(|layer| {
                     let fraction = head.config.dropout.get(layer).copied().unwrap_or(0.0);
                     Dropout::new(fraction, head.config.seed, step, layer)
                 }),
-                targets: Targets::of(&head.config, layout.classes, labels),
+                targets: match &soft {
+                    Some(soft) => {
+                        Some(Targets::with_soft(&head.config, layout.classes, labels, soft))
+                    }
+                    None => Targets::of(&head.config, layout.classes, labels),
+                },
+                soft,
             });
             let context = Context { head, workspace, gathered, rows: rows.len(), labels, update };
             let mut started = Instant::now();

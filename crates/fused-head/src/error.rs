@@ -175,6 +175,38 @@ pub enum Error {
         /// The head's classes.
         classes: usize,
     },
+    /// Every row needs its soft targets.
+    #[error("{field} of the soft targets: {found}; expected {expected}")]
+    SoftTargetCount {
+        /// Name of the numbers.
+        field: &'static str,
+        /// As many as the rows need.
+        expected: usize,
+        /// Numbers given.
+        found: usize,
+    },
+    /// A temperature is a number above 0.
+    #[error("the soft targets have the temperature {temperature}, expected a number above 0")]
+    Temperature {
+        /// The temperature.
+        temperature: f32,
+    },
+    /// A share of the loss is at least 0 and at most 1.
+    #[error("the soft target of row {row} has the share {share}, expected 0 to 1")]
+    SoftShare {
+        /// Position of the row in the call.
+        row: usize,
+        /// Its share.
+        share: f32,
+    },
+    /// Probabilities are at least 0 and sum to 1.
+    #[error("the soft target of row {row} sums to {sum}, expected probabilities, which sum to 1")]
+    SoftProbabilities {
+        /// Position of the row in the call.
+        row: usize,
+        /// Sum of its probabilities.
+        sum: f32,
+    },
     /// A class is one of the head's.
     #[error("there is no class {class}, expected 0 to {}", .classes - 1)]
     Class {

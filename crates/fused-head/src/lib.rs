@@ -35,7 +35,7 @@
 //! In reading order:
 //! - [`shape`], [`parameters`], [`rows`], [`random`]: a head's form, its parameters, its inputs, and random
 //!   numbers;
-//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`output`], [`adam`]: the kernels, generic
+//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`output`], [`soft`], [`adam`]: the kernels, generic
 //!   over the vector;
 //! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
@@ -65,6 +65,7 @@ mod random;
 mod rows;
 mod shape;
 mod simd;
+mod soft;
 mod sparse;
 mod team;
 mod trainer;
@@ -80,6 +81,7 @@ pub use norm::EPS as BATCH_NORM_EPS;
 pub use parameters::{HeadConfig, Parameters};
 pub use rows::{Columns, Row};
 pub use shape::{Activation, HeadShape, HiddenLayer, HiddenLayers, MAX_HIDDEN};
+pub use soft::SoftTargets;
 pub use trainer::{StepResult, Trainer};
 
 /// Version of the training arithmetic on this machine: with equal versions, the same rows in the same

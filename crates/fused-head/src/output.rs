@@ -13,9 +13,9 @@ use crate::{parameters::HeadConfig, workspace::Workspace};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Targets<'a> {
     /// 1 − ε.
-    label: f32,
+    pub(crate) label: f32,
     /// ε / C.
-    every: f32,
+    pub(crate) every: f32,
     /// `[classes]`, or empty for weights of 1.
     weights: &'a [f32],
     /// ε / C times the sum of the weights.
@@ -23,7 +23,7 @@ pub(crate) struct Targets<'a> {
     /// The sum of the weights of the batch's labels.
     pub(crate) batch_weight: f64,
     /// 1 over that sum.
-    scale: f32,
+    pub(crate) scale: f32,
 }
 
 impl<'a> Targets<'a> {
@@ -38,25 +38,33 @@ impl<'a> Targets<'a> {
             return None;
         }
         let weight = |label: &i64| f64::from(class_weights[*label as usize]);
-        let (all, batch_weight) = match class_weights.as_slice() {
-            [] => (classes as f64, labels.len() as f64),
-            weights => {
-                (weights.iter().map(|&w| f64::from(w)).sum(), labels.iter().map(weight).sum())
-            }
+        let batch_weight = match class_weights.as_slice() {
+            [] => labels.len() as f64,
+            _ => labels.iter().map(weight).sum(),
+        };
+        Some(Targets::new(config, classes, batch_weight))
+    }
+
+    /// The terms for a batch of this weight.
+    pub(crate) fn new(config: &'a HeadConfig, classes: usize, batch_weight: f64) -> Targets<'a> {
+        let HeadConfig { label_smoothing, ref class_weights, .. } = *config;
+        let all: f64 = match class_weights.as_slice() {
+            [] => classes as f64,
+            weights => weights.iter().map(|&w| f64::from(w)).sum(),
         };
         let every = (label_smoothing / classes as f64) as f32;
-        Some(Targets {
+        Targets {
             label: (1.0 - label_smoothing) as f32,
             every,
             weights: class_weights,
             every_sum: every * all as f32,
             batch_weight,
             scale: (1.0 / batch_weight) as f32,
-        })
+        }
     }
 
     #[inline(always)]
-    fn weight(&self, class: usize) -> f32 {
+    pub(crate) fn weight(&self, class: usize) -> f32 {
         if self.weights.is_empty() { 1.0 } else { self.weights[class] }
     }
 }
@@ -133,18 +141,18 @@ pub(crate) unsafe fn cross_entropy_of_targets(
     unsafe { note(workspace, row, loss, best == label) };
 }
 
-struct Exponentials {
+pub(crate) struct Exponentials {
     /// The class with the largest logit; among equals, the first.
-    best: usize,
+    pub(crate) best: usize,
     /// That logit.
-    largest: f32,
+    pub(crate) largest: f32,
     /// The sum of the exponentials.
-    sum: f32,
+    pub(crate) sum: f32,
 }
 
 /// The exponentials of a row's logits. The largest logit is subtracted first, so that they do not overflow.
 #[inline(always)]
-fn exponentials(logits: &[f32], out: &mut [f32]) -> Exponentials {
+pub(crate) fn exponentials(logits: &[f32], out: &mut [f32]) -> Exponentials {
     let (mut best, mut largest) = (0, logits[0]);
     for (class, &logit) in logits.iter().enumerate() {
         if logit > largest {
@@ -165,7 +173,7 @@ fn exponentials(logits: &[f32], out: &mut [f32]) -> Exponentials {
 /// # Safety
 /// That of [`cross_entropy`].
 #[inline(always)]
-unsafe fn note(workspace: &Workspace, row: usize, loss: f32, is_best: bool) {
+pub(crate) unsafe fn note(workspace: &Workspace, row: usize, loss: f32, is_best: bool) {
     let hit = is_best && !loss.is_nan();
     // SAFETY: the caller's promise.
     unsafe {

@@ -15,6 +15,7 @@ use crate::{
     random::Dropout,
     shape::MAX_HIDDEN,
     simd::{LANES, Vector},
+    soft::{self, SoftTargets},
     sparse,
     workspace::{RowLists, Workspace},
 };
@@ -125,6 +126,8 @@ pub(crate) struct Update<'a> {
     pub(crate) dropout: [Dropout; MAX_DENSE],
     /// `None` if the loss is the mean of the labels' cross-entropy.
     pub(crate) targets: Option<Targets<'a>>,
+    /// What rows are trained towards beside their labels; `targets` are then there, too.
+    pub(crate) soft: Option<SoftTargets<'a>>,
 }
 
 impl Context<'_> {
@@ -337,14 +340,19 @@ unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
         if labels.is_empty() {
             return;
         }
-        let targets = context.update.as_ref().and_then(|update| update.targets.as_ref());
+        let update = context.update.as_ref();
+        let targets = update.and_then(|update| update.targets.as_ref());
+        let soft = update.and_then(|update| update.soft.as_ref());
         for row in rows.clone() {
             let (sizes, label) = ((outputs, classes), labels[row] as usize);
-            match targets {
-                Some(targets) => {
+            match (targets, soft) {
+                (Some(targets), Some(soft)) => {
+                    soft::cross_entropy_of_soft(workspace, row, sizes, label, targets, soft);
+                }
+                (Some(targets), None) => {
                     output::cross_entropy_of_targets(workspace, row, sizes, label, targets);
                 }
-                None => {
+                (None, _) => {
                     let scale = 1.0 / all_rows as f32;
                     output::cross_entropy(workspace, row, sizes, label, scale);
                 }

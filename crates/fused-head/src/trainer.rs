@@ -9,6 +9,7 @@ use crate::{
     head::Head,
     isa::Isa,
     rows::{Row, check_labels, check_rows, first_column_error},
+    soft::SoftTargets,
     workspace::Workspace,
 };
 
@@ -18,7 +19,8 @@ const BATCH_LIMIT: usize = 1 << 20;
 /// Loss and hits of one head on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepResult {
-    /// Cross-entropy, mean over the rows; of a training step with the head's label smoothing and class weights.
+    /// Cross-entropy, mean over the rows; of a training step with the head's label smoothing and class weights, and with
+    /// the soft targets.
     /// NaN or infinite if the head has diverged.
     pub loss: f32,
     /// Rows whose most probable class is the label.
@@ -154,16 +156,33 @@ impl Trainer {
         labels: &[i64],
         learning_rates: &[f64],
     ) -> Result<&[StepResult], Error> {
+        self.step_towards(rows, labels, None, learning_rates)
+    }
+
+    /// As [`Trainer::step`], with soft targets of the rows beside their labels. Hits are still those of the labels.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and if the soft targets do not fit the rows, or a number of them is out of its range.
+    pub fn step_towards(
+        &mut self,
+        rows: &[Row<'_>],
+        labels: &[i64],
+        soft: Option<SoftTargets<'_>>,
+        learning_rates: &[f64],
+    ) -> Result<&[StepResult], Error> {
         if rows.is_empty() || rows.len() > self.batch_size {
             return Err(Error::Rows { rows: rows.len(), batch_size: self.batch_size });
         }
         check_rows(self.shape, rows)?;
         check_labels(self.shape, rows.len(), labels)?;
+        if let Some(soft) = &soft {
+            soft.check(self.shape, rows.len())?;
+        }
         if learning_rates.len() != self.heads.len() {
             let (heads, rates) = (self.heads.len(), learning_rates.len());
             return Err(Error::LearningRateCount { heads, rates });
         }
-        let learning = Learning { rates: learning_rates, step: self.steps + 1 };
+        let learning = Learning { rates: learning_rates, step: self.steps + 1, soft };
         let run = self.engine.run(&self.heads, rows, labels, Some(learning), |_, _| {});
         run.map_err(|_| first_column_error(self.shape, rows))?;
         self.steps += 1;

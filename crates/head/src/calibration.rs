@@ -74,13 +74,13 @@ pub fn calibrate(
     let mut heads = TrainedHeads::open(runs, cache, threads)?;
     let labels = features.labels(SplitName::Val)?;
     let mut labelled = LabelledLogits::new(features.class_names().len());
-    for_each_row_of_heads(&mut heads, features, SplitName::Val, report, |row, logits| {
+    for_each_row_of_heads(&mut heads, features, SplitName::Val, 0, report, |row, logits| {
         labelled.add(logits[0], labels[row] as usize);
     })?;
     let Fit { temperature, loss_before, loss } = labelled.fit();
     let calibration = Calibration {
         temperature,
-        rows: labels.len(),
+        rows: features.images(SplitName::Val)?,
         log_loss_before: loss_before,
         log_loss: loss,
         head_digest: run.summary()?.head_digest,

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::form::{Fractions, Widths};
 use crate::keep::Keep;
 use crate::schedule::Schedule;
+use crate::views_per_epoch::ViewsPerEpoch;
 
 /// A head's architecture. It has the defaults of the hidden layers, and how p becomes the fractions dropped:
 ///
@@ -152,6 +153,9 @@ pub struct TrainConfig {
     /// The activation of the hidden layers.
     #[serde(default, skip_serializing_if = "is_relu")]
     pub activation: Activation,
+    /// The views of each training image that an epoch sees.
+    #[serde(default, skip_serializing_if = "ViewsPerEpoch::is_all")]
+    pub views_per_epoch: ViewsPerEpoch,
 }
 
 /// fast.ai's head for one epoch.
@@ -174,6 +178,7 @@ impl Default for TrainConfig {
             dropout: None,
             batch_norm: true,
             activation: Activation::Relu,
+            views_per_epoch: ViewsPerEpoch::All,
         }
     }
 }
@@ -305,7 +310,7 @@ mod tests {
         let default = TrainConfig::default();
         let json = serde_json::to_value(&default).unwrap();
         assert_eq!(json["hidden"], 128);
-        for field in ["dropout", "batch_norm", "activation"] {
+        for field in ["dropout", "batch_norm", "activation", "views_per_epoch"] {
             assert!(json.get(field).is_none(), "{field}");
         }
         assert_eq!(default.hidden_layers(), HiddenLayers::two(128));

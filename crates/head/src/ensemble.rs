@@ -1,5 +1,7 @@
 //! Ensembles: several runs whose heads are averaged, evaluated and used as one.
 
+use std::path::Path;
+
 use feature_cache::{Cache, SplitName};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
@@ -11,7 +13,9 @@ use crate::evaluate::predict::Prediction;
 use crate::evaluate::{Assessment, Evaluation, for_each_row_of_heads};
 use crate::event::Event;
 use crate::features::cache::Features;
+use crate::store::kind::Kind;
 use crate::store::run::Run;
+use crate::store::sweep::Sweep;
 
 /// What of an ensemble's heads is averaged.
 #[derive(
@@ -115,12 +119,26 @@ pub(crate) fn log_sum_exp(logits: &[f64]) -> f64 {
 pub struct Ensemble {
     runs: Vec<Run>,
     average: Average,
+    /// Distorted copies whose probabilities are averaged with those of their image.
+    tta: u32,
 }
 
 impl Ensemble {
     /// One run alone.
     pub fn of(run: Run) -> Ensemble {
-        Ensemble { runs: vec![run], average: Average::default() }
+        Ensemble { runs: vec![run], average: Average::default(), tta: 0 }
+    }
+
+    /// The runs in a folder: the one that it is, or those of the chosen setting of the sweep that it is.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn runs_in(folder: &Path) -> Result<Vec<Run>, Error> {
+        match Run::open(folder) {
+            Ok(run) => Ok(vec![run]),
+            Err(Error::OtherKind { found: Kind::Sweep, .. }) => Sweep::open(folder)?.chosen_runs(),
+            Err(error) => Err(error),
+        }
     }
 
     /// The ensemble of `runs`.
@@ -150,7 +168,19 @@ impl Ensemble {
                 return Err(Error::RunTwice { runs });
             }
         }
-        Ok(Ensemble { runs, average })
+        Ok(Ensemble { runs, average, tta: 0 })
+    }
+
+    /// The same runs with test-time augmentation: each head's probabilities for an image are the mean of those for the
+    /// image and its first `tta` distorted copies, which the features must have.
+    #[must_use]
+    pub fn with_tta(self, tta: u32) -> Ensemble {
+        Ensemble { tta, ..self }
+    }
+
+    /// Distorted copies whose probabilities are averaged with those of their image.
+    pub fn tta(&self) -> u32 {
+        self.tta
     }
 
     /// Its runs.
@@ -184,7 +214,7 @@ impl Ensemble {
         let mut heads = TrainedHeads::open(&self.runs, cache, threads)?;
         let features = Features::new(cache);
         let mut assessment = Assessment::new(features, split)?;
-        for_each_row_of_heads(&mut heads, features, split, report, |row, logits| {
+        for_each_row_of_heads(&mut heads, features, split, self.tta, report, |row, logits| {
             assessment.add(row, &Scores::new(&self.average.of(logits)));
         })?;
         Ok(assessment.evaluation(split))
@@ -207,7 +237,7 @@ impl Ensemble {
         let mut together = Assessment::new(features, split)?;
         let alone = self.runs.iter().map(|_| Assessment::new(features, split));
         let mut alone = alone.collect::<Result<Vec<_>, Error>>()?;
-        for_each_row_of_heads(&mut heads, features, split, report, |row, logits| {
+        for_each_row_of_heads(&mut heads, features, split, self.tta, report, |row, logits| {
             together.add(row, &Scores::new(&self.average.of(logits)));
             for (alone, logits) in alone.iter_mut().zip(logits) {
                 alone.add(row, &Scores::new(&in_double(logits)));
@@ -234,7 +264,7 @@ impl Ensemble {
         let features = Features::new(cache);
         let ids = features.ids(split)?;
         let mut ids = ids.iter();
-        for_each_row_of_heads(&mut heads, features, split, report, |_, logits| {
+        for_each_row_of_heads(&mut heads, features, split, self.tta, report, |_, logits| {
             if let Some(id) = ids.next() {
                 take(id, &self.average.of(logits));
             }

@@ -455,6 +455,78 @@ pub enum Error {
         /// The keys of their features.
         keys: Box<[CacheKey; 2]>,
     },
+    /// A teacher was trained on other features.
+    #[error(
+        "{flag}: the run {} was trained on other features than {}, {found}; it may have seen the images that heads are \
+         validated on, so name a run of these features, or train one: vgg-head train --features={}",
+        run.display(), cache.display(), cache.display()
+    )]
+    TeacherFeatures {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The run.
+        run: PathBuf,
+        /// The cache.
+        cache: PathBuf,
+        /// The difference.
+        found: String,
+    },
+    /// The rows of a split cannot be pseudo-labelled.
+    #[error(
+        "--pseudo-split={split}: heads are {} its images already; expected test",
+        if *split == SplitName::Val { "validated on" } else { "trained on" }
+    )]
+    PseudoSplit {
+        /// The split.
+        split: SplitName,
+    },
+    /// There are no rows to be pseudo-labelled.
+    #[error(
+        "{} has no image in its {split} split that is not among those that heads are validated on, so there is none for \
+         --pseudo; leave --pseudo out",
+        path.display()
+    )]
+    NoPseudoRows {
+        /// The cache.
+        path: PathBuf,
+        /// The split.
+        split: SplitName,
+    },
+    /// A batch of one row has no room for a pseudo-labelled one.
+    #[error(
+        "--batch-size=1 has no room for pseudo-labelled images beside others; expected 2 or more"
+    )]
+    NoRoomInBatch,
+    /// Training images have no distorted copies that could take turns.
+    #[error(
+        "{} has no distorted copies of its training images, of which --views-per-epoch=1 takes another one in each \
+         epoch; extract again with --views=K, or leave --views-per-epoch out",
+        path.display()
+    )]
+    NoViewsToTakeTurns {
+        /// The cache.
+        path: PathBuf,
+    },
+    /// Images of a split have fewer distorted copies than are to be averaged.
+    #[error(
+        "--tta={wanted}: the {split} images of {} have {}; {}",
+        path.display(),
+        if *found == 0 { "no distorted copies".to_owned() } else { counted(*found as usize, "distorted copy") },
+        match split {
+            SplitName::Train => format!("extract again with --views={wanted}"),
+            _ => format!("extract again with --{split}-views={wanted}, or leave --tta out"),
+        }
+    )]
+    NoViews {
+        /// The cache.
+        path: PathBuf,
+        /// The split.
+        split: SplitName,
+        /// Copies of each image.
+        found: u32,
+        /// Copies asked for.
+        wanted: u32,
+    },
     /// A run is given twice.
     #[error(
         "the runs {} and {} are the same; name each run of an ensemble once",

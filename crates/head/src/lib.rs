@@ -11,11 +11,11 @@
 //! stop at the next safe point when the flag that they are given is set.
 //!
 //! In reading order:
-//! - [`config`], [`form`], [`schedule`], [`class_weights`], [`keep`], [`resources`]: how a head is trained, and with
-//!   what;
+//! - [`config`], [`form`], [`schedule`], [`class_weights`], [`keep`], [`views_per_epoch`], [`resources`]: how a head is
+//!   trained, and with what;
 //! - [`features`]: a cache's rows, pooled, in the order of training;
 //! - [`store`]: runs and sweeps on disk;
-//! - [`train`](mod@train): heads in passes over the rows;
+//! - [`train`](mod@train): heads in passes over the rows; [`teacher`]: runs towards whose probabilities they are trained;
 //! - [`lr_find`]: the loss against the learning rate;
 //! - [`evaluate`](mod@evaluate): trained heads on a split;
 //! - [`calibration`]: their temperatures; [`ensemble`]: several of them as one;
@@ -52,9 +52,12 @@ mod schedule;
 mod store;
 mod sweep;
 mod table;
+mod teacher;
 #[cfg(test)]
 mod tests;
 mod train;
+mod training_views;
+mod views_per_epoch;
 
 pub use baselines::knn::knn;
 pub use baselines::ridge::ridge;
@@ -94,5 +97,8 @@ pub use store::sweep::{Sweep, newest_sweep};
 pub use sweep::grid::{Grid, List};
 pub use sweep::report::write_report;
 pub use sweep::sweep;
+pub use teacher::{Lesson, PseudoLabels, Teacher, TeacherRecord};
 pub use train::curve::write_learning_curve;
 pub use train::train;
+pub use training_views::TrainingViews;
+pub use views_per_epoch::ViewsPerEpoch;

@@ -11,6 +11,7 @@
 mod names;
 mod network;
 mod tap;
+mod view_counts;
 mod views;
 
 use durable::Digest;
@@ -21,6 +22,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 pub use names::from_name;
 pub use network::{Convolution, Layer, NETWORKS, Network};
 pub use tap::{Pooling, Tap, TapShape};
+pub use view_counts::ViewCounts;
 pub use views::{Augmentation, Fill, Flip, ViewDigests, Views};
 
 /// Everything that turns an image into features.

@@ -1,4 +1,4 @@
-//! Views: distorted copies of training images, as data.
+//! Views: distorted copies of images, as data.
 //!
 //! View 0 of an image is the image itself; views 1 to K are distorted. What is drawn for a view depends on the
 //! seed, the image's bytes and the view's number alone, so a view is the same on every machine, and those of a cache
@@ -12,15 +12,16 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, VariantNames};
 
 use crate::from_name;
+use crate::view_counts::ViewCounts;
 
 /// Begins what is digested for a distorted view; images' files do not begin so.
 const VIEW: &[u8] = b"recipe, view 1";
 
-/// The distorted copies of each training image.
+/// The distorted copies of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Views {
-    /// Number of distorted copies of each image, beside the image itself; not 0.
-    pub count: u32,
+    /// Number of distorted copies of each image, beside the image itself.
+    pub count: ViewCounts,
     /// Seed of what is drawn.
     pub seed: u64,
     /// The ranges from which it is drawn.
@@ -398,14 +399,16 @@ mod tests {
     #[test]
     fn the_digest_of_a_view_is_that_of_all_that_makes_it() {
         let (image, other) = (Digest::of(b"image"), Digest::of(b"other"));
-        let views = Views { count: 5, seed: 0, augmentation: Augmentation::digits() };
+        let count = ViewCounts::of_training(5);
+        let views = Views { count, seed: 0, augmentation: Augmentation::digits() };
         let of = |views: &Views, image: &Digest, view| views.digests().of(image, view);
         let digest = of(&views, &image, 1);
         assert_eq!(
             digest.to_string(),
             "d19bf248b129a1d7fa8afe0c5609c47dd921008dbaec42faa6db7ae96f7ffcc2"
         );
-        assert_eq!(of(&Views { count: 10, ..views.clone() }, &image, 1), digest);
+        let count = ViewCounts { train: 10, val: 0, test: 3 };
+        assert_eq!(of(&Views { count, ..views.clone() }, &image, 1), digest);
         let photos = Views { augmentation: Augmentation::photos(), ..views.clone() };
         let others = [
             of(&views, &image, 2),

@@ -258,6 +258,9 @@ pub struct Report {
     pub command: String,
     /// The heads.
     pub sweep: Sweep,
+    /// What heads were trained on beside the images and their labels, as a noun phrase: "each image and 5 distorted
+    /// copies of it"; `None` for nothing.
+    pub trained_on: Option<String>,
     /// The confusion matrix of the best head; `None` if there are too many classes.
     pub confusion: Option<Confusion>,
     /// The mistakes of the best head.

@@ -37,6 +37,9 @@ pub fn report_html(report: &Report) -> String {
                     h1 { (report.title) }
                     p.summary { (summary(sweep)) }
                     @if let Some(chosen) = &sweep.chosen { (figures(sweep, chosen)) }
+                    @if let Some(trained_on) = &report.trained_on {
+                        p.trained { "Trained on: " (trained_on) "." }
+                    }
                     h2.small { "Command" }
                     pre.command tabindex="0" { code { (report.command) } }
                 }
@@ -171,6 +174,7 @@ mod tests {
             title: "Sweep <1> & \"more\"".into(),
             command: "vgg-head sweep --p=0.2,0.6 --out='a & b'".into(),
             sweep: small_sweep(),
+            trained_on: Some("each image & 5 distorted copies of it".into()),
             confusion: Some(Confusion {
                 class_names: vec!["0".into(), "<1>".into()],
                 counts: vec![vec![9, 1], vec![0, 10]],
@@ -199,6 +203,7 @@ mod tests {
             "a&quot;b&lt;c&gt;.png",
             "&lt;0&gt;",
             "1 &amp; 2",
+            "Trained on: each image &amp; 5 distorted copies of it.",
             "98.77 %",
             "&lt;/pre&gt;&lt;script&gt;",
             "vgg-head &lt;0.1&gt;",

@@ -246,6 +246,7 @@ fn sample() -> Report {
         title: format!("A page for the test {HOSTILE}"),
         command: format!("vgg-head sweep --out={}", "a/long/path/".repeat(20)),
         sweep: Sweep { heads, chosen: Some(chosen) },
+        trained_on: Some(format!("each image and 5 distorted copies of it {HOSTILE}")),
         confusion: Some(Confusion {
             class_names: names.take(40).map(Into::into).collect(),
             counts: (0..40).map(|label| (0..40).map(|class| label * class % 7).collect()).collect(),

@@ -47,7 +47,7 @@ pub(super) fn inspect(cache: &Cache, json: bool) -> Result<(), Error> {
     println!("network   {}, {}", recipe.network, recipe.numerics);
     println!("images    {}x{} px, {}, {}", image.height, image.width, image.fit, image.resize);
     if let Some(Views { count, seed, augmentation }) = &manifest.inputs.views {
-        println!("views     {count} of each training image, {augmentation}, seed {seed}");
+        println!("views     {count}, {augmentation}, seed {seed}");
     }
     for tap in cache.taps() {
         let sides: Vec<String> = cache.shape(tap)?.iter().map(usize::to_string).collect();

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use backbone::{Accuracy, Device, ImageSize, Network};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
 use extract::{Error, ExportFormat, ExportPool, OnError, Scan};
 use feature_cache::{Cache, Layout};
@@ -161,23 +161,31 @@ struct RunArgs {
 
 /// Flags on distorted copies.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("copies").multiple(true))]
 struct ViewArgs {
     /// Number of distorted copies of each training image, which are cached beside the image itself and trained on
     /// like others [default: none]
-    #[arg(long, value_parser = up_to(1000))]
+    #[arg(long, value_parser = up_to(1000), group = "copies")]
     views: Option<usize>,
+    /// Number of distorted copies of each validation image, over which --tta of 'vgg-head evaluate' averages; heads are
+    /// validated on the images alone [default: none]
+    #[arg(long, value_parser = up_to(1000), group = "copies")]
+    val_views: Option<usize>,
+    /// Number of distorted copies of each test image, over which --tta averages [default: none]
+    #[arg(long, value_parser = up_to(1000), group = "copies")]
+    test_views: Option<usize>,
     /// How they are distorted: digits or photos, fast.ai's settings, or a list such as rotation=8,shift=0.1 of
     /// rotation, shear (largest angles in degrees), shift, shift-x, shift-y, zoom (largest changes as fractions), flip
     /// (horizontal, vertical, both), crop (smallest area), brightness, contrast (largest changes of the factor 1),
     /// channel-shift (levels), erase (probability) and fill (nearest, black) [default: photos for image files, digits
     /// for plain pixels]
-    #[arg(long, requires = "views")]
+    #[arg(long, requires = "copies")]
     augment: Option<Augment>,
     /// Seed of the distortions
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     augment_seed: u64,
     /// Write a picture of eight training images with all their views, as a PNG file, and extract nothing
-    #[arg(long, value_name = "FILE", requires = "views")]
+    #[arg(long, value_name = "FILE", requires = "copies")]
     preview: Option<PathBuf>,
 }
 

@@ -8,7 +8,7 @@ use backbone::{Accuracy, Backend, Compute};
 use extract::{Error, Event, ExtractConfig, ViewConfig, extract, write_preview};
 use feature_cache::Layout;
 use plural::{counted, noun_for};
-use recipe::{Fit, Tap, Views};
+use recipe::{Fit, Tap, ViewCounts, Views};
 use terminal::{
     HumanBytes, HumanCount, JsonPath, Progress, Success, print_path, println, say, with_causes,
 };
@@ -113,7 +113,13 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
 
 impl ViewArgs {
     fn config(self) -> Option<ViewConfig> {
-        let count = u32::try_from(self.views?).expect("the flag has a limit");
+        let number =
+            |flag: Option<usize>| u32::try_from(flag.unwrap_or(0)).expect("the flags have a limit");
+        let [train, val, test] = [self.views, self.val_views, self.test_views].map(number);
+        let count = ViewCounts { train, val, test };
+        if count.are_none() {
+            return None;
+        }
         let are_digits = self.augment.as_ref().is_some_and(|augment| augment.of_digits);
         let augmentation = self.augment.map(|augment| augment.augmentation);
         Some(ViewConfig { count, augmentation, are_digits, seed: self.augment_seed })
@@ -193,11 +199,15 @@ impl Shown<'_> {
                     },
                 ));
                 if let Some(Views { count, augmentation, .. }) = views {
-                    let copies = match count {
-                        1 => "a distorted copy".to_owned(),
-                        count => format!("{count} distorted copies"),
-                    };
-                    say(format!("each training image and {copies} of it: {augmentation}"));
+                    let ViewCounts { train, val, test } = *count;
+                    let of_splits = [(train, "training"), (val, "validation"), (test, "test")];
+                    for (count, split) in of_splits.into_iter().filter(|(count, _)| *count > 0) {
+                        let copies = match count {
+                            1 => "a distorted copy".to_owned(),
+                            count => format!("{count} distorted copies"),
+                        };
+                        say(format!("each {split} image and {copies} of it: {augmentation}"));
+                    }
                 }
                 if rows_before > 0 {
                     say(format!("continuing: {rows_before} of {rows} already there"));

@@ -23,7 +23,7 @@ impl Manifest {
             return Some(format!("its key is {}, but that of its inputs is {key}", self.key));
         }
         let (taps, dtype) = (&self.inputs.recipe.taps, self.inputs.recipe.dtype);
-        if self.inputs.views.as_ref().is_some_and(|views| views.count == 0) {
+        if self.inputs.views.as_ref().is_some_and(|views| views.count.are_none()) {
             return Some("it has views, and says that there are none".to_owned());
         }
         if let Some(found) = self.tap_contradiction() {

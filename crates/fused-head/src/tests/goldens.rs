@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use safetensors::SafeTensors;
 
 use super::isas;
-use crate::{HeadConfig, HeadShape, Parameters, Row, Trainer};
+use crate::{HeadConfig, HeadShape, Parameters, Row, SoftTargets, Trainer};
 
 /// Largest deviation from the golden, as a fraction of the golden's largest number.
 #[track_caller]
@@ -56,6 +56,7 @@ fn three_steps_equal_pytorchs() {
         ("label-smoothing", 24, HeadConfig { label_smoothing: 0.2, ..plain() }),
         ("class-weights", 24, HeadConfig { class_weights: class_weights(), ..plain() }),
         ("all-options", 24, all_options),
+        ("soft-targets", 24, plain()),
     ] {
         let file = golden_file(case);
         let goldens = SafeTensors::deserialize(&file).unwrap();
@@ -70,13 +71,21 @@ fn three_steps_equal_pytorchs() {
         let rows: Vec<Row<'_>> = features.chunks(24).map(Row::Dense).collect();
         let labels = goldens.tensor("labels").unwrap().data().as_chunks::<8>().0;
         let labels: Vec<i64> = labels.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
+        let has_teacher = goldens.tensor("probabilities").is_ok();
+        let probabilities = has_teacher.then(|| floats(&goldens, "probabilities"));
+        let shares = vec![0.75; rows.len()];
+        let soft = probabilities.as_ref().map(|probabilities| SoftTargets {
+            probabilities,
+            shares: &shares,
+            temperature: 3.0,
+        });
         for isa in isas() {
             for threads in 1..4 {
                 let initial = from_ref(&initial);
                 let mut trainer =
                     Trainer::with_isa(shape, from_ref(&config), initial, 8, threads, isa).unwrap();
                 for step in 1..=3 {
-                    let result = trainer.step(&rows, &labels, &[0.001]).unwrap()[0];
+                    let result = trainer.step_towards(&rows, &labels, soft, &[0.001]).unwrap()[0];
                     if step == 1 {
                         assert_near(&[result.loss], &floats(&goldens, "loss"), "loss");
                         assert_near(&trainer.last_logits(), &floats(&goldens, "logits"), "logits");

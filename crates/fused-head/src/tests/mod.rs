@@ -6,6 +6,7 @@ mod forms;
 mod goldens;
 mod inference;
 mod reference;
+mod soft;
 mod training;
 
 use crate::{

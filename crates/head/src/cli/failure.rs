@@ -21,6 +21,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::LinearHasNoLayers
         | Error::NothingToCalibrate
         | Error::DropoutCount { .. }
+        | Error::PseudoSplit { .. }
+        | Error::NoRoomInBatch
         | Error::TooFewForFolds { .. }
         | Error::FoldWithoutClass { .. }
         | Error::TooManyHeads { .. }
@@ -69,6 +71,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::DamagedCalibration { .. }
         | Error::EnsembleClasses { .. }
         | Error::EnsembleFeatures { .. }
+        | Error::TeacherFeatures { .. }
+        | Error::NoPseudoRows { .. }
+        | Error::NoViewsToTakeTurns { .. }
+        | Error::NoViews { .. }
         | Error::CorrectionsFile { .. }
         | Error::CorrectionsEmpty { .. }
         | Error::GroupsFile { .. }

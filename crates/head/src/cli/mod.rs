@@ -7,6 +7,7 @@ mod events;
 mod failure;
 mod form;
 mod issues;
+mod lessons;
 mod lr_find;
 mod results;
 mod values;
@@ -18,9 +19,9 @@ use clap::{Args, Parser, Subcommand};
 use feature_cache::{Cache, SplitName};
 use head::{
     Activation, Arch, Average, ClassWeights, Corrections, Ensemble, Error, Features, Fractions,
-    Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, Widths,
-    calibrate, check_validation, newest_run, newest_sweep, submission, sweep, taps_of, train,
-    write_learning_curve, write_report,
+    Grid, Keep, List, Memory, Resources, Run, Sample, Schedule, Sweep, TrainConfig, ViewsPerEpoch,
+    Widths, calibrate, check_validation, newest_run, newest_sweep, submission, sweep, taps_of,
+    train, write_learning_curve, write_report,
 };
 use plural::counted;
 use recipe::Tap;
@@ -31,13 +32,14 @@ use crate::cli::corrections::corrections_in;
 use crate::cli::events::Teller;
 pub(crate) use crate::cli::failure::failure;
 use crate::cli::form::FormArgs;
+use crate::cli::lessons::LessonArgs;
 use crate::cli::lr_find::LrFindArgs;
 use crate::cli::results::{
-    calibration_line, print_ensemble, print_evaluation, print_json, print_run, print_sweep,
+    Trained, calibration_line, print_ensemble, print_evaluated, print_run, print_sweep,
 };
 use crate::cli::values::{
-    average, dropout, label_smoothing, learning_rate, list, memory, on_off, schedules, seeds,
-    split, weight_decay,
+    average, copies, dropout, label_smoothing, learning_rate, list, memory, on_off, schedules,
+    seeds, split, weight_decay,
 };
 
 /// Default folder of the caches.
@@ -63,7 +65,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Train one head; prints its metrics and the run's folder
     #[command(alias = "train-head")]
-    Train(TrainArgs),
+    Train(TrainOneArgs),
     /// Train every combination of lists; prints the settings, best first, and the sweep's folder
     Sweep(SweepArgs),
     /// Classify by nearest neighbours, without training; prints accuracy on the validation split
@@ -175,6 +177,10 @@ struct CommonArgs {
     /// accuracy); its schedule is that of all --epochs [default: none]
     #[arg(long, value_name = "EPOCHS", value_parser = up_to(1_000_000))]
     patience: Option<usize>,
+    /// The views of each training image, the image itself and its distorted copies, that an epoch sees: all, or 1, and
+    /// then another one in each epoch. A learning rate's schedule has the steps that there are
+    #[arg(long, value_name = "all|1", default_value = "all")]
+    views_per_epoch: ViewsPerEpoch,
     /// Find the head's temperature on the validation split, by which its logits are divided from then on (in a
     /// sweep, that of each head of the chosen setting), and keep it with the run (Guo et al. 2017)
     #[arg(long)]
@@ -222,6 +228,14 @@ struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+struct TrainOneArgs {
+    #[command(flatten)]
+    train: TrainArgs,
+    #[command(flatten)]
+    lessons: LessonArgs,
+}
+
+#[derive(Debug, Args)]
 struct SweepArgs {
     /// Architectures (fastai, fastai-da, keras, linear), a list
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
@@ -266,6 +280,8 @@ struct SweepArgs {
     baselines: Vec<BaselineName>,
     #[command(flatten)]
     common: CommonArgs,
+    #[command(flatten)]
+    lessons: LessonArgs,
     /// Folder under which sweeps are made
     #[arg(long, default_value = SWEEPS)]
     out: PathBuf,
@@ -282,6 +298,10 @@ struct RunArgs {
     /// What of several heads is averaged: probabilities or logits
     #[arg(long, default_value = "probabilities", value_parser = average)]
     average: Average,
+    /// Test-time augmentation: average each head's probabilities over each image and this number of its distorted copies,
+    /// which 'vgg-extract run' makes with --test-views and --val-views; 0 for the image alone
+    #[arg(long, value_name = "COPIES", default_value = "0", value_parser = copies)]
+    tta: u32,
     /// The cache with the features, if it has moved since
     #[arg(long)]
     features: Option<PathBuf>,
@@ -332,11 +352,7 @@ impl Cli {
                 }
                 let evaluation =
                     ensemble.evaluate(&cache, split, cores(), &mut Teller::new().listener())?;
-                if json {
-                    print_json(&evaluation);
-                } else {
-                    print_evaluation(&ensemble.name(), &evaluation);
-                }
+                print_evaluated(&ensemble, &Trained::of(&ensemble, &cache), &evaluation, json);
                 Ok(())
             }
             Command::Ensemble(args) => compare_with_ensemble(args),
@@ -416,7 +432,7 @@ impl RunArgs {
             None if self.run.is_empty() => vec![Run::open(&newest_run(RUNS.as_ref())?)?],
             None => self.run.iter().map(|run| Run::open(run)).collect::<Result<_, Error>>()?,
         };
-        let ensemble = Ensemble::new(runs, self.average)?;
+        let ensemble = Ensemble::new(runs, self.average)?.with_tta(self.tta);
         let features =
             self.features.unwrap_or_else(|| ensemble.runs()[0].config().features.clone());
         Ok((ensemble, Cache::open(&features)?))
@@ -442,13 +458,14 @@ impl CommonArgs {
             Some(file) => Some(ClassWeights::read(file, &cache.manifest().class_names)?),
             None => None,
         };
-        let CommonArgs { epochs, batch_size, keep, patience, .. } = *self;
+        let CommonArgs { epochs, batch_size, keep, patience, views_per_epoch, .. } = *self;
         Ok(TrainConfig {
             epochs,
             batch_size,
             class_weights,
             keep,
             patience,
+            views_per_epoch,
             ..TrainConfig::default()
         })
     }
@@ -494,14 +511,15 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn train_one(args: TrainArgs) -> Result<(), Error> {
+fn train_one(TrainOneArgs { train: args, lessons }: TrainOneArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let cache = args.common.open()?;
+    let teacher = lessons.teacher(&cache)?;
     let config = args.config(&cache)?;
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
     let corrections = args.common.corrections(features)?;
-    let features = features.corrected(corrections.as_ref());
+    let features = features.corrected(corrections.as_ref()).taught(teacher.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     let run = train(features, &config, resources, &args.out, &mut teller.listener(), stop)?;
@@ -509,7 +527,7 @@ fn train_one(args: TrainArgs) -> Result<(), Error> {
     if args.common.calibrate {
         calibrate_all(std::slice::from_ref(&run), &cache, resources.threads, &mut teller)?;
     }
-    print_run(&run, cache.folder(), args.common.json)
+    print_run(&run, &cache, args.common.json)
 }
 
 /// Calibrates runs, and says with what result.
@@ -557,7 +575,8 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
     let taps = taps_of(&cache, &args.common.tap);
     let features = Features::at(&cache, &taps)?;
     let corrections = args.common.corrections(features)?;
-    let features = features.corrected(corrections.as_ref());
+    let teacher = args.lessons.teacher(&cache)?;
+    let features = features.corrected(corrections.as_ref()).taught(teacher.as_ref());
     let resources = args.common.resources();
     let mut teller = Teller::new();
     // First, since they take seconds and may be refused.
@@ -571,6 +590,7 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         // They are there, and said here.
         calibrate_all(&sweep.chosen_runs()?, &cache, resources.threads, &mut teller)?;
     }
-    print_sweep(&sweep, &baselines, &report, args.common.json);
+    let trained = Trained::of_sweep(&sweep, &cache);
+    print_sweep(&sweep, &trained, &baselines, &report, args.common.json);
     Ok(())
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::baselines::BaselineRow;
+use feature_cache::{Cache, SplitName};
 use head::{
     Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep, TrainConfig,
+    TrainingViews,
 };
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
@@ -12,8 +14,32 @@ use terminal::{JsonPath, Table, print, print_path, println};
 /// The text in place of a number that does not exist.
 const NONE: &str = "–";
 
-/// Prints a trained head's metrics and its run's folder; `features` is the cache's folder.
-pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Error> {
+/// What heads were trained on, as far as it is to be said beside their results.
+pub(super) struct Trained(Option<TrainingViews>);
+
+impl Trained {
+    /// Of the heads of runs on the features of a cache.
+    pub(super) fn of(ensemble: &Ensemble, cache: &Cache) -> Trained {
+        let copies = cache.manifest().inputs.view_count(SplitName::Train);
+        let trains = ensemble.runs().iter().map(|run| &run.config().train);
+        Trained(TrainingViews::of(copies, trains))
+    }
+
+    /// Of the heads of a sweep.
+    pub(super) fn of_sweep(sweep: &Sweep, cache: &Cache) -> Trained {
+        let copies = cache.manifest().inputs.view_count(SplitName::Train);
+        Trained(TrainingViews::of(copies, sweep.heads()))
+    }
+
+    fn say(&self) {
+        if let Some(views) = &self.0 {
+            println!("trained on {views}");
+        }
+    }
+}
+
+/// Prints a trained head's metrics and its run's folder; `cache` has the features.
+pub(super) fn print_run(run: &Run, cache: &Cache, json: bool) -> Result<(), Error> {
     let summary = run.summary()?;
     if json {
         let mut json = serde_json::json!({
@@ -47,9 +73,10 @@ pub(super) fn print_run(run: &Run, features: &Path, json: bool) -> Result<(), Er
         dropout_of(config),
         epochs,
         summary.seconds_per_epoch,
-        features.display()
+        cache.folder().display()
     );
     println!("{table}");
+    Trained::of(&Ensemble::of(run.clone()), cache).say();
     print_path(run.folder());
     Ok(())
 }
@@ -78,7 +105,13 @@ pub(super) fn calibration_line(calibration: &Calibration) -> String {
 }
 
 /// Prints a sweep's settings, best first, baselines after them, and its folder.
-pub(super) fn print_sweep(sweep: &Sweep, baselines: &[BaselineRow], report: &Path, json: bool) {
+pub(super) fn print_sweep(
+    sweep: &Sweep,
+    trained: &Trained,
+    baselines: &[BaselineRow],
+    report: &Path,
+    json: bool,
+) {
     if json {
         let mut json = serde_json::json!({
             "sweep": JsonPath(sweep.folder()),
@@ -137,6 +170,7 @@ pub(super) fn print_sweep(sweep: &Sweep, baselines: &[BaselineRow], report: &Pat
         ),
         None => println!("chosen by validation: {chosen}; the test split has no labels"),
     }
+    trained.say();
     println!("report: {}\n", report.display());
     print_path(sweep.folder());
 }
@@ -185,7 +219,12 @@ pub(super) fn print_ensemble(
         return;
     }
     let Evaluation { split, rows, .. } = together;
-    println!("{split} split, {}; the average of {}\n", counted(*rows, "row"), ensemble.average());
+    println!(
+        "{split} split, {}; the average of {}{}\n",
+        counted(*rows, "row"),
+        ensemble.average(),
+        over_copies(ensemble)
+    );
     let mut table = Table::new(["", "top-1", "log loss", "calibration error"]);
     let mut row = |name: String, values: [f64; 3]| {
         let [top1, loss, error] = values;
@@ -202,15 +241,52 @@ pub(super) fn print_ensemble(
     print!("{table}");
 }
 
+/// The words for test-time augmentation, if there is one.
+fn over_copies(ensemble: &Ensemble) -> String {
+    match ensemble.tta() {
+        0 => String::new(),
+        1 => ", over each image and a distorted copy".to_owned(),
+        copies => format!(", over each image and {copies} distorted copies"),
+    }
+}
+
+/// Prints the accuracy of heads, as [`print_evaluation`], or as JSON.
+pub(super) fn print_evaluated(
+    ensemble: &Ensemble,
+    trained: &Trained,
+    evaluation: &Evaluation,
+    json: bool,
+) {
+    if json {
+        let mut json = serde_json::json!(evaluation);
+        if ensemble.tta() > 0 {
+            json["tta"] = serde_json::json!(ensemble.tta());
+        }
+        if let Some(views) = &trained.0 {
+            json["trained_on"] = serde_json::json!(views);
+        }
+        print_json(&json);
+        return;
+    }
+    print_measures(&ensemble.name(), &over_copies(ensemble), trained, evaluation);
+}
+
 /// Prints the accuracy of a classifier, its confusion matrix, and precision and recall of each class.
 pub(super) fn print_evaluation(name: &str, evaluation: &Evaluation) {
+    print_measures(name, "", &Trained(None), evaluation);
+}
+
+/// Likewise, with words on the rows, and with what the classifier was trained on.
+fn print_measures(name: &str, rows: &str, trained: &Trained, evaluation: &Evaluation) {
     println!(
-        "{name}: {} top-1 {} on {}, loss {:.4}\n",
+        "{name}: {} top-1 {} on {}{rows}, loss {:.4}",
         evaluation.split,
         percent(evaluation.top1),
         counted(evaluation.rows, "row"),
         evaluation.loss
     );
+    trained.say();
+    println!("");
     println!("{}", metrics_table(evaluation));
     let mut header = vec!["label \\ predicted".to_owned()];
     if evaluation.confusion.is_some() {

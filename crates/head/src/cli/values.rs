@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use feature_cache::SplitName;
-use head::{Average, Fractions, List, Schedule, Widths};
+use head::{Average, Fractions, List, PseudoLabels, Schedule, Widths};
 use recipe::from_name;
 use terminal::seed;
 
@@ -60,6 +60,40 @@ pub(super) fn split(text: &str) -> Result<SplitName, String> {
 /// What of an ensemble is averaged.
 pub(super) fn average(text: &str) -> Result<Average, String> {
     from_name("average", text)
+}
+
+/// What pseudo-labels are.
+pub(super) fn pseudo_labels(text: &str) -> Result<PseudoLabels, String> {
+    from_name("form of pseudo-labels", text)
+}
+
+/// A share of a batch: a number, or two with a slash.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = match text.split_once('/') {
+        Some((above, below)) => above.parse::<f64>().ok().zip(below.parse::<f64>().ok()),
+        None => text.parse().ok().map(|number| (number, 1.0)),
+    };
+    let share = number.map(|(above, below)| above / below);
+    let share = share.filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| format!("expected 0 < S < 1, such as 0.25 or 1/3, got '{text}'"))
+}
+
+/// Reads the temperature of a teacher.
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| (1e-3..=1e3).contains(number));
+    number.ok_or_else(|| format!("expected a number from 0.001 to 1000, such as 2, got '{text}'"))
+}
+
+/// Reads a part of the loss.
+pub(super) fn weight_of_loss(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && *number <= 1.0);
+    number.ok_or_else(|| format!("expected 0 < W <= 1, such as 0.9, got '{text}'"))
+}
+
+/// Reads a number of distorted copies, which may be 0.
+pub(super) fn copies(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number: &u32| *number <= 1000);
+    number.ok_or_else(|| format!("expected a number of copies from 0 to 1000, got '{text}'"))
 }
 
 /// Reads a dropout fraction.

@@ -3,6 +3,7 @@
 use feature_cache::{Cache, SplitName};
 use fused_head::{Inference, Parameters};
 
+use crate::ensemble::Average;
 use crate::error::Error;
 use crate::evaluate::check_features;
 use crate::event::Event;
@@ -63,40 +64,106 @@ impl<'a> TrainedHeads<'a> {
         Ok(TrainedHeads { groups, heads: runs.len() })
     }
 
-    /// Calls `take` with the logits of all images of a split, distorted copies aside, batch by batch in row order: with
-    /// the first row of the batch, and for each head `[rows, classes]`.
+    /// Calls `take` with the logits of all images of a split, batch by batch in row order: with the first row of the
+    /// batch, and for each head `[rows, classes]`. With `tta`, they are the logarithms of the means of the probabilities
+    /// of each image and its first `tta` distorted copies.
     ///
     /// # Errors
-    /// If a file cannot be read, or a feature is NaN or infinite.
+    /// If the images have fewer copies, a file cannot be read, or a feature is NaN or infinite.
     pub(crate) fn for_each_batch(
         &mut self,
         split: SplitName,
+        tta: u32,
         report: &mut dyn FnMut(Event<'_>),
         mut take: impl FnMut(usize, &[Vec<f32>]),
     ) -> Result<(), Error> {
-        let mut splits = Vec::new();
-        for group in &self.groups {
-            let mut features = PooledSplit::open(group.features, split, report)?;
-            // Each row is read once, so keeping it in memory would not help.
-            features.keep_in_memory(false, report)?;
-            splits.push((features, None));
+        let Some(group) = self.groups.first() else { return Ok(()) };
+        let (features, classes) = (group.features, group.inference.shape().classes);
+        let found = features.views(split)?;
+        if found < tta {
+            let path = features.folder().to_path_buf();
+            return Err(Error::NoViews { path, split, found, wanted: tta });
         }
-        let Some(first_group) = self.groups.first() else { return Ok(()) };
-        let batch_size = batch_size(&first_group.inference);
-        let images = splits.first().map_or(0, |(features, _)| features.images());
-        let mut of_heads = vec![Vec::new(); self.heads];
+        let mut splits = self.open_split(split, report)?;
+        let (batch_size, images) = (self.batch_size(), features.images(split)?);
         for first in (0..images).step_by(batch_size) {
             let rows: Vec<usize> = (first..images.min(first + batch_size)).collect();
-            for (group, (features, buffer)) in self.groups.iter_mut().zip(&mut splits) {
-                let logits = logits_of(features, &mut group.inference, &rows, buffer)?;
-                for (&head, logits) in group.heads.iter().zip(logits) {
-                    of_heads[head] = logits;
-                }
+            let mut of_views = vec![self.logits(&mut splits, &rows)?];
+            for view in 1..=tta as usize {
+                let rows: Vec<usize> = rows.iter().map(|row| view * images + row).collect();
+                of_views.push(self.logits(&mut splits, &rows)?);
             }
-            take(first, &of_heads);
+            take(first, &averaged(of_views, classes));
         }
         Ok(())
     }
+
+    /// Opens a split for each group of heads.
+    ///
+    /// # Errors
+    /// If it is missing, or the features cannot be read.
+    pub(crate) fn open_split(
+        &self,
+        split: SplitName,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<OpenedSplit<'a>>, Error> {
+        let open = |group: &Group<'a>| {
+            let mut features = PooledSplit::open(group.features, split, report)?;
+            // Each row is read once, so keeping it in memory would not help.
+            features.keep_in_memory(false, report)?;
+            Ok(OpenedSplit { features, buffer: None })
+        };
+        self.groups.iter().map(open).collect()
+    }
+
+    /// Rows that are read together.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.groups.first().map_or(1, |group| batch_size(&group.inference))
+    }
+
+    /// The logits of each head, `[rows, classes]`, for rows of a split that was opened for these heads.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a feature is NaN or infinite.
+    pub(crate) fn logits(
+        &mut self,
+        splits: &mut [OpenedSplit<'_>],
+        rows: &[usize],
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let mut of_heads = vec![Vec::new(); self.heads];
+        for (group, OpenedSplit { features, buffer }) in self.groups.iter_mut().zip(splits) {
+            let logits = logits_of(features, &mut group.inference, rows, buffer)?;
+            for (&head, logits) in group.heads.iter().zip(logits) {
+                of_heads[head] = logits;
+            }
+        }
+        Ok(of_heads)
+    }
+}
+
+/// A split as the heads of a group take it.
+pub(crate) struct OpenedSplit<'a> {
+    features: PooledSplit<'a>,
+    /// Rows are read into it.
+    buffer: Option<SomeRows>,
+}
+
+/// For each head, the logits of images, `[rows, classes]`, from those of their views: of a single view these, and of
+/// several the logarithms of the mean probabilities.
+fn averaged(mut of_views: Vec<Vec<Vec<f32>>>, classes: usize) -> Vec<Vec<f32>> {
+    let mut mean = of_views.remove(0);
+    if of_views.is_empty() {
+        return mean;
+    }
+    for (head, mean) in mean.iter_mut().enumerate() {
+        for row in (0..mean.len()).step_by(classes) {
+            let copies = of_views.iter().map(|view| &view[head][row..][..classes]);
+            let all: Vec<&[f32]> = std::iter::once(&mean[row..][..classes]).chain(copies).collect();
+            let logits = Average::Probabilities.of(&all);
+            mean[row..][..classes].iter_mut().zip(logits).for_each(|(to, it)| *to = it as f32);
+        }
+    }
+    mean
 }
 
 /// Calls `take` with the logits that heads give to all images of a split, distorted copies aside, batch by batch in row
@@ -189,6 +256,19 @@ impl<'a> Scores<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probabilities_of_views_are_averaged() {
+        // Softmax of (0, ln 3) is (1/4, 3/4), and of (ln 9, 0) it is (9/10, 1/10).
+        let view = |row: [f32; 2]| vec![vec![5.0, 5.0, row[0], row[1]]];
+        let plain = view([0.0, 3.0f32.ln()]);
+        assert_eq!(averaged(vec![plain.clone()], 2), plain);
+        let both = averaged(vec![plain, view([9.0f32.ln(), 0.0])], 2);
+        let found: Vec<f64> = both[0].chunks(2).flat_map(crate::evaluate::heads::softmax).collect();
+        for (found, expected) in found.iter().zip([0.5, 0.5, 0.575, 0.425]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
 
     #[test]
     fn scores_are_softmax_and_cross_entropy() {

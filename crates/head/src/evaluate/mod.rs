@@ -101,7 +101,7 @@ pub(crate) fn evaluate_together(
     let mut heads = TrainedHeads::open(runs, features.cache(), threads)?;
     let mut assessment = Assessment::new(features, split)?;
     let (mut rows, mut right, mut right_together) = (0, vec![0; runs.len()], 0);
-    for_each_row_of_heads(&mut heads, features, split, report, |row, logits| {
+    for_each_row_of_heads(&mut heads, features, split, 0, report, |row, logits| {
         let label = assessment.label(row);
         rows += 1;
         for (head, logits) in logits.iter().enumerate() {
@@ -124,16 +124,18 @@ pub(crate) fn evaluate_together(
     })
 }
 
-/// Calls `take` with the number of each row of a split, in their order, and the logits of each head, `[classes]`.
+/// Calls `take` with the number of each image of a split, in their order, and the logits of each head, `[classes]`; with
+/// `tta`, those of the image and so many of its distorted copies together.
 pub(crate) fn for_each_row_of_heads(
     heads: &mut TrainedHeads<'_>,
     features: Features<'_>,
     split: SplitName,
+    tta: u32,
     report: &mut dyn FnMut(Event<'_>),
     mut take: impl FnMut(usize, &[&[f32]]),
 ) -> Result<(), Error> {
     let classes = features.class_names().len();
-    heads.for_each_batch(split, report, |first, logits| {
+    heads.for_each_batch(split, tta, report, |first, logits| {
         let rows = logits.first().map_or(0, |head| head.len() / classes);
         for row in 0..rows {
             let of_row: Vec<&[f32]> =

@@ -54,7 +54,7 @@ pub fn for_each_row(
     let features = Features::new(cache);
     let ids = features.ids(split)?;
     let mut ids = ids.iter();
-    for_each_row_of_heads(&mut heads, features, split, report, |_, logits| {
+    for_each_row_of_heads(&mut heads, features, split, 0, report, |_, logits| {
         if let Some(id) = ids.next() {
             take(id, logits[0]);
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SkippedImages, SourceFlags, SplitName};
 use fused_head::{HeadShape, HiddenLayers};
-use recipe::{Network, Orientation, Tap};
+use recipe::{Network, Orientation, Tap, ViewCounts};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,22 +15,24 @@ use crate::features::row::TapRows;
 use crate::features::rows::Sizes;
 use crate::features::view::ViewFiles;
 use crate::images::RecordedDataset;
+use crate::teacher::Teacher;
 
 /// The features that heads are trained and evaluated on: a cache, and the taps whose rows are joined. For training,
-/// also corrections of its labels, and the fold on which heads are not trained.
+/// also corrections of its labels, the fold on which heads are not trained, and a teacher.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'a> {
     pub(super) cache: &'a Cache,
     pub(super) taps: &'a [Tap],
     corrections: Option<&'a Corrections>,
     fold: Option<Fold>,
+    teacher: Option<&'a Teacher>,
 }
 
 impl<'a> Features<'a> {
     /// The features of the cache's last tap.
     pub fn new(cache: &'a Cache) -> Features<'a> {
         let taps = std::slice::from_ref(cache.default_tap());
-        Features { cache, taps, corrections: None, fold: None }
+        Features { cache, taps, corrections: None, fold: None, teacher: None }
     }
 
     /// The features of `taps`, joined in that order; if there are none, those of the last tap.
@@ -47,13 +49,20 @@ impl<'a> Features<'a> {
                 return Err(Error::TapTwice { tap: tap.clone() });
             }
         }
-        Ok(Features { cache, taps, corrections: None, fold: None })
+        Ok(Features { cache, taps, corrections: None, fold: None, teacher: None })
     }
 
     /// The same features, where heads are trained with corrected labels.
     #[must_use]
     pub fn corrected(self, corrections: Option<&'a Corrections>) -> Features<'a> {
         Features { corrections, ..self }
+    }
+
+    /// The same features, where heads are trained towards a teacher's probabilities. The teacher must have been opened
+    /// for this cache.
+    #[must_use]
+    pub fn taught(self, teacher: Option<&'a Teacher>) -> Features<'a> {
+        Features { teacher, ..self }
     }
 
     /// The same features, where heads are trained on all folds but one.
@@ -64,6 +73,11 @@ impl<'a> Features<'a> {
     /// The corrections of the training split's labels.
     pub(crate) fn corrections(self) -> Option<&'a Corrections> {
         self.corrections
+    }
+
+    /// The teacher of the heads.
+    pub(crate) fn teacher(self) -> Option<&'a Teacher> {
+        self.teacher
     }
 
     /// The fold on which heads are not trained.
@@ -158,6 +172,15 @@ impl<'a> Features<'a> {
         Ok(self.cache.split(split)?.image_count())
     }
 
+    /// Number of distorted copies of each image of a split.
+    ///
+    /// # Errors
+    /// If there is no such split.
+    pub(crate) fn views(self, split: SplitName) -> Result<u32, Error> {
+        let split = self.cache.split(split)?;
+        Ok((split.rows() / split.image_count().max(1)).saturating_sub(1) as u32)
+    }
+
     /// Whether there is such a split, with labels.
     pub(crate) fn is_labelled(self, split: SplitName) -> bool {
         let split = self.cache.manifest().splits.get(&split);
@@ -190,6 +213,13 @@ pub fn taps_of(cache: &Cache, taps: &[Tap]) -> Vec<Tap> {
         Tap { layer: layer.unwrap_or_else(|| tap.layer.clone()), pooling: tap.pooling }
     };
     taps.iter().map(resolve).collect()
+}
+
+/// Number of distorted copies of each training image that a manifest records; 0 if the text is not a manifest's.
+pub(crate) fn training_copies_of(manifest_json: &str) -> u32 {
+    let manifest: Value = serde_json::from_str(manifest_json).unwrap_or_default();
+    let count = manifest.pointer("/inputs/views/count").cloned().unwrap_or_default();
+    serde_json::from_value::<ViewCounts>(count).map_or(0, |counts| counts.train)
 }
 
 /// The dataset that a manifest records, and whether its images are turned as the camera recorded; `None` if the

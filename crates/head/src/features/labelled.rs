@@ -1,5 +1,8 @@
 //! The splits that training reads.
 
+use std::collections::HashSet;
+
+use durable::Digest;
 use feature_cache::SplitName;
 
 use crate::cross_validation::folds::Division;
@@ -7,6 +10,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
+use crate::teacher::{Lesson, Teacher};
 
 /// The training split and, if there is one, the validation split.
 #[derive(Debug)]
@@ -14,6 +18,8 @@ pub(crate) struct Splits<'a> {
     pub(crate) features: Features<'a>,
     pub(crate) training: LabelledSplit<'a>,
     pub(crate) validation: Option<LabelledSplit<'a>>,
+    /// The images that the teacher labels, if it labels some.
+    pub(crate) pseudo: Option<PooledSplit<'a>>,
 }
 
 /// A split with labels, ready for batches.
@@ -38,10 +44,14 @@ impl<'a> Splits<'a> {
         }
         training.check_classes(features)?;
         let validation = match features.rows(SplitName::Val) {
-            Some(_) => Some(LabelledSplit::open(features, SplitName::Val, report)?),
+            Some(_) => Some(LabelledSplit::of_images(features, SplitName::Val, report)?),
             None => None,
         };
-        Ok(Splits { features, training, validation })
+        let pseudo = match features.teacher().map(Teacher::lesson) {
+            Some(Lesson::PseudoLabels { split, .. }) => Some(pseudo(features, split, report)?),
+            Some(Lesson::Distillation { .. }) | None => None,
+        };
+        Ok(Splits { features, training, validation, pseudo })
     }
 
     /// Opens the training split, corrected as the features say, as the splits of a fold: the rows of the images
@@ -63,12 +73,38 @@ impl<'a> Splits<'a> {
         let training = training.with_rows_of(outside);
         training.check_classes(features)?;
         let validation = if compares_epochs {
-            LabelledSplit::open(features, SplitName::Val, report)?
+            LabelledSplit::of_images(features, SplitName::Val, report)?
         } else {
             LabelledSplit::held_out(features, division, fold, report)?
         };
-        Ok(Splits { features, training, validation: Some(validation) })
+        Ok(Splits { features, training, validation: Some(validation), pseudo: None })
     }
+}
+
+/// Opens a split's images that may be pseudo-labelled: all, without their distorted copies, but for those that the
+/// validation split has, too.
+fn pseudo<'a>(
+    features: Features<'a>,
+    split: SplitName,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<PooledSplit<'a>, Error> {
+    let images = |split: SplitName| -> Result<Option<Vec<Digest>>, Error> {
+        let split = features.cache().split(split)?;
+        Ok(split.images()?.map(|images| images.iter().take(split.image_count()).collect()))
+    };
+    let validated: HashSet<Digest> = match features.rows(SplitName::Val) {
+        Some(_) => images(SplitName::Val)?.unwrap_or_default().into_iter().collect(),
+        None => HashSet::new(),
+    };
+    let digests = images(split)?;
+    let is_validated =
+        |row: &usize| digests.as_ref().is_some_and(|digests| validated.contains(&digests[*row]));
+    let all = PooledSplit::open(features, split, report)?;
+    let rows: Vec<usize> = (0..all.images()).filter(|row| !is_validated(row)).collect();
+    if rows.is_empty() {
+        return Err(Error::NoPseudoRows { path: features.folder().to_path_buf(), split });
+    }
+    Ok(if rows.len() == all.rows() { all } else { all.with_rows(rows) })
 }
 
 impl<'a> LabelledSplit<'a> {
@@ -88,6 +124,22 @@ impl<'a> LabelledSplit<'a> {
             corrections.apply(features.images(), &mut labels);
         }
         Ok(LabelledSplit { features, labels })
+    }
+
+    /// Opens a split's rows of the images themselves, without those of their distorted copies.
+    ///
+    /// # Errors
+    /// As [`LabelledSplit::open`].
+    pub(crate) fn of_images(
+        features: Features<'a>,
+        split: SplitName,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<LabelledSplit<'a>, Error> {
+        let all = LabelledSplit::open(features, split, report)?;
+        match all.features.images() {
+            images if images == all.features.rows() => Ok(all),
+            images => Ok(all.with_rows((0..images).collect())),
+        }
     }
 
     /// Opens the training split's rows of a fold's images, without those of their distorted copies.

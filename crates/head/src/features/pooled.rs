@@ -7,7 +7,7 @@ use fused_head::Row;
 use crate::error::Error;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
-use crate::features::rows::{Rows, Sizes, SomeRows};
+use crate::features::rows::{BLOCK_ROWS, Rows, Sizes, SomeRows};
 use crate::features::source::{CHUNK_ROWS, Source};
 use crate::features::view::{View, ViewFiles};
 
@@ -109,6 +109,22 @@ impl<'a> PooledSplit<'a> {
             Storage::NoFile { sizes: Some(sizes), .. } => Ok(*sizes),
             Storage::NoFile { source, sizes, .. } => Ok(*sizes.insert(source.sizes(chosen)?)),
         }
+    }
+
+    /// Likewise, where blocks of consecutive images are read together, with one view of each.
+    ///
+    /// # Errors
+    /// If a feature is NaN or infinite.
+    pub(crate) fn sizes_of_turns(&mut self) -> Result<Sizes, Error> {
+        let (rows, images) = (self.rows, self.images.max(1));
+        let Storage::View(view) = &self.storage else { return Ok(self.sizes()?.of_any_blocks()) };
+        let split = &*self;
+        let of_view = move |first: usize| {
+            let end = first + images;
+            (first..end).step_by(BLOCK_ROWS).map(move |block| block..end.min(block + BLOCK_ROWS))
+        };
+        let blocks = (0..rows).step_by(images).flat_map(of_view);
+        Ok(view.sizes_of_blocks(blocks.map(move |block| block.map(move |row| split.number(row)))))
     }
 
     /// Has all rows in memory if they `fit` there. Others are read, or those without a file pooled, whenever

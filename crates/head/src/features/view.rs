@@ -161,15 +161,29 @@ impl View {
 
     /// The sizes of these rows alone, whose numbers ascend.
     pub(crate) fn sizes_of(&self, rows: &[usize]) -> Sizes {
+        self.sizes_of_blocks(rows.chunks(BLOCK_ROWS).map(|block| block.iter().copied()))
+    }
+
+    /// The sizes of the rows of these blocks, which have [`BLOCK_ROWS`] rows at most.
+    pub(crate) fn sizes_of_blocks(
+        &self,
+        blocks: impl Iterator<Item = impl Iterator<Item = usize>>,
+    ) -> Sizes {
         let len = |row: usize| match &*self.starts {
             [] => 0,
             starts => starts[row + 1] - starts[row],
         };
-        let blocks = rows.chunks(BLOCK_ROWS);
-        let blocks = blocks.map(|block| block.iter().map(|&row| len(row)).sum::<u64>());
-        let (elements, largest) =
-            blocks.fold((0, 0), |(sum, largest), block| (sum + block, block.max(largest)));
-        Sizes::new(self.sizes.layout(), (rows.len(), self.row_len), elements, largest)
+        let (mut rows, mut elements, mut largest) = (0, 0, 0);
+        for block in blocks {
+            let mut of_block = 0;
+            for row in block {
+                rows += 1;
+                of_block += len(row);
+            }
+            elements += of_block;
+            largest = of_block.max(largest);
+        }
+        Sizes::new(self.sizes.layout(), (rows, self.row_len), elements, largest)
     }
 
     pub(crate) fn files(&self) -> &ViewFiles {

@@ -20,4 +20,5 @@ use durable::Format;
 ///   `activation`; `form` of each setting of a sweep. Two equal layers with ReLU and BatchNorm are still
 ///   their width. A run's `calibration.json`; the `ensemble` of a sweep's summary; `corrections` of labels, and the
 ///   `fold` on which a head was not trained. None of these is recorded where it says nothing, so that ids stay the same.
-pub(crate) const FORMAT: Format = Format { major: 1, minor: 7 };
+/// - 1.8: `views_per_epoch`; the `teacher` towards whose probabilities heads were trained.
+pub(crate) const FORMAT: Format = Format { major: 1, minor: 8 };

@@ -36,6 +36,7 @@ use crate::store::files::{
 use crate::store::id::RunId;
 use crate::store::kind::Kind;
 use crate::store::parameters::read_parameters;
+use crate::teacher::TeacherRecord;
 
 const CONFIG: &str = "config.json";
 const METRICS: &str = "metrics.csv";
@@ -71,6 +72,9 @@ pub struct RunConfig {
     /// formats before 1.7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+    /// The runs towards whose probabilities the head was trained; `None` for none, and in formats before 1.8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherRecord>,
     /// Sizes of the head's layers.
     pub shape: HeadShape,
     /// Its configuration.
@@ -140,6 +144,9 @@ impl RunConfig {
         }
         if let Some(fold) = &self.fold {
             identity["fold"] = json!(fold);
+        }
+        if let Some(teacher) = &self.teacher {
+            identity["teacher"] = teacher.identity();
         }
         RunId::new(&train.arch, &identity)
     }
@@ -340,6 +347,7 @@ mod tests {
     use super::*;
     use crate::class_weights::ClassWeights;
     use crate::keep::Keep;
+    use crate::views_per_epoch::ViewsPerEpoch;
 
     fn key(start: &str) -> CacheKey {
         format!("{start:0<64}").parse().unwrap()
@@ -375,6 +383,7 @@ mod tests {
             class_names: vec!["cat".into(), "dog".into()],
             corrections: None,
             fold: None,
+            teacher: None,
             shape: HeadShape::new(3, 8, 2),
             train: train.clone(),
         };
@@ -403,6 +412,7 @@ mod tests {
                 ..train.clone()
             }),
             of(TrainConfig { keep: Keep::BestLoss, ..train.clone() }),
+            of(TrainConfig { views_per_epoch: ViewsPerEpoch::One, ..train.clone() }),
             of(TrainConfig { patience: Some(1), ..train }),
         ];
         for other in others.into_iter().chain(trained_otherwise) {

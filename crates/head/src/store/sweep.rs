@@ -30,6 +30,7 @@ use crate::store::files::{
 use crate::store::id::SweepId;
 use crate::store::kind::Kind;
 use crate::store::run::{Outcome, Run};
+use crate::teacher::TeacherRecord;
 
 const CONFIG: &str = "config.json";
 const RESULTS: &str = "results.csv";
@@ -64,6 +65,9 @@ pub(crate) struct SweepConfig {
     /// See [`RunConfig::corrections`](crate::store::run::RunConfig::corrections).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) corrections: Option<CorrectionsRecord>,
+    /// See [`RunConfig::teacher`](crate::store::run::RunConfig::teacher).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) teacher: Option<TeacherRecord>,
     pub(crate) heads: Vec<TrainConfig>,
 }
 
@@ -84,6 +88,9 @@ impl SweepConfig {
         });
         if let Some(corrections) = &self.corrections {
             identity["corrections"] = json!(corrections.digest);
+        }
+        if let Some(teacher) = &self.teacher {
+            identity["teacher"] = teacher.identity();
         }
         SweepId::new(&identity)
     }
@@ -211,6 +218,11 @@ impl Sweep {
     /// The corrections of the training split's labels with which its heads were trained.
     pub(crate) fn corrections(&self) -> Option<&CorrectionsRecord> {
         self.config.corrections.as_ref()
+    }
+
+    /// The runs towards whose probabilities its heads were trained.
+    pub(crate) fn teacher(&self) -> Option<&TeacherRecord> {
+        self.config.teacher.as_ref()
     }
 
     /// The configuration of each of its heads, in the grid's order.

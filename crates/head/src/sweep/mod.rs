@@ -55,6 +55,7 @@ pub fn sweep(
         taps: features.taps().to_vec(),
         numerics: Some(fused_head::numerics().to_owned()),
         corrections: features.corrections().map(|corrections| corrections.record().clone()),
+        teacher: features.teacher().map(|teacher| teacher.record().clone()),
         heads,
     };
     let folder = root.join(config.id());
@@ -63,10 +64,7 @@ pub fn sweep(
     match Sweep::open_whole(&folder) {
         Ok(sweep) if calibrates && !is_calibrated(&sweep)? => {}
         Ok(sweep) => {
-            // Without the sizes nobody can tell, and making the views would take long.
-            if let Some(training) = features.recorded_sizes(SplitName::Train) {
-                let validation = features.recorded_sizes(SplitName::Val);
-                let sizes = SplitSizes { training, validation };
+            if let Some(sizes) = recorded_sizes(features, &config.heads)? {
                 report_other_windows(features, sizes, &config.heads, resources, &runs, report);
             }
             return Ok(sweep);
@@ -108,4 +106,25 @@ fn is_calibrated(sweep: &Sweep) -> Result<bool, Error> {
         }
     }
     Ok(true)
+}
+
+/// The memory that the rows take, as it is recorded beside them; `None` if it is not: without it nobody can tell, and
+/// making the pooled views would take long. Neither can anybody of a teacher's rows, of copies in turn, nor of images whose
+/// copies are not validated on.
+fn recorded_sizes(
+    features: Features<'_>,
+    heads: &[TrainConfig],
+) -> Result<Option<SplitSizes>, Error> {
+    let has_copies = |split| match features.rows(split) {
+        Some(_) => features.views(split).map(|views| views > 0),
+        None => Ok(false),
+    };
+    let takes_turns = heads.iter().any(|head| !head.views_per_epoch.is_all());
+    if features.teacher().is_some() || takes_turns || has_copies(SplitName::Val)? {
+        return Ok(None);
+    }
+    let Some(training) = features.recorded_sizes(SplitName::Train) else { return Ok(None) };
+    let (images, validation) =
+        (features.images(SplitName::Train)?, features.recorded_sizes(SplitName::Val));
+    Ok(Some(SplitSizes { training, images, turns: None, validation, pseudo: None }))
 }

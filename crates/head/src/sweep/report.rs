@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::Cache;
 use fused_head::Activation;
+use plural::counted;
 use recipe::Tap;
 use report::{
     Confusion, EpochMetrics, Report, TrainedHead, accuracy_vs_dropout_svg, learning_curves_svg,
@@ -15,12 +16,14 @@ use crate::config::{Arch, TrainConfig};
 use crate::error::Error;
 use crate::evaluate::evaluate_together;
 use crate::event::Event;
-use crate::features::cache::{Features, dataset_of};
+use crate::features::cache::{Features, dataset_of, training_copies_of};
 use crate::form::Fractions;
 use crate::store::evaluation::TestEvaluation;
 use crate::store::sweep::{CORRECTIONS, Sweep};
 use crate::sweep::choice::{evaluation_of, split_of_mistakes};
 use crate::sweep::thumbnails::misclassified;
+use crate::teacher::{Lesson, TeacherRecord};
+use crate::training_views::TrainingViews;
 
 /// The file of a sweep's class weights, if they are not balanced.
 const CLASS_WEIGHTS: &str = "class-weights.csv";
@@ -57,6 +60,7 @@ pub fn write_report(
         title: format!("Dropout sweep on {name}"),
         command: command(sweep),
         sweep: drawn,
+        trained_on: trained_on(sweep, &evaluation),
         misclassified: misclassified(&evaluation, caches),
         confusion: evaluation.confusion.map(|counts| Confusion {
             class_names: evaluation.class_names,
@@ -74,6 +78,27 @@ pub fn write_report(
     let path = folder.join("report.html");
     durable::replace(&path, report_html(&page).as_bytes())?;
     Ok(path)
+}
+
+/// What its heads were trained on beside the images and their labels; `None` if nothing.
+fn trained_on(sweep: &Sweep, evaluation: &TestEvaluation) -> Option<String> {
+    let copies = training_copies_of(&evaluation.manifest);
+    let views = TrainingViews::of(copies, sweep.heads()).map(|views| views.to_string());
+    let teacher = sweep.teacher().map(|teacher| {
+        let runs = counted(teacher.runs(), "run");
+        match teacher.lesson() {
+            Lesson::Distillation { temperature, weight } => format!(
+                "towards the probabilities of {runs} at temperature {temperature}, {:.0} % of the loss",
+                100.0 * weight
+            ),
+            Lesson::PseudoLabels { split, labels, share } => format!(
+                "{split} images with {labels} pseudo-labels by {runs}, {:.0} % of each batch",
+                100.0 * share
+            ),
+        }
+    });
+    let words: Vec<String> = views.into_iter().chain(teacher).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// Evaluates the best head of a sweep that has kept no evaluation, and keeps one.
@@ -212,7 +237,13 @@ fn command(sweep: &Sweep) -> String {
             words.push(format!("--keep={}", head.keep));
         }
         words.extend(head.patience.map(|epochs| format!("--patience={epochs}")));
+        if !head.views_per_epoch.is_all() {
+            words.push(format!("--views-per-epoch={}", head.views_per_epoch));
+        }
     }
+    words.extend(
+        sweep.teacher().map(TeacherRecord::flags).unwrap_or_default().into_iter().map(quoted),
+    );
     words.join(" ")
 }
 

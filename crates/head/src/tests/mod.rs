@@ -7,6 +7,7 @@ mod keep;
 mod pooled_view;
 mod streaming;
 mod taps;
+mod teachers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use feature_cache::{
     SplitSpec, Started,
 };
 use fused_head::{Columns, Row};
-use recipe::Recipe;
+use recipe::{Augmentation, Recipe, ViewCounts, Views};
 use tempfile::TempDir;
 
 use crate::config::TrainConfig;
@@ -73,6 +74,23 @@ impl Fixture {
         training_rows: usize,
         value: impl Fn(usize, usize) -> f32,
     ) -> Fixture {
+        Fixture::of_copies(taps, shapes, training_rows, 0, value)
+    }
+
+    /// Likewise, with so many distorted copies of each training image among its rows.
+    fn of_copies(
+        taps: &[&str],
+        shapes: &[Vec<usize>],
+        training_rows: usize,
+        copies: u32,
+        value: impl Fn(usize, usize) -> f32,
+    ) -> Fixture {
+        let views = Views {
+            count: ViewCounts::of_training(copies),
+            seed: 0,
+            augmentation: Augmentation::digits(),
+        };
+        let images = training_rows as i64 / i64::from(copies + 1);
         let root = tempfile::tempdir().unwrap();
         let training_rows = training_rows as i64;
         let rows = [(SplitName::Train, training_rows), (SplitName::Val, 6), (SplitName::Test, 4)];
@@ -80,7 +98,10 @@ impl Fixture {
             .into_iter()
             .map(|(split, rows)| {
                 let ids = Ids::new((0..rows).map(|row| row.to_string())).unwrap();
-                let labels = Some((0..rows).map(|row| row % 2).collect());
+                // A copy has the label of its image.
+                let label =
+                    |row| if split == SplitName::Train { row % images % 2 } else { row % 2 };
+                let labels = Some((0..rows).map(label).collect());
                 (split, Arc::new(SplitSpec { ids, labels, images: None }) as _)
             })
             .collect();
@@ -101,7 +122,7 @@ impl Fixture {
                     limit: None,
                     seed: 0,
                 },
-                views: None,
+                views: (copies > 0).then_some(views),
             },
             class_names: vec!["cat".into(), "dog".into()],
             shapes: shapes.to_vec(),

@@ -16,6 +16,7 @@ use crate::features::rows::Sizes;
 use crate::features::stream::Stream;
 use crate::resources::{Memory, Resources};
 use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, SplitSizes, Streamed};
+use crate::views_per_epoch::ViewsPerEpoch;
 use crate::{Error, train};
 
 const ROWS: usize = 1000;
@@ -23,15 +24,25 @@ const ROW_LEN: usize = 256;
 
 /// Rows of which the first ones have many elements and the last ones few.
 fn sparse() -> Fixture {
-    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, |row, index| {
-        let period = 40 + row / 20;
-        if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
-    })
+    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, sparse_value)
+}
+
+fn sparse_value(row: usize, index: usize) -> f32 {
+    let period = 40 + row / 20;
+    if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
 }
 
 fn dense() -> Fixture {
-    let value = |row: usize, index: usize| ((row * 64 + index) * 37 % 101) as f32;
-    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, value)
+    Fixture::filled(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, dense_value)
+}
+
+fn dense_value(row: usize, index: usize) -> f32 {
+    ((row * 64 + index) * 37 % 101) as f32
+}
+
+/// As many rows, which are those of images and of three copies of each.
+fn copies(value: fn(usize, usize) -> f32) -> Fixture {
+    Fixture::of_copies(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], ROWS, 3, value)
 }
 
 fn open<'a>(fixture: &'a Fixture) -> PooledSplit<'a> {
@@ -97,6 +108,57 @@ fn rows_come_in_the_order_of_the_epochs() {
     }
 }
 
+/// With one view of each image an epoch, a window has the rows of blocks of images, of whatever view, within the memory that
+/// is counted for it.
+#[test]
+fn one_view_of_each_image_is_streamed() {
+    let images = 250;
+    // Copies have more elements than the images, and the last images most.
+    let value = |row: usize, index: usize| {
+        let period = 60 - 10 * (row / images) - row % images / 20;
+        if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
+    };
+    let fixture = Fixture::of_copies(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], 4 * images, 3, value);
+    let mut split = open(&fixture);
+    assert_eq!((split.rows(), split.images()), (1000, images));
+    split.keep_in_memory(true, &mut unheard).unwrap();
+    let all: Vec<usize> = (0..ROWS).collect();
+    let mut buffer = None;
+    let rows = split.read(&all, &mut buffer).unwrap();
+    let expected: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
+    split.keep_in_memory(false, &mut unheard).unwrap();
+    let sizes = split.sizes_of_turns().unwrap();
+    let mut rows = split.no_rows(0, 0);
+    let mut order = RowOrder::of_views(images, ROWS, Some(128));
+    for _ in 0..12 {
+        for window in order.next_epoch().chunks(128) {
+            assert!(split.fill(window, &mut rows, || false).unwrap());
+            let elements = (rows.rows.elements() * (size_of::<f32>() + size_of::<u16>())) as u64;
+            let starts = ((window.len() + 1) * size_of::<usize>()) as u64;
+            assert!(elements + starts <= sizes.at_most(window.len()), "{window:?}");
+        }
+    }
+    let mut order = RowOrder::of_views(images, ROWS, Some(128));
+    std::thread::scope(|scope| {
+        let streamed = RowOrder::of_views(images, ROWS, Some(128));
+        let bytes = sizes.at_most(128);
+        let begun = Stream::begin(scope, &split, streamed, (128, 2), bytes, 8, &GO_ON);
+        let mut stream = begun.unwrap();
+        let mut seen = vec![0; ROWS];
+        for _ in 0..8 {
+            for batch in order.next_epoch().chunks(100) {
+                assert_eq!(stream.next_batch(batch.len()).unwrap().unwrap(), batch);
+                for (&row, found) in batch.iter().zip(stream.rows(batch.len())) {
+                    assert_eq!(whole_row(found, ROW_LEN), expected[row], "{row}");
+                    seen[row] += 1;
+                }
+                stream.pass(batch.len());
+            }
+        }
+        assert!(seen.iter().all(|&times| times == 2), "twice in eight epochs of four views");
+    });
+}
+
 /// The bytes that a window's rows may take, by the largest block, are as many as any window takes.
 #[test]
 fn no_window_takes_more_than_is_counted() {
@@ -148,7 +210,9 @@ fn memory_for(fixture: &Fixture, config: &TrainConfig, fitting: impl Fn(u64) -> 
     let mut validation =
         PooledSplit::open(fixture.features(), SplitName::Val, &mut unheard).unwrap();
     let validation = Some(validation.sizes().unwrap());
-    let sizes = SplitSizes { training, validation };
+    let turns = Some(split.sizes_of_turns().unwrap());
+    let images = split.images();
+    let sizes = SplitSizes { training, images, turns, validation, pseudo: None };
     let whole = memory_for_all(fixture, config, sizes);
     Memory::Given(whole - training.all + fitting(training.all))
 }
@@ -159,8 +223,8 @@ fn plan(
     sizes: SplitSizes,
     memory: u64,
 ) -> Result<Plan, Error> {
-    let TrainConfig { epochs, batch_size, .. } = *config;
-    let pass = Pass { hidden: config.hidden_layers(), epochs, batch_size };
+    let TrainConfig { epochs, batch_size, views_per_epoch, .. } = *config;
+    let pass = Pass { hidden: config.hidden_layers(), epochs, batch_size, views_per_epoch };
     let resources = Resources { threads: 1, memory: Memory::Given(memory) };
     Plan::new(fixture.features(), sizes, pass, 1, resources)
 }
@@ -187,7 +251,14 @@ fn few_validation_rows_stay_in_memory() {
     let training = open(&fixture).sizes().unwrap();
     for (rows, stay) in [(6, true), (142, true), (143, false), (900, false)] {
         let validation = Sizes::new(Layout::Dense, (rows, ROW_LEN), 0, 0);
-        let sizes = SplitSizes { training, validation: Some(validation) };
+        let validation_sizes = Some(validation);
+        let sizes = SplitSizes {
+            training,
+            images: ROWS,
+            turns: None,
+            validation: validation_sizes,
+            pseudo: None,
+        };
         // One byte less than all rows and a batch of validation rows take.
         let memory = memory_for_all(&fixture, &config, sizes) - 1;
         let batch = validation.all.min(validation.at_most(EVALUATION_BATCH));
@@ -229,7 +300,10 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
     let initial = [Parameters::glorot(shape, config.seed)];
     let mut trainer =
         Trainer::new(shape, &[config.head_config(&[], 2)], &initial, config.batch_size, 1).unwrap();
-    let mut order = RowOrder::new(ROWS, window);
+    let mut order = match config.views_per_epoch {
+        ViewsPerEpoch::All => RowOrder::new(ROWS, window),
+        ViewsPerEpoch::One => RowOrder::of_views(split.images(), ROWS, window),
+    };
     for _ in 0..config.epochs {
         for batch in order.next_epoch().chunks(config.batch_size) {
             let batch_rows: Vec<Row<'_>> =
@@ -245,9 +319,16 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
 /// dense rows in the same order give.
 #[test]
 fn the_same_order_gives_the_same_head() {
-    for (name, fixture) in [("sparse", sparse()), ("dense", dense())] {
+    let (one, all) = (ViewsPerEpoch::One, ViewsPerEpoch::All);
+    for (name, fixture, views_per_epoch) in [
+        ("sparse", sparse(), all),
+        ("dense", dense(), all),
+        ("sparse, of copies", copies(sparse_value), all),
+        ("sparse, of copies in turn", copies(sparse_value), one),
+        ("dense, of copies in turn", copies(dense_value), one),
+    ] {
         for batch_size in [64, 200] {
-            let config = TrainConfig { epochs: 2, batch_size, ..config() };
+            let config = TrainConfig { epochs: 3, batch_size, views_per_epoch, ..config() };
             let out = |way: &str| fixture.path(&format!("{way} {batch_size}"));
             for (way, streams) in [("whole", false), ("streamed", true)] {
                 let memory =

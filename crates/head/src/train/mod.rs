@@ -2,6 +2,7 @@
 
 pub(crate) mod curve;
 mod head;
+pub(crate) mod lessons;
 pub(crate) mod pass;
 pub(crate) mod plan;
 mod progress;
@@ -18,21 +19,25 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
+use crate::features::pooled::PooledSplit;
 use crate::resources::Resources;
 use crate::store::run::{Outcome, Run, RunConfig};
 use crate::store::sweep::CORRECTIONS;
+use crate::teacher::{Lesson, Teacher};
+use crate::train::lessons::Lessons;
 use crate::train::pass::run_pass;
 use crate::train::plan::{Pass, Plan, SplitSizes, in_passes, run_config};
 use crate::train::progress::Meter;
 use crate::train::windows::report_other_windows;
+use crate::views_per_epoch::ViewsPerEpoch;
 
 /// Trains a head on the training split of `features`, validates it after each epoch, and keeps it as a
 /// run under `root`. A run that was finished before is returned as it is. Setting `stop` ends training
 /// after the current step.
 ///
 /// # Errors
-/// If the head's form does not fit its architecture, the cache cannot be used or lacks the validation split that the configuration needs, training diverges, or
-/// it is stopped; the error says what is kept.
+/// If the head's form does not fit its architecture, the cache cannot be used or lacks the validation split or the
+/// distorted copies that the configuration needs, training diverges, or it is stopped; the error says what is kept.
 pub fn train(
     features: Features<'_>,
     config: &TrainConfig,
@@ -84,7 +89,9 @@ pub(crate) fn train_together(
     mut finished: impl FnMut(&Run, &Outcome) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let features = splits.features;
-    let sizes = sizes_of(splits)?;
+    configs.iter().try_for_each(|config| check_rows(features, config))?;
+    let takes_turns = |config: &TrainConfig| config.views_per_epoch == ViewsPerEpoch::One;
+    let sizes = sizes_of(splits, configs.iter().any(takes_turns))?;
     report_other_windows(features, sizes, configs, resources, root, report);
     let (mut waiting, mut rows_x_heads, mut best) = (Vec::new(), 0, None);
     for config in configs {
@@ -98,7 +105,8 @@ pub(crate) fn train_together(
             continue;
         }
         waiting.push(run_config);
-        rows_x_heads += splits.training.labels.len() * config.epochs;
+        rows_x_heads +=
+            config.views_per_epoch.rows(sizes.training.rows, sizes.images) * config.epochs;
     }
     if waiting.is_empty() {
         return Ok(());
@@ -113,12 +121,15 @@ pub(crate) fn train_together(
         Ok((pass, configs, plan))
     };
     let passes: Vec<_> = in_passes(waiting).into_iter().map(plan).collect::<Result<_, Error>>()?;
+    let lessons = Lessons::new(features, splits, resources.threads, report)?;
+    let lessons = lessons.as_ref();
     let mut meter = Meter::new(rows_x_heads, best);
     for (pass, configs, plan) in passes {
         arrange(splits, plan, report)?;
         let runs = configs.into_iter().map(|config| Run::begin(root, config, report));
         let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
-        let ended = run_pass(splits, pass, plan, &runs, resources, &mut meter, report, stop)?;
+        let ended =
+            run_pass(splits, lessons, pass, plan, &runs, resources, &mut meter, report, stop)?;
         for (run, outcome) in ended {
             finished(run, &outcome)?;
         }
@@ -127,10 +138,25 @@ pub(crate) fn train_together(
     Ok(())
 }
 
-fn sizes_of(splits: &mut Splits<'_>) -> Result<SplitSizes, Error> {
+fn sizes_of(splits: &mut Splits<'_>, takes_turns: bool) -> Result<SplitSizes, Error> {
     let training = splits.training.features.sizes()?;
+    let turns = takes_turns.then(|| splits.training.features.sizes_of_turns()).transpose()?;
     let validation = splits.validation.as_mut().map(|split| split.features.sizes()).transpose()?;
-    Ok(SplitSizes { training, validation })
+    let pseudo = splits.pseudo.as_mut().map(PooledSplit::sizes).transpose()?;
+    let images = splits.training.features.images();
+    Ok(SplitSizes { training, images, turns, validation, pseudo })
+}
+
+/// Checks that there are the rows that a head is to be trained on.
+fn check_rows(features: Features<'_>, config: &TrainConfig) -> Result<(), Error> {
+    if config.views_per_epoch == ViewsPerEpoch::One && features.views(SplitName::Train)? == 0 {
+        return Err(Error::NoViewsToTakeTurns { path: features.folder().to_path_buf() });
+    }
+    let lesson = features.teacher().map(Teacher::lesson);
+    if let (Some(Lesson::PseudoLabels { .. }), 1) = (lesson, config.batch_size) {
+        return Err(Error::NoRoomInBatch);
+    }
+    Ok(())
 }
 
 /// Takes into memory, or gives back, the rows that a pass's plan says.
@@ -142,6 +168,9 @@ fn arrange(
     splits.training.features.keep_in_memory(plan.streamed.is_none(), report)?;
     if let Some(validation) = &mut splits.validation {
         validation.features.keep_in_memory(plan.validation_fits, report)?;
+    }
+    if let Some(pseudo) = &mut splits.pseudo {
+        pseudo.keep_in_memory(plan.pseudo_fits, report)?;
     }
     Ok(())
 }

@@ -9,14 +9,18 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
 use crate::features::order::RowOrder;
+use crate::features::pooled::PooledSplit;
 use crate::features::rows::SomeRows;
 use crate::features::stream::Stream;
 use crate::resources::Resources;
 use crate::store::run::{Outcome, Run, RunConfig};
+use crate::teacher::Lesson;
 use crate::train::head::HeadInTraining;
+use crate::train::lessons::{BatchTargets, Lessons, PseudoBatches, pseudo_rows};
 use crate::train::plan::{EVALUATION_BATCH, Pass, Plan, Streamed};
 use crate::train::progress::Meter;
 use crate::train::tally::{SplitMetrics, Tally};
+use crate::views_per_epoch::ViewsPerEpoch;
 
 /// Shortest time between two recordings of the epochs done: an epoch can take less than a flush of
 /// the disk.
@@ -25,7 +29,11 @@ const RECORD_EVERY: Duration = Duration::from_secs(2);
 /// A pass while it runs.
 struct RunningPass<'a> {
     splits: &'a Splits<'a>,
+    lessons: Option<&'a Lessons>,
+    pseudo: Option<PseudoBatches<'a>>,
     pass: Pass,
+    /// Rows of an epoch, pseudo-labelled ones aside.
+    epoch_rows: usize,
     trainer: Trainer,
     heads: Vec<HeadInTraining<'a>>,
     /// Learning rates of the heads at the current step.
@@ -36,13 +44,14 @@ struct RunningPass<'a> {
     report: &'a mut dyn FnMut(Event<'_>),
 }
 
-/// Trains the heads of a pass to their last epoch. Returns the outcome of each.
+/// Trains the heads of a pass to their last epoch. `lessons` are there if they have a teacher. Returns the outcome of each.
 ///
 /// # Errors
 /// If a file cannot be read or written, or `stop` is set: then the epochs done are kept.
 #[allow(clippy::too_many_arguments)] // Two of them only tell the caller, or listen to it.
 pub(crate) fn run_pass<'r>(
     splits: &Splits<'_>,
+    lessons: Option<&Lessons>,
     pass: Pass,
     plan: Plan,
     runs: &'r [Run],
@@ -60,9 +69,24 @@ pub(crate) fn run_pass<'r>(
     let training = &splits.training.features;
     let heads = runs.iter().map(|run| HeadInTraining::new(run, plan.window())).collect();
     let rates = vec![0.0; runs.len()];
-    let mut running =
-        RunningPass { splits, pass, trainer, heads, rates, validation_batch: None, meter, report };
-    let order = RowOrder::new(training.rows(), plan.window());
+    let (rows, images) = (training.rows(), training.images());
+    let order = match pass.views_per_epoch {
+        ViewsPerEpoch::All => RowOrder::new(rows, plan.window()),
+        ViewsPerEpoch::One => RowOrder::of_views(images, rows, plan.window()),
+    };
+    let mut running = RunningPass {
+        splits,
+        lessons,
+        pseudo: pseudo_batches(splits, pass),
+        pass,
+        epoch_rows: pass.views_per_epoch.rows(rows, images),
+        trainer,
+        heads,
+        rates,
+        validation_batch: None,
+        meter,
+        report,
+    };
     match plan.streamed {
         None => running.run(TrainingRows::InMemory { order: Box::new(order), next: 0 }, stop)?,
         Some(Streamed { window, windows, bytes }) => std::thread::scope(|scope| {
@@ -74,6 +98,16 @@ pub(crate) fn run_pass<'r>(
     running.end()?;
     let outcome = |head: &HeadInTraining<'_>| head.outcome().expect("an epoch was trained");
     Ok(runs.iter().zip(running.heads.iter().map(outcome)).collect())
+}
+
+/// The pseudo-labelled rows that the batches of a pass have; `None` if there are none.
+fn pseudo_batches<'a>(splits: &'a Splits<'_>, pass: Pass) -> Option<PseudoBatches<'a>> {
+    match (splits.features.teacher()?.lesson(), &splits.pseudo) {
+        (Lesson::PseudoLabels { share, .. }, Some(split)) => {
+            Some(PseudoBatches::new(split, pseudo_rows(pass.batch_size, share)))
+        }
+        _ => None,
+    }
 }
 
 /// The trainer of heads of one shape, on training rows with these labels.
@@ -157,10 +191,12 @@ impl<'a> RunningPass<'a> {
         training_rows: &mut TrainingRows,
         stop: &AtomicBool,
     ) -> Result<(), Error> {
-        let RunningPass { splits, pass, .. } = *self;
+        let RunningPass { splits, pass, epoch_rows: rows, .. } = *self;
         let training = &splits.training;
-        let rows = training.features.rows();
-        let steps_per_epoch = rows.div_ceil(pass.batch_size);
+        let pseudo_rows = self.pseudo.as_ref().map_or(0, PseudoBatches::per_batch);
+        // Batches have room for the pseudo-labelled rows.
+        let batch_size = pass.batch_size - pseudo_rows;
+        let steps_per_epoch = rows.div_ceil(batch_size);
         training_rows.begin_epoch();
         let mut done = 0;
         if epoch == 1 {
@@ -173,16 +209,33 @@ impl<'a> RunningPass<'a> {
             for (rate, head) in self.rates.iter_mut().zip(&self.heads) {
                 *rate = head.learning_rate(epoch, step, steps_per_epoch * pass.epochs);
             }
-            let batch = training_rows.next_batch(pass.batch_size.min(rows - done))?;
+            let batch = training_rows.next_batch(batch_size.min(rows - done))?;
             let Some(batch) = batch else { return Err(self.interrupt()?) };
-            let features = match training_rows {
+            let mut features = match training_rows {
                 TrainingRows::InMemory { .. } => training.features.in_memory(&batch),
                 TrainingRows::Streamed(stream) => stream.rows(batch.len()),
             };
-            let results = self.trainer.step(&features, &training.labels_of(&batch), &self.rates);
-            let results = results.map_err(|error| training.features.explain(error, &batch))?;
+            let (pseudo_split, pseudo) = match &mut self.pseudo {
+                Some(pseudo) => {
+                    let numbers = pseudo.next(batch.len(), batch_size);
+                    let split = pseudo.split();
+                    features.extend(pseudo.rows(&numbers)?);
+                    (Some(split), numbers)
+                }
+                None => (None, Vec::new()),
+            };
+            let labels = training.labels_of(&batch);
+            let targets = match self.lessons {
+                Some(lessons) => lessons.targets(&batch, labels, &pseudo),
+                None => BatchTargets::of_labels(labels),
+            };
+            let (labels, soft) = (&targets.labels, targets.soft());
+            let results = self.trainer.step_towards(&features, labels, soft, &self.rates);
+            let results = results.map_err(|error| {
+                explain(error, (&training.features, &batch), (pseudo_split, &pseudo))
+            })?;
             for (head, result) in self.heads.iter_mut().zip(results) {
-                head.add(result, batch.len());
+                head.add(result, labels.len());
             }
             if let TrainingRows::Streamed(stream) = training_rows {
                 stream.pass(batch.len());
@@ -264,9 +317,24 @@ impl<'a> RunningPass<'a> {
 
     /// Ends the runs of the heads that came to their last epoch.
     fn end(&mut self) -> Result<(), Error> {
-        let rows = self.splits.training.labels.len();
-        self.meter.end_pass(rows, self.pass, self.heads.len(), self.report);
+        self.meter.end_pass(self.epoch_rows, self.pass, self.heads.len(), self.report);
         self.in_training().try_for_each(|head| head.finish(false).map(drop))
+    }
+}
+
+/// The error of kernels that refused a batch of training rows and pseudo-labelled ones after them.
+fn explain(
+    error: fused_head::Error,
+    (training, batch): (&PooledSplit<'_>, &[usize]),
+    (pseudo_split, pseudo): (Option<&PooledSplit<'_>>, &[usize]),
+) -> Error {
+    use fused_head::Error::{Column, ColumnOrder};
+    let rows: Vec<usize> = batch.iter().chain(pseudo).copied().collect();
+    match (&error, pseudo_split) {
+        (&(Column { row, .. } | ColumnOrder { row, .. }), Some(split)) if row >= batch.len() => {
+            split.explain(error, &rows)
+        }
+        _ => training.explain(error, &rows),
     }
 }
 
