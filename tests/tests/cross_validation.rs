@@ -240,6 +240,13 @@ fn groups_stay_in_one_fold() {
 /// A list of images has a column of groups, which the cache does not have: it is read again.
 #[test]
 fn groups_of_the_dataset_are_read_again() {
+    let says = "grouped by the column 'patient' of their dataset";
+    groups_are_read_again(&["--group=patient"], says);
+    // A column is also recognised by its name.
+    groups_are_read_again(&[], "grouped by a column of their dataset");
+}
+
+fn groups_are_read_again(flags: &[&str], says: &str) {
     let workplace = Workplace::empty();
     let digits = Digits::first("train", 24);
     let mut list = "path,label,patient\n".to_owned();
@@ -251,7 +258,7 @@ fn groups_of_the_dataset_are_read_again() {
         list += &format!("{row}.pgm,{},{}\n", ["even", "odd"][row / 2 % 2], row / 2);
     }
     workplace.write("set/images.csv", list.as_bytes());
-    let flags = ["--val-fraction=0", "--test-fraction=0.2", "--group=patient"];
+    let flags = [&["--val-fraction=0", "--test-fraction=0.2"], flags].concat();
     let features = path_from(workplace.run("set/images.csv", &flags));
     let (_, oof) = opened(&path_from(cv(&workplace, &features, &["--folds=3"])));
     let patient = |id: &str| {
@@ -262,7 +269,7 @@ fn groups_of_the_dataset_are_read_again() {
         assert_eq!(oof.folds[row], oof.folds[first], "{id}");
     }
     fs::rename(workplace.path("set"), workplace.path("moved")).unwrap();
-    let says = ["grouped by the column 'patient'", "--group=FILE"];
+    let says = [says, "--group=FILE"];
     assert_refused(cv(&workplace, &features, &["--folds=2"]), BAD_INPUT, &says);
     path_from(cv(&workplace, &features, &["--folds=2", "--group=none"]));
 }

@@ -131,6 +131,7 @@ fn write(
     stop: &AtomicBool,
 ) -> Result<Written, Error> {
     let class_names = dataset.class_names.clone();
+    let grouped = dataset.train.groups().is_some();
     let splits = named_splits(dataset, &inputs);
     let spec = CacheSpec {
         shapes: backbone::shapes(&inputs.recipe)?,
@@ -139,7 +140,7 @@ fn write(
         splits: splits.iter().map(|(name, split)| (*name, split.clone() as _)).collect(),
         reading: Some(READING),
         layout: config.layout,
-        source: source_flags(&config.source),
+        source: source_flags(&config.source, grouped),
         skipped,
     };
     let bytes = spec.feature_bytes();
@@ -453,8 +454,9 @@ fn describe(source: &Source, config: &SplitConfig, digest: Digest) -> DatasetInp
     }
 }
 
-/// The flags with which a dataset is read, as a manifest records them; `None` if there are none.
-fn source_flags(config: &SourceConfig) -> Option<SourceFlags> {
+/// The flags with which a dataset is read, and whether it has groups, as a manifest records them; `None` if there are
+/// none.
+fn source_flags(config: &SourceConfig, grouped: bool) -> Option<SourceFlags> {
     let SourceConfig { form, columns, images } = config;
     let absolute = |path: &PathBuf| {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -465,6 +467,7 @@ fn source_flags(config: &SourceConfig) -> Option<SourceFlags> {
         form: form.clone(),
         columns: columns.collect(),
         images: images.as_ref().map(absolute),
+        grouped,
     };
     (flags != SourceFlags::default()).then_some(flags)
 }

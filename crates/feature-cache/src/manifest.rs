@@ -40,7 +40,7 @@ pub(crate) use consistency::row_bytes;
 ///   that were left out, and `source`, the flags with which the dataset was read.
 /// - 2.4: `inputs` may have `views`. Then the training split has a row for each view of each image, view by view.
 /// - 2.5: the `count` of `views` may be an object with a number for each of `train`, `val` and `test`, which a reader of
-///   2.4 refuses. Then these splits have rows of views likewise.
+///   2.4 refuses. Then these splits have rows of views likewise. `source` may have `grouped`.
 ///
 /// A cache of 1.x keeps the key that it records. All versions compute the digest of the manifest in
 /// the same way.
@@ -124,8 +124,8 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// The flags that say how a dataset is to be read where its files alone do not. They are not part of the key: the
-/// dataset's digest covers what was read by them.
+/// The flags that say how a dataset is to be read where its files alone do not, and whether its images are in groups.
+/// They are not part of the key: the dataset's digest covers what was read by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFlags {
     /// The name of the form; `None` if it was recognised.
@@ -138,6 +138,9 @@ pub struct SourceFlags {
     /// The folder to which the paths of a list are relative; `None` for the list's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<String>,
+    /// Whether images are in groups, by a column that was named or recognised.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grouped: bool,
 }
 
 /// One split and its files.

@@ -629,12 +629,13 @@ pub enum Error {
     },
     /// The dataset was read with groups, and they cannot be read again.
     #[error(
-        "the images are grouped by the column '{column}' of their dataset, which cannot be read now; put it back, or \
-         name a CSV file with the columns id and group by --group=FILE"
+        "the images are grouped by {} of their dataset, which cannot be read now; put it back, or name a CSV file with \
+         the columns id and group by --group=FILE",
+        column.as_ref().map_or("a column".to_owned(), |column| format!("the column '{column}'"))
     )]
     GroupsOfDataset {
-        /// The column.
-        column: String,
+        /// The column; `None` if it was recognised.
+        column: Option<String>,
         /// The reason.
         source: Box<Error>,
     },

@@ -60,7 +60,7 @@ pub fn images_of(
 
 /// The configuration that the recorded flags stand for.
 fn config_of(flags: &SourceFlags) -> SourceConfig {
-    let SourceFlags { form, columns, images } = flags;
+    let SourceFlags { form, columns, images, grouped: _ } = flags;
     let mut config = SourceConfig {
         form: form.clone(),
         images: images.as_ref().map(PathBuf::from),

@@ -68,7 +68,8 @@ fn of_dataset(
     stop: &AtomicBool,
 ) -> Result<Option<Vec<u32>>, Error> {
     let recorded = RecordedDataset::from(features.cache().manifest());
-    let named = recorded.source.columns.get("group").cloned();
+    let column = recorded.source.columns.get("group").cloned();
+    let grouped = recorded.source.grouped || column.is_some();
     let caches = features.folder().parent().unwrap_or(Path::new("."));
     let read = images_of(&recorded, SplitName::Train, caches, stop);
     let error = match read {
@@ -77,7 +78,7 @@ fn of_dataset(
         Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::InterruptedInFirstEpoch),
         Err(error) => error,
     };
-    if let Some(column) = named {
+    if grouped {
         return Err(Error::GroupsOfDataset { column, source: Box::new(error) });
     }
     report(Event::GroupsUnknown { error: &error });
