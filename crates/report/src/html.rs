@@ -2,93 +2,76 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use plural::counted;
 
 use crate::data::{Chosen, Misclassified, Report, Sweep, Thumbnail};
 use crate::naming::Naming;
 use crate::numbers::{percent, percent_with_spread};
+use crate::page::Frame;
 use crate::plot::Form;
-use crate::{accuracy, confusion, curves, plot, results};
+use crate::{accuracy, confusion, curves, results};
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const SCRIPT: &str = include_str!("html.js");
 
 /// The whole report as one HTML file. It needs neither network nor other files. Its only script sorts its
 /// tables.
 pub fn report_html(report: &Report) -> String {
     let sweep = &report.sweep;
     let several_seeds = sweep.groups().iter().any(|group| group.heads.len() > 1);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(report.program);
-                // Without this line, browsers request an icon, and there is none beside a file.
-                link rel="icon" href="data:,";
-                title { (report.title) }
-                style { (plot::style()) (PreEscaped(STYLE)) }
+    let frame = Frame { title: &report.title, program: &report.program, style: "", script: SCRIPT };
+    frame.page(html! {
+        header {
+            h1 { (report.title) }
+            p.summary { (summary(sweep)) }
+            @if let Some(chosen) = &sweep.chosen { (figures(sweep, chosen)) }
+            @if let Some(trained_on) = &report.trained_on {
+                p.trained { "Trained on: " (trained_on) "." }
             }
-            body {
-                header {
-                    h1 { (report.title) }
-                    p.summary { (summary(sweep)) }
-                    @if let Some(chosen) = &sweep.chosen { (figures(sweep, chosen)) }
-                    @if let Some(trained_on) = &report.trained_on {
-                        p.trained { "Trained on: " (trained_on) "." }
+            h2.small { "Command" }
+            pre.command tabindex="0" { code { (report.command) } }
+        }
+        main {
+            section {
+                h2 { "Accuracy against dropout" }
+                (figure(|form| accuracy::inline(sweep, form)))
+            }
+            section {
+                h2 { "Results" }
+                @if several_seeds {
+                    (results::settings(sweep))
+                    details {
+                        summary { "All heads (" (sweep.heads.len()) ")" }
+                        (results::heads(sweep))
                     }
-                    h2.small { "Command" }
-                    pre.command tabindex="0" { code { (report.command) } }
+                } @else {
+                    (results::heads(sweep))
                 }
-                main {
-                    section {
-                        h2 { "Accuracy against dropout" }
-                        (figure(|form| accuracy::inline(sweep, form)))
-                    }
-                    section {
-                        h2 { "Results" }
-                        @if several_seeds {
-                            (results::settings(sweep))
-                            details {
-                                summary { "All heads (" (sweep.heads.len()) ")" }
-                                (results::heads(sweep))
-                            }
-                        } @else {
-                            (results::heads(sweep))
-                        }
-                    }
-                    section {
-                        @let curves = sweep.curves();
-                        h2 { "Learning curves" }
-                        (figure(|form| curves::inline(&curves, form)))
-                    }
-                    @if let Some(confusion) = &report.confusion {
-                        section {
-                            h2 { "Confusion matrix" }
-                            (confusion::matrix(confusion))
-                        }
-                    }
-                    section {
-                        h2 { "Most confident mistakes" }
-                        (mistakes(&report.misclassified))
-                    }
-                    section {
-                        h2 { "Features" }
-                        details {
-                            summary { "The feature cache's manifest" }
-                            pre.manifest tabindex="0" { code { (report.manifest_json) } }
-                        }
-                    }
+            }
+            section {
+                @let curves = sweep.curves();
+                h2 { "Learning curves" }
+                (figure(|form| curves::inline(&curves, form)))
+            }
+            @if let Some(confusion) = &report.confusion {
+                section {
+                    h2 { "Confusion matrix" }
+                    (confusion::matrix(confusion))
                 }
-                footer { p { "Made by " (report.program) "." } }
-                script { (PreEscaped(SCRIPT)) }
+            }
+            section {
+                h2 { "Most confident mistakes" }
+                (mistakes(&report.misclassified))
+            }
+            section {
+                h2 { "Features" }
+                details {
+                    summary { "The feature cache's manifest" }
+                    pre.manifest tabindex="0" { code { (report.manifest_json) } }
+                }
             }
         }
-    };
-    page.into_string()
+    })
 }
 
 /// The outcome in one or two sentences.

@@ -2,7 +2,7 @@
 // Keeps the mark of each image, by its id, and hands the marks out as a file. An image that is there several times
 // has one mark. The corrections that the labels have already are marks from the beginning. The browser remembers the
 // marks if it may; a mark that was taken away is remembered as an empty one.
-const { key, corrections } = document.body.dataset;
+const { key, corrections } = document.querySelector("main").dataset;
 const storage = `corrections ${key}`;
 const classes = new Set([...document.getElementById("classes").options].map((option) => option.value));
 const cards = [...document.querySelectorAll(".marks li")];

@@ -2,12 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use crate::plot;
+use crate::page::Frame;
 
-const STYLE: &str = include_str!("page.css");
-const OWN_STYLE: &str = include_str!("issues.css");
+const STYLE: &str = include_str!("issues.css");
 const SCRIPT: &str = include_str!("issues.js");
 
 /// The page's content.
@@ -74,54 +73,38 @@ pub struct Confused {
 /// The page as one HTML file. It needs neither network nor other files. Its only script keeps the marks and hands them
 /// out as `corrections.csv`, with the columns id, action and label.
 pub fn issues_html(report: &IssuesReport) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="generator" content=(report.program);
-                // Without this line, browsers request an icon, and there is none beside a file.
-                link rel="icon" href="data:,";
-                title { (report.title) }
-                style { (plot::style()) (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
+    let frame =
+        Frame { title: &report.title, program: &report.program, style: STYLE, script: SCRIPT };
+    frame.page(html! {
+        header {
+            h1 { (report.title) }
+            p.summary {
+                "Mark images, save corrections.csv, and train with --corrections=corrections.csv."
             }
-            body data-key=(report.key) data-corrections=(marks(&report.corrections)) {
-                header {
-                    h1 { (report.title) }
-                    p.summary {
-                        "Mark images, save corrections.csv, and train with --corrections=corrections.csv."
-                    }
-                    @if let Some(why) = &report.not_shown { p.note { (why) } }
-                }
-                datalist #classes { @for name in &report.class_names { option value=(name) {} } }
-                main {
-                    @for section in &report.sections {
-                        section {
-                            h2 { (section.heading) }
-                            p.note { (section.note) }
-                            ul.mistakes.marks {
-                                @for image in &section.images { li data-id=(image.id) { (card(image)) } }
-                            }
-                        }
-                    }
-                    section {
-                        h2 { "Classes that are confused" }
-                        (confused(&report.confused))
+            @if let Some(why) = &report.not_shown { p.note { (why) } }
+        }
+        datalist #classes { @for name in &report.class_names { option value=(name) {} } }
+        main data-key=(report.key) data-corrections=(marks(&report.corrections)) {
+            @for section in &report.sections {
+                section {
+                    h2 { (section.heading) }
+                    p.note { (section.note) }
+                    ul.mistakes.marks {
+                        @for image in &section.images { li data-id=(image.id) { (card(image)) } }
                     }
                 }
-                p.save {
-                    output #count { "No image is marked" }
-                    " "
-                    button #save type="button" { "Save corrections.csv" }
-                }
-                footer { p { "Made by " (report.program) "." } }
-                script { (PreEscaped(SCRIPT)) }
+            }
+            section {
+                h2 { "Classes that are confused" }
+                (confused(&report.confused))
             }
         }
-    };
-    page.into_string()
+        p.save {
+            output #count { "No image is marked" }
+            " "
+            button #save type="button" { "Save corrections.csv" }
+        }
+    })
 }
 
 /// The corrections as JSON: a list of id, action and label.

@@ -43,6 +43,7 @@ mod legend;
 mod mean_sd;
 mod naming;
 mod numbers;
+mod page;
 mod plot;
 mod ranking;
 mod results;
