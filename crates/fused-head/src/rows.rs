@@ -25,6 +25,25 @@ pub enum Columns<'a> {
     U32(&'a [u32]),
 }
 
+impl Row<'_> {
+    /// Calls `with` with the column and the value of each input that is there: of a sparse row, those that are not 0.
+    pub fn for_each(self, mut with: impl FnMut(usize, f32)) {
+        match self {
+            Row::Dense(values) => {
+                values.iter().enumerate().for_each(|(column, &value)| with(column, value));
+            }
+            Row::Sparse { columns: Columns::U16(columns), values } => {
+                let pairs = columns.iter().zip(values);
+                pairs.for_each(|(&column, &value)| with(usize::from(column), value));
+            }
+            Row::Sparse { columns: Columns::U32(columns), values } => {
+                let pairs = columns.iter().zip(values);
+                pairs.for_each(|(&column, &value)| with(column as usize, value));
+            }
+        }
+    }
+}
+
 impl<'a> From<&'a [f32]> for Row<'a> {
     fn from(values: &'a [f32]) -> Row<'a> {
         Row::Dense(values)

@@ -10,7 +10,6 @@ pub(crate) mod ridge;
 use std::fmt::Display;
 
 use feature_cache::SplitName;
-use fused_head::{Columns, Row};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -108,18 +107,7 @@ impl<'a> DenseRows<'a> {
         let mut buffer = None;
         let read = self.split.read(&rows, &mut buffer)?;
         for (row, to) in read.into_iter().zip(numbers.chunks_exact_mut(self.row_len)) {
-            match row {
-                Row::Dense(values) => to.copy_from_slice(values),
-                Row::Sparse { columns: Columns::U16(columns), values } => {
-                    columns
-                        .iter()
-                        .zip(values)
-                        .for_each(|(&at, &value)| to[usize::from(at)] = value);
-                }
-                Row::Sparse { columns: Columns::U32(columns), values } => {
-                    columns.iter().zip(values).for_each(|(&at, &value)| to[at as usize] = value);
-                }
-            }
+            row.for_each(|column, value| to[column] = value);
         }
         Ok(numbers)
     }

@@ -1,7 +1,5 @@
 //! The vectors by which images are compared: of each tap, the mean of each channel over its positions.
 
-use fused_head::{Columns, Row};
-
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -39,27 +37,10 @@ pub(super) fn vectors(
     for (rows, vectors) in rows.chunks(BATCH).zip(numbers.chunks_mut(BATCH * width)) {
         let batch = split.read(rows, &mut buffer)?;
         for (row, vector) in batch.iter().zip(vectors.chunks_exact_mut(width)) {
-            let mut add = |column: usize, value: f32| {
+            row.for_each(|column, value| {
                 let (channel, share) = channel_of[column];
                 vector[channel] += value * share;
-            };
-            match *row {
-                Row::Dense(values) => {
-                    values.iter().enumerate().for_each(|(column, &value)| add(column, value));
-                }
-                Row::Sparse { columns: Columns::U16(columns), values } => {
-                    columns
-                        .iter()
-                        .zip(values)
-                        .for_each(|(&column, &value)| add(column.into(), value));
-                }
-                Row::Sparse { columns: Columns::U32(columns), values } => {
-                    columns
-                        .iter()
-                        .zip(values)
-                        .for_each(|(&column, &value)| add(column as usize, value));
-                }
-            }
+            });
         }
     }
     Ok(UnitRows::new(width, numbers))

@@ -171,14 +171,6 @@ fn config() -> TrainConfig {
 /// All numbers of a row.
 fn whole_row(row: Row<'_>, row_len: usize) -> Vec<f32> {
     let mut whole = vec![0.0; row_len];
-    match row {
-        Row::Dense(values) => whole.copy_from_slice(values),
-        Row::Sparse { columns: Columns::U16(columns), values } => {
-            columns.iter().zip(values).for_each(|(&column, &value)| whole[column as usize] = value);
-        }
-        Row::Sparse { columns: Columns::U32(columns), values } => {
-            columns.iter().zip(values).for_each(|(&column, &value)| whole[column as usize] = value);
-        }
-    }
+    row.for_each(|column, value| whole[column] = value);
     whole
 }
