@@ -18,7 +18,7 @@ use feature_cache::{
     Cache, CacheSpec, CacheWriter, DatasetInputs, Ids, Inputs, Layout, SplitName, SplitRows,
     SplitSpec, Started,
 };
-use fused_head::{Columns, Row};
+use fused_head::Row;
 use recipe::{Augmentation, Recipe, ViewCounts, Views};
 use tempfile::TempDir;
 
