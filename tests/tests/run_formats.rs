@@ -208,3 +208,31 @@ fn a_later_minor_version_is_read_and_another_major_one_refused() {
         fs::write(&file, before).unwrap();
     }
 }
+
+#[test]
+fn temporary_fixture() {
+    let workplace = Workplace::empty();
+    let cache = cache(&workplace);
+    let flags = ["--hidden=8", "--epochs=60", "--batch-size=8", "--p=0.2", "--lr=0.03"];
+    let teacher = path_from(workplace.train(&cache, &[&flags[..], &["--seed=9"]].concat()));
+    let pseudo = format!("--pseudo={}", teacher.display());
+    let run = path_from(workplace.train(&cache, &[&flags[..], &[&pseudo]].concat()));
+    let mut sweep = vgg_head(["sweep", "--seeds=2"]);
+    sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
+    let teach = format!("--teacher={}", teacher.display());
+    let sweep = path_from({
+        sweep.args(flags).args([&teach, "--teacher-temperature=2", "--teacher-weight=0.5"]);
+        sweep
+    });
+    for (folder, name) in [(&run, "run"), (&sweep, "sweep")] {
+        let to = Path::new("/tmp/fx/1.8").join(name);
+        for file in files_in(folder) {
+            let out = to.join(file.strip_prefix(folder).unwrap());
+            fs::create_dir_all(out.parent().unwrap()).unwrap();
+            fs::copy(&file, out).unwrap();
+        }
+    }
+    let best = sweep.join(json_in(&sweep.join("summary.json"))["best_run"].as_str().unwrap());
+    println!("run val {} test {}", top1(&run, "val") * 24.0, top1(&run, "test") * 24.0);
+    println!("best test {}", top1(&best, "test") * 24.0);
+}

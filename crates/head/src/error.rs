@@ -511,7 +511,11 @@ pub enum Error {
     #[error(
         "--tta={wanted}: the {split} images of {} have {}; {}",
         path.display(),
-        if *found == 0 { "no distorted copies".to_owned() } else { counted(*found as usize, "distorted copy") },
+        match found {
+            0 => "no distorted copies".to_owned(),
+            1 => "1 distorted copy".to_owned(),
+            found => format!("{found} distorted copies"),
+        },
         match split {
             SplitName::Train => format!("extract again with --views={wanted}"),
             _ => format!("extract again with --{split}-views={wanted}, or leave --tta out"),

@@ -61,8 +61,8 @@ impl fmt::Display for Hidden {
 pub struct EpochMetrics {
     /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing and class weights,
-    /// and before its update, as in Keras.
+    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing, class weights and a teacher's
+    /// probabilities, and before its update, as in Keras. Pseudo-labelled rows count with their labels.
     pub train_loss: f64,
     /// Fraction of training rows whose most probable class is the label, measured in the same steps.
     pub train_top1: f64,

@@ -206,7 +206,7 @@ mod tests {
     fn blocks_of_streamed_images_have_one_view() {
         let mut order = RowOrder::of_views(640, 640 * 3, Some(128));
         for _ in 0..3 {
-            let mut view_of_block = vec![None; 10];
+            let mut view_of_block = [None; 10];
             for &row in order.next_epoch() {
                 let (view, image) = (row / 640, row % 640);
                 assert_eq!(*view_of_block[image / BLOCK_ROWS].get_or_insert(view), view);

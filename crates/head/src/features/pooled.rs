@@ -115,16 +115,18 @@ impl<'a> PooledSplit<'a> {
     ///
     /// # Errors
     /// If a feature is NaN or infinite.
-    pub(crate) fn sizes_of_turns(&mut self) -> Result<Sizes, Error> {
+    pub(crate) fn sizes_of_turns(&self) -> Result<Sizes, Error> {
         let (rows, images) = (self.rows, self.images.max(1));
-        let Storage::View(view) = &self.storage else { return Ok(self.sizes()?.of_any_blocks()) };
-        let split = &*self;
         let of_view = move |first: usize| {
             let end = first + images;
             (first..end).step_by(BLOCK_ROWS).map(move |block| block..end.min(block + BLOCK_ROWS))
         };
         let blocks = (0..rows).step_by(images).flat_map(of_view);
-        Ok(view.sizes_of_blocks(blocks.map(move |block| block.map(move |row| split.number(row)))))
+        let blocks = blocks.map(|block| block.map(|row| self.number(row)).collect::<Vec<_>>());
+        match &self.storage {
+            Storage::View(view) => Ok(view.sizes_of_blocks(blocks.map(Vec::into_iter))),
+            Storage::NoFile { source, .. } => source.sizes_of_blocks(blocks),
+        }
     }
 
     /// Has all rows in memory if they `fit` there. Others are read, or those without a file pooled, whenever

@@ -70,15 +70,6 @@ impl Sizes {
         self.layout
     }
 
-    /// The same sizes where blocks of rows may begin at any row, and so lie across two of those that were counted.
-    pub(crate) fn of_any_blocks(self) -> Sizes {
-        let largest_block = match self.layout {
-            Layout::Dense => self.largest_block,
-            Layout::Csr => self.largest_block.saturating_mul(2),
-        };
-        Sizes { largest_block, ..self }
-    }
-
     /// The most bytes that this many rows of whole blocks take, in any order of the blocks.
     pub(crate) fn at_most(&self, rows: usize) -> u64 {
         match self.layout {

@@ -75,15 +75,26 @@ impl Source<'_> {
     /// # Errors
     /// As [`Source::pool`].
     pub(crate) fn sizes(&self, chosen: Option<&[usize]>) -> Result<Sizes, Error> {
-        let (mut elements, mut largest_block) = (0, 0);
+        self.sizes_of_blocks(self.chunks(chosen, BLOCK_ROWS))
+    }
+
+    /// The sizes of the rows of these blocks, which have [`BLOCK_ROWS`] rows at most.
+    ///
+    /// # Errors
+    /// As [`Source::pool`].
+    pub(crate) fn sizes_of_blocks(
+        &self,
+        blocks: impl Iterator<Item = Vec<usize>>,
+    ) -> Result<Sizes, Error> {
+        let (mut rows, mut elements, mut largest_block) = (0, 0, 0);
         let mut block = Rows::new(Layout::Csr, self.row_len);
-        for rows in self.chunks(chosen, BLOCK_ROWS) {
+        for numbers in blocks {
             block.clear();
-            self.pool(&rows, &mut block)?;
+            self.pool(&numbers, &mut block)?;
+            rows += numbers.len();
             elements += block.elements() as u64;
             largest_block = largest_block.max(block.elements() as u64);
         }
-        let rows = chosen.map_or(self.split.rows(), <[usize]>::len);
         let layout = suitable_layout(elements, rows as u64 * self.row_len as u64, self.row_len);
         let shape = (rows, self.row_len);
         Ok(Sizes::new(layout, shape, elements, largest_block))

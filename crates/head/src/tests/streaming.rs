@@ -29,7 +29,7 @@ fn sparse() -> Fixture {
 
 fn sparse_value(row: usize, index: usize) -> f32 {
     let period = 40 + row / 20;
-    if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
+    if (row * 7 + index * 13).is_multiple_of(period) { (row % 9 + 1) as f32 } else { 0.0 }
 }
 
 fn dense() -> Fixture {
@@ -116,7 +116,7 @@ fn one_view_of_each_image_is_streamed() {
     // Copies have more elements than the images, and the last images most.
     let value = |row: usize, index: usize| {
         let period = 60 - 10 * (row / images) - row % images / 20;
-        if (row * 7 + index * 13) % period == 0 { (row % 9 + 1) as f32 } else { 0.0 }
+        if (row * 7 + index * 13).is_multiple_of(period) { (row % 9 + 1) as f32 } else { 0.0 }
     };
     let fixture = Fixture::of_copies(&["conv5_3"], &[vec![ROW_LEN, 2, 2]], 4 * images, 3, value);
     let mut split = open(&fixture);

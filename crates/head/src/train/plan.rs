@@ -153,7 +153,7 @@ impl Plan {
         }
         let training = match pass.views_per_epoch {
             ViewsPerEpoch::All => training,
-            ViewsPerEpoch::One => sizes.turns.unwrap_or_else(|| training.of_any_blocks()),
+            ViewsPerEpoch::One => sizes.turns.expect("the sizes are those of the passes"),
         };
         // The rows and their numbers, and the positions of the rows in both orders.
         let numbers = |window: usize| (window * (size_of::<usize>() + 2 * size_of::<u32>())) as u64;
