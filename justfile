@@ -37,11 +37,11 @@ convert *flags: ready
 export-features *flags: ready
     @scripts/run vgg-extract export-features "$@"
 
-# Stage 2: train one head on cached features (p= epochs= arch= lr= schedule= weight-decay= keep= pseudo= teacher= …)
+# Stage 2: train one head on cached features (p= epochs= arch= lr= schedule= weight-decay= mixup= keep= pseudo= teacher= …)
 train-head *flags: ready
     @scripts/run vgg-head train "$@"
 
-# Train many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,fastai-da,keras lr= schedule= weight-decay= …)
+# Train many heads in few passes: every combination of lists (p=0,0.4,0.8 seeds=3 arch=fastai,keras,lesson7 lr= schedule= weight-decay= mixup= …)
 sweep *flags: ready
     @scripts/run vgg-head sweep "$@"
 

@@ -1,12 +1,19 @@
-"""The head's accuracy beside that of the same head trained in PyTorch: `bench/run.py accuracy`.
+"""Heads' accuracy beside that of the same heads trained in PyTorch: `bench/run.py accuracy`.
 
-Both train on the training features of the same cache, with the same settings: arch=fastai, Glorot
-uniform weights, Adam with learning rate 0.001 and epsilon 1e-7, and batches of 64 that are shuffled
-each epoch and include the last, smaller one. Then each is evaluated on the test split. The two draw
-different random numbers, so means over seeds are compared.
+Both train on the training features of the same caches, with the same settings: Glorot uniform
+weights, learning rate 0.001, epsilon 1e-7, and batches of 64 that are shuffled each epoch and
+include the last, smaller one. Then each is evaluated on the test split. The two draw different
+random numbers, so means over seeds are compared. The cases are
 
-The project's record has the cache of all of MNIST at 96 px, p = 0.5, 3 epochs, seeds 0 to 2.
-Results: a table and `artifacts/bench/accuracy-parity.json`.
+- `fastai`: arch=fastai with Adam;
+- `weight-decay`: the same with decoupled weight decay of the dense layers' weights (AdamW);
+- `linear`: arch=linear with Adam, which is softmax regression without dropout.
+
+If a cache has distorted copies of its training images (`just extract views=…`), an epoch has
+their rows as well, in both programs.
+
+The project's record has the caches of all of MNIST at 96 px, plain and with views, p = 0.5, 3
+epochs, seeds 0 to 2. Results: a table for each cache and `artifacts/bench/accuracy-parity.json`.
 """
 
 from __future__ import annotations
@@ -25,6 +32,8 @@ from engines import BENCH, ROOT, Table, build, write_json
 from program import run
 
 THREADS = 2
+CASES = ("fastai", "weight-decay", "linear")
+WEIGHT_DECAY = 0.1
 
 Split = tuple[torch.Tensor, torch.Tensor]
 
@@ -43,24 +52,51 @@ def newest_cache() -> Path:
 
 
 def load(cache: Path, split: str) -> Split:
-    """Read a split: pooled features [N, D] float32 and labels [N] int64."""
+    """Read a split: pooled features [N, D] float32 and labels [N] int64, copies included."""
     paths = [cache / split / f"{name}.npy" for name in ("features", "labels")]
     for path in paths:
         if not path.exists():
-            print(f"error: {path} is missing; name another cache with --features", file=sys.stderr)
+            print(
+                f"error: {path} is missing; name a cache of maps in the layout dense, whose rows "
+                "are in one part, with --features",
+                file=sys.stderr,
+            )
             sys.exit(3)
     features = np.load(paths[0], mmap_mode="r")
     blocks = [recipe.max_pool(features[i : i + 1000]) for i in range(0, len(features), 1000)]
     return torch.from_numpy(np.concatenate(blocks)), torch.from_numpy(np.load(paths[1]))
 
 
-def train_pytorch(train: Split, test: Split, p: float, epochs: int, seed: int) -> float:
-    """Train the head in PyTorch; return its top-1 on the test split."""
+def views(cache: Path) -> int:
+    """Distorted copies of each training image."""
+    inputs = json.loads((cache / "manifest.json").read_text())["inputs"]
+    return (inputs.get("views") or {}).get("count", 0)
+
+
+def decay_of(case: str) -> float:
+    """The weight decay of a case."""
+    return WEIGHT_DECAY if case == "weight-decay" else 0.0
+
+
+def train_pytorch(case: str, train: Split, test: Split, p: float, epochs: int, seed: int) -> float:
+    """Train a head in PyTorch; return its top-1 on the test split."""
     torch.manual_seed(seed)
     features, labels = train
-    head = recipe.pytorch_head(features.shape[1], p)
-    optimizer = torch.optim.Adam(
-        head.parameters(), recipe.LEARNING_RATE, eps=recipe.ADAM_EPS, fused=True
+    inputs = features.shape[1]
+    linear = case == "linear"
+    head = recipe.pytorch_linear(inputs) if linear else recipe.pytorch_head(inputs, p)
+    # Vectors are biases and parameters of BatchNorm, which do not decay.
+    weights = [tensor for tensor in head.parameters() if tensor.ndim > 1]
+    vectors = [tensor for tensor in head.parameters() if tensor.ndim == 1]
+    # Without decay it is Adam.
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": weights, "weight_decay": decay_of(case)},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        recipe.LEARNING_RATE,
+        eps=recipe.ADAM_EPS,
+        fused=True,
     )
     for _ in range(epochs):
         head.train()
@@ -74,13 +110,52 @@ def train_pytorch(train: Split, test: Split, p: float, epochs: int, seed: int) -
     return (predicted == test[1]).double().mean().item()
 
 
-def train_ours(executable: Path, cache: Path, p: float, epochs: int, seed: int) -> float:
-    """Train the head with `vgg-head`; return its top-1 on the test split."""
+def train_ours(executable: Path, cache: Path, case: str, p: float, epochs: int, seed: int) -> float:
+    """Train a head with `vgg-head`; return its top-1 on the test split."""
     out = BENCH / "tmp" / "runs"
-    words = ["--features", cache, "--arch", "fastai", "--p", p, "--epochs", epochs]
-    words += ["--seed", seed, "--threads", THREADS, "--out", out]
+    words = ["--features", cache, "--epochs", epochs, "--seed", seed, "--threads", THREADS]
+    words += ["--arch", "linear"] if case == "linear" else ["--arch", "fastai", "--p", p]
+    words += ["--weight-decay", decay_of(case), "--out", out]
     directory = run(executable, "train", *words).output.splitlines()[-1]
     return json.loads(run(executable, "evaluate", "--run", directory, "--json").output)["top1"]
+
+
+def compare(executable: Path, cache: Path, options: argparse.Namespace) -> list[dict]:
+    """Train with both programs on a cache, print the table, and return rows of the results."""
+    train, test = load(cache, "train"), load(cache, "test")
+    sizes = f"{len(train[1])} training rows, {len(test[1])} test rows"
+    print(f"{cache.name}: {sizes}, p {options.p}, {options.epochs} epochs")
+    table = Table("case", "seed", "vgg-head", "PyTorch", "difference")
+    results = []
+    for case in options.cases:
+        ours, theirs = [], []
+        for seed in range(options.seeds):
+            settings = (options.p, options.epochs, seed)
+            ours.append(train_ours(executable, cache, case, *settings))
+            theirs.append(train_pytorch(case, train, test, *settings))
+            table.row(case, seed, f"{ours[-1]:.2%}", f"{theirs[-1]:.2%}", "")
+        means = [statistics.mean(values) for values in (ours, theirs)]
+        spreads = [statistics.stdev(values) for values in (ours, theirs)]
+        behind = means[1] - means[0]
+        within = behind <= max(spreads)
+        table.row(case, "mean", *(f"{mean:.2%}" for mean in means), f"{-behind:+.2%}")
+        table.row(case, "sd", *(f"{spread:.2%}" for spread in spreads), "")
+        print(f"{case}: {'within' if within else 'outside'} the seeds' spread")
+        results.append(
+            {
+                "cache": cache.name,
+                "views": views(cache),
+                "case": case,
+                "p": 0.0 if case == "linear" else options.p,
+                "weight_decay": decay_of(case),
+                "epochs": options.epochs,
+                "vgg_head": ours,
+                "pytorch": theirs,
+                "difference": -behind,
+                "within_spread": within,
+            }
+        )
+    return results
 
 
 def main() -> None:
@@ -88,44 +163,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--features", type=Path, help="a cache; default: the newest")
-    parser.add_argument("--p", type=float, default=0.5)
+    parser.add_argument(
+        "--features", type=Path, nargs="+", help="one cache or several; default: the newest"
+    )
+    parser.add_argument("--cases", choices=CASES, nargs="+", default=CASES)
+    parser.add_argument("--p", type=float, default=0.5, help="dropout of all but linear")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, at least 2")
     options = parser.parse_args()
     if options.seeds < 2:
         parser.error(f"--seeds {options.seeds}: expected at least 2, which a spread needs")
-    cache = (options.features or newest_cache()).resolve()
     torch.set_num_threads(THREADS)
     executable = build("--bin", "vgg-head")
-    train, test = load(cache, "train"), load(cache, "test")
-    print(f"{cache.name}: {len(train[1])} training rows, {len(test[1])} test rows, p {options.p}")
-    table = Table("seed", "vgg-head", "PyTorch")
-    ours, theirs = [], []
-    for seed in range(options.seeds):
-        ours.append(train_ours(executable, cache, options.p, options.epochs, seed))
-        theirs.append(train_pytorch(train, test, options.p, options.epochs, seed))
-        table.row(seed, f"{ours[-1]:.2%}", f"{theirs[-1]:.2%}")
-    means = [statistics.mean(values) for values in (ours, theirs)]
-    spreads = [statistics.stdev(values) for values in (ours, theirs)]
-    table.row("mean", *(f"{mean:.2%}" for mean in means))
-    table.row("sd", *(f"{spread:.2%}" for spread in spreads))
-    behind = means[1] - means[0]
-    verdict = "within the seeds' spread" if behind <= max(spreads) else "outside the seeds' spread"
-    print(f"vgg-head - PyTorch: {-behind:+.2%}, {verdict}")
-    write_json(
-        BENCH / "accuracy-parity.json",
-        {
-            "cache": cache.name,
-            "arch": "fastai",
-            "p": options.p,
-            "epochs": options.epochs,
-            "vgg_head": ours,
-            "pytorch": theirs,
-            "difference": -behind,
-            "within_spread": behind <= max(spreads),
-        },
-    )
+    results = []
+    for cache in options.features or [newest_cache()]:
+        results += compare(executable, cache.resolve(), options)
+        write_json(BENCH / "accuracy-parity.json", results)
 
 
 if __name__ == "__main__":

@@ -66,11 +66,16 @@ class Engine:
             )
         return line
 
+    def ask(self, line: object) -> list[float]:
+        """Send a line; return the numbers of the answer."""
+        assert self.process.stdin
+        print(line, file=self.process.stdin, flush=True)
+        return [float(word) for word in self._read().split()]
+
     def measure(self, seconds: float) -> float:
         """Work for about this long; return the rate in units per second."""
-        assert self.process.stdin
-        print(seconds, file=self.process.stdin, flush=True)
-        return float(self._read())
+        (rate,) = self.ask(seconds)
+        return rate
 
     def close(self) -> float:
         """End the child and return its peak resident memory in MiB."""

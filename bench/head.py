@@ -12,7 +12,10 @@ the fastest of PyTorch's two and Keras with its defaults, by the median. The sha
 machine's rate of matrix products, measured with PyTorch, counting the multiplications of dense
 products. Ours skips inputs that are zero, so its share can be above 100 %.
 
-Results: a table and `artifacts/bench/head.json`.
+Softmax regression at 96 px follows, beside scikit-learn and PyTorch's SGD: see linear.py. `--part
+mlp` or `--part linear` measures only one of them, and `--rows` takes fewer rows, to try it.
+
+Results: tables, `artifacts/bench/head.json` and `artifacts/bench/linear.json`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import argparse
 import statistics
 from pathlib import Path
 
+import linear
 import numpy as np
 import recipe
 from engines import (
@@ -46,16 +50,19 @@ RIVALS = ("pytorch", "pytorch-fused", "keras")
 HEADS = (1, 8)
 
 
-def training_array(size: int) -> tuple[Path, Path]:
+def training_array(size: int, rows: int) -> tuple[Path, Path]:
     """Write the pooled features and the labels of one size; return their paths."""
-    source = mnist_features(size) / "train"
+    # A sixth of the images are those of the validation split.
+    limit = () if rows == ROWS else ("--limit", rows * 6 // 5 + 6)
+    source = mnist_features(size, *limit) / "train"
     folder = BENCH / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     features, labels = folder / f"pooled-{size}.npy", folder / f"labels-{size}.npy"
     cache = np.load(source / "features.npy", mmap_mode="r")
-    blocks = [recipe.max_pool(cache[i : i + 1000]) for i in range(0, ROWS, 1000)]
+    starts = range(0, rows, 1000)
+    blocks = [recipe.max_pool(cache[i : min(rows, i + 1000)]) for i in starts]
     np.save(features, np.concatenate(blocks))
-    np.save(labels, np.load(source / "labels.npy")[:ROWS])
+    np.save(labels, np.load(source / "labels.npy")[:rows])
     return features, labels
 
 
@@ -88,7 +95,7 @@ def flops_a_row(inputs: int) -> float:
 
 def compare(size: int, ours: Path, options: argparse.Namespace) -> list[dict]:
     """Measure all competitors at one size; return rows of head.json."""
-    features, labels = training_array(size)
+    features, labels = training_array(size, options.rows)
     words = ["--features", features, "--labels", labels, "--threads", options.threads]
     engines = [
         Engine(f"ours-{heads}", [ours, *map(str, words), "--heads", str(heads)], options.threads)
@@ -113,6 +120,7 @@ def compare(size: int, ours: Path, options: argparse.Namespace) -> list[dict]:
             "size": size,
             "heads": heads,
             "batch": recipe.BATCH,
+            "rows": options.rows,
             "threads": options.threads,
             "rows_per_s": rounded(median[name]),
         }
@@ -130,16 +138,8 @@ def compare(size: int, ours: Path, options: argparse.Namespace) -> list[dict]:
     return results
 
 
-def main() -> None:
-    """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
-    options = parser.parse_args()
-    ours = build("--example", "train_array")
+def compare_sizes(ours: Path, options: argparse.Namespace) -> None:
+    """Measure the fastai head at each size, print the table, and write head.json."""
     table = Table("size", "heads", "batch", "ours", *PEERS, "ratio", "share")
     results = []
     for size in SIZES:
@@ -151,6 +151,29 @@ def main() -> None:
                 *(f"{result['ratio']:.2f}x", f"{100 * result['sgemm_share']:.0f} %"),
             )
         write_json(BENCH / "head.json", results)
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="per measurement")
+    parser.add_argument("--part", choices=("all", "mlp", "linear"), default="all")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"training rows, at most {ROWS:,}")
+    options = parser.parse_args()
+    if not recipe.BATCH <= options.rows <= ROWS:
+        parser.error(f"--rows {options.rows}: expected {recipe.BATCH} to {ROWS}")
+    ours = build("--example", "train_array")
+    if options.part != "linear":
+        compare_sizes(ours, options)
+    if options.part != "mlp":
+        arrays = training_array(linear.SIZE, options.rows)
+        linear.compare(ours, arrays, options)
+        for path in arrays:
+            path.unlink()
 
 
 if __name__ == "__main__":

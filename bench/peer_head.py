@@ -94,9 +94,36 @@ def keras(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
     return work
 
 
+def pytorch_sgd(options: argparse.Namespace, x: np.ndarray, y: np.ndarray) -> Work:
+    """Softmax regression in eager PyTorch, with plain SGD."""
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    layer = recipe.pytorch_linear(x.shape[1])
+    optimizer = torch.optim.SGD(layer.parameters(), recipe.LEARNING_RATE)
+    features, labels = torch.from_numpy(x), torch.from_numpy(y)
+    order: Iterator[torch.Tensor] = iter(())
+
+    def step() -> int:
+        nonlocal order
+        rows = next(order, None)
+        if rows is None:
+            order = iter(torch.randperm(len(labels)).split(recipe.BATCH))
+            rows = next(order)
+        optimizer.zero_grad()
+        F.cross_entropy(layer(features[rows]), labels[rows]).backward()
+        optimizer.step()
+        return len(rows)
+
+    return repeat(step)
+
+
 ENGINES = {
     "pytorch": pytorch,
     "pytorch-fused": pytorch,
+    "pytorch-sgd": pytorch_sgd,
     "keras": keras,
     "keras-grouped": keras,
 }

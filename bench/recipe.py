@@ -1,4 +1,4 @@
-"""The head of the recipe in PyTorch and in Keras, on max-pooled features.
+"""The head of the recipe in PyTorch and in Keras, and softmax regression, on max-pooled features.
 
 Dropout(p/2), Dense, ReLU, BatchNorm, Dropout(p/2), Dense, ReLU, BatchNorm, Dropout(p),
 Dense: `arch=fastai`, with Keras' constants on both sides.
@@ -41,6 +41,16 @@ def pytorch_head(inputs: int, p: float) -> torch.nn.Sequential:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
     return head
+
+
+def pytorch_linear(inputs: int) -> torch.nn.Linear:
+    """Softmax regression in PyTorch, with Keras' initial weights: `arch=linear`."""
+    from torch import nn
+
+    layer = nn.Linear(inputs, CLASSES)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def keras_head(inputs: int, p: float, steps_per_execution: int = 1) -> keras.Sequential:

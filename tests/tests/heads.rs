@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use end_to_end::{USAGE, Workplace, assert_refused, finish, path_from, vgg_head};
 use feature_cache::SplitName;
+use fused_head::{HeadShape, Trainer};
+use recipe::Recipe;
 use serde_json::{Value, json};
 
 struct Place {
@@ -33,6 +35,26 @@ impl Place {
         let splits =
             [(SplitName::Train, 60, 1.0), (SplitName::Val, 30, 2.0), (SplitName::Test, 30, 3.0)];
         let cache = workplace.write_cache(&names, 0, splits.map(split));
+        Place { workplace, cache }
+    }
+
+    /// Features of the same three classes as maps of 4×4, of which heads take 2×2; `rows` of them for training.
+    fn of_maps(rows: i64) -> Place {
+        let workplace = Workplace::empty();
+        let names = ["cat", "dog", "owl"].map(str::to_owned);
+        let split = |(split, rows, seed): (SplitName, i64, f32)| {
+            let labels = (0..rows).map(|row| row % 3).collect();
+            let number = |i: i64| {
+                let of_label = i / 16 % 3 == i / 48 % 3;
+                (i as f32 * seed).sin().abs() + if of_label { 0.4 } else { 0.0 }
+            };
+            (split, Some(labels), (0..rows * 48).map(number).collect())
+        };
+        let splits =
+            [(SplitName::Train, rows, 1.0), (SplitName::Val, 30, 2.0), (SplitName::Test, 30, 3.0)];
+        let shapes = vec![vec![3, 4, 4]];
+        let splits = splits.map(split);
+        let cache = workplace.write_cache_of(Recipe::example(), shapes, &names, 0, splits);
         Place { workplace, cache }
     }
 
@@ -129,6 +151,98 @@ fn a_linear_head_is_trained_and_used() {
     assert!(head(&whole) != head(&path_from(place.train(&options[..2]))));
 }
 
+/// fast.ai's head of lesson 7.
+#[test]
+fn a_head_of_normalised_channels_is_trained_and_used() {
+    let place = Place::of_maps(600);
+    let run = path_from(place.train(&["--arch=lesson7", "--epochs=3"]));
+    assert!(run.file_name().unwrap().to_str().unwrap().starts_with("lesson7-"));
+    let config = json_in(&run.join("config.json"));
+    let shape = json!({ "inputs": 12, "hidden": 512, "classes": 3, "input_norm": 4 });
+    assert_eq!((&config["shape"], &config["train"]["p"]), (&shape, &json!(0.6)));
+    let bytes = head(&run);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for name in ["weight", "bias", "running_mean", "running_var"] {
+        assert_eq!(file.tensor(&format!("bn0.{name}")).unwrap().shape(), [3], "{name}");
+    }
+    let summary = json_in(&run.join("summary.json"));
+    let (val, test) = (evaluate(&run, "val"), evaluate(&run, "test"));
+    let difference = val["loss"].as_f64().unwrap() - summary["last"]["val_loss"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-6, "{val} {summary}");
+    assert!(test["top1"].as_f64().unwrap() > 0.6, "{test}");
+
+    // A quarter of p before the first layer, and half of it before the last.
+    let small = ["--arch=lesson7", "--hidden=8"];
+    let train = |flags: &[&str]| path_from(place.train(&[&small[..], flags].concat()));
+    let (by_p, by_list) = (train(&["--p=0.4"]), train(&["--dropout=0.1/0.4/0.2"]));
+    assert!(by_p != by_list && head(&by_p) == head(&by_list));
+
+    // Rows that do not fit into memory.
+    let shape = HeadShape::new(12, 8, 3).with_input_norm(4.try_into().unwrap());
+    let beside = Trainer::memory(shape, 1, 8, 2) as usize
+        + (3 * 8 * (12 + 8 + 3) + 30 * 12) * size_of::<f32>()
+        + (600 + 30 + 600) * size_of::<i64>();
+    let memory = format!("--memory={}B", beside + 400 * 12 * size_of::<f32>());
+    let out = format!("--out={}", place.workplace.path("streamed").display());
+    let streamed = finish(place.train(&[&small[..], &["--epochs=3", &memory, &out]].concat()));
+    assert_eq!(streamed.code, Some(0), "{streamed:?}");
+    assert!(streamed.stderr.contains("rows are streamed"), "{streamed:?}");
+    let run = PathBuf::from(streamed.stdout.lines().last().unwrap());
+    assert!(evaluate(&run, "test")["top1"].as_f64().unwrap() > 0.6);
+
+    // Out of fold, in an ensemble with a head of another form, and in a test of learning rates.
+    let with_cache = |command: &str, flags: &[&str]| {
+        let mut command = vgg_head([command, "--arch=lesson7", "--hidden=8", "--json"]);
+        command.arg("--features").arg(&place.cache).args(flags);
+        let finished = finish(command);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        serde_json::from_str::<Value>(&finished.stdout).unwrap()
+    };
+    let out = format!("--out={}", place.workplace.path("cv").display());
+    let flags = ["--folds=3", "--epochs=3", "--batch-size=8", "--lr=0.01", &out];
+    let cv = with_cache("cv", &flags);
+    assert!(cv["summary"]["oof_top1"].as_f64().unwrap() > 0.6, "{cv}");
+    let plot = format!("--out={}", place.workplace.path("lr.svg").display());
+    assert!(
+        with_cache("lr-find", &["--batch-size=8", &plot])["suggestion"].as_f64().unwrap() > 0.0
+    );
+    let other = path_from(place.train(&["--hidden=8", "--epochs=3"]));
+    let mut both = vgg_head(["ensemble", "--json"]);
+    both.args([&run, &other]);
+    let both: Value = serde_json::from_str(&finish(both).stdout).unwrap();
+    assert!(both["ensemble"]["top1"].as_f64().unwrap() > 0.6, "{both}");
+}
+
+/// Channels are normalised together if they have as many positions in every tap.
+#[test]
+fn channels_of_several_taps_are_normalised_if_they_are_alike() {
+    let workplace = Workplace::empty();
+    let names = ["cat", "dog"].map(str::to_owned);
+    let cache = |taps: &[&str], shapes: Vec<Vec<usize>>| {
+        let numbers: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+        let features = (0..40 * numbers).map(|i| (i as f32).sin().abs()).collect();
+        let splits = [(SplitName::Train, Some((0..40).map(|row| row % 2).collect()), features)];
+        let taps = taps.iter().map(|tap| tap.parse().unwrap()).collect();
+        let recipe = Recipe { taps, ..Recipe::example() };
+        workplace.write_cache_of(recipe, shapes, &names, 0, splits)
+    };
+    let joined = cache(&["conv4_3:avg", "conv5_3"], vec![vec![5], vec![3, 4, 4]]);
+    let both = ["--arch=lesson7", "--tap=conv4_3:avg,conv5_3"];
+    let says = ["--arch=lesson7 normalises channels", "conv4_3:avg and conv5_3", "--tap"];
+    assert_refused(workplace.train(&joined, &both), USAGE, &says);
+    let mut sweep = vgg_head(["sweep", "--arch=fastai,lesson7", both[1]]);
+    sweep.arg("--features").arg(&joined).arg("--out").arg(workplace.path("sweeps"));
+    assert_refused(sweep, USAGE, &says);
+    for tap in ["conv4_3:avg", "conv5_3"] {
+        path_from(workplace.train(&joined, &["--arch=lesson7", &format!("--tap={tap}")]));
+    }
+    let pooled = cache(&["conv4_3:avg", "conv5_3:avg"], vec![vec![5], vec![3]]);
+    let run =
+        path_from(workplace.train(&pooled, &["--arch=lesson7", "--tap=conv4_3:avg,conv5_3:avg"]));
+    let shape = &json_in(&run.join("config.json"))["shape"];
+    assert_eq!((&shape["inputs"], &shape["input_norm"]), (&json!(8), &json!(1)));
+}
+
 #[test]
 fn forms_are_swept_as_they_are_trained_alone() {
     let place = Place::new();
@@ -146,6 +260,12 @@ fn forms_are_swept_as_they_are_trained_alone() {
     place
         .sweep_as_alone(&[("--hidden", &["8", "9/4"]), ("--dropout", &["0.1/0.2/0.5", "0/0/0.5"])]);
     place.sweep_as_alone(&[("--arch", &["linear"]), ("--weight-decay", &["0", "0.1"])]);
+    Place::of_maps(60).sweep_as_alone(&[
+        ("--arch", &["lesson7", "fastai"]),
+        ("--hidden", &["8", "9/4"]),
+        ("--p", &["0", "0.4"]),
+        ("--mixup", &["0", "0.4"]),
+    ]);
 }
 
 /// A linear head is in a sweep once, whatever the lists of what it does not have.

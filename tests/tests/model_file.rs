@@ -89,6 +89,30 @@ fn one_file_classifies_elsewhere_with_the_same_bits() {
     assert_ne!(outputs[0], outputs[1]);
 }
 
+/// A head whose inputs are normalised, which earlier programs would read without that.
+#[test]
+fn a_head_of_normalised_channels_has_a_format_of_its_own() {
+    let workplace = Workplace::new();
+    let images = images(&workplace);
+    let cache = path_from(workplace.run("digits", &["--size=64"]));
+    let flags = ["--arch=lesson7", "--hidden=16", "--epochs=9"];
+    let run = flag("run", &path_from(workplace.train(&cache, &flags)));
+    let model = export(&run, &workplace.path("alone/model.safetensors"));
+    let bytes = fs::read(&model).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let entry: Value =
+        serde_json::from_str(&header.metadata().as_ref().unwrap()["vgg-classify"]).unwrap();
+    assert_eq!(entry["record"]["format"], json!({ "major": 3, "minor": 0 }));
+    assert_eq!(entry["record"]["shape"]["input_norm"], 4);
+    let maps = workplace.path("maps");
+    let mut command = with_weights("run", &run, &["--format=json", &flag("heatmap", &maps)]);
+    command.arg(&images);
+    let expected = finish(command);
+    assert_eq!(expected.code, Some(0), "{expected:?}");
+    assert_eq!(finish(run_alone(&model, &images)).stdout, expected.stdout);
+    assert_eq!(files_in(&maps).len(), 15);
+}
+
 /// Probabilities of the classes 0 to 9 for the first two test digits, as version 1.0 computed them.
 #[rustfmt::skip]
 const PROBABILITIES: [[f64; 10]; 2] = [
@@ -252,10 +276,10 @@ fn files_that_contradict_themselves_are_refused() {
     victim.assert_refused(&of_weights, &[is_damaged, "it has no entry 'vgg-classify'"]);
 
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 12] = [
+    let changes: [(Change, &str); 14] = [
         (
-            |record| record["format"]["major"] = json!(3),
-            "has format 3.0, and this version reads 1.1 and 2.0",
+            |record| record["format"]["major"] = json!(4),
+            "has format 4.0, and this version reads 1.1, 2.0 and 3.0",
         ),
         (|record| record["format"] = json!("1.0"), "its version is not as expected"),
         (|record| record["heads"] = json!(0), "it has 0 heads"),
@@ -263,6 +287,8 @@ fn files_that_contradict_themselves_are_refused() {
         (|record| record["heads"] = json!(2), "tensor 'heads.1.fc1.weight' is missing"),
         (|record| record["shape"]["hidden"] = json!(1u64 << 60), "has shape [8, 64]"),
         (|record| record["shape"]["classes"] = json!(11), "'heads.0.fc3.weight' has shape"),
+        (|record| record["shape"]["input_norm"] = json!(4), "'heads.0.bn0.weight' is missing"),
+        (|record| record["shape"]["input_norm"] = json!(0), "its record is not as expected"),
         (|record| record["class_names"] = json!(["a", "b"]), "10 outputs, but its classes are 2"),
         (|record| record["taps"] = json!(["conv2_1:avg"]), "take the tap conv2_1:avg"),
         (|record| record["recipe"]["network"] = json!("vgg16"), "'features.2.weight' is missing"),

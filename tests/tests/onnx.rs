@@ -317,6 +317,7 @@ fn heads_of_every_form_are_exported() {
         run(&["--hidden=16x3", "--activation=leaky-relu"]),
         run(&["--hidden=16x1", "--activation=tanh"]),
         run(&["--hidden=16x4", "--activation=none"]),
+        run(&["--arch=lesson7", "--hidden=16"]),
         flag("sweep", &path_from(sweep)),
     ];
     let digits = workplace.path("digits");
@@ -329,6 +330,16 @@ fn heads_of_every_form_are_exported() {
         let classified = |of: &str| classify(&[of], &digits, &["--split=test"]);
         assert_eq!(classified(&flag("model", &model)), classified(of), "{of}");
     }
+}
+
+/// Heads whose inputs are normalised over the channels of maps.
+#[test]
+fn heads_of_normalised_channels_are_exported() {
+    let workplace = workplace();
+    let cache = path_from(workplace.run("digits", &["--size=64", EXACT]));
+    let flags = ["--arch=lesson7", "--hidden=16", "--epochs=30", "--batch-size=8"];
+    let run = flag("run", &path_from(workplace.train(&cache, &flags)));
+    heads_alone(&workplace, &run, &cache, &["conv5_3"]);
 }
 
 /// A head on a part of the taps, and with them the network up to the last of these only. The features are in half

@@ -216,6 +216,38 @@ fn weights_decay_as_much_as_is_asked_for() {
     }
 }
 
+/// Heads with and without mixup go together, and what is recorded of one without says nothing of it.
+#[test]
+fn rows_are_mixed_in_training_alone() {
+    let place = Place::new();
+    let (sweep, stdout) = place.sweep_as_alone("--mixup", &["0", "0.2", "4"], &["--epochs=3"]);
+    assert!(stdout.lines().next().unwrap().contains("  mixup  "), "{stdout}");
+    assert!(fs::read_to_string(sweep.join("report.html")).unwrap().contains(">Mixup<"));
+    assert_repeats(&place, &sweep);
+
+    let long = |mixup: &str| {
+        let mixup = format!("--mixup={mixup}");
+        path_from(place.train(&[&mixup, "--p=0", "--epochs=60", "--lr=0.03"]))
+    };
+    let last = |run: &Path, name| *metrics(run, name).last().unwrap();
+    let (plain, mixed) = (long("0"), long("1000"));
+    // Two thirds of the rows are mixed with one of another class, with a half of each: ln 2 for each such row is the
+    // least loss.
+    let (least, loss) = (2.0 / 3.0 * 2f64.ln(), last(&mixed, "train_loss"));
+    assert!(last(&plain, "train_loss") < 0.1);
+    assert!((least - 0.1..least + 0.3).contains(&loss), "{loss}, at least {least}");
+    assert!(last(&mixed, "val_top1") > 0.9, "{}", last(&mixed, "val_top1"));
+
+    assert_eq!(json_in(&plain.join("config.json"))["train"].get("mixup"), None);
+    assert_eq!(json_in(&mixed.join("config.json"))["train"]["mixup"], 1000.0);
+    assert_eq!(long("0.0"), plain);
+    for wrong in ["-0.1", "1001", "nan", "some"] {
+        let flag = format!("--mixup={wrong}");
+        assert_refused(place.train(&[&flag]), USAGE, &["--mixup", "from 0 to 1000"]);
+        assert_refused(place.sweep(&[&flag]), USAGE, &["--mixup", "from 0 to 1000"]);
+    }
+}
+
 /// The loss of a head that is as good as it can be is that of its smoothed labels, and validation is without.
 #[test]
 fn labels_are_smoothed_in_training_alone() {

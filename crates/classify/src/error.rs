@@ -75,9 +75,9 @@ pub enum Error {
     },
     /// A model file of another major version.
     #[error(
-        "{} has format {found}, and this version reads {} and {}; use the version of vgg-classify that \
+        "{} has format {found}, and this version reads {}, {} and {}; use the version of vgg-classify that \
          wrote it, or export it again",
-        path.display(), known[0], known[1]
+        path.display(), known[0], known[1], known[2]
     )]
     OtherFormat {
         /// The file.
@@ -85,7 +85,7 @@ pub enum Error {
         /// Its version.
         found: Format,
         /// The versions that are written and read.
-        known: [Format; 2],
+        known: [Format; 3],
     },
     /// The heads take no maps.
     #[error(

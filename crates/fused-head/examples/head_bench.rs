@@ -4,7 +4,7 @@
 //! cargo run -p fused-head --example head_bench -- --inputs 4608 --hidden 128 --heads 8 --density 0.08
 //! ```
 //!
-//! `--npy FILE` takes a float32 array `[rows, inputs]` that NumPy saved. Otherwise the data are
+//! `--norm 9` normalises the inputs over channels of 9 positions. `--npy FILE` takes a float32 array `[rows, inputs]` that NumPy saved. Otherwise the data are
 //! synthetic: 50,000 rows (`--rows`), visited in random order, of which a fraction
 //! `--density` of the elements is not 0, as after a ReLU. Which columns are how dense is uneven
 //! with `--uneven 1`: like channels of a network, some are never active. The rate of a dense product
@@ -15,6 +15,7 @@ use std::{
     env,
     error::Error,
     hint::black_box,
+    num::NonZeroUsize,
     str::FromStr,
     thread,
     time::{Duration, Instant},
@@ -27,7 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let array = if npy.is_empty() { None } else { Some(read_npy(&npy)?) };
     let inputs = array.as_ref().map_or_else(|| option("inputs", 4608), |(_, inputs)| *inputs);
     let hidden: String = option("hidden", "128".to_owned());
-    let shape = HeadShape { inputs, hidden: layers(&hidden)?, classes: option("classes", 10) };
+    let mut shape = HeadShape::new(inputs, layers(&hidden)?, option("classes", 10));
+    // Positions of each channel, over which the inputs are normalised.
+    shape.input_norm = NonZeroUsize::new(option("norm", 0));
     let batch: usize = option("batch", 64);
     let heads: usize = option("heads", 1);
     let threads: usize = option("threads", 2);

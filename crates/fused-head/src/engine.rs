@@ -17,9 +17,11 @@ use crate::{
     buffer::{Allocator, Count},
     head::Head,
     isa::{Isa, Kernels},
+    item::{self, Context, Update},
     layout::Layout,
+    mixup::Mix,
     output::Targets,
-    phase::{self, Context, Phase, Update},
+    phase::Phase,
     random::Dropout,
     rows::Row,
     shape::HeadShape,
@@ -49,6 +51,8 @@ pub(crate) struct Engine {
     workspaces: Vec<Workspace>,
     /// The heads that are run: those that were not stopped.
     running: Vec<usize>,
+    /// Whether the heads have what is done to inputs that are normalised, in inference.
+    are_normalised: bool,
     /// Nanoseconds in the gathering and in each phase.
     clock: [AtomicU64; 1 + Phase::COUNT],
 }
@@ -91,6 +95,7 @@ impl Engine {
             gathered: RowLists::new(&layout, rows, &mut Allocator),
             workspaces: (0..workspaces).map(|_| workspace(&shape, rows, &mut Allocator)).collect(),
             running: (0..heads).collect(),
+            are_normalised: false,
             clock: Default::default(),
         }
     }
@@ -194,6 +199,7 @@ impl Engine {
         learning: Option<Learning<'_>>,
         done: impl Fn(usize, &Workspace) + Sync,
     ) -> Result<(), InvalidColumns> {
+        let normalises = learning.is_some() || !self.are_normalised;
         let Engine { layout, kernels, pool, gathered, workspaces, running, clock, .. } = self;
         let phases = match learning {
             Some(_) => self.training.as_slice(),
@@ -202,6 +208,8 @@ impl Engine {
         let (layout, gathered, workspaces, clock) = (&*layout, &*gathered, &**workspaces, &*clock);
         let running = running.as_slice();
         let kernels = *kernels;
+        let mix = |head: &Head| Mix::of(&head.config, learning?.step, rows.len());
+        let mixes: Vec<Option<Mix>> = heads.iter().map(mix).collect();
         // One head of this batch, by a team.
         let run_head = |index: usize, workspace: &Workspace, member: Member<'_>| {
             let head = &heads[index];
@@ -218,8 +226,11 @@ impl Engine {
                     None => Targets::of(&head.config, layout.classes, labels),
                 },
                 soft,
+                mix: mixes[index].as_ref(),
             });
-            let context = Context { head, workspace, gathered, rows: rows.len(), labels, update };
+            let count = rows.len();
+            let context =
+                Context { head, workspace, gathered, rows: count, labels, update, normalises };
             let mut started = Instant::now();
             for &phase in phases {
                 let items = context.items(phase, member.team_size());
@@ -269,9 +280,9 @@ impl Engine {
         let invalid = AtomicBool::new(false);
         pool.run(&|member| {
             let started = Instant::now();
-            while let Some(item) = member.take(rows.len().div_ceil(phase::ROWS)) {
-                let first = item * phase::ROWS;
-                let end = rows.len().min(first + phase::ROWS);
+            while let Some(item) = member.take(rows.len().div_ceil(item::ROWS)) {
+                let first = item * item::ROWS;
+                let end = rows.len().min(first + item::ROWS);
                 for index in first..end {
                     let next = rows[..end].get(index + 1).copied();
                     // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
@@ -300,7 +311,11 @@ impl Engine {
                 run_head(head, &workspaces[0], member);
             }
         });
-        if invalid.into_inner() { Err(InvalidColumns) } else { Ok(()) }
+        if invalid.into_inner() {
+            return Err(InvalidColumns);
+        }
+        self.are_normalised = learning.is_none();
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The errors of training and inference. Everything is checked before any work starts, so the kernels never see
 //! a wrong length.
 
-use crate::shape::MAX_HIDDEN;
+use crate::{mixup::LARGEST_ALPHA, shape::MAX_HIDDEN};
 
 /// A trainer that could not be made, or a call that was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -52,6 +52,14 @@ pub enum Error {
         /// The head's dense layers.
         layers: usize,
     },
+    /// Channels that are normalised are whole.
+    #[error("{inputs} inputs are not channels of {positions} positions each")]
+    Positions {
+        /// The head's inputs.
+        inputs: usize,
+        /// Positions of a channel.
+        positions: usize,
+    },
     /// A head has few hidden layers.
     #[error("there are {layers} hidden layers, expected at most {MAX_HIDDEN}")]
     HiddenLayers {
@@ -73,6 +81,14 @@ pub enum Error {
         head: usize,
         /// The label smoothing.
         label_smoothing: f64,
+    },
+    /// The α of mixup is a number from 0 to 1000.
+    #[error("head {head} has the mixup {mixup}, expected a number from 0 to {LARGEST_ALPHA}")]
+    Mixup {
+        /// Index of the head, from 0.
+        head: usize,
+        /// The α.
+        mixup: f64,
     },
     /// Every class needs a weight, or none has one.
     #[error(
@@ -174,6 +190,12 @@ pub enum Error {
         label: i64,
         /// The head's classes.
         classes: usize,
+    },
+    /// Rows that are mixed have two labels, and no soft targets.
+    #[error("head {head} has mixup, with which its rows can have no soft targets")]
+    MixedSoftTargets {
+        /// Index of the head, from 0.
+        head: usize,
     },
     /// Every row needs its soft targets.
     #[error("{field} of the soft targets: {found}; expected {expected}")]

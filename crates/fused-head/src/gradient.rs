@@ -6,7 +6,8 @@
 
 use crate::{
     activation::value_and_slope,
-    head::{Dense, Head},
+    head::{Dense, Head, InputNorm, Norm},
+    layout::Channels,
     norm::EPS,
 };
 
@@ -24,12 +25,7 @@ impl Activations {
             sums.iter().map(|&sum| value_and_slope(layer.activation, sum)).unzip();
         if let Some(norm) = &mut layer.norm {
             for (unit, (output, slope)) in outputs.iter_mut().zip(&mut slopes).enumerate() {
-                let of = |values: &[f32]| f64::from(values[unit]);
-                let variance = of(norm.running_var.as_slice()) + f64::from(EPS);
-                let scale = of(norm.scale.value.as_slice()) / variance.sqrt();
-                let distance = *output - of(norm.running_mean.as_slice());
-                *output = distance * scale + of(norm.shift.value.as_slice());
-                *slope *= scale;
+                *slope *= normalise(norm, unit, output);
             }
         }
         Activations { outputs, slopes }
@@ -41,11 +37,32 @@ impl Activations {
     }
 }
 
+/// Normalises a value of a unit or a channel; the factor by which it was multiplied.
+fn normalise(norm: &mut Norm, unit: usize, value: &mut f64) -> f64 {
+    let of = |values: &[f32]| f64::from(values[unit]);
+    let variance = of(norm.running_var.as_slice()) + f64::from(EPS);
+    let scale = of(norm.scale.value.as_slice()) / variance.sqrt();
+    let distance = *value - of(norm.running_mean.as_slice());
+    *value = distance * scale + of(norm.shift.value.as_slice());
+    scale
+}
+
+/// Normalises a row; the factors by which its inputs were multiplied.
+fn normalise_row(input: &mut InputNorm, channels: Channels, row: &mut [f64]) -> Vec<f64> {
+    let inputs = row.iter_mut().enumerate();
+    inputs.map(|(at, value)| normalise(&mut input.norm, at / channels.positions, value)).collect()
+}
+
 impl Head {
     /// The gradient of the logit of `class` with respect to the inputs `row`; both are `[inputs]`.
     pub(crate) fn input_gradient(&mut self, row: &[f32], class: usize) -> Vec<f32> {
         let layout = self.layout;
         let (inputs, width) = (layout.inputs, layout.width(0));
+        let mut row: Vec<f64> = row.iter().map(|&value| f64::from(value)).collect();
+        let scales = match (&mut self.input_norm, layout.channels) {
+            (Some(norm), Some(channels)) => Some(normalise_row(norm, channels, &mut row)),
+            _ => None,
+        };
         // Forward through the hidden layers.
         let mut hidden: Vec<Activations> = Vec::new();
         for (index, layer) in self.layers[..layout.hidden].iter_mut().enumerate() {
@@ -64,7 +81,7 @@ impl Head {
                         let weights = &weights[slab.start * inputs..][..slab.width * inputs];
                         let weights = weights.chunks_exact(slab.width);
                         for (&value, weights) in row.iter().zip(weights).filter(|it| *it.0 != 0.0) {
-                            add_scaled(&mut sums[slab.start..], weights, f64::from(value));
+                            add_scaled(&mut sums[slab.start..], weights, value);
                         }
                     }
                 }
@@ -87,6 +104,9 @@ impl Head {
             for (gradient, weights) in gradient.iter_mut().zip(weights.chunks_exact(slab.width)) {
                 *gradient += dot(weights, sums_grad);
             }
+        }
+        if let Some(scales) = scales {
+            gradient.iter_mut().zip(scales).for_each(|(gradient, scale)| *gradient *= scale);
         }
         gradient.into_iter().map(|gradient| gradient as f32).collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     buffer::{Allocate, Allocator, Buffer},
-    layout::Layout,
+    layout::{BLOCK, Channels, Layout},
     parameters::{HeadConfig, Parameters},
     shape::{Activation, HeadShape, Part, TensorId},
 };
@@ -22,6 +22,20 @@ pub(crate) struct Norm {
     pub(crate) running_var: Buffer,
 }
 
+/// The batch normalisation of the inputs, and what follows from it for a batch or, in evaluation, for all rows.
+pub(crate) struct InputNorm {
+    /// `[channels]` each.
+    pub(crate) norm: Norm,
+    /// The batch's means and reciprocal standard deviations, `[channels]`; empty in a head that does not learn.
+    pub(crate) means: Buffer,
+    pub(crate) inverse_deviations: Buffer,
+    /// `[inputs]`, padded to whole blocks: an input is multiplied by its scale, and its shift is added.
+    pub(crate) scales: Buffer,
+    pub(crate) shifts: Buffer,
+    /// `[units]`: the sums of the first layer for a row all of whose inputs are 0 before the normalisation.
+    pub(crate) bias: Buffer,
+}
+
 /// A dense layer with what comes after its sums.
 pub(crate) struct Dense {
     /// See [`crate::layout`] for the order.
@@ -39,6 +53,7 @@ pub(crate) struct Dense {
 pub(crate) struct Head {
     pub(crate) layout: Layout,
     pub(crate) config: HeadConfig,
+    pub(crate) input_norm: Option<InputNorm>,
     /// The dense layers.
     pub(crate) layers: Vec<Dense>,
     /// For each slab of the first layer and each input, whether any gradient has reached its weights yet.
@@ -63,6 +78,25 @@ impl Norm {
             shift: Trained::zero(units, learns, from),
             running_mean: from.buffer(units),
             running_var: from.buffer(units),
+        }
+    }
+}
+
+impl InputNorm {
+    fn zero(
+        layout: &Layout,
+        channels: Channels,
+        learns: bool,
+        from: &mut impl Allocate,
+    ) -> InputNorm {
+        let learning = |len: usize| if learns { len } else { 0 };
+        InputNorm {
+            norm: Norm::zero(channels.padded, learns, from),
+            means: from.buffer(learning(channels.padded)),
+            inverse_deviations: from.buffer(learning(channels.padded)),
+            scales: from.buffer(layout.blocks * BLOCK),
+            shifts: from.buffer(layout.blocks * BLOCK),
+            bias: from.buffer(layout.width(0).padded),
         }
     }
 }
@@ -109,6 +143,8 @@ impl Head {
     ) -> Head {
         let layout = Layout::new(shape);
         let learning = |len: usize| if learns { len } else { 0 };
+        let input_norm =
+            layout.channels.map(|channels| InputNorm::zero(&layout, channels, learns, from));
         let mut layers = Vec::new();
         for layer in 0..layout.dense_layers() {
             let width = layout.width(layer).padded;
@@ -127,6 +163,7 @@ impl Head {
         Head {
             layout,
             config,
+            input_norm,
             layers,
             reached: from.buffer(learning(layout.width(0).slabs * layout.inputs)),
             result: from.buffer(2),
@@ -156,13 +193,17 @@ impl Head {
         id: TensorId,
         part: fn(&mut Trained) -> &mut Buffer,
     ) -> (&mut Buffer, Order) {
-        let Dense { weight, bias, norm, .. } = &mut self.layers[id.layer];
-        let normed = |norm: Option<_>| norm.expect("a layer without BatchNorm has no such tensor");
-        let norm = norm.as_mut();
+        let normed = |norm: Option<_>| norm.expect("without BatchNorm there is no such tensor");
+        let Dense { weight, bias, norm, .. } = &mut self.layers[id.layer.unwrap_or(0)];
+        let norm = match id.layer {
+            None => self.input_norm.as_mut().map(|input| &mut input.norm),
+            Some(_) => norm.as_mut(),
+        };
         let buffer = match id.part {
             Part::Weight => {
-                let columns = self.layout.width(id.layer).padded;
-                let order = match id.layer.checked_sub(1) {
+                let layer = id.layer.unwrap_or(0);
+                let columns = self.layout.width(layer).padded;
+                let order = match layer.checked_sub(1) {
                     None => Order::Slabs,
                     Some(before) => {
                         let inputs = self.layout.width(before).units;

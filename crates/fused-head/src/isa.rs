@@ -6,8 +6,9 @@
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
 use crate::{
+    item::{Context, run_item},
     layout::Layout,
-    phase::{Context, Phase, run_item},
+    phase::Phase,
     rows::Row,
     simd::{PORTABLE_FUSES, Portable},
     sparse::gather,

@@ -35,6 +35,18 @@ pub(crate) struct Layout {
     pub(crate) classes: usize,
     /// The same, padded: the logits' width.
     pub(crate) outputs: usize,
+    /// The channels over which the inputs are normalised, if they are.
+    pub(crate) channels: Option<Channels>,
+}
+
+/// Channels of inputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channels {
+    pub(crate) count: usize,
+    /// Consecutive inputs of a channel.
+    pub(crate) positions: usize,
+    /// Their number, padded.
+    pub(crate) padded: usize,
 }
 
 /// The width of a dense layer.
@@ -81,6 +93,14 @@ impl Layout {
             widths,
             classes: shape.classes,
             outputs: widths[hidden].padded,
+            channels: shape.input_norm.map(|positions| {
+                let count = shape.inputs / positions;
+                Channels {
+                    count,
+                    positions: positions.get(),
+                    padded: count.next_multiple_of(LANES),
+                }
+            }),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A head is Dropout → (Dense → activation → BatchNorm → Dropout) for each of its hidden layers → Dense →
 //! softmax, trained on cross-entropy by Adam, with Keras' constants. It has up to [`MAX_HIDDEN`] hidden layers
-//! of any widths, or none; a layer may do without BatchNorm. Rows of features should
+//! of any widths, or none; a layer may do without BatchNorm, and the inputs may go through one first. Rows of features should
 //! be sparse, as after a ReLU: zeros are skipped, which makes the wide first layer about as cheap as
 //! the others. The crate's README has the algorithm, the memory layout and the measurements.
 //!
@@ -35,9 +35,9 @@
 //! In reading order:
 //! - [`shape`], [`parameters`], [`rows`], [`random`]: a head's form, its parameters, its inputs, and random
 //!   numbers;
-//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`output`], [`soft`], [`adam`]: the kernels, generic
-//!   over the vector;
-//! - [`phase`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
+//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`input_norm`], [`output`], [`soft`], [`mixup`], [`adam`]:
+//!   the kernels, generic over the vector;
+//! - [`phase`], [`item`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;
 //! - [`team`], [`engine`]: the threads, and the distribution of heads among them;
@@ -55,8 +55,11 @@ mod error;
 mod gradient;
 mod head;
 mod inference;
+mod input_norm;
 mod isa;
+mod item;
 mod layout;
+mod mixup;
 mod norm;
 mod output;
 mod parameters;

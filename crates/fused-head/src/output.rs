@@ -27,14 +27,15 @@ pub(crate) struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// The terms for a batch with these labels; `None` if the loss is the mean of the labels' cross-entropy.
+    /// The terms for a batch with these labels; `None` if the loss is the mean of the labels' cross-entropy, and there
+    /// is one label for each row.
     pub(crate) fn of(
         config: &'a HeadConfig,
         classes: usize,
         labels: &[i64],
     ) -> Option<Targets<'a>> {
-        let HeadConfig { label_smoothing, ref class_weights, .. } = *config;
-        if label_smoothing == 0.0 && class_weights.is_empty() {
+        let HeadConfig { label_smoothing, ref class_weights, mixup, .. } = *config;
+        if label_smoothing == 0.0 && class_weights.is_empty() && mixup == 0.0 {
             return None;
         }
         let weight = |label: &i64| f64::from(class_weights[*label as usize]);
@@ -63,6 +64,7 @@ impl<'a> Targets<'a> {
         }
     }
 
+    /// The weight of a class.
     #[inline(always)]
     pub(crate) fn weight(&self, class: usize) -> f32 {
         if self.weights.is_empty() { 1.0 } else { self.weights[class] }
@@ -141,6 +143,7 @@ pub(crate) unsafe fn cross_entropy_of_targets(
     unsafe { note(workspace, row, loss, best == label) };
 }
 
+/// What [`exponentials`] finds.
 pub(crate) struct Exponentials {
     /// The class with the largest logit; among equals, the first.
     pub(crate) best: usize,

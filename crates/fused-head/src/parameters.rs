@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    mixup::LARGEST_ALPHA,
     random::Uniform,
     shape::{HeadShape, Part},
 };
@@ -24,6 +25,10 @@ pub struct HeadConfig {
     /// loss is the sum of the weighted losses over the sum of the labels' weights. If those are all 0, it is
     /// NaN.
     pub class_weights: Vec<f32>,
+    /// Mixup (Zhang et al. 2018): the α of the distribution Beta(α, α) of the weight with which the rows of a step are
+    /// mixed with each other, at most 1000; 0 for rows as they are. The training loss is that of both labels, and a
+    /// mixed row is a hit if its most probable class is the label of its larger part.
+    pub mixup: f64,
 }
 
 impl HeadConfig {
@@ -47,6 +52,10 @@ impl HeadConfig {
         let label_smoothing = self.label_smoothing;
         if !(0.0..1.0).contains(&label_smoothing) {
             return Err(Error::LabelSmoothing { head, label_smoothing });
+        }
+        let mixup = self.mixup;
+        if !(0.0..=LARGEST_ALPHA).contains(&mixup) {
+            return Err(Error::Mixup { head, mixup });
         }
         let weights = &self.class_weights;
         if !weights.is_empty() && weights.len() != classes {

@@ -85,8 +85,12 @@ impl Uniform {
 
     /// In `[-bound, bound)`.
     pub(crate) fn next(&mut self, bound: f64) -> f32 {
+        ((2.0 * self.unit() - 1.0) * bound) as f32
+    }
+
+    /// In `[0, 1)`.
+    pub(crate) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let unit = (split_mix(self.0) >> 11) as f64 / (1u64 << 53) as f64;
-        ((2.0 * unit - 1.0) * bound) as f32
+        (split_mix(self.0) >> 11) as f64 / (1u64 << 53) as f64
     }
 }

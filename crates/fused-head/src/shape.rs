@@ -1,6 +1,6 @@
 //! The form of a head: its hidden layers, one after the other, between its inputs and its classes.
 
-use std::{fmt, ops::Deref, str::FromStr};
+use std::{fmt, num::NonZeroUsize, ops::Deref, str::FromStr};
 
 use crate::Error;
 
@@ -186,7 +186,8 @@ impl TryFrom<Written> for HiddenLayers {
     }
 }
 
-/// A head's form and sizes: dropout → (dense → activation → BatchNorm → dropout) for each hidden layer → dense.
+/// A head's form and sizes: (BatchNorm →) dropout → (dense → activation → BatchNorm → dropout) for each hidden layer →
+/// dense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HeadShape {
@@ -196,12 +197,22 @@ pub struct HeadShape {
     pub hidden: HiddenLayers,
     /// Number of classes.
     pub classes: usize,
+    /// If the inputs go through BatchNorm first, the positions of each of its channels: so many consecutive numbers of a
+    /// row share their statistics, scale and shift, as the pixels of a map do.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub input_norm: Option<NonZeroUsize>,
 }
 
 impl HeadShape {
     /// A head of this form; a number stands for two hidden layers of this width with ReLU and BatchNorm.
     pub fn new(inputs: usize, hidden: impl Into<HiddenLayers>, classes: usize) -> HeadShape {
-        HeadShape { inputs, hidden: hidden.into(), classes }
+        HeadShape { inputs, hidden: hidden.into(), classes, input_norm: None }
+    }
+
+    /// The same head with BatchNorm of the inputs, over channels of so many positions.
+    #[must_use]
+    pub fn with_input_norm(self, positions: NonZeroUsize) -> HeadShape {
+        HeadShape { input_norm: Some(positions), ..self }
     }
 
     /// Number of dense layers: the hidden ones, and that of the logits.
@@ -218,7 +229,7 @@ impl HeadShape {
         (0..shape.dense_layers()).map(move |layer| (inputs(layer), width(layer)))
     }
 
-    /// Checks that no size is 0.
+    /// Checks that no size is 0, and that the inputs are whole channels.
     pub(crate) fn check(self) -> Result<(), Error> {
         let widths = self.hidden.iter().map(|layer| ("hidden", layer.width));
         let sizes = [("inputs", self.inputs), ("classes", self.classes)].into_iter().chain(widths);
@@ -227,29 +238,39 @@ impl HeadShape {
                 return Err(Error::Zero { field });
             }
         }
-        Ok(())
+        let inputs = self.inputs;
+        match self.input_norm {
+            Some(positions) if inputs % positions != 0 => {
+                Err(Error::Positions { inputs, positions: positions.get() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Name and dimensions of every tensor of a head, layer by layer: `fc1.weight`, `fc1.bias`, and of a layer
-    /// with BatchNorm `bn1.weight`, `bn1.bias`, `bn1.running_mean` and `bn1.running_var`; then `fc2`, and so on.
+    /// with BatchNorm `bn1.weight`, `bn1.bias`, `bn1.running_mean` and `bn1.running_var`; then `fc2`, and so on. Before
+    /// them are those of the inputs' BatchNorm, `bn0.weight` and so on.
     pub fn tensors(self) -> impl Iterator<Item = (&'static str, Vec<usize>)> {
         self.tensor_ids().map(move |id| (id.name(), id.dimensions(&self)))
     }
 
     pub(crate) fn tensor_ids(self) -> impl Iterator<Item = TensorId> {
-        (0..self.dense_layers()).flat_map(move |layer| {
+        let of_inputs = if self.input_norm.is_some() { &Part::ALL[2..] } else { &Part::ALL[..0] };
+        let of_inputs = of_inputs.iter().map(|&part| TensorId { layer: None, part });
+        let of_layers = (0..self.dense_layers()).flat_map(move |layer| {
             let is_normalised = self.hidden.get(layer).is_some_and(|hidden| hidden.batch_norm);
             let parts = if is_normalised { &Part::ALL[..] } else { &Part::ALL[..2] };
-            parts.iter().map(move |&part| TensorId { layer, part })
-        })
+            parts.iter().map(move |&part| TensorId { layer: Some(layer), part })
+        });
+        of_inputs.chain(of_layers)
     }
 }
 
 /// One of the tensors of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TensorId {
-    /// Index of the dense layer.
-    pub(crate) layer: usize,
+    /// Index of the dense layer; `None` for the inputs' BatchNorm.
+    pub(crate) layer: Option<usize>,
     pub(crate) part: Part,
 }
 
@@ -269,8 +290,9 @@ impl Part {
         [Part::Weight, Part::Bias, Part::Scale, Part::Shift, Part::RunningMean, Part::RunningVar];
 }
 
-/// The names as PyTorch has them, by layer and by [`Part`].
-const NAMES: [[&str; 6]; MAX_HIDDEN + 1] = [
+/// The names as PyTorch has them, of the inputs' BatchNorm and then by layer, by [`Part`].
+const NAMES: [[&str; 6]; MAX_HIDDEN + 2] = [
+    ["", "", "bn0.weight", "bn0.bias", "bn0.running_mean", "bn0.running_var"],
     ["fc1.weight", "fc1.bias", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var"],
     ["fc2.weight", "fc2.bias", "bn2.weight", "bn2.bias", "bn2.running_mean", "bn2.running_var"],
     ["fc3.weight", "fc3.bias", "bn3.weight", "bn3.bias", "bn3.running_mean", "bn3.running_var"],
@@ -280,17 +302,20 @@ const NAMES: [[&str; 6]; MAX_HIDDEN + 1] = [
 
 impl TensorId {
     pub(crate) fn name(self) -> &'static str {
-        NAMES[self.layer][self.part as usize]
+        NAMES[self.layer.map_or(0, |layer| layer + 1)][self.part as usize]
     }
 
-    /// Its number among the tensors of a head all of whose layers have BatchNorm.
+    /// Of a dense layer's tensor, its number among those of a head all of whose layers have BatchNorm.
     pub(crate) fn number(self) -> usize {
-        self.layer * Part::ALL.len() + self.part as usize
+        self.layer.unwrap_or(0) * Part::ALL.len() + self.part as usize
     }
 
     pub(crate) fn dimensions(self, shape: &HeadShape) -> Vec<usize> {
+        let Some(layer) = self.layer else {
+            return vec![shape.inputs / shape.input_norm.map_or(1, NonZeroUsize::get)];
+        };
         let (inputs, outputs) =
-            shape.dense_sizes().nth(self.layer).expect("it is one of the head's layers");
+            shape.dense_sizes().nth(layer).expect("it is one of the head's layers");
         if self.part == Part::Weight { vec![outputs, inputs] } else { vec![outputs] }
     }
 }

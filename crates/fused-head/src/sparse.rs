@@ -18,7 +18,7 @@ use crate::{
     random::Dropout,
     rows::{Columns, Row},
     simd::{Column, LANES, Vector},
-    workspace::{Entry, RowLists, Workspace},
+    workspace::{ColumnLists, Entry, RowLists, Workspace},
 };
 
 /// Distance ahead at which a dense row is fetched, in elements.
@@ -202,7 +202,7 @@ pub(crate) unsafe fn drop_inputs<S: Vector>(
     }
 }
 
-/// Makes the lists of a block's columns.
+/// Makes the lists of a block's columns, whose lists are of a workspace for up to `capacity` rows.
 ///
 /// # Safety
 /// `lists` has the lists of all rows, and nobody else uses this block's columns.
@@ -212,13 +212,14 @@ pub(crate) unsafe fn sort_columns(
     rows: usize,
     block: usize,
     lists: &RowLists,
-    workspace: &Workspace,
+    sorted: &ColumnLists,
+    capacity: usize,
 ) {
     let first = block * BLOCK;
     // SAFETY: a block has room for all its columns' elements in all rows; columns lie in the block.
     unsafe {
-        let capacity = BLOCK.min(layout.inputs) * workspace.rows;
-        let columns = workspace.columns.pointer().add(block * capacity);
+        let capacity = BLOCK.min(layout.inputs) * capacity;
+        let columns = sorted.entries.pointer().add(block * capacity);
         let range = |row: usize| {
             let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
             *starts as usize..*starts.add(1) as usize
@@ -248,7 +249,7 @@ pub(crate) unsafe fn sort_columns(
             }
         }
         let width = BLOCK.min(layout.inputs - first);
-        let to = workspace.column_ends.pointer().add(first);
+        let to = sorted.ends.pointer().add(first);
         ends.as_ptr().copy_to_nonoverlapping(to, width);
     }
 }
@@ -325,8 +326,8 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
         let adam = AdamVectors::<S>::new(adam);
         let gradients = workspace.slab_grad.pointer().add(slab.start * workspace.rows);
         let capacity = BLOCK.min(layout.inputs) * workspace.rows;
-        let columns = workspace.columns.pointer().add(block * capacity);
-        let ends = workspace.column_ends.pointer();
+        let columns = workspace.columns.entries.pointer().add(block * capacity);
+        let ends = workspace.columns.ends.pointer();
         let reached = head.reached.pointer().add(slab.start / crate::layout::SLAB * layout.inputs);
         let mut entry = 0;
         for input in first..end {

@@ -162,7 +162,8 @@ impl Trainer {
     /// As [`Trainer::step`], with soft targets of the rows beside their labels. Hits are still those of the labels.
     ///
     /// # Errors
-    /// As [`Trainer::step`], and if the soft targets do not fit the rows, or a number of them is out of its range.
+    /// As [`Trainer::step`], and if the soft targets do not fit the rows, a number of them is out of its range, or a
+    /// head has mixup.
     pub fn step_towards(
         &mut self,
         rows: &[Row<'_>],
@@ -177,6 +178,9 @@ impl Trainer {
         check_labels(self.shape, rows.len(), labels)?;
         if let Some(soft) = &soft {
             soft.check(self.shape, rows.len())?;
+            if let Some(head) = self.heads.iter().position(|head| head.config.mixup != 0.0) {
+                return Err(Error::MixedSoftTargets { head });
+            }
         }
         if learning_rates.len() != self.heads.len() {
             let (heads, rates) = (self.heads.len(), learning_rates.len());

@@ -48,6 +48,47 @@ pub(crate) struct Entry {
 // SAFETY: two numbers.
 unsafe impl Zeroable for Entry {}
 
+/// Row lists sorted by column.
+pub(crate) struct ColumnLists {
+    /// `[blocks][entries]`, the lists of a block one after the other, each by row.
+    pub(crate) entries: Buffer<Entry>,
+    /// `[inputs]`: where in its block each column's list ends.
+    pub(crate) ends: Buffer<u32>,
+}
+
+impl ColumnLists {
+    fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> ColumnLists {
+        ColumnLists {
+            entries: from.buffer(layout.blocks * BLOCK.min(layout.inputs) * rows),
+            ends: from.buffer(if rows == 0 { 0 } else { layout.inputs }),
+        }
+    }
+}
+
+/// What training a head with normalised inputs needs. A row's inputs are what its kept elements, its dropped ones and
+/// all elements together add: see [`crate::input_norm`].
+pub(crate) struct NormWork {
+    /// The dropped elements, whether or not they are 0. Their values are the factor of those that are kept.
+    pub(crate) dropped: RowLists,
+    pub(crate) dropped_columns: ColumnLists,
+    /// Of each input over the batch: `[inputs]` sums, and `[inputs]` sums of squares.
+    pub(crate) moments: Buffer<f64>,
+    /// Of each input, the products of its weights and their gradients, summed over a slab's units:
+    /// `[slabs][inputs]` for the normalisation's scales, and `[slabs][inputs]` for its shifts.
+    pub(crate) gradients: Buffer,
+}
+
+impl NormWork {
+    fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> NormWork {
+        NormWork {
+            dropped: RowLists::new(layout, rows, from),
+            dropped_columns: ColumnLists::new(layout, rows, from),
+            moments: from.buffer(2 * layout.inputs),
+            gradients: from.buffer(2 * layout.width(0).slabs * layout.inputs),
+        }
+    }
+}
+
 /// See [`crate::layout`] for slab matrices. Where there is a buffer for each of the layers, they are those of
 /// the hidden layers.
 pub(crate) struct Workspace {
@@ -55,11 +96,9 @@ pub(crate) struct Workspace {
     pub(crate) rows: usize,
     /// The rows after dropout.
     pub(crate) inputs: RowLists,
-    /// The same, by row, for each column: `[blocks][entries]`, the lists of a block one after the
-    /// other.
-    pub(crate) columns: Buffer<Entry>,
-    /// `[inputs]`: where in its block each column's list ends.
-    pub(crate) column_ends: Buffer<u32>,
+    pub(crate) columns: ColumnLists,
+    /// `None` if the inputs are not normalised, or nothing is learned.
+    pub(crate) norm: Option<NormWork>,
     /// The layers' units after their activation, slab matrices; of a head without hidden layers, its logits.
     pub(crate) units: Vec<Buffer>,
     /// The derivatives of the units with respect to their sums, slab matrices, of the layers whose
@@ -107,7 +146,7 @@ impl Workspace {
         from: &mut impl Allocate,
     ) -> Workspace {
         let layout = Layout::new(*shape);
-        let Layout { inputs, outputs, blocks, hidden, .. } = layout;
+        let Layout { outputs, hidden, channels, .. } = layout;
         let learning = |len: usize| if learning_rows == 0 { 0 } else { len };
         let widths: Vec<usize> = layout.hidden_widths().collect();
         let first = layout.width(0).padded;
@@ -136,8 +175,9 @@ impl Workspace {
             rows,
             units,
             inputs: RowLists::new(&layout, learning_rows, from),
-            columns: from.buffer(blocks * BLOCK.min(inputs) * learning_rows),
-            column_ends: from.buffer(learning(inputs)),
+            columns: ColumnLists::new(&layout, learning_rows, from),
+            norm: (channels.is_some() && learning_rows > 0)
+                .then(|| NormWork::new(&layout, learning_rows, from)),
             slopes,
             activations,
             means,

@@ -19,7 +19,7 @@ use crate::views_per_epoch::ViewsPerEpoch;
 /// MaxPool 2×2 → Flatten → Dropout → (Dense + activation → BatchNorm → Dropout) for each hidden layer
 /// → Dense *classes* (+ softmax, which is part of the loss)
 ///
-/// All but [`Arch::Linear`] have two hidden layers with ReLU and BatchNorm, unless the configuration says
+/// [`Arch::Lesson7`] has BatchNorm over channels after the max pool. All but [`Arch::Linear`] have two hidden layers with ReLU and BatchNorm, unless the configuration says
 /// otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,29 +33,44 @@ pub enum Arch {
     /// The Keras variant on `include_top=False`: 256 wide (`fc1`, `fc2`); dropout p three times, as
     /// [`Arch::FastaiDa`] has it.
     Keras,
+    /// fast.ai's `get_bn_layers(p)` of lesson 7 (deeplearning1, fisheries): BatchNorm over the channels first (Keras'
+    /// `axis=1`); 512 wide; dropout p/4, p, p/2.
+    Lesson7,
     /// Softmax regression: no hidden layers; dropout p before the dense layer, by default none.
     Linear,
 }
 
 impl Arch {
     /// All architectures.
-    pub const ALL: [Arch; 4] = [Arch::Fastai, Arch::FastaiDa, Arch::Keras, Arch::Linear];
+    pub const ALL: [Arch; 5] =
+        [Arch::Fastai, Arch::FastaiDa, Arch::Keras, Arch::Lesson7, Arch::Linear];
 
     /// Widths of the hidden layers.
     pub fn hidden(self) -> Widths {
         match self {
             Arch::Fastai => 128.into(),
             Arch::FastaiDa | Arch::Keras => 256.into(),
+            Arch::Lesson7 => 512.into(),
             Arch::Linear => Widths::none(),
         }
     }
 
+    /// Whether the inputs go through BatchNorm over channels.
+    pub fn normalises_inputs(self) -> bool {
+        self == Arch::Lesson7
+    }
+
     /// The fractions dropped before each of the dense layers: p, but of [`Arch::Fastai`] half of it before all
-    /// but the last.
+    /// but the last, and of [`Arch::Lesson7`] a quarter of it before the first and half of it before the last.
     pub fn dropout(self, p: f64, dense_layers: usize) -> Vec<f64> {
         let mut fractions = vec![p; dense_layers];
-        if self == Arch::Fastai {
-            fractions[..dense_layers - 1].fill(p / 2.0);
+        match self {
+            Arch::Fastai => fractions[..dense_layers - 1].fill(p / 2.0),
+            Arch::Lesson7 => {
+                fractions[dense_layers - 1] = p / 2.0;
+                fractions[0] = p / 4.0;
+            }
+            Arch::FastaiDa | Arch::Keras | Arch::Linear => {}
         }
         fractions
     }
@@ -64,6 +79,7 @@ impl Arch {
     pub fn default_p(self) -> f64 {
         match self {
             Arch::Fastai | Arch::FastaiDa | Arch::Keras => 0.8,
+            Arch::Lesson7 => 0.6,
             Arch::Linear => 0.0,
         }
     }
@@ -71,8 +87,8 @@ impl Arch {
     /// The values of p that a sweep tries by default.
     pub fn swept_ps(self) -> &'static [f64] {
         match self {
-            Arch::Fastai | Arch::FastaiDa | Arch::Keras => &[0.0, 0.2, 0.4, 0.6, 0.8],
             Arch::Linear => &[0.0],
+            _ => &[0.0, 0.2, 0.4, 0.6, 0.8],
         }
     }
 
@@ -82,6 +98,7 @@ impl Arch {
             Arch::Fastai => "fastai",
             Arch::FastaiDa => "fastai-da",
             Arch::Keras => "keras",
+            Arch::Lesson7 => "lesson7",
             Arch::Linear => "linear",
         }
     }
@@ -126,7 +143,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// The course of the learning rate.
     pub schedule: Schedule,
-    /// Seed of the initial weights and of dropout. The order of rows does not depend on it: it is the same for
+    /// Seed of the initial weights, of dropout and of mixup. The order of rows does not depend on it: it is the same for
     /// every head.
     pub seed: u64,
     /// Decoupled weight decay of the dense layers' weights, see [`HeadConfig::weight_decay`]; 0 for none.
@@ -156,6 +173,9 @@ pub struct TrainConfig {
     /// The views of each training image that an epoch sees.
     #[serde(default, skip_serializing_if = "ViewsPerEpoch::is_all")]
     pub views_per_epoch: ViewsPerEpoch,
+    /// The α of mixup, see [`HeadConfig::mixup`]; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mixup: f64,
 }
 
 /// fast.ai's head for one epoch.
@@ -179,6 +199,7 @@ impl Default for TrainConfig {
             batch_norm: true,
             activation: Activation::Relu,
             views_per_epoch: ViewsPerEpoch::All,
+            mixup: 0.0,
         }
     }
 }
@@ -245,7 +266,7 @@ impl TrainConfig {
 
     /// The part of the configuration that heads must share to be compared.
     pub fn setting(&self) -> Setting {
-        let TrainConfig { p, learning_rate, weight_decay, label_smoothing, .. } = *self;
+        let TrainConfig { p, learning_rate, weight_decay, label_smoothing, mixup, .. } = *self;
         Setting {
             arch: self.arch.to_string(),
             hidden: match *self.hidden.as_slice() {
@@ -257,6 +278,7 @@ impl TrainConfig {
             schedule: self.schedule.to_string(),
             weight_decay,
             label_smoothing,
+            mixup,
             form: self.form(),
         }
     }
@@ -269,7 +291,7 @@ impl TrainConfig {
 
     /// The part of the configuration that the kernels take, for training rows with these labels.
     pub(crate) fn head_config(&self, labels: &[i64], classes: usize) -> HeadConfig {
-        let TrainConfig { arch, p, seed, weight_decay, label_smoothing, .. } = *self;
+        let TrainConfig { arch, p, seed, weight_decay, label_smoothing, mixup, .. } = *self;
         let dropout = match &self.dropout {
             Some(dropout) => dropout.as_slice().to_vec(),
             None => arch.dropout(p, self.hidden.dense_layers()),
@@ -278,7 +300,7 @@ impl TrainConfig {
         let class_weights = self.class_weights.as_ref();
         let class_weights = class_weights.map(|weights| weights.of_labels(labels, classes));
         let class_weights = class_weights.unwrap_or_default();
-        HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights }
+        HeadConfig { dropout, seed, weight_decay, label_smoothing, class_weights, mixup }
     }
 }
 
@@ -293,6 +315,7 @@ mod tests {
             (Arch::Fastai, "fastai", 128.into(), &[0.3, 0.3, 0.6][..]),
             (Arch::FastaiDa, "fastai-da", 256.into(), &[0.6; 3]),
             (Arch::Keras, "keras", 256.into(), &[0.6; 3]),
+            (Arch::Lesson7, "lesson7", 512.into(), &[0.15, 0.6, 0.3]),
             (Arch::Linear, "linear", Widths::none(), &[0.6]),
         ] {
             assert_eq!((arch.to_string().as_str(), name.parse()), (name, Ok(arch)));
@@ -302,6 +325,8 @@ mod tests {
         }
         assert!("fastai_da".parse::<Arch>().is_err());
         assert_eq!(Arch::Fastai.dropout(0.6, 2), [0.3, 0.6]);
+        assert_eq!(Arch::Lesson7.dropout(0.6, 1), [0.15]);
+        assert_eq!(Arch::Lesson7.dropout(0.6, 2), [0.15, 0.3]);
     }
 
     /// Whatever differs from the form of earlier formats is recorded, and nothing else.
@@ -310,7 +335,7 @@ mod tests {
         let default = TrainConfig::default();
         let json = serde_json::to_value(&default).unwrap();
         assert_eq!(json["hidden"], 128);
-        for field in ["dropout", "batch_norm", "activation", "views_per_epoch"] {
+        for field in ["dropout", "batch_norm", "activation", "views_per_epoch", "mixup"] {
             assert!(json.get(field).is_none(), "{field}");
         }
         assert_eq!(default.hidden_layers(), HiddenLayers::two(128));

@@ -8,6 +8,7 @@ use fused_head::HeadShape;
 use plural::counted;
 use recipe::Tap;
 
+use crate::config::Arch;
 use crate::form::{Fractions, Widths};
 use crate::resources::Memory;
 use crate::schedule::Schedule;
@@ -766,6 +767,27 @@ pub enum Error {
          --arch"
     )]
     LinearHasNoLayers,
+    /// Rows that are mixed have two labels each, and no probabilities of a teacher.
+    #[error(
+        "--mixup={mixup} mixes labels, and with --pseudo or --teacher rows have probabilities instead; leave one of them \
+         out"
+    )]
+    MixupWithTeacher {
+        /// The α of mixup.
+        mixup: f64,
+    },
+    /// Channels of several taps are normalised together only if they have as many positions.
+    #[error(
+        "--arch={arch} normalises channels that have equally many positions, but the taps {} differ in them; name one \
+         tap by --tap, or taps that are pooled to a number per channel",
+        taps.join(" and ")
+    )]
+    PositionsDiffer {
+        /// The architecture.
+        arch: Arch,
+        /// The taps.
+        taps: Vec<String>,
+    },
     /// Every dense layer needs a fraction.
     #[error(
         "--dropout={dropout} is for {}, but a head with the hidden layers {hidden} has {}; give a fraction for \

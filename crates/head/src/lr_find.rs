@@ -67,7 +67,7 @@ pub fn find_learning_rate(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<RateTest, Error> {
-    config.check()?;
+    features.check(config)?;
     let mut splits = Splits::open(features, report)?;
     let training = &mut splits.training;
     // Each row is read once or, of few rows, some times.

@@ -25,6 +25,8 @@ pub unsafe trait Zeroable: Copy + Send + Sync + 'static {}
 // SAFETY: 0.0 and 0.
 unsafe impl Zeroable for f32 {}
 // SAFETY: as above.
+unsafe impl Zeroable for f64 {}
+// SAFETY: as above.
 unsafe impl Zeroable for u32 {}
 
 /// The owner of a buffer's bytes.

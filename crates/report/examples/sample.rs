@@ -50,6 +50,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
             schedule: "constant".to_owned(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            mixup: 0.0,
             form: String::new(),
         };
         for seed in 0..3 {
@@ -64,6 +65,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
                 schedule: setting.schedule.clone(),
                 weight_decay: setting.weight_decay,
                 label_smoothing: setting.label_smoothing,
+                mixup: setting.mixup,
                 form: setting.form.clone(),
                 seed,
                 epochs: epochs.len(),

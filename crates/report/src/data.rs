@@ -26,9 +26,16 @@ pub struct Setting {
     /// Label smoothing; 0 for none.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// The α of mixup; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mixup: f64,
     /// What the layers have of their own, such as "gelu, no BatchNorm"; empty for the architecture's.
     #[serde(default)]
     pub form: String,
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// Widths of the hidden layers of a head.
@@ -61,10 +68,11 @@ impl fmt::Display for Hidden {
 pub struct EpochMetrics {
     /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing, class weights and a teacher's
-    /// probabilities, and before its update, as in Keras. Pseudo-labelled rows count with their labels.
+    /// Mean cross-entropy in nats over the epoch's steps, each with dropout, label smoothing, class weights, mixup and a
+    /// teacher's probabilities, and before its update, as in Keras. Pseudo-labelled rows count with their labels.
     pub train_loss: f64,
-    /// Fraction of training rows whose most probable class is the label, measured in the same steps.
+    /// Fraction of training rows whose most probable class is the label, of mixed rows that of the larger part,
+    /// measured in the same steps.
     pub train_top1: f64,
     /// Mean cross-entropy in nats on the validation split after the epoch, without dropout; `None` without
     /// a validation split.
@@ -98,6 +106,9 @@ pub struct HeadResult {
     /// See [`Setting::label_smoothing`].
     #[serde(default)]
     pub label_smoothing: f64,
+    /// See [`Setting::mixup`].
+    #[serde(default)]
+    pub mixup: f64,
     /// See [`Setting::form`].
     #[serde(default)]
     pub form: String,
@@ -187,6 +198,7 @@ impl HeadResult {
             schedule: self.schedule.clone(),
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
+            mixup: self.mixup,
             form: self.form.clone(),
         }
     }
@@ -295,6 +307,7 @@ pub(crate) mod tests {
             schedule: "constant".into(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            mixup: 0.0,
             form: String::new(),
             seed,
             epochs: 3,

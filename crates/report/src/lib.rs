@@ -18,6 +18,7 @@
 //!     schedule: "constant".into(),
 //!     weight_decay: 0.0,
 //!     label_smoothing: 0.0,
+//!     mixup: 0.0,
 //!     form: String::new(),
 //!     seed: 0,
 //!     epochs: 1,

@@ -12,6 +12,7 @@ pub(crate) struct Naming {
     schedule: bool,
     weight_decay: bool,
     label_smoothing: bool,
+    mixup: bool,
     form: bool,
 }
 
@@ -30,6 +31,7 @@ impl Naming {
             schedule: varies(|a, b| a.schedule != b.schedule),
             weight_decay: varies(|a, b| a.weight_decay != b.weight_decay),
             label_smoothing: varies(|a, b| a.label_smoothing != b.label_smoothing),
+            mixup: varies(|a, b| a.mixup != b.mixup),
             form: varies(|a, b| a.form != b.form),
         }
     }
@@ -54,6 +56,9 @@ impl Naming {
         }
         if self.label_smoothing {
             name += &format!(", label smoothing {}", short(setting.label_smoothing));
+        }
+        if self.mixup {
+            name += &format!(", mixup {}", short(setting.mixup));
         }
         name
     }
@@ -84,10 +89,11 @@ mod tests {
         sweep.heads[7].result.schedule = "onecycle".into();
         sweep.heads[7].result.weight_decay = 0.1;
         sweep.heads[7].result.label_smoothing = 0.2;
+        sweep.heads[7].result.mixup = 0.4;
         let naming = Naming::of(&sweep);
         let name = naming.full(&sweep.heads[7].result.setting());
-        let all =
-            "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, label smoothing 0.2, p 0.6";
+        let all = "keras, 512 wide, lr 0.01, onecycle, weight decay 0.1, label smoothing 0.2, \
+                   mixup 0.4, p 0.6";
         assert_eq!(name, all);
         sweep.heads[7].result.hidden = Hidden::Layers("512/64".into());
         sweep.heads[7].result.form = "tanh".into();

@@ -51,7 +51,7 @@ struct OptionColumn {
     differ: fn(&Setting, &Setting) -> bool,
 }
 
-const OPTIONS: [OptionColumn; 4] = [
+const OPTIONS: [OptionColumn; 5] = [
     OptionColumn {
         column: column("Form", Kind::Text),
         cell: |setting| {
@@ -74,6 +74,11 @@ const OPTIONS: [OptionColumn; 4] = [
         column: column("Label smoothing", Kind::Number),
         cell: |setting| number(setting.label_smoothing, short(setting.label_smoothing)),
         differ: |a, b| a.label_smoothing != b.label_smoothing,
+    },
+    OptionColumn {
+        column: column("Mixup", Kind::Number),
+        cell: |setting| number(setting.mixup, short(setting.mixup)),
+        differ: |a, b| a.mixup != b.mixup,
     },
 ];
 
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     fn an_option_has_a_column_if_settings_differ_in_it() {
         let mut sweep = small_sweep();
-        let names = ["Schedule", "Weight decay", "Label smoothing"];
+        let names = ["Schedule", "Weight decay", "Label smoothing", "Mixup"];
         let both = |sweep: &Sweep| [heads(sweep), settings(sweep)].map(Markup::into_string);
         for html in both(&sweep) {
             assert!(names.iter().all(|name| !html.contains(name)), "{html}");
@@ -287,8 +292,9 @@ mod tests {
         sweep.heads[1].result.schedule = "onecycle".into();
         sweep.heads[2].result.weight_decay = 0.125;
         sweep.heads[3].result.label_smoothing = 0.375;
+        sweep.heads[0].result.mixup = 0.625;
         for html in both(&sweep) {
-            for (column, cell) in names.into_iter().zip(["onecycle", "0.125", "0.375"]) {
+            for (column, cell) in names.into_iter().zip(["onecycle", "0.125", "0.375", "0.625"]) {
                 assert!(html.contains(&format!(">{column}</button>")), "{html}");
                 assert_eq!(html.matches(&format!(">{cell}</td>")).count(), 1, "{html}");
             }

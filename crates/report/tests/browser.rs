@@ -197,6 +197,7 @@ fn sample() -> Report {
             schedule: "constant".into(),
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            mixup: 0.0,
             form: String::new(),
             seed,
             epochs: 4,

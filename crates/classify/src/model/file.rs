@@ -39,6 +39,10 @@ const FIRST_FORMAT: Format = Format { major: 1, minor: 0 };
 /// the probabilities: a program that reads 1.0 alone would average those.
 const FORMAT_WITH_AVERAGE: Format = Format { major: 2, minor: 0 };
 
+/// The version of model files whose heads begin with BatchNorm of their inputs, `input_norm` of the shape: a program
+/// that reads the versions before alone would leave it out.
+const FORMAT_WITH_INPUT_NORM: Format = Format { major: 3, minor: 0 };
+
 /// The name of the metadata entry.
 const ENTRY: &str = "vgg-classify";
 
@@ -84,6 +88,7 @@ impl Model {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let record = Record {
             format: match self.average {
+                _ if self.heads[0].shape().input_norm.is_some() => FORMAT_WITH_INPUT_NORM,
                 Average::Probabilities if is_plain(self.heads[0].shape()) => FIRST_FORMAT,
                 Average::Probabilities => FORMAT,
                 Average::Logits => FORMAT_WITH_AVERAGE,
@@ -125,7 +130,7 @@ impl Model {
         let format = record.get("format").cloned().unwrap_or_default();
         let found: Format = serde_json::from_value(format)
             .map_err(|error| damaged(format!("its version is not as expected: {error}")))?;
-        let known = [FORMAT, FORMAT_WITH_AVERAGE];
+        let known = [FORMAT, FORMAT_WITH_AVERAGE, FORMAT_WITH_INPUT_NORM];
         if !known.iter().any(|known| found.is_readable_by(*known)) {
             let path = path.to_path_buf();
             return Err(Error::OtherFormat { path, found, known });

@@ -367,28 +367,41 @@ impl Builder {
         self.node("Concat", &ones, "heads/all", &[Attribute::int("axis", 1)])
     }
 
-    /// The logits of a head: dense, activation and BatchNorm for each hidden layer, and dense.
+    /// The logits of a head: BatchNorm of its inputs if it has one; dense, activation and BatchNorm for each hidden layer;
+    /// and dense.
     fn head(&mut self, head: &Parameters, name: &str, row: &str, logits: &str) -> String {
         for (tensor, shape, numbers) in head.iter() {
             self.floats(&format!("{name}.{tensor}"), &shape, numbers);
         }
         let mut value = row.to_owned();
         let shape = head.shape();
+        if let Some(positions) = shape.input_norm {
+            // Reshape's 0 stands for the rows, and its -1 for the channels.
+            self.integers(&format!("{name}/channels"), &[0, -1, positions.get() as i64]);
+            let inputs = [value.as_str(), &format!("{name}/channels")];
+            let channels = self.node("Reshape", &inputs, &format!("{name}/maps"), &[]);
+            let normal = self.batch_norm(name, 0, &channels);
+            value = self.node("Flatten", &[&normal], &format!("{name}/row"), &[]);
+        }
         for (layer, hidden) in (1..).zip(shape.hidden.iter()) {
             value = self.dense(name, layer, &value, &format!("{name}/fc{layer}"));
             value = self.activation(hidden.activation, name, layer, value);
             if !hidden.batch_norm {
                 continue;
             }
-            let tensors = ["weight", "bias", "running_mean", "running_var"]
-                .map(|tensor| format!("{name}.bn{layer}.{tensor}"));
-            let mut inputs = vec![value.as_str()];
-            inputs.extend(tensors.iter().map(String::as_str));
-            let epsilon = [Attribute::float("epsilon", BATCH_NORM_EPS)];
-            let output = format!("{name}/bn{layer}");
-            value = self.node("BatchNormalization", &inputs, &output, &epsilon);
+            value = self.batch_norm(name, layer, &value);
         }
         self.dense(name, shape.dense_layers(), &value, logits)
+    }
+
+    /// BatchNorm of a layer's units; of layer 0, of the channels of the inputs.
+    fn batch_norm(&mut self, head: &str, layer: usize, value: &str) -> String {
+        let tensors = ["weight", "bias", "running_mean", "running_var"]
+            .map(|tensor| format!("{head}.bn{layer}.{tensor}"));
+        let mut inputs = vec![value];
+        inputs.extend(tensors.iter().map(String::as_str));
+        let epsilon = [Attribute::float("epsilon", BATCH_NORM_EPS)];
+        self.node("BatchNormalization", &inputs, &format!("{head}/bn{layer}"), &epsilon)
     }
 
     /// The activation of a layer's sums. There is an operator of GELU only in later versions of ONNX.

@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use super::{SparseRows, features, hidden, isas, labels, trainer};
+use super::{SparseRows, features, hidden, isas, labels, normed, trainer};
 use crate::{
     Activation, Error, HeadConfig, HeadShape, HiddenLayer, HiddenLayers, Inference, Parameters,
     Row, StepResult, Trainer, isa::Isa,
@@ -28,6 +28,9 @@ fn shapes() -> Vec<HeadShape> {
         HeadShape::new(INPUTS, hidden(&[130, 33], Activation::Relu, true), CLASSES),
         HeadShape::new(INPUTS, hidden(&[20, 70, 9], Activation::Identity, true), CLASSES),
         HeadShape::new(INPUTS, HiddenLayers::new(&mixed).unwrap(), CLASSES),
+        normed(HeadShape::new(INPUTS, HiddenLayers::NONE, CLASSES), 28),
+        normed(HeadShape::new(INPUTS, hidden(&[130, 33], Activation::Tanh, true), CLASSES), 4),
+        normed(HeadShape::new(INPUTS, hidden(&[40], Activation::Relu, false), CLASSES), 1),
     ]
 }
 
@@ -40,6 +43,8 @@ fn configs(shape: &HeadShape) -> Vec<HeadConfig> {
         config(0.4, 2),
         HeadConfig { weight_decay: 0.1, label_smoothing: 0.1, ..config(0.2, 3) },
         HeadConfig { weight_decay: 3.0, class_weights, ..config(0.6, 4) },
+        HeadConfig { mixup: 0.4, label_smoothing: 0.1, ..config(0.3, 5) },
+        HeadConfig { mixup: 0.4, seed: 6, ..HeadConfig::default() },
     ]
 }
 
@@ -120,7 +125,8 @@ fn logits_are_those_of_the_trainer() {
             let mut trainer = trainer(shape, &configs(&shape), 16, 2, isa);
             train(&mut trainer, |_| None);
             let expected = trainer.logits(&rows).unwrap();
-            let heads: Vec<Parameters> = (0..4).map(|head| trainer.parameters(head)).collect();
+            let heads: Vec<Parameters> =
+                (0..trainer.heads()).map(|head| trainer.parameters(head)).collect();
             for threads in [1, 3] {
                 let mut inference = Inference::with_isa(&heads, threads, isa).unwrap();
                 assert!(inference.logits(&rows).unwrap() == expected, "{shape:?}");
@@ -207,6 +213,37 @@ fn a_nan_is_reported() {
     }
 }
 
+/// Heads whose inputs are normalised learn what the others learn, also where channels differ by factors.
+#[test]
+fn heads_of_normalised_inputs_learn() {
+    let (inputs, classes, n) = (64, 4, 32);
+    let labels = labels(n, classes, 1);
+    let mut data = features(n, inputs, 0.2, 1);
+    for (row, &label) in data.chunks_mut(inputs).zip(&labels) {
+        row[label as usize * 16..][..16].fill(2.0);
+        row.iter_mut()
+            .enumerate()
+            .for_each(|(input, value)| *value *= 10f32.powi(input as i32 / 16 - 2));
+    }
+    let rows: Vec<Row<'_>> = data.chunks(inputs).map(Row::Dense).collect();
+    for form in [HiddenLayers::NONE, hidden(&[16, 16], Activation::Relu, true)] {
+        let shape = normed(HeadShape::new(inputs, form, classes), 4);
+        let config = HeadConfig {
+            dropout: vec![0.15; shape.dense_layers()],
+            seed: 1,
+            ..HeadConfig::default()
+        };
+        let mut trainer = trainer(shape, &[config], n, 1, Isa::detect());
+        let first = trainer.step(&rows, &labels, &[0.01]).unwrap()[0];
+        for _ in 0..600 {
+            trainer.step(&rows, &labels, &[0.01]).unwrap();
+        }
+        let last = trainer.evaluate(&rows, &labels).unwrap()[0];
+        assert!(last.loss < first.loss / 10.0, "{form:?}: {first:?} {last:?}");
+        assert_eq!(last.hits, n as u32, "{form:?}");
+    }
+}
+
 /// A linear head takes its weights three times.
 #[test]
 fn the_memory_is_that_of_the_layers_there_are() {
@@ -235,6 +272,29 @@ fn initial_weights_are_those_of_the_layer() {
     let (with, without) = (of(true), of(false));
     assert!(with.tensor("bn2.weight").is_some() && without.tensor("bn2.weight").is_none());
     assert!(with.tensor("bn3.weight").is_none() && with.tensor("fc4.weight").is_none());
+    let with_norm = Parameters::glorot(
+        normed(HeadShape::new(6, hidden(&[8, 4], Activation::Relu, true), 3), 2),
+        5,
+    );
+    for (name, _, values) in with.iter() {
+        assert_eq!(with_norm.tensor(name).unwrap(), values, "{name}");
+    }
+    let channels: Vec<_> = with_norm
+        .iter()
+        .take(4)
+        .map(|(name, dimensions, values)| {
+            assert!(values.iter().all(|value| *value == values[0]));
+            (name, dimensions, values[0])
+        })
+        .collect();
+    let of = |name, value| (name, vec![3], value);
+    let expected = [
+        of("bn0.weight", 1.0),
+        of("bn0.bias", 0.0),
+        of("bn0.running_mean", 0.0),
+        of("bn0.running_var", 1.0),
+    ];
+    assert_eq!(channels, expected);
     let linear = Parameters::glorot(HeadShape::new(6, HiddenLayers::NONE, 3), 5);
     let tensors: Vec<_> = linear.iter().map(|(name, dimensions, _)| (name, dimensions)).collect();
     assert_eq!(tensors, [("fc1.weight", vec![3, 6]), ("fc1.bias", vec![3])]);
@@ -251,6 +311,9 @@ fn what_does_not_fit_is_refused() {
         let error = Trainer::new(shape, &[config], &initial, 1, 1).unwrap_err();
         assert_eq!(error, Error::DropoutCount { head: 0, fractions, layers: 2 });
     }
+    let uneven = normed(HeadShape::new(7, 3, 2), 2);
+    let error = Trainer::new(uneven, &[HeadConfig::default()], &initial, 1, 1).unwrap_err();
+    assert_eq!(error, Error::Positions { inputs: 7, positions: 2 });
     let zero = HeadShape::new(2, hidden(&[3, 0], Activation::Tanh, true), 2);
     let error = Trainer::new(zero, &[HeadConfig::default()], &initial, 1, 1).unwrap_err();
     assert_eq!(error, Error::Zero { field: "hidden" });

@@ -7,7 +7,8 @@ use crate::{
     isa::Isa,
 };
 
-const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11 };
+const SHAPE: HeadShape =
+    HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11, input_norm: None };
 
 /// Heads after two steps, so that running averages are not what they began with.
 fn trained(isa: Isa) -> Trainer {

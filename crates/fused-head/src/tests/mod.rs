@@ -7,7 +7,10 @@ mod goldens;
 mod inference;
 mod reference;
 mod soft;
+mod steps;
 mod training;
+
+use std::num::NonZeroUsize;
 
 use crate::{
     Activation, HeadConfig, HeadShape, HiddenLayer, HiddenLayers, Parameters, Row, Trainer,
@@ -19,6 +22,11 @@ fn hidden(widths: &[usize], activation: Activation, batch_norm: bool) -> HiddenL
     let layers: Vec<_> =
         widths.iter().map(|&width| HiddenLayer { width, activation, batch_norm }).collect();
     HiddenLayers::new(&layers).unwrap()
+}
+
+/// The same shape with inputs that are normalised over channels of so many positions.
+fn normed(shape: HeadShape, positions: usize) -> HeadShape {
+    shape.with_input_norm(NonZeroUsize::new(positions).unwrap())
 }
 
 /// Both instruction sets, on a machine that has both; else the missing one is named on standard error.

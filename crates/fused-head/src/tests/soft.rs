@@ -8,7 +8,8 @@ use crate::{
     isa::Isa, random::Uniform,
 };
 
-const SHAPE: HeadShape = HeadShape { inputs: 300, hidden: HiddenLayers::two(40), classes: 5 };
+const SHAPE: HeadShape =
+    HeadShape { inputs: 300, hidden: HiddenLayers::two(40), classes: 5, input_norm: None };
 const ROWS: usize = 12;
 
 /// Probabilities `[rows, classes]`, and shares `[rows]`, of which the first are 0 and the last 1.

@@ -8,7 +8,8 @@ use crate::{
     isa::Isa,
 };
 
-const SHAPE: HeadShape = HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11 };
+const SHAPE: HeadShape =
+    HeadShape { inputs: 700, hidden: HiddenLayers::two(130), classes: 11, input_norm: None };
 
 fn configs() -> Vec<HeadConfig> {
     let config =
@@ -20,6 +21,7 @@ fn configs() -> Vec<HeadConfig> {
         HeadConfig { weight_decay: 0.1, ..config(0.4, 3) },
         HeadConfig { label_smoothing: 0.1, ..config(0.4, 4) },
         HeadConfig { weight_decay: 3.0, class_weights, ..config(0.6, 2) },
+        HeadConfig { mixup: 0.4, ..config(0.4, 5) },
     ]
 }
 
@@ -531,6 +533,11 @@ fn what_does_not_fit_is_refused() {
         let config = HeadConfig { weight_decay, ..HeadConfig::default() };
         let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
         assert!(matches!(error, Error::WeightDecay { head: 0, .. }), "{error}");
+    }
+    for mixup in [-0.1, 1001.0, f64::NAN] {
+        let config = HeadConfig { mixup, ..HeadConfig::default() };
+        let error = Trainer::new(shape, &[config], &one, 1, 1).unwrap_err();
+        assert!(matches!(error, Error::Mixup { head: 0, .. }), "{error}");
     }
     for label_smoothing in [-0.1, 1.0, f64::NAN] {
         let config = HeadConfig { label_smoothing, ..HeadConfig::default() };

@@ -111,9 +111,11 @@ fn line(event: Event<'_>) -> Option<String> {
             if *schedule != Schedule::Constant {
                 head += &format!(", {schedule}");
             }
-            for (name, value) in
-                [("weight decay", config.weight_decay), ("label smoothing", config.label_smoothing)]
-            {
+            for (name, value) in [
+                ("weight decay", config.weight_decay),
+                ("label smoothing", config.label_smoothing),
+                ("mixup", config.mixup),
+            ] {
                 if value != 0.0 {
                     head += &format!(", {name} {value}");
                 }

@@ -20,6 +20,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::LearningRateTwice { .. }
         | Error::LinearHasNoLayers
         | Error::NothingToCalibrate
+        | Error::PositionsDiffer { .. }
+        | Error::MixupWithTeacher { .. }
         | Error::DropoutCount { .. }
         | Error::PseudoSplit { .. }
         | Error::NoRoomInBatch

@@ -9,7 +9,8 @@ use super::values::{dropout, fractions, on_off, widths};
 #[derive(Debug, Args)]
 pub(super) struct FormArgs {
     /// Architecture: fastai (two hidden layers, 128 wide, dropout p/2, p/2, p), fastai-da (256 wide, dropout p,
-    /// p, p), keras (like fastai-da) or linear (softmax regression: no hidden layers, dropout p)
+    /// p, p), keras (like fastai-da), lesson7 (BatchNorm over channels first, 512 wide, dropout p/4, p, p/2) or
+    /// linear (softmax regression: no hidden layers, dropout p)
     #[arg(long, default_value = "fastai")]
     arch: Arch,
     /// Widths of up to four hidden layers: 128 is two layers of this width, 512,256 (or 512/256) has each
@@ -24,7 +25,7 @@ pub(super) struct FormArgs {
     #[arg(long, value_name = "on|off", value_parser = on_off)]
     batch_norm: Option<bool>,
     /// Dropout: the fraction dropped, 0 <= p < 1, of which --arch makes that of each layer
-    /// [default: 0.8; of linear: 0]
+    /// [default: 0.8; of lesson7: 0.6; of linear: 0]
     #[arg(long, value_parser = dropout)]
     p: Option<f64>,
     /// The fractions dropped before each dense layer, in place of --p, such as 0.1,0.2,0.5 (or 0.1/0.2/0.5):

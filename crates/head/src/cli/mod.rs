@@ -38,8 +38,8 @@ use crate::cli::results::{
     Trained, calibration_line, print_ensemble, print_evaluated, print_run, print_sweep,
 };
 use crate::cli::values::{
-    average, copies, dropout, label_smoothing, learning_rate, list, memory, on_off, schedules,
-    seeds, split, weight_decay,
+    average, copies, dropout, label_smoothing, learning_rate, list, memory, mixup, on_off,
+    schedules, seeds, split, weight_decay,
 };
 
 /// Default folder of the caches.
@@ -217,7 +217,11 @@ struct TrainArgs {
     /// the loss is the mean over all classes. The validation loss is without
     #[arg(long, default_value = "0", value_name = "E", value_parser = label_smoothing)]
     label_smoothing: f64,
-    /// Seed of the initial weights and of dropout
+    /// Mixup (Zhang et al. 2018): rows of a step, and their labels, are mixed with each other, with a weight from
+    /// Beta(ALPHA, ALPHA); 0 is without. The validation loss is without
+    #[arg(long, default_value = "0", value_name = "ALPHA", value_parser = mixup)]
+    mixup: f64,
+    /// Seed of the initial weights, of dropout and of mixup
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,
     #[command(flatten)]
@@ -237,7 +241,7 @@ struct TrainOneArgs {
 
 #[derive(Debug, Args)]
 struct SweepArgs {
-    /// Architectures (fastai, fastai-da, keras, linear), a list
+    /// Architectures (fastai, fastai-da, keras, lesson7, linear), a list
     #[arg(long, default_value = "fastai", value_parser = list(|text| text.parse::<Arch>()))]
     arch: List<Arch>,
     /// Widths of the hidden layers, a list: 128,512/256,256x3 is a head with two layers of 128, one with layers
@@ -272,6 +276,9 @@ struct SweepArgs {
     /// Label smoothings of the training loss, 0 <= E < 1, a list
     #[arg(long, default_value = "0", value_name = "E", value_parser = list(label_smoothing))]
     label_smoothing: List<f64>,
+    /// Mixup (Zhang et al. 2018), a list of alphas; 0 is without
+    #[arg(long, default_value = "0", value_name = "ALPHA", value_parser = list(mixup))]
+    mixup: List<f64>,
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
@@ -501,6 +508,7 @@ impl TrainArgs {
             seed: self.seed,
             weight_decay: self.weight_decay,
             label_smoothing: self.label_smoothing,
+            mixup: self.mixup,
             ..self.form.config(self.common.config(cache)?)
         })
     }
@@ -569,6 +577,7 @@ fn sweep_grid(args: SweepArgs) -> Result<(), Error> {
         learning_rates: args.lr.map_or_else(|| vec![LEARNING_RATE], |lr| lr.0),
         weight_decays: args.weight_decay.0,
         label_smoothings: args.label_smoothing.0,
+        mixups: args.mixup.0,
         seeds: args.seeds.0,
         common: args.common.config(&cache)?,
     };

@@ -179,7 +179,7 @@ pub(super) fn print_sweep(
 type Named = (&'static str, fn(&Setting) -> String);
 
 /// The options that have a column only if settings differ in them.
-const OPTIONS: [Named; 4] = [
+const OPTIONS: [Named; 5] = [
     (
         "form",
         |setting| {
@@ -189,6 +189,7 @@ const OPTIONS: [Named; 4] = [
     ("schedule", |setting| setting.schedule.clone()),
     ("weight decay", |setting| setting.weight_decay.to_string()),
     ("label smoothing", |setting| setting.label_smoothing.to_string()),
+    ("mixup", |setting| setting.mixup.to_string()),
 ];
 
 /// The options in which the settings differ.

@@ -155,6 +155,14 @@ pub(super) fn label_smoothing(text: &str) -> Result<f64, String> {
     smoothing.map(f64::abs).ok_or_else(|| format!("expected 0 <= E < 1, such as 0.1, got '{text}'"))
 }
 
+/// Reads the alpha of mixup.
+pub(super) fn mixup(text: &str) -> Result<f64, String> {
+    let alpha = text.parse().ok().filter(|alpha: &f64| (0.0..=1000.0).contains(alpha));
+    alpha
+        .map(f64::abs)
+        .ok_or_else(|| format!("expected a number from 0 to 1000, such as 0.2, got '{text}'"))
+}
+
 /// Reads an amount of memory.
 pub(super) fn memory(text: &str) -> Result<ByteSize, String> {
     text.parse().map_err(|_| format!("expected an amount such as 4GiB or 500MB, got '{text}'"))

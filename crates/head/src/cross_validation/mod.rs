@@ -68,7 +68,7 @@ pub fn cross_validate(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<CrossValidation, Error> {
-    heads.iter().try_for_each(TrainConfig::check)?;
+    heads.iter().try_for_each(|head| features.check(head))?;
     let compares_epochs = heads[0].compares_epochs();
     if let (Some(flag), None) = (&compares_epochs, features.rows(SplitName::Val)) {
         let (path, flag) = (features.folder().to_path_buf(), flag.clone());

@@ -156,9 +156,8 @@ fn check_features(run: &Run, features: Features<'_>) -> Result<(), Error> {
             found,
         });
     }
-    let HeadShape { inputs, hidden, classes } = run.config().shape;
-    let HeadShape { inputs: found_inputs, classes: found_classes, .. } =
-        features.head_shape(hidden);
+    let HeadShape { inputs, classes, .. } = run.config().shape;
+    let (found_inputs, found_classes) = (features.row_len(), features.class_names().len());
     if (inputs, classes) != (found_inputs, found_classes) {
         return Err(Error::WrongShape {
             run: run.folder().to_path_buf(),

@@ -1,5 +1,6 @@
 //! A feature cache as the rest of the crate sees it.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use feature_cache::{Cache, CacheKey, DatasetInputs, Ids, SkippedImages, SourceFlags, SplitName};
@@ -8,6 +9,7 @@ use recipe::{Network, Orientation, Tap, ViewCounts};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::config::TrainConfig;
 use crate::corrections::Corrections;
 use crate::cross_validation::folds::Fold;
 use crate::error::Error;
@@ -154,9 +156,34 @@ impl<'a> Features<'a> {
         &self.cache.manifest().class_names
     }
 
-    /// The shape of a head with these hidden layers on these features.
-    pub(crate) fn head_shape(self, hidden: HiddenLayers) -> HeadShape {
-        HeadShape { inputs: self.row_len(), hidden, classes: self.class_names().len() }
+    /// The shape of a head with these hidden layers on these features, whose inputs are normalised over the taps'
+    /// channels or not.
+    pub(crate) fn head_shape(self, hidden: HiddenLayers, normalises_inputs: bool) -> HeadShape {
+        let shape = HeadShape::new(self.row_len(), hidden, self.class_names().len());
+        let positions = self.channels().first().and_then(|&(_, it)| NonZeroUsize::new(it));
+        match positions {
+            Some(positions) if normalises_inputs => shape.with_input_norm(positions),
+            _ => shape,
+        }
+    }
+
+    /// Checks that heads of this configuration can be trained on these features.
+    ///
+    /// # Errors
+    /// If the parts of a head's form do not fit each other, its inputs are normalised over channels and these have more
+    /// positions in one tap than in another, or rows are to be mixed that a teacher gives probabilities.
+    pub(crate) fn check(self, config: &TrainConfig) -> Result<(), Error> {
+        config.check()?;
+        let channels = self.channels();
+        let differ = channels.windows(2).any(|pair| pair[0].1 != pair[1].1);
+        if config.arch.normalises_inputs() && differ {
+            let taps = self.taps.iter().map(Tap::to_string).collect();
+            return Err(Error::PositionsDiffer { arch: config.arch, taps });
+        }
+        if config.mixup != 0.0 && self.teacher().is_some() {
+            return Err(Error::MixupWithTeacher { mixup: config.mixup });
+        }
+        Ok(())
     }
 
     /// Rows of a split; `None` if there is no such split.

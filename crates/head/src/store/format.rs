@@ -20,5 +20,7 @@ use durable::Format;
 ///   `activation`; `form` of each setting of a sweep. Two equal layers with ReLU and BatchNorm are still
 ///   their width. A run's `calibration.json`; the `ensemble` of a sweep's summary; `corrections` of labels, and the
 ///   `fold` on which a head was not trained. None of these is recorded where it says nothing, so that ids stay the same.
-/// - 1.8: `views_per_epoch`; the `teacher` towards whose probabilities heads were trained.
+/// - 1.8: `views_per_epoch`; the `teacher` towards whose probabilities heads were trained;
+///   `mixup`, which is recorded if it is not 0; the architecture `lesson7`, whose `shape` has an `input_norm`: the
+///   positions of each channel over which the inputs are normalised, with the tensors `bn0.weight` and so on.
 pub(crate) const FORMAT: Format = Format { major: 1, minor: 8 };

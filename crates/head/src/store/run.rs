@@ -406,6 +406,7 @@ mod tests {
             of(TrainConfig { seed: 1, ..train.clone() }),
             of(TrainConfig { weight_decay: 0.1, ..train.clone() }),
             of(TrainConfig { label_smoothing: 0.1, ..train.clone() }),
+            of(TrainConfig { mixup: 0.1, ..train.clone() }),
             of(TrainConfig { class_weights: Some(ClassWeights::Balanced), ..train.clone() }),
             of(TrainConfig {
                 class_weights: Some(ClassWeights::Given(vec![1.0])),

@@ -320,6 +320,7 @@ fn result_of(run: &Run, Outcome { last, kept }: &Outcome) -> HeadResult {
         schedule: setting.schedule,
         weight_decay: setting.weight_decay,
         label_smoothing: setting.label_smoothing,
+        mixup: setting.mixup,
         form: setting.form,
         seed: train.seed,
         epochs: last.epoch,

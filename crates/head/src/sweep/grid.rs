@@ -33,6 +33,8 @@ pub struct Grid {
     pub weight_decays: Vec<f64>,
     /// Label smoothings.
     pub label_smoothings: Vec<f64>,
+    /// Alphas of mixup.
+    pub mixups: Vec<f64>,
     /// Seeds.
     pub seeds: Vec<u64>,
     /// What all heads have in common. The fields for which there are lists do not matter.
@@ -54,6 +56,7 @@ impl Default for Grid {
             learning_rates: vec![common.learning_rate],
             weight_decays: vec![common.weight_decay],
             label_smoothings: vec![common.label_smoothing],
+            mixups: vec![common.mixup],
             seeds: vec![common.seed],
             common,
         }
@@ -89,6 +92,7 @@ impl Grid {
         let all = each(all, |_| self.weight_decays.clone(), |config, it| config.weight_decay = it);
         let smoothings = |_: &TrainConfig| self.label_smoothings.clone();
         let all = each(all, smoothings, |config, it| config.label_smoothing = it);
+        let all = each(all, |_| self.mixups.clone(), |config, it| config.mixup = it);
         // Either each p, or each of the lists of fractions.
         let by_p = |config: &TrainConfig| match self.ps.as_slice() {
             [] => config.arch.swept_ps().iter().map(|&p| (p, None)).collect(),
@@ -213,5 +217,8 @@ mod tests {
         let of = |config: &TrainConfig| [config.weight_decay, config.label_smoothing];
         let options: Vec<[f64; 2]> = grid.configs().iter().map(of).collect();
         assert_eq!(options, [[0.0, 0.2], [0.0, 0.3], [0.1, 0.2], [0.1, 0.3]]);
+        let grid = Grid { mixups: vec![0.0, 0.4], ..Grid::default() };
+        let mixups: Vec<f64> = grid.configs().iter().map(|config| config.mixup).collect();
+        assert_eq!(mixups, [0.0, 0.4]);
     }
 }

@@ -14,7 +14,6 @@ use std::sync::atomic::AtomicBool;
 
 use feature_cache::SplitName;
 
-use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -47,7 +46,7 @@ pub fn sweep(
     stop: &AtomicBool,
 ) -> Result<Sweep, Error> {
     let heads = grid.configs();
-    heads.iter().try_for_each(TrainConfig::check)?;
+    heads.iter().try_for_each(|head| features.check(head))?;
     let config = SweepConfig {
         features: features.absolute_folder(),
         features_key: features.key(),

@@ -213,6 +213,7 @@ fn command(sweep: &Sweep) -> String {
     for (flag, values) in [
         ("weight-decay", of(|head| head.weight_decay.to_string())),
         ("label-smoothing", of(|head| head.label_smoothing.to_string())),
+        ("mixup", of(|head| head.mixup.to_string())),
     ] {
         if values != "0" {
             words.push(format!("--{flag}={values}"));

@@ -224,7 +224,8 @@ fn plan(
     memory: u64,
 ) -> Result<Plan, Error> {
     let TrainConfig { epochs, batch_size, views_per_epoch, .. } = *config;
-    let pass = Pass { hidden: config.hidden_layers(), epochs, batch_size, views_per_epoch };
+    let hidden = config.hidden_layers();
+    let pass = Pass { hidden, normalises_inputs: false, epochs, batch_size, views_per_epoch };
     let resources = Resources { threads: 1, memory: Memory::Given(memory) };
     Plan::new(fixture.features(), sizes, pass, 1, resources)
 }
@@ -296,7 +297,7 @@ fn reference(fixture: &Fixture, config: &TrainConfig, window: Option<usize>) -> 
     let mut buffer = None;
     let rows = split.read(&all, &mut buffer).unwrap();
     let rows: Vec<Vec<f32>> = rows.into_iter().map(|row| whole_row(row, ROW_LEN)).collect();
-    let shape = fixture.features().head_shape(config.hidden_layers());
+    let shape = fixture.features().head_shape(config.hidden_layers(), false);
     let initial = [Parameters::glorot(shape, config.seed)];
     let mut trainer =
         Trainer::new(shape, &[config.head_config(&[], 2)], &initial, config.batch_size, 1).unwrap();

@@ -36,7 +36,7 @@ use crate::views_per_epoch::ViewsPerEpoch;
 /// after the current step.
 ///
 /// # Errors
-/// If the head's form does not fit its architecture, the cache cannot be used or lacks the validation split or the
+/// If the head's form does not fit its architecture or the features, the cache cannot be used or lacks the validation split or the
 /// distorted copies that the configuration needs, training diverges, or it is stopped; the error says what is kept.
 pub fn train(
     features: Features<'_>,
@@ -46,7 +46,7 @@ pub fn train(
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
 ) -> Result<Run, Error> {
-    config.check()?;
+    features.check(config)?;
     if let Some(flag) = config.compares_epochs()
         && features.rows(SplitName::Val).is_none()
     {

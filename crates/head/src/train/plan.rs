@@ -29,6 +29,8 @@ const KEPT_VALIDATION: u64 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pass {
     pub(crate) hidden: HiddenLayers,
+    /// Whether the inputs are normalised.
+    pub(crate) normalises_inputs: bool,
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
     pub(crate) views_per_epoch: ViewsPerEpoch,
@@ -88,7 +90,7 @@ pub(crate) fn run_config(features: Features<'_>, config: &TrainConfig) -> RunCon
         corrections: features.corrections().map(|corrections| corrections.record().clone()),
         fold: features.fold(),
         teacher: features.teacher().map(|teacher| teacher.record().clone()),
-        shape: features.head_shape(config.hidden_layers()),
+        shape: features.head_shape(config.hidden_layers(), config.arch.normalises_inputs()),
         train: config.clone(),
     }
 }
@@ -100,8 +102,9 @@ pub(crate) fn in_passes(
     let mut passes: BTreeMap<Pass, Vec<RunConfig>> = BTreeMap::new();
     for config in configs {
         let hidden = config.shape.hidden;
-        let TrainConfig { epochs, batch_size, views_per_epoch, .. } = config.train;
-        let pass = Pass { hidden, epochs, batch_size, views_per_epoch };
+        let TrainConfig { arch, epochs, batch_size, views_per_epoch, .. } = config.train;
+        let normalises_inputs = arch.normalises_inputs();
+        let pass = Pass { hidden, normalises_inputs, epochs, batch_size, views_per_epoch };
         passes.entry(pass).or_default().push(config);
     }
     let chunks = |(pass, configs): (Pass, Vec<RunConfig>)| {
@@ -122,7 +125,7 @@ impl Plan {
         heads: usize,
         resources: Resources,
     ) -> Result<Plan, Error> {
-        let shape = features.head_shape(pass.hidden);
+        let shape = features.head_shape(pass.hidden, pass.normalises_inputs);
         let memory = resources.memory;
         let SplitSizes { training, validation, pseudo, .. } = sizes;
         let epoch_rows = sizes.epoch_rows(pass);

@@ -4,6 +4,7 @@
 
 mod model;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use fused_head::{
@@ -34,7 +35,20 @@ fn deviation(found: &Tensor, golden: &Tensor) -> f64 {
     (found - golden).abs().max().double_value(&[]) / scale
 }
 
-/// A linear head, a layer with each activation, normalised and not, and layers of different widths.
+/// A linear head, a layer with each activation, normalised and not, layers of different widths, and heads whose inputs
+/// are normalised; of so many inputs and classes.
+fn shapes(inputs: usize, classes: usize) -> Vec<HeadShape> {
+    let mut shapes: Vec<HeadShape> =
+        forms().into_iter().map(|form| HeadShape::new(inputs, form, classes)).collect();
+    for form in [HiddenLayers::NONE, HiddenLayers::two(24)] {
+        for positions in [1, 10] {
+            let positions = NonZeroUsize::new(positions).unwrap();
+            shapes.push(HeadShape::new(inputs, form, classes).with_input_norm(positions));
+        }
+    }
+    shapes
+}
+
 fn forms() -> Vec<HiddenLayers> {
     let layer = |width, activation, batch_norm| HiddenLayer { width, activation, batch_norm };
     let mut forms = vec![HiddenLayers::two(24), HiddenLayers::NONE];
@@ -57,11 +71,11 @@ fn forms() -> Vec<HiddenLayers> {
 /// The trainer's steps equal libtorch's autograd and Adam, dropout off.
 #[test]
 fn the_trainer_equals_libtorchs_autograd() {
-    forms().into_iter().for_each(compare_training);
+    shapes(50, 7).into_iter().for_each(compare_training);
 }
 
-fn compare_training(hidden: HiddenLayers) {
-    let shape = HeadShape::new(50, hidden, 7);
+fn compare_training(shape: HeadShape) {
+    let hidden = shape.hidden;
     let parameters = Parameters::glorot(shape, 3);
     let config = HeadConfig::default();
     let initial = std::slice::from_ref(&parameters);
@@ -83,11 +97,12 @@ fn compare_training(hidden: HiddenLayers) {
         let loss = cross_entropy(&logits, &Tensor::from_slice(&labels));
         optimizer.backward_step(&loss);
         let (loss, found) = (loss.double_value(&[]), f64::from(result.loss));
-        assert!((loss - found).abs() < 1e-5, "{hidden:?}, step {step}: {loss} {found}");
+        assert!((loss - found).abs() < 1e-5, "{shape:?}, step {step}: {loss} {found}");
     }
     // Adam's steps are as large for a gradient that is a small sum of large terms as for any other, its rounding error
     // included. Such gradients occur in other forms.
-    let tolerance = if hidden == HiddenLayers::two(24) { 1e-5 } else { 1e-4 };
+    let is_plain = shape == HeadShape::new(50, HiddenLayers::two(24), 7);
+    let tolerance = if is_plain { 1e-5 } else { 1e-4 };
     // BatchNorm takes a constant away: the gradient of the bias before it is 0 if nothing lies between them, and Adam
     // makes a full step of its rounding error.
     let is_rounding_error = |name: &str| {
@@ -105,7 +120,7 @@ fn compare_training(hidden: HiddenLayers) {
         }
         let found = Tensor::from_slice(trained.tensor(&name).unwrap());
         let deviation = deviation(&found.view_as(&variable), &variable);
-        assert!(deviation <= tolerance, "{hidden:?}, {name}: {deviation}");
+        assert!(deviation <= tolerance, "{shape:?}, {name}: {deviation}");
     }
 }
 
@@ -115,9 +130,14 @@ fn logits_of_a_trained_head_equal_libtorchs() {
     let of_arch = |arch: Arch| {
         TrainConfig { arch, hidden: arch.hidden(), ..TrainConfig::default() }.hidden_layers()
     };
-    let archs = [(of_arch(Arch::Fastai), 10), (of_arch(Arch::Keras), 3)];
-    for (hidden, classes) in forms().into_iter().map(|form| (form, 5)).chain(archs) {
-        let shape = HeadShape::new(300, hidden, classes);
+    let lesson7 = HeadShape::new(300, of_arch(Arch::Lesson7), 8);
+    let archs = [
+        HeadShape::new(300, of_arch(Arch::Fastai), 10),
+        HeadShape::new(300, of_arch(Arch::Keras), 3),
+        lesson7.with_input_norm(NonZeroUsize::new(4).unwrap()),
+    ];
+    for shape in shapes(300, 5).into_iter().chain(archs) {
+        let classes = shape.classes;
         let dropout = vec![0.2; shape.dense_layers()];
         let config = HeadConfig { dropout, seed: 7, ..HeadConfig::default() };
         let initial = [Parameters::glorot(shape, 7)];
@@ -139,15 +159,15 @@ fn logits_of_a_trained_head_equal_libtorchs() {
         let expected = tch::no_grad(|| with_parameters(&parameters).forward(&features, false));
         let found = Tensor::from_slice(&found).view_as(&expected);
         let deviation = deviation(&found, &expected);
-        assert!(deviation <= 1e-5, "{hidden:?}: {deviation}");
-        assert_eq!(found.argmax(-1, false), expected.argmax(-1, false), "{hidden:?}");
+        assert!(deviation <= 1e-5, "{shape:?}: {deviation}");
+        assert_eq!(found.argmax(-1, false), expected.argmax(-1, false), "{shape:?}");
     }
 }
 
 /// Against PyTorch in float64 with Keras' constants: see `make_goldens.py` beside the files.
 #[test]
 fn three_steps_of_training_equal_pytorchs() {
-    for arch in [Arch::Fastai, Arch::Keras] {
+    for arch in [Arch::Fastai, Arch::Keras, Arch::Lesson7] {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures");
         let path = Path::new(path).join(format!("head-{arch}.safetensors"));
         let bytes = std::fs::read(&path).unwrap();
@@ -158,8 +178,12 @@ fn three_steps_of_training_equal_pytorchs() {
             let kind = if name == "labels" { Kind::Int64 } else { Kind::Float };
             Tensor::from_data_size(view.data(), &shape, kind)
         };
-        let config = TrainConfig { arch, hidden: arch.hidden(), ..TrainConfig::default() };
-        let shape = HeadShape::new(24, config.hidden_layers(), 10);
+        let hidden = if arch == Arch::Lesson7 { 24.into() } else { arch.hidden() };
+        let config = TrainConfig { arch, hidden, ..TrainConfig::default() };
+        let mut shape = HeadShape::new(24, config.hidden_layers(), 10);
+        if arch.normalises_inputs() {
+            shape = shape.with_input_norm(NonZeroUsize::new(4).unwrap());
+        }
         let head = Head::new(shape, |name| {
             let initial = golden(&format!("initial/{name}"));
             Vec::try_from(initial.flatten(0, -1)).unwrap()

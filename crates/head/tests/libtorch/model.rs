@@ -13,6 +13,8 @@ const BATCH_NORM_MOMENTUM: f64 = 0.01;
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) variables: VarStore,
+    /// Of the inputs, over channels of so many positions.
+    input_norm: Option<(BatchNorm, i64)>,
     hidden: Vec<Hidden>,
     output: Dense,
 }
@@ -44,6 +46,10 @@ impl Head {
         let variables = VarStore::new(tch::Device::Cpu);
         let root = variables.root();
         let (mut hidden, mut inputs) = (Vec::new(), shape.inputs);
+        let input_norm = shape.input_norm.map(|positions| {
+            let norm = BatchNorm::new(&(&root / "bn0"), inputs / positions);
+            (norm, positions.get() as i64)
+        });
         for (number, layer) in (1..).zip(shape.hidden.iter()) {
             let HiddenLayer { width, activation, batch_norm } = *layer;
             let norm = || BatchNorm::new(&(&root / format!("bn{number}")), width);
@@ -56,7 +62,7 @@ impl Head {
         }
         let last = format!("fc{}", shape.dense_layers());
         let output = Dense::new(&(&root / last), inputs, shape.classes);
-        let head = Head { variables, hidden, output };
+        let head = Head { variables, input_norm, hidden, output };
         tch::no_grad(|| {
             for (name, mut variable) in head.variables.variables() {
                 variable.copy_(&Tensor::from_slice(&values(&name)).view_as(&variable));
@@ -69,6 +75,10 @@ impl Head {
     /// batch's statistics in training, and its running averages in inference.
     pub(crate) fn forward(&self, features: &Tensor, training: bool) -> Tensor {
         let mut x = features.shallow_clone();
+        if let Some((norm, positions)) = &self.input_norm {
+            let maps = x.view([x.size()[0], -1, *positions]);
+            x = norm.forward(&maps, training).flatten(1, -1);
+        }
         for hidden in &self.hidden {
             let sums = hidden.dense.forward(&x);
             x = match hidden.activation {
