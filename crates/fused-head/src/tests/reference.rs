@@ -377,11 +377,12 @@ pub(super) fn compare(shape: HeadShape, config: &HeadConfig, batches: &[usize], 
                 let dense: Vec<Row<'_>> = rows.iter().map(|&row| Row::Dense(row)).collect();
                 let result = ours.step(&dense, &labels, &[1e-3]).unwrap()[0];
                 let (loss, logits) = reference.step(&rows, &labels, 1e-3);
-                assert!((f64::from(result.loss) - loss).abs() <= 1e-5 * loss.abs().max(1.0));
-                let found = ours.last_logits();
                 // Most weights are less than a tenth.
-                let floor = 1e-3f64.max(0.1 * reference.scaled);
-                let scale = largest(logits.iter().copied()).max(floor);
+                let scaled = 0.1 * reference.scaled;
+                let error = (f64::from(result.loss) - loss).abs();
+                assert!(error <= 1e-5 * loss.abs().max(1.0).max(scaled), "loss: {error} of {loss}");
+                let found = ours.last_logits();
+                let scale = largest(logits.iter().copied()).max(1e-3).max(scaled);
                 let pairs = found.iter().zip(&logits);
                 let error = largest(pairs.map(|(&found, l)| f64::from(found) - l));
                 assert!(error <= 2e-5 * scale, "logits: {error} of {scale}");
