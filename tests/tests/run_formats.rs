@@ -213,11 +213,11 @@ fn a_later_minor_version_is_read_and_another_major_one_refused() {
 fn temporary_fixture() {
     let workplace = Workplace::empty();
     let cache = cache(&workplace);
-    let flags = ["--hidden=8", "--epochs=60", "--batch-size=8", "--p=0.2", "--lr=0.03"];
+    let flags = ["--hidden=8", "--epochs=400", "--batch-size=8", "--p=0.2", "--lr=0.03"];
     let teacher = path_from(workplace.train(&cache, &[&flags[..], &["--seed=9"]].concat()));
     let pseudo = format!("--pseudo={}", teacher.display());
     let run = path_from(workplace.train(&cache, &[&flags[..], &[&pseudo]].concat()));
-    let mut sweep = vgg_head(["sweep", "--seeds=2"]);
+    let mut sweep = vgg_head(["sweep", "--seeds=1"]);
     sweep.arg("--features").arg(&cache).arg("--out").arg(workplace.path("sweeps"));
     let teach = format!("--teacher={}", teacher.display());
     let sweep = path_from({
