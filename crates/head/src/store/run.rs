@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn ids_of_earlier_formats_stay() {
         let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/formats/runs");
-        for version in ["1.4", "1.5", "1.6"] {
+        for version in ["1.4", "1.5", "1.6", "1.8"] {
             let runs = Path::new(formats).join(version).join("sweep/runs");
             let mut seen = 0;
             for run in std::fs::read_dir(runs).unwrap() {
