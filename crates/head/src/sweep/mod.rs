@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use feature_cache::SplitName;
 
+use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::event::Event;
 use crate::features::cache::Features;
