@@ -227,6 +227,9 @@ fn what_cannot_be_learned_from_is_refused() {
         refused(&[&teacher, flag], USAGE, &[says]);
     }
     refused(&[&pseudo, &pseudo], USAGE, &["name each run of an ensemble once"]);
+    for of_teacher in [&pseudo, &teacher] {
+        refused(&[of_teacher, "--mixup=0.2"], USAGE, &["--mixup=0.2 mixes labels", "--teacher"]);
+    }
 
     // Of other images, of another recipe, and none at all.
     let other = path_from(train(&workplace, &cache(&workplace, 1), &[]));
