@@ -322,7 +322,7 @@ fn broken_caches() {
     let manifest = "manifest.json";
     damage(manifest, &truncate, &[manifest], false);
     let newer = replace_text("\"major\": 2", "\"major\": 3");
-    let says = [manifest, "format version 3.4", "reads only 1.x and 2.x", "a newer program"];
+    let says = [manifest, "format version 3.5", "reads only 1.x and 2.x", "a newer program"];
     damage(manifest, &newer, &says, false);
     let other = replace_text("\"rows\": 25", "\"rows\": 24");
     damage(manifest, &other, &[manifest, "changed after it was written"], false);

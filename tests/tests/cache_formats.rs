@@ -578,9 +578,3 @@ fn manifests_obey_the_schema() {
     part.as_object_mut().unwrap().remove("indptr");
     assert!(schemas.validate(&changed, schema).is_err());
 }
-
-#[test]
-fn temporary_two_parts() {
-    let made = rewrite_in_parts(&fixture("2.5"), Layout::Dense, 2, Path::new("/tmp/fx/two"));
-    println!("{}", made.folder().display());
-}
