@@ -1,8 +1,8 @@
 """Accuracy by the number of labelled images per class: `bench/run.py few-shot`.
 
 The features of MNIST's training digits are cached once, plain and with five distorted copies of
-each. Then 1, 2, 5, 10 and 50 digits per class are drawn ten times; `--corrections` leaves all others
-out, so that nothing is extracted again. Four classifiers learn from each draw, with settings that
+each. Then 1, 2, 5, 10 and 50 digits per class are drawn ten times; `--corrections` leaves all
+others out, so that nothing is extracted again. Four classifiers learn from each draw, with settings that
 are fixed beforehand, since a few images leave none to validate on: `arch=linear` and `arch=fastai`,
 both with 300 steps of at most 64 rows, the nearest neighbour, and ridge regression with alpha = 1.
 All are evaluated on the 10,000 test digits.

@@ -12,8 +12,11 @@ features of both programs are compared, and those of the two decodings as well.
 
 With `--heads`, heads are compared instead, which are trained on features of either decoding: on
 digits of MNIST, enlarged to 448x448 pixels with a sensor's noise and compressed as JPEG.
+With `--pngs`, whole commands on MNIST's 60,000 training digits as PNG files are compared with the
+same on MNIST's own files, whose pixels need no decoding: a ratio of 1 means that the network is
+never waited for.
 
-Results: a table, and `artifacts/bench/photos.json` or `artifacts/bench/photos-heads.json`.
+Results: a table, and `artifacts/bench/photos.json`, `photos-heads.json` or `photos-pngs.json`.
 """
 
 from __future__ import annotations
@@ -131,10 +134,14 @@ def extract(executable: Path, photos: Path, size: int, threads: int, *more: str)
     return run(executable, "run", *words, "--val-fraction", 0, "--out", out, *more)
 
 
-def keep_features(ended: Ended, path: Path) -> Path:
+def features_folder(ended: Ended) -> Path:
+    """The cache that a command wrote."""
+    return Path(ended.output.split()[-1])
+
+
+def keep_features(ended: Ended, path: Path) -> None:
     """Copy the features that a command wrote, [N, 512, H/16, W/16]."""
-    shutil.copyfile(Path(ended.output.split()[-1]) / "train" / "features.npy", path)
-    return path
+    shutil.copyfile(features_folder(ended) / "train" / "features.npy", path)
 
 
 def difference(first: Path, second: Path) -> float:
@@ -243,6 +250,45 @@ def compare_heads(options: argparse.Namespace) -> None:
     write_json(BENCH / "photos-heads.json", results)
 
 
+def make_pngs(count: int) -> Path:
+    """A folder with the first training digits as PNG files."""
+    folder = BENCH / "tmp" / "pngs"
+    shutil.rmtree(folder, ignore_errors=True)
+    images = np.fromfile(MNIST / "train-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
+    labels = np.fromfile(MNIST / "train-labels-idx1-ubyte", np.uint8)[8:]
+    for label in range(10):
+        (folder / "train" / str(label)).mkdir(parents=True)
+    for number, (pixels, label) in enumerate(zip(images[:count], labels[:count], strict=True)):
+        Image.fromarray(pixels).save(folder / "train" / str(label) / f"{number:05}.png")
+    return folder
+
+
+def compare_pngs(options: argparse.Namespace) -> None:
+    """Extract digits from PNG files and from MNIST's own, in turn."""
+    executable = build("--bin", "vgg-extract")
+    count = options.images or 60_000
+    pngs = make_pngs(count)
+    table = Table("size", "images", "PNG/s", "MNIST's files/s", "ratio")
+    results = []
+    for size in options.sizes:
+        rates: dict[str, list[float]] = {"png": [], "idx": []}
+        for _ in range(options.rounds):
+            for name, dataset in (("png", pngs), ("idx", MNIST)):
+                limit = ["--limit", count]
+                ended = extract(executable, dataset, size, options.threads, *limit)
+                # MNIST has test images, too.
+                rows = json.loads(features_folder(ended).joinpath("manifest.json").read_text())
+                images = sum(split["rows"] for split in rows["splits"].values())
+                rates[name].append(images / ended.seconds)
+        ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
+        png, idx = (statistics.median(values) for values in rates.values())
+        table.row(size, count, f"{png:.1f}", f"{idx:.1f}", f"{ratio:.3f}")
+        results.append({"size": size, "images": count, "png_per_s": rates["png"]})
+        results[-1] |= {"idx_per_s": rates["idx"], "ratio": rounded(ratio)}
+    shutil.rmtree(pngs)
+    write_json(BENCH / "photos-pngs.json", results)
+
+
 def numbers(text: str) -> list[int]:
     """Parse a list such as `96,224`."""
     return [int(word) for word in text.split(",")]
@@ -259,8 +305,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--heads", action="store_true", help="compare heads of both decodings")
+    parser.add_argument("--pngs", action="store_true", help="compare PNG files with MNIST's own")
     options = parser.parse_args()
     require_inputs(ONNX, WEIGHTS)
+    if options.pngs:
+        compare_pngs(options)
+        return
     if options.heads:
         compare_heads(options)
         return

@@ -91,7 +91,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", choices=("heads", "views"), default="heads")
-    parser.add_argument("--images", type=int, default=10_000, help="of each split, with --part views")
+    parser.add_argument(
+        "--images", type=int, default=10_000, help="of each split, with --part views"
+    )
     options = parser.parse_args()
     if options.part == "views":
         measure_views(options.rounds, options.images)
