@@ -173,7 +173,7 @@ fn what_a_baseline_cannot_do_is_refused() {
     assert_refused(
         baseline("ridge", &all, &["--memory=64"]),
         USAGE,
-        &["ridge regression solves 3 equations, whose matrices take 1584 bytes", "--memory=144"],
+        &["ridge regression solves 3 equations, whose matrices take 1584 bytes", "--memory=1584"],
     );
     // Without a validation split there is no choice, but a value can be tested.
     let workplace = Workplace::empty();
