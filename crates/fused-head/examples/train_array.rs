@@ -134,7 +134,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Trains for so long; the rows × heads a second.
+    /// Trains for so long; the rows × heads per second.
     fn train_for(
         &mut self,
         trainer: &mut Trainer,
