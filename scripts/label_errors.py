@@ -88,8 +88,11 @@ def main() -> None:
     names = manifest["class_names"]
     labels = labels_of(options.features)
     draw = random.Random(options.seed)
+    count = round(options.fraction * len(labels))
+    if count == 0:
+        parser.error(f"--fraction={options.fraction}: of {len(labels)} labels none becomes wrong")
     wrong = {}
-    for sample in draw.sample(sorted(labels), round(options.fraction * len(labels))):
+    for sample in draw.sample(sorted(labels), count):
         others = [name for name in names if name != names[labels[sample]]]
         wrong[sample] = ("label", draw.choice(others))
     flipped = write_corrections(options.out / "wrong.csv", wrong)

@@ -68,7 +68,7 @@ pub(crate) struct Learning<'a> {
     pub(crate) rates: &'a [f64],
     /// Number of the step, from 1.
     pub(crate) step: u64,
-    /// What rows are trained towards beside their labels.
+    /// The probabilities towards which rows are trained, beside their labels.
     pub(crate) soft: Option<SoftTargets<'a>>,
 }
 

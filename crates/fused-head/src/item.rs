@@ -47,7 +47,8 @@ pub(crate) struct Update<'a> {
     pub(crate) dropout: [Dropout; MAX_DENSE],
     /// `None` if the loss is the mean of the labels' cross-entropy.
     pub(crate) targets: Option<Targets<'a>>,
-    /// What rows are trained towards beside their labels; `targets` are then there, too, and rows are not mixed.
+    /// The probabilities towards which rows are trained, beside their labels; with them there are `targets`, too, and rows
+    /// are not mixed.
     pub(crate) soft: Option<SoftTargets<'a>>,
     /// How rows are mixed, which needs targets; `None` if they are as they were gathered.
     pub(crate) mix: Option<&'a Mix>,

@@ -14,7 +14,7 @@ pub(crate) enum Phase {
     Sort,
     /// From the moments, or from the running averages, what is done to each input, by groups of channels.
     Normalise,
-    /// What the normalisation adds to the first layer's sums of every row, by slabs.
+    /// The sums of the first layer for a row whose inputs are all 0 before the normalisation, by slabs.
     Shift,
     /// The first layer: by slabs, with what [`Phase::ActivateFirst`] does; or, if slabs are fewer than the
     /// threads, its sums only, by slabs and rows.

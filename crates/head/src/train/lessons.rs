@@ -39,7 +39,7 @@ impl BatchTargets {
         BatchTargets { labels, ..BatchTargets::default() }
     }
 
-    /// What rows are trained towards beside their labels; `None` if it is the labels alone.
+    /// The probabilities towards which rows are trained, beside their labels; `None` if they are trained on labels alone.
     pub(crate) fn soft(&self) -> Option<SoftTargets<'_>> {
         let BatchTargets { probabilities, shares, temperature, .. } = self;
         let temperature = *temperature;
