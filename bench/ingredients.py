@@ -5,8 +5,8 @@ dropout, the architecture, the width, the number of distorted copies, pseudo-lab
 sweep over three seeds, compared by the mean accuracy on the validation split. The last line
 combines several ingredients, as `STUDIES` says; of it alone the accuracy on the test split is
 printed: of its heads, of their ensemble, and with copies of the test images. `--dataset mnist`
-takes MNIST, `--dataset cells` the photographs of solar cells of `just setup cells`, with neighbouring
-cells in one split.
+takes MNIST, `--dataset cells` the photographs of solar cells of `just setup cells`, with
+neighbouring cells in one split.
 
 Results: a table and `artifacts/bench/ingredients-DATASET.json`.
 """
