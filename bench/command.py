@@ -1,7 +1,8 @@
 """Whole commands compared with the bare loop over the same convolutions.
 
 `vgg-extract run` is timed as a process, from its start to its end: reading and hashing the data,
-transforming the weights, decoding, resizing, the forward pass, hashing and writing. So is
+transforming the weights, decoding, resizing, the forward pass, hashing and writing; once more with
+five distorted copies of each training image (`views`), where a copy counts as an image. So is
 `vgg-classify run` over a folder of PGM files. A command's rate is compared with that of the bare
 loop just before and just after it. At the end of each size, `vgg-classify run` is timed on a single
 image.
@@ -32,17 +33,19 @@ from program import Ended, run
 # about half a minute on two cores, so that the work that is done once per run has its usual share.
 IMAGES = {
     48: {"torch": 3900, "winograd": 15000, "classify": 15000},
-    96: {"torch": 1050, "winograd": 4200, "classify": 4200},
+    96: {"torch": 1050, "winograd": 4200, "views": 4200, "classify": 4200},
     224: {"torch": 180, "winograd": 750, "classify": 750},
 }
-SPLITS = 3
+COPIES = 5
+# Images for each one that --limit allows in a split.
+SPLITS = {"torch": 3, "winograd": 3, "views": 3 + COPIES}
 # Digits of each split that the head is trained on, whose accuracy does not matter here.
 HEAD_DIGITS = 60
 THREADS = 2
 BARE_SECONDS = 4.0
 
 
-def run_command(executable: Path, size: int, backend: str, limit: int) -> tuple[float, float]:
+def run_command(executable: Path, size: int, command: str, images: int) -> tuple[float, float]:
     """Run `vgg-extract run` once; return its seconds and its peak resident memory in MiB."""
     out = BENCH / "tmp" / "features"
     shutil.rmtree(out, ignore_errors=True)
@@ -50,11 +53,13 @@ def run_command(executable: Path, size: int, backend: str, limit: int) -> tuple[
         "--dataset": MNIST,
         "--weights": WEIGHTS,
         "--size": size,
-        "--limit": limit,
-        "--backend": backend,
+        "--limit": images // SPLITS[command],
+        "--backend": "torch" if command == "torch" else "winograd",
         "--threads": THREADS,
         "--out": out,
     }
+    if command == "views":
+        options |= {"--views": COPIES, "--augment": "digits"}
     ended = run(executable, "run", *(word for pair in options.items() for word in pair))
     shutil.rmtree(out)
     return ended.seconds, ended.peak_mib
@@ -124,7 +129,7 @@ def bench(
                 if command == "classify":
                     _, elapsed, peak = classify(folder)
                 else:
-                    elapsed, peak = run_command(executable, size, backend, images // SPLITS)
+                    elapsed, peak = run_command(executable, size, command, images)
                 bare.append(engine.measure(BARE_SECONDS))
                 times.append(elapsed)
                 rates.append(images / elapsed)
