@@ -80,11 +80,13 @@ class Engine:
     def close(self) -> float:
         """End the child and return its peak resident memory in MiB."""
         assert self.process.stdin and self.process.stdout
+        # What wait4 says would include the memory that this process had when it started the child.
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
         self.process.stdin.close()
-        _, status, usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.process.wait()
         self.process.stdout.close()
-        return usage.ru_maxrss / 1024
+        return int(peak) / 1024
 
 
 def python(script: str, *options: str | Path | int) -> list[str]:

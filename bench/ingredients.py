@@ -5,7 +5,8 @@ dropout, the architecture, the width, the number of distorted copies, pseudo-lab
 sweep over three seeds, compared by the mean accuracy on the validation split. The last line
 combines several ingredients, as `STUDIES` says; of it alone the accuracy on the test split is
 printed: of its heads, of their ensemble, and with copies of the test images. `--dataset mnist`
-takes MNIST, `--dataset cells` the photographs of solar cells of `just setup cells`, with
+takes MNIST: 24,000 of the training images, a third of them for validation, and all of them in the
+last line. `--dataset cells` takes the photographs of solar cells of `just setup cells`, with
 neighbouring cells in one split.
 
 Results: a table and `artifacts/bench/ingredients-DATASET.json`.
@@ -54,12 +55,14 @@ def views(*counts: int, augment: str) -> tuple[Line, ...]:
 
 STUDIES = {
     "mnist": Study(
-        {"dataset": MNIST, "size": 64, "layout": "csr", "dtype": "float16"},
+        {"dataset": MNIST, "size": 64, "layout": "csr", "dtype": "f16"}
+        | {"limit": 24_000, "val-fraction": "1/3"},
         HEAD,
         (
             Line("base"),
             Line("48 px", {"size": 48}),
             Line("96 px", {"size": 96}),
+            Line("tap conv3_3", {"taps": "conv3_3"}),
             Line("tap conv4_3", {"taps": "conv4_3"}),
             Line(
                 "taps conv4_3 and conv5_3", {"taps": "conv4_3,conv5_3"}, {"tap": "conv4_3,conv5_3"}
@@ -73,8 +76,8 @@ STUDIES = {
         ),
         Line(
             "combined",
-            {"taps": "conv4_3", "views": 5, "augment": "digits", "test-views": 5},
-            {"hidden": 512},
+            {"limit": None, "val-fraction": None}
+            | {"taps": "conv4_3", "views": 5, "augment": "digits", "test-views": 5},
         ),
         5,
     ),
@@ -101,8 +104,8 @@ STUDIES = {
 
 
 def words(flags: Flags) -> list[str]:
-    """Flags as words of a command line."""
-    return [f"--{name}={value}" for name, value in flags.items()]
+    """Flags as words of a command line, without those that are None."""
+    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
 
 
 class Programs:

@@ -2,11 +2,10 @@
 
 On the same max-pooled features of MNIST at 96 px, 4,608 values per row, are compared:
 
-- the time to a loss: that which scikit-learn's `LogisticRegression` (lbfgs) ends with, with its
-  defaults and so after at most 100 iterations, is its mean cross-entropy over the training rows.
-  Ours is trained from its first step on until it has that loss, which it measures after each epoch
-  on all rows, in the time that counts. scikit-learn is given the array, and the same as compressed
-  sparse rows;
+- the time to a loss: that of scikit-learn's `LogisticRegression` (lbfgs) with its defaults, and so
+  at most 100 iterations, given the array, and given the same as compressed sparse rows; and that of
+  ours with a learning rate of 0.001 that goes down to 0 as a cosine, batches of 64 and so many
+  epochs that its mean cross-entropy over the training rows is lower than that of either;
 - the rows per second of steps on batches of 64: ours with Adam, and PyTorch's loop with SGD on the
   array.
 
@@ -27,6 +26,7 @@ from engines import BENCH, Engine, Table, python, ratios, rounded, write_json
 
 SIZE = 96
 FITS = ("sklearn", "sklearn-csr")
+EPOCHS = 10
 
 
 def compare(ours: Path, arrays: tuple[Path, Path], options: argparse.Namespace) -> None:
@@ -43,14 +43,11 @@ def compare(ours: Path, arrays: tuple[Path, Path], options: argparse.Namespace) 
     seconds: dict[str, list[float]] = {name: [] for name in ("ours", *FITS)}
     rates: dict[str, list[float]] = {name: [] for name in ("ours", "pytorch-sgd")}
     losses: dict[str, float] = {}
-    epochs = 0.0
     for _ in range(options.rounds):
         for name in FITS:
             elapsed, losses[name], _ = engines[name].ask("fit")
             seconds[name].append(elapsed)
-        # The lower of the two losses, so that ours is no worse than either.
-        target = min(losses[name] for name in FITS)
-        elapsed, epochs, losses["ours"] = engines["ours"].ask(f"loss {target}")
+        elapsed, losses["ours"] = engines["ours"].ask(f"fit {EPOCHS}")
         seconds["ours"].append(elapsed)
         for name in rates:
             rates[name].append(engines[name].measure(options.seconds))
@@ -65,6 +62,8 @@ def compare(ours: Path, arrays: tuple[Path, Path], options: argparse.Namespace) 
         *(f"{median[name]:.3g}" for name in ("ours", *FITS)),
         *("", f"{statistics.median(to_loss):.1f}x"),
     )
+    if losses["ours"] > min(losses[name] for name in FITS):
+        print("the loss of ours is higher, so the times cannot be compared")
     table.row("loss", *(f"{losses[name]:.3g}" for name in ("ours", *FITS)), "", "")
     rate = {name: statistics.median(values) for name, values in rates.items()}
     table.row(
@@ -78,7 +77,7 @@ def compare(ours: Path, arrays: tuple[Path, Path], options: argparse.Namespace) 
             "threads": options.threads,
             "seconds_to_loss": {name: rounded(value) for name, value in median.items()},
             "losses": {name: rounded(value) for name, value in losses.items()},
-            "epochs": epochs,
+            "epochs": EPOCHS,
             "faster_fit": faster,
             "ratio_to_loss": rounded(statistics.median(to_loss)),
             "ratio_to_loss_lowest": rounded(min(to_loss)),
