@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use plural::counted;
 
+use super::Error;
+
 /// A user's table, of which something is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
