@@ -80,6 +80,8 @@ fn a_run_of_an_earlier_format_is_evaluated() {
     // With options of training that earlier formats do not have.
     let with_options = (19.0 / 24.0, 16.0 / 24.0);
     let with_pseudo_labels = (15.0 / 24.0, 13.0 / 24.0);
+    // arch=lesson7 with mixup.
+    let with_input_norm = (1.0, 21.0 / 24.0);
     for (version, recorded, accuracies) in [
         ("1.0", None, plain),
         ("1.1", minor(1), plain),
@@ -89,6 +91,7 @@ fn a_run_of_an_earlier_format_is_evaluated() {
         ("1.5", minor(5), plain),
         ("1.6", minor(6), with_options),
         ("1.8", minor(8), with_pseudo_labels),
+        ("1.8-input-norm", minor(8), with_input_norm),
     ] {
         let workplace = Workplace::empty();
         let run = fixture(&workplace, &cache(&workplace), &format!("{version}/run"));

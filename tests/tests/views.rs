@@ -370,7 +370,10 @@ fn copies_are_stored_in_every_form() {
             assert!(rows_of(cache, name) == rounded, "{name} in {}", cache.folder().display());
         }
     }
-    for flags in [&["--epochs=3"][..], &["--epochs=3", "--views-per-epoch=1"]] {
+    let kinds: [&[&str]; 4] =
+        [&[], &["--views-per-epoch=1"], &["--arch=lesson7", "--hidden=8"], &["--mixup=0.4"]];
+    for kind in kinds {
+        let flags = &[&["--epochs=3"], kind].concat();
         let heads = half
             .each_ref()
             .map(|cache| head_of(&path_from(workplace.train(cache.folder(), flags))));

@@ -1,4 +1,4 @@
-//! Trains heads on a `.npy` array for as long as it is told to, or to a given loss, beside other programs.
+//! Trains heads on a `.npy` array for as long as it is told to, or to a low loss, beside other programs.
 //!
 //! ```text
 //! train_array --features F.npy --labels L.npy --threads 2 --heads 8 [--arch linear]
@@ -7,12 +7,13 @@
 //! `F.npy` is float32 `[rows, inputs]`, `L.npy` int64 `[rows]`. After `ready`, each line of standard
 //! input that is a number of seconds is answered with the rows × heads trained a second in that time: the
 //! fastai head, 128 wide, batch 64, p = 0.8, Adam; or softmax regression without dropout, whose rows are given as
-//! lists of their elements that are not 0, as `vgg-head` keeps them. A line `loss L` is answered with the seconds, the
-//! epochs and the loss of heads that are trained from their first step on until the first one's cross-entropy, mean over
-//! all rows after an epoch, is at most L; measuring it is part of the time. `bench/head.py` asks.
+//! lists of their elements that are not 0, as `vgg-head` keeps them. A line `fit EPOCHS` is answered with the seconds
+//! that it takes to train heads from their first step on for so many epochs, with a learning rate that goes down to 0 as
+//! a cosine, and with the first one's cross-entropy, mean over all rows, after that. `bench/head.py` asks.
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::f64::consts::PI;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,6 @@ use ndarray_npy::read_npy;
 const BATCH: usize = 64;
 const DROPOUT: [f32; 3] = [0.4, 0.4, 0.8];
 const LEARNING_RATE: f64 = 1e-3;
-/// Epochs after which a loss that is not reached is given up.
-const MOST_EPOCHS: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -62,14 +61,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        match line.trim().strip_prefix("loss ") {
-            Some(loss) => {
-                let loss: f32 = loss.parse()?;
+        match line.trim().strip_prefix("fit ") {
+            Some(epochs) => {
+                let epochs = epochs.parse()?;
                 // It is made in the time, as the peers' are.
                 let started = Instant::now();
                 let mut trainer = new_trainer()?;
-                let (epochs, reached) = running.train_to(&mut trainer, loss)?;
-                println!("{:.4} {epochs} {reached:.6}", started.elapsed().as_secs_f64());
+                running.fit(&mut trainer, epochs)?;
+                let seconds = started.elapsed().as_secs_f64();
+                println!("{seconds:.4} {:.6}", trainer.evaluate(&rows, labels)?[0].loss);
             }
             None => {
                 let seconds = Duration::from_secs_f64(line.trim().parse()?);
@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Lists {
     /// Where each row starts, and where the last ends.
     starts: Vec<usize>,
-    columns: Vec<u32>,
+    columns: Vec<u16>,
     values: Vec<f32>,
 }
 
@@ -104,7 +104,7 @@ impl Lists {
 
     fn row(&self, row: usize) -> Row<'_> {
         let elements = self.starts[row]..self.starts[row + 1];
-        let columns = Columns::U32(&self.columns[elements.clone()]);
+        let columns = Columns::U16(&self.columns[elements.clone()]);
         Row::Sparse { columns, values: &self.values[elements] }
     }
 }
@@ -117,8 +117,13 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// A step on the next `count` rows.
-    fn step(&mut self, trainer: &mut Trainer, count: usize) -> Result<(), Box<dyn Error>> {
+    /// A step on the next `count` rows, with this learning rate.
+    fn step(
+        &mut self,
+        trainer: &mut Trainer,
+        count: usize,
+        rate: f64,
+    ) -> Result<(), Box<dyn Error>> {
         // A step through the rows that is coprime to their number visits each once per epoch, in an
         // order as scattered as a random one.
         let all = self.rows.len();
@@ -130,7 +135,7 @@ impl Running<'_> {
             labels.push(self.labels[self.next]);
             self.next = (self.next + stride) % all;
         }
-        trainer.step(&batch, &labels, &vec![LEARNING_RATE; trainer.heads()])?;
+        trainer.step(&batch, &labels, &vec![rate; trainer.heads()])?;
         Ok(())
     }
 
@@ -142,28 +147,22 @@ impl Running<'_> {
     ) -> Result<f64, Box<dyn Error>> {
         let (started, mut trained) = (Instant::now(), 0);
         while started.elapsed() < duration {
-            self.step(trainer, BATCH)?;
+            self.step(trainer, BATCH, LEARNING_RATE)?;
             trained += BATCH * trainer.heads();
         }
         Ok(trained as f64 / started.elapsed().as_secs_f64())
     }
 
-    /// Trains to a loss; the epochs that it took, and the loss.
-    fn train_to(
-        &mut self,
-        trainer: &mut Trainer,
-        loss: f32,
-    ) -> Result<(usize, f32), Box<dyn Error>> {
-        for epoch in 1..=MOST_EPOCHS {
-            for first in (0..self.rows.len()).step_by(BATCH) {
-                self.step(trainer, BATCH.min(self.rows.len() - first))?;
-            }
-            let reached = trainer.evaluate(self.rows, self.labels)?[0].loss;
-            if reached <= loss {
-                return Ok((epoch, reached));
-            }
+    /// Trains for so many epochs, with a learning rate that goes down to 0 as a cosine.
+    fn fit(&mut self, trainer: &mut Trainer, epochs: usize) -> Result<(), Box<dyn Error>> {
+        let all = self.rows.len();
+        let steps = epochs * all.div_ceil(BATCH);
+        for step in 0..steps {
+            let done = step % all.div_ceil(BATCH) * BATCH;
+            let rate = LEARNING_RATE * 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos());
+            self.step(trainer, BATCH.min(all - done), rate)?;
         }
-        Err(format!("the loss {loss} was not reached in {MOST_EPOCHS} epochs").into())
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     input_norm,
     layout::{Layout, MAX_DENSE, Slab},
     mixup::{self, Mix},
+    narrow,
     norm::{self, Units},
     output::{self, Targets},
     phase::Phase,
@@ -70,7 +71,9 @@ impl Context<'_> {
                 channels.div_ceil(input_norm::GROUP)
             }
             Phase::Drop | Phase::Output => self.rows.div_ceil(ROWS),
+            Phase::Sort if layout.is_narrow() => 0,
             Phase::Sort => layout.blocks,
+            Phase::First if layout.is_narrow() => narrow::parts(layout),
             Phase::First => slabs * threads.div_ceil(slabs),
             Phase::ActivateFirst if threads <= slabs || layout.hidden == 0 => 0,
             Phase::ActivateFirst => slabs,
@@ -200,6 +203,13 @@ pub(crate) unsafe fn run_item<S: Vector>(
                 }
                 return;
             }
+            Phase::First if layout.is_narrow() => {
+                let lists = context.inputs();
+                return match layout.outputs / LANES {
+                    1 => narrow::forward::<S, 1>(head, item, rows, lists, workspace),
+                    _ => narrow::forward::<S, 2>(head, item, rows, lists, workspace),
+                };
+            }
             Phase::First => {
                 let slabs = layout.width(0).slabs;
                 let (slab, part) = (layout.slab(0, item % slabs), item / slabs);
@@ -260,6 +270,13 @@ pub(crate) unsafe fn run_item<S: Vector>(
                             workspace,
                             adam
                         );
+                    }
+                    _ if layout.is_narrow() => {
+                        let (lists, adam) = (context.inputs(), &update.adam);
+                        match slab.width / LANES {
+                            1 => narrow::update::<S, 1>(head, block, rows, lists, workspace, adam),
+                            _ => narrow::update::<S, 2>(head, block, rows, lists, workspace, adam),
+                        }
                     }
                     _ => {
                         let adam = &update.adam;
@@ -363,6 +380,9 @@ unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
                     c_stride: outputs,
                     bias: last.bias.value.pointer(),
                 });
+            }
+            None if head.layout.is_narrow() => {
+                narrow::add_parts::<S>(head, rows.clone(), workspace);
             }
             None => {
                 for (sums, logits, len) in slabs_of_rows(context, rows.clone()) {

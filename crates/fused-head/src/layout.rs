@@ -116,6 +116,12 @@ impl Layout {
         self.widths[layer]
     }
 
+    /// Whether the only dense layer is that of [`crate::narrow`].
+    #[inline(always)]
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.hidden == 0 && self.channels.is_none() && self.outputs <= 2 * LANES
+    }
+
     /// The padded widths of the hidden layers.
     pub(crate) fn hidden_widths(&self) -> impl Iterator<Item = usize> {
         self.widths[..self.hidden].iter().map(|width| width.padded)

@@ -35,7 +35,7 @@
 //! In reading order:
 //! - [`shape`], [`parameters`], [`rows`], [`random`]: a head's form, its parameters, its inputs, and random
 //!   numbers;
-//! - [`simd`], [`sparse`], [`dense`], [`activation`], [`norm`], [`input_norm`], [`output`], [`soft`], [`mixup`], [`adam`]:
+//! - [`simd`], [`sparse`], [`narrow`], [`dense`], [`activation`], [`norm`], [`input_norm`], [`output`], [`soft`], [`mixup`], [`adam`]:
 //!   the kernels, generic over the vector;
 //! - [`phase`], [`item`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
@@ -60,6 +60,7 @@ mod isa;
 mod item;
 mod layout;
 mod mixup;
+mod narrow;
 mod norm;
 mod output;
 mod parameters;

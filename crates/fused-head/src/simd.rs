@@ -70,6 +70,9 @@ pub(crate) trait Vector: Simd {
     /// 0 where the magnitude is less than `limit`.
     fn flush(self, limit: Self) -> Self;
 
+    /// Whether every lane is 0 (NaN is not).
+    fn is_zero(self) -> bool;
+
     /// Drops, or scales, the elements of eight columns from `column` on.
     fn dropout(self, row: &RowDropout, column: u32) -> Self;
 
@@ -122,6 +125,10 @@ impl Vector for Portable {
     #[inline(always)]
     fn flush(self, limit: Self) -> Self {
         self.zip(limit, |a, limit| if a.abs() < limit { 0.0 } else { a })
+    }
+    #[inline(always)]
+    fn is_zero(self) -> bool {
+        self.0 == [0.0; LANES]
     }
     #[inline(always)]
     fn dropout(self, row: &RowDropout, column: u32) -> Self {
@@ -269,6 +276,13 @@ impl Vector for Avx2 {
             let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.raw());
             let small = _mm256_cmp_ps::<_CMP_LT_OQ>(magnitude, limit.raw());
             Avx2::from_raw(_mm256_andnot_ps(small, self.raw()))
+        }
+    }
+    #[inline(always)]
+    fn is_zero(self) -> bool {
+        unsafe {
+            let present = _mm256_cmp_ps::<_CMP_NEQ_UQ>(self.raw(), _mm256_setzero_ps());
+            _mm256_movemask_ps(present) == 0
         }
     }
     #[inline(always)]

@@ -24,10 +24,15 @@ const SPINS: u32 = 1 << 6;
 /// Turns in which a thread without a job offers its core to others, before it sleeps.
 const YIELDS: u32 = 1 << 8;
 
-/// A barrier, and the number of the next item.
+/// Most threads among which a phase's items are shared out. Of a larger team, each thread would look for items that are
+/// left in many shares.
+const MOST_SHARES: usize = 8;
+
+/// A barrier, and the numbers of the next items.
 pub(crate) struct Team {
     size: usize,
-    next: Counter,
+    /// One for each thread's share of the items, or for all threads together.
+    next: Box<[Counter]>,
     barrier: Barrier,
 }
 
@@ -41,7 +46,9 @@ pub(crate) struct Member<'a> {
 
 impl Team {
     pub(crate) fn new(size: usize) -> Team {
-        Team { size, next: Counter::default(), barrier: Barrier::default() }
+        let shares = if size <= MOST_SHARES { size } else { 1 };
+        let next = (0..shares).map(|_| Counter::default()).collect();
+        Team { size, next, barrier: Barrier::default() }
     }
 
     pub(crate) fn member(&self, index: usize) -> Member<'_> {
@@ -57,11 +64,17 @@ impl Member<'_> {
     }
 
     /// The next of the phase's `items`, from 0; `None` when all are taken. No two threads get the
-    /// same.
+    /// same. A thread takes those of its own share first, which are the same in each step, so that what they work on
+    /// stays in the caches of its core; then it takes what is left of the others'.
     #[inline]
     pub(crate) fn take(&self, items: usize) -> Option<usize> {
-        let item = self.team.next.0.fetch_add(1, Ordering::Relaxed);
-        (item < items).then_some(item)
+        let shares = self.team.next.len();
+        (0..shares).find_map(|turn| {
+            let share = (self.index + turn) % shares;
+            let next = self.team.next[share].0.fetch_add(1, Ordering::Relaxed);
+            let item = items * share / shares + next;
+            (item < items * (share + 1) / shares).then_some(item)
+        })
     }
 
     /// Ends the phase: waits for the other threads. What they wrote before can be read after.
@@ -71,7 +84,8 @@ impl Member<'_> {
     #[inline]
     pub(crate) fn wait(&self) {
         let team = self.team;
-        team.barrier.wait(team.size, SPINS, || team.next.0.store(0, Ordering::Relaxed), || ());
+        let reset = || team.next.iter().for_each(|next| next.0.store(0, Ordering::Relaxed));
+        team.barrier.wait(team.size, SPINS, reset, || ());
     }
 }
 
@@ -235,7 +249,7 @@ mod tests {
 
     #[test]
     fn every_item_of_every_phase_is_taken_once() {
-        for threads in 1..5 {
+        for threads in [1, 2, 3, 4, MOST_SHARES + 1] {
             let mut pool = Pool::new(threads);
             for round in 0..20 {
                 let taken = Mutex::new(vec![[0; 10]; 20]);

@@ -9,6 +9,7 @@ use crate::{
     activation::keeps_slopes,
     buffer::{Allocate, Buffer},
     layout::{BLOCK, Layout},
+    narrow::parts,
     shape::HeadShape,
     simd::LANES,
 };
@@ -109,6 +110,8 @@ pub(crate) struct Workspace {
     /// The batch's means and reciprocal standard deviations of the units, `[units]`.
     pub(crate) means: Vec<Buffer>,
     pub(crate) inverse_deviations: Vec<Buffer>,
+    /// Of a [narrow](crate::narrow) layer, what the parts contribute to the logits, `[parts][rows][outputs]`.
+    pub(crate) parts: Buffer,
     /// `[rows][outputs]`
     pub(crate) logits: Buffer,
     /// Gradients: of the logits; of the sums of each layer after the first, `[rows][units]`; of a layer's
@@ -147,6 +150,7 @@ impl Workspace {
     ) -> Workspace {
         let layout = Layout::new(*shape);
         let Layout { outputs, hidden, channels, .. } = layout;
+        let sorted_rows = if layout.is_narrow() { 0 } else { learning_rows };
         let learning = |len: usize| if learning_rows == 0 { 0 } else { len };
         let widths: Vec<usize> = layout.hidden_widths().collect();
         let first = layout.width(0).padded;
@@ -175,13 +179,18 @@ impl Workspace {
             rows,
             units,
             inputs: RowLists::new(&layout, learning_rows, from),
-            columns: ColumnLists::new(&layout, learning_rows, from),
+            columns: ColumnLists::new(&layout, sorted_rows, from),
             norm: (channels.is_some() && learning_rows > 0)
                 .then(|| NormWork::new(&layout, learning_rows, from)),
             slopes,
             activations,
             means,
             inverse_deviations,
+            parts: from.buffer(if layout.is_narrow() {
+                parts(&layout) * rows * outputs
+            } else {
+                0
+            }),
             logits: from.buffer(rows * outputs),
             logits_grad: from.buffer(learning_rows * outputs),
             sums_grad,

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::ensemble::log_sum_exp;
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::evaluate::for_each_row_of_heads;
 use crate::evaluate::inference::TrainedHeads;
 use crate::event::Event;
@@ -97,7 +98,9 @@ pub fn check_validation(cache: &Cache) -> Result<(), Error> {
     if cache.manifest().splits.contains_key(&SplitName::Val) {
         return Ok(());
     }
-    Err(Error::NoValidationToCalibrate { path: cache.folder().to_path_buf() })
+    Err(Error::Features(FeaturesError::NoValidationToCalibrate {
+        path: cache.folder().to_path_buf(),
+    }))
 }
 
 /// The head whose logits are those of `parameters` divided by the temperature.

@@ -6,6 +6,7 @@ use plural::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::error::TableError;
 use crate::store::files::csv_of;
 use crate::table::{class_named, for_each_row, listed};
 
@@ -31,10 +32,12 @@ impl ClassWeights {
     /// weight is not a number in the range.
     pub fn read(path: &Path, class_names: &[String]) -> Result<ClassWeights, Error> {
         let bytes = dataset::read_decompressed(path)?;
-        let weights = parse(&bytes, class_names).map_err(|found| Error::ClassWeightFile {
-            path: path.to_path_buf(),
-            found,
-            classes: listed(class_names),
+        let weights = parse(&bytes, class_names).map_err(|found| {
+            Error::Table(TableError::ClassWeights {
+                path: path.to_path_buf(),
+                found,
+                classes: listed(class_names),
+            })
         })?;
         Ok(ClassWeights::Given(weights))
     }

@@ -8,6 +8,7 @@ use report::{Hidden, Setting};
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
+use crate::error::ConfigError;
 use crate::error::Error;
 use crate::form::{Fractions, Widths};
 use crate::keep::Keep;
@@ -229,12 +230,12 @@ impl TrainConfig {
         let TrainConfig { ref hidden, batch_norm, activation, .. } = *self;
         let is_plain = hidden.as_slice().is_empty() && batch_norm && is_relu(&activation);
         if self.arch == Arch::Linear && !is_plain {
-            return Err(Error::LinearHasNoLayers);
+            return Err(Error::Config(ConfigError::LinearHasNoLayers));
         }
         match &self.dropout {
             Some(dropout) if dropout.as_slice().len() != hidden.dense_layers() => {
                 let (dropout, hidden) = (dropout.clone().into(), hidden.clone().into());
-                Err(Error::DropoutCount { dropout, hidden })
+                Err(Error::Config(ConfigError::DropoutCount { dropout, hidden }))
             }
             _ => Ok(()),
         }
@@ -365,6 +366,6 @@ mod tests {
         assert_eq!(layers, serde_json::json!([layer(512), layer(256)]));
         assert_eq!(other.head_config(&[], 2).dropout, [0.1, 0.2, 0.5]);
         let too_few = TrainConfig { hidden: "8x3".parse().unwrap(), ..other };
-        assert!(matches!(too_few.check(), Err(Error::DropoutCount { .. })));
+        assert!(matches!(too_few.check(), Err(Error::Config(ConfigError::DropoutCount { .. }))));
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::Error;
+use crate::error::TableError;
 use crate::features::cache::Features;
 use crate::store::files::write_csv;
 use crate::table::{class_named, for_each_row, listed};
@@ -68,18 +69,21 @@ impl Corrections {
         for (image, id) in ids.iter().take(images).enumerate() {
             by_id.entry(id).or_default().push(image);
         }
-        let refused = |found| Error::CorrectionsFile {
-            path: path.to_path_buf(),
-            found,
-            classes: listed(names),
+        let refused = |found| {
+            Error::Table(TableError::Corrections {
+                path: path.to_path_buf(),
+                found,
+                classes: listed(names),
+            })
         };
         let by_image = parse(&bytes, &by_id, &labels, names).map_err(refused)?;
         if by_image.is_empty() {
             return Ok(None);
         }
         let dropped = by_image.values().filter(|&&it| it == Correction::Drop).count();
-        check_classes(&by_image, &labels[..images], names)
-            .map_err(|found| Error::CorrectionsEmpty { path: path.to_path_buf(), found })?;
+        check_classes(&by_image, &labels[..images], names).map_err(|found| {
+            Error::Table(TableError::CorrectionsEmpty { path: path.to_path_buf(), found })
+        })?;
         let ids: Vec<&str> = ids.iter().take(images).collect();
         let change = |(&image, correction): (&usize, &Correction)| {
             let name = match *correction {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
 use crate::error::Error;
+use crate::error::{EnsembleError, FolderError};
 use crate::evaluate::heads::softmax;
 use crate::evaluate::inference::{Scores, TrainedHeads};
 use crate::evaluate::predict::Prediction;
@@ -136,7 +137,9 @@ impl Ensemble {
     pub fn runs_in(folder: &Path) -> Result<Vec<Run>, Error> {
         match Run::open(folder) {
             Ok(run) => Ok(vec![run]),
-            Err(Error::OtherKind { found: Kind::Sweep, .. }) => Sweep::open(folder)?.chosen_runs(),
+            Err(Error::Folder(FolderError::OtherKind { found: Kind::Sweep, .. })) => {
+                Sweep::open(folder)?.chosen_runs()
+            }
             Err(error) => Err(error),
         }
     }
@@ -154,18 +157,21 @@ impl Ensemble {
             // Those of formats before 1.5 record none.
             let are_recorded = classes.iter().all(|names| !names.is_empty());
             if a.shape.classes != b.shape.classes || (are_recorded && classes[0] != classes[1]) {
-                return Err(Error::EnsembleClasses {
+                return Err(Error::Ensemble(EnsembleError::OtherClasses {
                     runs: differing(run),
                     found: difference(classes.map(Vec::as_slice)),
-                });
+                }));
             }
             if a.features_key != b.features_key {
                 let keys = [a.features_key, b.features_key];
-                return Err(Error::EnsembleFeatures { runs: differing(run), keys: keys.into() });
+                return Err(Error::Ensemble(EnsembleError::OtherFeatures {
+                    runs: differing(run),
+                    keys: keys.into(),
+                }));
             }
             if let Some(twin) = runs[..index].iter().find(|it| it.config().id() == b.id()) {
                 let runs = [twin, run].map(|run| run.folder().to_path_buf());
-                return Err(Error::RunTwice { runs });
+                return Err(Error::Ensemble(EnsembleError::RunTwice { runs }));
             }
         }
         Ok(Ensemble { runs, average, tta: 0 })

@@ -7,6 +7,7 @@ use dataset::{Faults, FileDigests, Source, SourceConfig, Split, SplitConfig};
 use feature_cache::{DatasetInputs, Manifest, SkippedImage, SourceFlags, SplitName};
 
 use crate::error::Error;
+use crate::error::FeaturesError;
 
 /// The dataset of a cache, as its manifest records it.
 #[derive(Debug, Clone)]
@@ -45,7 +46,9 @@ pub fn images_of(
     // The extraction has remembered which files are as it found them.
     let mut files = FileDigests::unchanged_under(caches, &source);
     if source.digest_with(&mut files, stop)? != inputs.digest {
-        return Err(Error::OtherImages { path: inputs.path.clone().into() });
+        return Err(Error::Features(FeaturesError::OtherImages {
+            path: inputs.path.clone().into(),
+        }));
     }
     let DatasetInputs { val_fraction, test_fraction, dedupe, limit, seed, .. } = *inputs;
     let config = SplitConfig { val_fraction, test_fraction, dedupe, limit, seed };

@@ -71,7 +71,10 @@ pub use cross_validation::{
     cross_validate, newest_cross_validation,
 };
 pub use ensemble::{Average, Ensemble};
-pub use error::Error;
+pub use error::{
+    BaselineError, ConfigError, EnsembleError, Error, FeaturesError, FoldError, FolderError,
+    Interruption, TableError,
+};
 pub use evaluate::heads::{Heads, softmax};
 pub use evaluate::predict::{Prediction, for_each_row, predict};
 pub use evaluate::submission::{Sample, submission};

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
+use crate::error::Interruption;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
@@ -84,7 +85,7 @@ pub fn find_learning_rate(
     let mut test = Smoothed::default();
     for step in 0..steps {
         if stop.load(Ordering::Relaxed) {
-            return Err(Error::RateTestInterrupted);
+            return Err(Error::Interruption(Interruption::RateTestInterrupted));
         }
         if done == epoch.len() {
             epoch = order.next_epoch().to_vec();

@@ -15,6 +15,7 @@ use strum::{Display, EnumString, VariantNames};
 
 use crate::ensemble::{Average, Ensemble};
 use crate::error::Error;
+use crate::error::{ConfigError, EnsembleError};
 use crate::evaluate::inference::TrainedHeads;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -146,7 +147,9 @@ impl Teacher {
         if let Lesson::PseudoLabels { split, .. } = lesson {
             match split {
                 SplitName::Test => drop(cache.split(split)?),
-                SplitName::Train | SplitName::Val => return Err(Error::PseudoSplit { split }),
+                SplitName::Train | SplitName::Val => {
+                    return Err(Error::Config(ConfigError::PseudoSplit { split }));
+                }
             }
         }
         let mut runs = Vec::new();
@@ -224,14 +227,14 @@ fn check_features(run: &Run, cache: &Cache, flag: &'static str) -> Result<(), Er
         Some(recipe) => difference(recipe, cache.recipe_as_written(), Path::new("recipe")),
         None => None,
     };
-    Err(Error::TeacherFeatures {
+    Err(Error::Ensemble(EnsembleError::TeacherFeatures {
         flag,
         run: run.folder().to_path_buf(),
         cache: cache.folder().to_path_buf(),
         found: difference.unwrap_or_else(|| {
             format!("with the key {found} and not {expected}: other images, splits or copies")
         }),
-    })
+    }))
 }
 
 /// The first difference between two recipes, for people.

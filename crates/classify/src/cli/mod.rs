@@ -232,7 +232,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
         Error::NoImages
-        | Error::Head(head::Error::RunTwice { .. })
+        | Error::Head(head::Error::Ensemble(head::EnsembleError::RunTwice { .. }))
         | Error::NotOnnx { .. }
         | Error::OnnxResizing { .. }
         | Error::Listen { .. } => Failure::Usage,

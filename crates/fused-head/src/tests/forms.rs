@@ -23,6 +23,9 @@ fn shapes() -> Vec<HeadShape> {
     ];
     vec![
         HeadShape::new(INPUTS, HiddenLayers::NONE, CLASSES),
+        // More blocks than parts, and one vector of logits.
+        HeadShape::new(2500, HiddenLayers::NONE, 5),
+        HeadShape::new(INPUTS, HiddenLayers::NONE, 20),
         HeadShape::new(INPUTS, HiddenLayers::NONE, 150),
         HeadShape::new(INPUTS, hidden(&[40], Activation::Tanh, false), CLASSES),
         HeadShape::new(INPUTS, hidden(&[130, 33], Activation::Relu, true), CLASSES),
@@ -104,8 +107,8 @@ fn a_diverged_neighbour_does_not_change_a_bit() {
         train(&mut alone, |_| None);
         let mut among = trainer(shape, heads, 16, 1, Isa::detect());
         for (step, n) in [16, 7, 16, 1].into_iter().enumerate() {
-            let data = features(n, INPUTS, 0.2, step as u64);
-            let rows: Vec<Row<'_>> = data.chunks(INPUTS).map(Row::Dense).collect();
+            let data = features(n, shape.inputs, 0.2, step as u64);
+            let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
             let labels = labels(n, shape.classes, step as u64);
             among.step(&rows, &labels, &[f64::INFINITY, 1e-3]).unwrap();
         }
@@ -118,9 +121,9 @@ fn a_diverged_neighbour_does_not_change_a_bit() {
 /// Trained heads have the logits that the trainer sees, whatever the batch and the threads.
 #[test]
 fn logits_are_those_of_the_trainer() {
-    let data = features(70, INPUTS, 0.2, 9);
-    let rows: Vec<Row<'_>> = data.chunks(INPUTS).map(Row::Dense).collect();
     for shape in shapes() {
+        let data = features(70, shape.inputs, 0.2, 9);
+        let rows: Vec<Row<'_>> = data.chunks(shape.inputs).map(Row::Dense).collect();
         for isa in isas() {
             let mut trainer = trainer(shape, &configs(&shape), 16, 2, isa);
             train(&mut trainer, |_| None);
@@ -142,8 +145,8 @@ fn logits_are_those_of_the_trainer() {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     const STEP: f32 = 1.0 / 256.0;
-    let row = features(1, INPUTS, 0.2, 12);
     for shape in shapes() {
+        let row = features(1, shape.inputs, 0.2, 12);
         let mut trainer = trainer(shape, &configs(&shape)[..1], 16, 1, Isa::detect());
         train(&mut trainer, |_| None);
         let mut inference = Inference::new(&[trainer.parameters(0)], 1).unwrap();
@@ -151,7 +154,7 @@ fn gradients_are_those_of_finite_differences() {
         let gradient = inference.input_gradients(&row, class).unwrap().remove(0);
         let largest = gradient.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
         assert!(largest > 0.01, "{shape:?}: {largest}");
-        for input in (0..INPUTS).step_by(13) {
+        for input in (0..shape.inputs).step_by(13) {
             let mut logit = |step: f32| {
                 let mut moved = row.clone();
                 moved[input] += step;

@@ -7,6 +7,7 @@ use feature_cache::SplitName;
 use crate::baselines::{
     BLOCK_ROWS, Baseline, Candidate, DenseRows, blocks, check_choice, is_better,
 };
+use crate::error::BaselineError;
 use crate::error::Error;
 use crate::evaluate::inference::Scores;
 use crate::evaluate::{Assessment, Evaluation};
@@ -38,7 +39,11 @@ pub fn knn(
     let (training, labels) = DenseRows::training(features, report)?;
     let rows = training.split.rows();
     if let Some(&k) = ks.iter().find(|&&k| k > rows) {
-        return Err(Error::TooManyNeighbours { path: features.folder().to_path_buf(), k, rows });
+        return Err(Error::Baseline(BaselineError::TooManyNeighbours {
+            path: features.folder().to_path_buf(),
+            k,
+            rows,
+        }));
     }
     let knn = NearestNeighbours { labels, training };
     let mut chosen = ks.first().copied().unwrap_or(1);

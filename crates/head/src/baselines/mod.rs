@@ -13,6 +13,7 @@ use feature_cache::SplitName;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::evaluate::Evaluation;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -63,7 +64,10 @@ fn check_choice<T: Display>(
     if features.rows(SplitName::Val).is_some() || (values.len() == 1 && test) {
         return Ok(());
     }
-    Err(Error::NoValidationForBaseline { path: features.folder().to_path_buf(), flag })
+    Err(Error::Features(FeaturesError::NoValidationForBaseline {
+        path: features.folder().to_path_buf(),
+        flag,
+    }))
 }
 
 /// A split whose rows are read in blocks, as whole rows.

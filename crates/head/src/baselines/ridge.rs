@@ -19,6 +19,7 @@ use crate::baselines::{
     BLOCK_ROWS, Baseline, Candidate, DenseRows, blocks, check_choice, is_better,
 };
 use crate::calibration::LabelledLogits;
+use crate::error::BaselineError;
 use crate::error::Error;
 use crate::evaluate::inference::Scores;
 use crate::evaluate::{Assessment, Evaluation};
@@ -115,10 +116,20 @@ fn check_size(features: Features<'_>, rows: usize, resources: Resources) -> Resu
     let needed = (16 * (size as u64).pow(2)).saturating_add(of_rows).saturating_add(of_targets);
     let path = || features.folder().to_path_buf();
     if size > MOST {
-        return Err(Error::RidgeTooLarge { path: path(), rows, width, most: MOST });
+        return Err(Error::Baseline(BaselineError::RidgeTooLarge {
+            path: path(),
+            rows,
+            width,
+            most: MOST,
+        }));
     }
     if needed > resources.memory.bytes() {
-        return Err(Error::RidgeMemory { path: path(), size, needed, memory: resources.memory });
+        return Err(Error::Baseline(BaselineError::RidgeMemory {
+            path: path(),
+            size,
+            needed,
+            memory: resources.memory,
+        }));
     }
     Ok(())
 }
@@ -188,7 +199,8 @@ impl Equations {
     fn solve(&self, alpha: f64, read: Read<'_>) -> Result<Weights, Error> {
         let mut factor = self.matrix.clone();
         factor.diag_mut().iter_mut().for_each(|it| *it += alpha);
-        factorise(&mut factor).map_err(|_| Error::RidgeSingular { alpha })?;
+        factorise(&mut factor)
+            .map_err(|_| Error::Baseline(BaselineError::RidgeSingular { alpha }))?;
         let mut weights = self.right.clone();
         solve(&factor, &mut weights);
         drop(factor);

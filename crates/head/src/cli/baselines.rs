@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use feature_cache::Cache;
-use head::{Baseline, Candidate, Error, Features, List, Memory, Resources, knn, ridge, taps_of};
+use head::{
+    Baseline, BaselineError, Candidate, Error, Features, List, Memory, Resources, knn, ridge,
+    taps_of,
+};
 use recipe::Tap;
 use serde::Serialize;
 use terminal::{Table, print, println, up_to};
@@ -139,7 +142,7 @@ impl BaselineName {
                 let k = K.parse().expect("the default is a number");
                 let found = match knn(features, &[k], false, resources, listener) {
                     // A sweep has no flag for it.
-                    Err(Error::TooManyNeighbours { rows, .. }) => {
+                    Err(Error::Baseline(BaselineError::TooManyNeighbours { rows, .. })) => {
                         knn(features, &[rows], false, resources, listener)?
                     }
                     found => found?,

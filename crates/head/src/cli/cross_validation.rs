@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use head::{
-    CrossValidation, Error, Features, FoldMeasure, Folds, Groups, List, TrainConfig,
+    ConfigError, CrossValidation, Error, Features, FoldMeasure, Folds, Groups, List, TrainConfig,
     cross_validate, taps_of,
 };
 use plural::counted;
 use terminal::{JsonPath, Table, print_path, println};
 
+use super::CROSS_VALIDATIONS;
 use super::events::Teller;
 use super::results::{dropout_of, percent, print_json, spread};
+use super::train::TrainArgs;
 use super::values::{folds, seeds};
-use super::{CROSS_VALIDATIONS, TrainArgs};
 
 #[derive(Debug, Args)]
 #[command(mut_arg("out", |out| out
@@ -43,7 +44,7 @@ pub(super) struct CvArgs {
 pub(super) fn run(args: CvArgs) -> Result<(), Error> {
     let CvArgs { folds, repeats, seeds, group, train } = args;
     if train.common.calibrate {
-        return Err(Error::NothingToCalibrate);
+        return Err(Error::Config(ConfigError::NothingToCalibrate));
     }
     let stop = terminal::catch_interrupts();
     let cache = train.common.open()?;

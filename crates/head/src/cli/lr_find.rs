@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use feature_cache::Cache;
-use head::{Error, Features, RateRange, RateTest, TrainConfig, find_learning_rate, taps_of};
+use head::{
+    ConfigError, Error, Features, RateRange, RateTest, TrainConfig, find_learning_rate, taps_of,
+};
 use recipe::Tap;
 use terminal::{Table, print_path, println, up_to};
 
@@ -52,7 +54,7 @@ pub(super) fn run(args: LrFindArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let range = RateRange { from: args.from, to: args.to };
     if range.from >= range.to {
-        return Err(Error::RateRange { from: range.from, to: range.to });
+        return Err(Error::Config(ConfigError::RateRange { from: range.from, to: range.to }));
     }
     let features = match &args.features {
         Some(features) => features.clone(),

@@ -22,6 +22,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::error::Error;
+use crate::error::FolderError;
 
 /// Probabilities per row group of a Parquet file.
 const GROUP: usize = 1 << 20;
@@ -144,73 +145,105 @@ impl OutOfFold {
     /// # Errors
     /// If it cannot be read, or is another file.
     pub(super) fn read_npz(path: &Path, digest: Digest) -> Result<OutOfFold, Error> {
-        let damaged = |found: String| Error::DamagedOutOfFold { path: path.to_path_buf(), found };
         if durable::digest_of_file(path, |_| Ok(()))? != digest {
-            return Err(damaged("its bytes are not those that were written".to_owned()));
+            return Err(damaged(path, "its bytes are not those that were written".to_owned()));
         }
-        let file = File::open(path).map_err(durable::Error::at("read", path))?;
-        let mut archive =
-            ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(error.to_string()))?;
-        let mut array = |name: &str, descr: &str| -> Result<(Vec<usize>, Vec<u8>), Error> {
-            let entry = archive.by_name(&format!("{name}.npy"));
-            let mut entry = entry.map_err(|error| damaged(format!("{name}: {error}")))?;
-            // What is compressed could be far larger than the file.
-            if entry.compression() != CompressionMethod::Stored {
-                return Err(damaged(format!("{name} is compressed")));
-            }
-            let header = Header::read(&mut entry);
-            let header = header.map_err(|error| damaged(format!("{name} has {error}")))?;
-            let found = header.descr.unwrap_or_default();
-            if header.is_fortran || !found.starts_with(descr) {
-                return Err(damaged(format!(
-                    "{name} has the elements '{found}', expected '{descr}'"
-                )));
-            }
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(durable::Error::at("read", path))?;
-            Ok((header.shape.iter().map(|&side| side as usize).collect(), bytes))
-        };
-        let texts = |(shape, bytes): (Vec<usize>, Vec<u8>)| -> Vec<String> {
-            let width = bytes.len() / shape.first().copied().unwrap_or(0).max(1);
-            let text = |bytes: &[u8]| {
-                let points = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
-                points.take_while(|&point| point != 0).filter_map(char::from_u32).collect()
-            };
-            bytes.chunks(width.max(1)).map(text).collect()
-        };
-        let integers = |(_, bytes): (Vec<usize>, Vec<u8>)| -> Vec<i64> {
-            bytes.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect()
-        };
-        let floats = |(_, bytes): (Vec<usize>, Vec<u8>)| -> Vec<f64> {
-            bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
-        };
+        let mut arrays = Arrays::open(path)?;
         let out_of_fold = OutOfFold {
-            class_names: texts(array("class_names", "<U")?),
-            ids: texts(array("ids", "<U")?),
-            rows: integers(array("rows", "<i8")?).into_iter().map(|row| row as usize).collect(),
-            labels: integers(array("labels", "<i8")?),
-            probabilities: floats(array("probabilities", "<f8")?),
-            folds: integers(array("folds", "<i8")?),
-            label_sd: floats(array("label_sd", "<f8")?),
+            class_names: arrays.texts("class_names")?,
+            ids: arrays.texts("ids")?,
+            rows: arrays.integers("rows")?.into_iter().map(|row| row as usize).collect(),
+            labels: arrays.integers("labels")?,
+            probabilities: arrays.floats("probabilities")?,
+            folds: arrays.integers("folds")?,
+            label_sd: arrays.floats("label_sd")?,
         };
-        let OutOfFold { class_names, ids, rows, labels, probabilities, label_sd, .. } =
-            &out_of_fold;
+        match out_of_fold.fault() {
+            None => Ok(out_of_fold),
+            Some(found) => Err(damaged(path, found.to_owned())),
+        }
+    }
+
+    /// What contradicts itself in arrays that were read.
+    fn fault(&self) -> Option<&'static str> {
+        let OutOfFold { class_names, ids, rows, labels, probabilities, label_sd, .. } = self;
         let (count, classes) = (rows.len(), class_names.len());
         let agree = [ids.len(), labels.len(), label_sd.len()] == [count; 3]
             && Some(probabilities.len()) == count.checked_mul(classes);
         let is_class = |&label: &i64| usize::try_from(label).is_ok_and(|label| label < classes);
-        let found = if !agree {
-            "its arrays do not agree"
+        if !agree {
+            Some("its arrays do not agree")
         } else if !rows.is_sorted_by(|a, b| a < b) {
-            "its rows do not ascend"
+            Some("its rows do not ascend")
         } else if !labels.iter().all(is_class) {
-            "a label is not that of a class"
+            Some("a label is not that of a class")
         } else if !probabilities.iter().all(|probability| (0.0..=1.0).contains(probability)) {
-            "a probability is not a number from 0 to 1"
+            Some("a probability is not a number from 0 to 1")
         } else {
-            return Ok(out_of_fold);
+            None
+        }
+    }
+}
+
+fn damaged(path: &Path, found: String) -> Error {
+    Error::Folder(FolderError::DamagedOutOfFold { path: path.to_path_buf(), found })
+}
+
+/// The arrays of an `oof.npz`.
+struct Arrays<'a> {
+    path: &'a Path,
+    archive: ZipArchive<BufReader<File>>,
+}
+
+impl<'a> Arrays<'a> {
+    fn open(path: &'a Path) -> Result<Arrays<'a>, Error> {
+        let file = File::open(path).map_err(durable::Error::at("read", path))?;
+        let archive = ZipArchive::new(BufReader::new(file));
+        let archive = archive.map_err(|error| damaged(path, error.to_string()))?;
+        Ok(Arrays { path, archive })
+    }
+
+    /// The shape and the bytes of an array whose dtype begins with `descr`.
+    fn read(&mut self, name: &str, descr: &str) -> Result<(Vec<u64>, Vec<u8>), Error> {
+        let damaged = |found| damaged(self.path, found);
+        let entry = self.archive.by_name(&format!("{name}.npy"));
+        let mut entry = entry.map_err(|error| damaged(format!("{name}: {error}")))?;
+        // What is compressed could be far larger than the file.
+        if entry.compression() != CompressionMethod::Stored {
+            return Err(damaged(format!("{name} is compressed")));
+        }
+        let header = Header::read(&mut entry);
+        let header = header.map_err(|error| damaged(format!("{name} has {error}")))?;
+        let found = header.descr.unwrap_or_default();
+        if header.is_fortran || !found.starts_with(descr) {
+            return Err(damaged(format!("{name} has the elements '{found}', expected '{descr}'")));
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(durable::Error::at("read", self.path))?;
+        Ok((header.shape, bytes))
+    }
+
+    /// An array of text, `[N]`, of a dtype such as `<U12`.
+    fn texts(&mut self, name: &str) -> Result<Vec<String>, Error> {
+        let (shape, bytes) = self.read(name, "<U")?;
+        let width = bytes.len() / shape.first().map_or(1, |&texts| texts.max(1) as usize);
+        let text = |bytes: &[u8]| {
+            let points = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
+            points.take_while(|&point| point != 0).filter_map(char::from_u32).collect()
         };
-        Err(damaged(found.to_owned()))
+        Ok(bytes.chunks(width.max(1)).map(text).collect())
+    }
+
+    /// An array of `<i8`, flat.
+    fn integers(&mut self, name: &str) -> Result<Vec<i64>, Error> {
+        let (_, bytes) = self.read(name, "<i8")?;
+        Ok(bytes.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect())
+    }
+
+    /// An array of `<f8`, flat.
+    fn floats(&mut self, name: &str) -> Result<Vec<f64>, Error> {
+        let (_, bytes) = self.read(name, "<f8")?;
+        Ok(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
     }
 }
 
@@ -328,6 +361,9 @@ mod tests {
         }
         std::fs::write(&path, "not an archive").unwrap();
         let digest = durable::digest_of_file(&path, |_| Ok(())).unwrap();
-        assert!(matches!(OutOfFold::read_npz(&path, digest), Err(Error::DamagedOutOfFold { .. })));
+        assert!(matches!(
+            OutOfFold::read_npz(&path, digest),
+            Err(Error::Folder(FolderError::DamagedOutOfFold { .. }))
+        ));
     }
 }

@@ -51,8 +51,8 @@ impl Division {
     /// number of each image's group, whose images are in one fold. Each repeat divides anew.
     ///
     /// Groups are dealt one by one, those of several images first, the largest before the others, then single images
-    /// class by class, and else in random order. Each goes to the fold that has the least of the group's classes so far, as the sum over its images; among
-    /// equals, to the one with the fewest images. Without groups, the folds' numbers of images differ by at most one,
+    /// class by class, and else in random order. Each goes to the fold that has the least of the group's classes so
+    /// far, as the sum over its images; among equals, to the one with the fewest images. Without groups, the folds' numbers of images differ by at most one,
     /// of each class and in all.
     ///
     /// # Errors
@@ -64,27 +64,14 @@ impl Division {
         folds: usize,
         repeat: usize,
     ) -> Result<Division, Undivided> {
-        let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (image, &group) in
-            groups.iter().enumerate().filter(|(image, _)| labels[*image].is_some())
-        {
-            members.entry(group).or_default().push(image);
-        }
         let class_of = |image: usize| labels[image].unwrap_or_default() as usize;
-        let mut of_class = vec![(0, 0); classes];
-        for images in members.values() {
-            let mut seen: Vec<usize> = images.iter().map(|&image| class_of(image)).collect();
-            seen.iter().for_each(|&class| of_class[class].0 += 1);
-            seen.sort_unstable();
-            seen.dedup();
-            seen.iter().for_each(|&class| of_class[class].1 += 1);
-        }
-        let too_few =
-            |&(_, &(images, groups)): &(usize, &(usize, usize))| images > 0 && groups < folds;
-        if let Some((class, &(images, groups))) = of_class.iter().enumerate().find(too_few) {
+        let members = members_of_groups(labels, groups);
+        let totals = totals_of_classes(&members, class_of, classes);
+        let too_few = |&(_, total): &(usize, &Total)| total.images > 0 && total.groups < folds;
+        if let Some((class, &Total { images, groups })) = totals.iter().enumerate().find(too_few) {
             return Err(Undivided::TooFew { class, images, groups });
         }
-        let mut dealt: Vec<Vec<usize>> = members.into_values().collect();
+        let mut dealt = members;
         Shuffler::new(0, FIRST_STREAM + repeat as u64).shuffle(&mut dealt);
         // The sort is stable.
         dealt.sort_by_key(|images| match images[..] {
@@ -97,7 +84,7 @@ impl Division {
         let mut sizes = vec![0usize; folds];
         for images in dealt {
             let load = |fold: usize| -> f64 {
-                let share = |class: usize| counts[fold][class] as f64 / of_class[class].0 as f64;
+                let share = |class: usize| counts[fold][class] as f64 / totals[class].images as f64;
                 images.iter().map(|&image| share(class_of(image))).sum()
             };
             let fold = (0..folds)
@@ -110,9 +97,9 @@ impl Division {
             }
         }
         for (fold, counts) in counts.iter().enumerate() {
-            let lacks = |class: &usize| counts[*class] == 0 && of_class[*class].0 > 0;
+            let lacks = |class: &usize| counts[*class] == 0 && totals[*class].images > 0;
             if let Some(class) = (0..classes).find(lacks) {
-                let (images, groups) = of_class[class];
+                let Total { images, groups } = totals[class];
                 return Err(Undivided::Lacking { fold, class, images, groups });
             }
         }
@@ -128,6 +115,39 @@ impl Division {
     pub(crate) fn digest(&self) -> Digest {
         Digest::of_value(&json!(self.fold_of))
     }
+}
+
+/// The images of each group, in the order of the groups' numbers, without those that are left out.
+fn members_of_groups(labels: &[Option<i64>], groups: &[u32]) -> Vec<Vec<usize>> {
+    let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (image, &group) in groups.iter().enumerate().filter(|(image, _)| labels[*image].is_some()) {
+        members.entry(group).or_default().push(image);
+    }
+    members.into_values().collect()
+}
+
+/// Numbers of a class's images, and of the groups that have some of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
+    images: usize,
+    groups: usize,
+}
+
+/// The totals of each class, `[classes]`; `members` are the images of each group.
+fn totals_of_classes(
+    members: &[Vec<usize>],
+    class_of: impl Fn(usize) -> usize,
+    classes: usize,
+) -> Vec<Total> {
+    let mut totals = vec![Total::default(); classes];
+    for images in members {
+        let mut seen: Vec<usize> = images.iter().map(|&image| class_of(image)).collect();
+        seen.iter().for_each(|&class| totals[class].images += 1);
+        seen.sort_unstable();
+        seen.dedup();
+        seen.iter().for_each(|&class| totals[class].groups += 1);
+    }
+    totals
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use durable::Digest;
 use feature_cache::SplitName;
 
 use crate::error::Error;
+use crate::error::{FeaturesError, Interruption, TableError};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::images::{RecordedDataset, images_of};
@@ -74,12 +75,16 @@ fn of_dataset(
     let read = images_of(&recorded, SplitName::Train, caches, stop);
     let error = match read {
         Ok(split) if split.len() == images => return Ok(split.groups().map(Iterator::collect)),
-        Ok(_) => Error::OtherImages { path: recorded.inputs.path.clone().into() },
-        Err(_) if stop.load(Ordering::Relaxed) => return Err(Error::InterruptedInFirstEpoch),
+        Ok(_) => Error::Features(FeaturesError::OtherImages {
+            path: recorded.inputs.path.clone().into(),
+        }),
+        Err(_) if stop.load(Ordering::Relaxed) => {
+            return Err(Error::Interruption(Interruption::InterruptedInFirstEpoch));
+        }
         Err(error) => error,
     };
     if grouped {
-        return Err(Error::GroupsOfDataset { column, source: Box::new(error) });
+        return Err(Error::Table(TableError::GroupsOfDataset { column, source: Box::new(error) }));
     }
     report(Event::GroupsUnknown { error: &error });
     Ok(None)
@@ -90,7 +95,8 @@ fn of_file(path: &Path, features: Features<'_>, images: usize) -> Result<Vec<u32
     let bytes = dataset::read_decompressed(path)?;
     let ids = features.ids(SplitName::Train)?;
     let ids: Vec<&str> = ids.iter().take(images).collect();
-    parse(&bytes, &ids).map_err(|found| Error::GroupsFile { path: path.to_path_buf(), found })
+    parse(&bytes, &ids)
+        .map_err(|found| Error::Table(TableError::Groups { path: path.to_path_buf(), found }))
 }
 
 /// The number of each image's group, or the fault of the file. Rows with ids that are not there are passed over: the

@@ -28,6 +28,7 @@ use crate::config::TrainConfig;
 use crate::cross_validation::collected::Collected;
 use crate::cross_validation::folds::{Division, Undivided};
 use crate::error::Error;
+use crate::error::{FeaturesError, FoldError, FolderError, Interruption};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
@@ -72,7 +73,7 @@ pub fn cross_validate(
     let compares_epochs = heads[0].compares_epochs();
     if let (Some(flag), None) = (&compares_epochs, features.rows(SplitName::Val)) {
         let (path, flag) = (features.folder().to_path_buf(), flag.clone());
-        return Err(Error::NoValidationOfEpochs { path, flag });
+        return Err(Error::Features(FeaturesError::NoValidationOfEpochs { path, flag }));
     }
     let divisions = divide(features, folds, report, stop)?;
     let config = CvConfig {
@@ -105,9 +106,14 @@ pub fn cross_validate(
         let trained = part
             .train(compares_epochs.is_some(), resources, &runs, report, stop)
             .map_err(|error| match error {
-                Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
+                Error::Interruption(Interruption::Interrupted { .. })
+                | Error::Interruption(Interruption::InterruptedInFirstEpoch) => {
                     let (path, finished) = (folder.clone(), finished_heads());
-                    Error::CrossValidationInterrupted { path, finished, heads }
+                    Error::Interruption(Interruption::CrossValidationInterrupted {
+                        path,
+                        finished,
+                        heads,
+                    })
                 }
                 error => error,
             })?;
@@ -130,8 +136,8 @@ fn finished_in(
             store::write_copies(folder, &out_of_fold, features.corrections())?;
             Ok(Some(finished))
         }
-        Err(Error::NotACrossValidation { .. }) => Ok(None),
-        Err(error @ Error::OtherFormat { .. }) => Err(error),
+        Err(Error::Folder(FolderError::NotACrossValidation { .. })) => Ok(None),
+        Err(error @ Error::Folder(FolderError::OtherFormat { .. })) => Err(error),
         Err(error) => {
             report(Event::DamagedSweep { error: &error });
             Ok(None)
@@ -163,11 +169,18 @@ fn divide(
         match undivided {
             Undivided::TooFew { class, images, groups } => {
                 let class = classes[class].clone();
-                Error::TooFewForFolds { path, class, images, groups, folds }
+                Error::Fold(FoldError::TooFewForFolds { path, class, images, groups, folds })
             }
             Undivided::Lacking { fold, class, images, groups } => {
                 let (class, fold) = (classes[class].clone(), fold + 1);
-                Error::FoldWithoutClass { path, fold, class, images, groups, folds }
+                Error::Fold(FoldError::FoldWithoutClass {
+                    path,
+                    fold,
+                    class,
+                    images,
+                    groups,
+                    folds,
+                })
             }
         }
     })

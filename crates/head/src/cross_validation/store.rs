@@ -23,6 +23,7 @@ use crate::config::TrainConfig;
 use crate::corrections::{Corrections, CorrectionsRecord};
 use crate::cross_validation::archive::OutOfFold;
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::features::cache::Features;
 use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
@@ -260,7 +261,9 @@ impl CrossValidation {
             Ok(CrossValidation { folder: folder.to_path_buf(), config, results, summary })
         };
         read().map_err(|error| match error {
-            Error::NotARun { path, file } => Error::NotACrossValidation { path, file },
+            Error::Folder(FolderError::NotARun { path, file }) => {
+                Error::Folder(FolderError::NotACrossValidation { path, file })
+            }
             error => error,
         })
     }
@@ -304,7 +307,7 @@ impl CrossValidation {
             Some(corrections) if corrections.record() == record => Ok(Some(corrections)),
             _ => {
                 let found = "its corrections are not those that heads were trained with".to_owned();
-                Err(Error::DamagedOutOfFold { path, found })
+                Err(Error::Folder(FolderError::DamagedOutOfFold { path, found }))
             }
         }
     }
@@ -321,7 +324,7 @@ impl CrossValidation {
         {
             let path = self.folder.join(NPZ);
             let found = "its rows or classes are not those of the features".to_owned();
-            return Err(Error::DamagedOutOfFold { path, found });
+            return Err(Error::Folder(FolderError::DamagedOutOfFold { path, found }));
         }
         Ok(found)
     }
@@ -333,5 +336,6 @@ impl CrossValidation {
 /// If there is none, or the folder cannot be listed.
 pub fn newest_cross_validation(root: &Path) -> Result<PathBuf, Error> {
     let newest = durable::newest(root, SUMMARY)?;
-    newest.ok_or_else(|| Error::NoCrossValidations { root: root.to_path_buf() })
+    newest
+        .ok_or_else(|| Error::Folder(FolderError::NoCrossValidations { root: root.to_path_buf() }))
 }

@@ -4,6 +4,7 @@ use fused_head::{Inference, Parameters, Row};
 use recipe::{Tap, TapShape};
 
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::features::row::{TapRows, pool_row, pool_row_back};
 
 /// Trained heads of one shape, which take the features of one or several taps.
@@ -32,7 +33,7 @@ impl Heads {
         let (expected, found) = (heads.inference.shape().inputs, heads.row_len());
         if expected != found {
             let taps = heads.taps.iter().map(|(tap, _)| tap.to_string()).collect();
-            return Err(Error::OtherTaps { taps, expected, found });
+            return Err(Error::Folder(FolderError::OtherTaps { taps, expected, found }));
         }
         Ok(heads)
     }

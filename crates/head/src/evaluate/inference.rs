@@ -5,6 +5,7 @@ use fused_head::{Inference, Parameters};
 
 use crate::ensemble::Average;
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::evaluate::check_features;
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -82,7 +83,12 @@ impl<'a> TrainedHeads<'a> {
         let found = features.views(split)?;
         if found < tta {
             let path = features.folder().to_path_buf();
-            return Err(Error::NoViews { path, split, found, wanted: tta });
+            return Err(Error::Features(FeaturesError::NoViews {
+                path,
+                split,
+                found,
+                wanted: tta,
+            }));
         }
         let mut splits = self.open_split(split, report)?;
         let (batch_size, images) = (self.batch_size(), features.images(split)?);

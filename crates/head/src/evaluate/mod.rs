@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::ensemble::{Average, Ensemble, in_double};
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::evaluate::inference::{Scores, TrainedHeads};
 use crate::event::Event;
 use crate::features::cache::Features;
@@ -149,24 +150,24 @@ pub(crate) fn for_each_row_of_heads(
 fn check_features(run: &Run, features: Features<'_>) -> Result<(), Error> {
     let (expected, found) = (run.config().features_key, features.key());
     if expected != found {
-        return Err(Error::OtherFeatures {
+        return Err(Error::Folder(FolderError::OtherFeatures {
             run: run.folder().to_path_buf(),
             cache: features.folder().to_path_buf(),
             expected,
             found,
-        });
+        }));
     }
     let HeadShape { inputs, classes, .. } = run.config().shape;
     let (found_inputs, found_classes) = (features.row_len(), features.class_names().len());
     if (inputs, classes) != (found_inputs, found_classes) {
-        return Err(Error::WrongShape {
+        return Err(Error::Folder(FolderError::WrongShape {
             run: run.folder().to_path_buf(),
             cache: features.folder().to_path_buf(),
             inputs,
             classes,
             found_inputs,
             found_classes,
-        });
+        }));
     }
     Ok(())
 }

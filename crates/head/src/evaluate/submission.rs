@@ -16,6 +16,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::error::TableError;
 use crate::evaluate::inference::Scores;
 use crate::evaluate::predict::Prediction;
 use crate::store::files::csv_of;
@@ -45,7 +46,7 @@ impl Sample {
     pub fn read(path: &Path) -> Result<Sample, Error> {
         let at = || path.to_path_buf();
         let bytes = dataset::read_decompressed(path)?;
-        let syntax = |source| Error::SampleSyntax { path: at(), source };
+        let syntax = |source| Error::Table(TableError::SampleSyntax { path: at(), source });
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let delimiter = if first_line.contains(&b'\t') { b'\t' } else { b',' };
         let mut reader = csv::ReaderBuilder::new()
@@ -55,7 +56,7 @@ impl Sample {
         let columns = reader.headers().map_err(syntax)?.clone();
         if columns.len() < 2 {
             let found = format!("the column '{}' alone", columns.get(0).unwrap_or_default());
-            return Err(Error::SampleColumns { path: at(), found });
+            return Err(Error::Table(TableError::SampleColumns { path: at(), found }));
         }
         let ids = reader.records().map(|row| Ok(row.map_err(syntax)?[0].to_owned()));
         Ok(Sample { path: at(), columns, ids: ids.collect::<Result<_, Error>>()? })
@@ -136,7 +137,7 @@ impl Sample {
             (None, columns) => {
                 let unknown = columns.iter().find(|column| class(column).is_none());
                 let found = format!("the column '{}'", unknown.expect("one is not a class"));
-                Err(Error::SampleColumns { path: self.path.clone(), found })
+                Err(Error::Table(TableError::SampleColumns { path: self.path.clone(), found }))
             }
         }
     }
@@ -165,12 +166,12 @@ impl Sample {
             }
             best = best.max(found.len());
         }
-        Err(Error::SampleId {
+        Err(Error::Table(TableError::SampleId {
             path: self.path.clone(),
             line: best + 2,
             id: self.ids[best].clone(),
             images: ids.len(),
-        })
+        }))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::config::TrainConfig;
 use crate::corrections::Corrections;
 use crate::cross_validation::folds::Fold;
+use crate::error::ConfigError;
 use crate::error::Error;
 use crate::features::row::TapRows;
 use crate::features::rows::Sizes;
@@ -48,7 +49,7 @@ impl<'a> Features<'a> {
         for (index, tap) in taps.iter().enumerate() {
             cache.shape(tap)?;
             if taps[..index].contains(tap) {
-                return Err(Error::TapTwice { tap: tap.clone() });
+                return Err(Error::Config(ConfigError::TapTwice { tap: tap.clone() }));
             }
         }
         Ok(Features { cache, taps, corrections: None, fold: None, teacher: None })
@@ -178,10 +179,10 @@ impl<'a> Features<'a> {
         let differ = channels.windows(2).any(|pair| pair[0].1 != pair[1].1);
         if config.arch.normalises_inputs() && differ {
             let taps = self.taps.iter().map(Tap::to_string).collect();
-            return Err(Error::PositionsDiffer { arch: config.arch, taps });
+            return Err(Error::Config(ConfigError::PositionsDiffer { arch: config.arch, taps }));
         }
         if config.mixup != 0.0 && self.teacher().is_some() {
-            return Err(Error::MixupWithTeacher { mixup: config.mixup });
+            return Err(Error::Config(ConfigError::MixupWithTeacher { mixup: config.mixup }));
         }
         Ok(())
     }

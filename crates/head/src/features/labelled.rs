@@ -7,6 +7,7 @@ use feature_cache::SplitName;
 
 use crate::cross_validation::folds::Division;
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
@@ -102,7 +103,10 @@ fn pseudo<'a>(
     let all = PooledSplit::open(features, split, report)?;
     let rows: Vec<usize> = (0..all.images()).filter(|row| !is_validated(row)).collect();
     if rows.is_empty() {
-        return Err(Error::NoPseudoRows { path: features.folder().to_path_buf(), split });
+        return Err(Error::Features(FeaturesError::NoPseudoRows {
+            path: features.folder().to_path_buf(),
+            split,
+        }));
     }
     Ok(if rows.len() == all.rows() { all } else { all.with_rows(rows) })
 }
@@ -177,7 +181,10 @@ impl<'a> LabelledSplit<'a> {
         }
         // Without rows there is no class.
         let class = features.class_names().get(first as usize).cloned().unwrap_or_default();
-        Err(Error::OneClass { path: features.folder().to_path_buf(), class })
+        Err(Error::Features(FeaturesError::OneClass {
+            path: features.folder().to_path_buf(),
+            class,
+        }))
     }
 
     /// The labels of these rows.

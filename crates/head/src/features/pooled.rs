@@ -5,6 +5,7 @@ use feature_cache::{Layout, SplitName};
 use fused_head::Row;
 
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::event::{Event, Pooled};
 use crate::features::cache::Features;
 use crate::features::rows::{BLOCK_ROWS, Rows, Sizes, SomeRows};
@@ -53,7 +54,11 @@ impl<'a> PooledSplit<'a> {
             if let Some((height, width)) = tap.pooled_size()
                 && height.min(width) < 2
             {
-                return Err(Error::TooSmallToPool { path: cache.folder().into(), height, width });
+                return Err(Error::Features(FeaturesError::TooSmallToPool {
+                    path: cache.folder().into(),
+                    height,
+                    width,
+                }));
             }
         }
         let source = Source { split: cache.split_at(name, features.taps)?, taps, row_len };
@@ -248,7 +253,10 @@ impl<'a> PooledSplit<'a> {
             (Storage::View(view), &(Column { row, .. } | ColumnOrder { row, .. })) => {
                 view.files().forget();
                 let path = view.files().first(view.sizes().layout()).to_path_buf();
-                Error::DamagedView { path, row: rows.get(row).map_or(row, |&row| self.number(row)) }
+                Error::Features(FeaturesError::DamagedView {
+                    path,
+                    row: rows.get(row).map_or(row, |&row| self.number(row)),
+                })
             }
             _ => error.into(),
         }

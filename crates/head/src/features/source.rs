@@ -4,6 +4,7 @@ use feature_cache::{Layout, SplitReader};
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::error::FeaturesError;
 use crate::features::row::{TapRows, pool_row};
 use crate::features::rows::{BLOCK_ROWS, Rows, Sizes, suitable_layout};
 
@@ -64,7 +65,12 @@ impl Source<'_> {
         split.release_row(row);
         if let Some(&value) = features.iter().find(|value| !value.is_finite()) {
             let path = split.cache().folder().to_path_buf();
-            return Err(Error::NotFinite { path, split: split.name(), row, value });
+            return Err(Error::Features(FeaturesError::NotFinite {
+                path,
+                split: split.name(),
+                row,
+                value,
+            }));
         }
         pool_row(&self.taps, features, pooled);
         Ok(())

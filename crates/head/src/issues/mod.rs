@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::corrections::Corrections;
 use crate::cross_validation::{CrossValidation, OutOfFold};
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
@@ -110,12 +111,12 @@ pub fn find_issues(
 ) -> Result<Issues, Error> {
     let (expected, key) = (found.config().features_key, cache.manifest().key);
     if expected != key {
-        return Err(Error::OtherFeatures {
+        return Err(Error::Folder(FolderError::OtherFeatures {
             run: found.folder().to_path_buf(),
             cache: cache.folder().to_path_buf(),
             expected,
             found: key,
-        });
+        }));
     }
     let features = Features::at(cache, &found.config().taps)?;
     let corrections = found.corrections(features)?;

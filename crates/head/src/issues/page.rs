@@ -1,5 +1,6 @@
 //! The page on which images are marked.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
@@ -28,82 +29,32 @@ pub(super) fn page(
     confused: &[ConfusedClasses],
     shown: usize,
 ) -> String {
-    let kind = |is_of: fn(&ImageIssue) -> bool| -> Vec<&ImageIssue> {
-        images.iter().filter(|&image| is_of(image)).collect()
-    };
-    let labels = kind(|image| image.label_issue);
-    let mut outliers = kind(|image| image.outlier == Some(true));
-    outliers.sort_by(|a, b| {
-        a.outlier_score.partial_cmp(&b.outlier_score).unwrap_or(std::cmp::Ordering::Equal)
-    });
-    let mut duplicates = kind(|image| image.near_duplicate == Some(true));
-    duplicates
-        .sort_by(|a, b| a.distance.partial_cmp(&b.distance).unwrap_or(std::cmp::Ordering::Equal));
-    let is_second = |image: &&ImageIssue, first: &HashMap<usize, usize>| {
-        // Of two images that are nearest to each other, one is shown.
-        image.nearest_row.is_some_and(|nearest| first.get(&nearest) == Some(&image.row))
-    };
-    let mut pairs = HashMap::new();
-    duplicates.retain(|image| {
-        let second = is_second(image, &pairs);
-        if let (false, Some(nearest)) = (second, image.nearest_row) {
-            pairs.insert(image.row, nearest);
-        }
-        !second
-    });
-    let mut thumbnails = Thumbnails::of(features);
-    let mut section = |heading: &str,
-                       note: &str,
-                       of_kind: &[&ImageIssue],
-                       with_nearest: bool,
-                       text: fn(&ImageIssue) -> String| {
-        let few = &of_kind[..of_kind.len().min(shown)];
-        let images = few.iter().map(|image| MarkedImage {
-            png: thumbnails.png(image.row),
-            id: image.id.clone(),
-            label: image.label.clone(),
-            suggested: image.suggested.clone(),
-            text: text(image),
-            beside: if with_nearest {
-                image.nearest_row.and_then(|row| thumbnails.png(row))
-            } else {
-                None
-            },
-        });
-        let images: Vec<MarkedImage> = images.collect();
-        let mut note = format!("{}. {note}", counted(of_kind.len(), "image"));
-        if few.len() < of_kind.len() {
-            note += &format!(" The first {} are shown; issues.csv has all.", few.len());
-        }
-        IssueSection { heading: heading.to_owned(), note, images }
-    };
-    let probability =
-        |image: &ImageIssue| format!("the label has {:.2} %", 100.0 * image.self_confidence);
-    let mut sections = vec![section(
+    let mut sections = Sections { thumbnails: Thumbnails::of(features), shown, made: Vec::new() };
+    sections.add(
         "Labels that are probably wrong",
         "By confident learning (Northcutt et al. 2021), the least probable label first.",
-        &labels,
-        false,
-        probability,
-    )];
+        &of_kind(images, |image| image.label_issue),
+        |image| format!("the label has {:.2} %", 100.0 * image.self_confidence),
+        |_| None,
+    );
     if images.first().is_some_and(|image| image.outlier_score.is_some()) {
-        sections.push(section(
+        sections.add(
             "Outliers",
             "Images that are far from all others by their features, the farthest first.",
-            &outliers,
-            false,
+            &outliers(images),
             |image| format!("score {:.4}", image.outlier_score.unwrap_or_default()),
-        ));
-        sections.push(section(
+            |_| None,
+        );
+        sections.add(
             "Near duplicates",
             "Images that are hardly different from another one by their features, which is shown beside them.",
-            &duplicates,
-            true,
+            &near_duplicates(images),
             |image| {
                 let nearest = image.nearest.as_deref().unwrap_or_default();
                 format!("like {nearest}, distance {:.2e}", image.distance.unwrap_or_default())
             },
-        ));
+            |image| image.nearest_row,
+        );
     }
     let pair = |it: &ConfusedClasses| Confused {
         label: it.label.clone(),
@@ -118,11 +69,79 @@ pub(super) fn page(
         key: features.key().to_string(),
         class_names: features.class_names().to_vec(),
         corrections: corrections.to_vec(),
-        not_shown: thumbnails.why,
-        sections,
+        not_shown: sections.thumbnails.why,
+        sections: sections.made,
         confused: confused.iter().take(PAIRS).map(pair).collect(),
         program: format!("vgg-head {}", env!("CARGO_PKG_VERSION")),
     })
+}
+
+fn of_kind(images: &[ImageIssue], is_of: fn(&ImageIssue) -> bool) -> Vec<&ImageIssue> {
+    images.iter().filter(|image| is_of(image)).collect()
+}
+
+/// The outliers, the farthest first.
+fn outliers(images: &[ImageIssue]) -> Vec<&ImageIssue> {
+    let mut outliers = of_kind(images, |image| image.outlier == Some(true));
+    outliers.sort_by(|a, b| ascending(a.outlier_score, b.outlier_score));
+    outliers
+}
+
+/// The near duplicates, the nearest first. Of two images that are nearest to each other, one is there.
+fn near_duplicates(images: &[ImageIssue]) -> Vec<&ImageIssue> {
+    let mut duplicates = of_kind(images, |image| image.near_duplicate == Some(true));
+    duplicates.sort_by(|a, b| ascending(a.distance, b.distance));
+    let mut pairs = HashMap::new();
+    duplicates.retain(|image| {
+        let Some(nearest) = image.nearest_row else { return true };
+        let is_second = pairs.get(&nearest) == Some(&image.row);
+        if !is_second {
+            pairs.insert(image.row, nearest);
+        }
+        !is_second
+    });
+    duplicates
+}
+
+fn ascending(a: Option<f64>, b: Option<f64>) -> Ordering {
+    a.partial_cmp(&b).unwrap_or(Ordering::Equal)
+}
+
+/// The sections of the page that are made, with at most `shown` images each.
+struct Sections {
+    thumbnails: Thumbnails,
+    shown: usize,
+    made: Vec<IssueSection>,
+}
+
+impl Sections {
+    /// Adds the section of a kind of issue. `text` says what is wrong with an image, and `beside` gives the row of
+    /// another one to be shown beside it.
+    fn add(
+        &mut self,
+        heading: &str,
+        note: &str,
+        images: &[&ImageIssue],
+        text: fn(&ImageIssue) -> String,
+        beside: fn(&ImageIssue) -> Option<usize>,
+    ) {
+        let few = &images[..images.len().min(self.shown)];
+        let mut note = format!("{}. {note}", counted(images.len(), "image"));
+        if few.len() < images.len() {
+            note += &format!(" The first {} are shown; issues.csv has all.", few.len());
+        }
+        let thumbnails = &mut self.thumbnails;
+        let marked = few.iter().map(|image| MarkedImage {
+            png: thumbnails.png(image.row),
+            id: image.id.clone(),
+            label: image.label.clone(),
+            suggested: image.suggested.clone(),
+            text: text(image),
+            beside: beside(image).and_then(|row| thumbnails.png(row)),
+        });
+        let images = marked.collect();
+        self.made.push(IssueSection { heading: heading.to_owned(), note, images });
+    }
 }
 
 /// The training images, as far as they can be read.

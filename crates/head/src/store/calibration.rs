@@ -6,6 +6,7 @@ use durable::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::store::files::{read_json, write_json};
 
 pub(super) const CALIBRATION: &str = "calibration.json";
@@ -29,7 +30,7 @@ impl Calibration {
     /// Reads the calibration in a run's folder, whose head has this digest; `None` if there is none.
     pub(super) fn read(folder: &Path, head: Digest) -> Result<Option<Calibration>, Error> {
         let calibration: Calibration = match read_json(folder, CALIBRATION) {
-            Err(Error::NotARun { .. }) => return Ok(None),
+            Err(Error::Folder(FolderError::NotARun { .. })) => return Ok(None),
             read => read?,
         };
         let Calibration { temperature, head_digest, .. } = calibration;
@@ -40,7 +41,10 @@ impl Calibration {
         } else {
             return Ok(Some(calibration));
         };
-        Err(Error::DamagedCalibration { path: folder.join(CALIBRATION), found })
+        Err(Error::Folder(FolderError::DamagedCalibration {
+            path: folder.join(CALIBRATION),
+            found,
+        }))
     }
 
     /// Writes it into a run's folder.

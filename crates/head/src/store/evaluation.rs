@@ -7,6 +7,7 @@ use plural::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::store::files::{read_json, write_dense_json};
 
 const EVALUATION: &str = "evaluation.json";
@@ -48,11 +49,14 @@ impl TestEvaluation {
     /// Reads the evaluation in a sweep's folder; `None` if it has none.
     pub(super) fn read(folder: &Path) -> Result<Option<TestEvaluation>, Error> {
         let evaluation: TestEvaluation = match read_json(folder, EVALUATION) {
-            Err(Error::NotARun { .. }) => return Ok(None),
+            Err(Error::Folder(FolderError::NotARun { .. })) => return Ok(None),
             read => read?,
         };
         match evaluation.fault() {
-            Some(found) => Err(Error::DamagedEvaluation { path: folder.join(EVALUATION), found }),
+            Some(found) => Err(Error::Folder(FolderError::DamagedEvaluation {
+                path: folder.join(EVALUATION),
+                found,
+            })),
             None => Ok(Some(evaluation)),
         }
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::store::format::FORMAT;
 
 /// A JSON file with its version.
@@ -45,10 +46,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 ) -> Result<T, Error> {
     let path = folder.join(file);
     let bytes = read(folder, file)?;
-    let syntax = |source| Error::RunSyntax { path: path.clone(), source };
+    let syntax = |source| Error::Folder(FolderError::RunSyntax { path: path.clone(), source });
     let found = format_of(&bytes).map_err(syntax)?;
     if !found.is_readable_by(FORMAT) {
-        return Err(Error::OtherFormat { path, found });
+        return Err(Error::Folder(FolderError::OtherFormat { path, found }));
     }
     serde_json::from_slice(&bytes).map_err(syntax)
 }
@@ -67,7 +68,7 @@ fn format_of(bytes: &[u8]) -> serde_json::Result<Format> {
 /// can still read it. A missing or damaged file may be replaced.
 pub(crate) fn refuse_other_format(folder: &Path, file: &'static str) -> Result<(), Error> {
     match read_json::<serde::de::IgnoredAny>(folder, file) {
-        Err(error @ Error::OtherFormat { .. }) => Err(error),
+        Err(error @ Error::Folder(FolderError::OtherFormat { .. })) => Err(error),
         _ => Ok(()),
     }
 }
@@ -93,7 +94,7 @@ pub(crate) fn check_rows(table: &Path, expected: usize, found: usize) -> Result<
     if found == expected {
         return Ok(());
     }
-    Err(Error::TableRows { path: table.to_path_buf(), expected, found })
+    Err(Error::Folder(FolderError::TableRows { path: table.to_path_buf(), expected, found }))
 }
 
 /// The rows of a table.
@@ -105,7 +106,7 @@ pub(crate) fn read_csv<T: DeserializeOwned>(
     let bytes = read(folder, file)?;
     let rows = csv::Reader::from_reader(bytes.as_slice()).into_deserialize().collect();
     let rows: Result<_, csv::Error> = rows;
-    rows.map_err(|source| Error::TableSyntax { path, source })
+    rows.map_err(|source| Error::Folder(FolderError::TableSyntax { path, source }))
 }
 
 /// The bytes of a file of a run or a sweep.
@@ -114,7 +115,7 @@ pub(crate) fn read(folder: &Path, file: &'static str) -> Result<Vec<u8>, Error> 
     match fs::read(&path) {
         Ok(bytes) => Ok(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::NotARun { path: folder.to_path_buf(), file })
+            Err(Error::Folder(FolderError::NotARun { path: folder.to_path_buf(), file }))
         }
         Err(error) => Err(durable::Error::at("read", &path)(error).into()),
     }

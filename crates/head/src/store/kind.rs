@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::store::files::read_json;
 
 /// What trains heads and keeps them in a folder.
@@ -45,9 +46,11 @@ impl Kind {
     /// If it is.
     pub(crate) fn check(self, folder: &Path) -> Result<(), Error> {
         match Kind::of(folder) {
-            Some(found) if found != self => {
-                Err(Error::OtherKind { path: folder.to_path_buf(), found, expected: self })
-            }
+            Some(found) if found != self => Err(Error::Folder(FolderError::OtherKind {
+                path: folder.to_path_buf(),
+                found,
+                expected: self,
+            })),
             _ => Ok(()),
         }
     }

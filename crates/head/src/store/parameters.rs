@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::Error;
+use crate::error::FolderError;
 
 /// The bytes of a head's file, single precision in PyTorch's layout.
 pub fn to_safetensors(parameters: &Parameters) -> Vec<u8> {
@@ -24,7 +25,8 @@ pub fn to_safetensors(parameters: &Parameters) -> Vec<u8> {
 /// # Errors
 /// If a tensor is missing, or has another shape or type than `shape` gives it.
 pub fn read_parameters(shape: HeadShape, bytes: &[u8], path: &Path) -> Result<Parameters, Error> {
-    let damaged = |found| Error::DamagedHead { path: path.to_path_buf(), found };
+    let damaged =
+        |found| Error::Folder(FolderError::DamagedHead { path: path.to_path_buf(), found });
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
         damaged(format!("not a whole safetensors file ({error}); was it truncated?"))
     })?;

@@ -28,6 +28,7 @@ use crate::config::TrainConfig;
 use crate::corrections::CorrectionsRecord;
 use crate::cross_validation::folds::Fold;
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::event::{Event, Unfinished};
 use crate::store::calibration::{CALIBRATION, Calibration};
 use crate::store::files::{
@@ -211,7 +212,10 @@ impl Run {
             Ok(cache) if cache.manifest().key == *features_key => {
                 Ok(cache.manifest().class_names.clone())
             }
-            _ => Err(Error::NoClassNames { run: self.folder.clone(), features: features.clone() }),
+            _ => Err(Error::Folder(FolderError::NoClassNames {
+                run: self.folder.clone(),
+                features: features.clone(),
+            })),
         }
     }
 
@@ -229,7 +233,9 @@ impl Run {
     /// If it did not end, or the file is not of the expected form.
     pub fn summary(&self) -> Result<Summary, Error> {
         read_json(&self.folder, SUMMARY).map_err(|error| match error {
-            Error::NotARun { path, .. } => Error::UnfinishedRun { path },
+            Error::Folder(FolderError::NotARun { path, .. }) => {
+                Error::Folder(FolderError::UnfinishedRun { path })
+            }
             error => error,
         })
     }
@@ -321,15 +327,15 @@ fn check_digest(head: &Path, digest: Digest, summary: &Summary) -> Result<(), Er
     }
     let recorded = &summary.head_digest;
     let found = format!("damaged: its BLAKE3 digest is {digest}, summary.json records {recorded}");
-    Err(Error::DamagedHead { path: head.to_path_buf(), found })
+    Err(Error::Folder(FolderError::DamagedHead { path: head.to_path_buf(), found }))
 }
 
 /// The state of the run in a folder that is to be trained again; `None` if there is none.
 fn unfinished(folder: &Path) -> Option<Unfinished> {
     match Run::open(folder).and_then(|run| run.checked_summary()) {
         Ok(summary) => Some(Unfinished::Interrupted { epochs: summary.last.epoch }),
-        Err(Error::NotARun { file: CONFIG, .. }) => None,
-        Err(Error::UnfinishedRun { .. }) => Some(Unfinished::DidNotEnd),
+        Err(Error::Folder(FolderError::NotARun { file: CONFIG, .. })) => None,
+        Err(Error::Folder(FolderError::UnfinishedRun { .. })) => Some(Unfinished::DidNotEnd),
         Err(error) => Some(Unfinished::Damaged(error)),
     }
 }
@@ -339,7 +345,8 @@ fn unfinished(folder: &Path) -> Option<Unfinished> {
 /// # Errors
 /// If there is none, or the folder cannot be listed.
 pub fn newest_run(root: &Path) -> Result<PathBuf, Error> {
-    durable::newest(root, SUMMARY)?.ok_or_else(|| Error::NoRuns { root: root.to_path_buf() })
+    durable::newest(root, SUMMARY)?
+        .ok_or_else(|| Error::Folder(FolderError::NoRuns { root: root.to_path_buf() }))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::config::TrainConfig;
 use crate::corrections::CorrectionsRecord;
 use crate::error::Error;
+use crate::error::FolderError;
 use crate::store::evaluation::TestEvaluation;
 use crate::store::files::{
     check_rows, read_csv, read_json, refuse_other_format, write_csv, write_json,
@@ -176,15 +177,17 @@ impl Sweep {
             }
             let is_listed = |(result, head): (&HeadResult, &TrainConfig)| is_of(result, head);
             if !results.iter().zip(&config.heads).all(is_listed) {
-                return Err(Error::OtherHeads { path: folder.join(RESULTS) });
+                return Err(Error::Folder(FolderError::OtherHeads { path: folder.join(RESULTS) }));
             }
             if !config.heads.iter().any(|head| head.setting() == summary.setting) {
-                return Err(Error::OtherHeads { path: folder.join(SUMMARY) });
+                return Err(Error::Folder(FolderError::OtherHeads { path: folder.join(SUMMARY) }));
             }
             Ok(Sweep { folder: folder.to_path_buf(), config, results, summary })
         };
         read().map_err(|error| match error {
-            Error::NotARun { path, file } => Error::NotASweep { path, file },
+            Error::Folder(FolderError::NotARun { path, file }) => {
+                Error::Folder(FolderError::NotASweep { path, file })
+            }
             error => error,
         })
     }
@@ -267,9 +270,11 @@ impl Sweep {
 
     /// The run that `file` names.
     fn own_run(&self, name: &str, file: &str) -> Result<Run, Error> {
-        let folder = durable::inside(&self.folder, name).ok_or_else(|| Error::RunOutside {
-            path: self.folder.join(file),
-            name: name.to_owned(),
+        let folder = durable::inside(&self.folder, name).ok_or_else(|| {
+            Error::Folder(FolderError::RunOutside {
+                path: self.folder.join(file),
+                name: name.to_owned(),
+            })
         })?;
         Run::open(&folder)
     }
@@ -338,5 +343,6 @@ fn result_of(run: &Run, Outcome { last, kept }: &Outcome) -> HeadResult {
 /// # Errors
 /// If there is none, or the folder cannot be listed.
 pub fn newest_sweep(root: &Path) -> Result<PathBuf, Error> {
-    durable::newest(root, SUMMARY)?.ok_or_else(|| Error::NoSweeps { root: root.to_path_buf() })
+    durable::newest(root, SUMMARY)?
+        .ok_or_else(|| Error::Folder(FolderError::NoSweeps { root: root.to_path_buf() }))
 }

@@ -16,6 +16,7 @@ use feature_cache::SplitName;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
+use crate::error::{FeaturesError, FolderError, Interruption};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
@@ -70,11 +71,13 @@ pub fn sweep(
             return Ok(sweep);
         }
         // It was not finished.
-        Err(Error::NotASweep { .. }) => {}
+        Err(Error::Folder(FolderError::NotASweep { .. })) => {}
         Err(error) => report(Event::DamagedSweep { error: &error }),
     }
     if features.rows(SplitName::Val).is_none() {
-        return Err(Error::NoValidation { path: features.folder().to_path_buf() });
+        return Err(Error::Features(FeaturesError::NoValidation {
+            path: features.folder().to_path_buf(),
+        }));
     }
     let heads = config.heads.clone();
     let mut unfinished = UnfinishedSweep::begin(&folder, config)?;
@@ -85,10 +88,15 @@ pub fn sweep(
     let add = |run: &_, outcome: &_| unfinished.add(run, outcome);
     train_together(&mut splits, &heads, resources, &runs, report, stop, add).map_err(|error| {
         match error {
-            Error::Interrupted { .. } | Error::InterruptedInFirstEpoch => {
+            Error::Interruption(Interruption::Interrupted { .. })
+            | Error::Interruption(Interruption::InterruptedInFirstEpoch) => {
                 let results = unfinished.results().iter();
                 let finished = results.filter(|result| !result.has_diverged()).count();
-                Error::SweepInterrupted { path: folder.clone(), finished, heads: heads.len() }
+                Error::Interruption(Interruption::SweepInterrupted {
+                    path: folder.clone(),
+                    finished,
+                    heads: heads.len(),
+                })
             }
             error => error,
         }

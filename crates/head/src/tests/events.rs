@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use feature_cache::SplitName;
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
+use crate::error::Interruption;
 use crate::{
     Error, Event, Grid, Sweep, TrainConfig, evaluate, predict, sweep, train, write_report,
 };
@@ -144,8 +145,8 @@ fn training_stops_when_it_is_told_to_and_says_what_is_kept() {
         };
         let stopped = train(fixture.features(), &config, RESOURCES, &root, &mut report, &stop);
         match stopped.unwrap_err() {
-            Error::InterruptedInFirstEpoch => assert_eq!(kept, None),
-            Error::Interrupted { epochs_done, epochs: 4, path } => {
+            Error::Interruption(Interruption::InterruptedInFirstEpoch) => assert_eq!(kept, None),
+            Error::Interruption(Interruption::Interrupted { epochs_done, epochs: 4, path }) => {
                 // What was exported last: after the first epoch, and then every two seconds.
                 assert_eq!(Some(epochs_done), kept);
                 assert_eq!(crate::Run::open(&path).unwrap().metrics().unwrap().len(), 1);

@@ -9,6 +9,7 @@ use feature_cache::SplitName;
 use serde_json::{Value, json};
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard, whole_row};
+use crate::error::FeaturesError;
 use crate::features::cache::Features;
 use crate::features::pooled::PooledSplit;
 use crate::features::rows::SomeRows;
@@ -310,7 +311,8 @@ fn contradictory_arrays_are_found_and_made_again() {
                 // Nothing but the row itself tells.
                 let error = head().unwrap_err();
                 match error {
-                    Error::DamagedView { .. } if change.contains("column") => {}
+                    Error::Features(FeaturesError::DamagedView { .. })
+                        if change.contains("column") => {}
                     Error::Diverged { .. } if !change.contains("column") => {
                         fs::remove_file(fixture.record()).unwrap();
                     }

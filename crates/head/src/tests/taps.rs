@@ -4,6 +4,7 @@ use feature_cache::SplitName;
 use recipe::Tap;
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard, whole_row};
+use crate::error::ConfigError;
 use crate::features::pooled::PooledSplit;
 use crate::{Error, Features, evaluate, train};
 
@@ -86,7 +87,7 @@ fn a_head_is_evaluated_on_the_taps_that_it_was_trained_on() {
     assert_eq!(named, taps(&["conv4_3:avg", "conv5_3", "other"]));
     let twice = taps(&["conv5_3", "conv5_3"]);
     let error = Features::at(&fixture.cache, &twice).unwrap_err();
-    assert!(matches!(error, Error::TapTwice { .. }), "{error}");
+    assert!(matches!(error, Error::Config(ConfigError::TapTwice { .. })), "{error}");
     let absent = taps(&["pool4"]);
     let error = Features::at(&fixture.cache, &absent).unwrap_err();
     assert!(matches!(error, Error::Cache(feature_cache::Error::NoTap { .. })), "{error}");

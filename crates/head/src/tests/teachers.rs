@@ -4,6 +4,7 @@ use feature_cache::SplitName;
 
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
 use crate::config::TrainConfig;
+use crate::error::FeaturesError;
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::resources::{Memory, Resources};
@@ -79,5 +80,5 @@ fn copies_that_are_not_there_take_no_turns() {
     let fixture = fixture(0);
     let config = TrainConfig { views_per_epoch: ViewsPerEpoch::One, ..config() };
     let error = trained(fixture.features(), &config, 1 << 30, "runs", &fixture).unwrap_err();
-    assert!(matches!(error, Error::NoViewsToTakeTurns { .. }), "{error}");
+    assert!(matches!(error, Error::Features(FeaturesError::NoViewsToTakeTurns { .. })), "{error}");
 }

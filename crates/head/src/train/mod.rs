@@ -16,6 +16,7 @@ use feature_cache::SplitName;
 
 use crate::config::TrainConfig;
 use crate::error::Error;
+use crate::error::{ConfigError, FeaturesError};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::features::labelled::Splits;
@@ -50,7 +51,10 @@ pub fn train(
     if let Some(flag) = config.compares_epochs()
         && features.rows(SplitName::Val).is_none()
     {
-        return Err(Error::NoValidationOfEpochs { path: features.folder().to_path_buf(), flag });
+        return Err(Error::Features(FeaturesError::NoValidationOfEpochs {
+            path: features.folder().to_path_buf(),
+            flag,
+        }));
     }
     let mut splits = Splits::open(features, report)?;
     let configs = std::slice::from_ref(config);
@@ -150,11 +154,13 @@ fn sizes_of(splits: &mut Splits<'_>, takes_turns: bool) -> Result<SplitSizes, Er
 /// Checks that there are the rows that a head is to be trained on.
 fn check_rows(features: Features<'_>, config: &TrainConfig) -> Result<(), Error> {
     if config.views_per_epoch == ViewsPerEpoch::One && features.views(SplitName::Train)? == 0 {
-        return Err(Error::NoViewsToTakeTurns { path: features.folder().to_path_buf() });
+        return Err(Error::Features(FeaturesError::NoViewsToTakeTurns {
+            path: features.folder().to_path_buf(),
+        }));
     }
     let lesson = features.teacher().map(Teacher::lesson);
     if let (Some(Lesson::PseudoLabels { .. }), 1) = (lesson, config.batch_size) {
-        return Err(Error::NoRoomInBatch);
+        return Err(Error::Config(ConfigError::NoRoomInBatch));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fused_head::{HeadConfig, Parameters, Trainer};
 
 use crate::error::Error;
+use crate::error::Interruption;
 use crate::event::Event;
 use crate::features::labelled::{LabelledSplit, Splits};
 use crate::features::order::RowOrder;
@@ -308,10 +309,12 @@ impl<'a> RunningPass<'a> {
             }
         }
         Ok(match kept {
-            Some((path, epochs_done)) => {
-                Error::Interrupted { path, epochs_done, epochs: self.pass.epochs }
-            }
-            None => Error::InterruptedInFirstEpoch,
+            Some((path, epochs_done)) => Error::Interruption(Interruption::Interrupted {
+                path,
+                epochs_done,
+                epochs: self.pass.epochs,
+            }),
+            None => Error::Interruption(Interruption::InterruptedInFirstEpoch),
         })
     }
 

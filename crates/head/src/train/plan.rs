@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fused_head::{HeadShape, HiddenLayers, Trainer};
 
 use crate::config::TrainConfig;
+use crate::error::ConfigError;
 use crate::error::Error;
 use crate::features::cache::Features;
 use crate::features::order::{largest_window, least_window, windows_in_memory};
@@ -180,7 +181,7 @@ impl Plan {
                 // All rows may take less than so many windows can.
                 let rows = epoch_rows.min(window * windows_in_memory(window, pass.batch_size));
                 let needed = beside.saturating_add(bytes.min(training.all));
-                Err(Error::NoRoomForRows { memory, rows, needed })
+                Err(Error::Config(ConfigError::NoRoomForRows { memory, rows, needed }))
             }
         }
     }
@@ -244,7 +245,12 @@ fn bytes_of_heads(
     let needed = bytes_of(heads);
     if needed > memory.bytes() {
         let fit = (1..heads).rev().find(|&heads| bytes_of(heads) <= memory.bytes()).unwrap_or(0);
-        return Err(Error::TooManyHeads { heads, shape: shape.into(), memory, fit });
+        return Err(Error::Config(ConfigError::TooManyHeads {
+            heads,
+            shape: shape.into(),
+            memory,
+            fit,
+        }));
     }
     Ok(needed)
 }
