@@ -103,6 +103,9 @@ STUDIES = {
 }
 
 
+PSEUDO = Line("pseudo-labels of the test images", {}, {"pseudo": "base"})
+
+
 def words(flags: Flags) -> list[str]:
     """Flags as words of a command line, without those that are None."""
     return [f"--{name}={value}" for name, value in flags.items() if value is not None]
@@ -148,14 +151,14 @@ def main() -> None:
     require_inputs(WEIGHTS)
     study = STUDIES[options.dataset]
     programs = Programs(options.limit)
-    table = Table("ingredient", "val top-1", "± sd over seeds")
+    widest = max(len(line.name) for line in (*study.lines, PSEUDO, study.combined))
+    table = Table("ingredient".rjust(widest), "val top-1", "± sd over seeds")
     results = []
-    pseudo = Line("pseudo-labels of the test images", {}, {"pseudo": "base"})
     base = ""
-    for line in (*study.lines, pseudo, study.combined):
+    for line in (*study.lines, PSEUDO, study.combined):
         if options.line and line.name not in options.line:
             continue
-        if line is pseudo and not base:
+        if line is PSEUDO and not base:
             sys.exit("error: pseudo-labels are those of the base; name it, too: --line base")
         extraction = study.extraction | line.extraction
         training = study.training | line.training
