@@ -63,7 +63,7 @@ def digits_of(cache: Path) -> tuple[list[str], np.ndarray]:
 
 
 def draw(ids: list[str], labels: np.ndarray, shots: int, number: int, path: Path) -> int:
-    """Write corrections that leave out all digits but `shots` of each class, and return how many stay."""
+    """Write corrections that keep `shots` digits of each class; return how many they keep."""
     random = np.random.default_rng([number, shots])
     kept = np.concatenate(
         [

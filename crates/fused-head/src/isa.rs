@@ -57,8 +57,8 @@ impl Isa {
     /// both names; a test holds the bits.
     pub(crate) fn numerics(self) -> &'static str {
         match self {
-            Isa::Portable if !PORTABLE_FUSES => "fused1-no-fma",
-            _ => "fused1",
+            Isa::Portable if !PORTABLE_FUSES => "fused2-no-fma",
+            _ => "fused2",
         }
     }
 

@@ -35,8 +35,8 @@
 //! In reading order:
 //! - [`shape`], [`parameters`], [`rows`], [`random`]: a head's form, its parameters, its inputs, and random
 //!   numbers;
-//! - [`simd`], [`sparse`], [`narrow`], [`dense`], [`activation`], [`norm`], [`input_norm`], [`output`], [`soft`], [`mixup`], [`adam`]:
-//!   the kernels, generic over the vector;
+//! - [`simd`], [`sparse`], [`narrow`], [`dense`], [`activation`], [`norm`], [`input_norm`], [`output`], [`soft`],
+//!   [`mixup`], [`adam`]: the kernels, generic over the vector;
 //! - [`phase`], [`item`]: the steps of one head in terms of the kernels, and [`isa`], which compiles them for
 //!   each instruction set;
 //! - [`layout`], [`buffer`], [`head`], [`workspace`]: the memory;

@@ -85,7 +85,7 @@ pub fn find_learning_rate(
     let mut test = Smoothed::default();
     for step in 0..steps {
         if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interruption(Interruption::RateTestInterrupted));
+            return Err(Error::Interruption(Interruption::OfRateTest));
         }
         if done == epoch.len() {
             epoch = order.next_epoch().to_vec();

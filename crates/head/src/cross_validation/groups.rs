@@ -79,7 +79,7 @@ fn of_dataset(
             path: recorded.inputs.path.clone().into(),
         }),
         Err(_) if stop.load(Ordering::Relaxed) => {
-            return Err(Error::Interruption(Interruption::InterruptedInFirstEpoch));
+            return Err(Error::Interruption(Interruption::InFirstEpoch));
         }
         Err(error) => error,
     };

@@ -106,14 +106,11 @@ pub fn cross_validate(
         let trained = part
             .train(compares_epochs.is_some(), resources, &runs, report, stop)
             .map_err(|error| match error {
-                Error::Interruption(Interruption::Interrupted { .. })
-                | Error::Interruption(Interruption::InterruptedInFirstEpoch) => {
+                Error::Interruption(
+                    Interruption::OfTraining { .. } | Interruption::InFirstEpoch,
+                ) => {
                     let (path, finished) = (folder.clone(), finished_heads());
-                    Error::Interruption(Interruption::CrossValidationInterrupted {
-                        path,
-                        finished,
-                        heads,
-                    })
+                    Error::Interruption(Interruption::OfCrossValidation { path, finished, heads })
                 }
                 error => error,
             })?;

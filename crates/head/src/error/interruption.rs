@@ -7,14 +7,14 @@ use plural::counted;
 pub enum Interruption {
     /// In the first epoch.
     #[error("nothing is kept, since the first epoch had not ended; the same command starts again")]
-    InterruptedInFirstEpoch,
+    InFirstEpoch,
     /// After an epoch of training.
     #[error(
         "the head after {epochs_done} of {} is kept in {} and can be evaluated; the same command starts \
          again from the first epoch",
         counted(*epochs, "epoch"), path.display()
     )]
-    Interrupted {
+    OfTraining {
         /// The run.
         path: PathBuf,
         /// Epochs finished.
@@ -28,7 +28,7 @@ pub enum Interruption {
          first epoch",
         path.display(), counted(*heads, "head")
     )]
-    SweepInterrupted {
+    OfSweep {
         /// The sweep.
         path: PathBuf,
         /// Heads trained to their end.
@@ -38,14 +38,14 @@ pub enum Interruption {
     },
     /// While learning rates were tested.
     #[error("nothing is kept; the same command starts again")]
-    RateTestInterrupted,
+    OfRateTest,
     /// During a cross-validation.
     #[error(
         "finished and kept in {}: {finished} of {}; the same command trains the others, each from its \
          first epoch",
         path.display(), counted(*heads, "head")
     )]
-    CrossValidationInterrupted {
+    OfCrossValidation {
         /// The cross-validation.
         path: PathBuf,
         /// Heads trained to their end.

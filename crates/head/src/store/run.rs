@@ -402,7 +402,7 @@ mod tests {
         let others = [
             RunConfig { features_key: key("d57c"), ..config.clone() },
             RunConfig { taps: vec!["pool5".parse().unwrap()], ..config.clone() },
-            RunConfig { numerics: Some("fused2".into()), ..config.clone() },
+            RunConfig { numerics: Some("another".into()), ..config.clone() },
             RunConfig { shape, ..config.clone() },
             RunConfig { corrections: Some(corrections), ..config.clone() },
             RunConfig { fold: Some(fold), ..config.clone() },

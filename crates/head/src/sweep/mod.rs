@@ -88,11 +88,10 @@ pub fn sweep(
     let add = |run: &_, outcome: &_| unfinished.add(run, outcome);
     train_together(&mut splits, &heads, resources, &runs, report, stop, add).map_err(|error| {
         match error {
-            Error::Interruption(Interruption::Interrupted { .. })
-            | Error::Interruption(Interruption::InterruptedInFirstEpoch) => {
+            Error::Interruption(Interruption::OfTraining { .. } | Interruption::InFirstEpoch) => {
                 let results = unfinished.results().iter();
                 let finished = results.filter(|result| !result.has_diverged()).count();
-                Error::Interruption(Interruption::SweepInterrupted {
+                Error::Interruption(Interruption::OfSweep {
                     path: folder.clone(),
                     finished,
                     heads: heads.len(),

@@ -145,8 +145,8 @@ fn training_stops_when_it_is_told_to_and_says_what_is_kept() {
         };
         let stopped = train(fixture.features(), &config, RESOURCES, &root, &mut report, &stop);
         match stopped.unwrap_err() {
-            Error::Interruption(Interruption::InterruptedInFirstEpoch) => assert_eq!(kept, None),
-            Error::Interruption(Interruption::Interrupted { epochs_done, epochs: 4, path }) => {
+            Error::Interruption(Interruption::InFirstEpoch) => assert_eq!(kept, None),
+            Error::Interruption(Interruption::OfTraining { epochs_done, epochs: 4, path }) => {
                 // What was exported last: after the first epoch, and then every two seconds.
                 assert_eq!(Some(epochs_done), kept);
                 assert_eq!(crate::Run::open(&path).unwrap().metrics().unwrap().len(), 1);

@@ -39,7 +39,7 @@ fn a_head_that_stops_early_is_finished_while_the_others_go_on() {
         }
     };
     let error = together(&mut interrupting, &stop).unwrap_err();
-    assert!(matches!(error, Error::Interruption(Interruption::Interrupted { .. })), "{error}");
+    assert!(matches!(error, Error::Interruption(Interruption::OfTraining { .. })), "{error}");
     let states: Vec<(usize, bool)> = fs::read_dir(&root)
         .unwrap()
         .map(|run| Run::open(&run.unwrap().path()).unwrap().summary().unwrap())

@@ -309,12 +309,12 @@ impl<'a> RunningPass<'a> {
             }
         }
         Ok(match kept {
-            Some((path, epochs_done)) => Error::Interruption(Interruption::Interrupted {
+            Some((path, epochs_done)) => Error::Interruption(Interruption::OfTraining {
                 path,
                 epochs_done,
                 epochs: self.pass.epochs,
             }),
-            None => Error::Interruption(Interruption::InterruptedInFirstEpoch),
+            None => Error::Interruption(Interruption::InFirstEpoch),
         })
     }
 
