@@ -20,6 +20,7 @@ use crate::{
     item::{self, Context, Update},
     layout::Layout,
     mixup::Mix,
+    narrow,
     output::Targets,
     phase::Phase,
     random::Dropout,
@@ -277,18 +278,28 @@ impl Engine {
         let threads = pool.size();
         // As many heads as possible whole on one thread each, the others by all threads together.
         let whole = running.len() / threads * threads;
+        let gathers = if layout.is_narrow() {
+            narrow::shares(layout, threads)
+        } else {
+            rows.len().div_ceil(item::ROWS)
+        };
         let invalid = AtomicBool::new(false);
         pool.run(&|member| {
             let started = Instant::now();
-            while let Some(item) = member.take(rows.len().div_ceil(item::ROWS)) {
-                let first = item * item::ROWS;
-                let end = rows.len().min(first + item::ROWS);
-                for index in first..end {
-                    let next = rows[..end].get(index + 1).copied();
+            while let Some(item) = member.take(gathers) {
+                let (items, blocks) = if layout.is_narrow() {
+                    (0..rows.len(), narrow::blocks_of_share(layout, item, gathers))
+                } else {
+                    let first = item * item::ROWS;
+                    (first..rows.len().min(first + item::ROWS), 0..layout.blocks)
+                };
+                for index in items.clone() {
+                    let next = rows[..items.end].get(index + 1).copied();
+                    let (row, blocks) = (rows[index], blocks.clone());
                     // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
                     // there is room for them, and each item is taken once.
                     let valid =
-                        unsafe { (kernels.gather)(layout, rows[index], next, index, gathered) };
+                        unsafe { (kernels.gather)(layout, row, next, index, blocks, gathered) };
                     if !valid {
                         invalid.store(true, Ordering::Relaxed);
                     }

@@ -100,8 +100,9 @@ impl Head {
         let mut gradient = vec![0.0; inputs];
         for slab in (0..width.slabs).map(|index| width.slab(index)) {
             let sums_grad = &sums_grad[slab.start..][..slab.width];
-            let weights = &weights[slab.start * inputs..][..slab.width * inputs];
-            for (gradient, weights) in gradient.iter_mut().zip(weights.chunks_exact(slab.width)) {
+            let columns = layout.fc1_columns(slab);
+            let weights = &weights[slab.start * inputs..][..columns * inputs];
+            for (gradient, weights) in gradient.iter_mut().zip(weights.chunks_exact(columns)) {
                 *gradient += dot(weights, sums_grad);
             }
         }

@@ -57,7 +57,8 @@ pub(crate) struct Head {
     /// The dense layers.
     pub(crate) layers: Vec<Dense>,
     /// For each slab of the first layer and each input, whether any gradient has reached its weights yet.
-    /// Until then both moments are 0, and Adam leaves the weights as they are, but for their decay.
+    /// Until then both moments are 0, and Adam leaves the weights as they are, but for their decay. Of a
+    /// [narrow](crate::narrow) layer, for each group of so many weights as an input has, padded.
     pub(crate) reached: Buffer<u32>,
     /// Loss and hits of the last call.
     pub(crate) result: Buffer,

@@ -66,19 +66,16 @@ pub(crate) unsafe fn moments(
     unsafe {
         for row in 0..rows {
             if mix.is_some() {
-                fill_block(layout, row, block, mix, lists, &mut inputs);
+                fill_block(row, block, mix, lists, &mut inputs);
                 for ((sum, square), &value) in sums.iter_mut().zip(&mut squares).zip(&inputs) {
                     *sum += f64::from(value);
                     *square += f64::from(value) * f64::from(value);
                 }
                 continue;
             }
-            let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
-            let values = lists.values.pointer().add(row * lists.stride);
-            let indices = lists.indices.pointer().add(row * lists.stride);
-            for index in *starts as usize..*starts.add(1) as usize {
-                let column = *indices.add(index) as usize - first;
-                let value = f64::from(*values.add(index));
+            for index in lists.elements(row, block..block + 1) {
+                let column = *lists.indices.pointer().add(index) as usize - first;
+                let value = f64::from(*lists.values.pointer().add(index));
                 *sums.as_mut_ptr().add(column) += value;
                 *squares.as_mut_ptr().add(column) += value * value;
             }
@@ -229,11 +226,10 @@ pub(crate) unsafe fn list_dropped<S: Vector>(
     unsafe {
         let values = dropped.values.pointer().add(row * dropped.stride);
         let indices = dropped.indices.pointer().add(row * dropped.stride);
-        let starts = dropped.starts.pointer().add(row * (layout.blocks + 1));
         let (one, factor) = (S::splat(1.0), S::splat(dropout.scale));
         let mut count = 0;
         for block in 0..layout.blocks {
-            *starts.add(block) = count as u32;
+            let first = count;
             let end = layout.inputs.min((block + 1) * BLOCK);
             for column in (block * BLOCK..end).step_by(LANES) {
                 // 0 if an element is kept.
@@ -247,8 +243,8 @@ pub(crate) unsafe fn list_dropped<S: Vector>(
                 let (values, indices) = (values.add(count), indices.add(count));
                 count += vector.compress(column as u32, values, indices);
             }
+            dropped.set_block(row, block, first..count);
         }
-        *starts.add(layout.blocks) = count as u32;
     }
 }
 
@@ -281,11 +277,11 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = S::load(from.add(v * LANES));
                 }
-                let at = (row * (layout.blocks + 1) + block, row * kept.stride);
                 let weights = weights.cast_const();
-                add_elements(&mut sums, kept, at, norm.scales.pointer(), 1.0, weights);
+                let of = (row, block);
+                add_elements(&mut sums, kept, of, norm.scales.pointer(), 1.0, weights);
                 if let Some(dropped) = dropped {
-                    add_elements(&mut sums, dropped, at, norm.shifts.pointer(), -1.0, weights);
+                    add_elements(&mut sums, dropped, of, norm.shifts.pointer(), -1.0, weights);
                 }
                 for (v, sum) in sums.iter().enumerate() {
                     sum.store(to.add(v * LANES));
@@ -295,8 +291,7 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
     }
 }
 
-/// Adds to `sums` those of a row's elements in a block, each times the factor of its column and `sign`. `start` is the
-/// index of the block's start, and `first` that of the row's first element.
+/// Adds to `sums` those of a row's elements in a block, each times the factor of its column and `sign`.
 ///
 /// # Safety
 /// As for [`forward`]; the weights are those of its slab.
@@ -304,15 +299,14 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
 unsafe fn add_elements<S: Vector, const V: usize>(
     sums: &mut [S; V],
     lists: &RowLists,
-    (start, first): (usize, usize),
+    (row, block): (usize, usize),
     factors: *const f32,
     sign: f32,
     weights: *const f32,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let starts = lists.starts.pointer().add(start);
-        for index in first + *starts as usize..first + *starts.add(1) as usize {
+        for index in lists.elements(row, block..block + 1) {
             let column = *lists.indices.pointer().add(index) as usize;
             let factor = sign * *factors.add(column);
             let value = S::splat(*lists.values.pointer().add(index) * factor);

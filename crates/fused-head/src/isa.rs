@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)] // Entries are unsafe: their instructions must exist.
 
+use std::ops::Range;
+
 use crate::{
     item::{Context, run_item},
     layout::Layout,
@@ -25,10 +27,13 @@ pub(crate) enum Isa {
     Avx2,
 }
 
+/// See [`gather`].
+type Gather = unsafe fn(&Layout, Row<'_>, Option<Row<'_>>, usize, Range<usize>, &RowLists) -> bool;
+
 /// The kernels. Call them only on a machine that has the instruction set of [`Isa::detect`].
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub(crate) gather: unsafe fn(&Layout, Row<'_>, Option<Row<'_>>, usize, &RowLists) -> bool,
+    pub(crate) gather: Gather,
     pub(crate) run_item: unsafe fn(&Context<'_>, Phase, usize, usize),
 }
 
@@ -90,10 +95,11 @@ macro_rules! entries {
                 content: Row<'_>,
                 next: Option<Row<'_>>,
                 row: usize,
+                blocks: Range<usize>,
                 lists: &RowLists,
             ) -> bool {
                 // SAFETY: see above.
-                unsafe { gather::<$simd>(layout, content, next, row, lists) }
+                unsafe { gather::<$simd>(layout, content, next, row, blocks, lists) }
             }
 
             /// # Safety

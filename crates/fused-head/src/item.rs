@@ -73,7 +73,7 @@ impl Context<'_> {
             Phase::Drop | Phase::Output => self.rows.div_ceil(ROWS),
             Phase::Sort if layout.is_narrow() => 0,
             Phase::Sort => layout.blocks,
-            Phase::First if layout.is_narrow() => narrow::parts(layout),
+            Phase::First | Phase::Update if layout.is_narrow() => narrow::parts(layout),
             Phase::First => slabs * threads.div_ceil(slabs),
             Phase::ActivateFirst if threads <= slabs || layout.hidden == 0 => 0,
             Phase::ActivateFirst => slabs,
@@ -247,6 +247,22 @@ pub(crate) unsafe fn run_item<S: Vector>(
             }
             Phase::Output => return outputs::<S>(context, item),
             Phase::Back(layer) => return back::<S>(context, layer, item),
+            Phase::Update if layout.is_narrow() => {
+                let Some(update) = &context.update else { return };
+                let (lists, adam) = (context.inputs(), &update.adam);
+                for block in narrow::blocks_of(layout, item..item + 1) {
+                    match layout.outputs / LANES {
+                        1 => narrow::update::<S, 1>(head, block, rows, lists, workspace, adam),
+                        _ => narrow::update::<S, 2>(head, block, rows, lists, workspace, adam),
+                    }
+                }
+                if item == 0 {
+                    let all = Slab { start: 0, width: layout.outputs };
+                    let gradients = workspace.logits_grad.pointer();
+                    update_bias::<S>(context, all, gradients, layout.outputs);
+                }
+                return;
+            }
             Phase::Update => {
                 let Some(update) = &context.update else { return };
                 let (slab, block) = (layout.slab(0, item / layout.blocks), item % layout.blocks);
@@ -270,13 +286,6 @@ pub(crate) unsafe fn run_item<S: Vector>(
                             workspace,
                             adam
                         );
-                    }
-                    _ if layout.is_narrow() => {
-                        let (lists, adam) = (context.inputs(), &update.adam);
-                        match slab.width / LANES {
-                            1 => narrow::update::<S, 1>(head, block, rows, lists, workspace, adam),
-                            _ => narrow::update::<S, 2>(head, block, rows, lists, workspace, adam),
-                        }
                     }
                     _ => {
                         let adam = &update.adam;
@@ -417,7 +426,7 @@ unsafe fn outputs<S: Vector>(context: &Context<'_>, item: usize) {
                 }
             }
         }
-        if hidden == 0 && context.update.is_some() {
+        if hidden == 0 && !head.layout.is_narrow() && context.update.is_some() {
             for (sums, logits, len) in slabs_of_rows(context, rows) {
                 let gradients = workspace.logits_grad.pointer().add(logits);
                 gradients.copy_to_nonoverlapping(workspace.slab_grad.pointer().add(sums), len);

@@ -6,7 +6,8 @@
 //! do not depend on their number.
 //!
 //! - `fc1.weight`: slab by slab, in each `[inputs][units of the slab]`; `slab matrices` of
-//!   activations likewise `[rows][units of the slab]`.
+//!   activations likewise `[rows][units of the slab]`. That of a [narrow](crate::narrow) layer is
+//!   `[inputs][units]`, without padding.
 //! - `fc2.weight` and so on: `[in][out]`, both padded, with a transposed copy for the way back.
 
 use crate::{
@@ -136,6 +137,11 @@ impl Layout {
     /// Index of the weight of an input and a unit in `fc1.weight`.
     pub(crate) fn fc1(&self, input: usize, unit: usize) -> usize {
         let slab = self.slab(0, unit / SLAB);
-        slab.start * self.inputs + input * slab.width + (unit - slab.start)
+        slab.start * self.inputs + input * self.fc1_columns(slab) + (unit - slab.start)
+    }
+
+    /// Columns of a slab of `fc1.weight`, `[inputs][columns]`.
+    pub(crate) fn fc1_columns(&self, slab: Slab) -> usize {
+        if self.is_narrow() { self.classes } else { slab.width }
     }
 }

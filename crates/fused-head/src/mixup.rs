@@ -102,7 +102,6 @@ fn log_uniform(random: &mut Uniform) -> f64 {
 /// `lists` has the lists of all rows of the batch.
 #[inline(always)]
 pub(crate) unsafe fn fill_block(
-    layout: &Layout,
     row: usize,
     block: usize,
     mix: Option<&Mix>,
@@ -113,12 +112,9 @@ pub(crate) unsafe fn fill_block(
     let mut add = |row: usize, weight: f32| {
         // SAFETY: the row's list has these elements, whose columns lie in the block.
         unsafe {
-            let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
-            let values = lists.values.pointer().add(row * lists.stride);
-            let indices = lists.indices.pointer().add(row * lists.stride);
-            for index in *starts as usize..*starts.add(1) as usize {
-                let column = *indices.add(index) as usize - block * BLOCK;
-                *inputs.as_mut_ptr().add(column) += *values.add(index) * weight;
+            for index in lists.elements(row, block..block + 1) {
+                let column = *lists.indices.pointer().add(index) as usize - block * BLOCK;
+                *inputs.as_mut_ptr().add(column) += *lists.values.pointer().add(index) * weight;
             }
         }
     };
@@ -152,11 +148,10 @@ pub(crate) unsafe fn mix_inputs<S: Vector>(
     let mut indices = [0; BLOCK + LANES];
     // SAFETY: a row's list has room for all inputs and a vector more, and so have those of a block.
     unsafe {
-        let starts = to.starts.pointer().add(row * (layout.blocks + 1));
         let mut kept = 0;
         for block in 0..layout.blocks {
-            *starts.add(block) = kept as u32;
-            fill_block(layout, row, block, Some(mix), from, &mut inputs);
+            let first = kept;
+            fill_block(row, block, Some(mix), from, &mut inputs);
             let mut count = 0;
             for k in (0..BLOCK).step_by(LANES) {
                 let vector = S::load(inputs.as_ptr().add(k));
@@ -172,8 +167,8 @@ pub(crate) unsafe fn mix_inputs<S: Vector>(
                 kept += S::filter(&dropout, LANES.min(count - index), source, target);
                 index += LANES;
             }
+            to.set_block(row, block, first..kept);
         }
-        *starts.add(layout.blocks) = kept as u32;
     }
 }
 

@@ -7,7 +7,12 @@
 //!
 //! Every step reads and writes all weights. So that each stays in the caches of one core, threads share out the inputs,
 //! not the rows: the inputs are divided into parts, and a row's logits are the sum of what the parts contribute
-//! ([`add_parts`]). The parts do not depend on the number of threads.
+//! ([`add_parts`]). The parts do not depend on the number of threads. Rows are gathered by parts as well ([`shares`]),
+//! each by the thread that will work on it.
+//!
+//! The weights of an input are as many as the classes and not padded, unlike all others: Adam would spend time on the
+//! padding, and a part's weights would not fit the first-level cache. A vector of weights may reach into the next input's.
+//! Their products are the padding of the logits, which nobody reads; the gradients of the padding are 0.
 
 #![allow(unsafe_code)] // Kernels on raw pointers.
 
@@ -29,6 +34,23 @@ const ROWS: usize = 4;
 /// The number of parts, each of some blocks.
 pub(crate) fn parts(layout: &Layout) -> usize {
     layout.blocks.min(MOST_PARTS)
+}
+
+/// The number of shares of the parts in which threads gather rows: one for each.
+pub(crate) fn shares(layout: &Layout, threads: usize) -> usize {
+    parts(layout).min(threads)
+}
+
+/// The blocks of a share. It is the thread's own share of the parts: see [`crate::team::Member::take`].
+pub(crate) fn blocks_of_share(layout: &Layout, share: usize, shares: usize) -> Range<usize> {
+    let parts = parts(layout);
+    blocks_of(layout, parts * share / shares..parts * (share + 1) / shares)
+}
+
+/// The blocks of some parts.
+pub(crate) fn blocks_of(layout: &Layout, of: Range<usize>) -> Range<usize> {
+    let parts = parts(layout);
+    layout.blocks * of.start / parts..layout.blocks * of.end / parts
 }
 
 /// What the inputs of a part contribute to the logits of all rows.
@@ -69,30 +91,31 @@ unsafe fn sum_rows<S: Vector, const V: usize, const R: usize>(
     workspace: &Workspace,
 ) {
     let layout = &head.layout;
-    let (width, parts) = (V * LANES, parts(layout));
-    let blocks = layout.blocks * part / parts..layout.blocks * (part + 1) / parts;
+    let width = V * LANES;
+    let blocks = blocks_of(layout, part..part + 1);
     // SAFETY: columns are less than the inputs, rows within the workspace.
     unsafe {
         let weights = head.layers[0].weight.value.pointer();
         let elements: [_; R] =
-            std::array::from_fn(|row| elements(layout, lists, first + row, blocks.clone()));
+            std::array::from_fn(|row| lists.elements(first + row, blocks.clone()));
         let mut sums = [[S::splat(0.0); V]; R];
-        let add = |sums: &mut [S; V], (values, columns, _): Elements, at: usize| {
-            let value = S::splat(*values.add(at));
-            let weight = weights.add(*columns.add(at) as usize * width);
+        let add = |sums: &mut [S; V], index: usize| {
+            let value = S::splat(*lists.values.pointer().add(index));
+            let column = *lists.indices.pointer().add(index) as usize;
+            let weight = weights.add(column * layout.classes);
             for (v, sum) in sums.iter_mut().enumerate() {
                 *sum = value.mul_add(S::load(weight.add(v * LANES)), *sum);
             }
         };
-        let common = elements.iter().map(|&(.., count)| count).min().unwrap_or(0);
+        let common = elements.iter().map(ExactSizeIterator::len).min().unwrap_or(0);
         for at in 0..common {
-            for (sums, &elements) in sums.iter_mut().zip(&elements) {
-                add(sums, elements, at);
+            for (sums, elements) in sums.iter_mut().zip(&elements) {
+                add(sums, elements.start + at);
             }
         }
-        for (sums, &elements) in sums.iter_mut().zip(&elements) {
-            for at in common..elements.2 {
-                add(sums, elements, at);
+        for (sums, elements) in sums.iter_mut().zip(&elements) {
+            for index in elements.start + common..elements.end {
+                add(sums, index);
             }
         }
         let to = workspace.parts.pointer().add((part * workspace.rows + first) * width);
@@ -148,54 +171,43 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
         for row in 0..rows {
             let gradients = workspace.logits_grad.pointer().add(row * width);
             let gradients: [S; V] = std::array::from_fn(|v| S::load(gradients.add(v * LANES)));
-            let (values, columns, count) = elements(layout, lists, row, block..block + 1);
-            for at in 0..count {
-                let value = S::splat(*values.add(at));
-                let sums = sums.get_unchecked_mut(*columns.add(at) as usize - first);
+            for index in lists.elements(row, block..block + 1) {
+                let value = S::splat(*lists.values.pointer().add(index));
+                let column = *lists.indices.pointer().add(index) as usize;
+                let sums = sums.get_unchecked_mut(column - first);
                 for (sum, &gradient) in sums.iter_mut().zip(&gradients) {
                     *sum = value.mul_add(gradient, *sum);
                 }
             }
         }
+        // Moved together as the weights are; what is overwritten has been moved.
+        let packed = sums.as_mut_ptr().cast::<f32>();
+        for input in 0..BLOCK {
+            let sums: [S; V] =
+                std::array::from_fn(|v| S::load(packed.add(input * width + v * LANES)));
+            for (v, sum) in sums.iter().enumerate() {
+                sum.store(packed.add(input * layout.classes + v * LANES));
+            }
+        }
         let end = layout.inputs.min(first + BLOCK);
+        let [start, end] = [first, end].map(|input| input * layout.classes);
         let weight = &head.layers[0].weight;
-        adam.decay::<S>(&weight.value, first * width, (end - first) * width);
+        adam.decay::<S>(&weight.value, start, (end - start).next_multiple_of(LANES));
         let adam = AdamVectors::<S>::new(adam);
-        let reached = head.reached.pointer();
-        for (input, sums) in (first..end).zip(&sums) {
+        for (group, at) in (start..end).step_by(width).enumerate() {
+            let sums: [S; V] =
+                std::array::from_fn(|v| S::load(packed.add(group * width + v * LANES)));
             // Without a gradient so far, Adam would leave the weights as they are.
-            if *reached.add(input) == 0 {
+            let reached = head.reached.pointer().add(first + group);
+            if *reached == 0 {
                 if sums.iter().all(|sum| sum.is_zero()) {
                     continue;
                 }
-                *reached.add(input) = 1;
+                *reached = 1;
             }
             for (v, &sum) in sums.iter().enumerate() {
-                adam.update_at(sum, weight, input * width + v * LANES);
+                adam.update_at(sum, weight, at + v * LANES);
             }
         }
-    }
-}
-
-/// Values, their columns, and their number.
-type Elements = (*const f32, *const u32, usize);
-
-/// The elements of a row that are in some blocks.
-///
-/// # Safety
-/// `lists` has the row.
-#[inline(always)]
-unsafe fn elements(
-    layout: &Layout,
-    lists: &RowLists,
-    row: usize,
-    blocks: Range<usize>,
-) -> Elements {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
-        let (start, end) = (*starts.add(blocks.start) as usize, *starts.add(blocks.end) as usize);
-        let first = row * lists.stride + start;
-        (lists.values.pointer().add(first), lists.indices.pointer().add(first), end - start)
     }
 }

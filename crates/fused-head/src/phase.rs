@@ -28,7 +28,7 @@ pub(crate) enum Phase {
     /// Back to the sums of a hidden layer, by slabs; updates the weights of the next layer that come from these
     /// units.
     Back(usize),
-    /// The first layer's weights, by slabs and blocks.
+    /// The first layer's weights, by slabs and blocks; those of a [narrow](crate::narrow) one by its parts.
     Update,
     /// Scales and shifts of the inputs, by groups of channels.
     UpdateNorm,

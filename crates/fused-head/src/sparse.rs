@@ -23,69 +23,61 @@ use crate::{
 
 /// Distance ahead at which a dense row is fetched, in elements.
 const AHEAD: usize = 512;
-/// Elements at the beginning of a sparse row that are fetched while the row before it is gathered. The
-/// hardware's prefetcher fetches the rest.
-const BEGINNING: usize = 64;
+/// Elements of a sparse row that are looked at in the first step from where an element is expected.
+const NEAR: usize = 32;
 
-/// Makes the list of a row. Returns whether the columns of its elements ascend and are inputs; otherwise the
-/// list is unusable. The beginning of the row that is gathered after it, if one is given, is fetched.
+/// Makes the list of what a row has in some blocks. Returns whether the columns of its elements ascend and are inputs
+/// of these blocks; otherwise the list is unusable. The same part of the row that is gathered after it, if one is given,
+/// is fetched.
 ///
 /// # Safety
 /// The instruction set of `S` is present, the row's lengths were checked, `row` is one of `lists`, and
-/// nobody else uses it.
+/// nobody else uses these blocks of it.
 #[inline(always)]
 pub(crate) unsafe fn gather<S: Vector>(
     layout: &Layout,
     content: Row<'_>,
     next: Option<Row<'_>>,
     row: usize,
+    blocks: Range<usize>,
     lists: &RowLists,
 ) -> bool {
     // SAFETY: the caller's promises.
     unsafe {
-        if let Some(Row::Sparse { columns, values }) = next {
-            prefetch::<S, f32>(values);
-            match columns {
-                Columns::U16(columns) => prefetch::<S, u16>(columns),
-                Columns::U32(columns) => prefetch::<S, u32>(columns),
-            }
-        }
         match content {
-            Row::Dense(values) => gather_dense::<S>(layout, values, row, lists),
+            Row::Dense(values) => gather_dense::<S>(layout, values, row, blocks, lists),
             Row::Sparse { columns: Columns::U16(columns), values } => {
-                return gather_sparse::<S, u16>(layout, columns, values, row, lists);
+                let content = (columns, values);
+                return gather_sparse::<S, u16>(layout, content, next, row, blocks, lists);
             }
             Row::Sparse { columns: Columns::U32(columns), values } => {
-                return gather_sparse::<S, u32>(layout, columns, values, row, lists);
+                let content = (columns, values);
+                return gather_sparse::<S, u32>(layout, content, next, row, blocks, lists);
             }
         }
     }
     true
 }
 
-/// Fetches the beginning of a sparse row's values or columns.
-#[inline(always)]
-fn prefetch<S: Vector, T>(elements: &[T]) {
-    /// Bytes of a cache line.
-    const LINE: usize = 64;
-    for element in elements.iter().take(BEGINNING).step_by(LINE / size_of::<T>()) {
-        S::prefetch(std::ptr::from_ref(element).cast());
-    }
-}
-
 /// # Safety
 /// As for [`gather`].
 #[inline(always)]
-unsafe fn gather_dense<S: Vector>(layout: &Layout, values: &[f32], row: usize, lists: &RowLists) {
-    // SAFETY: a row's list has room for all inputs and a vector more; `count` never exceeds the
+unsafe fn gather_dense<S: Vector>(
+    layout: &Layout,
+    values: &[f32],
+    row: usize,
+    blocks: Range<usize>,
+    lists: &RowLists,
+) {
+    let first = RowLists::list_of(blocks.start);
+    // SAFETY: a list has room for all inputs of its blocks and a vector more; `count` never exceeds the
     // number of elements looked at.
     unsafe {
-        let list = lists.values.pointer().add(row * lists.stride);
-        let indices = lists.indices.pointer().add(row * lists.stride);
-        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
+        let list = lists.values.pointer().add(row * lists.stride + first);
+        let indices = lists.indices.pointer().add(row * lists.stride + first);
         let mut count = 0;
-        for block in 0..layout.blocks {
-            *starts.add(block) = count as u32;
+        for block in blocks {
+            let start = first + count;
             let mut k = block * BLOCK;
             let end = layout.inputs.min(k + BLOCK);
             while k + LANES <= end {
@@ -101,8 +93,8 @@ unsafe fn gather_dense<S: Vector>(layout: &Layout, values: &[f32], row: usize, l
                 *indices.add(count) = k as u32;
                 count += usize::from(value != 0.0);
             }
+            lists.set_block(row, block, start..first + count);
         }
-        *starts.add(layout.blocks) = count as u32;
     }
 }
 
@@ -113,22 +105,46 @@ unsafe fn gather_dense<S: Vector>(layout: &Layout, values: &[f32], row: usize, l
 #[inline(always)]
 unsafe fn gather_sparse<S: Vector, C: Column>(
     layout: &Layout,
-    columns: &[C],
-    values: &[f32],
+    (columns, values): (&[C], &[f32]),
+    next: Option<Row<'_>>,
     row: usize,
+    blocks: Range<usize>,
     lists: &RowLists,
 ) -> bool {
-    // SAFETY: a row has no more columns than there are inputs, so its list has room for all of them and a
-    // vector more. The row may lie in a file that another program writes to. So it is the columns in the
-    // list that are checked: each lies in one of the blocks.
+    let inputs = blocks.start * BLOCK..layout.inputs.min(blocks.end * BLOCK);
+    let is_whole = inputs == (0..layout.inputs);
+    let elements = if is_whole { 0..columns.len() } else { elements_of(layout, columns, &inputs) };
+    // A list has room for as many elements as its blocks have inputs.
+    if elements.len() > inputs.len() || elements.start > elements.end {
+        return false;
+    }
+    let (columns, values) = (&columns[elements.clone()], &values[elements]);
+    // Rows are in memory but not in the caches, and anywhere in it.
+    let (next_columns, next_values) = match next {
+        Some(Row::Sparse { columns: Columns::U16(columns), values }) => {
+            (columns.as_ptr().cast::<C>(), values)
+        }
+        Some(Row::Sparse { columns: Columns::U32(columns), values }) => {
+            (columns.as_ptr().cast::<C>(), values)
+        }
+        _ => (std::ptr::null(), &[][..]),
+    };
+    let next_first = next_values.len() * blocks.start / layout.blocks;
+    let first = RowLists::list_of(blocks.start);
+    // SAFETY: a list has room for its elements and a vector more. The row may lie in a file that another program writes
+    // to. So it is the columns in the list that are checked: each lies in one of the blocks.
     unsafe {
-        let list = lists.values.pointer().add(row * lists.stride);
-        let indices = lists.indices.pointer().add(row * lists.stride);
-        let starts = lists.starts.pointer().add(row * (layout.blocks + 1));
+        let list = lists.values.pointer().add(row * lists.stride + first);
+        let indices = lists.indices.pointer().add(row * lists.stride + first);
         let mut count = 0;
         let (whole_columns, last_columns) = columns.as_chunks::<LANES>();
         let (whole_values, last_values) = values.as_chunks::<LANES>();
-        for (columns, values) in whole_columns.iter().zip(whole_values) {
+        for (index, (columns, values)) in whole_columns.iter().zip(whole_values).enumerate() {
+            let ahead = next_first + index * LANES;
+            if ahead < next_values.len() {
+                S::prefetch(next_values.as_ptr().wrapping_add(ahead));
+                S::prefetch(next_columns.wrapping_add(ahead).cast());
+            }
             let from = (values.as_ptr(), columns.as_ptr());
             count += S::compress_list(from, list.add(count), indices.add(count));
         }
@@ -139,21 +155,57 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
             let from = (values.as_ptr(), columns.as_ptr());
             count += S::compress_list(from, list.add(count), indices.add(count));
         }
-        if !ascend_below(std::slice::from_raw_parts(indices, count), layout.inputs) {
+        let listed = std::slice::from_raw_parts(indices, count);
+        let begins = listed.first().is_none_or(|&column| column as usize >= inputs.start);
+        if !begins || !ascend_below(listed, inputs.end) {
             return false;
         }
-        // Each block ends after the last of its elements, or where the block before it ends.
-        starts.write_bytes(0, layout.blocks + 1);
-        for index in 0..count {
-            *starts.add(*indices.add(index) as usize / BLOCK + 1) = index as u32 + 1;
+        // What is compared after the last element is in no block.
+        indices.add(count).cast::<[u32; LANES]>().write([u32::MAX; LANES]);
+        // Of the groups of eight elements that begin in a block, the last.
+        for block in blocks.clone() {
+            lists.set_block(row, block, 0..0);
         }
-        let mut end = 0;
-        for block in 1..=layout.blocks {
-            end = end.max(*starts.add(block));
-            *starts.add(block) = end;
+        for group in (0..count).step_by(LANES) {
+            lists.set_block(row, *indices.add(group) as usize / BLOCK, 0..group);
+        }
+        // The last group that begins in a block or before it has the block's end.
+        let (mut group, mut start) = (0, 0);
+        for block in blocks {
+            group = group.max(lists.end_of(row, block));
+            let columns = *indices.add(group).cast::<[u32; LANES]>();
+            let limit = ((block + 1) * BLOCK) as u32;
+            let before: u32 = columns.map(|column| u32::from(column < limit)).iter().sum();
+            let end = group + before as usize;
+            lists.set_block(row, block, first + start..first + end);
+            start = end;
         }
     }
     true
+}
+
+/// Which elements of a sparse row are those of some inputs. Elements of inputs that there are not count as those of the
+/// last, and columns that do not ascend may lead anywhere in the row.
+#[inline(always)]
+fn elements_of<C: Column>(layout: &Layout, columns: &[C], inputs: &Range<usize>) -> Range<usize> {
+    let is_before = |index: usize, input: usize| (columns[index].widen() as usize) < input;
+    let before = |input: usize| match input {
+        0 => 0,
+        _ if input == layout.inputs => columns.len(),
+        _ => {
+            // Elements are about evenly spread, and each step from there may have to wait for the memory.
+            let near = columns.len() * input / layout.inputs;
+            let (mut low, mut high, mut step) = (near, near, NEAR);
+            while low > 0 && !is_before(low - 1, input) {
+                (high, low, step) = (low - 1, low.saturating_sub(step), 2 * step);
+            }
+            while high < columns.len() && is_before(high, input) {
+                (low, high, step) = (high + 1, columns.len().min(high + step), 2 * step);
+            }
+            low + columns[low..high].partition_point(|column| (column.widen() as usize) < input)
+        }
+    };
+    before(inputs.start)..before(inputs.end)
 }
 
 /// Whether columns ascend and are less than `inputs`.
@@ -180,25 +232,21 @@ pub(crate) unsafe fn drop_inputs<S: Vector>(
     let dropout = dropout.row(row);
     // SAFETY: lists have a vector's room after their last element.
     unsafe {
-        let starts = from.starts.pointer().add(row * (layout.blocks + 1));
-        let to_starts = to.starts.pointer().add(row * (layout.blocks + 1));
         let pointers = |lists: &RowLists, index: usize| {
-            let index = row * lists.stride + index;
             (lists.values.pointer().add(index), lists.indices.pointer().add(index))
         };
         let mut kept = 0;
         for block in 0..layout.blocks {
-            *to_starts.add(block) = kept as u32;
-            let mut index = *starts.add(block) as usize;
-            let end = *starts.add(block + 1) as usize;
-            while index < end {
+            let first = kept;
+            let elements = from.elements(row, block..block + 1);
+            for index in elements.clone().step_by(LANES) {
                 let (values, indices) = pointers(from, index);
                 let source = (values.cast_const(), indices.cast_const());
-                kept += S::filter(&dropout, LANES.min(end - index), source, pointers(to, kept));
-                index += LANES;
+                let (count, target) = (LANES.min(elements.end - index), row * to.stride + kept);
+                kept += S::filter(&dropout, count, source, pointers(to, target));
             }
+            to.set_block(row, block, first..kept);
         }
-        *to_starts.add(layout.blocks) = kept as u32;
     }
 }
 
@@ -220,14 +268,10 @@ pub(crate) unsafe fn sort_columns(
     unsafe {
         let capacity = BLOCK.min(layout.inputs) * capacity;
         let columns = sorted.entries.pointer().add(block * capacity);
-        let range = |row: usize| {
-            let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
-            *starts as usize..*starts.add(1) as usize
-        };
+        let (values, indices) = (lists.values.pointer(), lists.indices.pointer());
         let mut ends = [0u32; BLOCK];
         for row in 0..rows {
-            let indices = lists.indices.pointer().add(row * lists.stride);
-            for index in range(row) {
+            for index in lists.elements(row, block..block + 1) {
                 let column = *indices.add(index) as usize - first;
                 *ends.as_mut_ptr().add(column) += 1;
             }
@@ -238,9 +282,7 @@ pub(crate) unsafe fn sort_columns(
             *end = sum - *end;
         }
         for row in 0..rows {
-            let indices = lists.indices.pointer().add(row * lists.stride);
-            let values = lists.values.pointer().add(row * lists.stride);
-            for index in range(row) {
+            for index in lists.elements(row, block..block + 1) {
                 let column = *indices.add(index) as usize - first;
                 let end = ends.as_mut_ptr().add(column);
                 let entry = Entry { row: row as u32, value: *values.add(index) };
@@ -282,12 +324,9 @@ pub(crate) unsafe fn forward<S: Vector, const V: usize>(
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = S::load(from.add(v * LANES));
                 }
-                let starts = lists.starts.pointer().add(row * (layout.blocks + 1) + block);
-                let values = lists.values.pointer().add(row * lists.stride);
-                let indices = lists.indices.pointer().add(row * lists.stride);
-                for index in *starts as usize..*starts.add(1) as usize {
-                    let value = S::splat(*values.add(index));
-                    let weight = weights.add(*indices.add(index) as usize * width);
+                for index in lists.elements(row, block..block + 1) {
+                    let value = S::splat(*lists.values.pointer().add(index));
+                    let weight = weights.add(*lists.indices.pointer().add(index) as usize * width);
                     for (v, sum) in sums.iter_mut().enumerate() {
                         *sum = value.mul_add(S::load(weight.add(v * LANES)), *sum);
                     }
@@ -349,6 +388,36 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
             let at = start + input * width;
             for (v, &sum) in sums.iter().enumerate() {
                 adam.update_at(sum, weight, at + v * LANES);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HeadShape, HiddenLayers, random::Uniform};
+
+    /// However unevenly the elements are spread, the search ends where a search of the whole row would.
+    #[test]
+    fn elements_of_inputs_are_found_anywhere() {
+        const INPUTS: usize = 20 * BLOCK + 7;
+        let layout = Layout::new(HeadShape::new(INPUTS, HiddenLayers::NONE, 2));
+        let mut random = Uniform::new(5, 0);
+        for densities in [[0.3, 0.3], [0.0, 0.9], [0.9, 0.0], [0.01, 1.0], [1.0, 0.02], [0.0, 0.0]]
+        {
+            let mut is_present = |input: &u32| {
+                let density = densities[usize::from(*input as usize > INPUTS / 3)];
+                f64::from(random.next(0.5)) + 0.5 < density
+            };
+            let columns: Vec<u32> = (0..INPUTS as u32).filter(&mut is_present).collect();
+            for start in 0..layout.blocks {
+                for end in start + 1..=layout.blocks {
+                    let inputs = start * BLOCK..INPUTS.min(end * BLOCK);
+                    let found = elements_of(&layout, &columns, &inputs);
+                    let before = |input: usize| columns.partition_point(|&c| (c as usize) < input);
+                    assert_eq!(found, before(inputs.start)..before(inputs.end), "{inputs:?}");
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code)] // Says of a struct that all bits zero is a value.
 
+use std::ops::Range;
+
 use kernel_support::buffer::Zeroable;
 
 use crate::{
@@ -20,21 +22,77 @@ pub(crate) struct RowLists {
     pub(crate) values: Buffer,
     /// Their columns.
     pub(crate) indices: Buffer<u32>,
-    /// `[rows][blocks + 1]`: where in the row's list each block starts, and where the last ends.
-    pub(crate) starts: Buffer<u32>,
+    /// `[rows][blocks]`: the elements of each block.
+    spans: Buffer<Span>,
+    blocks: usize,
     pub(crate) stride: usize,
 }
 
+/// A part of a row's list.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+// SAFETY: two numbers.
+unsafe impl Zeroable for Span {}
+
 impl RowLists {
     pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> RowLists {
-        // Kernels read and write whole vectors that begin at any element.
-        let stride = layout.inputs.next_multiple_of(LANES) + LANES;
+        let stride = RowLists::list_of(layout.blocks);
         RowLists {
             values: from.buffer(rows * stride),
             indices: from.buffer(rows * stride),
-            starts: from.buffer(rows * (layout.blocks + 1)),
+            spans: from.buffer(rows * layout.blocks),
+            blocks: layout.blocks,
             stride,
         }
+    }
+
+    /// Where in a row's list that of the blocks from `block` on may begin, if nobody knows how long that of the blocks
+    /// before them is. Each has room for all inputs and a vector more: kernels read and write whole vectors that begin
+    /// at any element.
+    #[inline(always)]
+    pub(crate) fn list_of(block: usize) -> usize {
+        block * (BLOCK + LANES)
+    }
+
+    /// Where in `values` and `indices` the elements are that a row has in some consecutive blocks, which were gathered
+    /// together.
+    ///
+    /// # Safety
+    /// There is the row, and it has these blocks.
+    #[inline(always)]
+    pub(crate) unsafe fn elements(&self, row: usize, blocks: Range<usize>) -> Range<usize> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let spans = self.spans.pointer().add(row * self.blocks);
+            let (first, last) = (*spans.add(blocks.start), *spans.add(blocks.end - 1));
+            row * self.stride + first.start as usize..row * self.stride + last.end as usize
+        }
+    }
+
+    /// Notes where in a row's list the elements of a block are.
+    ///
+    /// # Safety
+    /// As for [`RowLists::elements`], and nobody else uses the block.
+    #[inline(always)]
+    pub(crate) unsafe fn set_block(&self, row: usize, block: usize, elements: Range<usize>) {
+        let span = Span { start: elements.start as u32, end: elements.end as u32 };
+        // SAFETY: the caller's promise.
+        unsafe { *self.spans.pointer().add(row * self.blocks + block) = span };
+    }
+
+    /// The end of a block in the row's list as it was noted.
+    ///
+    /// # Safety
+    /// As for [`RowLists::elements`].
+    #[inline(always)]
+    pub(crate) unsafe fn end_of(&self, row: usize, block: usize) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.spans.pointer().add(row * self.blocks + block)).end as usize }
     }
 }
 

@@ -97,22 +97,35 @@ fn sparse_rows_train_the_heads_of_dense_ones() {
 /// A row whose columns are wrong is named, and no head has changed.
 #[test]
 fn wrong_columns_change_no_head() {
-    let shape = HeadShape::new(20, 8, 2);
-    let config = HeadConfig { dropout: vec![0.5; 3], seed: 1, ..HeadConfig::default() };
-    let data = features(12, 20, 0.5, 1);
-    let rows: Vec<Row<'_>> = data.chunks(20).map(Row::Dense).collect();
+    const INPUTS: u16 = 1000;
+    let inputs = usize::from(INPUTS);
+    let config = HeadConfig { seed: 1, ..HeadConfig::default() };
+    let data = features(12, inputs, 0.5, 1);
+    let rows: Vec<Row<'_>> = data.chunks(inputs).map(Row::Dense).collect();
     let labels = labels(12, 2, 1);
-    for isa in isas() {
-        let mut undisturbed = trainer(shape, from_ref(&config), 12, 2, isa);
-        let mut disturbed = trainer(shape, from_ref(&config), 12, 2, isa);
-        for columns in [[3, 2, 4], [3, 3, 4], [0, 1, 20], [0, 1, u16::MAX]] {
+    let wrong_columns = [
+        [3, 2, 4],
+        [3, 3, 4],
+        [900, 3, 950],
+        [900, 300, 600],
+        [600, 600, 601],
+        [3, 800, 500],
+        [0, 1, INPUTS],
+        [0, 500, u16::MAX],
+    ];
+    let forms = [HiddenLayers::two(8), HiddenLayers::NONE];
+    for (isa, hidden) in isas().into_iter().flat_map(|isa| forms.map(|hidden| (isa, hidden))) {
+        let shape = HeadShape::new(inputs, hidden, 2);
+        let mut undisturbed = trainer(shape, from_ref(&config), 12, 3, isa);
+        let mut disturbed = trainer(shape, from_ref(&config), 12, 3, isa);
+        for columns in wrong_columns {
             let mut wrong = rows.clone();
             wrong[11] = Row::Sparse { columns: Columns::U16(&columns), values: &[1.0; 3] };
             let expected = match columns {
-                [before, column, _] if before >= column => {
+                [before, column, _] | [_, before, column] if before >= column => {
                     Error::ColumnOrder { row: 11, column: column.into(), before: before.into() }
                 }
-                [.., column] => Error::Column { row: 11, column: column.into(), inputs: 20 },
+                [.., column] => Error::Column { row: 11, column: column.into(), inputs },
             };
             assert_eq!(disturbed.step(&wrong, &labels, &[1e-3]).unwrap_err(), expected);
             assert_eq!(disturbed.evaluate(&wrong, &labels).unwrap_err(), expected);
