@@ -297,13 +297,13 @@ fn a_cache_that_cannot_be_written_takes_no_more_memory() {
     assert!(streamed.stderr.contains(says), "{}", streamed.stderr);
     let pairs = || without.iter().zip(&with_views);
     // All pooled rows would take more, and so would a second copy of a window.
-    assert!(pairs().all(|(without, with)| *without < with + 8.0), "{without:?} {with_views:?}");
+    assert!(pairs().all(|(without, with)| *without < with + 12.0), "{without:?} {with_views:?}");
     // If all rows fit, they are kept in memory.
     let in_memory = finish(train("1GiB", "memory"));
     assert!(!in_memory.stderr.contains("streamed"), "{}", in_memory.stderr);
     assert!(in_memory.stderr.contains("the train features are pooled in memory, again by every"));
     assert!(!in_memory.stderr.contains("whenever"), "{}", in_memory.stderr);
-    assert!(peak_of(&train("1GiB", "peak")) / MEBIBYTE > without[0] + 8.0);
+    assert!(peak_of(&train("1GiB", "peak")) / MEBIBYTE > without[0] + 6.0);
 
     let head = |out: &str| fs::read(run(out).join("head.safetensors")).unwrap();
     assert!(head("views") == head("none"));
