@@ -113,7 +113,7 @@ inspect *flags: ready
 gc *flags: ready
     @scripts/run vgg-extract gc "$@"
 
-# Measure side by side with the peers: extract, head and training, or only one of these, or photos, serve, accuracy, few-shot or ingredients
+# Measure side by side with the peers: extract, head and training, or only one of these, or microkernel, photos, serve, accuracy, few-shot or ingredients
 bench *part: (setup "torch")
     python3 bench/run.py "$@"
 

@@ -5,6 +5,7 @@
     bench/run.py extract         the 13 convolutions and the whole `vgg-extract run`
     bench/run.py head            training the head
     bench/run.py training        `vgg-head`: time to the first epoch, memory, streaming
+    bench/run.py microkernel     the products' register blocks by themselves (not part of everything)
     bench/run.py photos          `vgg-extract run` on photographs (not part of everything)
     bench/run.py serve           `vgg-classify serve` under load (not part of everything)
     bench/run.py accuracy        the head's accuracy beside PyTorch's (not part of everything)
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "extract": ["extract.py"],
     "head": ["head.py"],
     "training": ["training.py"],
+    "microkernel": ["microkernel.py"],
     "photos": ["photos.py"],
     "serve": ["serving.py"],
     "accuracy": ["accuracy_parity.py"],

@@ -287,14 +287,14 @@ impl Engine {
         pool.run(&|member| {
             let started = Instant::now();
             while let Some(item) = member.take(gathers) {
-                let (items, blocks) = if layout.is_narrow() {
+                let (of_item, blocks) = if layout.is_narrow() {
                     (0..rows.len(), narrow::blocks_of_share(layout, item, gathers))
                 } else {
                     let first = item * item::ROWS;
                     (first..rows.len().min(first + item::ROWS), 0..layout.blocks)
                 };
-                for index in items.clone() {
-                    let next = rows[..items.end].get(index + 1).copied();
+                for index in of_item.clone() {
+                    let next = rows[..of_item.end].get(index + 1).copied();
                     let (row, blocks) = (rows[index], blocks.clone());
                     // SAFETY: the kernels are those of this machine; the rows' lengths were checked,
                     // there is room for them, and each item is taken once.

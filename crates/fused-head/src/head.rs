@@ -58,7 +58,8 @@ pub(crate) struct Head {
     pub(crate) layers: Vec<Dense>,
     /// For each slab of the first layer and each input, whether any gradient has reached its weights yet.
     /// Until then both moments are 0, and Adam leaves the weights as they are, but for their decay. Of a
-    /// [narrow](crate::narrow) layer, for each group of so many weights as an input has, padded.
+    /// [narrow](crate::narrow) layer, whose weights are not padded: for each group of so many weights of a block as an
+    /// input would have padded, from the block's first input on.
     pub(crate) reached: Buffer<u32>,
     /// Loss and hits of the last call.
     pub(crate) result: Buffer,
@@ -154,6 +155,7 @@ impl Head {
             let hidden = shape.hidden.get(layer);
             let norm = hidden.filter(|hidden| hidden.batch_norm);
             layers.push(Dense {
+                // Of a narrow layer as well: vectors reach past the last input's weights.
                 weight: Trained::zero(inputs * width, learns, from),
                 back: from.buffer(back),
                 bias: Trained::zero(width, learns, from),

@@ -22,7 +22,7 @@ use crate::{
     workspace::{NormWork, RowLists, Workspace},
 };
 
-/// Rows of an item of [`Phase::Drop`] and [`Phase::Output`], and of the gathering.
+/// Rows of an item of [`Phase::Drop`] and [`Phase::Output`], and of the gathering unless the layer is narrow.
 pub(crate) const ROWS: usize = 8;
 
 /// The data that a phase works on.
@@ -171,7 +171,7 @@ pub(crate) unsafe fn run_item<S: Vector>(
 ) {
     let Context { head, workspace, rows, .. } = *context;
     let layout = &head.layout;
-    // SAFETY: the caller's promises. Items write to rows, slabs or blocks of their own, and read
+    // SAFETY: the caller's promises. Items write to rows, slabs, blocks or parts of their own, and read
     // what no item of the same phase writes.
     unsafe {
         // The hidden layer and the slab whose sums are done.

@@ -1,7 +1,7 @@
 //! The layout of a head's tensors in memory while it is trained.
 //!
-//! The width of each dense layer is padded to whole vectors (with units whose weights are and stay 0) and
-//! divided into **slabs** of 64 units: eight vectors, as many accumulators as the sparse kernels keep. A
+//! The width of each dense layer but a [narrow](crate::narrow) one is padded to whole vectors (with units whose weights
+//! are and stay 0) and divided into **slabs** of 64 units: eight vectors, as many accumulators as the sparse kernels keep. A
 //! slab is also the unit of work of a thread, and no sum crosses threads, so results
 //! do not depend on their number.
 //!

@@ -8,7 +8,7 @@
 //! Every step reads and writes all weights. So that each stays in the caches of one core, threads share out the inputs,
 //! not the rows: the inputs are divided into parts, and a row's logits are the sum of what the parts contribute
 //! ([`add_parts`]). The parts do not depend on the number of threads. Rows are gathered by parts as well ([`shares`]),
-//! each by the thread that will work on it.
+//! each by the thread that will work on it if threads share a head.
 //!
 //! The weights of an input are as many as the classes and not padded, unlike all others: Adam would spend time on the
 //! padding, and a part's weights would not fit the first-level cache. A vector of weights may reach into the next input's.
@@ -36,12 +36,13 @@ pub(crate) fn parts(layout: &Layout) -> usize {
     layout.blocks.min(MOST_PARTS)
 }
 
-/// The number of shares of the parts in which threads gather rows: one for each.
+/// The number of shares into which the parts are divided for the gathering: one for each thread, as far as there are
+/// parts.
 pub(crate) fn shares(layout: &Layout, threads: usize) -> usize {
     parts(layout).min(threads)
 }
 
-/// The blocks of a share. It is the thread's own share of the parts: see [`crate::team::Member::take`].
+/// The blocks of a share. Of a small team, it is the thread's own share of the parts: see [`crate::team::Member::take`].
 pub(crate) fn blocks_of_share(layout: &Layout, share: usize, shares: usize) -> Range<usize> {
     let parts = parts(layout);
     blocks_of(layout, parts * share / shares..parts * (share + 1) / shares)
@@ -93,7 +94,8 @@ unsafe fn sum_rows<S: Vector, const V: usize, const R: usize>(
     let layout = &head.layout;
     let width = V * LANES;
     let blocks = blocks_of(layout, part..part + 1);
-    // SAFETY: columns are less than the inputs, rows within the workspace.
+    // SAFETY: columns are less than the inputs, and after the weights of the last input there is room for those of the
+    // padding. Rows are within the workspace; the blocks of a part were gathered together, since shares are whole parts.
     unsafe {
         let weights = head.layers[0].weight.value.pointer();
         let elements: [_; R] =
@@ -180,7 +182,8 @@ pub(crate) unsafe fn update<S: Vector, const V: usize>(
                 }
             }
         }
-        // Moved together as the weights are; what is overwritten has been moved.
+        // The padding between the gradients of two inputs is dropped in place, from the front: what is stored of an input
+        // ends before the gradients of the next one begin.
         let packed = sums.as_mut_ptr().cast::<f32>();
         for input in 0..BLOCK {
             let sums: [S; V] =

@@ -16,7 +16,7 @@ pub(crate) enum Phase {
     Normalise,
     /// The sums of the first layer for a row whose inputs are all 0 before the normalisation, by slabs.
     Shift,
-    /// The first layer: by slabs, with what [`Phase::ActivateFirst`] does; or, if slabs are fewer than the
+    /// The first layer: a [narrow](crate::narrow) one by its parts; others by slabs, with what [`Phase::ActivateFirst`] does; or, if slabs are fewer than the
     /// threads, its sums only, by slabs and rows.
     First,
     /// Activation and normalisation of the first layer, by slabs, if it is a hidden one and it is not done yet.

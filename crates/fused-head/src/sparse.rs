@@ -27,8 +27,8 @@ const AHEAD: usize = 512;
 const NEAR: usize = 32;
 
 /// Makes the list of what a row has in some blocks. Returns whether the columns of its elements ascend and are inputs
-/// of these blocks; otherwise the list is unusable. The same part of the row that is gathered after it, if one is given,
-/// is fetched.
+/// of these blocks; otherwise the list is unusable. If both are sparse, about the same part of the row that is gathered
+/// after it is fetched.
 ///
 /// # Safety
 /// The instruction set of `S` is present, the row's lengths were checked, `row` is one of `lists`, and
@@ -69,7 +69,7 @@ unsafe fn gather_dense<S: Vector>(
     blocks: Range<usize>,
     lists: &RowLists,
 ) {
-    let first = RowLists::list_of(blocks.start);
+    let first = RowLists::room_before(blocks.start);
     // SAFETY: a list has room for all inputs of its blocks and a vector more; `count` never exceeds the
     // number of elements looked at.
     unsafe {
@@ -98,7 +98,7 @@ unsafe fn gather_dense<S: Vector>(
     }
 }
 
-/// Makes the list that [`gather_dense`] would make of the whole row: elements that are 0 are left out.
+/// Makes the list that [`gather_dense`] would make of the dense row: elements that are 0 are left out.
 ///
 /// # Safety
 /// As for [`gather`].
@@ -119,7 +119,8 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
         return false;
     }
     let (columns, values) = (&columns[elements.clone()], &values[elements]);
-    // Rows are in memory but not in the caches, and anywhere in it.
+    // Rows are in memory but not in the caches, and anywhere in it. Those of a call have columns of one width; if not,
+    // other addresses are fetched, which harms nothing.
     let (next_columns, next_values) = match next {
         Some(Row::Sparse { columns: Columns::U16(columns), values }) => {
             (columns.as_ptr().cast::<C>(), values)
@@ -130,7 +131,7 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
         _ => (std::ptr::null(), &[][..]),
     };
     let next_first = next_values.len() * blocks.start / layout.blocks;
-    let first = RowLists::list_of(blocks.start);
+    let first = RowLists::room_before(blocks.start);
     // SAFETY: a list has room for its elements and a vector more. The row may lie in a file that another program writes
     // to. So it is the columns in the list that are checked: each lies in one of the blocks.
     unsafe {
@@ -155,14 +156,17 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
             let from = (values.as_ptr(), columns.as_ptr());
             count += S::compress_list(from, list.add(count), indices.add(count));
         }
+        // Those of zeros as well, so that it does not depend on the blocks that are gathered together whether a row is
+        // refused.
         let listed = std::slice::from_raw_parts(indices, count);
-        let begins = listed.first().is_none_or(|&column| column as usize >= inputs.start);
-        if !begins || !ascend_below(listed, inputs.end) {
+        if !ascend_within(listed, &inputs)
+            || count < columns.len() && !ascend_within(columns, &inputs)
+        {
             return false;
         }
-        // What is compared after the last element is in no block.
+        // Sentinels, so that the comparison below may go past the last element.
         indices.add(count).cast::<[u32; LANES]>().write([u32::MAX; LANES]);
-        // Of the groups of eight elements that begin in a block, the last.
+        // Of the groups of eight elements that begin in a block, the last; the ends of the spans hold it for now.
         for block in blocks.clone() {
             lists.set_block(row, block, 0..0);
         }
@@ -184,8 +188,15 @@ unsafe fn gather_sparse<S: Vector, C: Column>(
     true
 }
 
-/// Which elements of a sparse row are those of some inputs. Elements of inputs that there are not count as those of the
-/// last, and columns that do not ascend may lead anywhere in the row.
+/// Whether columns ascend and are those of some inputs.
+#[inline(always)]
+fn ascend_within<C: Column>(columns: &[C], inputs: &Range<usize>) -> bool {
+    let begin = columns.first().is_none_or(|column| column.widen() as usize >= inputs.start);
+    begin && ascend_below(columns, inputs.end)
+}
+
+/// Which elements of a sparse row are those of some inputs. Columns beyond the last input go to the last block. If the
+/// columns do not ascend, the elements may be any of the row.
 #[inline(always)]
 fn elements_of<C: Column>(layout: &Layout, columns: &[C], inputs: &Range<usize>) -> Range<usize> {
     let is_before = |index: usize, input: usize| (columns[index].widen() as usize) < input;

@@ -41,7 +41,7 @@ unsafe impl Zeroable for Span {}
 
 impl RowLists {
     pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> RowLists {
-        let stride = RowLists::list_of(layout.blocks);
+        let stride = RowLists::room_before(layout.blocks);
         RowLists {
             values: from.buffer(rows * stride),
             indices: from.buffer(rows * stride),
@@ -51,19 +51,18 @@ impl RowLists {
         }
     }
 
-    /// Where in a row's list that of the blocks from `block` on may begin, if nobody knows how long that of the blocks
-    /// before them is. Each has room for all inputs and a vector more: kernels read and write whole vectors that begin
-    /// at any element.
+    /// The room for the lists of the blocks before `block`; lists that are gathered apart begin there. Each block has room
+    /// for all its inputs and a vector more: kernels read and write whole vectors that begin at any element.
     #[inline(always)]
-    pub(crate) fn list_of(block: usize) -> usize {
+    pub(crate) fn room_before(block: usize) -> usize {
         block * (BLOCK + LANES)
     }
 
-    /// Where in `values` and `indices` the elements are that a row has in some consecutive blocks, which were gathered
-    /// together.
+    /// Where in `values` and `indices` the elements are that a row has in some consecutive blocks.
     ///
     /// # Safety
-    /// There is the row, and it has these blocks.
+    /// There is the row, it has these blocks, at least one, and they were gathered together: between two that were not,
+    /// there are no elements.
     #[inline(always)]
     pub(crate) unsafe fn elements(&self, row: usize, blocks: Range<usize>) -> Range<usize> {
         // SAFETY: the caller's promise.
@@ -158,7 +157,8 @@ pub(crate) struct Workspace {
     pub(crate) columns: ColumnLists,
     /// `None` if the inputs are not normalised, or nothing is learned.
     pub(crate) norm: Option<NormWork>,
-    /// The layers' units after their activation, slab matrices; of a head without hidden layers, its logits.
+    /// The layers' units after their activation, slab matrices; of a head without hidden layers, its logits,
+    /// unless its layer is [narrow](crate::narrow).
     pub(crate) units: Vec<Buffer>,
     /// The derivatives of the units with respect to their sums, slab matrices, of the layers whose
     /// activation [keeps](crate::activation::keeps_slopes) them.
@@ -231,7 +231,8 @@ impl Workspace {
         let inverse_deviations = each(&|layer| learning(widths[layer]));
         let slopes = each(&slopes);
         let sums_grad = each(&after_first);
-        let units = (0..hidden.max(1)).map(|layer| from.buffer(rows * layout.width(layer).padded));
+        let kept = if layout.is_narrow() { 0 } else { rows };
+        let units = (0..hidden.max(1)).map(|layer| from.buffer(kept * layout.width(layer).padded));
         let units = units.collect();
         Workspace {
             rows,
@@ -252,7 +253,7 @@ impl Workspace {
             logits: from.buffer(rows * outputs),
             logits_grad: from.buffer(learning_rows * outputs),
             sums_grad,
-            slab_grad: from.buffer(learning_rows * widest),
+            slab_grad: from.buffer(sorted_rows * widest),
             weight_grad: from.buffer(learning(weights.max().unwrap_or(0))),
             losses: from.buffer(learning_rows),
             hits: from.buffer(learning_rows),

@@ -11,7 +11,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A vector of floats.
+/// A vector of floats, which in memory is [`LANES`](Self::LANES) of them.
 pub trait Simd: Copy {
     /// The number of floats in a vector.
     const LANES: usize;
@@ -74,6 +74,7 @@ pub trait Simd: Copy {
 /// Plain Rust, which runs everywhere. The compiler vectorises it with the instructions of the target; on
 /// 64-bit Arm these are NEON.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(transparent)]
 pub struct Portable<const LANES: usize>(pub [f32; LANES]);
 
 /// Whether [`Portable`] multiplies and adds with a single rounding. It does if the target has hardware for

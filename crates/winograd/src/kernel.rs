@@ -8,6 +8,7 @@ pub(crate) mod first_layer;
 pub(crate) mod global_pool;
 pub(crate) mod isa;
 pub(crate) mod max_pool;
+pub(crate) mod measure;
 pub(crate) mod microkernel;
 pub(crate) mod output;
 pub(crate) mod product;

@@ -65,5 +65,7 @@ pub use accuracy::{Accuracy, ParseAccuracyError};
 pub use algorithm::tile_kind::TileKind;
 pub use config::{ConvLayer, NetworkConfig, OutputShape, Pooling, Tap, TapPoint};
 pub use error::Error;
+#[doc(hidden)] // For the benchmark of the register blocks.
+pub use kernel::measure::RegisterBlock;
 pub use plan::layers::{LayerPlan, Method, Plan};
 pub use run::{clock::LayerTimes, forward::Profile, network::Network};

@@ -23,6 +23,19 @@ pub(crate) fn best_isa() -> Isa {
     Isa::Portable
 }
 
+/// The instruction sets that this machine has, whether or not they pass the check.
+pub(crate) fn present() -> Vec<Isa> {
+    let mut present = vec![Isa::Portable];
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        present.push(Isa::Avx2);
+        if is_x86_feature_detected!("avx512f") {
+            present.push(Isa::Avx512);
+        }
+    }
+    present
+}
+
 /// Whether AVX-512 gives the same features as AVX2. Both must be present. It is checked once per process.
 #[cfg(target_arch = "x86_64")]
 fn avx512_passes() -> bool {

@@ -25,6 +25,10 @@ fn shapes() -> Vec<HeadShape> {
         HeadShape::new(INPUTS, HiddenLayers::NONE, CLASSES),
         // More blocks than parts, and one vector of logits.
         HeadShape::new(2500, HiddenLayers::NONE, 5),
+        // Whole blocks only, with padding and without, and a single input.
+        HeadShape::new(2048, HiddenLayers::NONE, 9),
+        HeadShape::new(256, HiddenLayers::NONE, 16),
+        HeadShape::new(1, HiddenLayers::NONE, 1),
         HeadShape::new(INPUTS, HiddenLayers::NONE, 20),
         HeadShape::new(INPUTS, HiddenLayers::NONE, 150),
         HeadShape::new(INPUTS, hidden(&[40], Activation::Tanh, false), CLASSES),
@@ -82,7 +86,7 @@ fn heads_of_any_form_do_not_depend_on_threads_company_and_the_form_of_rows() {
                 let mut trainer = trainer(shape, from_ref(head), 16, 1, isa);
                 alone.push((train(&mut trainer, |_| None), trainer.parameters(0)));
             }
-            for threads in [1, 2, 3, 5] {
+            for threads in [1, 2, 3, 5, 9] {
                 for are_sparse in [false, true] {
                     let mut among = trainer(shape, &heads, 16, threads, isa);
                     let results = train(&mut among, |lists| are_sparse.then(|| lists.narrow()));

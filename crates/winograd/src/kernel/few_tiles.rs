@@ -15,7 +15,7 @@ use crate::{
     algorithm::transform::{MAX_SIDE, Transform},
     kernel::{
         filter_transform::{self, TAPS, term_stride},
-        microkernel::{PANEL, Panel, SHORT_SUM, Target, UNROLL, Update, with_rows},
+        microkernel::{PANEL, Panel, SHORT_SUM, Target, UNROLL, Update, opaque, with_rows},
         product::PIECE,
     },
 };
@@ -109,28 +109,33 @@ unsafe fn add_terms<P: Panel, const ROWS: usize, const TERMS: usize>(
     // SAFETY: these rows and channels of the factors, by the caller's promise.
     unsafe {
         let stride = job.terms[first].stride;
-        let mut a = [job.terms[first].a; TERMS];
+        let mut a = [[job.terms[first].a; ROWS]; TERMS];
         let mut b = [job.weights; TERMS];
         let mut at = [0; TERMS];
         let mut sums = [[P::splat(0.0); ROWS]; TERMS];
         for t in 0..TERMS {
             let index = first + t * job.factors;
-            a[t] = job.terms[index].a.add(row * stride + job.first);
+            let from = job.terms[index].a.add(row * stride + job.first);
+            a[t] = std::array::from_fn(|r| opaque(from.add(r * stride)));
             b[t] = job.weights.add(index * term_stride(job.channels));
             at[t] = index * job.sums_stride + row * PANEL;
             for r in 0..ROWS {
                 sums[t][r] = P::load(job.sums.add(at[t] + r * PANEL));
             }
         }
-        for k in (0..job.channels).step_by(UNROLL) {
+        for _ in 0..job.channels / UNROLL {
             for u in 0..UNROLL {
                 for t in 0..TERMS {
-                    let weights = P::load(b[t].add((k + u) * PANEL));
+                    let weights = P::load(b[t].add(u * PANEL));
                     for r in 0..ROWS {
-                        let a = P::splat(*a[t].add(r * stride + k + u));
+                        let a = P::splat(*a[t][r].add(u));
                         sums[t][r] = a.mul_add(weights, sums[t][r]);
                     }
                 }
+            }
+            for (a, b) in a.iter_mut().zip(&mut b) {
+                *a = a.map(|row| opaque(row.add(UNROLL)));
+                *b = b.add(UNROLL * PANEL);
             }
         }
         for t in 0..TERMS {

@@ -17,7 +17,7 @@ use crate::{
     config::IMAGE_CHANNELS,
     kernel::{
         feature_map::Maps,
-        microkernel::{PANEL, Panel},
+        microkernel::{PANEL, Panel, opaque},
     },
     vector::{Portable, Simd},
 };
@@ -184,7 +184,7 @@ unsafe fn tiles_block<P: Panel, const TILES: usize>(
             while row < job.window_rows {
                 let mut c = 0;
                 while c < job.channels {
-                    let value = values.add(row * stride + c);
+                    let value = opaque(values.add(row * stride + c));
                     for frequency in 0..Row::A {
                         let weights = P::load(weight.add(frequency * PANEL));
                         for (tile, sums) in sums.iter_mut().enumerate() {

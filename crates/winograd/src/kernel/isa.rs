@@ -18,6 +18,8 @@ use crate::{
         first_layer::{FirstLayerJob, first_layer},
         global_pool::{self, RowJob, fold_row},
         max_pool::{PoolJob, pool},
+        measure::Measured,
+        microkernel::{Block, Panel, block, multiply_adds},
         output::{OutputItem, write},
         product::{ProductJob, product},
         strassen::{left, strassen},
@@ -100,6 +102,19 @@ impl Isa {
         }
     }
 
+    /// The kernels that are measured by themselves.
+    pub(crate) fn measured(self) -> Measured {
+        match self {
+            Isa::Portable => portable::MEASURED,
+            #[cfg(test)]
+            Isa::PortableWide => portable_wide::MEASURED,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::MEASURED,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::MEASURED,
+        }
+    }
+
     pub(crate) fn tile_kernels(self, kind: TileKind) -> TileKernels {
         with_transform!(kind, T => match self {
             Isa::Portable => portable::tile_kernels::<T>(),
@@ -132,6 +147,22 @@ macro_rules! entries {
                 write_output: write_output_entry,
             };
 
+            pub(super) const MEASURED: Measured = Measured {
+                blocks: BLOCKS.split_at(<$panel as Panel>::ROWS).0,
+                peak: peak_entry,
+            };
+
+            const BLOCKS: &[unsafe fn(Block<'_>)] = &[
+                block_entry::<1>,
+                block_entry::<2>,
+                block_entry::<3>,
+                block_entry::<4>,
+                block_entry::<5>,
+                block_entry::<6>,
+                block_entry::<7>,
+                block_entry::<8>,
+            ];
+
             pub(super) fn tile_kernels<T: Transform>() -> TileKernels {
                 let output: unsafe fn(&OutputJob) = output_entry::<T, false, false>;
                 let tapped_output: unsafe fn(&OutputJob) = output_entry::<T, false, true>;
@@ -156,6 +187,22 @@ macro_rules! entries {
 
             // SAFETY of all entries: the caller's promises are passed on, that of the instruction
             // set among them.
+
+            /// # Safety
+            /// That of [`block`].
+            $(#[$attribute])*
+            unsafe fn block_entry<const ROWS: usize>(job: Block<'_>) {
+                // SAFETY: see above.
+                unsafe { block::<$panel, ROWS>(job) }
+            }
+
+            /// # Safety
+            /// That of [`multiply_adds`].
+            $(#[$attribute])*
+            unsafe fn peak_entry(count: usize) -> usize {
+                // SAFETY: see above.
+                unsafe { multiply_adds::<$panel, { <$panel as Panel>::ROWS }>(count) }
+            }
 
             /// # Safety
             /// That of [`first_layer`].

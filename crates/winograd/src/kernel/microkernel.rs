@@ -3,6 +3,10 @@
 #![allow(unsafe_code)] // A kernel on raw pointers.
 
 #[cfg(target_arch = "x86_64")]
+use std::arch::asm;
+use std::hint::black_box;
+
+#[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
 use crate::vector::{Pair, Portable, Vector};
 
@@ -17,11 +21,6 @@ pub(crate) trait Panel: Vector {
 
     /// The largest number of tiles in a register block of the first layer.
     const TILES: usize;
-
-    /// The number of blocks into which `rows` rows are divided, at least 1.
-    fn blocks(rows: usize) -> usize {
-        rows.div_ceil(Self::ROWS)
-    }
 }
 
 impl Panel for Pair<Portable<8>> {
@@ -32,7 +31,7 @@ impl Panel for Pair<Portable<8>> {
 /// As [`Avx512`], to test the common code on machines without AVX-512.
 #[cfg(test)]
 impl Panel for Portable<16> {
-    const ROWS: usize = 12;
+    const ROWS: usize = 8;
     const TILES: usize = 4;
 }
 
@@ -43,26 +42,18 @@ impl Panel for Pair<Avx2> {
     const TILES: usize = 1;
 }
 
-/// Short sums and totals fill 24 of the 32 registers. The processor broadcasts values as it loads them.
+/// Short sums and totals fill 16 of the 32 registers, and the rows' addresses 8 of the 16 others. The processor
+/// broadcasts values as it loads them.
 #[cfg(target_arch = "x86_64")]
 impl Panel for Avx512 {
-    const ROWS: usize = 12;
+    const ROWS: usize = 8;
     const TILES: usize = 4;
-
-    /// Blocks of about eight rows, which is fastest if there are many.
-    fn blocks(rows: usize) -> usize {
-        ((rows + 3) / 8).max(1)
-    }
 }
 
 /// Calls `$f::<$s, ROWS>` for a number of rows from 1 to `$s::ROWS`.
 macro_rules! with_rows {
     ($rows:expr, $s:ident, $f:ident($($argument:expr),*)) => {
         match $rows {
-            12 if $s::ROWS >= 12 => $f::<$s, 12>($($argument),*),
-            11 if $s::ROWS >= 12 => $f::<$s, 11>($($argument),*),
-            10 if $s::ROWS >= 12 => $f::<$s, 10>($($argument),*),
-            9 if $s::ROWS >= 12 => $f::<$s, 9>($($argument),*),
             8 if $s::ROWS >= 8 => $f::<$s, 8>($($argument),*),
             7 if $s::ROWS >= 7 => $f::<$s, 7>($($argument),*),
             6 => $f::<$s, 6>($($argument),*),
@@ -134,7 +125,7 @@ pub(crate) struct Block<'a> {
     pub(crate) c_stride: usize,
     /// The weights that are needed next, some of which this block prefetches.
     pub(crate) prefetch: *const f32,
-    /// The number of cache lines to prefetch in each iteration of the loop.
+    /// The number of cache lines to prefetch in each iteration of the loop, at most [`UNROLL`].
     pub(crate) lines: usize,
 }
 
@@ -151,19 +142,27 @@ pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
     // results are the `ROWS` panels of each target; a prefetch may have any address.
     unsafe {
         let mut totals = [P::splat(0.0); ROWS];
+        let mut rows: [*const f32; ROWS] = std::array::from_fn(|row| opaque(a.add(row * a_stride)));
         let mut k = 0;
         while k < depth {
             let end = depth.min(k + SHORT_SUM);
             let mut sums = [P::splat(0.0); ROWS];
             while k < end {
-                for line in 0..lines {
+                // With a loop of `lines` turns, the compiler would unroll it for many.
+                for line in 0..UNROLL {
+                    if line == lines {
+                        break;
+                    }
                     P::prefetch_l2(prefetch.wrapping_add(line * PANEL));
                 }
                 for u in 0..UNROLL {
                     let weights = P::load(b.add(PANEL * u));
-                    for (row, sum) in sums.iter_mut().enumerate() {
-                        *sum = P::splat(*a.add(row * a_stride + k + u)).mul_add(weights, *sum);
+                    for (sum, row) in sums.iter_mut().zip(&rows) {
+                        *sum = P::splat(*row.add(u)).mul_add(weights, *sum);
                     }
+                }
+                for row in &mut rows {
+                    *row = opaque(row.add(UNROLL));
                 }
                 b = b.add(UNROLL * PANEL);
                 prefetch = prefetch.wrapping_add(lines * PANEL);
@@ -180,4 +179,46 @@ pub(crate) unsafe fn block<P: Panel, const ROWS: usize>(block: Block<'_>) {
             }
         }
     }
+}
+
+/// The same address, of which the compiler does not know that it is the same. It would otherwise reach the rows from one
+/// address with index registers. Intel's processors split a multiply-add with such an operand into two operations, and
+/// issue four a cycle, which then are the limit.
+#[inline(always)]
+pub(crate) fn opaque(address: *const f32) -> *const f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut address = address;
+        // SAFETY: nothing is executed.
+        unsafe {
+            asm!("/* {0} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags));
+        }
+        address
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    address
+}
+
+/// `count` multiply-adds of each of `SUMS` vectors, in registers alone: the peak with which blocks are compared. There are
+/// enough of them to hide the latency. Returns how many floats were multiplied and added.
+///
+/// # Safety
+/// The instruction set of `P` is present.
+#[inline(always)]
+pub(crate) unsafe fn multiply_adds<P: Panel, const SUMS: usize>(count: usize) -> usize {
+    let mut results = [0.0_f32; PANEL];
+    // SAFETY: the caller's promise, and a panel has so many floats.
+    unsafe {
+        let factor = P::splat(black_box(0.5));
+        let mut sums = [factor; SUMS];
+        for _ in 0..count {
+            for sum in &mut sums {
+                *sum = sum.mul_add(factor, factor);
+            }
+        }
+        let sum = sums.into_iter().fold(factor, P::add);
+        sum.store(results.as_mut_ptr());
+    }
+    black_box(&results);
+    count * SUMS * PANEL
 }

@@ -90,7 +90,7 @@ pub(crate) unsafe fn multiply<P: Panel>(factors: &Factors, targets: &[Target]) {
     if factors.rows == 0 {
         return;
     }
-    let blocks = P::blocks(factors.rows);
+    let blocks = factors.rows.div_ceil(P::ROWS);
     // Blocks of nearly the same size: 13 tiles are 5 + 4 + 4, not 6 + 6 + 1.
     let (rows, longer) = (factors.rows / blocks, factors.rows % blocks);
     // The number of cache lines that a block prefetches in each iteration. Together the blocks prefetch the
