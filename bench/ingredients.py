@@ -97,7 +97,7 @@ STUDIES = {
             Line("linear", {}, {"arch": "linear", "p": 0}),
             *views(1, 2, 5, 10, augment="photos"),
         ),
-        Line("combined", {"views": 5, "augment": "photos", "test-views": 5}),
+        Line("combined", {"views": 5, "augment": "photos", "test-views": 5}, {"p": 0.8}),
         5,
     ),
 }
