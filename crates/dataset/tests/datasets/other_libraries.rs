@@ -349,17 +349,19 @@ fn splits_and_groups_may_be_columns_of_a_parquet_file() {
     let dataset = source.load(&SplitConfig { val_fraction: 0.5, ..ALL }).unwrap();
     // There are validation images, so none are taken from those for training.
     assert_eq!([dataset.train.len(), dataset.val.len(), dataset.test.len()], [20, 10, 10]);
-    let config = SourceConfig {
-        columns: "group=house,label=kind".parse::<ColumnNames>().unwrap(),
-        ..SourceConfig::default()
-    };
-    let path = forms().join("parquet-columns/houses.parquet");
-    let dataset = Source::find_with(&path, &config).unwrap();
-    let dataset = dataset.load(&SplitConfig { val_fraction: 0.25, ..ALL }).unwrap();
-    let houses = |split: &Split| -> std::collections::BTreeSet<u8> {
-        (0..split.len()).map(|row| split.image(row).unwrap().pixels[0] / 4).collect()
-    };
-    assert!(!dataset.val.is_empty() && houses(&dataset.train).is_disjoint(&houses(&dataset.val)));
+    // The second has a usual name.
+    for (file, columns) in [("houses", "group=house,label=kind"), ("subjects", "label=label")] {
+        let columns = columns.parse::<ColumnNames>().unwrap();
+        let config = SourceConfig { columns, ..SourceConfig::default() };
+        let path = forms().join(format!("parquet-columns/{file}.parquet"));
+        let dataset = Source::find_with(&path, &config).unwrap();
+        let dataset = dataset.load(&SplitConfig { val_fraction: 0.25, ..ALL }).unwrap();
+        let groups = |split: &Split| -> std::collections::BTreeSet<u8> {
+            (0..split.len()).map(|row| split.image(row).unwrap().pixels[0] / 4).collect()
+        };
+        let (train, val) = (groups(&dataset.train), groups(&dataset.val));
+        assert!(!val.is_empty() && train.is_disjoint(&val), "{file}: {train:?} {val:?}");
+    }
 }
 
 #[test]

@@ -162,6 +162,8 @@ def parquet() -> None:
     houses = [f"house {row // 4}" for row in range(ROWS)]
     columns = {"image": image, "kind": [row % 2 for row in range(ROWS)], "house": houses}
     pq.write_table(pa.table(columns), to / "houses.parquet")
+    columns = {"image": image, "label": numbers, "subject_id": houses}
+    pq.write_table(pa.table(columns), to / "subjects.parquet")
 
     # Two patients who are in several splits.
     patients = [f"p{row // 4 if row < 8 else row}" for row in range(ROWS)]

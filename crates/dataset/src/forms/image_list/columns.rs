@@ -13,9 +13,10 @@ const ID: [&str; 4] = ["id", "imageid", "idcode", "uid"];
 pub(in super::super) const LABEL: [&str; 6] =
     ["label", "class", "labelname", "classname", "category", "target"];
 /// Names of the column of splits.
-const SPLIT: [&str; 4] = ["split", "subset", "set", "partition"];
+pub(in super::super) const SPLIT: [&str; 4] = ["split", "subset", "set", "partition"];
 /// Names of the column of groups.
-const GROUP: [&str; 6] = ["group", "groupid", "patient", "patientid", "subject", "subjectid"];
+pub(in super::super) const GROUP: [&str; 6] =
+    ["group", "groupid", "patient", "patientid", "subject", "subjectid"];
 
 /// The columns of a list, by their positions.
 #[derive(Debug, Clone, Copy)]

@@ -37,7 +37,7 @@ use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::{Error, FormError, SourceConfig};
-pub(super) use columns::LABEL;
+pub(super) use columns::{GROUP, LABEL, SPLIT};
 use columns::{Columns, Naming, has_columns_of_a_list, wrong};
 use listed::{Listed, notices};
 use rows::{Endings, Listing, Parts, Place};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::image_list::LABEL;
+use super::super::image_list::{GROUP, LABEL, SPLIT};
 use super::super::sheet::normalised;
 use crate::name::{Names, escape};
 use crate::parquet::{Field, Leaf, ParquetFile, Physical, Schema};
@@ -12,9 +12,6 @@ use crate::{ColumnNames, Error, TableError};
 
 /// Usual names of the column of images, without spaces, `-` and `_`. The first name is preferred to the others.
 const IMAGE: [&str; 2] = ["image", "img"];
-/// Usual names of the columns of splits and of groups.
-const SPLIT: [&str; 1] = ["split"];
-const GROUP: [&str; 4] = ["group", "groupid", "patient", "patientid"];
 
 const AN_IMAGE: &str = "a column of images, of bytes or of structs of bytes and path; name it with --columns path=NAME";
 const A_LABEL: &str =
