@@ -433,9 +433,9 @@ fn wrong_flags() {
     for (words, says) in [
         (&["run", "--augment-seed=3"][..], "--views"),
         (&["run", "--max-skipped=0.1"], "--max-skipped applies to --on-error=skip only"),
-        (&["import-weights", "--family=caffe"], "[FILE]"),
-        (&["import-weights", "--network=vgg16"], "[FILE]"),
-        (&["import-weights", "--out=w.safetensors"], "[FILE]"),
+        (&["import-weights", "--family=caffe"], "<FILE>"),
+        (&["import-weights", "--network=vgg16"], "<FILE>"),
+        (&["import-weights", "--out=w.safetensors"], "<FILE>"),
         (&["verify", "--features=x", "--out=y"], "cannot be used with"),
         (&["inspect", "--features=x", "--out=y"], "cannot be used with"),
         (&["export-features", "--features=x", "--out=y"], "cannot be used with"),
