@@ -99,12 +99,11 @@ fn unlabelled_test_images_are_learned_with_pseudo_labels() {
     assert!(finished.stdout.contains(says), "{finished:?}");
     let evaluated = |flags: &[&str], runs: &[&PathBuf]| {
         let mut command = vgg_head(["evaluate", "--split=val"]);
-        runs.iter().for_each(|run| drop(command.arg("--run").arg(run)));
-        finish({
-            command.args(flags);
-            command
-        })
-        .stdout
+        command.args(flags);
+        for run in runs {
+            command.arg("--run").arg(run);
+        }
+        finish(command).stdout
     };
     assert!(evaluated(&[], &[&soft]).contains(says));
     let some = format!("\n1 of 2 heads {}", &says[1..]);
