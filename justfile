@@ -69,7 +69,7 @@ issues *flags: ready
 report *flags: ready
     @scripts/run vgg-head report "$@"
 
-# Print accuracy, confusion matrix, precision and recall on the test split (run= sweep= tta=)
+# Print accuracy and other measures with their intervals, and the confusion matrix, on the test split or another (run= sweep= split= tta=)
 evaluate *flags: ready
     @scripts/run vgg-head evaluate "$@"
 
@@ -77,7 +77,7 @@ evaluate *flags: ready
 ensemble *flags: ready
     @scripts/run vgg-head ensemble "$@"
 
-# Write a Kaggle submission (run= split= out=)
+# Write a Kaggle submission (run= sweep= split= sample= out=)
 predict *flags: ready
     @scripts/run vgg-head predict "$@"
 

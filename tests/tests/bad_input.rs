@@ -429,6 +429,19 @@ fn wrong_flags() {
     for flag in ["--seeds=18446744073709551615", "--hidden=9,99999999999"] {
         assert_refused(vgg_head(["sweep", flag]), USAGE, &["most", "--help"]);
     }
+    // Flags that would do nothing beside others, or without them.
+    for (words, says) in [
+        (&["run", "--augment-seed=3"][..], "--views"),
+        (&["run", "--max-skipped=0.1"], "--max-skipped applies to --on-error=skip only"),
+        (&["import-weights", "--family=caffe"], "<FILE>"),
+        (&["import-weights", "--network=vgg16"], "<FILE>"),
+        (&["import-weights", "--out=w.safetensors"], "<FILE>"),
+        (&["verify", "--features=x", "--out=y"], "cannot be used with"),
+        (&["inspect", "--features=x", "--out=y"], "cannot be used with"),
+        (&["export-features", "--features=x", "--out=y"], "cannot be used with"),
+    ] {
+        assert_refused(vgg_extract(words), USAGE, &[says]);
+    }
     let unknown = vgg_extract(["import-weights", "x.onnx", "--family=keras"]);
     assert_refused(unknown, USAGE, &["--family", "caffe-rgb", "--help"]);
     let unknown = vgg_extract(["export-features", "--format=csv"]);

@@ -525,6 +525,8 @@ fn wrong_flags() {
         (&["--top=0"], "0"),
         (&["--split=all"], "all"),
         (&["--model=m.safetensors"], "--model"),
+        (&["--top=2", "--format=csv"], "--top applies to --format=table only"),
+        (&["--split=test"], "--split=test: none of these is a dataset with parts"),
     ] {
         assert_refused(classify(&place.run, [&image], flags), USAGE, &[says]);
     }

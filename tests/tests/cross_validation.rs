@@ -173,7 +173,7 @@ fn a_cross_validation_is_continued() {
         path_from(cv(&workplace, &features, &["--folds=3"]));
         assert!(contents() == expected, "{name}");
     }
-    let says = ["--calibrate", "vgg-head train --calibrate"];
+    let says = ["--calibrate", "not one head", "vgg-head train --calibrate"];
     assert_refused(cv(&workplace, &features, &["--calibrate"]), USAGE, &says);
 }
 
@@ -233,8 +233,12 @@ fn groups_stay_in_one_fold() {
     refused("id,patient\n", "--folds=3", BAD_INPUT, &["no column 'group'"]);
     refused("id,group\n0,1\n0,2\n", "--folds=3", BAD_INPUT, &["line 3: the id '0' is there twice"]);
     let two: String = (0..60).map(|row| format!("{row},{}\n", row % 2)).collect();
-    let says = ["--folds=3", "of class 'cat', in 2 groups", "at most --folds=2"];
+    let says =
+        ["--folds=3", "of class 'cat', in 2 groups (as ", "bad.csv has them)", "at most --folds=2"];
     refused(&format!("id,group\n{two}"), "--folds=3", USAGE, &says);
+    let one: String = (0..60).map(|row| format!("{row},all\n")).collect();
+    let says = ["in 1 group (as ", "extract again with more of them, or without the class"];
+    refused(&format!("id,group\n{one}"), "--folds=3", USAGE, &says);
 }
 
 /// A list of images has a column of groups, which the cache does not have: it is read again.
@@ -409,8 +413,36 @@ fn wrong_corrections_are_refused() {
     let says = ["emptied.csv", "training images of class 'cat' keeps its label"];
     assert_refused(workplace.train(&features, &[&flag]), BAD_INPUT, &says);
     assert_refused(cv(&workplace, &features, &[&flag]), BAD_INPUT, &says);
-    let missing = format!("--corrections={}", workplace.path("missing.csv").display());
-    assert_refused(workplace.train(&features, &[&missing]), BAD_INPUT, &["missing.csv"]);
+    // Files that are not there, with what they should have.
+    let missing = |flag: &str| format!("{flag}={}", workplace.path("missing.csv").display());
+    let (weights, corrections, group, sample) = (
+        missing("--class-weight"),
+        missing("--corrections"),
+        missing("--group"),
+        missing("--sample"),
+    );
+    let predict = || {
+        let run = path_from(workplace.train(&features, &HEAD));
+        let mut command = vgg_head(["predict", &sample]);
+        command.arg("--run").arg(run);
+        command
+    };
+    for (command, flag, says) in [
+        (
+            workplace.train(&features, &[&weights]),
+            &weights,
+            "class and weight, and one row for each class: cat",
+        ),
+        (workplace.train(&features, &[&corrections]), &corrections, "columns id, action and label"),
+        (
+            cv(&workplace, &features, &[&group]),
+            &group,
+            "expected none, or a CSV file with the columns id and group",
+        ),
+        (predict(), &sample, "or none to write ImageId,Label"),
+    ] {
+        assert_refused(command, BAD_INPUT, &[flag, "there is no such file; expected", says]);
+    }
 }
 
 /// Finished heads are kept, and the message says how many.

@@ -174,6 +174,24 @@ fn runs_that_do_not_belong_together_are_refused() {
     let a = train(&workplace, &features, &[]);
     let of_others = train(&workplace, &cache(&workplace, ["a", "b", "c"], 1), &[]);
     let of_other_classes = train(&workplace, &cache(&workplace, ["a", "b", "d"], 2), &[]);
+    // A sweep in the place of a run is named with the flag that takes it.
+    let mut command = vgg_head(["sweep", "--p=0.5", "--seeds=1", "--lr=0.01"]);
+    command.arg("--features").arg(&features).arg("--out").arg(workplace.path("sweeps"));
+    let sweep = path_from(command);
+    let says = [
+        format!("{} is a sweep; give --sweep={}", sweep.display(), sweep.display()),
+        format!(
+            "or name one of its runs, which are the folders in {}",
+            sweep.join("runs").display()
+        ),
+    ];
+    let says = says.each_ref().map(String::as_str);
+    for words in [&["evaluate", "--run"][..], &["predict", "--run"], &["ensemble"]] {
+        let mut command = vgg_head(words);
+        command.arg(&sweep);
+        assert_refused(command, BAD_INPUT, &says);
+    }
+    assert_refused(vgg_head(["ensemble"]), USAGE, &["RUN"]);
     let copy = workplace.path("copy");
     fs::create_dir(&copy).unwrap();
     for file in fs::read_dir(&a).unwrap() {

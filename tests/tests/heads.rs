@@ -305,6 +305,13 @@ fn a_form_has_one_run() {
     assert_eq!(train(&default), plain);
     assert_eq!(json_in(&plain.join("config.json"))["shape"]["hidden"], 128);
     let dropped = train(&["--dropout=0.1,0.2,0.5"]);
+    // What is not the architecture's is said.
+    let said = |flags: &[&str]| finish(place.train(flags)).stdout;
+    let flags = ["--hidden=16,5", "--activation=none", "--batch-norm=off", "--dropout=0.1,0.2,0.5"];
+    let says = "fastai, hidden 16/5, no activation, no BatchNorm, dropout 0.1/0.2/0.5, ";
+    assert!(said(&flags).starts_with(says), "{}", said(&flags));
+    assert!(said(&["--activation=gelu"]).starts_with("fastai, gelu, p = 0.8, "));
+    assert!(said(&default).starts_with("fastai, p = 0.8, "), "{}", said(&default));
     assert_eq!(json_in(&dropped.join("config.json"))["train"]["dropout"], json!([0.1, 0.2, 0.5]));
     // The fractions that the architecture would make of p give the head of p.
     let same = train(&["--dropout=0.4/0.4/0.8"]);

@@ -93,6 +93,24 @@ fn unlabelled_test_images_are_learned_with_pseudo_labels() {
     let says = "33 % of each batch are test images with soft pseudo-labels by 1 run";
     assert!(finished.stderr.contains(says), "{finished:?}");
     let soft = PathBuf::from(finished.stdout.lines().last().unwrap());
+    // It is said of the run wherever its results are.
+    let says =
+        "\ntrained also on test images with soft pseudo-labels by 1 run, 33 % of each batch\n";
+    assert!(finished.stdout.contains(says), "{finished:?}");
+    let evaluated = |flags: &[&str], runs: &[&PathBuf]| {
+        let mut command = vgg_head(["evaluate", "--split=val"]);
+        command.args(flags);
+        for run in runs {
+            command.arg("--run").arg(run);
+        }
+        finish(command).stdout
+    };
+    assert!(evaluated(&[], &[&soft]).contains(says));
+    let some = format!("\n1 of 2 heads {}", &says[1..]);
+    assert!(evaluated(&[], &[&plain, &soft]).contains(&some));
+    let json: Value = serde_json::from_str(&evaluated(&["--json"], &[&soft])).unwrap();
+    assert_eq!(json["teachers"][0], json_in(&soft.join("config.json"))["teacher"]);
+    assert!(!evaluated(&["--json"], &[&plain]).contains("teachers"));
     let config = json_in(&soft.join("config.json"));
     let lesson = json!({"split": "test", "labels": "soft", "share": 1.0 / 3.0});
     assert_eq!(config["teacher"]["lesson"], json!({ "pseudo_labels": lesson }));
@@ -147,6 +165,9 @@ fn an_ensemble_is_distilled_into_one_head() {
     let by_sweep = finish(train(&workplace, &cache, &[&flag("--teacher", &sweep)]));
     let says = "towards the probabilities of 3 runs at temperature 1, which are 100 % of the loss";
     assert!(by_sweep.stderr.contains(says), "{by_sweep:?}");
+    let says =
+        "\ntrained towards the probabilities of 3 runs at temperature 1, 100 % of the loss\n";
+    assert!(by_sweep.stdout.contains(says), "{by_sweep:?}");
     let distilled = PathBuf::from(by_sweep.stdout.lines().last().unwrap());
     // The same heads, wherever they lie.
     let flags: Vec<String> = teachers.iter().map(|run| flag("--teacher", run)).collect();
@@ -225,6 +246,15 @@ fn what_cannot_be_learned_from_is_refused() {
         ("--teacher-weight=1.5", "expected 0 < W <= 1"),
     ] {
         refused(&[&teacher, flag], USAGE, &[says]);
+    }
+    // Flags on what is not asked for, alone and beside the other lesson.
+    for flag in ["--pseudo-split=test", "--pseudo-labels=hard", "--pseudo-share=.5"] {
+        refused(&[flag], USAGE, &["--pseudo <RUN>"]);
+        refused(&[&teacher, flag], USAGE, &["cannot be used with"]);
+    }
+    for flag in ["--teacher-temperature=2", "--teacher-weight=0.5"] {
+        refused(&[flag], USAGE, &["--teacher <RUN>"]);
+        refused(&[&pseudo, flag], USAGE, &["cannot be used with"]);
     }
     refused(&[&pseudo, &pseudo], USAGE, &["name each run of an ensemble once"]);
     for of_teacher in [&pseudo, &teacher] {

@@ -151,6 +151,44 @@ fn a_preview_shows_eight_images_and_all_views() {
     assert!(end_to_end::caches_in(&workplace.path("features")).is_empty());
 }
 
+/// Copies of test images alone are shown of these. Those for which there is no room are said to be missing.
+#[test]
+fn a_preview_says_what_it_shows() {
+    let workplace = Workplace::new();
+    let file = workplace.path("sheet.PNG");
+    let flag = format!("--preview={}", file.display());
+    let shown = |flags: &[&str]| {
+        let preview = finish(workplace.run("digits", &[flags, &[&flag]].concat()));
+        assert_eq!(preview.code, Some(0), "{preview:?}");
+        preview
+    };
+    let json: Value = serde_json::from_str(&shown(&["--test-views=3", "--json"]).stdout).unwrap();
+    let expected = json!({
+        "preview": file, "split": "test", "images": 7, "copies": 3, "copies_shown": 3,
+    });
+    assert_eq!(json, expected);
+    assert_eq!(image::open(&file).unwrap().into_luma8().dimensions(), (4 * 34 + 2, 7 * 34 + 2));
+    let preview = shown(&["--val-views=1"]);
+    assert!(
+        preview.stderr.contains(" validation images, each with a distorted copy"),
+        "{preview:?}"
+    );
+    // 8 images of 1024 pixels and their lines take 25 MB.
+    let preview = shown(&["--views=20", "--size=1024"]);
+    assert!(
+        preview.stderr.contains("8 training images, each with 9 distorted copies"),
+        "{preview:?}"
+    );
+    assert!(
+        preview.stderr.contains("warning: 11 distorted copies of each image are not shown"),
+        "{preview:?}"
+    );
+    fs::remove_file(workplace.path("digits/t10k-images-idx3-ubyte")).unwrap();
+    fs::remove_file(workplace.path("digits/t10k-labels-idx1-ubyte")).unwrap();
+    let says = ["has no images in its test split", "give --views in place of --test-views"];
+    assert_refused(workplace.run("digits", &["--test-views=1", &flag]), BAD_INPUT, &says);
+}
+
 #[test]
 fn wrong_augmentations_are_refused_and_doubtful_ones_said() {
     let workplace = Workplace::new();
@@ -164,12 +202,14 @@ fn wrong_augmentations_are_refused_and_doubtful_ones_said() {
         (&["--views=2", "--augment=rotation=200"], "expected a number from 0 to 180"),
         (&["--views=2", "--augment=zoom=0"], "changes nothing"),
         (&["--preview=sheet.png"], "--views"),
+        (&["--views=1", "--preview=sheet.jpg"], "expected a name that ends with .png"),
     ] {
         assert_refused(workplace.run("digits", flags), USAGE, &[says]);
     }
     let flags = ["--views=1", "--augment=digits,flip=vertical", "--taps=conv1_1:avg"];
     let said = finish(workplace.run("digits", &flags));
-    assert!(said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
+    let says = "warning: flip=vertical turns a 6 into a 9; if the images are digits, leave it out";
+    assert!(said.stderr.contains(says), "{}", said.stderr);
     // Also of rotations, of copies of other images than those for training, and before a preview.
     let preview = format!("--preview={}", workplace.path("sheet.png").display());
     for flags in [
@@ -179,11 +219,11 @@ fn wrong_augmentations_are_refused_and_doubtful_ones_said() {
     ] {
         let said = finish(workplace.run("digits", &flags));
         assert_eq!(said.code, Some(0), "{said:?}");
-        assert!(said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
+        assert!(said.stderr.contains(" a 6 into a 9; "), "{}", said.stderr);
     }
     let flags = ["--views=1", "--augment=digits", "--taps=conv1_1:avg"];
     let said = finish(workplace.run("digits", &flags));
-    assert!(!said.stderr.contains("a 6 becomes a 9"), "{}", said.stderr);
+    assert!(!said.stderr.contains("a 6 into a 9"), "{}", said.stderr);
     // A folder that is not there is bad input, as without views.
     let says = ["nothing"];
     assert_refused(workplace.run("nothing", &["--views=1"]), BAD_INPUT, &says);

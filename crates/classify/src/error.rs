@@ -132,6 +132,19 @@ pub enum Error {
         /// The filter or the fit.
         what: String,
     },
+    /// A number of classes is given for a form that has all of them.
+    #[error(
+        "--top applies to --format=table only; omit it for the other forms, which have every class"
+    )]
+    NotTable,
+    /// A split is given of images that are in none.
+    #[error(
+        "--split={split}: none of these is a dataset with parts; omit --split, or name such a dataset"
+    )]
+    NoParts {
+        /// The split.
+        split: String,
+    },
     /// There are no images to classify.
     #[error("no images to classify")]
     NoImages,

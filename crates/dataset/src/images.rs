@@ -62,6 +62,11 @@ impl Images {
         self.ends.last().copied().unwrap_or(0)
     }
 
+    /// Whether some of them are those of a dataset with parts.
+    pub fn have_parts(&self) -> bool {
+        self.groups.iter().any(|group| group.part.is_some())
+    }
+
     /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -109,6 +109,9 @@ pub enum Scan {
 }
 
 impl ExtractConfig {
+    /// The default of [`ExtractConfig::max_skipped`].
+    pub const MAX_SKIPPED: f64 = 0.01;
+
     /// The rules by which `source` is split.
     ///
     /// # Errors
@@ -154,11 +157,13 @@ impl ExtractConfig {
         Some(Views { count, seed, augmentation: augmentation.unwrap_or_else(usual) })
     }
 
-    /// Whether distorted digits may be other digits.
-    pub(crate) fn turns_digits(&self, source: &Source) -> bool {
+    /// The distortions by which digits may be other digits; none where the images are not digits.
+    pub(crate) fn turning_digits(&self, source: &Source) -> Vec<String> {
         let are_digits = |config: &ViewConfig| config.are_digits || !source.has_image_files();
-        self.views.as_ref().is_some_and(are_digits)
-            && self.views(source).is_some_and(|views| views.augmentation.turns_digits())
+        if !self.views.as_ref().is_some_and(are_digits) {
+            return Vec::new();
+        }
+        self.views(source).map_or_else(Vec::new, |views| views.augmentation.turning_digits())
     }
 
     pub(crate) fn extractor(&self) -> ExtractorConfig {

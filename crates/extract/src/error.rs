@@ -99,6 +99,24 @@ pub enum Error {
         /// The fit.
         fit: Fit,
     },
+    /// A limit on the images that are left out is given where none are.
+    #[error("--max-skipped applies to --on-error=skip only; add that flag, or omit --max-skipped")]
+    MaxSkipped,
+    /// A split that has no images is to be looked at.
+    #[error(
+        "--preview: {} has no images in its {split} split, whose copies are asked for; {}",
+        path.display(),
+        match split {
+            SplitName::Train => "name another dataset".to_owned(),
+            split => format!("give --views in place of --{split}-views"),
+        }
+    )]
+    NothingToPreview {
+        /// The dataset.
+        path: PathBuf,
+        /// The split.
+        split: SplitName,
+    },
     /// The file that weights would be written to by default holds others.
     #[error(
         "{} holds other weights, with the digest {found} instead of {given}; name another file with \

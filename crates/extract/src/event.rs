@@ -16,7 +16,10 @@ pub enum Event<'a> {
     /// Something about the dataset that the user should know.
     Notice(&'a Notice),
     /// Distorted digits may be other digits: a 6 upside down is a 9.
-    TurnsDigits,
+    TurnsDigits {
+        /// The distortions that do so, as they are written: "flip=vertical".
+        by: &'a [String],
+    },
     /// The digests of the dataset's files are known.
     Digested {
         /// Number of files.

@@ -61,8 +61,9 @@ pub fn extract(
     let decoding = Decoding::from(recipe.image);
     let (digest, faults) = digest_of(&source, config, decoding, report, stop)?;
     let dataset = describe(&source, &split, digest);
-    if config.turns_digits(&source) {
-        report(Event::TurnsDigits);
+    let by = config.turning_digits(&source);
+    if !by.is_empty() {
+        report(Event::TurnsDigits { by: &by });
     }
     let inputs = Inputs { recipe, dataset, views: config.views(&source) };
     if let Some(cache) = find(config, &inputs, report)? {

@@ -27,4 +27,4 @@ pub use event::Event;
 pub use export::{ExportFormat, ExportPool, Exported, export_features};
 pub use extraction::{Extraction, extract};
 pub use inspection::{InspectConfig, InspectedSplit, Inspection, inspect_dataset};
-pub use preview::write_preview;
+pub use preview::{PREVIEW_BYTES, Preview, write_preview};

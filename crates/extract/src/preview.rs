@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use backbone::{Pixels, Preprocessor, Weights};
 use dataset::{Decoding, Faults, Source};
+use feature_cache::SplitName;
 use recipe::ViewCounts;
 
 use crate::extraction::{digest_of, report_notices};
@@ -13,8 +14,8 @@ use crate::{Error, Event, ExtractConfig};
 
 /// Largest number of images on the sheet.
 const IMAGES: usize = 8;
-/// Largest number of bytes of the sheet. Of larger ones the last views are left out.
-const BYTES: usize = 256 << 20;
+/// Largest number of bytes of a preview's pixels. Of larger ones the last views are left out.
+pub const PREVIEW_BYTES: usize = 256 << 20;
 /// Width of the lines between views, in pixels.
 const GAP: usize = 2;
 /// The colour of the lines.
@@ -26,22 +27,37 @@ struct Sheet {
     bytes: Vec<u8>,
 }
 
-/// Writes a PNG file with some training images of the extraction that `config` describes, as the network would see
-/// them: a line for each image, with the image itself and its distorted copies.
+/// What a preview shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preview {
+    /// The split of its images.
+    pub split: SplitName,
+    /// Number of its images.
+    pub images: usize,
+    /// Distorted copies that each of them will have.
+    pub copies: u32,
+    /// Those of them that are shown.
+    pub shown: u32,
+}
+
+/// Writes a PNG file with some images of the extraction that `config` describes, as the network would see them: a line
+/// for each image, with the image itself and its distorted copies. They are of the first split whose images have copies:
+/// training, validation or test.
 ///
 /// # Errors
-/// If an input cannot be used, the file cannot be written, or a stop was requested.
+/// If that split has no images, an input cannot be used, the file cannot be written, or a stop was requested.
 pub fn write_preview(
     config: &ExtractConfig,
     file: &Path,
     report: &mut dyn FnMut(Event<'_>),
     stop: &AtomicBool,
-) -> Result<(), Error> {
+) -> Result<Preview, Error> {
     let source = Source::find_with(&config.dataset, &config.source)?;
     let split = config.split(&source)?;
     report_notices(source.notices(), report);
-    if config.turns_digits(&source) {
-        report(Event::TurnsDigits);
+    let by = config.turning_digits(&source);
+    if !by.is_empty() {
+        report(Event::TurnsDigits { by: &by });
     }
     let views = config.views(&source);
     let family = Weights::read(&config.weights)?.id().family;
@@ -49,20 +65,25 @@ pub fn write_preview(
     let decoding = Decoding::from(form);
     digest_of(&source, config, decoding, report, stop)?;
     let images = source.read_with(None, stop)?;
-    let train = images.split(&split, &Faults::default())?.decoded(decoding).train;
-    let images = train.len();
-    // Those of training images are looked at, or what would be theirs.
-    let count = views.as_ref().map_or(0, |views| {
-        let ViewCounts { train, val, test } = views.count;
-        if train > 0 { train } else { val.max(test) }
-    });
-    let rows = DatasetRows::new(train, views.as_ref(), count);
+    let dataset = images.split(&split, &Faults::default())?.decoded(decoding);
+    let ViewCounts { train, val, test } =
+        views.as_ref().map_or(ViewCounts::default(), |views| views.count);
+    let (split, images_of, copies) = match (train, val) {
+        (0, 0) => (SplitName::Test, dataset.test, test),
+        (0, _) => (SplitName::Val, dataset.val, val),
+        _ => (SplitName::Train, dataset.train, train),
+    };
+    let images = images_of.len();
+    if images == 0 {
+        return Err(Error::NothingToPreview { path: config.dataset.clone(), split });
+    }
+    let rows = DatasetRows::new(images_of, views.as_ref(), copies);
     let preprocessor = Preprocessor::new(family, form);
 
     let shown = images.min(IMAGES);
     let (height, width) = preprocessor.size();
-    let most = BYTES / (shown * (height + GAP) * (width + GAP) * 3);
-    let per_image = (1 + count as usize).min(most.max(1));
+    let most = PREVIEW_BYTES / (shown * (height + GAP) * (width + GAP) * 3);
+    let per_image = (1 + copies as usize).min(most.max(1));
     let mut sheet = Sheet::new(shown * (height + GAP) + GAP, per_image * (width + GAP) + GAP);
     let mut input = vec![0.0; preprocessor.len()];
     for line in 0..shown {
@@ -84,7 +105,8 @@ pub fn write_preview(
             sheet.put(at, width, &preprocessor.pixels(&input));
         }
     }
-    Ok(durable::replace(file, &sheet.to_png())?)
+    durable::replace(file, &sheet.to_png())?;
+    Ok(Preview { split, images: shown, copies, shown: per_image as u32 - 1 })
 }
 
 impl Sheet {

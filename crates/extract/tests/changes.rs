@@ -35,7 +35,7 @@ fn config(dataset: &Path, out: &Path) -> ExtractConfig {
         test_fraction: None,
         dedupe: false,
         on_error: OnError::Stop,
-        max_skipped: 0.01,
+        max_skipped: ExtractConfig::MAX_SKIPPED,
         scan: Scan::Full,
         seed: 0,
         views: None,

@@ -122,7 +122,7 @@ fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
         test_fraction: None,
         dedupe: false,
         on_error: OnError::Stop,
-        max_skipped: 0.01,
+        max_skipped: ExtractConfig::MAX_SKIPPED,
         scan: Scan::Ends,
         seed,
         batch_size: Some(64),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::error::TableError;
 use crate::store::files::csv_of;
-use crate::table::{class_named, for_each_row, listed};
+use crate::table::{self, class_named, for_each_row, listed};
 
 /// The smallest and the largest weight in a file: far from where sums of weights overflow or vanish.
 const RANGE: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
@@ -31,7 +31,12 @@ impl ClassWeights {
     /// If it cannot be read, has other columns, lacks a class, has one twice or one that is not there, or a
     /// weight is not a number in the range.
     pub fn read(path: &Path, class_names: &[String]) -> Result<ClassWeights, Error> {
-        let bytes = dataset::read_decompressed(path)?;
+        let bytes = table::read("--class-weight", path, || {
+            let classes = listed(class_names);
+            format!(
+                "balanced, or a CSV file with the columns class and weight, and one row for each class: {classes}"
+            )
+        })?;
         let weights = parse(&bytes, class_names).map_err(|found| {
             Error::Table(TableError::ClassWeights {
                 path: path.to_path_buf(),

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::error::TableError;
 use crate::features::cache::Features;
 use crate::store::files::write_csv;
-use crate::table::{class_named, for_each_row, listed};
+use crate::table::{self, class_named, for_each_row, listed};
 
 /// Corrections of the labels of a cache's training images.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,10 @@ impl Corrections {
     /// If the file cannot be read, has other columns, names an id that is not that of exactly one training image, an
     /// id twice, an action or a class that is not there, or leaves a class without training images.
     pub fn read(path: &Path, features: Features<'_>) -> Result<Option<Corrections>, Error> {
-        let bytes = dataset::read_decompressed(path)?;
+        let bytes = table::read("--corrections", path, || {
+            "a CSV file with the columns id, action and label, as the page of 'vgg-head issues' saves it"
+                .to_owned()
+        })?;
         let labels = features.labels(SplitName::Train)?;
         let images = features.images(SplitName::Train)?;
         let ids = features.ids(SplitName::Train)?;

@@ -117,13 +117,13 @@ pub enum Event<'a> {
 pub struct Progress {
     /// Rows × heads trained.
     pub done: usize,
-    /// Rows × heads of all epochs.
+    /// Rows × heads of all epochs, without those after the end of heads that stopped early.
     pub total: usize,
     /// Epoch of the current pass, counted from 1.
     pub epoch: usize,
     /// Epochs of the current pass.
     pub epochs: usize,
-    /// Heads that the current pass trains together.
+    /// Heads that the current pass still trains together.
     pub heads: usize,
     /// Validation top-1 of the best head so far; `None` before the first validation.
     pub best_val_top1: Option<f64>,

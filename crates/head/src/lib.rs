@@ -67,8 +67,8 @@ pub use class_weights::ClassWeights;
 pub use config::{Arch, TrainConfig};
 pub use corrections::{Corrections, CorrectionsRecord};
 pub use cross_validation::{
-    CrossValidation, CvConfig, CvSummary, Fold, FoldMeasure, FoldResult, Folds, Groups, OutOfFold,
-    cross_validate, newest_cross_validation,
+    CrossValidation, CvConfig, CvSummary, Fold, FoldMeasure, FoldResult, Folds, Grouping, Groups,
+    OutOfFold, cross_validate, newest_cross_validation,
 };
 pub use ensemble::{Average, Ensemble};
 pub use error::{

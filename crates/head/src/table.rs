@@ -1,11 +1,31 @@
 //! Tables that users write: CSV files with named columns, with rows for classes or images.
 //!
-//! In: any bytes. Out: the rows, one after the other, or a fault that names the line.
+//! In: a file that a flag names, of any bytes. Out: the rows, one after the other, or a fault that names the line.
+
+use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 
+use crate::error::{Error, TableError};
+
 /// Most classes that an error message names.
 const NAMED: usize = 10;
+
+/// The bytes of the table that a flag names, decompressed if it is compressed. `expected` is what the flag takes.
+///
+/// # Errors
+/// If it is not there, cannot be read, or decompresses to more than tables do.
+pub(crate) fn read(
+    flag: &'static str,
+    path: &Path,
+    expected: impl FnOnce() -> String,
+) -> Result<Vec<u8>, Error> {
+    if let Ok(false) = path.try_exists() {
+        let path = path.to_path_buf();
+        return Err(Error::Table(TableError::Missing { flag, path, expected: expected() }));
+    }
+    Ok(dataset::read_decompressed(path)?)
+}
 
 /// Calls `row` with the texts of the named columns, row by row; there may be further columns. What it refuses is
 /// returned with the row's line.

@@ -5,10 +5,12 @@
 //! (deeplearning1, statefarm). The invariant: a teacher was trained on the features that its pupils are trained on, so it
 //! has not seen the images that they are validated on.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use durable::Digest;
 use feature_cache::{Cache, SplitName};
+use plural::counted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::{Display, EnumString, VariantNames};
@@ -96,6 +98,25 @@ impl Lesson {
         match self {
             Lesson::Distillation { .. } => "--teacher",
             Lesson::PseudoLabels { .. } => "--pseudo",
+        }
+    }
+}
+
+impl fmt::Display for TeacherRecord {
+    /// Writes what heads were trained on: "test images with soft pseudo-labels by 1 run, 33 % of each batch".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = counted(self.runs(), "run");
+        match self.lesson {
+            Lesson::Distillation { temperature, weight } => write!(
+                f,
+                "towards the probabilities of {runs} at temperature {temperature}, {:.0} % of the loss",
+                100.0 * weight
+            ),
+            Lesson::PseudoLabels { split, labels, share } => write!(
+                f,
+                "{split} images with {labels} pseudo-labels by {runs}, {:.0} % of each batch",
+                100.0 * share
+            ),
         }
     }
 }

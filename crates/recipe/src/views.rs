@@ -252,9 +252,11 @@ impl Augmentation {
         }
     }
 
-    /// Whether digits may be turned into others, as a 6 into a 9.
-    pub fn turns_digits(&self) -> bool {
-        self.rotation > 90.0 || self.flip.is_vertical()
+    /// The parts by which digits may be turned into others, as a 6 into a 9, as they are written: "flip=vertical".
+    pub fn turning_digits(&self) -> Vec<String> {
+        let flip = self.flip.is_vertical().then(|| format!("flip={}", self.flip));
+        let rotation = (self.rotation > 90.0).then(|| format!("rotation={}", self.rotation));
+        flip.into_iter().chain(rotation).collect()
     }
 
     /// Sets one of the ranges by its name.
@@ -390,9 +392,15 @@ mod tests {
 
     #[test]
     fn what_turns_digits_into_others_is_known() {
-        let turns = |text: &str| text.parse::<Augmentation>().unwrap().turns_digits();
-        assert_eq!(["digits", "digits,flip=horizontal", "rotation=90"].map(turns), [false; 3]);
-        assert_eq!(["digits,flip=vertical", "flip=both", "rotation=91"].map(turns), [true; 3]);
+        for (text, turning) in [
+            ("digits", &[][..]),
+            ("digits,flip=horizontal", &[]),
+            ("rotation=90", &[]),
+            ("digits,flip=vertical", &["flip=vertical"]),
+            ("rotation=91,flip=both", &["flip=both", "rotation=91"]),
+        ] {
+            assert_eq!(text.parse::<Augmentation>().unwrap().turning_digits(), turning, "{text}");
+        }
     }
 
     /// The digest names rows on disk, and may never change.

@@ -55,6 +55,12 @@ impl Progress {
         }
     }
 
+    /// Changes the number of items, of which some turned out not to be needed.
+    pub fn set_total(&mut self, total: u64) {
+        self.total = total;
+        self.bar.set_length(total);
+    }
+
     /// Reports that `done` items of the total are done, with a note such as a loss.
     pub fn update(&mut self, done: u64, note: &str) {
         let rate = self.rate(done);

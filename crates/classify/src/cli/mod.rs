@@ -67,9 +67,9 @@ struct RunArgs {
     images: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// Number of classes printed for each image
-    #[arg(long, default_value = "3", value_parser = positive)]
-    top: usize,
+    /// With --format=table, the number of classes printed for each image [default: 3]
+    #[arg(long, value_parser = positive)]
+    top: Option<usize>,
     /// Of datasets with parts, the one that is classified: train, val or test [default: all]
     #[arg(long, value_parser = ["train", "val", "test"])]
     split: Option<String>,
@@ -91,6 +91,9 @@ struct RunArgs {
     #[arg(long, value_parser = up_to(1024))]
     threads: Option<usize>,
 }
+
+/// Default number of classes printed for each image.
+const TOP: usize = 3;
 
 /// Forms of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -232,6 +235,8 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Interrupted { .. } => Failure::Interrupted,
         Error::Cut { .. } => Failure::Interrupted,
         Error::NoImages
+        | Error::NoParts { .. }
+        | Error::NotTable
         | Error::Head(head::Error::Ensemble(head::EnsembleError::RunTwice { .. }))
         | Error::NotOnnx { .. }
         | Error::OnnxResizing { .. }

@@ -9,13 +9,19 @@ use terminal::{Progress, say, with_causes};
 
 use super::heat_maps::HeatMaps;
 use super::output::{self, Columns, Outcome};
-use super::{RunArgs, extractor_config};
+use super::{OutputForm, RunArgs, TOP, extractor_config};
 
 pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
+    if args.top.is_some() && args.format != OutputForm::Table {
+        return Err(Error::NotTable);
+    }
     let images = Images::find(&args.images, args.split.as_deref())?;
     if images.is_empty() {
         return Err(Error::NoImages);
+    }
+    if let (Some(split), false) = (&args.split, images.have_parts()) {
+        return Err(Error::NoParts { split: split.clone() });
     }
     let model = args.model.read()?;
     let config = extractor_config(&model, args.batch_size, args.threads, images.len())?;
@@ -33,7 +39,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Error> {
     ));
     // The classifier has the weights in a form of its own.
     drop(model);
-    let columns = Columns { class_names: &class_names, top: args.top };
+    let columns = Columns { class_names: &class_names, top: args.top.unwrap_or(TOP) };
     let heat_maps = match &args.heatmap {
         Some(folder) => {
             classifier.heat_map_tap()?;

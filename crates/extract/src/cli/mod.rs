@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use backbone::{Accuracy, Device, ImageSize, Network};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use dataset::{ColumnNames, SourceConfig};
 use extract::{Error, ExportFormat, ExportPool, OnError, Scan};
@@ -126,8 +126,9 @@ struct RunArgs {
     #[arg(long, default_value = "stop", value_parser = named::<OnError>())]
     on_error: OnError,
     /// With --on-error=skip, the largest fraction of the dataset's images that may be left out; more stop the run
-    #[arg(long, default_value = "0.01", value_parser = fraction)]
-    max_skipped: f64,
+    /// [default: 0.01]
+    #[arg(long, value_parser = fraction)]
+    max_skipped: Option<f64>,
     /// How images are looked at before the first forward pass: ends, the headers and ends of their files; or full,
     /// all of them are decoded as well
     #[arg(long, default_value = "ends", value_parser = named::<Scan>())]
@@ -182,10 +183,11 @@ struct ViewArgs {
     #[arg(long, requires = "copies")]
     augment: Option<Augment>,
     /// Seed of the distortions
-    #[arg(long, default_value = "0", value_parser = terminal::seed)]
+    #[arg(long, default_value = "0", value_parser = terminal::seed, requires = "copies")]
     augment_seed: u64,
-    /// Write a picture of eight training images with all their views, as a PNG file, and extract nothing
-    #[arg(long, value_name = "FILE", requires = "copies")]
+    /// Write a picture of eight images with all their views, as a PNG file, and extract nothing: of training images, or
+    /// without --views of validation or test images
+    #[arg(long, value_name = "FILE.png", requires = "copies", value_parser = png_file())]
     preview: Option<PathBuf>,
 }
 
@@ -291,13 +293,13 @@ struct ImportArgs {
     file: Option<PathBuf>,
     /// Origin of the weights, which fixes how images are preprocessed for them [default: that of the
     /// published weights that these are recognised as]
-    #[arg(long, value_parser = families())]
+    #[arg(long, value_parser = families(), requires = "file")]
     family: Option<Family>,
     /// The network, with or without BatchNorm [default: recognised from the file]
-    #[arg(long, value_parser = networks())]
+    #[arg(long, value_parser = networks(), requires = "file")]
     network: Option<&'static Network>,
     /// The file to write [default: artifacts/weights/NETWORK-FAMILY.safetensors]
-    #[arg(long)]
+    #[arg(long, requires = "file")]
     out: Option<PathBuf>,
 }
 
@@ -331,8 +333,8 @@ struct ExportArgs {
 
 #[derive(Debug, Args)]
 struct CacheArgs {
-    /// The cache's folder [default: the newest one]
-    #[arg(long)]
+    /// The cache's folder [default: the newest one in OUT]
+    #[arg(long, conflicts_with = "out")]
     features: Option<PathBuf>,
     #[command(flatten)]
     out: OutArgs,
@@ -414,6 +416,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Taps { .. }
         | Error::AccuracyOfTorch
         | Error::PadColour { .. }
+        | Error::MaxSkipped
         | Error::Fractions { .. }
         | Error::TwoGroups { .. }
         | Error::OtherWeightsThere { .. }
@@ -432,6 +435,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::BadImages { .. }
         | Error::TooManyBad { .. }
         | Error::Image { .. }
+        | Error::NothingToPreview { .. }
         | Error::Backbone(_)
         | Error::Cache(_) => Failure::BadInput,
     }
@@ -449,6 +453,16 @@ fn dataset_help() -> String {
 /// An element type, also by NumPy's names.
 fn dtype(name: &str) -> Result<Dtype, String> {
     from_name("dtype", name)
+}
+
+/// The path of a PNG file that is to be written.
+fn png_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+        is_png
+            .then_some(path)
+            .ok_or("expected a name that ends with .png, since the picture is a PNG file")
+    })
 }
 
 /// A colour as R,G,B.

@@ -5,8 +5,11 @@ use std::error::Error as _;
 use std::path::Path;
 
 use backbone::{Accuracy, Backend, Compute};
-use extract::{Error, Event, ExtractConfig, ViewConfig, extract, write_preview};
-use feature_cache::Layout;
+use extract::{
+    Error, Event, ExtractConfig, OnError, PREVIEW_BYTES, Preview, ViewConfig, extract,
+    write_preview,
+};
+use feature_cache::{Layout, SplitName};
 use plural::{counted, noun_for};
 use recipe::{Fit, Tap, ViewCounts, Views};
 use terminal::{
@@ -21,8 +24,8 @@ pub(super) fn run(args: RunArgs) -> Result<Success, Error> {
     let config = config(args)?;
     if let Some(file) = preview {
         let mut shown = Shown { config: &config, progress: None };
-        write_preview(&config, &file, &mut |event| shown.show(event), stop)?;
-        print_path(&file);
+        let preview = write_preview(&config, &file, &mut |event| shown.show(event), stop)?;
+        print_preview(&preview, &file, json);
         return Ok(Success::Complete);
     }
     let mut shown = Shown { config: &config, progress: None };
@@ -66,10 +69,56 @@ pub(super) fn run(args: RunArgs) -> Result<Success, Error> {
     Ok(if skipped > 0 { Success::Incomplete } else { Success::Complete })
 }
 
+/// Says what a preview shows, and prints its file.
+fn print_preview(preview: &Preview, file: &Path, json: bool) {
+    let Preview { split, images, copies, shown } = *preview;
+    let images_of = counted(images, &format!("{} image", adjective(split)));
+    say(format!("{images_of}, each with {} of it", distorted_copies(shown)));
+    if shown < copies {
+        say(format!(
+            "warning: {} of each image are not shown, since a picture takes at most {}",
+            distorted_copies(copies - shown),
+            HumanBytes(PREVIEW_BYTES as u64)
+        ));
+    }
+    if json {
+        let json = serde_json::json!({
+            "preview": JsonPath(file),
+            "split": split,
+            "images": images,
+            "copies": copies,
+            "copies_shown": shown,
+        });
+        println!("{json:#}");
+    } else {
+        print_path(file);
+    }
+}
+
+/// A split's name before the noun "image".
+fn adjective(split: SplitName) -> &'static str {
+    match split {
+        SplitName::Train => "training",
+        SplitName::Val => "validation",
+        SplitName::Test => "test",
+    }
+}
+
+/// A number of distorted copies, in words.
+fn distorted_copies(count: u32) -> String {
+    match count {
+        1 => "a distorted copy".to_owned(),
+        count => format!("{count} distorted copies"),
+    }
+}
+
 fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if args.pad_colour.is_some() && args.fit != Fit::Pad {
         return Err(Error::PadColour { fit: args.fit });
+    }
+    if args.max_skipped.is_some() && args.on_error == OnError::Stop {
+        return Err(Error::MaxSkipped);
     }
     let backend = match args.backend {
         Some(BackendName::Winograd) => Backend::Winograd(Accuracy::default()),
@@ -101,7 +150,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         dedupe: args.split.dedupe,
         seed: args.split.seed,
         on_error: args.on_error,
-        max_skipped: args.max_skipped,
+        max_skipped: args.max_skipped.unwrap_or(ExtractConfig::MAX_SKIPPED),
         scan: args.scan,
         batch_size: args.batch_size,
         threads: args.threads.unwrap_or(cores),
@@ -150,10 +199,13 @@ impl Shown<'_> {
         let config = self.config;
         match event {
             Event::Notice(notice) => say(notice.to_string()),
-            Event::TurnsDigits => say(
-                "with vertical flips or rotations of more than 90 degrees, a 6 becomes a 9; give --augment=digits \
-                 if the images are digits",
-            ),
+            Event::TurnsDigits { by } => {
+                let (turn, them) = if by.len() == 1 { ("turns", "it") } else { ("turn", "them") };
+                let by = by.join(" and ");
+                say(format!(
+                    "warning: {by} {turn} a 6 into a 9; if the images are digits, leave {them} out of --augment"
+                ));
+            }
             Event::Digested { files, read } => {
                 if read < files {
                     let files = counted(files, "dataset file");
@@ -200,12 +252,10 @@ impl Shown<'_> {
                 ));
                 if let Some(Views { count, augmentation, .. }) = views {
                     let ViewCounts { train, val, test } = *count;
-                    let of_splits = [(train, "training"), (val, "validation"), (test, "test")];
+                    let of_splits =
+                        [(train, SplitName::Train), (val, SplitName::Val), (test, SplitName::Test)];
                     for (count, split) in of_splits.into_iter().filter(|(count, _)| *count > 0) {
-                        let copies = match count {
-                            1 => "a distorted copy".to_owned(),
-                            count => format!("{count} distorted copies"),
-                        };
+                        let (split, copies) = (adjective(split), distorted_copies(count));
                         say(format!("each {split} image and {copies} of it: {augmentation}"));
                     }
                 }

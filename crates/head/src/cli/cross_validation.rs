@@ -12,7 +12,7 @@ use terminal::{JsonPath, Table, print_path, println};
 
 use super::CROSS_VALIDATIONS;
 use super::events::Teller;
-use super::results::{dropout_of, percent, print_json, spread};
+use super::results::{dropout_of, form_of, percent, print_json, spread};
 use super::train::TrainArgs;
 use super::values::{folds, seeds};
 
@@ -94,7 +94,7 @@ fn print_cross_validation(found: &CrossValidation, json: bool) {
     let head = &config.heads[0];
     println!(
         "{}, {}, {}, {}{}{}, on {}\n",
-        head.arch,
+        form_of(head),
         dropout_of(head),
         counted(head.epochs, "epoch"),
         counted(config.folds, "fold"),

@@ -26,10 +26,13 @@ impl Teller {
             Event::Training(progress) => {
                 let total = progress.total as u64;
                 let new = || terminal::Progress::new("train", "rows x heads", total, 0);
-                self.bar.get_or_insert_with(new).update(progress.done as u64, &note(progress));
+                let bar = self.bar.get_or_insert_with(new);
+                bar.set_total(total);
+                bar.update(progress.done as u64, &note(progress));
             }
             Event::Trained(progress) => {
-                if let Some(bar) = self.bar.take() {
+                if let Some(mut bar) = self.bar.take() {
+                    bar.set_total(progress.total as u64);
                     bar.finish(progress.done as u64, &note(progress));
                 }
             }

@@ -90,7 +90,10 @@ enum Command {
         #[arg(long)]
         sweep: Option<PathBuf>,
     },
-    /// Print accuracy, confusion matrix, precision and recall on the test split
+    /// Print accuracy and other measures with their intervals, and the confusion matrix, on the test split or another
+    ///
+    /// They are top-1, top-5, balanced accuracy, macro F1, log loss, AUROC and calibration error, with 95 % intervals,
+    /// and precision and recall of each class.
     Evaluate {
         #[command(flatten)]
         runs: runs::RunArgs,
@@ -121,8 +124,8 @@ enum Command {
         /// Split to predict
         #[arg(long, default_value = "test", value_parser = split)]
         split: SplitName,
-        /// The competition's sample_submission.csv, for the columns, ids and order of the submission
-        /// or none for ImageId,Label [default: the one in the dataset's folder]
+        /// The competition's sample_submission.csv, whose columns, ids and order the submission takes; with none, it is
+        /// ImageId,Label [default: the one in the dataset's folder, if there is one]
         #[arg(long, value_name = "FILE|none")]
         sample: Option<PathBuf>,
         /// The file to write [default: submission.csv in the run's folder; of several runs,

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::baselines::BaselineRow;
 use feature_cache::{Cache, SplitName};
 use head::{
-    Calibration, Ensemble, Error, Estimate, Evaluation, MeanSd, Run, Setting, Sweep, TrainConfig,
-    TrainingViews,
+    Activation, Calibration, Ensemble, Error, Estimate, Evaluation, Lesson, MeanSd, Run, Setting,
+    Sweep, TeacherRecord, TrainConfig, TrainingViews,
 };
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
@@ -15,25 +15,60 @@ use terminal::{JsonPath, Table, print, print_path, println};
 const NONE: &str = "–";
 
 /// What heads were trained on, as far as it is to be said beside their results.
-pub(super) struct Trained(Option<TrainingViews>);
+#[derive(Default)]
+pub(super) struct Trained {
+    views: Option<TrainingViews>,
+    /// Number of heads.
+    heads: usize,
+    /// Their teachers, each once, with the number of heads that have it.
+    teachers: Vec<(TeacherRecord, usize)>,
+}
 
 impl Trained {
     /// Of the heads of runs on the features of a cache.
     pub(super) fn of(ensemble: &Ensemble, cache: &Cache) -> Trained {
         let copies = cache.manifest().inputs.view_count(SplitName::Train);
-        let trains = ensemble.runs().iter().map(|run| &run.config().train);
-        Trained(TrainingViews::of(copies, trains))
+        let configs = || ensemble.runs().iter().map(Run::config);
+        let mut teachers: Vec<(TeacherRecord, usize)> = Vec::new();
+        for teacher in configs().filter_map(|config| config.teacher.as_ref()) {
+            match teachers.iter_mut().find(|(known, _)| known == teacher) {
+                Some((_, heads)) => *heads += 1,
+                None => teachers.push((teacher.clone(), 1)),
+            }
+        }
+        Trained {
+            views: TrainingViews::of(copies, configs().map(|config| &config.train)),
+            heads: ensemble.runs().len(),
+            teachers,
+        }
     }
 
     /// Of the heads of a sweep.
     pub(super) fn of_sweep(sweep: &Sweep, cache: &Cache) -> Trained {
         let copies = cache.manifest().inputs.view_count(SplitName::Train);
-        Trained(TrainingViews::of(copies, sweep.heads()))
+        let heads = sweep.heads().len();
+        Trained {
+            views: TrainingViews::of(copies, sweep.heads()),
+            heads,
+            teachers: sweep.teacher().map(|teacher| (teacher.clone(), heads)).into_iter().collect(),
+        }
     }
 
     fn say(&self) {
-        if let Some(views) = &self.0 {
+        if let Some(views) = &self.views {
             println!("trained on {views}");
+        }
+        for (teacher, heads) in &self.teachers {
+            let some = if *heads < self.heads {
+                format!("{heads} of {} ", counted(self.heads, "head"))
+            } else {
+                String::new()
+            };
+            let also = match teacher.lesson() {
+                Lesson::PseudoLabels { .. } => "also on ",
+                Lesson::Distillation { .. } => "",
+            };
+            println!("{some}trained {also}{teacher}");
         }
     }
 }
@@ -69,7 +104,7 @@ pub(super) fn print_run(run: &Run, cache: &Cache, json: bool) -> Result<(), Erro
     }
     println!(
         "{}, {}, {}, {:.2} s per epoch, on {}\n",
-        config.arch,
+        form_of(config),
         dropout_of(config),
         epochs,
         summary.seconds_per_epoch,
@@ -79,6 +114,23 @@ pub(super) fn print_run(run: &Run, cache: &Cache, json: bool) -> Result<(), Erro
     Trained::of(&Ensemble::of(run.clone()), cache).say();
     print_path(run.folder());
     Ok(())
+}
+
+/// The architecture of a head, and the parts of its form that are not the architecture's own.
+pub(super) fn form_of(config: &TrainConfig) -> String {
+    let mut form = config.arch.to_string();
+    if config.hidden != config.arch.hidden() {
+        form += &format!(", hidden {}", config.hidden);
+    }
+    match config.activation {
+        Activation::Relu => {}
+        Activation::Identity => form += ", no activation",
+        activation => form += &format!(", {activation}"),
+    }
+    if !config.batch_norm {
+        form += ", no BatchNorm";
+    }
+    form
 }
 
 /// The dropout of a head, as it was given.
@@ -263,8 +315,12 @@ pub(super) fn print_evaluated(
         if ensemble.tta() > 0 {
             json["tta"] = serde_json::json!(ensemble.tta());
         }
-        if let Some(views) = &trained.0 {
+        if let Some(views) = &trained.views {
             json["trained_on"] = serde_json::json!(views);
+        }
+        if !trained.teachers.is_empty() {
+            let teachers: Vec<_> = trained.teachers.iter().map(|(teacher, _)| teacher).collect();
+            json["teachers"] = serde_json::json!(teachers);
         }
         print_json(&json);
         return;
@@ -274,7 +330,7 @@ pub(super) fn print_evaluated(
 
 /// Prints the accuracy of a classifier, its confusion matrix, and precision and recall of each class.
 pub(super) fn print_evaluation(name: &str, evaluation: &Evaluation) {
-    print_measures(name, "", &Trained(None), evaluation);
+    print_measures(name, "", &Trained::default(), evaluation);
 }
 
 /// Likewise, with words on the rows, and with what the classifier was trained on.

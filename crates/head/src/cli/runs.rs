@@ -47,8 +47,9 @@ impl RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("run", |run| run.help("A run's folder, like RUN; may be given several times")))]
 pub(super) struct EnsembleArgs {
-    /// The runs' folders
+    /// The runs' folders; at least one, or --sweep
     #[arg(
         value_name = "RUN",
         required_unless_present_any = ["run", "sweep"],

@@ -2,6 +2,7 @@
 //! bytes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,7 @@ use crate::error::{FeaturesError, Interruption, TableError};
 use crate::event::Event;
 use crate::features::cache::Features;
 use crate::images::{RecordedDataset, images_of};
-use crate::table::for_each_row;
+use crate::table::{self, for_each_row};
 
 /// The source of the groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,32 @@ pub enum Groups {
     None,
 }
 
+/// Where the groups come from that images are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grouping {
+    /// The source that gives them; [`Groups::None`] if it gives none.
+    pub given: Groups,
+    /// Whether images with the same bytes make groups, or join those that are given.
+    pub by_bytes: bool,
+}
+
+impl fmt::Display for Grouping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.given {
+            Groups::File(path) => write!(f, "as {} has them", path.display())?,
+            Groups::OfDataset => f.write_str("as the dataset has them")?,
+            Groups::None => return f.write_str("images with the same bytes are in one"),
+        }
+        if self.by_bytes {
+            f.write_str("; images with the same bytes are in one, too")?;
+        }
+        Ok(())
+    }
+}
+
 impl Groups {
-    /// The number of each training image's group. Images with the same bytes are in one group as well.
+    /// The number of each training image's group, and where the groups come from. Images with the same bytes are in one
+    /// group as well.
     ///
     /// # Errors
     /// If the file cannot be read, or lacks a training image; if the cache's images were read with groups, and its
@@ -37,7 +62,7 @@ impl Groups {
         features: Features<'_>,
         report: &mut dyn FnMut(Event<'_>),
         stop: &AtomicBool,
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<(Vec<u32>, Grouping), Error> {
         let images = features.images(SplitName::Train)?;
         let given = match self {
             Groups::File(path) => Some(of_file(path, features, images)?),
@@ -45,6 +70,8 @@ impl Groups {
             Groups::None => None,
         };
         let mut sets = Sets::new(images);
+        let by = if given.is_some() { self.clone() } else { Groups::None };
+        let mut grouping = Grouping { given: by, by_bytes: false };
         if let Some(given) = given {
             let mut first = HashMap::new();
             for (image, group) in given.into_iter().enumerate() {
@@ -54,10 +81,10 @@ impl Groups {
         if let Some(digests) = features.cache().split(SplitName::Train)?.images()? {
             let mut first: HashMap<Digest, usize> = HashMap::new();
             for (image, digest) in digests.iter().take(images).enumerate() {
-                sets.join(image, *first.entry(digest).or_insert(image));
+                grouping.by_bytes |= sets.join(image, *first.entry(digest).or_insert(image));
             }
         }
-        Ok((0..images).map(|image| sets.root(image) as u32).collect())
+        Ok(((0..images).map(|image| sets.root(image) as u32).collect(), grouping))
     }
 }
 
@@ -92,7 +119,10 @@ fn of_dataset(
 
 /// The groups that a file gives, as numbers.
 fn of_file(path: &Path, features: Features<'_>, images: usize) -> Result<Vec<u32>, Error> {
-    let bytes = dataset::read_decompressed(path)?;
+    let bytes = table::read("--group", path, || {
+        "none, or a CSV file with the columns id and group, and one row for each training image"
+            .to_owned()
+    })?;
     let ids = features.ids(SplitName::Train)?;
     let ids: Vec<&str> = ids.iter().take(images).collect();
     parse(&bytes, &ids)
@@ -145,9 +175,11 @@ impl Sets {
         root
     }
 
-    fn join(&mut self, a: usize, b: usize) {
+    /// Joins the sets of two images. Returns whether they were two.
+    fn join(&mut self, a: usize, b: usize) -> bool {
         let (a, b) = (self.root(a), self.root(b));
         self.leads_to[a.max(b)] = a.min(b);
+        a != b
     }
 }
 
@@ -179,9 +211,8 @@ mod tests {
     #[test]
     fn sets_join_across_several_ways() {
         let mut sets = Sets::new(6);
-        sets.join(1, 4);
-        sets.join(5, 2);
-        sets.join(4, 5);
+        let pairs = [(1, 4), (5, 2), (4, 5), (2, 1)];
+        assert_eq!(pairs.map(|(a, b)| sets.join(a, b)), [true, true, true, false]);
         let roots: Vec<usize> = (0..6).map(|image| sets.root(image)).collect();
         assert_eq!(roots, [0, 1, 1, 3, 1, 1]);
     }

@@ -14,7 +14,7 @@ mod store;
 
 pub use archive::OutOfFold;
 pub use folds::Fold;
-pub use groups::Groups;
+pub use groups::{Grouping, Groups};
 pub use store::{
     CrossValidation, CvConfig, CvSummary, FoldMeasure, FoldResult, newest_cross_validation,
 };
@@ -157,7 +157,7 @@ fn divide(
     let drops = |image| features.corrections().is_some_and(|it| it.drops(image));
     let label = |image: usize| (!drops(image)).then(|| labels[image]);
     let labels: Vec<Option<i64>> = (0..images).map(label).collect();
-    let groups = folds.groups.read(features, report, stop)?;
+    let (groups, grouping) = folds.groups.read(features, report, stop)?;
     let classes = features.class_names();
     let divided = (0..folds.repeats)
         .map(|repeat| Division::new(&labels, classes.len(), &groups, folds.folds, repeat));
@@ -166,7 +166,14 @@ fn divide(
         match undivided {
             Undivided::TooFew { class, images, groups } => {
                 let class = classes[class].clone();
-                Error::Fold(FoldError::TooFewForFolds { path, class, images, groups, folds })
+                Error::Fold(FoldError::TooFewForFolds {
+                    path,
+                    class,
+                    images,
+                    groups,
+                    grouping,
+                    folds,
+                })
             }
             Undivided::Lacking { fold, class, images, groups } => {
                 let (class, fold) = (classes[class].clone(), fold + 1);

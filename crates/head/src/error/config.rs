@@ -70,10 +70,10 @@ pub enum ConfigError {
         /// The last.
         to: f64,
     },
-    /// A temperature is asked for where no head is kept to be used.
+    /// A temperature is asked for where the result is not one head.
     #[error(
-        "--calibrate: cross-validation keeps no head to be used; calibrate the one that is trained on all images, with \
-         'vgg-head train --calibrate'"
+        "--calibrate: the result of cross-validation is measures and probabilities of the heads of all folds, not one \
+         head; leave it out, and calibrate the head that is trained on all images, with 'vgg-head train --calibrate'"
     )]
     NothingToCalibrate,
     /// A batch of one row has no room for a pseudo-labelled one.

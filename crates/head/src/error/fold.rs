@@ -2,18 +2,24 @@ use std::path::PathBuf;
 
 use plural::counted;
 
+use crate::cross_validation::Grouping;
+
 /// Training images that cannot be divided into folds.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
     /// A class has fewer images, or groups of images, than there are folds.
     #[error(
-        "--folds={folds}: the training split of {} has only {} of class '{class}'{}, and each fold needs one; expected \
-         at most --folds={groups}",
+        "--folds={folds}: the training split of {} has only {} of class '{class}'{}, and each fold needs one; {}",
         path.display(), counted(*images, "image"),
         if groups < images {
-            format!(", in {} (images with the same bytes are in one)", counted(*groups, "group"))
+            format!(", in {} ({grouping})", counted(*groups, "group"))
         } else {
             String::new()
+        },
+        if *groups > 1 {
+            format!("expected at most --folds={groups}")
+        } else {
+            "extract again with more of them, or without the class".to_owned()
         }
     )]
     TooFewForFolds {
@@ -25,6 +31,8 @@ pub enum FoldError {
         images: usize,
         /// Number of groups that they are in.
         groups: usize,
+        /// Where the groups come from.
+        grouping: Grouping,
         /// Number of folds.
         folds: usize,
     },

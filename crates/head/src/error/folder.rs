@@ -43,7 +43,7 @@ pub enum FolderError {
         file: &'static str,
     },
     /// The folder is that of a run, a sweep or a cross-validation, where one of the others is expected.
-    #[error("{} is {found}; {}", path.display(), expected.instead_of(path))]
+    #[error("{} is {found}; {}", path.display(), expected.instead_of(*found, path))]
     OtherKind {
         /// The folder.
         path: PathBuf,

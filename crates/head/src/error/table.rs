@@ -7,6 +7,16 @@ use super::Error;
 /// A user's table, of which something is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// A table that a flag names is not there.
+    #[error("{flag}={}: there is no such file; expected {expected}", path.display())]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+        /// The path that it has.
+        path: PathBuf,
+        /// What the flag takes.
+        expected: String,
+    },
     /// A sample of a submission is not a table.
     #[error("{} is not a table of ids and labels, as a sample of a submission is", path.display())]
     SampleSyntax {

@@ -20,6 +20,7 @@ use crate::error::TableError;
 use crate::evaluate::inference::Scores;
 use crate::evaluate::predict::Prediction;
 use crate::store::files::csv_of;
+use crate::table;
 
 /// A sample of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,11 @@ impl Sample {
     /// If the file is not a table of ids and at least one other column.
     pub fn read(path: &Path) -> Result<Sample, Error> {
         let at = || path.to_path_buf();
-        let bytes = dataset::read_decompressed(path)?;
+        let bytes = table::read("--sample", path, || {
+            "the competition's sample_submission.csv, a table with a column of ids and others for the class, or none \
+             to write ImageId,Label"
+                .to_owned()
+        })?;
         let syntax = |source| Error::Table(TableError::SampleSyntax { path: at(), source });
         let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let delimiter = if first_line.contains(&b'\t') { b'\t' } else { b',' };

@@ -55,12 +55,18 @@ impl Kind {
         }
     }
 
-    /// What to name instead of `folder`, which is of another kind.
-    pub(crate) fn instead_of(self, folder: &Path) -> String {
+    /// What to name instead of `folder`, which is of the kind `found`.
+    pub(crate) fn instead_of(self, found: Kind, folder: &Path) -> String {
         match self {
             Kind::Run => {
-                let runs = folder.join("runs");
-                format!("name one of its runs, which are the folders in {}", runs.display())
+                let (folder, runs) = (folder.display(), folder.join("runs"));
+                let runs =
+                    format!("name one of its runs, which are the folders in {}", runs.display());
+                match found {
+                    // Every command that takes a run takes a sweep as well.
+                    Kind::Sweep => format!("give --sweep={folder} for its chosen runs, or {runs}"),
+                    _ => runs,
+                }
             }
             Kind::Sweep => "name a sweep, which 'just sweep' ('vgg-head sweep') makes".to_owned(),
             Kind::CrossValidation => {

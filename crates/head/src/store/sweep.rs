@@ -224,7 +224,7 @@ impl Sweep {
     }
 
     /// The runs towards whose probabilities its heads were trained.
-    pub(crate) fn teacher(&self) -> Option<&TeacherRecord> {
+    pub fn teacher(&self) -> Option<&TeacherRecord> {
         self.config.teacher.as_ref()
     }
 

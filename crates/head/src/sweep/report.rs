@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::Cache;
 use fused_head::Activation;
-use plural::counted;
 use recipe::Tap;
 use report::{
     Confusion, EpochMetrics, Report, TrainedHead, accuracy_vs_dropout_svg, learning_curves_svg,
@@ -22,7 +21,7 @@ use crate::store::evaluation::TestEvaluation;
 use crate::store::sweep::{CORRECTIONS, Sweep};
 use crate::sweep::choice::{evaluation_of, split_of_mistakes};
 use crate::sweep::thumbnails::misclassified;
-use crate::teacher::{Lesson, TeacherRecord};
+use crate::teacher::TeacherRecord;
 use crate::training_views::TrainingViews;
 
 /// The file of a sweep's class weights, if they are not balanced.
@@ -84,19 +83,7 @@ pub fn write_report(
 fn trained_on(sweep: &Sweep, evaluation: &TestEvaluation) -> Option<String> {
     let copies = training_copies_of(&evaluation.manifest);
     let views = TrainingViews::of(copies, sweep.heads()).map(|views| views.to_string());
-    let teacher = sweep.teacher().map(|teacher| {
-        let runs = counted(teacher.runs(), "run");
-        match teacher.lesson() {
-            Lesson::Distillation { temperature, weight } => format!(
-                "towards the probabilities of {runs} at temperature {temperature}, {:.0} % of the loss",
-                100.0 * weight
-            ),
-            Lesson::PseudoLabels { split, labels, share } => format!(
-                "{split} images with {labels} pseudo-labels by {runs}, {:.0} % of each batch",
-                100.0 * share
-            ),
-        }
-    });
+    let teacher = sweep.teacher().map(TeacherRecord::to_string);
     let words: Vec<String> = views.into_iter().chain(teacher).collect();
     (!words.is_empty()).then(|| words.join("; "))
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use feature_cache::SplitName;
+
 use super::{Fixture, GO_ON, RESOURCES, config, unheard};
 use crate::error::Interruption;
 use crate::event::Event;
@@ -11,6 +13,45 @@ use crate::features::labelled::Splits;
 use crate::keep::Keep;
 use crate::train::train_together;
 use crate::{Error, Run, TrainConfig, train};
+
+/// The rows that heads leave out when they stop early are neither done nor to be done.
+#[test]
+fn progress_counts_the_rows_that_are_trained_on() {
+    let fixture = Fixture::new();
+    let rows = fixture.features().rows(SplitName::Train).unwrap();
+    let stopping = TrainConfig { epochs: 200, seed: 4, patience: Some(2), ..config() };
+    // The last one is in a pass of its own.
+    let others = [
+        TrainConfig { epochs: 20, ..stopping.clone() },
+        TrainConfig { patience: None, epochs: 200, seed: 3, ..config() },
+        TrainConfig { patience: None, epochs: 3, ..config() },
+    ];
+    let mut configs = vec![stopping];
+    configs.extend(others);
+    let (mut most, mut last) = (0, None);
+    let mut listening = |event: Event<'_>| match event {
+        Event::Training(progress) => {
+            assert!(progress.done <= progress.total, "{progress:?}");
+            most = most.max(progress.total);
+        }
+        Event::Trained(progress) => last = Some(progress),
+        _ => {}
+    };
+    let mut splits = Splits::open(fixture.features(), &mut unheard).unwrap();
+    let mut epochs = 0;
+    let finished = |run: &Run, _: &_| -> Result<(), Error> {
+        epochs += run.summary()?.last.epoch;
+        Ok(())
+    };
+    let root = fixture.path("runs");
+    train_together(&mut splits, &configs, RESOURCES, &root, &mut listening, &GO_ON, finished)
+        .unwrap();
+    let planned: usize = configs.iter().map(|config| config.epochs).sum();
+    assert!(epochs < planned, "{epochs}");
+    assert_eq!(most, planned * rows);
+    let last = last.unwrap();
+    assert_eq!((last.done, last.total), (epochs * rows, epochs * rows));
+}
 
 /// A head whose patience has ended is finished at once: whatever ends the others, it stays, and the same command
 /// trains the others alone.

@@ -173,7 +173,7 @@ impl<'a> RunningPass<'a> {
             self.end_epoch(epoch, &validated, started.elapsed());
             let due = recorded.elapsed() >= RECORD_EVERY;
             self.export(due || epoch == epochs);
-            self.stop_those_without_patience()?;
+            self.stop_those_without_patience(epoch)?;
             if self.in_training().next().is_none() {
                 break;
             }
@@ -200,8 +200,10 @@ impl<'a> RunningPass<'a> {
         let steps_per_epoch = rows.div_ceil(batch_size);
         training_rows.begin_epoch();
         let mut done = 0;
+        // Heads stop between epochs only.
+        let in_training = self.in_training().count();
         if epoch == 1 {
-            self.meter.update(0, epoch, pass, self.heads.len(), self.report);
+            self.meter.advance(0, epoch, pass, in_training, self.report);
         }
         for step in (epoch - 1) * steps_per_epoch..epoch * steps_per_epoch {
             if stop.load(Ordering::Relaxed) {
@@ -242,8 +244,7 @@ impl<'a> RunningPass<'a> {
                 stream.pass(batch.len());
             }
             done += batch.len();
-            let trained = (epoch - 1) * rows + done;
-            self.meter.update(trained, epoch, pass, self.heads.len(), self.report);
+            self.meter.advance(batch.len(), epoch, pass, in_training, self.report);
         }
         Ok(())
     }
@@ -259,6 +260,7 @@ impl<'a> RunningPass<'a> {
     }
 
     fn end_epoch(&mut self, epoch: usize, validated: &[Option<SplitMetrics>], elapsed: Duration) {
+        let rows_left = self.rows_after(epoch);
         for (index, head) in self.heads.iter_mut().enumerate() {
             if !head.is_in_training() {
                 continue;
@@ -267,6 +269,7 @@ impl<'a> RunningPass<'a> {
             head.end_epoch(epoch, validated, self.rates[index], elapsed.as_secs_f64());
             if head.has_diverged() {
                 self.trainer.stop(index);
+                self.meter.stopped(rows_left);
                 (self.report)(Event::Diverged { config: &head.run.config().train, epoch });
             } else if let Some(SplitMetrics { top1, .. }) = validated {
                 self.meter.validated(top1);
@@ -289,12 +292,19 @@ impl<'a> RunningPass<'a> {
         }
     }
 
-    /// Ends the runs of the heads whose patience has ended. The others go on.
-    fn stop_those_without_patience(&mut self) -> Result<(), Error> {
+    /// Rows of each head in the epochs after this one.
+    fn rows_after(&self, epoch: usize) -> usize {
+        (self.pass.epochs - epoch) * self.epoch_rows
+    }
+
+    /// Ends the runs of the heads whose patience has ended in this epoch. The others go on.
+    fn stop_those_without_patience(&mut self, epoch: usize) -> Result<(), Error> {
+        let rows_left = self.rows_after(epoch);
         for (index, head) in self.heads.iter_mut().enumerate() {
             if head.is_in_training() && head.has_run_out_of_patience() {
                 head.stop()?;
                 self.trainer.stop(index);
+                self.meter.stopped(rows_left);
             }
         }
         Ok(())
@@ -319,8 +329,7 @@ impl<'a> RunningPass<'a> {
     }
 
     /// Ends the runs of the heads that came to their last epoch.
-    fn end(&mut self) -> Result<(), Error> {
-        self.meter.end_pass(self.epoch_rows, self.pass, self.heads.len(), self.report);
+    fn end(&self) -> Result<(), Error> {
         self.in_training().try_for_each(|head| head.finish(false).map(drop))
     }
 }

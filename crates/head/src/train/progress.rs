@@ -3,12 +3,11 @@
 use crate::event::{Event, Progress};
 use crate::train::plan::Pass;
 
-/// Counts rows × heads, and reports them.
+/// Counts rows × heads, and reports them. Heads that stop early take the rows that they leave untrained out of the total,
+/// so that the two are equal at the end.
 #[derive(Debug)]
 pub(crate) struct Meter {
     progress: Progress,
-    /// Rows × heads of the passes that have ended.
-    ended: usize,
 }
 
 impl Meter {
@@ -16,11 +15,11 @@ impl Meter {
     pub(crate) fn new(total: usize, best: Option<f64>) -> Meter {
         let progress =
             Progress { done: 0, total, epoch: 0, epochs: 0, heads: 0, best_val_top1: best };
-        Meter { progress, ended: 0 }
+        Meter { progress }
     }
 
-    /// Notes that `rows` rows of each of a pass's heads are done.
-    pub(crate) fn update(
+    /// Notes that each of `heads` heads of a pass has done `rows` more rows.
+    pub(crate) fn advance(
         &mut self,
         rows: usize,
         epoch: usize,
@@ -28,7 +27,7 @@ impl Meter {
         heads: usize,
         report: &mut dyn FnMut(Event<'_>),
     ) {
-        let done = self.ended + rows * heads;
+        let done = self.progress.done + rows * heads;
         self.progress = Progress { done, epoch, epochs: pass.epochs, heads, ..self.progress };
         report(Event::Training(self.progress));
     }
@@ -39,20 +38,13 @@ impl Meter {
         self.progress.best_val_top1 = Some(best);
     }
 
-    /// Notes that a pass over `rows` rows per epoch has ended.
-    pub(crate) fn end_pass(
-        &mut self,
-        rows: usize,
-        pass: Pass,
-        heads: usize,
-        report: &mut dyn FnMut(Event<'_>),
-    ) {
-        self.update(rows * pass.epochs, pass.epochs, pass, heads, report);
-        self.ended += rows * pass.epochs * heads;
+    /// Notes that a head is not trained on `rows` more rows that were planned.
+    pub(crate) fn stopped(&mut self, rows: usize) {
+        self.progress.total -= rows;
     }
 
     /// Reports that all passes have ended.
     pub(crate) fn finish(self, report: &mut dyn FnMut(Event<'_>)) {
-        report(Event::Trained(Progress { done: self.progress.total, ..self.progress }));
+        report(Event::Trained(self.progress));
     }
 }
