@@ -241,6 +241,27 @@ fn groups_stay_in_one_fold() {
     refused(&format!("id,group\n{one}"), "--folds=3", USAGE, &says);
 }
 
+/// Each class has as many groups as there are folds, but all of them are in the same few groups.
+#[test]
+fn groups_that_leave_a_fold_without_a_class_are_refused() {
+    let workplace = Workplace::empty();
+    let features = (0..6 * 12).map(|index| (index as f32).sin().abs()).collect();
+    let features = cache(&workplace, 0, (vec![0, 1, 2, 0, 1, 2], features));
+    let text = "id,group\n0,a\n1,a\n2,b\n3,b\n4,c\n5,c\n";
+    let file = workplace.write("groups.csv", text.as_bytes());
+    let group = format!("--group={}", file.display());
+    let command = cv(&workplace, &features, &["--folds=2", &group]);
+    let says = format!(
+        "--folds=2: the groups of the training images of {} leave fold 2 without an image of class 'dog', whose 2 images \
+         are in 2 groups; take fewer folds, or smaller groups by --group=FILE",
+        features.display()
+    );
+    assert_refused(command, USAGE, &[&says]);
+    assert!(!workplace.path("cv").exists());
+    // Smaller groups are divided.
+    path_from(cv(&workplace, &features, &["--folds=2", "--group=none"]));
+}
+
 /// A list of images has a column of groups, which the cache does not have: it is read again.
 #[test]
 fn groups_of_the_dataset_are_read_again() {

@@ -11,7 +11,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use end_to_end::{
-    Digits, Workplace, caches_in, finish, path_from, vgg_classify, vgg_extract, vgg_head, weights,
+    Digits, Workplace, caches_in, files_in, finish, is_hidden, path_from, vgg_classify,
+    vgg_extract, vgg_head, weights,
 };
 
 /// The signals of a terminal for Ctrl-C, of a service manager that stops a service, and of a terminal
@@ -97,6 +98,48 @@ fn an_interrupted_extraction_is_continued_to_the_same_bytes() {
         assert!(fs::read(cache.join(file)).unwrap() == fs::read(uninterrupted.join(file)).unwrap());
     }
     assert_eq!(entries_in(cache), entries_in(&uninterrupted));
+}
+
+/// First by Ctrl-C, then by a kill, when some of the distorted copies were recorded.
+#[test]
+fn an_extraction_that_ends_among_the_copies_is_continued_to_the_same_bytes() {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 400), &Digits::first("t10k", 7));
+    // A sixth of the training images is for validation.
+    let (features, train, rows) = (workplace.path("features"), 333, 4 * 333 + 67 + 7);
+    let flags = ["--views=3", "--size=64", "--batch-size=8"];
+    let recorded = || {
+        let cache = caches_in(&features).pop();
+        cache.map_or(0, |cache| feature_cache::unfinished(&cache).rows_done)
+    };
+    let mut interrupted = Running::start(workplace.run("digits", &flags));
+    interrupted.wait_until_it_says("ready after");
+    std::thread::sleep(Duration::from_millis(100));
+    interrupted.signal("INT");
+    let (code, said) = interrupted.end();
+    assert_eq!(code, Some(130), "{said}");
+    let before = recorded();
+    assert!((1..rows).contains(&before), "{before} rows");
+
+    let mut killed = Running::start(workplace.run("digits", &flags));
+    wait_for(|| recorded() > before.max(train));
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    let done = recorded();
+    assert!((train + 1..rows).contains(&done), "{done} rows");
+
+    let continued = finish(workplace.run("digits", &flags));
+    let says = format!("continuing: {done} of {rows} views already there");
+    assert!(continued.stderr.contains(&says), "{}", continued.stderr);
+    let cache = Path::new(continued.stdout.trim());
+    let undisturbed = path_from(workplace.run_apart("digits", &flags));
+    let mut compared = 0;
+    for file in files_in(&undisturbed).iter().filter(|file| !is_hidden(file)) {
+        let name = file.strip_prefix(&undisturbed).unwrap();
+        assert!(fs::read(cache.join(name)).unwrap() == fs::read(file).unwrap(), "{name:?}");
+        compared += 1;
+    }
+    assert_eq!((compared, entries_in(cache)), (13, entries_in(&undisturbed)));
 }
 
 /// Gigabytes of images, which are holes in their files, are not read to their end.

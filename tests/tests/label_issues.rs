@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use end_to_end::{BAD_INPUT, Digits, Workplace, assert_refused, finish, path_from, root, vgg_head};
 use head::CrossValidation;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Digits whose labels are made wrong.
 const WRONG: [usize; 6] = [5, 40, 77, 101, 130, 188];
@@ -147,14 +147,26 @@ fn damaged_probabilities_are_refused() {
 #[test]
 fn cross_validations_of_every_format_are_read() {
     let fixtures = root().join("tests/fixtures/formats/cv");
-    let (version, rows, repeats) = ("1.7", 60, 2);
-    let found = CrossValidation::open(&fixtures.join(version)).unwrap();
-    let out_of_fold = found.out_of_fold().unwrap();
-    assert_eq!((found.config().divisions.len(), found.results().len()), (repeats, 5 * repeats));
-    assert_eq!((out_of_fold.rows.len(), found.summary().rows), (rows, rows), "{version}");
-    assert_eq!(out_of_fold.folds.len(), rows * repeats);
-    assert_eq!(found.summary().measures[0].name, "top1");
-    assert!(found.summary().label_sd.is_some_and(|sd| sd > 0.0));
+    let (rows, repeats) = (60, 2);
+    // That of 1.8 has options of training that 1.7 does not have.
+    for (version, minor, mixup) in [("1.7", 7, 0.0), ("1.8", 8, 0.2)] {
+        let folder = fixtures.join(version);
+        let config: Value =
+            serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+        assert_eq!(config["format"], json!({ "major": 1, "minor": minor }));
+        let found = CrossValidation::open(&folder).unwrap();
+        let out_of_fold = found.out_of_fold().unwrap();
+        assert_eq!(
+            (found.config().divisions.len(), found.results().len()),
+            (repeats, 5 * repeats),
+            "{version}"
+        );
+        assert_eq!((out_of_fold.rows.len(), found.summary().rows), (rows, rows), "{version}");
+        assert_eq!(out_of_fold.folds.len(), rows * repeats);
+        assert_eq!(found.summary().measures[0].name, "top1");
+        assert!(found.summary().label_sd.is_some_and(|sd| sd > 0.0));
+        assert_eq!(found.config().heads[0].mixup, mixup, "{version}");
+    }
     // One of a later major version is refused with what to do.
     let workplace = Workplace::empty();
     for file in ["config.json", "summary.json", "results.csv", "oof.npz"] {

@@ -29,6 +29,12 @@ fn export(of: &str, out: &Path) -> PathBuf {
     path_from(with_weights("export", of, &[&flag("out", out)]))
 }
 
+/// What a model file says of itself.
+fn entry_of(model: &[u8]) -> Value {
+    let (_, header) = SafeTensors::read_metadata(model).unwrap();
+    serde_json::from_str(&header.metadata().as_ref().unwrap()["vgg-classify"]).unwrap()
+}
+
 /// Some digits and JPEG files as image files, in a folder.
 fn images(workplace: &Workplace) -> PathBuf {
     let digits = Digits::first("t10k", 12);
@@ -99,9 +105,7 @@ fn a_head_of_normalised_channels_has_a_format_of_its_own() {
     let run = flag("run", &path_from(workplace.train(&cache, &flags)));
     let model = export(&run, &workplace.path("alone/model.safetensors"));
     let bytes = fs::read(&model).unwrap();
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let entry: Value =
-        serde_json::from_str(&header.metadata().as_ref().unwrap()["vgg-classify"]).unwrap();
+    let entry = entry_of(&bytes);
     assert_eq!(entry["record"]["format"], json!({ "major": 3, "minor": 0 }));
     assert_eq!(entry["record"]["shape"]["input_norm"], 4);
     let maps = workplace.path("maps");
@@ -113,33 +117,56 @@ fn a_head_of_normalised_channels_has_a_format_of_its_own() {
     assert_eq!(files_in(&maps).len(), 15);
 }
 
-/// Probabilities of the classes 0 to 9 for the first two test digits, as version 1.0 computed them.
+/// Probabilities of the classes 0 to 9 for the first two test digits, as each version computed them: of a plain head, of
+/// one whose hidden layers have 12 and 8 units, of two heads whose logits are averaged, and of one that normalises its
+/// inputs.
 #[rustfmt::skip]
-const PROBABILITIES: [[f64; 10]; 2] = [
-    [0.010752, 0.718986, 0.003228, 0.000669, 0.042682, 0.000190, 0.214963, 0.001235, 0.006726, 0.000570],
-    [0.098408, 0.311863, 0.020949, 0.005081, 0.107878, 0.001990, 0.420200, 0.004887, 0.023617, 0.005128],
+const PROBABILITIES: [(&str, [[f64; 10]; 2]); 4] = [
+    ("1.0", [
+        [0.010752, 0.718986, 0.003228, 0.000669, 0.042682, 0.000190, 0.214963, 0.001235, 0.006726, 0.000570],
+        [0.098408, 0.311863, 0.020949, 0.005081, 0.107878, 0.001990, 0.420200, 0.004887, 0.023617, 0.005128],
+    ]),
+    ("1.1", [
+        [0.068387, 0.139861, 0.089384, 0.090051, 0.116740, 0.092298, 0.088285, 0.122597, 0.074227, 0.118169],
+        [0.173303, 0.051083, 0.087273, 0.160239, 0.080577, 0.102822, 0.080476, 0.082376, 0.066425, 0.115426],
+    ]),
+    ("2.0", [
+        [0.055559, 0.165376, 0.061331, 0.086847, 0.105409, 0.085813, 0.091497, 0.123824, 0.077974, 0.146369],
+        [0.164363, 0.050269, 0.129327, 0.147664, 0.082760, 0.089882, 0.096216, 0.071071, 0.082237, 0.086211],
+    ]),
+    ("3.0", [
+        [0.034589, 0.041667, 0.060351, 0.040618, 0.140793, 0.053371, 0.045168, 0.237906, 0.033560, 0.311978],
+        [0.114111, 0.014090, 0.202199, 0.350505, 0.028436, 0.121946, 0.060084, 0.035033, 0.039978, 0.033618],
+    ]),
 ];
 
 #[test]
 fn files_of_all_versions_are_read() {
-    let workplace = Workplace::empty();
-    let model = workplace.write("model.safetensors", &model_fixture("1.0"));
-    let digits = Digits::first("t10k", 2).csv(false);
-    let digits = workplace.write("digits.csv", digits.as_bytes());
-    let finished = finish(run_alone(&model, &digits));
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    for (line, expected) in finished.stdout.lines().zip(&PROBABILITIES) {
-        let line: Value = serde_json::from_str(line).unwrap();
-        for (class, expected) in expected.iter().enumerate() {
-            let found = line["probabilities"][class.to_string()].as_f64().unwrap();
-            assert!((found - expected).abs() < 1e-5, "{line} {expected}");
+    for (version, probabilities) in PROBABILITIES {
+        let workplace = Workplace::empty();
+        let model = workplace.write("model.safetensors", &model_fixture(version));
+        let digits = Digits::first("t10k", 2).csv(false);
+        let digits = workplace.write("digits.csv", digits.as_bytes());
+        let finished = finish(run_alone(&model, &digits));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        for (line, expected) in finished.stdout.lines().zip(&probabilities) {
+            let line: Value = serde_json::from_str(line).unwrap();
+            for (class, expected) in expected.iter().enumerate() {
+                let found = line["probabilities"][class.to_string()].as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-5, "{version}: {line} {expected}");
+            }
         }
+        assert_eq!(finished.stdout.lines().count(), probabilities.len());
+        // This version writes the same bytes, and with them the version.
+        let again = workplace.path("again.safetensors");
+        path_from(vgg_classify(["export", &flag("model", &model), &flag("out", &again)]));
+        let again = fs::read(again).unwrap();
+        assert!(again == model_fixture(version), "{version}");
+        let (major, minor) = version.split_once('.').unwrap();
+        let number = |text: &str| text.parse::<u32>().unwrap();
+        let format = json!({ "major": number(major), "minor": number(minor) });
+        assert_eq!(entry_of(&again)["record"]["format"], format);
     }
-    assert_eq!(finished.stdout.lines().count(), PROBABILITIES.len());
-    // This version writes the same bytes.
-    let again = workplace.path("again.safetensors");
-    path_from(vgg_classify(["export", &flag("model", &model), &flag("out", &again)]));
-    assert!(fs::read(again).unwrap() == model_fixture("1.0"));
 }
 
 /// A model and an image to try damaged files on.

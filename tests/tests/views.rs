@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, USAGE, Workplace, assert_refused, finish, path_from, rows_of, vgg_extract, vgg_head,
+    BAD_INPUT, Digits, USAGE, Workplace, assert_refused, finish, path_from, rows_of, vgg_extract,
+    vgg_head,
 };
 use feature_cache::{Cache, SplitName};
 use head::{Heads, Run, softmax};
@@ -100,6 +101,32 @@ fn views_are_rows_after_those_of_the_images() {
     let other = rows_of(&seed, TRAIN);
     assert!(other[..images] == rows[..images]);
     assert!(other[images..].iter().zip(&rows[images..]).all(|(a, b)| a != b));
+}
+
+/// Without `--augment`, image files are distorted as photographs and plain pixels as digits.
+#[test]
+fn the_kind_of_images_chooses_the_distortions() {
+    let workplace = Workplace::new();
+    for (number, pixels) in Digits::first("train", 4).pixels.chunks(784).enumerate() {
+        let file = [b"P5 28 28 255\n", pixels].concat();
+        workplace.write(&format!("photos/{}/{number}.pgm", number % 2), &file);
+    }
+    let digits = json!({
+        "rotation": 8.0, "shift_x": 0.08, "shift_y": 0.08, "shear": 17.188733853924695, "zoom": 0.08,
+    });
+    let photos = json!({
+        "rotation": 15.0, "shift_x": 0.1, "shift_y": 0.05, "shear": 5.729577951308232,
+        "flip": "horizontal", "channel_shift": 20.0,
+    });
+    for (dataset, name, expected) in [("digits", "digits", digits), ("photos", "photos", photos)] {
+        let flags = ["--views=1", "--val-fraction=0", "--taps=conv1_1:avg"];
+        let usual = path_from(workplace.run(dataset, &flags));
+        let manifest = json_in(&usual.join("manifest.json"));
+        assert_eq!(manifest["inputs"]["views"]["augmentation"], expected, "{dataset}");
+        let named = format!("--augment={name}");
+        let named = path_from(workplace.run(dataset, &[&flags[..], &[&named]].concat()));
+        assert_eq!(named, usual);
+    }
 }
 
 #[test]

@@ -33,6 +33,11 @@ pub struct Views {
 ///
 /// Geometry comes first, in one resampling from the image's own pixels, then colours, then erasing. Quantities are
 /// those of the network's input, after the image was fitted to it.
+///
+/// Each range says what it is called in Keras, which is the `ImageDataGenerator` of Keras 3, and in torchvision, and
+/// where it differs. Colours are changed in the order brightness, contrast, channel shift. torchvision's `ColorJitter`
+/// changes them in a random order, which makes a difference where levels are cut to 0 and 255; Keras shifts the channels
+/// before it changes the brightness.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Augmentation {
@@ -41,15 +46,16 @@ pub struct Augmentation {
     #[serde(skip_serializing_if = "is_zero")]
     pub rotation: f64,
     /// Largest horizontal shift, as a fraction of the width, in both directions: Keras' `width_shift_range`,
-    /// torchvision's `RandomAffine(translate)`.
+    /// torchvision's `RandomAffine(translate)`, which rounds to whole pixels.
     #[serde(skip_serializing_if = "is_zero")]
     pub shift_x: f64,
     /// Largest vertical shift, as a fraction of the height, likewise.
     #[serde(skip_serializing_if = "is_zero")]
     pub shift_y: f64,
-    /// Largest angle of the shear, in degrees, in both directions. Keras' meaning: columns are moved by the sine of the
-    /// angle, and rows come closer by its cosine. (Keras 1 has radians, and rows and columns exchanged. torchvision
-    /// moves columns by the tangent and keeps the rows' distance.)
+    /// Largest angle of the shear, in degrees, in both directions: Keras' `shear_range`. What is shown moves sideways with
+    /// the row, by the sine of the angle, and its height is divided by the cosine. (In Keras 1 the shear is in radians,
+    /// and what is shown moves up or down with the column. torchvision's `RandomAffine(shear)` has the tangent and keeps
+    /// the height.)
     #[serde(skip_serializing_if = "is_zero")]
     pub shear: f64,
     /// Height and width are scaled by factors from 1 - zoom to 1 + zoom, drawn independently: Keras' `zoom_range`, in
@@ -61,12 +67,15 @@ pub struct Augmentation {
     #[serde(skip_serializing_if = "Flip::is_none")]
     pub flip: Flip,
     /// Smallest fraction of the image's area that is cut out and stretched to the input, with an aspect ratio of 3/4 to
-    /// 4/3 times the image's; 1 or more cuts out nothing. torchvision's `RandomResizedCrop(scale=(crop, 1))`, but for sides that are not whole
-    /// pixels, and are shortened to the image's where torchvision draws again.
+    /// 4/3 times the image's own; 1 or more cuts out nothing. torchvision's `RandomResizedCrop(scale=(crop, 1))`, with
+    /// three differences. Its ratios are absolute: of a wide image, too, it cuts out nearly square pieces. Its sides are
+    /// whole pixels. Where a side would be longer than the image's, it draws again (after ten times it takes what fits
+    /// from the middle), while here the side is shortened to the image's.
     #[serde(skip_serializing_if = "is_one")]
     pub crop: f64,
     /// Pixels are multiplied by a factor from 1 - brightness (not below 0) to 1 + brightness: torchvision's
-    /// `ColorJitter(brightness)`; Keras' `brightness_range` has both ends given.
+    /// `ColorJitter(brightness)`. Keras' `brightness_range` has both ends given, and rounds levels down to whole
+    /// numbers.
     #[serde(skip_serializing_if = "is_zero")]
     pub brightness: f64,
     /// Distances from the mean of the image's gray levels are multiplied by a factor from 1 - contrast (not below 0) to
@@ -74,11 +83,14 @@ pub struct Augmentation {
     #[serde(skip_serializing_if = "is_zero")]
     pub contrast: f64,
     /// Largest number of levels, of 0 to 255, that are added to all channels, in both directions: Keras'
-    /// `channel_shift_range`, but for the bounds, which are 0 and 255 and not the image's own. torchvision has none.
+    /// `channel_shift_range`, but for the bounds. Levels are cut to 0 and 255, where Keras cuts them to the darkest and
+    /// the brightest level of the image. torchvision has none.
     #[serde(skip_serializing_if = "is_zero")]
     pub channel_shift: f64,
-    /// Probability that a rectangle of 2 to 33 % of the area, with an aspect ratio of 0.3 to 3.3, becomes the weights'
-    /// mean colour: torchvision's `RandomErasing(p)` after `Normalize`. Keras has none.
+    /// Probability that a rectangle of 2 to 33 % of the area, with an aspect ratio of 0.3 to 3.3 times the input's, becomes
+    /// the weights' mean colour: torchvision's `RandomErasing(p)` after `Normalize`. Its ratios are absolute, which is
+    /// the same for square inputs. Where a side would not be shorter than the input's, it draws again (after ten times
+    /// it erases nothing), while here a side that would be longer is shortened to the input's. Keras has none.
     #[serde(skip_serializing_if = "is_zero")]
     pub erase: f64,
     /// The fill of places where a distorted image has no pixels.
@@ -387,6 +399,35 @@ mod tests {
         ] {
             let error = read(bad).unwrap_err();
             assert!(error.starts_with(expected), "{bad}: {error}");
+        }
+    }
+
+    /// The numbers of fast.ai's notebooks; caches on disk depend on them.
+    #[test]
+    fn the_named_settings_are_these() {
+        let nothing = Augmentation::default();
+        let digits = Augmentation {
+            rotation: 8.0,
+            shift_x: 0.08,
+            shift_y: 0.08,
+            shear: 17.188733853924695,
+            zoom: 0.08,
+            ..nothing.clone()
+        };
+        assert_eq!(Augmentation::digits(), digits);
+        let photos = Augmentation {
+            rotation: 15.0,
+            shift_x: 0.1,
+            shift_y: 0.05,
+            shear: 5.729577951308232,
+            flip: Flip::Horizontal,
+            channel_shift: 20.0,
+            ..nothing
+        };
+        assert_eq!(Augmentation::photos(), photos);
+        // fast.ai's shears are in radians.
+        for (radians, degrees) in [(0.3_f64, digits.shear), (0.1, photos.shear)] {
+            assert!((radians.to_degrees() - degrees).abs() < 1e-14 * degrees, "{degrees}");
         }
     }
 

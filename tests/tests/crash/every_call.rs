@@ -121,6 +121,13 @@ fn extraction_with_reuse_killed_at_every_call() {
     }
 }
 
+#[test]
+fn extraction_with_copies_killed_at_every_call() {
+    for layout in Layout::ALL {
+        kill_at_every_call(&Victim::extraction_with_copies(20, layout));
+    }
+}
+
 /// The images that are left are those of an undisturbed extraction, and the plan that had the bad ones is gone.
 #[test]
 fn extraction_of_bad_images_killed_at_every_call() {

@@ -84,6 +84,22 @@ impl Victim {
         victim
     }
 
+    /// Extraction of `images` digits and three distorted copies of each of them that is for training.
+    pub(crate) fn extraction_with_copies(images: usize, layout: Layout) -> Victim {
+        let workplace = Workplace::empty();
+        let train = Digits::first("train", images - images / 10);
+        workplace.write_idx("digits", &train, &Digits::first("t10k", images / 10));
+        let layout_flag = format!("--layout={layout}");
+        let flags = ["--batch-size=16", "--size=48", "--views=3", &layout_flag];
+        let run = with_out(workplace.run("digits", &flags));
+        let name = match layout {
+            Layout::Dense => "extraction with copies",
+            Layout::Csr => "extraction with copies as csr",
+        };
+        let victim = Victim::new(name, workplace, run, "manifest.json", &[], continued_views);
+        Victim { records: true, ..victim }
+    }
+
     /// Extraction of `images` digits and two images that cannot be read, one of which is found when it is decoded, after
     /// others were computed: they are left out.
     pub(crate) fn extraction_of_bad_images(images: usize, layout: Layout) -> Victim {
@@ -300,6 +316,11 @@ fn with_out(command: Command) -> Box<dyn Fn(&Path) -> Command> {
 fn continued_rows(out: &Path) -> Option<String> {
     let (done, total) = recorded_rows(out)?;
     Some(format!("continuing: {done} of {total} images already there"))
+}
+
+fn continued_views(out: &Path) -> Option<String> {
+    let (done, total) = recorded_rows(out)?;
+    Some(format!("continuing: {done} of {total} views already there"))
 }
 
 fn converted_rows(out: &Path) -> Option<String> {

@@ -4,7 +4,9 @@
     KERAS_BACKEND=torch python make_goldens.py
 
 `image` is [48, 48, 3], uint8; the others are [height, width, 3], float32, 0 to 255. Their names begin
-with the library that made them.
+with the library that made them. `torchvision_erase` is what the network is shown, [3, height, width], normalised, and
+`torchvision_erase_box` the top, left, height and width of what was erased, a fifth of the area, 1.6 times as high as
+wide, at a random place.
 """
 
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from keras.src.legacy.preprocessing import image as keras_image
 from safetensors.numpy import save_file
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, RandomErasing
 from torchvision.transforms import functional as torchvision
 
 # Square, since Keras 3 turns other images about a point that is not their centre.
@@ -49,7 +51,9 @@ def main() -> None:
         "keras_shear": affine(shear=17),
         "keras_zoom": affine(zx=0.8, zy=1.2),
         "keras_all": affine(theta=-12, tx=0.05 * HEIGHT, ty=0.1 * WIDTH, shear=9, zx=1.1, zy=0.9),
-        "keras_channel_shift": np.clip(floats + 30, 0, 255),
+        "keras_channel_shift": keras_image.apply_channel_shift(floats, 30, channel_axis=2),
+        "keras_channel_shift_down": keras_image.apply_channel_shift(floats, -30, channel_axis=2),
+        "keras_brightness": keras_image.apply_brightness_shift(floats, 1.3, scale=False),
         "keras_flips": keras_image.flip_axis(keras_image.flip_axis(floats, 0), 1),
     }
     planes = torch.from_numpy(floats / 255).permute(2, 0, 1)
@@ -70,6 +74,18 @@ def main() -> None:
         "torchvision_contrast": back(torchvision.adjust_contrast(planes, 0.6)),
         "torchvision_crop": back(crop),
         "torchvision_flip": back(torchvision.hflip(planes)),
+    }
+    # An image whose colours are normalised, as `RandomErasing` is used; 0 is then the mean colour.
+    torch.manual_seed(0)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    top, left, height, width, value = RandomErasing.get_params(
+        planes, scale=(0.2, 0.2), ratio=(1.6, 1.6), value=[0.0]
+    )
+    normalised = torchvision.normalize(planes, mean, std)
+    erased = torchvision.erase(normalised, top, left, height, width, value)
+    goldens |= {
+        "torchvision_erase": erased.numpy(),
+        "torchvision_erase_box": np.array([top, left, height, width], np.uint8),
     }
     arrays = {"image": image} | goldens
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

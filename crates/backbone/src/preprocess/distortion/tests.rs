@@ -86,7 +86,6 @@ fn distortions_are_those_of_keras_and_torchvision() {
                 ..NONE
             },
         ),
-        ("keras_channel_shift", 0, Distortion { channel_shift: 30.0, ..NONE }),
         ("keras_flips", 0, Distortion { flip: [true, true], ..NONE }),
         // torchvision blends the pixels at the image's own edge with black.
         (
@@ -113,13 +112,156 @@ fn distortions_are_those_of_keras_and_torchvision() {
         ),
         ("torchvision_flip", 0, Distortion { flip: [false, true], ..NONE }),
     ];
-    for (name, edge, distortion) in cases {
-        let found = distorted(form(HEIGHT, WIDTH), image, Some(&distortion));
+    for (name, edge, distortion) in &cases {
+        let found = distorted(form(HEIGHT, WIDTH), image, Some(distortion));
         let expected = floats(tensor(&file, name));
-        let difference = largest_difference(&found, &expected, edge);
+        let difference = largest_difference(&found, &expected, *edge);
         assert!(difference < 0.02, "{name}: {difference}");
     }
-    assert_eq!(file.len(), 1 + 13, "every golden has a case");
+    let elsewhere = ["image", "keras_brightness", "torchvision_erase", "torchvision_erase_box"];
+    let elsewhere = [&elsewhere[..], &CHANNEL_SHIFTS.map(|(name, _)| name)].concat();
+    assert_eq!(file.len(), cases.len() + elsewhere.len(), "every golden has a case");
+}
+
+/// Goldens of channel shifts, and by how many levels.
+const CHANNEL_SHIFTS: [(&str, f32); 2] =
+    [("keras_channel_shift", 30.0), ("keras_channel_shift_down", -30.0)];
+
+/// Keras cuts levels to the darkest and the brightest of the image, where ours are cut to 0 and 255.
+#[test]
+fn channel_shifts_are_those_of_keras_but_for_the_bounds() {
+    let file = goldens();
+    let file = SafeTensors::deserialize(&file).unwrap();
+    let bytes = tensor(&file, "image");
+    let image = Pixels { height: HEIGHT, width: WIDTH, channels: 3, bytes };
+    let [darkest, brightest] =
+        [bytes.iter().min(), bytes.iter().max()].map(|it| (*it.unwrap()).into());
+    for (name, channel_shift) in CHANNEL_SHIFTS {
+        let distortion = Distortion { channel_shift, ..Distortion::NONE };
+        let found = distorted(form(HEIGHT, WIDTH), image, Some(&distortion));
+        let expected = floats(tensor(&file, name));
+        let cut: Vec<f32> = found.iter().map(|level| level.clamp(darkest, brightest)).collect();
+        let difference = largest_difference(&cut, &expected, 0);
+        assert!(difference < 0.02, "{name}: {difference}");
+        // Which makes a difference in this image.
+        let difference = largest_difference(&found, &expected, 0);
+        let bound = (255.0 - brightest).min(darkest);
+        assert!(difference > bound - 0.02, "{name}: {difference}");
+    }
+}
+
+/// Keras rounds the levels down to whole numbers, where ours stay as they are.
+#[test]
+fn brightness_is_that_of_keras_but_for_whole_levels() {
+    let file = goldens();
+    let file = SafeTensors::deserialize(&file).unwrap();
+    let image = Pixels { height: HEIGHT, width: WIDTH, channels: 3, bytes: tensor(&file, "image") };
+    let distortion = Distortion { brightness: 1.3, ..Distortion::NONE };
+    let found = distorted(form(HEIGHT, WIDTH), image, Some(&distortion));
+    let expected = floats(tensor(&file, "keras_brightness"));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((-0.001..1.001).contains(&(found - expected)), "{found} {expected}");
+    }
+}
+
+/// torchvision's `RandomErasing` after `Normalize`: where it erases, and the mean colour.
+#[test]
+fn what_is_erased_is_what_torchvision_erases() {
+    let file = goldens();
+    let file = SafeTensors::deserialize(&file).unwrap();
+    let image = Pixels { height: HEIGHT, width: WIDTH, channels: 3, bytes: tensor(&file, "image") };
+    let erased_box = tensor(&file, "torchvision_erase_box");
+    let [top, left, height, width] = std::array::from_fn(|index| usize::from(erased_box[index]));
+    // The area and the ratio from which torchvision computed height and width.
+    let (area, ratio) = (0.2_f64, 1.6_f64);
+    let [free_down, free_across] =
+        [area * ratio, area / ratio].map(|square| 48.0 - 48.0 * square.sqrt());
+    let at = [top as f64 / free_down, left as f64 / free_across];
+    let erased = Some(Cut { area, ratio, at });
+    let preprocessor = Preprocessor::new(Family::Torchvision, form(HEIGHT, WIDTH));
+    let mut found = vec![0.0; preprocessor.len()];
+    preprocessor.apply_distorted(image, &Distortion { erased, ..Distortion::NONE }, &mut found);
+    let expected = floats(tensor(&file, "torchvision_erase"));
+    assert_eq!(found.len(), expected.len());
+    for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let (row, column) = (at / WIDTH % HEIGHT, at % WIDTH);
+        assert!((found - expected).abs() < 1e-4, "{row}, {column}: {found} {expected}");
+        let inside = (top..top + height).contains(&row) && (left..left + width).contains(&column);
+        assert_eq!(*found == 0.0, inside, "{row}, {column}");
+    }
+}
+
+/// The digests of what the network is shown for a few images, with every distortion in use, in every family, form and
+/// number of channels. Rows on disk depend on them, and they are the same on every machine.
+#[test]
+fn distorted_images_stay_as_they_are_to_the_last_bit() {
+    let ranges: Augmentation =
+        "rotation=20,shift-x=0.1,shift-y=0.2,shear=15,zoom=0.3,flip=both,crop=0.4,\
+         brightness=0.4,contrast=0.5,channel-shift=30,erase=1"
+            .parse()
+            .unwrap();
+    let bytes: Vec<u8> = (0..90 * 150 * 3_u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 26) as u8 * 2 + (at / 450) as u8)
+        .collect();
+    let [colour, gray] = [3, 1].map(|channels| Pixels {
+        height: 90,
+        width: 150,
+        channels,
+        bytes: &bytes[..90 * 150 * channels],
+    });
+    let (fill, pad_colour) = (Fill::Black, Some([9, 200, 77]));
+    let cases = [
+        // Enlarged, reduced, and reduced to less than a half, where blocks of pixels are averaged.
+        (Family::Caffe, form(224, 224), colour, ranges.clone()),
+        (Family::CaffeRgb, form(64, 96), colour, ranges.clone()),
+        (Family::Torchvision, form(32, 32), colour, ranges.clone()),
+        (Family::Torchvision, form(64, 64), gray, Augmentation { fill, ..ranges.clone() }),
+        // Without cutting out, `fit` counts.
+        (
+            Family::Caffe,
+            ImageForm { fit: Fit::Crop, ..form(96, 64) },
+            gray,
+            Augmentation { crop: 1.0, ..ranges.clone() },
+        ),
+        (
+            Family::CaffeRgb,
+            ImageForm { fit: Fit::Pad, pad_colour, ..form(64, 48) },
+            colour,
+            Augmentation { crop: 1.0, fill, ..ranges },
+        ),
+    ];
+    let mut flips = [[false; 2]; 2];
+    let digests: Vec<String> = cases
+        .into_iter()
+        .map(|(family, form, image, ranges)| {
+            let preprocessor = Preprocessor::new(family, form);
+            let mut input = vec![0.0; preprocessor.len()];
+            let mut hasher = blake3::Hasher::new();
+            for view in 0..8_u32 {
+                let distortion = Distortion::draw(&ranges, &view.to_le_bytes());
+                assert!(distortion.erased.is_some());
+                for (seen, flip) in flips.iter_mut().zip(distortion.flip) {
+                    seen[usize::from(flip)] = true;
+                }
+                preprocessor.apply_distorted(image, &distortion, &mut input);
+                input.iter().for_each(|value| {
+                    hasher.update(&value.to_le_bytes());
+                });
+            }
+            hasher.finalize().to_hex()[..16].to_owned()
+        })
+        .collect();
+    assert_eq!(flips, [[true; 2]; 2]);
+    let expected = [
+        "e4b5273b23b63c1f",
+        "3c74f2904746c5a3",
+        "e94a6ee8690dc450",
+        "fca2de913a827498",
+        "14e862c357a0c7ff",
+        "b6174f0e6867cfcc",
+    ];
+    assert_eq!(digests, expected);
 }
 
 /// Without distortion a view is the image as it is preprocessed: the same where it is enlarged, and nearly so where it
