@@ -37,8 +37,8 @@ use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::{Error, FormError, SourceConfig};
-pub(super) use columns::{GROUP, LABEL, SPLIT};
 use columns::{Columns, Naming, has_columns_of_a_list, wrong};
+pub(super) use columns::{GROUP, LABEL, SPLIT};
 use listed::{Listed, notices};
 use rows::{Endings, Listing, Parts, Place};
 
