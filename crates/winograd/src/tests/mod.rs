@@ -3,7 +3,6 @@
 
 #![allow(unsafe_code)] // To lend fenced buffers as slices.
 
-mod disassembly;
 mod errors;
 mod few_tiles;
 mod independence;

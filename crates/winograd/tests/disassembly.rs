@@ -4,8 +4,8 @@
 
 use std::{process::Command, time::Duration};
 
-use super::*;
-use crate::RegisterBlock;
+use kernel_support::testing::skipped;
+use winograd::RegisterBlock;
 
 /// No multiply-add of a register block for AVX-512 has an index register in its memory operand: see `opaque` in
 /// `kernel/microkernel.rs`.
