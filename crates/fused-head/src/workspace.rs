@@ -41,7 +41,9 @@ unsafe impl Zeroable for Span {}
 
 impl RowLists {
     pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> RowLists {
-        let stride = RowLists::room_before(layout.blocks);
+        let last = layout.blocks - 1;
+        let of_last = (layout.inputs - last * BLOCK).next_multiple_of(LANES) + LANES;
+        let stride = RowLists::room_before(last) + of_last;
         RowLists {
             values: from.buffer(rows * stride),
             indices: from.buffer(rows * stride),
