@@ -41,7 +41,7 @@ unsafe impl Zeroable for Span {}
 
 impl RowLists {
     pub(crate) fn new(layout: &Layout, rows: usize, from: &mut impl Allocate) -> RowLists {
-        let last = layout.blocks - 1;
+        let last = layout.blocks.saturating_sub(1);
         let of_last = (layout.inputs - last * BLOCK).next_multiple_of(LANES) + LANES;
         let stride = RowLists::room_before(last) + of_last;
         RowLists {
