@@ -147,7 +147,8 @@ fn pixels(number: usize) -> [u8; SIDE * SIDE] {
     pixels
 }
 
-fn pgm(number: usize) -> Vec<u8> {
+/// A gray image file whose pixels depend on the number.
+pub fn pgm(number: usize) -> Vec<u8> {
     let header = format!("P5 {SIDE} {SIDE} 255\n");
     [header.as_bytes(), &pixels(number)].concat()
 }

@@ -310,8 +310,16 @@ impl Workplace {
         }
     }
 
-    /// `vgg-extract run` on a dataset in this folder, at the smallest size unless `more` has another.
+    /// `vgg-extract run` on a dataset in this folder, at the smallest size unless `more` has another. Small datasets
+    /// may have a single image of a class.
     pub fn run(&self, dataset: &str, more: &[&str]) -> Command {
+        let mut command = self.run_strictly(dataset, more);
+        command.arg("--allow-single-images");
+        command
+    }
+
+    /// Likewise, of a dataset that has several images of each class.
+    pub fn run_strictly(&self, dataset: &str, more: &[&str]) -> Command {
         let mut command = vgg_extract(["run", "--threads=2"]);
         command.arg("--dataset").arg(self.path(dataset));
         command.arg("--weights").arg(weights());

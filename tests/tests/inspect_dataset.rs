@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs;
+use std::path::Path;
 
-use end_to_end::forms::{self, samples};
+use end_to_end::forms::{self, pgm, samples};
 use end_to_end::{BAD_INPUT, Workplace, damaged_inside, finish, vgg_extract};
 use serde_json::Value;
 
@@ -106,20 +107,134 @@ fn every_damaged_archive_is_named() {
             let bytes = if number == 2 { &whole } else { &whole[..whole.len() / 2] };
             workplace.write(&format!("{form}/train-more-{number}.{ending}"), bytes);
         }
-        let mut inspect = vgg_extract(["inspect-dataset"]);
-        inspect.arg(workplace.path(form)).arg("--out").arg(workplace.path("features"));
-        for command in [inspect, workplace.run(form, &[])] {
-            let finished = finish(command);
-            assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
-            let lines: Vec<&str> =
-                finished.stderr.lines().filter(|line| line.starts_with("  ")).collect();
-            let [first, third] = lines[..] else { panic!("{finished:?}") };
-            assert!(finished.stderr.contains("2 files cannot be read"), "{finished:?}");
+        let (json, stops) = inspected(&workplace, form, &[]);
+        // The whole ones are looked at.
+        assert_eq!(json["splits"]["train"]["unreadable"], 0);
+        let finished = finish(workplace.run(form, &[]));
+        assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+        assert!(finished.stderr.contains("the dataset has 2 faults"), "{finished:?}");
+        let lines = finished.stderr.lines().filter(|line| line.starts_with("  "));
+        for lines in [stops, lines.map(str::to_owned).collect()] {
+            let [first, third] = &lines[..] else { panic!("{lines:?}") };
             for (line, number) in [(first, 1), (third, 3)] {
                 assert!(line.contains(&format!("train-more-{number}.{ending}")), "{line}");
                 assert!(line.contains(says), "{line}");
             }
         }
         assert!(!workplace.path("features").exists(), "nothing is written");
+    }
+}
+
+/// Every wrong row is named at once, with every image of the others that cannot be read, by an inspection; and every
+/// wrong row by an extraction.
+#[test]
+fn every_wrong_row_is_named() {
+    let workplace = Workplace::empty();
+    for (name, image) in ["a", "b", "c", "d"].into_iter().zip([1, 2, 3, 4]) {
+        workplace.write(&format!("list/{name}.pgm"), &pgm(image));
+    }
+    workplace.write("list/bad.pgm", b"");
+    let rows = "path,label,split\na.pgm,x,train\nb.pgm,y,train\nbad.pgm,x,train\nc.pgm,,train\n\
+                ../d.pgm,x,train\nb.pgm,y,train\nd.pgm,z,test\na.pgm,x\nc.pgm,x,somewhere\n";
+    workplace.write("list/list.csv", rows.as_bytes());
+    let wrong = [
+        "line 5, column 'label'",
+        "line 6, column 'path': found '../d.pgm'",
+        "line 7: b.pgm is listed already, in line 3",
+        "line 9 has 2 fields, expected 3",
+        "line 10, column 'split': found 'somewhere'",
+        "line 8, column 'label': found 'z'",
+    ];
+    every_line_is_named(&workplace, "list", &wrong, &["bad.pgm is empty"]);
+    // Class folders.
+    for name in
+        ["train/x/a.pgm", "train/y/b.pgm", "train/stray.pgm", "test/z/c.pgm", "test/w/d.pgm"]
+    {
+        workplace.write(&format!("folders/{name}"), &pgm(name.len()));
+    }
+    workplace.write("folders/train/x/bad.pgm", b"");
+    workplace.write("folders/train/empty/notes.txt", b"");
+    let wrong = [
+        "stray.pgm is not in a class folder",
+        "the class folder",
+        "test/w is a class that",
+        "test/z is a class that",
+    ];
+    every_line_is_named(&workplace, "folders", &wrong, &["bad.pgm is empty"]);
+    // Kaggle's digits.
+    let mut digits = String::from("label,pixel0,pixel1,pixel2,pixel3\n");
+    digits.push_str("0,1,2,3,4\n1,1,2,3,256\n1,1,2,3\n0,x,2,3,4\n1,1,2,3,4\n");
+    workplace.write("digits/train.csv", digits.as_bytes());
+    let wrong = ["line 3, column 'pixel3'", "line 4 has 4 fields", "line 5, column 'pixel0'"];
+    every_line_is_named(&workplace, "digits", &wrong, &[]);
+}
+
+fn every_line_is_named(workplace: &Workplace, dataset: &str, wrong: &[&str], bad: &[&str]) {
+    let (_, stops) = inspected(workplace, dataset, &["--val-fraction=0"]);
+    assert_eq!(stops.len(), wrong.len() + bad.len(), "{stops:?}");
+    for (stop, says) in stops.iter().zip(wrong.iter().chain(bad)) {
+        assert!(stop.contains(says), "{says}: {stop}");
+    }
+    let finished = finish(workplace.run(dataset, &["--val-fraction=0"]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    assert_eq!(lines.len(), wrong.len(), "{finished:?}");
+    for (line, says) in lines.iter().zip(wrong) {
+        assert!(line.contains(says), "{says}: {line}");
+    }
+}
+
+/// The modes in which files store their pixels, by PIL's distinctions.
+#[test]
+fn modes_are_counted() {
+    let workplace = Workplace::empty();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/dataset/tests/corpus");
+    let files = [
+        ("bmp/1-bits.bmp", "1-bit palette"),
+        ("bmp/32-bits-masks-8888-v4.bmp", "RGB with alpha"),
+        ("gif/palette-of-64.gif", "palette"),
+        ("jpeg/cmyk.jpg", "CMYK"),
+        ("jpeg/gray.jpg", "gray"),
+        ("jpeg/quality-95.jpg", "RGB"),
+        ("png/gray-16-bits.png", "16-bit gray"),
+        ("png/gray-alpha.png", "gray with alpha"),
+        ("png/palette-4-bits.png", "4-bit palette"),
+        ("png/rgba-16-bits.png", "16-bit RGB with alpha"),
+        ("tiff/gray-1-bits.tif", "1-bit gray"),
+        ("tiff/rgb-16-bits-ii.tif", "16-bit RGB"),
+    ];
+    for (file, _) in files {
+        let bytes = fs::read(corpus.join(file)).unwrap();
+        for class in ["a", "b"] {
+            workplace.write(&format!("set/{class}/{}", file.replace('/', "-")), &bytes);
+        }
+    }
+    let mut inspect = vgg_extract(["inspect-dataset", "--json", "--val-fraction=0"]);
+    inspect.arg(workplace.path("set")).arg("--out").arg(workplace.path("features"));
+    let finished = finish(inspect);
+    let json: Value = serde_json::from_str(&finished.stdout).unwrap();
+    for (_, mode) in files {
+        assert_eq!(json["splits"]["train"]["modes"][mode], 2, "{mode}: {json}");
+    }
+}
+
+/// A class of which no image can be in validation as well as in training.
+#[test]
+fn a_class_with_one_image_is_refused_where_a_split_is_taken() {
+    let workplace = Workplace::empty();
+    forms::write(&workplace, "class-folders", "set", &samples(&[0, 1, 0, 1, 0, 1, 0, 1, 2], &[]));
+    let finished = finish(workplace.run_strictly("set", &[]));
+    assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
+    let says = "1 class with a single training image: 2 (the first is train/2/008.pgm), none of which --val-fraction can";
+    assert!(finished.stderr.contains(says), "{finished:?}");
+    // Digests are remembered, so that files are not read again.
+    fs::remove_dir_all(workplace.path("features/.file-digests")).unwrap();
+    fs::remove_dir(workplace.path("features")).expect("nothing else is written");
+    let (_, stops) = inspected(&workplace, "set", &[]);
+    assert!(stops.len() == 1 && stops[0].contains(says), "{stops:?}");
+    for allowed in ["--val-fraction=0", "--allow-single-images"] {
+        let mut inspect = vgg_extract(["inspect-dataset", allowed]);
+        inspect.arg(workplace.path("set")).arg("--out").arg(workplace.path("features"));
+        assert_eq!(finish(inspect).code, Some(0), "{allowed}");
     }
 }

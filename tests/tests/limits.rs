@@ -426,7 +426,7 @@ fn paths_with_spaces_quotes_line_breaks_and_bytes_that_are_no_text() {
     let run = |dataset: &Path| {
         let mut command = vgg_extract(["run", "--size=32", "--limit=20"]);
         command.arg("--dataset").arg(dataset).arg("--weights").arg(&own_weights);
-        command.arg("--out").arg(&features);
+        command.arg("--out").arg(&features).arg("--allow-single-images");
         command
     };
     let cache = last_path(run(&folder));

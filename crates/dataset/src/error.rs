@@ -11,9 +11,7 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use plural::counted;
-
-use words::Lines;
+use words::{Faults, Lines};
 
 pub use folder::FolderError;
 pub use form::FormError;
@@ -58,10 +56,10 @@ pub enum Error {
     /// It cannot be split, or no head can be trained and evaluated on its splits.
     #[error(transparent)]
     Split(SplitError),
-    /// Several of its files are each not as they must be.
-    #[error("{} cannot be read{}", counted(errors.len(), "file"), Lines(errors))]
+    /// Several of its files or rows are each not as they must be.
+    #[error("{}{}", Faults(errors.len()), Lines(errors))]
     Several {
-        /// An error for each file, in the dataset's order.
+        /// The errors, in the dataset's order.
         errors: Vec<Error>,
     },
     /// A file that another file needs is missing.

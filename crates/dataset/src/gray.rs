@@ -10,7 +10,7 @@ use crate::images::Group;
 use crate::loading::Loading;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Decoding, Error, Image, ImageStore, PackedError, digest};
+use crate::{Colours, Decoding, Error, Image, ImageStore, Mode, PackedError, digest};
 
 /// Images, `[N, height, width]` in C order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +27,8 @@ impl GrayImages {
     fn get(&self, index: usize) -> Image<'_> {
         let GrayImages { height, width, .. } = *self;
         let pixels = &self.pixels[index * height * width..][..height * width];
-        Image { height, width, channels: 1, pixels: pixels.into() }
+        let mode = Mode::of(Colours::Gray);
+        Image { height, width, channels: 1, pixels: pixels.into(), mode }
     }
 }
 
@@ -93,5 +94,5 @@ pub(crate) fn table(
     }
     let test = test.map(Samples::into_any);
     let table = Table { class_names, train: train.into_any(), val: None, test };
-    Ok(Loaded { table, digests: Digests::Held(digests.into()), faults })
+    Ok(Loaded { table, digests: Digests::Held(digests.into()), faults, errors: Vec::new() })
 }

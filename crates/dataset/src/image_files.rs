@@ -138,7 +138,7 @@ impl Table<ImageFiles> {
             }
             first += samples.images.len();
         }
-        Loaded { table: self.any(), digests: files.clone(), faults }
+        Loaded { table: self.any(), digests: files.clone(), faults, errors: Vec::new() }
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Group {
 
 impl Images {
     /// The images at these paths: an image file; a list of images (a CSV file with a column `path` and
-    /// perhaps `label` and `split`); a file with many images, such as Kaggle's digits; a dataset of any
+    /// perhaps `label` and `split`, or a text file with a path in each line); a file with many images, such as Kaggle's digits; a dataset of any
     /// form; or a folder of images at any depth, whose folders are their labels.
     ///
     /// `part` selects the images of that part of datasets that have parts: `train`, `val` or `test`.

@@ -18,6 +18,7 @@ mod digest;
 mod digests;
 mod duplicates;
 mod error;
+mod errors;
 mod faults;
 mod file_digests;
 mod files;
@@ -28,6 +29,7 @@ mod gzip;
 mod image_files;
 mod images;
 mod loading;
+mod mode;
 mod name;
 mod notice;
 mod packed;
@@ -55,6 +57,7 @@ pub use file_digests::FileDigests;
 pub use forms::{form_descriptions, form_names, is_sample};
 pub use gzip::read as read_decompressed;
 pub use images::Images;
+pub use mode::{Colours, Mode};
 pub use notice::Notice;
 pub use source::Source;
 pub use split::SplitConfig;
@@ -111,6 +114,8 @@ pub struct Image<'a> {
     pub channels: usize,
     /// `[height, width, channels]` in C order, 0 black to 255 white.
     pub pixels: Cow<'a, [u8]>,
+    /// How the file stores the pixels.
+    pub mode: Mode,
 }
 
 /// The images of one of a source's parts, before they are split.
@@ -137,9 +142,16 @@ pub(crate) trait ImageStore: fmt::Debug + Send + Sync {
 }
 
 impl Image<'static> {
-    /// An image of these pixels, `[height, width, channels]`.
+    /// An image of these pixels, `[height, width, channels]`, which are stored as they are.
     pub(crate) fn new(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Self {
-        Image { height, width, channels, pixels: Cow::Owned(pixels) }
+        let mode = Mode::of_channels(channels);
+        Image { height, width, channels, pixels: Cow::Owned(pixels), mode }
+    }
+
+    /// The same image, of a file that stores it in this mode.
+    #[must_use]
+    pub(crate) fn stored_as(self, mode: Mode) -> Self {
+        Image { mode, ..self }
     }
 }
 

@@ -50,6 +50,19 @@ impl Source {
     /// As [`Source::find`], or if the dataset is not of the form that `config` names, or if it names columns or a folder
     /// of images and the dataset is of a form that has none.
     pub fn find_with(path: &Path, config: &SourceConfig) -> Result<Source, Error> {
+        let (source, errors) = Source::find_despite_errors(path, config)?;
+        Error::all(errors)?;
+        Ok(source)
+    }
+
+    /// The same of a dataset of which rows or files are wrong: it is without them, and the errors are about them.
+    ///
+    /// # Errors
+    /// If nothing can be looked at for other reasons than [`Source::find_with`] has about rows and files.
+    pub fn find_despite_errors(
+        path: &Path,
+        config: &SourceConfig,
+    ) -> Result<(Source, Vec<Error>), Error> {
         if let Some(images) = config.images.as_ref().filter(|images| !images.is_dir()) {
             return Err(Error::Form(FormError::NoImagesFolder { images: images.clone() }));
         }
@@ -62,7 +75,7 @@ impl Source {
         };
         let path = path.to_path_buf();
         match form {
-            Some((form, dataset)) => {
+            Some((form, (dataset, errors))) => {
                 if let Some((_, column)) = config.columns.named().next()
                     && !form.has_columns
                 {
@@ -76,7 +89,7 @@ impl Source {
                 if let Some(images) = config.images.clone().filter(|_| !form.takes_images_folder) {
                     return Err(Error::Form(FormError::NotAList { path, images, form: form.name }));
                 }
-                Ok(Source { path, form, dataset, digests: OnceLock::new() })
+                Ok((Source { path, form, dataset, digests: OnceLock::new() }, errors))
             }
             None => Err(Error::Form(FormError::UnknownForm { found: data_in(&path), path })),
         }
@@ -184,9 +197,24 @@ impl Source {
     /// # Errors
     /// As [`Source::read`], or if a stop was requested.
     pub fn read_with(&self, scan: Option<Decoding>, stop: &AtomicBool) -> Result<Unsplit, Error> {
+        let (unsplit, errors) = self.read_despite_errors(scan, stop)?;
+        Error::all(errors)?;
+        Ok(unsplit)
+    }
+
+    /// The same without the rows that are wrong; the errors are about them.
+    ///
+    /// # Errors
+    /// If a file cannot be read at all, or a stop was requested.
+    pub fn read_despite_errors(
+        &self,
+        scan: Option<Decoding>,
+        stop: &AtomicBool,
+    ) -> Result<(Unsplit, Vec<Error>), Error> {
         let digests = self.digests(&mut FileDigests::none(), stop)?;
-        let loaded = self.dataset.load(&digests.files, &Loading { scan, stop })?;
-        Ok(Unsplit::new(self.path.clone(), loaded))
+        let mut loaded = self.dataset.load(&digests.files, &Loading { scan, stop })?;
+        let errors = std::mem::take(&mut loaded.errors);
+        Ok((Unsplit::new(self.path.clone(), loaded), errors))
     }
 
     /// [Reads](Source::read) the images and splits them.
@@ -206,8 +234,8 @@ fn data_in(path: &Path) -> Vec<String> {
     }
 }
 
-/// A dataset with its form; `None` if there is none of a known form.
-type Found = Result<Option<(&'static Entry, Arc<dyn DatasetFiles>)>, Error>;
+/// A dataset with its form and with what is wrong with it; `None` if there is none of a known form.
+type Found = Result<Option<(&'static Entry, (Arc<dyn DatasetFiles>, Vec<Error>))>, Error>;
 
 /// The dataset at `path`, of the form of this name; `None` if it is not of that form.
 fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Found {

@@ -21,6 +21,9 @@ pub struct SplitConfig {
     pub test_fraction: f64,
     /// Whether images with the same bytes are kept in one split, as those of a group are.
     pub dedupe: bool,
+    /// Whether a class may have a single training image where a fraction takes a split. It stays in training then, so the
+    /// split has none of that class.
+    pub allow_single_images: bool,
     /// Largest number of rows of each split; `None` for all rows.
     pub limit: Option<usize>,
     /// Seed of all selections.

@@ -1,6 +1,6 @@
 //! A dataset before it is split, which every form of dataset is read into.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(crate) struct Loaded {
     /// Those of images without a file of their own, as far as they were looked for and found, and of images that a
     /// list names and that are not there.
     pub(crate) faults: Faults,
+    /// What is wrong with rows that are not in the table.
+    pub(crate) errors: Vec<Error>,
 }
 
 // A derived implementation would require images that can be cloned.
@@ -223,6 +225,27 @@ impl Loaded {
             let digest = config.dedupe.then_some(&digest as &dyn Fn(u32) -> Digest);
             groups_of(&rows, train.images.len(), train.groups.as_deref(), digest)
         });
+        let fractions = [
+            ("--test-fraction", test.is_none(), config.test_fraction),
+            ("--val-fraction", val.is_none(), config.val_fraction),
+        ];
+        let is_taken = |(_, is_taken, fraction): &(_, bool, f64)| *is_taken && *fraction > 0.0;
+        let taken_from =
+            fractions.into_iter().find(is_taken).filter(|_| !config.allow_single_images);
+        if let (Some((flag, ..)), Some(labels)) = (taken_from, labels) {
+            let single = single_images(&rows, labels);
+            if let Some((_, row)) = single.first() {
+                let first = train.images.id(*row as usize);
+                let name = |(class, _): &(u32, u32)| class_names[*class as usize].clone();
+                let classes = single.iter().map(name).collect();
+                return Err(Error::Split(SplitError::SingleImages {
+                    path: path(),
+                    flag,
+                    classes,
+                    first,
+                }));
+            }
+        }
         // Takes rows out of the training split.
         let divide = |rows: Vec<u32>, flag: &'static str, fraction: f64, purpose| {
             let count = (images as f64 * fraction).round() as usize;
@@ -298,4 +321,14 @@ fn lost_class(rows: &[u32], labels: Option<&[u32]>) -> Option<u32> {
     let labels = labels?;
     let kept: BTreeSet<u32> = rows.iter().map(|&row| labels[row as usize]).collect();
     labels.iter().copied().find(|label| !kept.contains(label))
+}
+
+/// The classes of which there is a single row, in ascending order, each with its row.
+fn single_images(rows: &[u32], labels: &[u32]) -> Vec<(u32, u32)> {
+    let mut found: BTreeMap<u32, (u32, usize)> = BTreeMap::new();
+    for &row in rows {
+        found.entry(labels[row as usize]).or_insert((row, 0)).1 += 1;
+    }
+    let single = found.into_iter().filter(|(_, (_, count))| *count == 1);
+    single.map(|(class, (row, _))| (class, row)).collect()
 }

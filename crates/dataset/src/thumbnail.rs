@@ -27,7 +27,7 @@ impl<'a> Image<'a> {
             let image = ImageBuffer::<Rgb<u8>, _>::from_raw(from[0], from[1], self.pixels);
             thumbnail(&image.expect(whole), to[0], to[1]).into_raw()
         };
-        Image { height, width, channels, pixels: Cow::Owned(pixels) }
+        Image { height, width, channels, pixels: Cow::Owned(pixels), mode: self.mode }
     }
 }
 
@@ -37,13 +37,13 @@ mod tests {
 
     #[test]
     fn proportions_and_colours_are_kept() {
-        let pixels = Cow::Owned([10, 20, 30].repeat(300 * 200));
-        let image = Image { height: 200, width: 300, channels: 3, pixels };
+        let pixels = [10, 20, 30].repeat(300 * 200);
+        let image = Image::new(200, 300, 3, pixels);
         let small = image.fitted(30);
         assert_eq!((small.height, small.width), (20, 30));
         assert_eq!(*small.pixels, [10, 20, 30].repeat(20 * 30));
         assert_eq!(small.clone().fitted(30), small);
-        let line = Image { height: 1, width: 500, channels: 1, pixels: Cow::Owned(vec![7; 500]) };
+        let line = Image::new(1, 500, 1, vec![7; 500]);
         let line = line.fitted(5);
         assert_eq!((line.height, line.width, &*line.pixels), (1, 5, &[7; 5][..]));
     }

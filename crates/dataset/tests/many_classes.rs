@@ -61,7 +61,8 @@ fn folder_of(classes: usize) -> tempfile::TempDir {
 fn open(folder: &Path) -> (Duration, Dataset) {
     let started = processor_time();
     let source = Source::find(folder).unwrap();
-    let config = SplitConfig { val_fraction: 0.25, ..SplitConfig::default() };
+    let config =
+        SplitConfig { val_fraction: 0.25, allow_single_images: true, ..SplitConfig::default() };
     let dataset = source.load(&config).unwrap();
     assert_eq!(dataset.notices().len(), 1);
     (processor_time() - started, dataset)

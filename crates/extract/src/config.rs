@@ -52,6 +52,8 @@ pub struct ExtractConfig {
     pub test_fraction: Option<f64>,
     /// Whether images with the same bytes are kept in one split.
     pub dedupe: bool,
+    /// Whether a class may have a single training image where a fraction takes a split.
+    pub allow_single_images: bool,
     /// What is done about images that cannot be read.
     pub on_error: OnError,
     /// Largest fraction of the dataset's images that may be left out.
@@ -121,6 +123,7 @@ impl ExtractConfig {
             val_fraction: self.val_fraction.unwrap_or(SplitConfig::VAL_FRACTION),
             test_fraction: self.test_fraction.unwrap_or(0.0),
             dedupe: self.dedupe,
+            allow_single_images: self.allow_single_images,
             limit: self.limit,
             seed: self.seed,
         });

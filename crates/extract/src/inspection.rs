@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dataset::{Decoding, Faults, FileDigests, Source, SourceConfig, Split, SplitConfig};
+use dataset::{Decoding, Faults, FileDigests, Mode, Source, SourceConfig, Split, SplitConfig};
 use feature_cache::SplitName;
 use rayon::prelude::*;
 use recipe::Orientation;
@@ -30,6 +30,8 @@ pub struct InspectConfig<'a> {
     pub test_fraction: Option<f64>,
     /// Whether images with the same bytes are kept in one split.
     pub dedupe: bool,
+    /// Whether a class may have a single training image where a fraction takes a split.
+    pub allow_single_images: bool,
     /// Seed of these splits.
     pub seed: u64,
     /// The folder under which caches are made, whose remembered digests of files are used and not changed.
@@ -65,10 +67,8 @@ pub struct InspectedSplit {
     pub per_class: Option<Vec<usize>>,
     /// The sizes `(height, width)` in pixels, each with the number of images of it.
     pub sizes: BTreeMap<(usize, usize), usize>,
-    /// Number of gray images.
-    pub gray: usize,
-    /// Number of images with colours.
-    pub rgb: usize,
+    /// How the image files store their pixels, each with the number of images.
+    pub modes: BTreeMap<Mode, usize>,
     /// Number of images that cannot be read.
     pub unreadable: usize,
 }
@@ -80,8 +80,8 @@ struct Stops {
     known: HashSet<String>,
 }
 
-/// A decoded image's height, width and channels, or the reason why there is none.
-type Looked = Result<(usize, usize, usize), String>;
+/// A decoded image's height, width and mode, or the reason why there is none.
+type Looked = Result<(usize, usize, Mode), String>;
 
 /// Looks at a dataset and decodes all of its images. `report` is called with the numbers of images that are
 /// done and that there are.
@@ -94,11 +94,12 @@ pub fn inspect_dataset(
     report: &mut dyn FnMut(usize, usize),
     stop: &AtomicBool,
 ) -> Result<Inspection, Error> {
-    let source = Source::find_with(config.dataset, config.source)?;
+    let (source, errors) = Source::find_despite_errors(config.dataset, config.source)?;
     let split = source.applicable(&SplitConfig {
         val_fraction: config.val_fraction.unwrap_or(SplitConfig::VAL_FRACTION),
         test_fraction: config.test_fraction.unwrap_or(0.0),
         dedupe: config.dedupe,
+        allow_single_images: config.allow_single_images,
         limit: None,
         seed: config.seed,
     });
@@ -114,20 +115,24 @@ pub fn inspect_dataset(
         notices: source.notices().iter().chain(&unused).map(ToString::to_string).collect(),
         stops: Vec::new(),
     };
+    stops.add_all(&errors);
     source.digest_with(&mut files, stop)?;
-    files.into_unreadable().iter().for_each(|error| stops.add(line(error)));
-    let images = match source.read_with(None, stop) {
-        Ok(images) => images,
+    stops.add_all(&files.into_unreadable());
+    let images = match source.read_despite_errors(None, stop) {
+        Ok((images, errors)) => {
+            stops.add_all(&errors);
+            images
+        }
         Err(error @ dataset::Error::Stopped) => return Err(error.into()),
         Err(error) => {
-            stops.add(line(&error));
+            stops.add_all(&[error]);
             inspection.stops = stops.lines;
             return Ok(inspection);
         }
     };
-    images.class_errors(&Faults::default()).iter().for_each(|error| stops.add(line(error)));
+    stops.add_all(&images.class_errors(&Faults::default()));
     let loaded = images.split(&split, &Faults::default()).or_else(|error| {
-        stops.add(line(&error));
+        stops.add_all(&[error]);
         // Without these rules, there may be images to look at.
         let split = source.applicable(&SplitConfig::default());
         images.split(&split, &Faults::default())
@@ -170,6 +175,16 @@ pub fn inspect_dataset(
 }
 
 impl Stops {
+    /// Adds errors, a line for each.
+    fn add_all(&mut self, errors: &[dataset::Error]) {
+        for error in errors {
+            match error {
+                dataset::Error::Several { errors } => self.add_all(errors),
+                error => self.add(line(error)),
+            }
+        }
+    }
+
     fn add(&mut self, line: String) {
         if self.known.insert(line.clone()) {
             self.lines.push(line);
@@ -189,17 +204,16 @@ impl InspectedSplit {
             images: split.len(),
             per_class,
             sizes: BTreeMap::new(),
-            gray: 0,
-            rgb: 0,
+            modes: BTreeMap::new(),
             unreadable: 0,
         }
     }
 
     fn add(&mut self, looked: Looked, stops: &mut Stops) {
         match looked {
-            Ok((height, width, channels)) => {
+            Ok((height, width, mode)) => {
                 *self.sizes.entry((height, width)).or_default() += 1;
-                *(if channels == 1 { &mut self.gray } else { &mut self.rgb }) += 1;
+                *self.modes.entry(mode).or_default() += 1;
             }
             Err(fault) => {
                 self.unreadable += 1;
@@ -211,7 +225,7 @@ impl InspectedSplit {
 
 fn look(split: &Split, row: usize) -> Looked {
     match split.image(row) {
-        Ok(image) => Ok((image.height, image.width, image.channels)),
+        Ok(image) => Ok((image.height, image.width, image.mode)),
         Err(error) => Err(line(&error)),
     }
 }

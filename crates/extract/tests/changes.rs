@@ -34,6 +34,7 @@ fn config(dataset: &Path, out: &Path) -> ExtractConfig {
         val_fraction: Some(0.0),
         test_fraction: None,
         dedupe: false,
+        allow_single_images: false,
         on_error: OnError::Stop,
         max_skipped: ExtractConfig::MAX_SKIPPED,
         scan: Scan::Full,

@@ -121,6 +121,7 @@ fn config(dataset: &Path, out: &Path, seed: u64) -> ExtractConfig {
         val_fraction: Some(0.25),
         test_fraction: None,
         dedupe: false,
+        allow_single_images: false,
         on_error: OnError::Stop,
         max_skipped: ExtractConfig::MAX_SKIPPED,
         scan: Scan::Ends,

@@ -51,7 +51,8 @@ pub fn images_of(
         }));
     }
     let DatasetInputs { val_fraction, test_fraction, dedupe, limit, seed, .. } = *inputs;
-    let config = SplitConfig { val_fraction, test_fraction, dedupe, limit, seed };
+    let config =
+        SplitConfig { val_fraction, test_fraction, dedupe, allow_single_images: true, limit, seed };
     let skipped = skipped.iter().map(|skipped| (skipped.image, skipped.reason.clone()));
     let dataset = source.read()?.split(&config, &skipped.collect::<Faults>())?;
     Ok(match split {

@@ -62,7 +62,8 @@ struct ModelArgs {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Image files, folders, CSV files with a column path or with Kaggle's digits, or datasets
+    /// Image files, folders, lists of images (CSV files with a column path, text files with a path in each line), files with
+    /// Kaggle's digits, or datasets
     #[arg(required = true, value_name = "IMAGE|FOLDER|CSV")]
     images: Vec<PathBuf>,
     #[command(flatten)]

@@ -60,7 +60,7 @@ impl Decoder {
     /// The input that an image makes, and the image as it is shown.
     pub(super) fn shown(&self, image: dataset::Image<'_>) -> (Vec<f32>, Shown) {
         let input = self.image(&image);
-        let dataset::Image { height, width, channels, pixels } = image.fitted(SHOWN_SIDE);
+        let dataset::Image { height, width, channels, pixels, .. } = image.fitted(SHOWN_SIDE);
         (input, Shown { height, width, channels, pixels: pixels.into_owned() })
     }
 

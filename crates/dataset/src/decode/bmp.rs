@@ -7,7 +7,7 @@
 use plural::counted;
 
 use super::{Fault, Room};
-use crate::Image;
+use crate::{Colours, Image, Mode};
 
 /// The values of `biCompression`.
 const RLE_8: u32 = 1;
@@ -40,6 +40,16 @@ pub(super) fn has_two_bits(start: &[u8]) -> bool {
         && number(start, 26).is_some_and(|number| number >> 16 == 2)
 }
 
+/// The mode of a file with this beginning, if its pixels are indices into a palette.
+pub(super) fn palette(start: &[u8]) -> Option<Mode> {
+    let bits = match number(start, 14)? {
+        // Sides of 16 bits.
+        12 => number(start, 22)? >> 16,
+        _ => number(start, 26)? >> 16,
+    };
+    (1..=8).contains(&bits).then(|| Mode { bits: bits as u8, ..Mode::of(Colours::Palette) })
+}
+
 /// Decodes a file of which [`is_encoded`] is true.
 pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> {
     let header = Header::read(bytes).ok_or_else(|| Fault::damaged("its header is cut off"))??;
@@ -56,7 +66,9 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
     let indices = indices(encoded, width, height, four_bits)?;
     // The bottom row comes first.
     let rows = indices.chunks_exact(width).rev();
-    Ok(Image::new(height, width, 3, rows.flatten().flat_map(|&index| colour(index)).collect()))
+    let pixels = rows.flatten().flat_map(|&index| colour(index)).collect();
+    let mode = Mode { bits: if four_bits { 4 } else { 8 }, ..Mode::of(Colours::Palette) };
+    Ok(Image::new(height, width, 3, pixels).stored_as(mode))
 }
 
 impl Header {

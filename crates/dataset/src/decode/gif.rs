@@ -9,7 +9,7 @@ use std::io::BufRead;
 use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use super::{Fault, MAX_BYTES, Room};
-use crate::Image;
+use crate::{Colours, Image, Mode};
 
 impl From<DecodingError> for Fault {
     fn from(error: DecodingError) -> Fault {
@@ -52,5 +52,5 @@ pub(super) fn decode(file: impl BufRead, room: Room) -> Result<Image<'static>, F
             *pixel = colour(index);
         }
     }
-    Ok(Image::new(height, width, 3, pixels))
+    Ok(Image::new(height, width, 3, pixels).stored_as(Mode::of(Colours::Palette)))
 }

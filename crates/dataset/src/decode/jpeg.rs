@@ -17,7 +17,7 @@ use mozjpeg_sys as _;
 use plural::counted;
 
 use super::{Fault, Room, cmyk};
-use crate::Image;
+use crate::{Image, Mode};
 
 /// libjpeg's `JMSG_LENGTH_MAX`.
 const MESSAGE_LEN: usize = 200;
@@ -156,7 +156,11 @@ pub(super) fn decode(
         1 => Ok(Image::new(height, width, 1, jpeg.pixels(header, room)?)),
         3 => Ok(Image::new(height, width, 3, jpeg.pixels(header, room)?)),
         // As Adobe's programs write them: 255 stands for no ink, whether or not a marker says so.
-        4 => Ok(Image::new(height, width, 3, cmyk::inverted_to_rgb(&jpeg.pixels(header, room)?))),
+        4 => {
+            let pixels = cmyk::inverted_to_rgb(&jpeg.pixels(header, room)?);
+            let mode = Mode::of(crate::Colours::Cmyk);
+            Ok(Image::new(height, width, 3, pixels).stored_as(mode))
+        }
         components => Err(Fault::form(format!("a JPEG of {}", counted(components, "component")))),
     }
 }

@@ -261,12 +261,18 @@ fn decode_from(
         }
         [b'B', b'M', ..] if bmp::is_encoded(&start) => bmp::decode(&whole()?, room),
         [b'B', b'M', ..] if bmp::has_two_bits(&start) => Err(Fault::form("a BMP of 2 bits")),
-        [b'B', b'M', ..] => decode_by_image(file, ImageFormat::Bmp, room),
+        [b'B', b'M', ..] => {
+            let image = decode_by_image(file, ImageFormat::Bmp, room)?;
+            let mode = bmp::palette(&start).unwrap_or(image.mode);
+            Ok(image.stored_as(mode))
+        }
         [0x89, b'P', b'N', b'G', ..] => {
             png::check_palette(&start, &mut file)?;
             let orientation = if turns { orientation::of_png(&mut file)? } else { 1 };
             file.rewind()?;
-            Ok(turned(decode_by_image(file, ImageFormat::Png, room)?, orientation))
+            let mode = png::mode(&start);
+            let image = decode_by_image(file, ImageFormat::Png, room)?.stored_as(mode);
+            Ok(turned(image, orientation))
         }
         [b'P', b'1'..=b'7', ..] => decode_by_image(file, ImageFormat::Pnm, room),
         _ => Err(match foreign::recognise(&start) {
@@ -304,5 +310,5 @@ fn decode_by_image(
     } else {
         (1, image.into_luma8().into_raw())
     };
-    Ok(Image::new(height, width, channels, pixels))
+    Ok(Image::new(height, width, channels, pixels).stored_as(color.into()))
 }

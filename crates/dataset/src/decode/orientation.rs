@@ -220,7 +220,7 @@ pub(super) fn turned(image: Image<'_>, orientation: u16) -> Image<'_> {
     if !(2..=8).contains(&orientation) {
         return image;
     }
-    let Image { height, width, channels, ref pixels } = image;
+    let Image { height, width, channels, ref pixels, mode } = image;
     let swapped = orientation >= 5;
     let (bottom_up, right_to_left) = match orientation {
         2 | 8 => (false, true),
@@ -251,7 +251,7 @@ pub(super) fn turned(image: Image<'_>, orientation: u16) -> Image<'_> {
             tile(top, left);
         }
     }
-    Image::new(rows, columns, channels, out)
+    Image::new(rows, columns, channels, out).stored_as(mode)
 }
 
 #[cfg(test)]

@@ -3,13 +3,27 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Fault;
+use crate::{Colours, Mode};
 
 /// Position of the colour type: after the signature, and in the chunk `IHDR` after width, height and bit depth.
 const COLOUR_TYPE: usize = 25;
 /// The colour type of an image with a palette.
 const INDEXED: u8 = 3;
+/// The bit of the colour type for an alpha channel.
+const ALPHA: u8 = 4;
 /// Most bytes of a palette: 256 colours of three.
 const MAX_PALETTE: u32 = 3 * 256;
+
+/// The mode of an image whose file begins so, up to the colour type at least.
+pub(super) fn mode(start: &[u8]) -> Mode {
+    let byte = |at: usize| start.get(at).copied().unwrap_or_default();
+    let colours = match byte(COLOUR_TYPE) {
+        0 | 4 => Colours::Gray,
+        INDEXED => Colours::Palette,
+        _ => Colours::Rgb,
+    };
+    Mode { colours, alpha: byte(COLOUR_TYPE) & ALPHA != 0, bits: byte(COLOUR_TYPE - 1) }
+}
 
 /// Refuses an image whose palette is not made of whole colours, or of too many: the `png` crate (0.18) panics at it.
 /// `start` is the beginning of the file.

@@ -39,7 +39,7 @@ pub(super) fn decode(bytes: &[u8], room: Room) -> Result<Image<'static>, Fault> 
     for (row, from) in still.pixels.chunks_exact(3 * still.width).enumerate() {
         pixels[3 * ((top + row) * width + left)..][..from.len()].copy_from_slice(from);
     }
-    Ok(Image::new(height, width, 3, pixels))
+    Ok(Image::new(height, width, 3, pixels).stored_as(still.mode))
 }
 
 /// The orientation of a file.

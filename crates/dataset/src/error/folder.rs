@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::words::{Alike, ButOthers};
 use crate::name::Names;
+use crate::notice::Endings;
 
 /// Class folders that do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,20 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
         /// The endings of the files that it holds instead, with their numbers.
+        others: Vec<(String, usize)>,
+        /// The endings of images.
+        endings: String,
+    },
+    /// The folders that may be classes hold files, none of which has an image's ending.
+    #[error(
+        "the folders in {} hold no images (files that end with one of {endings}), but files that end with {}; if these \
+         are images, name them by their formats (cat/1 becomes cat/1.jpg) or convert them (.heic to .jpg)",
+        path.display(), Endings(others)
+    )]
+    NoImageEndings {
+        /// The folder that they are in.
+        path: PathBuf,
+        /// The endings of the files, with their numbers.
         others: Vec<(String, usize)>,
         /// The endings of images.
         endings: String,

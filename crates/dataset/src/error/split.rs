@@ -57,6 +57,22 @@ pub enum SplitError {
         /// Classes that they are of.
         classes: usize,
     },
+    /// Classes have a single image, and a split is to be taken from the training images.
+    #[error(
+        "{}: {} with a single training image: {} (the first is {first}), none of which {flag} can take out of training; \
+         add images, remove the class, or give --allow-single-images to keep it in training alone",
+        path.display(), counted(classes.len(), "class"), Names(classes)
+    )]
+    SingleImages {
+        /// The dataset.
+        path: PathBuf,
+        /// The flag that names the split's fraction.
+        flag: &'static str,
+        /// The classes, in the order of their labels.
+        classes: Vec<String>,
+        /// The id of the image of the first of them.
+        first: String,
+    },
     /// No group of images can leave the training split.
     #[error(
         "{flag} {fraction} takes none of the {} of {}: without any of them, a class would leave training; give \

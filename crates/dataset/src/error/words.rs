@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use plural::counted;
+
 use crate::Error;
+use crate::errors::MOST_ERRORS;
 use crate::name::Names;
 use crate::notice::Endings;
-
-/// Most errors that one message lists.
-const MOST_LINES: usize = 1000;
 
 /// What a folder holds, for a message: nothing if it holds nothing.
 pub(super) struct Found<'a>(pub(super) &'a [String]);
@@ -86,12 +86,24 @@ impl fmt::Display for OrForm<'_> {
     }
 }
 
+/// The number of errors, as the beginning of a message that lists them.
+pub(super) struct Faults(pub(super) usize);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            MOST_ERRORS.. => write!(f, "the dataset has {} faults or more; the first are", self.0),
+            faults => write!(f, "the dataset has {}", counted(faults, "fault")),
+        }
+    }
+}
+
 /// Errors with their causes, a line each.
 pub(super) struct Lines<'a>(pub(super) &'a [Error]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for error in self.0.iter().take(MOST_LINES) {
+        for error in self.0 {
             write!(f, "\n  {error}")?;
             let mut cause = std::error::Error::source(error);
             while let Some(error) = cause {
@@ -99,9 +111,6 @@ impl fmt::Display for Lines<'_> {
                 cause = error.source();
             }
         }
-        match self.0.len().saturating_sub(MOST_LINES) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
-        }
+        Ok(())
     }
 }

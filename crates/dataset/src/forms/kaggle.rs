@@ -18,6 +18,7 @@ use polars_io::prelude::{CsvReadOptions, SerReader};
 use super::sheet::{Sheet, shown, without_mark};
 use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list};
 use crate::digests::Digests;
+use crate::errors::Errors;
 use crate::files::{is_data, is_table};
 use crate::folder::Folder;
 use crate::gray::{self, GrayImages, GraySamples};
@@ -193,12 +194,12 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
     let columns = sheet.columns();
     // polars 0.55 panics at a field that is a single quote.
     if clean.contains(&b'"') {
-        find_fault(&sheet, layout)?;
+        find_faults(&sheet, layout)?;
     }
     let frame = match read_frame(clean, columns) {
         Ok(frame) => frame,
         Err(source) => {
-            find_fault(&sheet, layout)?;
+            find_faults(&sheet, layout)?;
             return Err(Error::Table(TableError::Csv { path: path.to_path_buf(), source }));
         }
     };
@@ -208,7 +209,7 @@ fn read(path: &Path, needs_labels: bool) -> Result<GraySamples, Error> {
         numbers.filter(|numbers| numbers.iter().all(|number| (0..=most).contains(number)))
     };
     let out_of_range = || {
-        find_fault(&sheet, layout)?;
+        find_faults(&sheet, layout)?;
         // Both looks apply the same rules, so this is out of reach.
         let source = PolarsError::ComputeError("a number is out of range".into());
         Err(Error::Table(TableError::Csv { path: path.to_path_buf(), source }))
@@ -330,13 +331,18 @@ fn layout_of(sheet: &Sheet, needs_labels: bool) -> Result<Layout, Error> {
     Ok(Layout { label, side })
 }
 
-/// Looks for the first bad line or field.
-fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
+/// Looks for bad lines and fields.
+///
+/// # Errors
+/// All of them, each with the first of its bad fields.
+fn find_faults(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
+    let mut errors = Errors::default();
     for (line, text) in lines(sheet).skip(1) {
         let (path, expected) = (sheet.path.clone(), sheet.columns());
         let found = fields(text, sheet.separator).count();
         if found != expected {
-            return Err(Error::Table(TableError::RaggedLine { path, line, found, expected }));
+            errors.add(Error::Table(TableError::RaggedLine { path, line, found, expected }))?;
+            continue;
         }
         for (column, field) in fields(text, sheet.separator).enumerate() {
             let (most, expected) =
@@ -344,17 +350,18 @@ fn find_fault(sheet: &Sheet, layout: Layout) -> Result<(), Error> {
             let field = String::from_utf8_lossy(field);
             let good = field.parse().is_ok_and(|number: i32| (0..=most).contains(&number));
             if !good {
-                let (column, found) = (sheet.name(column), shown(&field));
+                let (column, found) = (sheet.name(column).into(), shown(&field));
                 let at = Position::Line(line);
-                return Err(Error::Table(TableError::Field {
+                errors.add(Error::Table(TableError::Field {
                     path,
                     at,
-                    column: column.into(),
+                    column,
                     found,
                     expected,
-                }));
+                }))?;
+                break;
             }
         }
     }
-    Ok(())
+    errors.check()
 }

@@ -78,6 +78,12 @@ pub(crate) trait Form {
 
 /// A dataset that was opened: its files, listed and not yet decoded.
 pub(crate) trait DatasetFiles: fmt::Debug + Send + Sync {
+    /// What is wrong with rows and files that the dataset is without. One that has errors is refused, or looked at
+    /// as it is.
+    fn take_errors(&mut self) -> Vec<Error> {
+        Vec::new()
+    }
+
     /// Facts about the files that their user may not be aware of.
     fn notices(&self) -> &[Notice];
 
@@ -147,8 +153,8 @@ pub(crate) struct Entry {
     pub(crate) images_of_file: fn(&Path) -> Result<Option<Vec<Group>>, Error>,
 }
 
-/// A dataset of any form; `None` if there is none.
-pub(crate) type Opened = Result<Option<Arc<dyn DatasetFiles>>, Error>;
+/// A dataset of any form, with what is wrong with it; `None` if there is none.
+pub(crate) type Opened = Result<Option<(Arc<dyn DatasetFiles>, Vec<Error>)>, Error>;
 
 /// All forms, in the order in which they are described and tried.
 pub(crate) static FORMS: [Entry; 9] = [
@@ -171,13 +177,17 @@ const fn entry<F: Form>() -> Entry {
         takes_images_folder: F::TAKES_IMAGES_FOLDER,
         has_image_files: F::HAS_IMAGE_FILES,
         mark: F::mark,
-        open: |folder| Ok(F::open(folder)?.map(|dataset| Arc::new(dataset) as _)),
-        open_file: |path, config| {
-            Ok(F::open_file(path, config)?.map(|dataset| Arc::new(dataset) as _))
-        },
+        open: |folder| Ok(F::open(folder)?.map(any)),
+        open_file: |path, config| Ok(F::open_file(path, config)?.map(any)),
         images_in: F::images_in,
         images_of_file: F::images_of_file,
     }
+}
+
+/// A dataset as one of any form.
+fn any<D: DatasetFiles + 'static>(mut dataset: D) -> (Arc<dyn DatasetFiles>, Vec<Error>) {
+    let errors = dataset.take_errors();
+    (Arc::new(dataset), errors)
 }
 
 /// Whether a file has the name of one with many encoded images.

@@ -159,13 +159,14 @@ impl Sheet {
         names.filter(|(_, found)| normalised(found) == wanted).map(|(column, _)| column).collect()
     }
 
-    /// Calls `take` with each row after the header and the position at which it begins.
+    /// Calls `take` with each row after the header, or the error that it has another number of fields than the header,
+    /// and the position at which it begins.
     ///
     /// # Errors
-    /// If a row has another number of fields than the header.
+    /// Those of `take`.
     pub(super) fn for_each_record(
         &self,
-        mut take: impl FnMut(&ByteRecord, usize) -> Result<(), Error>,
+        mut take: impl FnMut(Result<&ByteRecord, Error>, usize) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut reader = reader(&self.bytes, self.separator);
         let mut record = ByteRecord::new();
@@ -181,15 +182,16 @@ impl Sheet {
             if record.len() == 1 && record[0].trim_ascii().is_empty() && self.names.len() > 1 {
                 continue;
             }
-            if record.len() != self.names.len() {
-                return Err(Error::Table(TableError::RaggedLine {
+            let ragged = || {
+                Error::Table(TableError::RaggedLine {
                     path: self.path.clone(),
                     line: self.line(start),
                     found: record.len(),
                     expected: self.names.len(),
-                }));
-            }
-            take(&record, start)?;
+                })
+            };
+            let is_whole = record.len() == self.names.len();
+            take(if is_whole { Ok(&record) } else { Err(ragged()) }, start)?;
         }
     }
 

@@ -7,8 +7,14 @@ use dataset::{Dataset, Error, Source, SplitConfig};
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
-const ALL: SplitConfig =
-    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
+const ALL: SplitConfig = SplitConfig {
+    val_fraction: 0.0,
+    test_fraction: 0.0,
+    dedupe: false,
+    allow_single_images: false,
+    limit: None,
+    seed: 0,
+};
 
 /// Three digits of four pixels.
 const PLAIN: &str = "label,pixel0,pixel1,pixel2,pixel3\n1,0,1,2,3\n0,4,5,6,255\n1,7,8,9,10\n";

@@ -9,8 +9,14 @@ use dataset::{Error, Source, Split, SplitConfig};
 use durable::Digest;
 use tempfile::TempDir;
 
-const ALL: SplitConfig =
-    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
+const ALL: SplitConfig = SplitConfig {
+    val_fraction: 0.0,
+    test_fraction: 0.0,
+    dedupe: false,
+    allow_single_images: false,
+    limit: None,
+    seed: 0,
+};
 
 fn folder_of(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

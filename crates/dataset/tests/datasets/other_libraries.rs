@@ -13,8 +13,14 @@ use durable::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const ALL: SplitConfig =
-    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
+const ALL: SplitConfig = SplitConfig {
+    val_fraction: 0.0,
+    test_fraction: 0.0,
+    dedupe: false,
+    allow_single_images: false,
+    limit: None,
+    seed: 0,
+};
 
 fn forms() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forms"))

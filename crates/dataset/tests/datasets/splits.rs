@@ -140,7 +140,14 @@ fn without_bad_images_a_dataset_is_that_of_the_others() {
         for (seed, dedupe, limit) in
             [(0, false, None), (1, false, Some(20)), (2, true, None), (3, true, Some(9))]
         {
-            let config = SplitConfig { val_fraction: 0.2, test_fraction: 0.1, dedupe, limit, seed };
+            let config = SplitConfig {
+                val_fraction: 0.2,
+                test_fraction: 0.1,
+                dedupe,
+                allow_single_images: true,
+                limit,
+                seed,
+            };
             let expected = find(good.path(), form).load(&config).unwrap();
             let found = images.split(&config, &faults).unwrap();
             assert_eq!(all_ids(&found), all_ids(&expected), "{form} {seed}");

@@ -7,8 +7,14 @@ use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SplitConfig};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
-const ALL: SplitConfig =
-    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
+const ALL: SplitConfig = SplitConfig {
+    val_fraction: 0.0,
+    test_fraction: 0.0,
+    dedupe: false,
+    allow_single_images: false,
+    limit: None,
+    seed: 0,
+};
 
 /// The smallest PGM, of one pixel.
 fn pixel(value: u8) -> Vec<u8> {

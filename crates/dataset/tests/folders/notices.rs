@@ -240,6 +240,10 @@ fn classes_without_images_in_a_split_are_named() {
     let folder = folder_of(files.chain(["rare/1.png", "rarer/1.png"].map(str::to_owned)));
     let half = SplitConfig { val_fraction: 0.5, ..ALL };
     let source = Source::find(folder.path()).unwrap();
+    let error = source.load(&half).unwrap_err().to_string();
+    let says = "2 classes with a single training image: rare, rarer (the first is rare/1.png)";
+    assert!(error.contains(says), "{error}");
+    let half = SplitConfig { allow_single_images: true, ..half };
     let dataset = source.load(&half).unwrap();
     assert_eq!((dataset.train.len(), dataset.val.len()), (14, 12));
     assert_eq!(said(&folder, &half), [format!("{}: rare, rarer", named("val", 2, 3))]);
@@ -276,5 +280,12 @@ fn what_is_passed_over_is_said_by_its_endings() {
     let folder = folder_of(["cat/1.jfif", "cat/2.pjpeg", "dog/1.JPE"]);
     let source = Source::find(folder.path()).unwrap();
     assert_eq!((source.notices(), source.load(&ALL).unwrap().train.len()), (&[][..], 3));
-    refused(&["cat/1", "dog/2"], &["no dataset of a known form (there are cat, dog); expected"]);
+    refused(
+        &["cat/1", "dog/2.HEIC"],
+        &["the folders in", "hold no images", "no ending (1), .heic (1); if"],
+    );
+    refused(
+        &["cat/1", "dog/a.npz"],
+        &["no dataset of a known form (there are cat, dog); expected"],
+    );
 }

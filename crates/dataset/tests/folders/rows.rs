@@ -221,7 +221,7 @@ fn a_split_that_can_take_nothing_is_refused() {
     };
     let refused = |files: &[&str], fraction: f64, says: &str| {
         let (source, _folder) = source(files);
-        let config = SplitConfig { val_fraction: fraction, ..ALL };
+        let config = SplitConfig { val_fraction: fraction, allow_single_images: true, ..ALL };
         let error = source.load(&config).unwrap_err().to_string();
         assert!(
             error.contains(says) && error.contains("last image of a class is never taken"),
@@ -232,7 +232,8 @@ fn a_split_that_can_take_nothing_is_refused() {
     refused(&["a/1.png", "a/2.png", "b/1.png"], 0.1, "(2 classes)");
     // All that may leave do, at most.
     let (source, _folder) = source(&["a/1.png", "a/2.png", "b/1.png"]);
-    let dataset = source.load(&SplitConfig { val_fraction: 0.99, ..ALL }).unwrap();
+    let dataset =
+        source.load(&SplitConfig { val_fraction: 0.99, allow_single_images: true, ..ALL }).unwrap();
     assert!(dataset.train.labels().unwrap().eq([0, 1]));
     assert!(dataset.val.labels().unwrap().eq([0]));
 }

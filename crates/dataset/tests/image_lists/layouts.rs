@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dataset::{Error, FormError, Images, Source, SourceConfig};
+use dataset::{Decoding, Error, FormError, Images, Source, SourceConfig};
 use tempfile::TempDir;
 
 use crate::{ALL, folder_with, missing, notices, pixels, row, rows, source_of, write};
@@ -143,6 +143,27 @@ fn metadata_without_labels_leave_the_folders_as_classes() {
     let source = Source::find(&table).unwrap();
     assert_eq!((source.form(), source.load(&ALL).unwrap().train.len()), ("image-folder", 1));
     assert_eq!(Images::find(&[table], None).unwrap().label(0), Some("7"));
+}
+
+/// A text file with a path in each line lists images to be classified.
+#[test]
+fn plain_lists_can_be_classified() {
+    let folder = folder_with("");
+    let list = write(
+        &folder,
+        "list.txt",
+        b"\xef\xbb\xbfimages/a.png\r\n\r\n  images/b.png \r\n/nowhere/c.png",
+    );
+    let images = Images::find(&[list], None).unwrap();
+    assert_eq!(images.len(), 3);
+    assert!(images.image(0, Decoding::default()).is_ok());
+    assert!(images.image(1, Decoding::default()).is_ok());
+    assert_eq!((images.name(2).as_str(), images.label(2)), ("/nowhere/c.png", None));
+    // Another text is not a list, but a file that is not an image.
+    let text = write(&folder, "text.txt", b"Some words.\n");
+    let images = Images::find(&[text], None).unwrap();
+    let error = images.image(0, Decoding::default()).unwrap_err().to_string();
+    assert!(error.contains("text.txt"), "{error}");
 }
 
 #[test]

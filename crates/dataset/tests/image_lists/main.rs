@@ -13,8 +13,14 @@ use std::path::PathBuf;
 use dataset::{Dataset, Error, Notice, Source, Split, SplitConfig};
 use tempfile::TempDir;
 
-const ALL: SplitConfig =
-    SplitConfig { val_fraction: 0.0, test_fraction: 0.0, dedupe: false, limit: None, seed: 0 };
+const ALL: SplitConfig = SplitConfig {
+    val_fraction: 0.0,
+    test_fraction: 0.0,
+    dedupe: false,
+    allow_single_images: false,
+    limit: None,
+    seed: 0,
+};
 
 /// The images `a.png` to `f.png` in the folder `images`, whose pixels are 0 to 5, and `labels.csv`.
 fn folder_with(list: impl AsRef<[u8]>) -> TempDir {

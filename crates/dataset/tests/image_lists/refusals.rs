@@ -189,19 +189,31 @@ proptest! {
                 prop_assert_eq!(missing(&source).len(), missing_lines);
                 prop_assert!(source.digest().is_ok());
             }
-            Err(
-                Error::Table(TableError::Field { at: Position::Line(line), .. })
-                | Error::Table(TableError::RaggedLine { line, .. })
-                | Error::Table(TableError::ListedTwice { at: [_, Position::Line(line)], .. }),
-            ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
-            Err(error) => prop_assert!(
-                matches!(
-                    error,
-                    Error::Table(TableError::Columns { .. }) | Error::NoImages { .. } | Error::Table(TableError::NoTrainingRows { .. })
-                ),
-                "{}",
-                error
-            ),
+            Err(error) => {
+                let errors = match error {
+                    Error::Several { errors } => errors,
+                    error => vec![error],
+                };
+                for error in errors {
+                    match error {
+                        Error::Table(TableError::Field { at: Position::Line(line), .. })
+                        | Error::Table(TableError::RaggedLine { line, .. })
+                        | Error::Table(TableError::ListedTwice { at: [_, Position::Line(line)], .. }) => {
+                            prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines)
+                        }
+                        error => prop_assert!(
+                            matches!(
+                                error,
+                                Error::Table(TableError::Columns { .. })
+                                    | Error::NoImages { .. }
+                                    | Error::Table(TableError::NoTrainingRows { .. })
+                            ),
+                            "{}",
+                            error
+                        ),
+                    }
+                }
+            }
         }
     }
 }

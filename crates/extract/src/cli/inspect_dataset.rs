@@ -1,5 +1,7 @@
 //! `inspect-dataset`: what a dataset holds, and what would stop an extraction.
 
+use std::collections::BTreeMap;
+
 use extract::{Error, InspectConfig, InspectedSplit, Inspection, inspect_dataset};
 use plural::counted;
 use terminal::{JsonPath, Progress, Table, plain, print, println};
@@ -18,6 +20,7 @@ pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
         val_fraction: args.split.val_fraction,
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
+        allow_single_images: args.split.allow_single_images,
         seed: args.split.seed,
         out: &args.out.out,
     };
@@ -53,12 +56,13 @@ fn print_json(args: &InspectDatasetArgs, inspection: &Inspection) {
                 serde_json::json!({ "height": height, "width": width, "images": images })
             })
             .collect();
+        let modes: BTreeMap<String, usize> =
+            split.modes.iter().map(|(mode, images)| (mode.to_string(), *images)).collect();
         let json = serde_json::json!({
             "images": split.images,
             "images_per_class": split.per_class,
             "sizes": sizes,
-            "gray": split.gray,
-            "rgb": split.rgb,
+            "modes": modes,
             "unreadable": split.unreadable,
         });
         (split.name.to_string(), json)
@@ -79,23 +83,28 @@ fn print_json(args: &InspectDatasetArgs, inspection: &Inspection) {
 fn print_text(args: &InspectDatasetArgs, inspection: &Inspection) {
     println!("{}", args.path.display());
     println!("form     {}", inspection.form);
-    println!("classes  {}\n", inspection.class_names.len());
-    let header = ["split", "images", "gray", "RGB", "unreadable", "height", "width", "sizes"];
+    if inspection.splits.is_empty() {
+        println!("No images were looked at: the dataset cannot be read as it is.");
+    } else {
+        println!("classes  {}\n", inspection.class_names.len());
+    }
+    let header = ["split", "images", "unreadable", "height", "width", "sizes", "modes"];
     let mut table = Table::new(header);
     for split in &inspection.splits {
         let [height, width] = [0, 1].map(|side| range(split, side));
         table.row([
             split.name.to_string(),
             split.images.to_string(),
-            split.gray.to_string(),
-            split.rgb.to_string(),
             split.unreadable.to_string(),
             height,
             width,
             split.sizes.len().to_string(),
+            modes(split),
         ]);
     }
-    print!("{table}");
+    if !inspection.splits.is_empty() {
+        print!("{table}");
+    }
     let names = inspection.splits.iter().map(|split| split.name.to_string());
     let mut table = Table::new(std::iter::once("class".to_owned()).chain(names));
     for (class, name) in inspection.class_names.iter().enumerate().take(LISTED) {
@@ -122,6 +131,21 @@ fn range(split: &InspectedSplit, side: usize) -> String {
         (Some(least), Some(most)) if least == most => least.to_string(),
         (Some(least), Some(most)) => format!("{least} to {most}"),
         _ => "-".to_owned(),
+    }
+}
+
+/// How a split's files store their pixels, the commonest first.
+fn modes(split: &InspectedSplit) -> String {
+    let mut modes: Vec<_> = split.modes.iter().collect();
+    modes.sort_by_key(|(_, images)| std::cmp::Reverse(**images));
+    match modes.len() {
+        0 => "-".to_owned(),
+        1 => modes[0].0.to_string(),
+        _ => modes
+            .iter()
+            .map(|(mode, images)| format!("{images} {mode}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

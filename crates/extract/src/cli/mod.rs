@@ -259,6 +259,10 @@ struct SplitArgs {
     /// Keep images with the same bytes in one split, as those of a group
     #[arg(long)]
     dedupe: bool,
+    /// Allow classes with a single training image where a fraction takes a split; it stays in training, and the split
+    /// has none of that class
+    #[arg(long)]
+    allow_single_images: bool,
     /// Seed of the splits that fractions take and of the subset that --limit takes
     #[arg(long, default_value = "0", value_parser = terminal::seed)]
     seed: u64,

@@ -148,6 +148,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         val_fraction: args.split.val_fraction,
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
+        allow_single_images: args.split.allow_single_images,
         seed: args.split.seed,
         on_error: args.on_error,
         max_skipped: args.max_skipped.unwrap_or(ExtractConfig::MAX_SKIPPED),

@@ -31,6 +31,7 @@ use super::jpeg::{Colours, Jpeg};
 use super::orientation::{of_tiff_without_tag, turned};
 use super::{Fault, MAX_BYTES, Room, cmyk};
 use crate::Image;
+use crate::mode::{self, Mode};
 
 /// Most bytes of one tag's value: offsets and sizes of two million strips.
 const MAX_TAG_BYTES: usize = 16 << 20;
@@ -110,7 +111,8 @@ pub(super) fn decode(
     room.check(width, height, samples + 3)?;
     let numbers = layout.numbers(decoder.inner(), room)?;
     let (channels, pixels) = layout.colours(numbers, &mut decoder)?;
-    Ok(turned(Image::new(height, width, channels, pixels), layout.orientation))
+    let image = Image::new(height, width, channels, pixels).stored_as(layout.mode());
+    Ok(turned(image, layout.orientation))
 }
 
 /// Whether a file of `len` bytes has the tags that are needed, all strips or tiles that they announce, and pixels for
@@ -267,6 +269,16 @@ impl Layout {
             return Err(Fault::form(format!("a TIFF of differences between {bits}-bit numbers")));
         }
         Ok(())
+    }
+
+    fn mode(&self) -> Mode {
+        let (colours, channels) = match self.photometric {
+            WHITE_IS_ZERO | BLACK_IS_ZERO => (mode::Colours::Gray, 1),
+            PALETTE => (mode::Colours::Palette, 1),
+            CMYK => (mode::Colours::Cmyk, 4),
+            _ => (mode::Colours::Rgb, 3),
+        };
+        Mode { colours, alpha: self.samples > channels, bits: self.bits as u8 }
     }
 
     /// All numbers, `[height, width, samples]`, those of 16 bits rounded to 8.

@@ -34,7 +34,7 @@ use crate::name::escape;
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{
-    Decoding, Error, FormError, Image, ImageStore, Notice, PackedError, SourceConfig, digest,
+    Decoding, Error, FormError, Image, ImageStore, Mode, Notice, PackedError, SourceConfig, digest,
 };
 
 /// The names of the arrays of images and of labels of each part, in lower case. The first set of names of which
@@ -192,7 +192,8 @@ impl DatasetFiles for Arrays {
             val: val.map(Samples::into_any),
             test: test.map(Samples::into_any),
         };
-        Ok(Loaded { table, digests: Digests::Held(digests.into()), faults: Faults::default() })
+        let (digests, faults) = (Digests::Held(digests.into()), Faults::default());
+        Ok(Loaded { table, digests, faults, errors: Vec::new() })
     }
 }
 
@@ -307,7 +308,8 @@ impl ImageStore for ArrayImages {
         let ArrayImages { height, width, channels, .. } = *self;
         let len = height * width * channels;
         let pixels = self.pixels.get(&self.path, index, len)?;
-        let image = Image { height, width, channels, pixels };
+        let mode = Mode::of_channels(channels);
+        let image = Image { height, width, channels, pixels, mode };
         // Pixels in memory are those that were digested.
         let may_differ = matches!(self.pixels, Pixels::InFile { .. });
         if may_differ && digest.is_some_and(|digest| digest::of_pixels(&image) != *digest) {

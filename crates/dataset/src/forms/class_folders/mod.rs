@@ -25,7 +25,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list, is_packed};
 use crate::digests::Digests;
-use crate::files::{IMAGE_ENDINGS, is_image};
+use crate::errors::Errors;
+use crate::files::{IMAGE_ENDINGS, is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{ImageFiles, samples};
 use crate::images::Group;
@@ -42,6 +43,7 @@ use crate::{Error, FolderError, FormError, Notice, digest};
 pub(crate) struct ClassFolders {
     table: Table<ImageFiles>,
     notices: Vec<Notice>,
+    errors: Vec<Error>,
 }
 
 /// The folders of a dataset's splits, by their names on disk.
@@ -58,6 +60,10 @@ struct Walk<'a> {
     system: SystemEntries,
     /// The numbers of files without an image's ending, by their endings.
     other_files: BTreeMap<String, usize>,
+    /// Whether one of them is of another form of dataset.
+    has_other_data: bool,
+    /// What is wrong with entries, which are left out.
+    errors: Errors,
 }
 
 /// A folder that was walked through.
@@ -108,7 +114,9 @@ impl Form for ClassFolders {
     fn images_in(folder: &GivenFolder<'_>) -> Result<Option<Vec<Group>>, Error> {
         let root = folder.path.as_path();
         let mut images = Paths::default();
-        Walk::new(root).through(Path::new(""), &mut images)?;
+        let mut walk = Walk::new(root);
+        walk.through(Path::new(""), &mut images)?;
+        walk.errors.check()?;
         if images.is_empty() {
             return Ok(None);
         }
@@ -145,6 +153,10 @@ impl Form for ClassFolders {
 }
 
 impl DatasetFiles for ClassFolders {
+    fn take_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.errors)
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -197,26 +209,33 @@ impl ClassFolders {
         let mut walk = Walk::new(root);
         let Walked { folders, images } = walk.through_split(train)?;
         let classes = Classes::of(train.as_ref(), &folders);
-        let labels = classes.label_all(root, &images).map_err(|error| {
-            let beside = folder.unused(&used, |_| false);
-            match error {
-                Error::Folder(FolderError::StrayImage { path }) if !beside.is_empty() => {
-                    Error::Folder(FolderError::SplitOrClass {
-                        train: root.join(train),
-                        image: path,
-                        beside,
-                    })
-                }
-                error => error,
+        let labelled = classes.label(root, classes.part, &images);
+        let beside = folder.unused(&used, |_| false);
+        match labelled.stray.first() {
+            Some(image) if !beside.is_empty() => {
+                let (train, image) = (root.join(train), image.clone());
+                walk.errors.add(Error::Folder(FolderError::SplitOrClass {
+                    train,
+                    image,
+                    beside,
+                }))?;
             }
-        })?;
-        let nested = nesting::check(root, train.as_ref(), &images)?;
-        let train_samples = samples(root, images, Some(labels));
+            _ => walk.errors.extend(labelled.stray_errors())?,
+        }
+        walk.errors.extend(classes.empty(root, &labelled.labels)?)?;
+        let nested = nesting::check(root, train.as_ref(), &images);
+        let nested = walk.errors.keep(nested)?.unwrap_or_default();
+        let train_samples = samples(root, labelled.images, Some(labelled.labels));
+        let labelled = |walk: &mut Walk<'_>, part: &OsStr, images| {
+            let found = classes.label(root, part.as_ref(), &images);
+            walk.errors.extend(found.stray_errors())?;
+            walk.errors.extend(found.unknown)?;
+            Ok::<_, Error>(samples(root, found.images, Some(found.labels)))
+        };
         let val = match splits.val {
             Some(part) => {
                 let images = walk.through_split(part)?.images;
-                let labels = classes.label(root, part.as_ref(), &images)?;
-                Some(samples(root, images, Some(labels)))
+                Some(labelled(&mut walk, part, images)?)
             }
             None => None,
         };
@@ -224,12 +243,11 @@ impl ClassFolders {
             Some(part) => {
                 let images = walk.through_split(part)?.images;
                 let in_class_folder = |path: &Path| path.components().count() > 2;
-                let labels = if images.iter().any(in_class_folder) {
-                    Some(classes.label(root, part.as_ref(), &images)?)
+                if images.iter().any(in_class_folder) {
+                    Some(labelled(&mut walk, part, images)?)
                 } else {
-                    None
-                };
-                Some(samples(root, images, labels))
+                    Some(samples(root, images, None))
+                }
             }
             None => None,
         };
@@ -241,7 +259,7 @@ impl ClassFolders {
         }
         notices.extend(nested);
         let table = Table { class_names: classes.names(), train: train_samples, val, test };
-        Ok(ClassFolders { table, notices })
+        Ok(ClassFolders { table, notices, errors: walk.errors.into_vec() })
     }
 
     /// A folder that has the class folders in itself; `None` if there are no images in folders.
@@ -253,6 +271,15 @@ impl ClassFolders {
             walk.through(class.as_ref(), &mut images)?;
         }
         if images.is_empty() {
+            let others: Vec<(String, usize)> =
+                std::mem::take(&mut walk.other_files).into_iter().collect();
+            let has_data = walk.has_other_data || folder.files.iter().any(|name| is_data(name));
+            if !others.is_empty() && !has_data {
+                let (path, endings) = (root.to_path_buf(), IMAGE_ENDINGS.join(", "));
+                let none = FolderError::NoImageEndings { path, others, endings };
+                walk.errors.add(Error::Folder(none))?;
+            }
+            walk.errors.check()?;
             return Ok(None);
         }
         let (stray, others): (Vec<&OsString>, Vec<&OsString>) =
@@ -261,12 +288,15 @@ impl ClassFolders {
         others.into_iter().for_each(|name| walk.pass_over_file(name));
         let images = images.sorted();
         let classes = Classes::of(here, &folder.folders);
-        let labels = classes.label_all(root, &images)?;
+        let labelled = classes.label(root, here, &images);
+        walk.errors.extend(labelled.stray_errors())?;
+        walk.errors.extend(classes.empty(root, &labelled.labels)?)?;
         let mut notices = walk.notices(&folder.system);
-        notices.extend(nesting::check(root, here, &images)?);
-        let train = samples(root, images, Some(labels));
+        let nested = nesting::check(root, here, &images);
+        notices.extend(walk.errors.keep(nested)?.unwrap_or_default());
+        let train = samples(root, labelled.images, Some(labelled.labels));
         let table = Table { class_names: classes.names(), train, val: None, test: None };
-        Ok(Some(ClassFolders { table, notices }))
+        Ok(Some(ClassFolders { table, notices, errors: walk.errors.into_vec() }))
     }
 }
 
@@ -303,6 +333,18 @@ fn only(folder: &Folder, part: Part) -> Result<Option<&OsStr>, Error> {
     }
 }
 
+/// The images of a split that lie in class folders.
+#[derive(Default)]
+struct Labelled {
+    images: Paths,
+    /// One per image.
+    labels: Vec<u32>,
+    /// The images that do not lie in a class folder.
+    stray: Vec<PathBuf>,
+    /// The errors about folders that are none of the training classes'.
+    unknown: Vec<Error>,
+}
+
 /// The class folders of the training images.
 struct Classes<'a> {
     /// The folder that they lie in, relative to the dataset's.
@@ -323,44 +365,59 @@ impl<'a> Classes<'a> {
         self.folders.iter().map(|folder| escape(folder.as_ref())).collect()
     }
 
-    /// Labels the training images; every class must have some.
-    fn label_all(&self, root: &Path, paths: &Paths) -> Result<Vec<u32>, Error> {
-        let labels = self.label(root, self.part, paths)?;
+    /// The errors about classes without training images, which have these labels.
+    ///
+    /// # Errors
+    /// If the folder of such a class cannot be listed.
+    fn empty(&self, root: &Path, labels: &[u32]) -> Result<Vec<Error>, Error> {
         let mut is_empty = vec![true; self.folders.len()];
-        for &label in &labels {
-            is_empty[label as usize] = false;
-        }
-        match is_empty.iter().position(|&is_empty| is_empty) {
-            Some(class) => {
-                let path = root.join(self.part).join(&self.folders[class]);
-                let others = endings_in(&path)?;
-                Err(Error::Folder(FolderError::EmptyClass {
-                    path,
-                    others,
-                    endings: IMAGE_ENDINGS.join(", "),
-                }))
-            }
-            None => Ok(labels),
-        }
+        labels.iter().for_each(|&label| is_empty[label as usize] = false);
+        let empty = self.folders.iter().zip(is_empty).filter(|(_, is_empty)| *is_empty);
+        let error = |folder: &OsString| {
+            let path = root.join(self.part).join(folder);
+            let (others, endings) = (endings_in(&path)?, IMAGE_ENDINGS.join(", "));
+            Ok(Error::Folder(FolderError::EmptyClass { path, others, endings }))
+        };
+        empty.map(|(folder, _)| error(folder)).collect()
     }
 
     /// Labels images by the folders directly in `part` that they lie in.
-    fn label(&self, root: &Path, part: &Path, paths: &Paths) -> Result<Vec<u32>, Error> {
+    fn label(&self, root: &Path, part: &Path, paths: &Paths) -> Labelled {
         let depth = part.components().count();
-        let mut labels = Vec::with_capacity(paths.len());
+        let mut labelled = Labelled::default();
+        let mut unknown: HashSet<&OsStr> = HashSet::new();
         for path in paths.iter() {
             let mut components = path.components().skip(depth);
             let (Some(class), Some(_)) = (components.next(), components.next()) else {
-                return Err(Error::Folder(FolderError::StrayImage { path: root.join(path) }));
+                labelled.stray.push(root.join(path));
+                continue;
             };
-            let Some(&label) = self.labels.get(class.as_os_str()) else {
-                let (path, train) = (root.join(part).join(class), root.join(self.part));
-                let alike = self.alike(class.as_os_str()).map(Box::new);
-                return Err(Error::Folder(FolderError::UnknownClass { path, train, alike }));
-            };
-            labels.push(label);
+            let class = class.as_os_str();
+            match self.labels.get(class) {
+                Some(&label) => {
+                    labelled.images.push(path);
+                    labelled.labels.push(label);
+                }
+                None if unknown.insert(class) => {
+                    let (path, train) = (root.join(part).join(class), root.join(self.part));
+                    let alike = self.alike(class).map(Box::new);
+                    labelled.unknown.push(Error::Folder(FolderError::UnknownClass {
+                        path,
+                        train,
+                        alike,
+                    }));
+                }
+                None => {}
+            }
         }
-        Ok(labels)
+        labelled
+    }
+}
+
+impl Labelled {
+    fn stray_errors(&self) -> Vec<Error> {
+        let error = |path: &PathBuf| Error::Folder(FolderError::StrayImage { path: path.clone() });
+        self.stray.iter().map(error).collect()
     }
 }
 
@@ -384,7 +441,8 @@ impl Classes<'_> {
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Path) -> Walk<'a> {
-        Walk { root, system: SystemEntries::default(), other_files: BTreeMap::new() }
+        let (system, other_files) = (SystemEntries::default(), BTreeMap::new());
+        Walk { root, system, other_files, has_other_data: false, errors: Errors::default() }
     }
 
     /// Walks through a split's folder in the root.
@@ -395,7 +453,8 @@ impl<'a> Walk<'a> {
         let mut images = Paths::default();
         let mut folders = self.through(part.as_ref(), &mut images)?;
         if images.is_empty() {
-            return Err(Error::NoImages { path: self.root.join(part) });
+            self.errors.add(Error::NoImages { path: self.root.join(part) })?;
+            std::mem::take(&mut self.errors).check()?;
         }
         folders.sort_unstable_by(|a, b| name::bytes(a).cmp(name::bytes(b)));
         Ok(Walked { folders, images: images.sorted() })
@@ -421,16 +480,17 @@ impl<'a> Walk<'a> {
                 Err(error) => {
                     let link = error.path().and_then(|path| Some((path, broken_link(path)?)));
                     let Some((path, target)) = link else {
-                        return Err(walk_error(self.root, error));
+                        self.errors.add(walk_error(self.root, error))?;
+                        continue;
                     };
                     let name = path.file_name().unwrap_or_default();
                     if is_image(name) {
-                        return Err(Error::Folder(FolderError::BrokenLink {
-                            path: path.to_path_buf(),
-                            target,
-                        }));
+                        let path = path.to_path_buf();
+                        let broken = Error::Folder(FolderError::BrokenLink { path, target });
+                        self.errors.add(broken)?;
+                    } else {
+                        self.pass_over_file(name);
                     }
-                    self.pass_over_file(name);
                     continue;
                 }
             };
@@ -452,14 +512,16 @@ impl<'a> Walk<'a> {
 
     /// Counts a file that is passed over.
     fn pass_over_file(&mut self, name: &OsStr) {
+        self.has_other_data |= is_data(name);
         *self.other_files.entry(ending_of(name)).or_default() += 1;
     }
 
     /// The notices on what was passed over, in the root itself as well.
-    fn notices(mut self, in_root: &SystemEntries) -> Vec<Notice> {
+    fn notices(&mut self, in_root: &SystemEntries) -> Vec<Notice> {
         self.system.add(in_root);
         let folder = self.root.to_path_buf();
-        let endings: Vec<(String, usize)> = self.other_files.into_iter().collect();
+        let endings: Vec<(String, usize)> =
+            std::mem::take(&mut self.other_files).into_iter().collect();
         let other_files = (!endings.is_empty()).then_some(Notice::OtherFiles { folder, endings });
         self.system.notice(self.root).into_iter().chain(other_files).collect()
     }

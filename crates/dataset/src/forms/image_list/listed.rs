@@ -10,6 +10,7 @@ use super::super::sheet::Sheet;
 use super::super::{DatasetFiles, SourceFile};
 use super::rows::{Files, Listing, Row, Rows};
 use crate::digests::Digests;
+use crate::errors::Errors;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::image_files::{self, ImageFiles, Missing};
@@ -29,18 +30,21 @@ const A_TRAINED_CLASS: &str = "the label of a training row";
 pub(crate) struct Listed {
     table: Table<ImageFiles>,
     pub(super) notices: Vec<Notice>,
+    errors: Vec<Error>,
 }
 
 impl Listed {
-    /// The dataset of the rows of lists, of which there is at least one. Its test images are those of the rows,
-    /// or if there are none, `test`: paths within the folder of the lists' places.
+    /// The dataset of the rows of lists, of which there is at least one, without those that have a label that they must
+    /// not have, which are added to the errors. Its test images are those of the rows, or if there are none, `test`:
+    /// paths within the folder of the lists' places.
     ///
     /// # Errors
-    /// If a row has a label that it must not have, or there are none for training.
-    pub(super) fn new(
+    /// If there are no rows for training, or too many errors.
+    fn new(
         listings: &[Listing],
         rows: Vec<Row>,
         test: Option<Paths>,
+        mut errors: Errors,
     ) -> Result<Listed, Error> {
         let Listing { sheet, place, .. } = &listings[0];
         let wrong = |row: &Row, expected| {
@@ -48,6 +52,7 @@ impl Listed {
             sheet.wrong(row.start, columns.of_label(), &row.label, expected)
         };
         if rows.is_empty() {
+            errors.check()?;
             return Err(Error::NoImages { path: sheet.path.clone() });
         }
         let notices = groups_in_parts(sheet, &rows).into_iter().collect();
@@ -56,23 +61,32 @@ impl Listed {
         let (val, listed_test): (Vec<Row>, Vec<Row>) =
             others.into_iter().partition(|row| row.part == Part::Val);
         if train.is_empty() {
+            errors.check()?;
             return Err(Error::Table(TableError::NoTrainingRows { path: sheet.path.clone() }));
         }
         let classes = Classes::of(train.iter().map(|row| row.label.as_str()));
-        let labels_of = |rows: &[Row]| {
-            let number = |row: &Row| match classes.number(&row.label) {
-                Some(number) => Ok(number),
-                None => Err(wrong(row, A_TRAINED_CLASS)),
-            };
-            rows.iter().map(number).collect::<Result<Vec<u32>, Error>>()
+        let mut labelled = |rows: Vec<Row>| {
+            let mut kept = Vec::with_capacity(rows.len());
+            let mut labels = Vec::with_capacity(rows.len());
+            for row in rows {
+                let number = classes.number(&row.label);
+                let number = number.ok_or_else(|| wrong(&row, A_TRAINED_CLASS));
+                if let Some(number) = errors.keep(number)? {
+                    labels.push(number);
+                    kept.push(row);
+                }
+            }
+            Ok::<_, Error>((kept, Some(labels)))
         };
-        let [train_labels, val_labels] = [labels_of(&train)?, labels_of(&val)?];
+        let (train, train_labels) = labelled(train)?;
+        let (val, val_labels) = labelled(val)?;
         let is_labelled = listed_test.first().is_some_and(|row| !row.label.is_empty());
-        if let Some(row) = listed_test.iter().find(|row| row.label.is_empty() == is_labelled) {
-            let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
-            return Err(wrong(row, expected));
-        }
-        let test_labels = if is_labelled { Some(labels_of(&listed_test)?) } else { None };
+        let (listed_test, others): (Vec<Row>, Vec<Row>) =
+            listed_test.into_iter().partition(|row| row.label.is_empty() != is_labelled);
+        let (listed_test, test_labels) =
+            if is_labelled { labelled(listed_test)? } else { (listed_test, None) };
+        let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
+        others.iter().try_for_each(|row| errors.add(wrong(row, expected)))?;
         let numbers = || numbered(train.iter().map(|row| row.group.as_str()));
         let groups = train.iter().any(|row| !row.group.is_empty()).then(numbers);
         let lists: Vec<Arc<Path>> =
@@ -89,15 +103,19 @@ impl Listed {
         let unlisted = test.map(|paths| image_files::samples(&place.folder, paths, None));
         let table = Table {
             class_names: classes.into_names(),
-            train: listed(train, Some(train_labels)).with_groups(groups),
-            val: some(val, Some(val_labels)),
+            train: listed(train, train_labels).with_groups(groups),
+            val: some(val, val_labels),
             test: some(listed_test, test_labels).or(unlisted),
         };
-        Ok(Listed { table, notices })
+        Ok(Listed { table, notices, errors: errors.into_vec() })
     }
 }
 
 impl DatasetFiles for Listed {
+    fn take_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.errors)
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -191,9 +209,9 @@ pub(super) fn notices(
     Ok(notices)
 }
 
-/// Reads the rows of the lists, of which there is at least one, and makes the dataset of them, without notices on
-/// what lies beside them. The folder of their places is one.
+/// Reads the rows of the lists, of which there is at least one, and makes the dataset of those that are right, without
+/// notices on what lies beside them. The folder of their places is one.
 pub(super) fn read(listings: &[Listing], test: Option<Paths>) -> Result<(Listed, Files), Error> {
-    let Rows { rows, files } = Rows::read(listings)?;
-    Ok((Listed::new(listings, rows, test)?, files))
+    let Rows { rows, files, errors } = Rows::read(listings)?;
+    Ok((Listed::new(listings, rows, test, errors)?, files))
 }

@@ -14,7 +14,8 @@
 //! Either all test rows have labels or none. Without a column of splits, all rows are for training and
 //! validation, and with a column of groups, all rows of a group are for one of the two.
 //!
-//! The dataset is given as the file, or as its folder if it is the only such file there.
+//! The dataset is given as the file, or as its folder if it is the only such file there. Images to be classified may
+//! also be listed in a text file with a path in each line ([`plain`]).
 //!
 //! [`competition`] reads the lists of Kaggle's competitions, [`image_folder`] those of Hugging Face.
 
@@ -22,6 +23,7 @@ mod columns;
 pub(super) mod competition;
 pub(super) mod image_folder;
 mod listed;
+mod plain;
 mod rows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -87,6 +89,9 @@ impl Form for ImageList {
     }
 
     fn images_of_file(path: &Path) -> Result<Option<Vec<Group>>, Error> {
+        if let Some(group) = plain::images(path)? {
+            return Ok(Some(vec![group]));
+        }
         if !is_table(path.file_name().unwrap_or_default()) {
             return Ok(None);
         }
@@ -166,6 +171,7 @@ fn images(sheet: &Sheet, columns: Columns, place: &Place, by: Parts) -> Result<V
         [Part::Train, Part::Val, Part::Test].map(|part| (part, Paths::default(), Vec::new()));
     let mut endings = Endings::default();
     sheet.for_each_record(|record, start| {
+        let record = record?;
         let part = rows::part(sheet, record, start, columns, by)?;
         let (_, paths, labels) =
             parts.iter_mut().find(|(known, ..)| *known == part).expect("all parts are there");

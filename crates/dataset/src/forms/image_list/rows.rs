@@ -11,6 +11,7 @@ use csv::ByteRecord;
 
 use super::super::sheet::Sheet;
 use super::columns::Columns;
+use crate::errors::Errors;
 use crate::files::is_image;
 use crate::image_files::on_disk;
 use crate::name::escape;
@@ -66,6 +67,8 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Row>,
     /// The rows' files by their canonical folders and their names.
     pub(super) files: Files,
+    /// What is wrong with other rows.
+    pub(super) errors: Errors,
 }
 
 /// Files by their canonical folders and their names, so that two paths of one file are noticed. One in a folder that
@@ -146,6 +149,23 @@ impl Place {
 }
 
 impl Files {
+    /// Adds the file of a row and returns the row.
+    ///
+    /// # Errors
+    /// If another row has the same file.
+    fn add_row(&mut self, listings: &[Listing], row: Row) -> Result<Row, Error> {
+        let Listing { sheet, place, .. } = &listings[row.list];
+        let file = on_disk(&place.folder, &row.path);
+        let Some((list, other)) = self.add(&file, (row.list, row.start)) else { return Ok(row) };
+        let first = &listings[list].sheet;
+        Err(Error::Table(TableError::ListedTwice {
+            path: sheet.path.clone(),
+            other: (list != row.list).then(|| first.path.as_path().into()),
+            at: [first.at(other), sheet.at(row.start)],
+            file: row.path,
+        }))
+    }
+
     /// Adds the file at `path`, whose row begins there in a list. Returns where another row of the same file
     /// begins; `None` if there is none.
     fn add(&mut self, path: &Path, start: (usize, usize)) -> Option<(usize, usize)> {
@@ -164,29 +184,25 @@ impl Files {
 }
 
 impl Rows {
-    /// Reads all rows of the lists and looks which of their images are there.
+    /// Reads all rows of the lists and looks which of their images are there. Those of which a field is wrong, or whose
+    /// file an earlier row has as well, are left out with an error.
     ///
     /// # Errors
-    /// If a field is wrong, or two rows have the same file.
+    /// If a list cannot be read, or there are too many errors.
     pub(super) fn read(listings: &[Listing]) -> Result<Rows, Error> {
-        let mut rows = Rows { rows: Vec::new(), files: Files::default() };
+        let mut rows =
+            Rows { rows: Vec::new(), files: Files::default(), errors: Errors::default() };
         let mut endings = Endings::default();
         for (number, listing) in listings.iter().enumerate() {
             let Listing { sheet, place, .. } = listing;
             let mut positions = sheet.positions();
             sheet.for_each_record(|record, start| {
-                let mut row = row(listing, number, record, start, &mut endings)?;
+                let row = record
+                    .and_then(|record| row(listing, number, record, start, &mut endings))
+                    .and_then(|row| rows.files.add_row(listings, row));
+                let Some(mut row) = rows.errors.keep(row)? else { return Ok(()) };
                 let file = on_disk(&place.folder, &row.path);
                 row.missing = is_missing(&file).then(|| positions.at(start));
-                if let Some((list, other)) = rows.files.add(&file, (number, start)) {
-                    let first = &listings[list].sheet;
-                    return Err(Error::Table(TableError::ListedTwice {
-                        path: sheet.path.clone(),
-                        other: (list != number).then(|| first.path.as_path().into()),
-                        at: [first.at(other), sheet.at(start)],
-                        file: row.path,
-                    }));
-                }
                 rows.rows.push(row);
                 Ok(())
             })?;

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
+use crate::errors::Errors;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
 use crate::images::Group;
@@ -52,6 +53,7 @@ pub(crate) struct ParquetSet {
     has_val: bool,
     has_test: bool,
     notices: Vec<Notice>,
+    errors: Vec<Error>,
 }
 
 impl Form for ParquetSet {
@@ -98,6 +100,10 @@ impl Form for ParquetSet {
 }
 
 impl DatasetFiles for ParquetSet {
+    fn take_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.errors)
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -139,11 +145,14 @@ impl DatasetFiles for ParquetSet {
 
 impl ParquetSet {
     /// Reads the descriptions of the files, of which there is at least one. They were given as `path`, a folder or
-    /// a file.
+    /// a file. Those that cannot be read, or have other columns, are left out with an error.
+    ///
+    /// # Errors
+    /// If none is left.
     fn read(path: &Path, shards: Vec<Shard>, config: &SourceConfig) -> Result<ParquetSet, Error> {
-        let shards = Shards::new(shards);
+        let mut errors = Errors::default();
         if !path.is_file() {
-            check_counted(&shards)?;
+            errors.keep(check_counted(&shards))?;
         }
         let mut splits = Splits::default();
         let mut columns: Vec<Columns> = Vec::new();
@@ -160,12 +169,22 @@ impl ParquetSet {
             columns.push(found);
             Ok(())
         };
-        Error::all(shards.iter().filter_map(|shard| add(shard).err()).collect())?;
+        let mut good = Vec::new();
+        for shard in shards {
+            if errors.keep(add(&shard))?.is_some() {
+                good.push(shard);
+            }
+        }
+        if good.is_empty() {
+            errors.check()?;
+            return Err(Error::NoImages { path: path.to_path_buf() });
+        }
+        let shards = Shards::new(good);
         let (has_val, has_test) = (splits.has(Part::Val), splits.has(Part::Test));
         let mut notices = notices(path, &shards)?;
         notices.extend(splits.notice(path));
-        let path = path.to_path_buf();
-        Ok(ParquetSet { path, shards, columns, has_val, has_test, notices })
+        let (path, errors) = (path.to_path_buf(), errors.into_vec());
+        Ok(ParquetSet { path, shards, columns, has_val, has_test, notices, errors })
     }
 }
 

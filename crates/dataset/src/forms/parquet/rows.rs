@@ -12,12 +12,13 @@ use super::super::sheet::{escaped, shown};
 use super::columns::Columns;
 use super::images::{Index, Location, Pages, ParquetImages};
 use crate::digests::Digests;
+use crate::errors::Errors;
 use crate::faults::Faults;
 use crate::images::Group;
 use crate::loading::Loading;
 use crate::name::escape;
 use crate::packed::Shard;
-use crate::parquet::{ParquetFile, RowGroup, Section, Value};
+use crate::parquet::{ParquetFile, RowGroup, Section, Span, Value};
 use crate::part::Part;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, Notice, Position, SplitError, TableError};
@@ -45,11 +46,14 @@ pub(super) struct Rows {
     faults: Faults,
     labels: Texts,
     groups: Texts,
-    parts: Vec<Part>,
+    /// `None` for a row that is left out.
+    parts: Vec<Option<Part>>,
     class_names: Option<Vec<String>>,
     /// Of each file, the names of the columns of labels and of groups.
     names: Vec<[String; 2]>,
     has_groups: bool,
+    /// What is wrong with files and with rows, which are left out.
+    errors: Errors,
 }
 
 /// Texts of which many are equal, one for each row.
@@ -71,6 +75,8 @@ struct Read {
     labels: Texts,
     splits: Option<Texts>,
     groups: Option<Texts>,
+    /// The rows without an image, counted from the group's first, each with its error.
+    without_image: BTreeMap<usize, Error>,
 }
 
 impl Texts {
@@ -101,25 +107,20 @@ impl Texts {
 
 impl Rows {
     /// Reads all rows of the files, whose columns these are. The images are read for their digests if `loading` is
-    /// given.
+    /// given. Files and rows that are wrong are left out with an error.
     ///
     /// # Errors
-    /// If a file cannot be read, a row is wrong, or a stop was requested.
+    /// If there are too many errors, or a stop was requested.
     pub(super) fn read(
         shards: &[Shard],
         columns: &[Columns],
         loading: Option<&Loading<'_>>,
     ) -> Result<Rows, Error> {
         let mut rows = Rows::default();
-        let mut errors = Vec::new();
         for (number, (shard, columns)) in shards.iter().zip(columns).enumerate() {
-            match rows.read_file(number as u32, shard, columns, loading) {
-                Ok(()) => {}
-                Err(Error::Stopped) => return Err(Error::Stopped),
-                Err(error) => errors.push(error),
-            }
+            let read = rows.read_file(number as u32, shard, columns, loading);
+            rows.errors.keep(read)?;
         }
-        Error::all(errors)?;
         if u32::try_from(rows.index.locations.len()).is_err() {
             let path = shards[0].path.clone();
             return Err(Error::Split(SplitError::TooManyImages {
@@ -131,7 +132,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Adds the rows of a file.
+    /// Adds the rows of a file, up to the first group of them that cannot be read.
     fn read_file(
         &mut self,
         number: u32,
@@ -184,6 +185,7 @@ impl Rows {
         self.digests.extend(read.digests);
         self.faults.extend(read.faults);
         self.labels.append(&read.labels);
+        let mut without_image = read.without_image;
         for row in 0..read.labels.rows.len() {
             let wrong = |column: &str, found: Option<&str>, expected| {
                 wrong(&shard.path, start + row, column, found, expected)
@@ -192,51 +194,66 @@ impl Rows {
                 Some(splits) => {
                     let name = splits.get(row);
                     let part = name.and_then(|name| Part::named(name.as_ref()));
-                    part.ok_or_else(|| wrong(split, name, A_SPLIT))?
+                    part.ok_or_else(|| wrong(split, name, A_SPLIT))
                 }
-                None => shard.part,
+                None => Ok(shard.part),
             };
             let of_group = read.groups.as_ref().map(|groups| groups.get(row));
-            if of_group == Some(None) {
-                return Err(wrong(group, None, A_GROUP));
-            }
+            let part = match (without_image.remove(&row), of_group) {
+                (Some(error), _) => Err(error),
+                (None, Some(None)) => Err(wrong(group, None, A_GROUP)),
+                (None, _) => part,
+            };
             self.groups.push(of_group.flatten());
-            self.parts.push(part);
+            self.parts.push(self.errors.keep(part)?);
         }
         self.has_groups |= read.groups.is_some();
         Ok(())
     }
 
-    /// The dataset of the rows, which were given as `path`.
+    /// The dataset of the rows, which were given as `path`. Those whose label is wrong or missing are left out with an
+    /// error.
     ///
     /// # Errors
-    /// If a label is wrong or missing, or there are no rows for training.
-    pub(super) fn into_loaded(self, path: &Path) -> Result<Loaded, Error> {
-        let of_parts = self.rows_of_parts();
-        let [train, val, test] = &of_parts;
+    /// If there are no rows for training, or too many errors.
+    pub(super) fn into_loaded(mut self, path: &Path) -> Result<Loaded, Error> {
+        let mut errors = std::mem::take(&mut self.errors);
+        let [train, val, test] = self.rows_of_parts();
         if self.parts.is_empty() {
+            errors.check()?;
             return Err(Error::NoImages { path: path.to_path_buf() });
         }
         if train.is_empty() {
+            errors.check()?;
             return Err(Error::Table(TableError::NoTrainingRows { path: path.to_path_buf() }));
         }
         let classes = Classes::of(train.iter().filter_map(|&row| self.label(row)));
-        let labels_of = |rows: &[u32]| -> Result<Vec<u32>, Error> {
-            rows.iter().map(|&row| self.class_of(row, &classes)).collect()
+        let mut labelled = |rows: Vec<u32>| {
+            let (mut kept, mut labels) =
+                (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+            for row in rows {
+                if let Some(label) = errors.keep(self.class_of(row, &classes))? {
+                    kept.push(row);
+                    labels.push(label);
+                }
+            }
+            Ok::<_, Error>((kept, Some(labels)))
         };
-        let (train_labels, val_labels) = (labels_of(train)?, labels_of(val)?);
+        let (train, train_labels) = labelled(train)?;
+        let (val, val_labels) = labelled(val)?;
         let is_labelled = test.first().is_some_and(|&row| self.label(row).is_some());
-        if let Some(&row) = test.iter().find(|&&row| self.label(row).is_some() != is_labelled) {
-            let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
-            return Err(self.wrong_label(row, expected));
-        }
-        let test_labels = if is_labelled { Some(labels_of(test)?) } else { None };
+        let (test, others): (Vec<u32>, Vec<u32>) =
+            test.into_iter().partition(|&row| self.label(row).is_some() == is_labelled);
+        let (test, test_labels) = if is_labelled { labelled(test)? } else { (test, None) };
+        let expected = if is_labelled { A_LABEL_AS_OTHERS } else { NO_LABEL };
+        others.iter().try_for_each(|&row| errors.add(self.wrong_label(row, expected)))?;
         let groups = self.has_groups.then(|| {
             // Rows of a file without groups are groups of their own.
             let alone = self.groups.texts.len() as u32;
             train.iter().map(|&row| self.groups.rows[row as usize].unwrap_or(alone + row)).collect()
         });
-        let digests = of_parts.iter().flatten().map(|&row| self.digests[row as usize]).collect();
+        let rows = [&train, &val, &test].into_iter().flatten();
+        let digests = rows.map(|&row| self.digests[row as usize]).collect();
         let class_names = match self.class_names {
             Some(names) => names,
             None => classes.into_names(),
@@ -245,22 +262,23 @@ impl Rows {
         let samples = |rows, labels| {
             Samples::new(ParquetImages::new(index.clone(), pages.clone(), rows), labels).into_any()
         };
-        let [train, val, test] = of_parts;
         let train = Samples {
             groups: groups.map(|groups: Vec<u32>| groups.into()),
-            ..samples(train, Some(train_labels))
+            ..samples(train, train_labels)
         };
         let table = Table {
             class_names,
             train,
-            val: (!val.is_empty()).then(|| samples(val, Some(val_labels))),
+            val: (!val.is_empty()).then(|| samples(val, val_labels)),
             test: (!test.is_empty()).then(|| samples(test, test_labels)),
         };
-        Ok(Loaded { table, digests: Digests::Held(digests), faults: self.faults })
+        let (faults, errors) = (self.faults, errors.into_vec());
+        Ok(Loaded { table, digests: Digests::Held(digests), faults, errors })
     }
 
     /// The images of the rows, to be classified.
-    pub(super) fn into_groups(self, path: &Path) -> Result<Vec<Group>, Error> {
+    pub(super) fn into_groups(mut self, path: &Path) -> Result<Vec<Group>, Error> {
+        std::mem::take(&mut self.errors).check()?;
         let of_parts = self.rows_of_parts();
         if self.parts.is_empty() {
             return Err(Error::NoImages { path: path.to_path_buf() });
@@ -294,7 +312,7 @@ impl Rows {
     fn rows_of_parts(&self) -> [Vec<u32>; 3] {
         let mut rows = [Vec::new(), Vec::new(), Vec::new()];
         for (row, &part) in self.parts.iter().enumerate() {
-            rows[part as usize].push(row as u32);
+            part.into_iter().for_each(|part| rows[part as usize].push(row as u32));
         }
         rows
     }
@@ -405,15 +423,25 @@ fn read_group(
     let [image, label, split, of_group] = at;
     let (mut locations, mut digests, mut faults) = (Vec::new(), Vec::new(), Faults::default());
     let image = image.unwrap_or_default();
+    let mut without_image = BTreeMap::new();
     let sections = file.for_each_value(group, image, |value| {
-        let Some(Value::Bytes { bytes, section, span }) = value else {
-            let column = file.name_of_column(group, image);
-            return Err(wrong(file.path(), start + locations.len(), &column, None, AN_IMAGE));
+        let bytes = match value {
+            Some(Value::Bytes { bytes, section, span }) => {
+                locations.push(Location { section, span });
+                Some(bytes)
+            }
+            _ => {
+                let (row, column) = (locations.len(), file.name_of_column(group, image));
+                let error = wrong(file.path(), start + row, &column, None, AN_IMAGE);
+                without_image.insert(row, error);
+                locations.push(Location { section: 0, span: Span::default() });
+                None
+            }
         };
-        locations.push(Location { section, span });
         if let Some(loading) = loading {
             loading.check()?;
-            let (digest, fault) = loading.look(bytes);
+            let (digest, fault) =
+                bytes.map_or_else(|| (Digest::of(&[]), None), |bytes| loading.look(bytes));
             digests.push(digest);
             fault.into_iter().for_each(|reason| faults.insert(digest, reason));
         }
@@ -423,7 +451,7 @@ fn read_group(
     let labels = texts(file, group, start, label)?.unwrap_or_else(unlabelled);
     let splits = texts(file, group, start, split)?;
     let groups = texts(file, group, start, of_group)?;
-    Ok(Read { sections, locations, digests, faults, labels, splits, groups })
+    Ok(Read { sections, locations, digests, faults, labels, splits, groups, without_image })
 }
 
 /// A column of texts or integers of a row group, of which the first row is the row `start` of its file; `None` if it is

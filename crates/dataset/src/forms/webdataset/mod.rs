@@ -32,6 +32,7 @@ use tar::{Archive, EntryType};
 use super::classes::Classes;
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::digests::Digests;
+use crate::errors::Errors;
 use crate::faults::Faults;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
@@ -67,6 +68,7 @@ pub(crate) struct WebDataset {
     shards: Shards,
     table: Table<ArchiveImages>,
     notices: Vec<Notice>,
+    errors: Vec<Error>,
 }
 
 /// A sample of an archive.
@@ -135,6 +137,10 @@ impl Form for WebDataset {
 }
 
 impl DatasetFiles for WebDataset {
+    fn take_errors(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.errors)
+    }
+
     fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -167,48 +173,64 @@ impl DatasetFiles for WebDataset {
             digests.extend(samples.images.look(loading, &mut faults)?);
         }
         self.shards.check()?;
-        Ok(Loaded { table: self.table.any(), digests: Digests::Held(digests.into()), faults })
+        let (table, digests) = (self.table.any(), Digests::Held(digests.into()));
+        Ok(Loaded { table, digests, faults, errors: Vec::new() })
     }
 }
 
 impl WebDataset {
     fn read(shards: Vec<Shard>, origin: &Path) -> Result<WebDataset, Error> {
         let shards = Shards::new(shards);
-        let Index { parts: [train, val, test], without_image } = index(&shards)?;
+        let Index { parts: [train, val, test], without_image, mut errors } = index(&shards)?;
         if train.locations.is_empty() {
+            errors.check()?;
             return Err(Error::NoImages { path: origin.to_path_buf() });
         }
         let classes = Classes::of(train.labels.iter().flatten().map(String::as_str));
         let is_labelled = test.labels.iter().any(Option::is_some);
-        let samples = |indexed: Indexed, is_labelled: bool| {
-            let labels = if is_labelled { Some(indexed.numbers(&classes, &shards)?) } else { None };
+        let mut samples = |indexed: Indexed, is_labelled: bool| {
+            let (indexed, labels) = match is_labelled {
+                true => indexed.numbered(&classes, &shards, &mut errors)?,
+                false => (indexed, None),
+            };
             let Indexed { locations, names, .. } = indexed;
             let images = ArchiveImages { shards: shards.shared(), locations, names };
             Ok::<_, Error>(Samples::new(images, labels))
         };
-        let some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
+        let train = samples(train, true)?;
+        let mut some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
             0 => Ok(None),
             _ => samples(indexed, is_labelled).map(Some),
         };
-        let (train, val, test) =
-            (samples(train, true)?, some(val, true)?, some(test, is_labelled)?);
+        let (val, test) = (some(val, true)?, some(test, is_labelled)?);
         let without = Notice::NoImageIn { path: origin.to_path_buf(), samples: without_image };
         let notices = (without_image > 0).then_some(without).into_iter().collect();
         let table = Table { class_names: classes.into_names(), train, val, test };
-        Ok(WebDataset { shards, table, notices })
+        Ok(WebDataset { shards, table, notices, errors: errors.into_vec() })
     }
 }
 
 impl Indexed {
-    /// The numbers of the labels, of which none may be missing.
-    fn numbers(&self, classes: &Classes, shards: &[Shard]) -> Result<Vec<u32>, Error> {
-        let number = |(row, label): (usize, &Option<String>)| {
+    /// The samples with the numbers of their labels. Those without a label, or with one of no class, are left out with
+    /// an error.
+    ///
+    /// # Errors
+    /// If there are too many errors.
+    fn numbered(
+        self,
+        classes: &Classes,
+        shards: &[Shard],
+        errors: &mut Errors,
+    ) -> Result<(Indexed, Option<Vec<u32>>), Error> {
+        let mut kept = Indexed::default();
+        let mut numbers = Vec::with_capacity(self.labels.len());
+        for ((location, name), label) in
+            self.locations.into_iter().zip(self.names.iter()).zip(self.labels)
+        {
             let fault = |found: String, expected| {
-                let name = self.names.get(row).expect("an image has a name");
-                let path = &shards[self.locations[row].file as usize].path;
-                member_fault(path, name, found, expected)
+                member_fault(&shards[location.file as usize].path, name, found, expected)
             };
-            match label {
+            let number = match &label {
                 None => Err(fault("has no label beside it".to_owned(), A_LABEL)),
                 Some(label) => classes.number(label).ok_or_else(|| {
                     fault(
@@ -216,9 +238,14 @@ impl Indexed {
                         "that of a training image",
                     )
                 }),
+            };
+            if let Some(number) = errors.keep(number)? {
+                numbers.push(number);
+                kept.locations.push(location);
+                kept.names.push(name);
             }
-        };
-        self.labels.iter().enumerate().map(number).collect()
+        }
+        Ok((kept, Some(numbers)))
     }
 }
 
@@ -228,35 +255,44 @@ struct Index {
     parts: [Indexed; 3],
     /// Number of samples without an image.
     without_image: usize,
+    /// What is wrong with archives, and with files of which the samples are left out.
+    errors: Errors,
 }
 
-/// Indexes the archives.
+/// Indexes the archives, but for what is wrong with them.
 ///
 /// # Errors
-/// All archives that are not as they must be.
+/// If there are too many errors.
 fn index(shards: &[Shard]) -> Result<Index, Error> {
-    let mut index = Index { parts: Default::default(), without_image: 0 };
-    let mut add = |number: usize, Shard { path, part, .. }: &Shard| {
-        let part = &mut index.parts[*part as usize];
-        for sample in samples_in(path, number as u32)? {
+    let (mut parts, mut without_image): ([Indexed; 3], usize) = Default::default();
+    let mut errors = Errors::default();
+    for (number, Shard { path, part, .. }) in shards.iter().enumerate() {
+        let samples = samples_in(path, number as u32, &mut errors);
+        let part = &mut parts[*part as usize];
+        for sample in errors.keep(samples)?.unwrap_or_default() {
             let Some((name, location)) = sample.image else {
-                index.without_image += 1;
+                without_image += 1;
                 continue;
             };
-            part.locations.push(location);
-            part.names.push(&name);
-            let label = sample.class?;
-            part.labels.push(if label.is_some() { label } else { sample.described? });
+            let label = match sample.class {
+                Ok(None) => sample.described,
+                class => class,
+            };
+            if let Some(label) = errors.keep(label)? {
+                part.locations.push(location);
+                part.names.push(&name);
+                part.labels.push(label);
+            }
         }
-        Ok(())
-    };
-    let results = shards.iter().enumerate().map(|(number, shard)| add(number, shard));
-    Error::all(results.filter_map(Result::err).collect())?;
-    Ok(index)
+    }
+    Ok(Index { parts, without_image, errors })
 }
 
-/// The samples of an archive, in the order in which they come.
-fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
+/// The samples of an archive, in the order in which they come. Files that may not be in one are left out with an error.
+///
+/// # Errors
+/// If the archive cannot be read to its end, or there are too many errors.
+fn samples_in(path: &Path, number: u32, errors: &mut Errors) -> Result<Vec<Sample>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let damaged = |source: std::io::Error| {
         Error::Packed(PackedError::DamagedArchive {
@@ -286,16 +322,14 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
             .components()
             .all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
         if !is_inside || name.as_os_str().as_bytes().contains(&0) {
-            return Err(member_fault(
-                path,
-                &name,
-                "has a name that leads elsewhere".into(),
-                A_NAME,
-            ));
+            let found = "has a name that leads elsewhere".to_owned();
+            errors.add(member_fault(path, &name, found, A_NAME))?;
+            continue;
         }
         if !matches!(kind, EntryType::Regular | EntryType::Continuous) {
             let found = "is a link, a device or a sparse file".to_owned();
-            return Err(member_fault(path, &name, found, "plain files"));
+            errors.add(member_fault(path, &name, found, "plain files"))?;
+            continue;
         }
         let location =
             Location { file: number, start: entry.raw_file_position(), len: entry.size() };
@@ -317,20 +351,21 @@ fn samples_in(path: &Path, number: u32) -> Result<Vec<Sample>, Error> {
         if is_image(Path::new("image").with_extension(&ending).as_os_str()) && !ending.contains('.')
         {
             if sample.image.is_some() {
-                return Err(twice("image"));
-            }
-            if location.len > MAX_IMAGE {
+                errors.add(twice("image"))?;
+            } else if location.len > MAX_IMAGE {
                 let found = format!("has {} bytes", location.len);
-                return Err(member_fault(path, &name, found, "an image of at most 512 MiB"));
+                errors.add(member_fault(path, &name, found, "an image of at most 512 MiB"))?;
+            } else {
+                sample.image = Some((name, location));
             }
-            sample.image = Some((name, location));
         } else if ending == "cls" || ending == "json" {
             let (field, most) = match ending.as_str() {
                 "cls" => (&mut sample.class, MAX_LABEL),
                 _ => (&mut sample.described, MAX_JSON),
             };
             if !matches!(field, Ok(None)) {
-                return Err(twice("label"));
+                errors.add(twice("label"))?;
+                continue;
             }
             let mut text = Vec::new();
             (&mut entry).take(most + 1).read_to_end(&mut text).map_err(damaged)?;
@@ -493,7 +528,8 @@ fn part_of(path: &Path) -> Part {
 
 /// The images of archives, to be classified.
 fn groups(shards: Vec<Shard>, origin: &Path) -> Result<Vec<Group>, Error> {
-    let Index { parts, .. } = index(&shards)?;
+    let Index { parts, errors, .. } = index(&shards)?;
+    errors.check()?;
     let shards: Arc<[Shard]> = shards.into();
     let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(parts);
     let groups: Vec<Group> = groups

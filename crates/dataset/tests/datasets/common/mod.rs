@@ -52,7 +52,7 @@ pub(crate) fn pixels_of_ppm(path: &Path) -> Option<(usize, usize, Vec<u8>)> {
 
 /// Height, width and RGB of an image, three equal numbers for a gray pixel.
 pub(crate) fn rgb(image: Image<'_>) -> (usize, usize, Vec<u8>) {
-    let Image { height, width, channels, pixels } = image;
+    let Image { height, width, channels, pixels, .. } = image;
     assert_eq!(pixels.len(), height * width * channels);
     let rgb = match channels {
         1 => pixels.iter().flat_map(|&gray| [gray; 3]).collect(),
