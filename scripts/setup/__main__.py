@@ -11,6 +11,7 @@ and if they are named
     page    artifacts/page-venv/            a Python with tritonclient and Playwright, for the tests
     browser /usr/bin/chromium               Debian's Chromium, unless there is a browser
     cells   data/solar-cells/               photographs of solar cells, from PyPI, for `just bench`
+    dist    artifacts/dist/venv/            Zig and Maturin, for `just dist`
 
 Everything is checked by SHA-256 and not changed if it is right, so a second run takes a second or
 two. Setup can be interrupted at any moment and run again; see `files.py`.
@@ -31,6 +32,7 @@ from typing import Optional
 
 from . import files
 from .browser import Browser
+from .dist_venv import DistVenv
 from .download import CLIENTS
 from .files import SetupError, remove_unfinished, require_space, say, shown
 from .libtorch import Libtorch, LibtorchCuda
@@ -49,6 +51,7 @@ WHEN_NAMED: tuple[type[Step], ...] = (
     PageVenv,
     Browser,
     SolarCells,
+    DistVenv,
 )
 
 

@@ -7,7 +7,7 @@ use std::process;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Command, Error, Parser};
 
-use crate::say;
+use crate::{documents, say};
 
 /// Environment variable in which `scripts/run` names the recipe of `just` that starts the program.
 const RECIPE: &str = "VGG_RECIPE";
@@ -18,7 +18,7 @@ pub fn parse<C: Parser>() -> C {
     let words: Vec<String> =
         env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let recipe = env::var(RECIPE).ok();
-    match C::try_parse() {
+    match parsed::<C>() {
         Ok(cli) => {
             for flag in repeated(&words, &C::command()) {
                 say(format!("{flag} is given more than once; the last one counts"));
@@ -32,6 +32,21 @@ pub fn parse<C: Parser>() -> C {
             process::exit(error.exit_code());
         }
     }
+}
+
+/// The arguments. If man pages and completions are asked for, the program ends when they are written.
+fn parsed<C: Parser>() -> Result<C, Error> {
+    let matches = C::command().subcommand(documents::command()).try_get_matches()?;
+    if let Some(folder) = documents::folder(&matches) {
+        match documents::write(&C::command(), folder) {
+            Ok(()) => process::exit(0),
+            Err(error) => {
+                let message = format!("could not write to {}: {error}", folder.display());
+                return Err(Error::raw(ErrorKind::Io, message));
+            }
+        }
+    }
+    C::from_arg_matches(&matches).map_err(|error| error.format(&mut C::command()))
 }
 
 /// The flags that are given more than once, but for those of which all values count.

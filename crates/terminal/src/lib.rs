@@ -7,6 +7,7 @@
 //! characters in it.
 
 mod arguments;
+mod documents;
 mod exit;
 mod interrupt;
 mod path;
