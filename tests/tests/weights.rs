@@ -404,9 +404,10 @@ fn of_another_program(name: &str) -> Vec<u8> {
 }
 
 /// A file of each form.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "torch-zip.pth",
     "torch-legacy.pth",
+    "torch-model-legacy.pt",
     "bfloat16.safetensors",
     "keras2.h5",
     "keras3.keras",
@@ -475,6 +476,45 @@ fn pickles_are_not_executed() {
         assert!(!out.exists());
         assert!(!Path::new("/tmp/a-pickle-was-executed").exists());
     }
+}
+
+/// A file of PyTorch's older form with this pickle and without numbers.
+fn checkpoint(pickle: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let protocol = b"\x80\x02M\xe9\x03.";
+    [&magic[..], protocol, b"\x80\x02}.", pickle, b"\x80\x02]."].concat()
+}
+
+/// A name like that of a module's class may be that of a function, and a class may be called as well.
+#[test]
+fn pickles_call_nothing_that_is_named_like_a_module() {
+    let workplace = Workplace::empty();
+    let out = workplace.path("out.safetensors");
+    let refuse = |bytes: &[u8], object: &str| {
+        let path = workplace.write("model.pth", bytes);
+        let says = ["model.pth", &format!("has a pickled {object}, expected"), "was executed"];
+        assert_refused(import(&path, "torchvision", &out), BAD_INPUT, &says);
+        assert!(!out.exists());
+    };
+    refuse(&of_another_program("torch-evil-main.pth"), "__main__.callback");
+    for name in ["__main__.Evil", "torch.nn.x.system", "torchvision.models.x", "timm.models.y.z"] {
+        let (module, last) = name.rsplit_once('.').unwrap();
+        let named = format!("c{module}\n{last}\n");
+        let text = |text: &str| [&[0x8c, text.len() as u8], text.as_bytes()].concat();
+        // `builtins.set` is harmless, and hides nothing.
+        for pickle in [
+            format!("\u{2}{named}(tR.").into_bytes(),
+            format!("\u{2}{named}q\0cbuiltins\nset\n)R0h\0)R.").into_bytes(),
+            format!("\u{2}(i{module}\n{last}\n.").into_bytes(),
+            format!("\u{2}({named}o.").into_bytes(),
+            [b"\x04", &text(module)[..], &text(last), b"\x93)R."].concat(),
+        ] {
+            refuse(&checkpoint(&[b"\x80", &pickle[..]].concat()), name);
+        }
+    }
+    // What a call returns is called. Nothing that is named can be.
+    let pickle = b"\x80\x02cbuiltins\nset\n)R)R.";
+    refuse(&checkpoint(pickle), "call of a value that it computes");
 }
 
 /// A safetensors file of zeros by torchvision's names.

@@ -32,6 +32,7 @@ fn files_of_other_programs_have_the_same_tensors() {
         ("torch-legacy.pth", "torchvision's names", "", 2),
         ("torch-nested.pt", "torchvision's names", "state_dict.module.", 3),
         ("torch-model.pt", "torchvision's names", "", 2),
+        ("torch-model-legacy.pt", "torchvision's names", "", 2),
         ("torch-half.pth", "torchvision's names", "", 2),
         ("bfloat16.safetensors", "torchvision's names", "", 2),
         ("float64.safetensors", "torchvision's names", "", 2),
@@ -82,6 +83,10 @@ fn files_that_are_not_tensors_alone_are_refused() {
         (
             "torch-evil-root.pth",
             "has a pickled posix.system, expected tensors and plain containers",
+        ),
+        (
+            "torch-evil-main.pth",
+            "has a pickled __main__.callback, expected tensors and plain containers",
         ),
         (
             "keras1-theano.h5",
