@@ -10,7 +10,8 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
+    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_classify, vgg_extract,
+    vgg_head, weights,
 };
 use flate2::read::GzDecoder;
 use recipe::Network;
@@ -563,6 +564,52 @@ fn other_networks_are_named_and_imported() {
         let finished = finish(import(&path, "torchvision", &out));
         assert!(finished.stderr.contains(says), "{}", finished.stderr);
         assert!(metadata(&fs::read(out).unwrap()).contains_key(network));
+    }
+}
+
+/// A file is opened, and a folder too, so that what comes then must say what it is.
+#[test]
+fn folders_are_not_taken_for_files() {
+    let workplace = Workplace::empty();
+    let folder = workplace.path("a-folder");
+    fs::create_dir(&folder).unwrap();
+    let file = workplace.write("a-file", b"x");
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let out = workplace.path("out.safetensors");
+    let says = ["a-folder is a folder, not a weights file", "ends with .pth, .h5"];
+    assert_refused(import(&folder, "caffe", &out), BAD_INPUT, &says);
+    let mut command = vgg_extract(["run", "--size=32"]);
+    command.arg("--dataset").arg(needed("data/mnist")).arg(flag("weights", &folder));
+    command.arg(flag("out", &workplace.path("features")));
+    assert_refused(command, BAD_INPUT, &says);
+    for (command, more) in
+        [("run", "x.png"), ("serve", "--port=0"), ("export", "--out=x.safetensors")]
+    {
+        let mut command = vgg_classify([command, more]);
+        command.arg(flag("model", &folder));
+        assert_refused(command, BAD_INPUT, &["a-folder, which is a folder; expected a file"]);
+    }
+    let mut command = vgg_classify(["run", "x.png"]);
+    command.arg(flag("model", &workplace.path("nowhere")));
+    assert_refused(command, BAD_INPUT, &["could not read", "nowhere"]);
+    let inside = file.join("run");
+    for (command, name) in
+        [("evaluate", "run"), ("predict", "run"), ("train", "features"), ("issues", "cv")]
+    {
+        let mut command = vgg_head([command]);
+        command.arg(flag(name, &inside));
+        assert_refused(command, BAD_INPUT, &["a part of its path is a file; expected a folder"]);
+    }
+    let cache = workplace.foreign_cache(["a", "b"], Some([0, 1, 0, 1, 0, 1]));
+    let tables: [(&str, &[&str]); 3] =
+        [("corrections", &["train", "cv"]), ("class-weight", &["train", "cv"]), ("group", &["cv"])];
+    for (name, commands) in tables {
+        for command in commands {
+            let mut command = vgg_head([command]);
+            command.arg(flag("features", &cache)).arg(flag(name, &folder));
+            let says = [&*format!("--{name}="), "this is a folder; expected"];
+            assert_refused(command, BAD_INPUT, &says);
+        }
     }
 }
 

@@ -41,6 +41,13 @@ pub enum Notice {
         /// Number of images.
         count: usize,
     },
+    /// Arrays of other names than the known ones are read, since no others are possible.
+    OtherArrays {
+        /// The archive.
+        path: PathBuf,
+        /// The names of the images and of their labels.
+        names: [String; 2],
+    },
     /// Samples of archives have no image and are passed over.
     NoImageIn {
         /// The archive or their folder.
@@ -141,6 +148,12 @@ impl fmt::Display for Notice {
                     list.display()
                 )
             }
+            Notice::OtherArrays { path, names: [images, labels] } => write!(
+                f,
+                "{}: read '{images}' as the images and '{labels}' as their labels, since no other arrays of the file \
+                 can be these",
+                path.display()
+            ),
             Notice::NoImageIn { path, samples } => {
                 let samples = counted(*samples, "sample");
                 write!(f, "{}: passed over {samples} without an image", path.display())

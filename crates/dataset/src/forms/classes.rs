@@ -27,6 +27,11 @@ impl Classes {
     }
 
     /// The names of the classes, in the order of their numbers.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The same names.
     pub(super) fn into_names(self) -> Vec<String> {
         self.names
     }

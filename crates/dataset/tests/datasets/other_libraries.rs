@@ -117,6 +117,34 @@ fn tar_archives_are_read_as_webdataset_reads_them() {
     assert_eq!(dataset.val.ids().next().unwrap(), "val/000.tar/set/0005.png");
 }
 
+#[test]
+fn arrays_of_any_names_are_read_as_numpy_has_them() {
+    for (name, splits) in expected_in("arrays") {
+        let path = forms().join("arrays").join(&name);
+        let source = Source::find(&path).unwrap();
+        let dataset = source.load(&ALL).unwrap();
+        assert_eq!(source.form(), "arrays", "{name}");
+        for (split, key) in [(&dataset.train, "train"), (&dataset.test, "test")] {
+            let none = Vec::new();
+            let expected = splits.get(key).unwrap_or(&none);
+            assert_eq!(&rows_of(split, &dataset.class_names, expected), expected, "{name}, {key}");
+            if !expected.is_empty() {
+                check_images(&path, key, expected);
+            }
+        }
+        let notices: Vec<String> = source.notices().iter().map(ToString::to_string).collect();
+        if name.starts_with("other-names") {
+            let says = "read 'photos' as the images and 'species' as their labels, since no other arrays";
+            assert!(notices.len() == 1 && notices[0].contains(says), "{name}: {notices:?}");
+        } else {
+            assert!(notices.is_empty(), "{name}: {notices:?}");
+        }
+    }
+    let classes = |name: &str| load(&forms().join("arrays").join(name)).unwrap().class_names;
+    assert_eq!(classes("other-names-texts.npz"), ["Käfer", "ant", "bee"]);
+    assert_eq!(classes("numbers-as-bytes.npz"), ["2", "10"]);
+}
+
 /// The error about a dataset, which names the file and says all of this.
 fn assert_refused(path: &Path, config: &SourceConfig, says: &[&str]) {
     let loaded = Source::find_with(path, config).and_then(|source| source.load(&ALL));
