@@ -40,6 +40,7 @@ mod split;
 mod system;
 mod table;
 mod thumbnail;
+mod unknown;
 mod unsplit;
 
 pub use classes::{class_errors, class_notices};

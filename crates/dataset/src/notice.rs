@@ -170,7 +170,7 @@ impl fmt::Display for Notice {
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,
                 "warning: {} in {} are taken as classes, but hold folders of the same names: {}; \
-                 if those are the classes, give --dataset a folder that contains them directly",
+                 if those are the classes, name a folder that contains them directly",
                 Names(classes),
                 folder.display(),
                 Names(inner)
@@ -178,7 +178,7 @@ impl fmt::Display for Notice {
             Notice::NestedClass { class, inner } => write!(
                 f,
                 "warning: nearly all images of the only class, {}, lie in the folders {}: is \
-                 --dataset {} meant?",
+                 {} meant as the dataset?",
                 class.display(),
                 Names(inner),
                 class.display()

@@ -18,7 +18,8 @@ pub fn parse<C: Parser>() -> C {
     let words: Vec<String> =
         env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let recipe = env::var(RECIPE).ok();
-    match C::try_parse() {
+    let matches = taking_negative_numbers(C::command()).try_get_matches();
+    match matches.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(cli) => {
             for flag in repeated(&words, &C::command()) {
                 say(format!("{flag} is given more than once; the last one counts"));
@@ -32,6 +33,19 @@ pub fn parse<C: Parser>() -> C {
             process::exit(error.exit_code());
         }
     }
+}
+
+/// The program, in which every flag takes a negative number as its value, so that what the flag expects is said of it,
+/// as in `--seed -1`, and not that `-1` is no flag.
+fn taking_negative_numbers(program: Command) -> Command {
+    program.mut_subcommands(|command| {
+        command.mut_args(|argument| match argument.get_action() {
+            ArgAction::Set | ArgAction::Append if !argument.is_positional() => {
+                argument.allow_negative_numbers(true)
+            }
+            _ => argument,
+        })
+    })
 }
 
 /// The flags that are given more than once, but for those of which all values count.
@@ -148,6 +162,19 @@ mod tests {
             assert!(!found.contains("vgg-extract run [OPTIONS]") || recipe.is_none(), "{found}");
         }
         assert!(!message(&["run", "other=64"], None).contains("tip"));
+    }
+
+    #[test]
+    fn negative_numbers_are_values() {
+        let seed = Arg::new("seed").long("seed").value_parser(crate::seed);
+        let program = Command::new("vgg").subcommand(Command::new("run").args([seed]));
+        let parse = |words: [&str; 4]| {
+            taking_negative_numbers(program.clone()).try_get_matches_from(words).map(|_| ())
+        };
+        let error = parse(["vgg", "run", "--seed", "-1"]).unwrap_err().to_string();
+        assert!(error.contains("'-1'") && error.contains("--seed"), "{error}");
+        assert!(error.contains("expected"), "{error}");
+        parse(["vgg", "run", "--seed", "1"]).unwrap();
     }
 
     #[test]

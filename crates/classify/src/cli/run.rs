@@ -100,7 +100,12 @@ impl<'a> Tally<'a> {
             Ok(scores) => scores,
             Err(fault) => {
                 self.failed += 1;
-                say(format!("not classified: {}: {}", images.name(index), with_causes(&fault)));
+                let (name, reason) = (images.name(index), with_causes(&fault));
+                // Most faults begin with the path of their file.
+                match reason.strip_prefix(&name) {
+                    Some(_) => say(format!("not classified: {reason}")),
+                    None => say(format!("not classified: {name}: {reason}")),
+                }
                 return None;
             }
         };

@@ -66,6 +66,22 @@ pub enum PackedError {
         /// What was expected.
         expected: &'static str,
     },
+    /// The label of a member of an archive is not that of a training image.
+    #[error(
+        "{}: the member '{member}' has the label '{label}'; expected that of a training image{}",
+        path.display(), Alike(alike)
+    )]
+    UntrainedMember {
+        /// The archive.
+        path: PathBuf,
+        /// The member's name.
+        member: String,
+        /// The label.
+        label: String,
+        /// This label and one of the training labels that looks the same, with all signs but ASCII's as `\u{…}`; `None`
+        /// if there is none.
+        alike: Option<Box<[String; 2]>>,
+    },
     /// A large compressed array cannot be decompressed into a temporary file.
     #[error(
         "could not decompress {} into a temporary file of {} in {}; free some room there, set TMPDIR to a folder that \
@@ -103,7 +119,8 @@ pub enum PackedError {
     },
     /// A Parquet file stores values in a form that is not read.
     #[error(
-        "{}: {found}, which is not supported; write it again with the library datasets or with pyarrow",
+        "{}: {found}, which is not supported; write it again with the library datasets, or as \
+         pyarrow.parquet.write_table(pyarrow.parquet.read_table(FILE), NEW, compression='zstd')",
         path.display()
     )]
     ParquetForm {

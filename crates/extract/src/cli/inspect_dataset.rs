@@ -18,8 +18,8 @@ pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
         val_fraction: args.split.val_fraction,
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
-        seed: args.split.seed,
-        out: &args.out.out,
+        seed: args.seed,
+        out: &args.out,
     };
     let mut shown: Option<Progress> = None;
     let mut report = |done: usize, total: usize| {

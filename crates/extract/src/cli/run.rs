@@ -148,7 +148,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         val_fraction: args.split.val_fraction,
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
-        seed: args.split.seed,
+        seed: args.seed,
         on_error: args.on_error,
         max_skipped: args.max_skipped.unwrap_or(ExtractConfig::MAX_SKIPPED),
         scan: args.scan,

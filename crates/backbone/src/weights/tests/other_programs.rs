@@ -94,8 +94,8 @@ fn files_that_are_not_tensors_alone_are_refused() {
         ),
         (
             "external.onnx",
-            "is stored in another file, 'numbers.bin'; put both into one with \
-             onnx.save(onnx.load(FILE), NEW)",
+            "is not in this file, but beside it in 'numbers.bin', where it is not read; in Python, \
+             onnx.save(onnx.load(FILE), NEW) writes a single file",
         ),
     ] {
         let message = import(name).unwrap_err();

@@ -369,8 +369,10 @@ impl ArrayClasses {
     fn of_images(&self, labels: &Labels, array: &Array) -> Result<Vec<u32>, Error> {
         let number = |(row, &label): (usize, &u32)| {
             self.number(labels, label).map_err(|text| {
-                let known = self.names();
-                let alike = alike(&text, known.iter().map(String::as_str));
+                let alike = match self {
+                    ArrayClasses::Texts(classes) => alike(&text, classes.labels()),
+                    ArrayClasses::Numbers(_) => None,
+                };
                 let (path, array) = (array.path().to_path_buf(), array.name());
                 let label = escape(text.as_ref());
                 Error::Packed(PackedError::UntrainedLabel { path, array, row, label, alike })

@@ -20,10 +20,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list, is_packed};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::files::{IMAGE_ENDINGS, is_image};
 use crate::folder::Folder;
@@ -355,7 +355,8 @@ impl<'a> Classes<'a> {
             };
             let Some(&label) = self.labels.get(class.as_os_str()) else {
                 let (path, train) = (root.join(part).join(class), root.join(self.part));
-                let alike = self.alike(class.as_os_str()).map(Box::new);
+                let folders = self.folders.iter().filter_map(|class| class.to_str());
+                let alike = class.as_os_str().to_str().and_then(|name| alike(name, folders));
                 return Err(Error::Folder(FolderError::UnknownClass { path, train, alike }));
             };
             labels.push(label);
@@ -365,21 +366,6 @@ impl<'a> Classes<'a> {
 }
 
 impl Classes<'_> {
-    /// A name of no class, and that of a class that looks the same: it differs in upper and lower case, or in how
-    /// its accents are encoded, as on disks of a Mac. `None` if there is no such class.
-    fn alike(&self, name: &OsStr) -> Option<[String; 2]> {
-        let look = |name: &OsStr| Some(name.to_str()?.nfc().collect::<String>().to_lowercase());
-        let wanted = look(name)?;
-        let class = self.folders.iter().find(|class| look(class).as_ref() == Some(&wanted))?;
-        let coded = |name: &OsStr| {
-            let code = |sign: char| match sign.is_ascii() {
-                true => sign.to_string(),
-                false => sign.escape_unicode().to_string(),
-            };
-            name.to_string_lossy().chars().map(code).collect()
-        };
-        Some([coded(name), coded(class)])
-    }
 }
 
 impl<'a> Walk<'a> {

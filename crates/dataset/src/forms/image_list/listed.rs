@@ -17,12 +17,12 @@ use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
+use crate::alike::alike;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, ImageStore, Notice, TableError, digest};
 
 const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
 const NO_LABEL: &str = "no label, since other test rows have none";
-const A_TRAINED_CLASS: &str = "the label of a training row";
 
 /// The images of a list, not decoded yet.
 #[derive(Debug)]
@@ -62,7 +62,11 @@ impl Listed {
         let labels_of = |rows: &[Row]| {
             let number = |row: &Row| match classes.number(&row.label) {
                 Some(number) => Ok(number),
-                None => Err(wrong(row, A_TRAINED_CLASS)),
+                None => {
+                    let Listing { sheet, columns, .. } = &listings[row.list];
+                    let alike = alike(&row.label, train.iter().map(|row| row.label.as_str()));
+                    Err(sheet.untrained(row.start, columns.of_label(), &row.label, alike))
+                }
             };
             rows.iter().map(number).collect::<Result<Vec<u32>, Error>>()
         };

@@ -31,6 +31,7 @@ use tar::{Archive, EntryType};
 
 use super::classes::Classes;
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::faults::Faults;
 use crate::files::{is_data, is_image};
@@ -211,10 +212,11 @@ impl Indexed {
             match label {
                 None => Err(fault("has no label beside it".to_owned(), A_LABEL)),
                 Some(label) => classes.number(label).ok_or_else(|| {
-                    fault(
-                        format!("has the label '{}'", escape(label.as_ref())),
-                        "that of a training image",
-                    )
+                    let name = self.names.get(row).expect("an image has a name");
+                    let path = shards[self.locations[row].file as usize].path.to_path_buf();
+                    let alike = alike(label, classes.labels());
+                    let (member, label) = (escape(name), escape(label.as_ref()));
+                    Error::Packed(PackedError::UntrainedMember { path, member, label, alike })
                 }),
             }
         };

@@ -10,6 +10,8 @@ const MAX_NAMES: usize = 100_000;
 const MAX_DEPTH: usize = 8;
 
 const TOO_MANY: &str = "names more than 100000 archives";
+const NO_SEQUENCE: &str = "has braces with dots that are no sequence, which goes from a number to a number or from a \
+                          letter to a letter";
 const TOO_DEEP: &str = "has braces within braces within braces, deeper than 8";
 
 /// The pattern at `path`; `None` if it is not one, or a file has exactly this name.
@@ -46,12 +48,19 @@ pub(super) fn archives_of(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let names = expand(pattern, MAX_DEPTH).map_err(fault)?;
     let paths: Vec<PathBuf> = names.into_iter().map(PathBuf::from).collect();
     match paths.iter().find(|path| !path.is_file()) {
+        // Braces that are no sequence stand for themselves.
+        Some(missing) if has_dots_in_braces(&missing.to_string_lossy()) => Err(fault(NO_SEQUENCE)),
         Some(missing) => {
             let (path, pattern) = (missing.clone(), pattern.to_owned());
             Err(Error::Packed(PackedError::MissingArchive { path, pattern }))
         }
         None => Ok(paths),
     }
+}
+
+/// Whether two dots stand within braces.
+fn has_dots_in_braces(text: &str) -> bool {
+    text.split('{').skip(1).any(|part| part.split('}').next().is_some_and(|it| it.contains("..")))
 }
 
 /// The texts of a pattern. `{a,b}` stands for each of its alternatives, `{08..10}` and `{a..c}` for all from the
