@@ -222,6 +222,9 @@ impl fmt::Display for Notice {
     }
 }
 
+/// Endings of images of high dynamic range, in lower case.
+const HDR_ENDINGS: [&str; 3] = ["hdr", "exr", "rgbe"];
+
 /// Endings of files in a message, each with the number of files that have it.
 pub(crate) struct Endings<'a>(pub(crate) &'a [(String, usize)]);
 
@@ -232,6 +235,12 @@ impl fmt::Display for Endings<'_> {
             ending => format!(".{ending} ({count})"),
         };
         let names: Vec<String> = self.0.iter().map(name).collect();
-        Names(&names).fmt(f)
+        Names(&names).fmt(f)?;
+        match self.0.iter().any(|(ending, _)| HDR_ENDINGS.contains(&ending.as_str())) {
+            true => f.write_str(
+                " (HDR images are not read, since a network takes 8 bits per channel: save them as PNG or JPEG)",
+            ),
+            false => Ok(()),
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::common::{self, corpus, dataset_of, files};
 const FORMS: [(&str, usize); 7] = [
     ("bmp", 95),
     ("gif", 59),
-    ("jpeg", 338),
+    ("jpeg", 339),
     ("png", 105),
     ("pnm", 61),
     ("tiff", 266),

@@ -164,13 +164,13 @@ fn other_parquet_files_are_refused_with_their_row() {
     for (name, says) in [
         (
             "null-image",
-            &["row 23, column 'image': found 'null', expected the bytes of an image"][..],
+            &["row 23 (counted from 0), column 'image': found 'null', expected the bytes of an image"][..],
         ),
-        ("null-bytes", &["row 5, column 'image.bytes': found 'null'", "to_parquet"]),
-        ("null-label", &["row 7, column 'label': found 'null', expected a label"]),
+        ("null-bytes", &["row 5 (counted from 0), column 'image.bytes': found 'null'", "to_parquet"]),
+        ("null-label", &["row 7 (counted from 0), column 'label': found 'null', expected a label"]),
         (
             "class-4",
-            &["row 2, column 'label': found '3', expected the number of one of the classes"],
+            &["row 2 (counted from 0), column 'label': found '3', expected the number of one of the classes"],
         ),
         ("no-image", &["found the columns text, label; expected a column of images", "path=NAME"]),
         ("image-of-text", &["the column 'image' holds texts"]),
@@ -179,7 +179,7 @@ fn other_parquet_files_are_refused_with_their_row() {
         ("no-label", &["found the columns image, text; expected a column of labels", "label=NAME"]),
         ("label-of-floats", &["the column 'label' is one of 64-bit floating-point numbers"]),
         ("label-of-lists", &["the column 'label' holds lists"]),
-        ("two-nulls", &["row 4, column 'image': found 'null'"]),
+        ("two-nulls", &["row 4 (counted from 0), column 'image': found 'null'"]),
         ("zeros", &["its column 'image' has a page of 209715", "with pyarrow"]),
         ("brotli", &["its column 'image.bytes' is compressed with Brotli, which is not supported"]),
         ("prefixes", &["its column 'image.bytes' has the encoding DELTA_BYTE_ARRAY"]),
@@ -321,7 +321,7 @@ fn parquet_files_that_change_or_are_damaged_are_noticed() {
 fn of_several_wrong_rows_the_first_is_named() {
     let path = forms().join("parquet-refused/two-nulls.parquet");
     for _ in 0..50 {
-        assert_refused(&path, &SourceConfig::default(), &["row 4, column 'image'"]);
+        assert_refused(&path, &SourceConfig::default(), &["row 4 (counted from 0), column 'image'"]);
     }
 }
 

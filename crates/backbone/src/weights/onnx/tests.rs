@@ -51,7 +51,7 @@ fn other_numbers_are_refused() {
     let external = Tensor { data_location: external, raw_data: Bytes::new(), ..whole.clone() };
     let advice = "where it is not read; in Python, onnx.save(onnx.load(FILE), NEW) writes a single file that has all of \
                   them";
-    assert_eq!(refused(external.clone()), format!("is stored in another file; {advice}"));
+    assert_eq!(refused(external.clone()), format!("is not in this file, but beside it, {advice}"));
     let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
     let external_data = vec![encode(&Entry::default()), encode(&location)];
     let external = Tensor { external_data, ..external };
