@@ -243,7 +243,8 @@ fn folders_one_level_too_high_are_refused_or_said() {
     let says = ["the only class is", "wrapped/PetImages, and all its images are in", "cat, dog"];
     assert_refused(workplace.run("wrapped", &[]), BAD_INPUT, &says);
     kinds("twice/train/train");
-    let meant = format!("is {} meant as the dataset?", workplace.path("twice/train/train").display());
+    let meant =
+        format!("is {} meant as the dataset?", workplace.path("twice/train/train").display());
     assert_refused(workplace.run("twice", &[]), BAD_INPUT, &[&meant]);
     path_from(workplace.run("twice/train/train", &["--val-fraction=0"]));
 

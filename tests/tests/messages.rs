@@ -74,6 +74,9 @@ fn classifying_advises_no_flag_that_it_lacks() {
         let stderr = finish(classify(path)).stderr;
         assert!(!stderr.contains("--images") && !stderr.contains("--columns"), "{stderr}");
     }
+    workplace.write("away/list.csv", b"path\n../../x.png\n");
+    assert_refused(classify("away/list.csv"), BAD_INPUT, &["within the folder of the list, or"]);
+    assert!(!finish(classify("away/list.csv")).stderr.contains("--images"));
     // A path is said once.
     workplace.write("photos/bad.png", b"\x89PNG\r\n\x1a\nno chunk at all");
     workplace.write("photos/good.pgm", PIXELS);
@@ -113,7 +116,11 @@ fn labels_that_look_like_trained_ones_are_said() {
     for (trained, other, shown) in [
         ("cat", "Cat", "'Cat', and that of the training class is 'cat'"),
         ("7", "07", "'07', and that of the training class is '7'"),
-        ("cafe\u{301}", "caf\u{e9}", "'caf\\u{e9}', and that of the training class is 'cafe\\u{301}'"),
+        (
+            "cafe\u{301}",
+            "caf\u{e9}",
+            "'caf\\u{e9}', and that of the training class is 'cafe\\u{301}'",
+        ),
     ] {
         let mut text = "path,label,split\n".to_owned();
         for number in 0..4 {
@@ -162,7 +169,8 @@ fn images_that_are_found_bad_late_are_said_in_words() {
         }
     }
     let at = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let whole = fs::read(at.join("../crates/dataset/tests/forms/image-folder/flat-csv/0.png")).unwrap();
+    let whole =
+        fs::read(at.join("../crates/dataset/tests/forms/image-folder/flat-csv/0.png")).unwrap();
     let mut bytes = whole;
     let data = bytes.windows(4).position(|window| window == b"IDAT").unwrap();
     bytes[data + 8] ^= 0x55;
@@ -191,7 +199,8 @@ fn images_of_high_dynamic_range_are_said_not_to_be_read() {
     workplace.write("set/dog/sky.exr", b"\x76\x2f\x31\x01");
     let finished = finish(inspect(&workplace, "set", &["--val-fraction=0"]));
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let says = ".exr (1), .hdr (2) (HDR images are not read, since a network takes 8 bits per channel";
+    let says =
+        ".exr (1), .hdr (2) (HDR images are not read, since a network takes 8 bits per channel";
     assert!(finished.stdout.contains(says), "{}", finished.stdout);
 }
 

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_classify, vgg_extract,
-    vgg_head, weights,
+    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_classify,
+    vgg_extract, vgg_head, weights,
 };
 use flate2::read::GzDecoder;
 use recipe::Network;

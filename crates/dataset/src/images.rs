@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::Folder;
-use crate::forms::{FORMS, GivenFolder, pattern_at};
+use crate::forms::{A_PATH_WITHIN, FORMS, GivenFolder, pattern_at};
 use crate::image_files;
 use crate::name::escape;
 use crate::part::Part;
@@ -142,8 +142,15 @@ fn groups_at(path: &Path) -> Result<Vec<Group>, Error> {
 fn without_flags(error: Error) -> Error {
     match error {
         Error::Table(TableError::ColumnNames { path, found, expected, .. }) => {
-            let advice = "; rename the columns, or name the images themselves or their folder".to_owned();
+            let advice =
+                "; rename the columns, or name the images themselves or their folder".to_owned();
             Error::Table(TableError::ColumnNames { path, found, expected, advice })
+        }
+        Error::Table(TableError::Field { path, at, column, found, expected })
+            if expected == A_PATH_WITHIN =>
+        {
+            let expected = "a path that stays within the folder of the list, or an absolute path";
+            Error::Table(TableError::Field { path, at, column, found, expected })
         }
         error => error,
     }

@@ -444,7 +444,10 @@ mod tests {
             // A state for what is no object.
             (b"c__main__\nEvil\n}b.", "__main__.Evil, __main__.Evil()"),
             // What another call returns is called.
-            (b"cos\ngetattr\n)R)R.", "os.getattr, os.getattr(), call of a value that it computes()"),
+            (
+                b"cos\ngetattr\n)R)R.",
+                "os.getattr, os.getattr(), call of a value that it computes()",
+            ),
             // A function of PyTorch calls its first argument.
             (
                 b"ctorch._tensor\n_rebuild_from_type_v2\n(c__main__\nf\nNNNtR.",

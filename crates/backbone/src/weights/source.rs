@@ -113,7 +113,8 @@ pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
         _ => Some("a device or a pipe"),
     };
     if let Some(found) = found {
-        let hint = "name a file, such as the one that ends with .pth, .h5, .npz, .onnx or .safetensors";
+        let hint =
+            "name a file, such as the one that ends with .pth, .h5, .npz, .onnx or .safetensors";
         return Err(Error::NotWeights { path: path.to_path_buf(), found, hint });
     }
     #[allow(unsafe_code)]

@@ -34,12 +34,14 @@ impl Error for DecoderFault {}
 
 /// The text without what only programmers read.
 fn plain(text: &str) -> String {
-    let text = match text.strip_prefix("Format error decoding ").and_then(|it| it.split_once(": ")) {
+    let text = match text.strip_prefix("Format error decoding ").and_then(|it| it.split_once(": "))
+    {
         Some((_, reason)) => reason,
         None => text,
     };
     let mut text = without_debug_of_chunks(text.trim_end_matches('.'));
-    if let Some(chunk) = text.strip_prefix("CRC error: ").and_then(|it| it.split_once("decoding ")) {
+    if let Some(chunk) = text.strip_prefix("CRC error: ").and_then(|it| it.split_once("decoding "))
+    {
         let chunk = chunk.1.trim_end_matches(" chunk").to_owned();
         text = format!("the checksum of its chunk {chunk} is wrong");
     }

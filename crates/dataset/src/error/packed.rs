@@ -119,7 +119,7 @@ pub enum PackedError {
     },
     /// A Parquet file stores values in a form that is not read.
     #[error(
-        "{}: {found}, which is not supported; write it again with the library datasets, or as \
+        "{}: {found}, which is not supported; write it again with the library datasets, or with pyarrow: \
          pyarrow.parquet.write_table(pyarrow.parquet.read_table(FILE), NEW, compression='zstd')",
         path.display()
     )]

@@ -82,7 +82,8 @@ impl fmt::Display for Fraction {
         let Fraction(fraction) = *self;
         let digits = fraction.to_string();
         let parts = (2..100u32).find_map(|below| {
-            let above = (1..below).find(|&above| f64::from(above) / f64::from(below) == fraction)?;
+            let above =
+                (1..below).find(|&above| f64::from(above) / f64::from(below) == fraction)?;
             Some((above, below))
         });
         match parts {

@@ -29,8 +29,8 @@ use crate::loading::Loading;
 use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 
-pub(crate) use image_list::columns_of_table;
 pub use image_list::competition::is_sample;
+pub(crate) use image_list::{A_PATH_WITHIN, columns_of_table};
 
 /// A form of datasets: how one is recognised and opened.
 pub(crate) trait Form {

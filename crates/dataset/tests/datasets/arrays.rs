@@ -216,7 +216,10 @@ fn other_arrays_are_refused_by_what_they_are() {
     );
     labels(npy("|u1", "(2, 14)", &[0; 28]), &["'labels' has the shape [2, 14]"]);
     labels(npy("|u1", "(3,)", &[0; 3]), &["has 2 images", "has 3 labels"]);
-    labels(npy("<i2", "(2,)", &[1, 0, 0xff, 0xff]), &["has -1 in row 1 (counted from 0); expected class numbers"]);
+    labels(
+        npy("<i2", "(2,)", &[1, 0, 0xff, 0xff]),
+        &["has -1 in row 1 (counted from 0); expected class numbers"],
+    );
     labels(npy("<u4", "(2,)", &[0, 0, 1, 0, 0, 0, 0, 0]), &["has 65536 in row 0"]);
     refused(
         "a.npz",
@@ -288,7 +291,11 @@ fn labels_that_are_texts_are_checked() {
     refused("a.npz", &of("|S3", b"yes\0\0\0"), &["'labels' has no text in row 1 (counted from 0)"]);
     refused("a.npz", &of("|S1", b"a\xff"), &["'labels' has bytes that are no text in row 1"]);
     refused("a.npz", &of("<U1", b"a\0\0\0\0\0\0\x7f"), &["bytes that are no text in row 1"]);
-    refused("a.npz", &of("|S2000", &[b'a'; 4000]), &["has texts of 2000 bytes; expected texts of 1 to 255"]);
+    refused(
+        "a.npz",
+        &of("|S2000", &[b'a'; 4000]),
+        &["has texts of 2000 bytes; expected texts of 1 to 255"],
+    );
     let val = npy("<U2", "(1,)", b"B\0\0\0\0\0\0\0");
     let split = npz(
         CompressionMethod::Stored,

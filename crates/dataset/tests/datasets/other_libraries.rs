@@ -134,7 +134,8 @@ fn arrays_of_any_names_are_read_as_numpy_has_them() {
         }
         let notices: Vec<String> = source.notices().iter().map(ToString::to_string).collect();
         if name.starts_with("other-names") {
-            let says = "read 'photos' as the images and 'species' as their labels, since no other arrays";
+            let says =
+                "read 'photos' as the images and 'species' as their labels, since no other arrays";
             assert!(notices.len() == 1 && notices[0].contains(says), "{name}: {notices:?}");
         } else {
             assert!(notices.is_empty(), "{name}: {notices:?}");
@@ -164,13 +165,20 @@ fn other_parquet_files_are_refused_with_their_row() {
     for (name, says) in [
         (
             "null-image",
-            &["row 23 (counted from 0), column 'image': found 'null', expected the bytes of an image"][..],
+            &[
+                "row 23 (counted from 0), column 'image': found 'null', expected the bytes of an image",
+            ][..],
         ),
-        ("null-bytes", &["row 5 (counted from 0), column 'image.bytes': found 'null'", "to_parquet"]),
+        (
+            "null-bytes",
+            &["row 5 (counted from 0), column 'image.bytes': found 'null'", "to_parquet"],
+        ),
         ("null-label", &["row 7 (counted from 0), column 'label': found 'null', expected a label"]),
         (
             "class-4",
-            &["row 2 (counted from 0), column 'label': found '3', expected the number of one of the classes"],
+            &[
+                "row 2 (counted from 0), column 'label': found '3', expected the number of one of the classes",
+            ],
         ),
         ("no-image", &["found the columns text, label; expected a column of images", "path=NAME"]),
         ("image-of-text", &["the column 'image' holds texts"]),
@@ -321,7 +329,11 @@ fn parquet_files_that_change_or_are_damaged_are_noticed() {
 fn of_several_wrong_rows_the_first_is_named() {
     let path = forms().join("parquet-refused/two-nulls.parquet");
     for _ in 0..50 {
-        assert_refused(&path, &SourceConfig::default(), &["row 4 (counted from 0), column 'image'"]);
+        assert_refused(
+            &path,
+            &SourceConfig::default(),
+            &["row 4 (counted from 0), column 'image'"],
+        );
     }
 }
 

@@ -191,13 +191,14 @@ proptest! {
             }
             Err(
                 Error::Table(TableError::Field { at: Position::Line(line), .. })
+                | Error::Table(TableError::UntrainedLabel { at: Position::Line(line), .. })
                 | Error::Table(TableError::RaggedLine { line, .. })
                 | Error::Table(TableError::ListedTwice { at: [_, Position::Line(line)], .. }),
             ) => prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines),
             Err(error) => prop_assert!(
                 matches!(
                     error,
-                    Error::Table(TableError::Columns { .. }) | Error::NoImages { .. } | Error::Table(TableError::NoTrainingRows { .. })
+                    Error::Table(TableError::Columns { .. } | TableError::ColumnNames { .. }) | Error::NoImages { .. } | Error::Table(TableError::NoTrainingRows { .. })
                 ),
                 "{}",
                 error

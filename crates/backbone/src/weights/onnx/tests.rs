@@ -55,7 +55,10 @@ fn other_numbers_are_refused() {
     let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
     let external_data = vec![encode(&Entry::default()), encode(&location)];
     let external = Tensor { external_data, ..external };
-    assert_eq!(refused(external), format!("is not in this file, but beside it in 'w.bin', {advice}"));
+    assert_eq!(
+        refused(external),
+        format!("is not in this file, but beside it in 'w.bin', {advice}")
+    );
     let integers = Tensor { data_type: DataType::Int64 as i32, ..whole.clone() };
     assert_eq!(refused(integers), "has ONNX data type 7");
     let half = Tensor { data_type: DataType::Float16 as i32, ..whole.clone() };

@@ -243,7 +243,12 @@ impl Array {
 
     /// The number of bytes of an array whose elements have `size` bytes, all of which must be there. `most` is the
     /// number of bytes that so many compressed ones may have.
-    pub(super) fn check_len(&self, opened: &Opened, size: u64, most: fn(u64) -> u64) -> Result<u64, Error> {
+    pub(super) fn check_len(
+        &self,
+        opened: &Opened,
+        size: u64,
+        most: fn(u64) -> u64,
+    ) -> Result<u64, Error> {
         if opened.is_fortran {
             return Err(
                 self.wrong("is in Fortran order".into(), "C order; np.ascontiguousarray makes it")

@@ -153,7 +153,8 @@ impl Array {
                     None => {
                         held += text.len();
                         if u64::from(next) > MAX_LABEL || held > MAX_TEXTS {
-                            let found = "has more than 65536 different texts, or more than 16 MiB of them";
+                            let found =
+                                "has more than 65536 different texts, or more than 16 MiB of them";
                             return Err(self.wrong(found.to_owned(), "the names of classes"));
                         }
                         known.insert(text, next);
@@ -178,8 +179,11 @@ fn text_of(element: &[u8], kind: Type) -> Option<String> {
         Type::Unicode { is_big_endian, .. } => {
             let sign = |bytes: &[u8]| {
                 let bytes = bytes.try_into().ok()?;
-                let code =
-                    if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+                let code = if is_big_endian {
+                    u32::from_be_bytes(bytes)
+                } else {
+                    u32::from_le_bytes(bytes)
+                };
                 char::from_u32(code)
             };
             element.chunks_exact(4).map(sign).collect::<Option<String>>()?

@@ -91,7 +91,7 @@ impl Form for Arrays {
     type Dataset = Arrays;
     const NAME: &str = "arrays";
     const DESCRIPTION: &str = "NumPy's arrays of images (MedMNIST's .npz with train_images and train_labels, Keras' with x_train and \
-         y_train, or .npy files of these names)";
+         y_train, an .npz of any names with one array of images and one of labels, or .npy files of known names)";
     const HAS_IMAGE_FILES: bool = false;
 
     fn mark(_: &GivenFolder<'_>) -> Result<Option<String>, Error> {

@@ -365,8 +365,7 @@ impl<'a> Classes<'a> {
     }
 }
 
-impl Classes<'_> {
-}
+impl Classes<'_> {}
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Path) -> Walk<'a> {

@@ -104,7 +104,8 @@ fn one(sheet: &Sheet, columns: Vec<usize>, meant: &str) -> Result<Option<usize>,
 
 /// The error about a sheet whose columns are not a list's.
 pub(super) fn wrong(sheet: &Sheet, found: String) -> Error {
-    let expected = "the columns path, label and optionally split and group, separated by commas or tabs";
+    let expected =
+        "the columns path, label and optionally split and group, separated by commas or tabs";
     let path = sheet.path.clone();
     Error::Table(TableError::ColumnNames { path, found, expected, advice: advice(sheet) })
 }
@@ -124,7 +125,8 @@ pub(super) fn advice(sheet: &Sheet) -> String {
 
 /// The error about a sheet that does not name the images that are to be classified.
 pub(super) fn no_images_named(sheet: &Sheet) -> Error {
-    let expected = "a column path (or file, file_name, image or image_path), separated by commas or tabs";
+    let expected =
+        "a column path (or file, file_name, image or image_path), separated by commas or tabs";
     let (path, found) = (sheet.path.clone(), sheet.found_columns());
     Error::Table(TableError::ColumnNames { path, found, expected, advice: String::new() })
 }

@@ -9,6 +9,7 @@ use super::super::classes::{Classes, numbered};
 use super::super::sheet::Sheet;
 use super::super::{DatasetFiles, SourceFile};
 use super::rows::{Files, Listing, Row, Rows};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::files::{is_data, is_image};
 use crate::folder::Folder;
@@ -17,7 +18,6 @@ use crate::loading::Loading;
 use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
-use crate::alike::alike;
 use crate::table::{Loaded, Samples, Table};
 use crate::{Error, ImageStore, Notice, TableError, digest};
 

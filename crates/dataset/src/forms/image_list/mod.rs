@@ -37,9 +37,10 @@ use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::{Error, FormError, SourceConfig};
-use columns::{Columns, advice, Naming, has_columns_of_a_list, no_images_named, wrong};
+use columns::{Columns, Naming, advice, has_columns_of_a_list, no_images_named, wrong};
 pub(super) use columns::{GROUP, LABEL, SPLIT};
 use listed::{Listed, notices};
+pub(crate) use rows::A_PATH_WITHIN;
 use rows::{Endings, Listing, Parts, Place};
 
 /// Lists of images.
@@ -137,8 +138,9 @@ pub(crate) fn columns_of_table(path: &Path) -> Option<String> {
     let name = path.file_name().unwrap_or_default().display();
     let found = sheet.found_columns();
     // A text without columns is no table.
-    (sheet.columns() > 1)
-        .then(|| format!("Of {name}, {found}: if it lists images{}", advice(&sheet).replacen(';', ",", 1)))
+    (sheet.columns() > 1).then(|| {
+        format!("Of {name}, {found}: if it lists images{}", advice(&sheet).replacen(';', ",", 1))
+    })
 }
 
 /// Reads the list at `path`; `within` is its folder if that was given as the dataset.
