@@ -27,6 +27,9 @@ const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19
 /// object itself, and the names of its storages.
 const LEGACY_PICKLES: usize = 5;
 
+/// Largest number of classes that are written as ids. A VGG network has about ten.
+const MAX_IDS: usize = 1 << 10;
+
 /// Largest size in bytes of the pickle in a file of the zip form. VGG's have at most some hundred KiB.
 const MAX_PICKLE: u64 = 1 << 24;
 
@@ -102,6 +105,9 @@ impl PytorchFile {
         let names = names_in(bytes).map_err(|fault| damaged(&fault))?;
         if let Some(object) = names.foreign {
             return Err(Error::Pickled { path: path.to_path_buf(), object });
+        }
+        if names.ids.len() > MAX_IDS {
+            return Err(damaged("it has far more classes of modules than a network"));
         }
         let failed = |error| refuse(path, error);
         let rewritten = match &names.ids[..] {

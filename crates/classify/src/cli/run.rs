@@ -101,10 +101,13 @@ impl<'a> Tally<'a> {
             Err(fault) => {
                 self.failed += 1;
                 let (name, reason) = (images.name(index), with_causes(&fault));
-                // Most faults begin with the path of their file.
+                // Most faults name their file themselves, which is to be read once.
                 match reason.strip_prefix(&name) {
                     Some(_) => say(format!("not classified: {reason}")),
-                    None => say(format!("not classified: {name}: {reason}")),
+                    None => {
+                        let reason = reason.replacen(&format!(" {name}"), "", 1);
+                        say(format!("not classified: {name}: {reason}"));
+                    }
                 }
                 return None;
             }

@@ -167,6 +167,7 @@ fn other_parquet_files_are_refused_with_their_row() {
             "null-image",
             &[
                 "row 23 (counted from 0), column 'image': found 'null', expected the bytes of an image",
+                "leave rows without one out with pandas (df[df['image'].notna()])",
             ][..],
         ),
         (
@@ -189,7 +190,13 @@ fn other_parquet_files_are_refused_with_their_row() {
         ("label-of-lists", &["the column 'label' holds lists"]),
         ("two-nulls", &["row 4 (counted from 0), column 'image': found 'null'"]),
         ("zeros", &["its column 'image' has a page of 209715", "with pyarrow"]),
-        ("brotli", &["its column 'image.bytes' is compressed with Brotli, which is not supported"]),
+        (
+            "brotli",
+            &[
+                "its column 'image.bytes' is compressed with Brotli, which is not supported",
+                "pyarrow.parquet.write_table(pyarrow.parquet.read_table(FILE), NEW, compression='zstd')",
+            ],
+        ),
         ("prefixes", &["its column 'image.bytes' has the encoding DELTA_BYTE_ARRAY"]),
     ] {
         let path = forms().join(format!("parquet-refused/{name}.parquet"));
