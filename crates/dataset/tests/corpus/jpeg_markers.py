@@ -483,7 +483,7 @@ def frames(whole: Parts) -> dict[str, bytes]:
 
 
 def gray_profile() -> bytes:
-    """An ICC profile of a gray display with the gamma 3, which shows whoever applies it (ICC.1:2001-04, 6)."""
+    """A profile of a gray display (ICC.1:2001-04, 6); its gamma 3 shows whoever applies it."""
     curve = b"curv" + struct.pack(">IIH", 0, 1, 3 * 256) + b"\0\0"
     white = b"XYZ " + struct.pack(">I3i", 0, 63190, 65536, 54061)
     tags, start = b"", 128 + 4 + 2 * 12

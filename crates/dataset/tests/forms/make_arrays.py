@@ -2,8 +2,8 @@
 
     python3 make_arrays.py
 
-Every image has 4x4 pixels of one gray level, so that a row is told by it. `expected.json` has for each archive its
-splits, with gray level and label of each row.
+Every image has 4x4 pixels of one gray level, so that a row is told by it. `expected.json` has for
+each archive its splits, with gray level and label of each row.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ ROWS = 12
 
 
 def images(first: int, count: int = ROWS) -> np.ndarray:
+    """Images, uint8 [count, 4, 4], whose gray levels ascend from the first."""
     return np.repeat(np.arange(first, first + count, dtype=np.uint8), 16).reshape(count, 4, 4)
 
 
 def rows(gray: np.ndarray, labels: np.ndarray) -> list:
+    """Gray level and label of each row."""
+
     def label(value: object) -> object:
         return value.decode() if isinstance(value, bytes) else value
 
@@ -31,6 +34,7 @@ def rows(gray: np.ndarray, labels: np.ndarray) -> list:
 
 
 def main() -> None:
+    """Write all of them."""
     shutil.rmtree(HERE, ignore_errors=True)
     HERE.mkdir()
     names = np.array(["bee", "ant", "K\u00e4fer"])
@@ -57,10 +61,11 @@ def main() -> None:
     for name, (save, arrays) in files.items():
         save(HERE / name, **arrays)
         read = np.load(HERE / name, allow_pickle=False)
+        known = (("photos", "species"), ("images", "labels"), ("x", "y"), ("x_train", "y_train"))
         pairs = {
-            "train": next(it for it in (("photos", "species"), ("images", "labels"), ("x", "y"), ("x_train", "y_train")) if it[0] in read),
+            "train": next(pair for pair in known if pair[0] in read),
             "test": ("x_test", "y_test"),
-        }  # fmt: skip
+        }
         expected[name] = {
             split: rows(read[image], read[label])
             for split, (image, label) in pairs.items()
