@@ -16,15 +16,17 @@ samples = [
     {"id": str(name), "label": names[label] if label >= 0 else None, "tags": [splits[index]]}
     for name, label, index in zip(ids, labels, split)
 ]
+print(f"{len(samples)} samples, embeddings {embeddings.shape}; the first: {samples[0]}")
+
 try:
     import fiftyone as fo
     import fiftyone.brain as fob
-
+except ImportError:
+    print("fiftyone, which would show them, is not installed")
+else:
     dataset = fo.Dataset()
     for sample in samples:
         label = sample["label"] and fo.Classification(label=sample["label"])
         dataset.add_sample(fo.Sample(sample["id"], tags=sample["tags"], ground_truth=label))
     fob.compute_visualization(dataset, embeddings=embeddings, brain_key="vgg")
     fo.launch_app(dataset).wait()
-except ImportError:
-    print(f"{len(samples)} samples, embeddings {embeddings.shape}; the first: {samples[0]}")

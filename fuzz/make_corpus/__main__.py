@@ -11,7 +11,7 @@ and 2.0, and as another program might write a later minor version. The files `wh
 
 from caches import caches, pooled
 from datasets import datasets
-from heads import calibrations, cross_validations, runs, tables
+from heads import calibrations, cross_validations, runs, submissions, tables
 from images import images
 from models import models
 from parquet import parquet
@@ -29,4 +29,5 @@ requests()
 runs()
 calibrations()
 cross_validations()
+submissions()
 tables()

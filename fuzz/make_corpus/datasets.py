@@ -86,6 +86,21 @@ def datasets() -> None:
     write("competition/no-rows", "id,breed\n")
     write("competition/three-columns", "id,breed,age\na,pug,3\n")
 
+    for name, pattern in [
+        ("whole", "train-{000..002}.tar"),
+        ("whole-list", "{train,train}-00{0,1}.tar"),
+        ("whole-steps", "train-{002..000..2}.tar"),
+        ("nested", "{train-{000..001},extra{}}.tar"),
+        ("too-many", "{0..99999}{a..z}.tar"),
+        ("too-many-together", "{" + ",".join(["{0..99999}"] * 50) + "}.tar"),
+        ("too-long", "n" * 3000 + "{0..99999}.tar"),
+        ("too-deep", "{" * 100 + "}" * 100 + ".tar"),
+        ("open", "train-{000..002.tar}"),
+        ("letter-to-number", "train-{000..a}.tar"),
+        ("extreme", "{-2147483648..2147483647..2147483647}.tar"),
+    ]:
+        write(f"shard_pattern/{name}", pattern)
+
     row = '{"file_name": "%s", "label": %s}\n'
     whole = (
         row % ("train/a.png", '"x"')

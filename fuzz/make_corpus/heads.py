@@ -106,6 +106,21 @@ def runs() -> None:
         write(f"evaluation/{name}", json.dumps(evaluation | change).encode())
 
 
+def submissions() -> None:
+    """Inputs of the parser of samples of submissions."""
+    write("submission/whole", "id,label\n2,cat\n1,cat\n")
+    write("submission/whole-probabilities", "id\tdog\tcat\n1.png\t0.5\t0.5\n")
+    write("submission/whole-quoted", '\ufeffid,label\r\n"a,b.png",\r\n')
+    write("submission/semicolons", "id;label\n1;cat\n")
+    write("submission/other-id", "id,label\n1,cat\n7,cat\n")
+    write("submission/other-class", "id,cat,mouse\n1,0,0\n")
+    write("submission/ragged", "id,label\n1\n")
+    write("submission/open-quote", 'id,label\n"1,cat\n2,cat\n')
+    write("submission/not-utf-8", b"id,label\n\xff,cat\n")
+    write("submission/columns", "," * 5000 + "\n")
+    write("submission/no-rows", "id,label\n")
+
+
 def calibrations() -> None:
     """Inputs of the parser of a run's temperature."""
     calibration = {

@@ -150,6 +150,16 @@ pub fn path_from(command: Command) -> PathBuf {
 /// # Panics
 /// If it cannot be started or fails.
 pub fn peak_of(command: &Command) -> f64 {
+    let (peak, code) = peak_and_code(command);
+    assert_eq!(code, Some(0));
+    peak
+}
+
+/// The same of a program that may fail, with its exit code.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn peak_and_code(command: &Command) -> (f64, Option<i32>) {
     let mut program = std::process::Command::new(command.get_program());
     program.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = program.spawn().expect("the program starts");
@@ -163,8 +173,7 @@ pub fn peak_of(command: &Command) -> f64 {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(child.wait().expect("it is a child").success());
-    peak
+    (peak, child.wait().expect("it is a child").code())
 }
 
 /// Asserts that a program fails with this exit code and a message that contains every text of `says`.

@@ -28,7 +28,7 @@ fn missing_and_empty_folders() {
         &["nowhere", "there is no dataset folder or file", "just setup"],
     );
     fs::create_dir(workplace.path("empty")).unwrap();
-    refused(&workplace, "empty", &["empty", "no dataset of a known form", "train.csv"]);
+    refused(&workplace, "empty", &["empty is an empty folder; expected a dataset", "train.csv"]);
 }
 
 #[test]

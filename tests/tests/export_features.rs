@@ -99,4 +99,14 @@ fn the_snippets_work() {
     assert!(said.contains(" of 200 labels are doubtful"), "{said}");
     let said = run("fiftyone_samples.py", &safetensors);
     assert!(said.contains("300 samples, embeddings (300, 512)"), "{said}");
+    assert!(said.contains("'label': '"), "the first sample has a label: {said}");
+    // A test split without labels is not scored.
+    let unlabelled = workplace.path("unlabelled.npz");
+    let program = "import sys, numpy as np; arrays = dict(np.load(sys.argv[1])); \
+                   arrays['labels'][arrays['splits'] == 'test'] = -1; np.savez(sys.argv[2], **arrays)";
+    let made =
+        finish(python(["-c".as_ref(), program.as_ref(), npz.as_os_str(), unlabelled.as_os_str()]));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let said = run("scikit_learn.py", &unlabelled);
+    assert!(said.starts_with("val accuracy "), "{said}");
 }

@@ -110,7 +110,7 @@ fn an_image_that_cannot_be_decoded_stops_the_run() {
     workplace.write("photos/cat/5.jpg", &damaged_inside(0));
     let run = || workplace.run("photos", &["--val-fraction=0", "--batch-size=4"]);
     let says = [
-        "row 5 of train",
+        "row 5 (counted from 0) of train",
         "the rows before it are kept",
         "photos/cat/5.jpg cannot be decoded",
         "truncated",
@@ -243,7 +243,8 @@ fn folders_one_level_too_high_are_refused_or_said() {
     let says = ["the only class is", "wrapped/PetImages, and all its images are in", "cat, dog"];
     assert_refused(workplace.run("wrapped", &[]), BAD_INPUT, &says);
     kinds("twice/train/train");
-    let meant = format!("is --dataset {} meant?", workplace.path("twice/train/train").display());
+    let meant =
+        format!("is {} meant as the dataset?", workplace.path("twice/train/train").display());
     assert_refused(workplace.run("twice", &[]), BAD_INPUT, &[&meant]);
     path_from(workplace.run("twice/train/train", &["--val-fraction=0"]));
 

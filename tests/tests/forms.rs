@@ -232,14 +232,22 @@ fn wrong_parquet_files_and_archives_are_refused() {
         let path = of_other_library(&format!("parquet-refused/{file}"));
         refused(&path, flags, &[&[&*file], says].concat());
     };
-    wrong("null-image", &[], &["row 23, column 'image': found 'null'", "the bytes of an image"]);
-    wrong("null-bytes", &[], &["row 5, column 'image.bytes'", "to_parquet or push_to_hub"]);
+    wrong(
+        "null-image",
+        &[],
+        &["row 23 (counted from 0), column 'image': found 'null'", "the bytes of an image"],
+    );
+    wrong(
+        "null-bytes",
+        &[],
+        &["row 5 (counted from 0), column 'image.bytes'", "to_parquet or push_to_hub"],
+    );
     wrong("no-image", &[], &["found the columns text, label; expected a column of images"]);
     wrong("image-of-lists", &[], &["the column 'image' holds lists"]);
     wrong("no-label", &[], &["expected a column of labels", "--columns label=NAME"]);
     wrong("no-label", &["--columns=label=nope"], &["there is no column 'nope'"]);
     wrong("brotli", &[], &["compressed with Brotli", "pyarrow"]);
-    wrong("two-nulls", &[], &["row 4, column 'image': found 'null'"]);
+    wrong("two-nulls", &[], &["row 4 (counted from 0), column 'image': found 'null'"]);
     wrong(
         "zeros",
         &[],
@@ -344,7 +352,11 @@ fn a_dataset_is_inspected_without_running_anything() {
     let null = of_other_library("parquet-refused/null-image.parquet");
     let finished = finish(inspect(&workplace, &null, &[]));
     assert_eq!(finished.code, Some(BAD_INPUT), "{finished:?}");
-    assert!(finished.stdout.contains("row 23, column 'image'"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.contains("row 23 (counted from 0), column 'image'"),
+        "{}",
+        finished.stdout
+    );
     assert_refused(inspect(&workplace, "nowhere", &[]), BAD_INPUT, &["no dataset folder or file"]);
 }
 

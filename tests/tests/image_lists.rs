@@ -120,7 +120,11 @@ fn wrong_lists_are_refused() {
     refused("images/train-3.png,1", &["labels.csv: line 22 has 2 fields, expected 3"]);
     write_list(&workplace, "labels.csv", &rows);
     write_list(&workplace, "more.csv", &rows);
-    let says = ["digits holds two lists of images; give --dataset", "labels.csv or", "more.csv"];
+    let says = [
+        "digits holds two lists of images; name one of them as the dataset:",
+        "labels.csv or",
+        "more.csv",
+    ];
     assert_refused(workplace.run("digits", &[]), BAD_INPUT, &says);
     workplace.write("digits/images/train-3.png", b"\x89PNG\r\n");
     let says = ["image 3 of train", "images/train-3.png cannot be decoded"];

@@ -301,7 +301,11 @@ fn a_bad_image_costs_none_of_those_before_it() {
     // The classes' images are numbered in steps of three; `dog` begins with row 7.
     let whole = fs::read(photos.path("dog/010.pgm")).unwrap();
     fs::write(photos.path("dog/010.pgm"), damaged_inside(0)).unwrap();
-    let says = ["row 10 of train stops the extraction", "the rows before it are kept", "010.pgm"];
+    let says = [
+        "row 10 (counted from 0) of train stops the extraction",
+        "the rows before it are kept",
+        "010.pgm",
+    ];
     assert_refused(photos.command(&[]), BAD_INPUT, &says);
     fs::write(photos.path("dog/010.pgm"), &whole).unwrap();
     let mended = photos.assert_costs(&[], 10, 10);
@@ -310,7 +314,11 @@ fn a_bad_image_costs_none_of_those_before_it() {
     assert!(mended.said.contains("10 of 20 rows taken from "), "{}", mended.said);
     // Bad again at a later place, its rows come from a finished cache, and those before it suffice.
     fs::write(photos.path("yak/011.pgm"), damaged_inside(1)).unwrap();
-    assert_refused(photos.command(&[]), BAD_INPUT, &["row 17 of train stops", "011.pgm"]);
+    assert_refused(
+        photos.command(&[]),
+        BAD_INPUT,
+        &["row 17 (counted from 0) of train stops", "011.pgm"],
+    );
     fs::remove_file(photos.path("yak/011.pgm")).unwrap();
     photos.assert_costs(&[], 0, 19);
 }

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use end_to_end::{
-    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_extract, weights,
+    BAD_INPUT, USAGE, Workplace, assert_refused, finish, needed, path_from, vgg_classify,
+    vgg_extract, vgg_head, weights,
 };
 use flate2::read::GzDecoder;
 use recipe::Network;
@@ -404,9 +405,10 @@ fn of_another_program(name: &str) -> Vec<u8> {
 }
 
 /// A file of each form.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "torch-zip.pth",
     "torch-legacy.pth",
+    "torch-model-legacy.pt",
     "bfloat16.safetensors",
     "keras2.h5",
     "keras3.keras",
@@ -477,6 +479,45 @@ fn pickles_are_not_executed() {
     }
 }
 
+/// A file of PyTorch's older form with this pickle and without numbers.
+fn checkpoint(pickle: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let protocol = b"\x80\x02M\xe9\x03.";
+    [&magic[..], protocol, b"\x80\x02}.", pickle, b"\x80\x02]."].concat()
+}
+
+/// A name like that of a module's class may be that of a function, and a class may be called as well.
+#[test]
+fn pickles_call_nothing_that_is_named_like_a_module() {
+    let workplace = Workplace::empty();
+    let out = workplace.path("out.safetensors");
+    let refuse = |bytes: &[u8], object: &str| {
+        let path = workplace.write("model.pth", bytes);
+        let says = ["model.pth", &format!("has a pickled {object}, expected"), "was executed"];
+        assert_refused(import(&path, "torchvision", &out), BAD_INPUT, &says);
+        assert!(!out.exists());
+    };
+    refuse(&of_another_program("torch-evil-main.pth"), "__main__.callback");
+    for name in ["__main__.Evil", "torch.nn.x.system", "torchvision.models.x", "timm.models.y.z"] {
+        let (module, last) = name.rsplit_once('.').unwrap();
+        let named = format!("c{module}\n{last}\n");
+        let text = |text: &str| [&[0x8c, text.len() as u8], text.as_bytes()].concat();
+        // `builtins.set` is harmless, and hides nothing.
+        for pickle in [
+            format!("\u{2}{named}(tR.").into_bytes(),
+            format!("\u{2}{named}q\0cbuiltins\nset\n)R0h\0)R.").into_bytes(),
+            format!("\u{2}(i{module}\n{last}\n.").into_bytes(),
+            format!("\u{2}({named}o.").into_bytes(),
+            [b"\x04", &text(module)[..], &text(last), b"\x93)R."].concat(),
+        ] {
+            refuse(&checkpoint(&[b"\x80", &pickle[..]].concat()), name);
+        }
+    }
+    // What a call returns is called. Nothing that is named can be.
+    let pickle = b"\x80\x02cbuiltins\nset\n)R)R.";
+    refuse(&checkpoint(pickle), "call of a value that it computes");
+}
+
 /// A safetensors file of zeros by torchvision's names.
 fn zeros(path: &Path, network: &str, norm: bool) {
     let mut header = serde_json::Map::new();
@@ -523,6 +564,52 @@ fn other_networks_are_named_and_imported() {
         let finished = finish(import(&path, "torchvision", &out));
         assert!(finished.stderr.contains(says), "{}", finished.stderr);
         assert!(metadata(&fs::read(out).unwrap()).contains_key(network));
+    }
+}
+
+/// A file is opened, and a folder too, so that what comes then must say what it is.
+#[test]
+fn folders_are_not_taken_for_files() {
+    let workplace = Workplace::empty();
+    let folder = workplace.path("a-folder");
+    fs::create_dir(&folder).unwrap();
+    let file = workplace.write("a-file", b"x");
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let out = workplace.path("out.safetensors");
+    let says = ["a-folder is a folder, not a weights file", "ends with .pth, .h5"];
+    assert_refused(import(&folder, "caffe", &out), BAD_INPUT, &says);
+    let mut command = vgg_extract(["run", "--size=32"]);
+    command.arg("--dataset").arg(needed("data/mnist")).arg(flag("weights", &folder));
+    command.arg(flag("out", &workplace.path("features")));
+    assert_refused(command, BAD_INPUT, &says);
+    for (command, more) in
+        [("run", "x.png"), ("serve", "--port=0"), ("export", "--out=x.safetensors")]
+    {
+        let mut command = vgg_classify([command, more]);
+        command.arg(flag("model", &folder));
+        assert_refused(command, BAD_INPUT, &["a-folder, which is a folder; expected a file"]);
+    }
+    let mut command = vgg_classify(["run", "x.png"]);
+    command.arg(flag("model", &workplace.path("nowhere")));
+    assert_refused(command, BAD_INPUT, &["could not read", "nowhere"]);
+    let inside = file.join("run");
+    for (command, name) in
+        [("evaluate", "run"), ("predict", "run"), ("train", "features"), ("issues", "cv")]
+    {
+        let mut command = vgg_head([command]);
+        command.arg(flag(name, &inside));
+        assert_refused(command, BAD_INPUT, &["a part of its path is a file; expected a folder"]);
+    }
+    let cache = workplace.foreign_cache(["a", "b"], Some([0, 1, 0, 1, 0, 1]));
+    let tables: [(&str, &[&str]); 3] =
+        [("corrections", &["train", "cv"]), ("class-weight", &["train", "cv"]), ("group", &["cv"])];
+    for (name, commands) in tables {
+        for command in commands {
+            let mut command = vgg_head([command]);
+            command.arg(flag("features", &cache)).arg(flag(name, &folder));
+            let says = [&*format!("--{name}="), "this is a folder; expected"];
+            assert_refused(command, BAD_INPUT, &says);
+        }
     }
 }
 

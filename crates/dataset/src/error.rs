@@ -1,5 +1,6 @@
 //! The errors of reading a dataset, by their subjects, with one variant for each failure that a user can act on.
 
+mod decoder;
 mod folder;
 mod form;
 mod image;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use words::{Faults, Lines};
 
+pub(crate) use decoder::DecoderFault;
 pub use folder::FolderError;
 pub use form::FormError;
 pub use image::{ImageError, ImageFault};
@@ -33,7 +35,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Position::Line(line) => write!(f, "line {line}"),
-            Position::Row(row) => write!(f, "row {row}"),
+            Position::Row(row) => write!(f, "row {row} (counted from 0)"),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::folder::Folder;
-use crate::forms::{FORMS, GivenFolder, pattern_at};
+use crate::forms::{A_PATH_WITHIN, FORMS, GivenFolder, pattern_at};
 use crate::image_files;
 use crate::name::escape;
 use crate::part::Part;
-use crate::{Decoding, Error, Image, ImageStore, SourceConfig};
+use crate::{Decoding, Error, Image, ImageStore, SourceConfig, TableError};
 
 /// The images of files, folders and datasets, in the order in which these were given. Only their names
 /// are read, except of forms that keep many images in one file.
@@ -47,7 +47,7 @@ impl Images {
         let part = part.and_then(|part| Part::named(part.as_ref()));
         let mut images = Images::default();
         for path in paths {
-            for group in groups_at(path)? {
+            for group in groups_at(path).map_err(without_flags)? {
                 if group.part.is_none() || part.is_none() || group.part == part {
                     images.ends.push(images.len() + group.images.len());
                     images.groups.push(group);
@@ -136,6 +136,24 @@ fn groups_at(path: &Path) -> Result<Vec<Group>, Error> {
     let images = image_files::samples(Path::new(""), [path].into_iter().collect(), None).images;
     let (part, class_names, labels) = (None, Vec::new(), None);
     Ok(vec![Group { origin: path.to_path_buf(), part, images, class_names, labels }])
+}
+
+/// The error without advice that only those can follow who train on a dataset.
+fn without_flags(error: Error) -> Error {
+    match error {
+        Error::Table(TableError::ColumnNames { path, found, expected, .. }) => {
+            let advice =
+                "; rename the columns, or name the images themselves or their folder".to_owned();
+            Error::Table(TableError::ColumnNames { path, found, expected, advice })
+        }
+        Error::Table(TableError::Field { path, at, column, found, expected })
+            if expected == A_PATH_WITHIN =>
+        {
+            let expected = "a path that stays within the folder of the list, or an absolute path";
+            Error::Table(TableError::Field { path, at, column, found, expected })
+        }
+        error => error,
+    }
 }
 
 /// A path as it is if it is one line of UTF-8, else with what is not percent-encoded.

@@ -11,6 +11,7 @@
 //! since they were digested is an error, so a row's digest is always that of its image. Files of images are looked at
 //! for [`Faults`] while they are read for their digests, if that is asked for.
 
+mod alike;
 mod classes;
 mod config;
 mod decode;
@@ -41,6 +42,7 @@ mod split;
 mod system;
 mod table;
 mod thumbnail;
+mod unknown;
 mod unsplit;
 
 pub use classes::{class_errors, class_notices};

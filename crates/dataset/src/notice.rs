@@ -41,6 +41,13 @@ pub enum Notice {
         /// Number of images.
         count: usize,
     },
+    /// Arrays of other names than the known ones are read, since no others are possible.
+    OtherArrays {
+        /// The archive.
+        path: PathBuf,
+        /// The names of the images and of their labels.
+        names: [String; 2],
+    },
     /// Samples of archives have no image and are passed over.
     NoImageIn {
         /// The archive or their folder.
@@ -141,6 +148,12 @@ impl fmt::Display for Notice {
                     list.display()
                 )
             }
+            Notice::OtherArrays { path, names: [images, labels] } => write!(
+                f,
+                "{}: read '{images}' as the images and '{labels}' as their labels, since no other arrays of the file \
+                 can be these",
+                path.display()
+            ),
             Notice::NoImageIn { path, samples } => {
                 let samples = counted(*samples, "sample");
                 write!(f, "{}: passed over {samples} without an image", path.display())
@@ -157,7 +170,7 @@ impl fmt::Display for Notice {
             Notice::SameFolders { folder, classes, inner } => write!(
                 f,
                 "warning: {} in {} are taken as classes, but hold folders of the same names: {}; \
-                 if those are the classes, give --dataset a folder that contains them directly",
+                 if those are the classes, name a folder that contains them directly",
                 Names(classes),
                 folder.display(),
                 Names(inner)
@@ -165,7 +178,7 @@ impl fmt::Display for Notice {
             Notice::NestedClass { class, inner } => write!(
                 f,
                 "warning: nearly all images of the only class, {}, lie in the folders {}: is \
-                 --dataset {} meant?",
+                 {} meant as the dataset?",
                 class.display(),
                 Names(inner),
                 class.display()
@@ -209,6 +222,9 @@ impl fmt::Display for Notice {
     }
 }
 
+/// Endings of images of high dynamic range, in lower case.
+const HDR_ENDINGS: [&str; 3] = ["hdr", "exr", "rgbe"];
+
 /// Endings of files in a message, each with the number of files that have it.
 pub(crate) struct Endings<'a>(pub(crate) &'a [(String, usize)]);
 
@@ -219,6 +235,12 @@ impl fmt::Display for Endings<'_> {
             ending => format!(".{ending} ({count})"),
         };
         let names: Vec<String> = self.0.iter().map(name).collect();
-        Names(&names).fmt(f)
+        Names(&names).fmt(f)?;
+        match self.0.iter().any(|(ending, _)| HDR_ENDINGS.contains(&ending.as_str())) {
+            true => f.write_str(
+                " (HDR images are not read, since a network takes 8 bits per channel: save them as PNG or JPEG)",
+            ),
+            false => Ok(()),
+        }
     }
 }

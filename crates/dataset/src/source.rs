@@ -1,6 +1,5 @@
 //! From a path to a dataset: its form, its digest, and its split images.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -8,13 +7,12 @@ use std::sync::{Arc, OnceLock};
 use durable::Digest;
 
 use crate::digests::Digests;
-use crate::files::is_data;
 use crate::folder::Folder;
 use crate::forms::{DatasetFiles, Entry, FORMS, GivenFolder, Opened, name_of_pattern, pattern_at};
 use crate::loading::Loading;
 use crate::{
     Dataset, Decoding, Error, Faults, FileDigests, FormError, Notice, SourceConfig, SplitConfig,
-    Unsplit, digest,
+    Unsplit, digest, unknown,
 };
 
 /// A dataset of a known form, not yet decoded.
@@ -91,7 +89,7 @@ impl Source {
                 }
                 Ok((Source { path, form, dataset, digests: OnceLock::new() }, errors))
             }
-            None => Err(Error::Form(FormError::UnknownForm { found: data_in(&path), path })),
+            None => Err(unknown::error(&path)),
         }
     }
 
@@ -223,14 +221,6 @@ impl Source {
     /// As [`Source::read`], and if the split leaves nothing to train, validate or test on.
     pub fn load(&self, config: &SplitConfig) -> Result<Dataset, Error> {
         self.read()?.split(&self.applicable(config), &Faults::default())
-    }
-}
-
-/// The names of folders and of files of data in a folder, for errors.
-fn data_in(path: &Path) -> Vec<String> {
-    match Folder::list(path) {
-        Ok(folder) => folder.unused(&HashSet::new(), is_data),
-        Err(_) => Vec::new(),
     }
 }
 

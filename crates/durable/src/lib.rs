@@ -67,6 +67,16 @@ impl Error {
         Error { needed: Some(bytes), ..self }
     }
 
+    /// Whether the path is wrong, rather than the system at fault: something that is to be read is not there, or a folder
+    /// is where a file is expected, or the other way round.
+    pub fn is_wrong_path(&self) -> bool {
+        match self.source.kind() {
+            io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => true,
+            io::ErrorKind::NotFound => self.action == "read",
+            _ => false,
+        }
+    }
+
     /// Whether the cause is a full disk or an exhausted quota.
     pub fn is_out_of_space(&self) -> bool {
         matches!(
@@ -86,7 +96,13 @@ impl std::fmt::Display for Error {
             }
             write!(f, "; free some and give the same command again")?;
         }
-        Ok(())
+        match self.source.kind() {
+            io::ErrorKind::IsADirectory => write!(f, ", which is a folder; expected a file"),
+            io::ErrorKind::NotADirectory => {
+                write!(f, ": a part of its path is a file; expected a folder")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

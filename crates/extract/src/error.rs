@@ -20,7 +20,10 @@ pub enum Error {
     #[error(transparent)]
     Dataset(#[from] dataset::Error),
     /// An image cannot be read.
-    #[error("row {row} of {split} stops the extraction; the rows before it are kept")]
+    #[error(
+        "row {row} (counted from 0) of {split} stops the extraction; the rows before it are kept{}",
+        WithoutIt(source)
+    )]
     Image {
         /// The split.
         split: SplitName,
@@ -217,6 +220,21 @@ impl Error {
         match self {
             Error::Cache(error) => Error::Cache(error.needing(bytes)),
             other => other,
+        }
+    }
+}
+
+/// How an extraction goes on without an image that cannot be read, for a message; nothing about other faults.
+struct WithoutIt<'a>(&'a dataset::Error);
+
+impl std::fmt::Display for WithoutIt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            dataset::Error::Image(_)
+            | dataset::Error::Table(dataset::TableError::MissingImage { .. }) => {
+                f.write_str(", and --on-error=skip leaves such images out")
+            }
+            _ => Ok(()),
         }
     }
 }

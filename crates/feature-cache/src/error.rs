@@ -347,10 +347,11 @@ pub enum Error {
 impl Error {
     /// Whether the cache is at fault, rather than the operating system or another process.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(
-            self,
-            Error::File(_) | Error::Held { .. } | Error::PartsMissing { .. } | Error::Stopped
-        )
+        match self {
+            Error::File(error) => error.is_wrong_path(),
+            Error::Held { .. } | Error::PartsMissing { .. } | Error::Stopped => false,
+            _ => true,
+        }
     }
 
     /// The same error with the number of bytes that are needed, for its message if space ran out.

@@ -20,9 +20,14 @@ pub(crate) fn read(
     path: &Path,
     expected: impl FnOnce() -> String,
 ) -> Result<Vec<u8>, Error> {
-    if let Ok(false) = path.try_exists() {
+    let found = match path.try_exists() {
+        Ok(false) => Some("there is no such file"),
+        _ if path.is_dir() => Some("this is a folder"),
+        _ => None,
+    };
+    if let Some(found) = found {
         let path = path.to_path_buf();
-        return Err(Error::Table(TableError::Missing { flag, path, expected: expected() }));
+        return Err(Error::Table(TableError::Missing { flag, path, found, expected: expected() }));
     }
     Ok(dataset::read_decompressed(path)?)
 }

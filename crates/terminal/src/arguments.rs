@@ -36,7 +36,8 @@ pub fn parse<C: Parser>() -> C {
 
 /// The arguments. If man pages and completions are asked for, the program ends when they are written.
 fn parsed<C: Parser>() -> Result<C, Error> {
-    let matches = C::command().subcommand(documents::command()).try_get_matches()?;
+    let matches =
+        taking_negative_numbers(C::command()).subcommand(documents::command()).try_get_matches()?;
     if let Some(folder) = documents::folder(&matches) {
         match documents::write(&C::command(), folder) {
             Ok(()) => process::exit(0),
@@ -47,6 +48,19 @@ fn parsed<C: Parser>() -> Result<C, Error> {
         }
     }
     C::from_arg_matches(&matches).map_err(|error| error.format(&mut C::command()))
+}
+
+/// The program, in which every flag takes a negative number as its value, so that what the flag expects is said of it,
+/// as in `--seed -1`, and not that `-1` is no flag.
+fn taking_negative_numbers(program: Command) -> Command {
+    program.mut_subcommands(|command| {
+        command.mut_args(|argument| match argument.get_action() {
+            ArgAction::Set | ArgAction::Append if !argument.is_positional() => {
+                argument.allow_negative_numbers(true)
+            }
+            _ => argument,
+        })
+    })
 }
 
 /// The flags that are given more than once, but for those of which all values count.
@@ -163,6 +177,19 @@ mod tests {
             assert!(!found.contains("vgg-extract run [OPTIONS]") || recipe.is_none(), "{found}");
         }
         assert!(!message(&["run", "other=64"], None).contains("tip"));
+    }
+
+    #[test]
+    fn negative_numbers_are_values() {
+        let seed = Arg::new("seed").long("seed").value_parser(crate::seed);
+        let program = Command::new("vgg").subcommand(Command::new("run").args([seed]));
+        let parse = |words: [&str; 4]| {
+            taking_negative_numbers(program.clone()).try_get_matches_from(words).map(|_| ())
+        };
+        let error = parse(["vgg", "run", "--seed", "-1"]).unwrap_err().to_string();
+        assert!(error.contains("'-1'") && error.contains("--seed"), "{error}");
+        assert!(error.contains("expected"), "{error}");
+        parse(["vgg", "run", "--seed", "1"]).unwrap();
     }
 
     #[test]

@@ -110,6 +110,22 @@ pub(crate) fn webdataset(folder: &Path, bytes: &[u8]) -> bool {
     load(folder)
 }
 
+/// Parses the name of archives with braces. The archives `train-000.tar` to `train-002.tar` exist.
+pub(crate) fn shard_pattern(folder: &Path, bytes: &[u8]) -> bool {
+    // Other folders are not looked into.
+    let pattern = match std::str::from_utf8(bytes) {
+        Ok(text) if text.contains('{') && !text.contains('/') => text,
+        _ => return false,
+    };
+    let archive = include_bytes!("../../../fuzz/corpus/webdataset/whole");
+    for number in 0..3 {
+        write(folder, &format!("train-00{number}.tar"), archive);
+    }
+    let path = folder.join(pattern);
+    let _ = Images::find(std::slice::from_ref(&path), None);
+    Source::find(&path).is_ok_and(|source| !source.name().is_empty())
+}
+
 /// Parses an image, whose format is recognised by its content, in a dataset of two classes. An image
 /// takes more memory than other inputs, unless it is refused because of its header.
 pub(crate) fn image(folder: &Path, bytes: &[u8]) -> bool {

@@ -51,7 +51,7 @@ const IMAGE_ALLOWANCE: usize = 6 * ALLOWANCE;
 const WEIGHTS_ALLOWANCE: usize = 3 * ALLOWANCE;
 
 /// All parsers. Every form of dataset has one.
-pub const PARSERS: [Parser; 39] = [
+pub const PARSERS: [Parser; 41] = [
     of_form("idx", "idx_images", datasets::idx_images),
     of_form("idx", "idx_labels", datasets::idx_labels),
     of_form("kaggle", "kaggle_csv", datasets::kaggle_csv),
@@ -61,6 +61,7 @@ pub const PARSERS: [Parser; 39] = [
     of_form("image-folder", "metadata_parquet", datasets::metadata_parquet),
     of_form("parquet", "parquet", datasets::parquet),
     of_form("webdataset", "webdataset", datasets::webdataset),
+    of_form("webdataset", "shard_pattern", datasets::shard_pattern),
     of_form("image-list", "image_list", datasets::image_list),
     Parser { allowance: IMAGE_ALLOWANCE, ..of_form("class-folders", "image", datasets::image) },
     Parser {
@@ -91,6 +92,7 @@ pub const PARSERS: [Parser; 39] = [
     parser("corrections", tables::corrections),
     parser("class_weights", tables::class_weights),
     parser("groups", tables::groups),
+    parser("submission", tables::submission),
     parser("pooled", pooled::pooled),
     parser("drawing", requests::drawing),
     parser("infer", requests::infer),

@@ -41,8 +41,8 @@ pub const FORMS: [Form; 5] = [
     Form {
         name: "PyTorch",
         endings: &["pth", "pt", "bin", "ckpt"],
-        description: "a state_dict, alone or in a checkpoint, in the zip form or the one before PyTorch \
-                      1.6; names as above. Nothing in it is executed",
+        description: "a state_dict, alone or in a checkpoint, or a whole module, in the zip form or the one \
+                      before PyTorch 1.6; names as above. Nothing in it is executed",
         recognises: pytorch::recognises,
         open: |path, bytes| Ok(Box::new(pytorch::PytorchFile::open(path, &bytes)?)),
     },

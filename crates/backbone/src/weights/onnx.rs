@@ -289,8 +289,9 @@ fn in_other_file(tensor: &Tensor) -> String {
     let mut entries = tensor.external_data.iter().filter_map(|entry| decode::<Entry>(entry).ok());
     let name = entries.find(|entry| entry.key == "location").map(|entry| entry.value);
     format!(
-        "is stored in another file{}; put both into one with onnx.save(onnx.load(FILE), NEW)",
-        name.map(|name| format!(", '{name}'")).unwrap_or_default()
+        "is not in this file, but beside it{}, where it is not read; in Python, onnx.save(onnx.load(FILE), NEW) \
+         writes a single file that has all of them",
+        name.map(|name| format!(" in '{name}'")).unwrap_or_default()
     )
 }
 

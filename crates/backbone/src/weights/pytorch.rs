@@ -2,19 +2,20 @@
 //! and in the older one.
 //!
 //! They hold a pickle, a program for Python's interpreter. It is parsed and never executed: it may build
-//! tensors, plain containers and modules of networks, and whatever else it names is refused.
+//! tensors, plain containers and modules of networks, and whatever else it names or calls is refused.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use pytorch_reader::{DType, PickleError, PickleValue, PytorchError, PytorchReader, Tensor};
+use tempfile::NamedTempFile;
 
 use super::archive;
 use super::floats::Float;
 use super::names;
-use super::pickle;
+use super::pickle::{self, ClassId, Role};
 use super::source::{Located, TensorSource};
 use crate::{Error, Network};
 
@@ -25,6 +26,9 @@ const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19
 /// Number of pickles in a file of the older form: the magic number, the protocol, facts about the machine, the
 /// object itself, and the names of its storages.
 const LEGACY_PICKLES: usize = 5;
+
+/// Largest number of classes that are written as ids. A VGG network has about ten.
+const MAX_IDS: usize = 1 << 10;
 
 /// Largest size in bytes of the pickle in a file of the zip form. VGG's have at most some hundred KiB.
 const MAX_PICKLE: u64 = 1 << 24;
@@ -48,7 +52,8 @@ const HARMLESS: [&str; 14] = [
     "torch.device",
 ];
 
-/// Beginnings of further such names: the classes of modules, of which the state_dict is read.
+/// Beginnings of further such names: the classes of modules, of which the state_dict is read. `torch.save(model)` makes
+/// objects of them without calling anything that they name, so they may not be called.
 const MODULES: [&str; 4] = ["torch.nn.", "torchvision.models.", "timm.models.", "__main__."];
 
 /// Types of numbers, `torch.float32` or `torch.FloatStorage`, in which those of a checkpoint are named.
@@ -69,10 +74,9 @@ fn is_type(name: &str) -> bool {
         || name.strip_suffix("Storage").is_some_and(|name| STORAGES.contains(&name))
 }
 
-fn may_be_named(name: &str) -> bool {
-    HARMLESS.contains(&name)
-        || is_type(name)
-        || MODULES.iter().any(|module| name.starts_with(module))
+fn is_allowed(role: Role, name: &str) -> bool {
+    let is_module = || MODULES.iter().any(|module| name.starts_with(module));
+    HARMLESS.contains(&name) || is_type(name) || (role != Role::Called && is_module())
 }
 
 /// A PyTorch checkpoint.
@@ -98,12 +102,22 @@ impl PytorchFile {
             let path = path.to_path_buf();
             Error::Damaged { path, form: "PyTorch", source: fault.to_owned().into() }
         };
-        if let Some(object) = foreign_name_in(bytes).map_err(|fault| damaged(&fault))? {
+        let names = names_in(bytes).map_err(|fault| damaged(&fault))?;
+        if let Some(object) = names.foreign {
             return Err(Error::Pickled { path: path.to_path_buf(), object });
         }
+        if names.ids.len() > MAX_IDS {
+            return Err(damaged("it has far more classes of modules than a network"));
+        }
         let failed = |error| refuse(path, error);
-        let content = PytorchReader::read_pickle_data(path, None).map_err(failed)?;
-        let tensors = PytorchReader::new(path).map_err(failed)?.into_tensors();
+        let rewritten = match &names.ids[..] {
+            [] => None,
+            ids => Some(without_ids(bytes, ids)?),
+        };
+        // What is read later is read from the file that is open now.
+        let content_path = rewritten.as_ref().map_or(path, |file| file.path());
+        let content = PytorchReader::read_pickle_data(content_path, None).map_err(failed)?;
+        let tensors = PytorchReader::new(content_path).map_err(failed)?.into_tensors();
         if tensors.len() != count_tensors(&content) {
             return Err(damaged("two of its tensors have the same name"));
         }
@@ -111,29 +125,44 @@ impl PytorchFile {
     }
 }
 
-/// The first name in the file's pickles that may not be in them; `None` if there is none.
-///
-/// # Errors
-/// If they are damaged. The text is about the file.
-fn foreign_name_in(bytes: &Bytes) -> Result<Option<String>, String> {
-    let mut foreign = None;
-    let mut look = |bytes: &[u8], count| {
-        let note = |name: String| {
-            if foreign.is_none() && !may_be_named(&name) {
+/// What the pickles of a file name.
+#[derive(Default)]
+struct Names<'b> {
+    /// The first name that may not be in them, or may not be called; `None` if there is none.
+    foreign: Option<String>,
+    /// The classes that are written as ids, which only the older form has.
+    ids: Vec<ClassId<'b>>,
+}
+
+impl<'b> Names<'b> {
+    /// Those of `count` pickles.
+    fn of(bytes: &'b [u8], count: usize) -> Result<Names<'b>, String> {
+        let mut foreign = None;
+        let note = |role, name: String| {
+            if foreign.is_none() && !is_allowed(role, &name) {
                 foreign = Some(name);
             }
         };
-        pickle::for_each_name(bytes, count, note).map_err(|fault| format!("its pickle {fault}"))
-    };
+        let ids = pickle::for_each_name(bytes, count, note);
+        let ids = ids.map_err(|fault| format!("its pickle {fault}"))?;
+        Ok(Names { foreign, ids })
+    }
+}
+
+/// What the file's pickles name.
+///
+/// # Errors
+/// If they are damaged. The text is about the file.
+fn names_in(bytes: &Bytes) -> Result<Names<'_>, String> {
     if bytes.starts_with(LEGACY) {
-        look(bytes, LEGACY_PICKLES)?;
-        return Ok(foreign);
+        return Names::of(bytes, LEGACY_PICKLES);
     }
     let damaged = |error: &dyn std::fmt::Display| error.to_string();
     if !bytes.starts_with(archive::MAGIC) {
         return Err("it begins neither like a zip archive nor like a checkpoint of the older form"
             .to_owned());
     }
+    let mut foreign = None;
     let mut archive = archive::open(bytes).map_err(|error| damaged(&error))?;
     for index in 0..archive.len() {
         let file = archive.by_index(index).map_err(|error| damaged(&error))?;
@@ -144,10 +173,33 @@ fn foreign_name_in(bytes: &Bytes) -> Result<Option<String>, String> {
             if content.len() as u64 > MAX_PICKLE {
                 return Err("its pickle is far larger than a checkpoint's".to_owned());
             }
-            look(&content, 1)?;
+            foreign = foreign.or(Names::of(&content, 1)?.foreign);
         }
     }
-    Ok(foreign)
+    Ok(Names { foreign, ids: Vec::new() })
+}
+
+/// The same file with plain classes in place of their ids, which pytorch-reader does not know. A whole module in the
+/// older form has them.
+///
+/// # Errors
+/// If it cannot be written.
+fn without_ids(bytes: &[u8], ids: &[ClassId<'_>]) -> Result<NamedTempFile, Error> {
+    let folder = std::env::temp_dir();
+    let failed = |error| {
+        durable::Error::at("write a temporary file in", &folder)(error).needing(bytes.len() as u64)
+    };
+    let mut file = NamedTempFile::new_in(&folder).map_err(failed)?;
+    let mut done = 0;
+    for ClassId { place, class: [module, name] } in ids {
+        // What the id was made of is dropped up to the mark before it, and the class is named again.
+        let class = [&b"1c"[..], module, b"\n", name, b"\n"].concat();
+        file.write_all(&bytes[done..place.start]).map_err(failed)?;
+        file.write_all(&class).map_err(failed)?;
+        done = place.end;
+    }
+    file.write_all(&bytes[done..]).map_err(failed)?;
+    Ok(file)
 }
 
 /// Whether a file in an archive is the pickle of a checkpoint.

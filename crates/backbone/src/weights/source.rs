@@ -107,6 +107,16 @@ pub(super) fn map(path: &Path) -> Result<Bytes, Error> {
         _ => durable::Error::at("read", path)(error).into(),
     };
     let file = File::open(path).map_err(failed)?;
+    let found = match file.metadata().map_err(failed)? {
+        metadata if metadata.is_file() => None,
+        metadata if metadata.is_dir() => Some("a folder"),
+        _ => Some("a device or a pipe"),
+    };
+    if let Some(found) = found {
+        let hint =
+            "name a file, such as the one that ends with .pth, .h5, .npz, .onnx or .safetensors";
+        return Err(Error::NotWeights { path: path.to_path_buf(), found, hint });
+    }
     #[allow(unsafe_code)]
     // SAFETY: weights files are replaced by renaming, so the mapped file does not change. If another
     // program writes into it nevertheless, numbers that are copied out of it change; no code reads

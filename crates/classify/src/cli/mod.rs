@@ -244,6 +244,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::Listen { .. } => Failure::Usage,
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
+        Error::Backbone(Backbone::File(error)) | Error::File(error) if error.is_wrong_path() => {
+            Failure::BadInput
+        }
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
         | Error::File(_)
         | Error::Parquet(_)

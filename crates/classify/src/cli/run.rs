@@ -100,7 +100,15 @@ impl<'a> Tally<'a> {
             Ok(scores) => scores,
             Err(fault) => {
                 self.failed += 1;
-                say(format!("not classified: {}: {}", images.name(index), with_causes(&fault)));
+                let (name, reason) = (images.name(index), with_causes(&fault));
+                // Most faults name their file themselves, which is to be read once.
+                match reason.strip_prefix(&name) {
+                    Some(_) => say(format!("not classified: {reason}")),
+                    None => {
+                        let reason = reason.replacen(&format!(" {name}"), "", 1);
+                        say(format!("not classified: {name}: {reason}"));
+                    }
+                }
                 return None;
             }
         };

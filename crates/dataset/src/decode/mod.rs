@@ -120,13 +120,13 @@ impl Fault {
     /// The fault of bytes that are in memory: reading these fails only where they end too early or make no sense.
     fn of_bytes(self) -> ImageFault {
         match self {
-            Fault::Read(error) => ImageFault::Damaged { source: error.into() },
+            Fault::Read(error) => ImageFault::damaged(&error),
             Fault::NotAnImage(start) => ImageFault::NotAnImage { start },
             Fault::Foreign(Foreign::Image(form)) => ImageFault::Form { form: form.to_owned() },
             Fault::Foreign(Foreign::File { what, remedy }) => {
                 ImageFault::OtherFile { what, remedy }
             }
-            Fault::Damaged(source) => ImageFault::Damaged { source },
+            Fault::Damaged(source) => ImageFault::damaged(&*source),
             Fault::Form(form) => ImageFault::Form { form },
             Fault::Size { width, height } => ImageFault::Size { width, height },
         }

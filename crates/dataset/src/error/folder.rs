@@ -54,7 +54,7 @@ pub enum FolderError {
     },
     /// The only class folder contains folders of images, which may be the classes.
     #[error(
-        "the only class is {}, and all its images are in the folders {}: is --dataset {} meant? \
+        "the only class is {}, and all its images are in the folders {}: is {} meant as the dataset? \
          (A head needs two classes or more.)",
         class.display(), Names(inner), meant.display()
     )]

@@ -11,7 +11,7 @@ pub enum FormError {
     /// There is neither a folder nor a file.
     #[error(
         "there is no dataset folder or file {}{}; run 'just setup', which puts MNIST into data/mnist, or \
-         give your own with --dataset",
+         name a folder or file of your own",
         path.display(), if path.iter().any(|part| part == "~") { " (the shell did not replace ~: write the path out)" } else { "" }
     )]
     MissingFolder {
@@ -20,7 +20,7 @@ pub enum FormError {
     },
     /// The folder or file is not a dataset of a known form.
     #[error(
-        "{} holds no dataset of a known form{}; expected {}",
+        "{} holds no dataset of a known form{}{hint}; expected {}",
         path.display(), Found(found), form_descriptions()
     )]
     UnknownForm {
@@ -28,6 +28,22 @@ pub enum FormError {
         path: PathBuf,
         /// Folders and files of data that are in it.
         found: Vec<String>,
+        /// What a table in it may be, after a full stop or a semicolon; empty if there is none.
+        hint: String,
+    },
+    /// There is nothing in a folder.
+    #[error("{} is an empty folder; expected a dataset: {}", path.display(), form_descriptions())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An archive that is not read as it is.
+    #[error("{} is an archive that is not read as it is; unpack it with '{command}', and name the folder", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The command that unpacks it.
+        command: String,
     },
     /// The dataset is not of the form that was asked for.
     #[error(
@@ -61,7 +77,7 @@ pub enum FormError {
     },
     /// The folder has two lists of images.
     #[error(
-        "{} holds two lists of images; give --dataset {} or {}",
+        "{} holds two lists of images; name one of them as the dataset: {} or {}",
         path.display(), both[0].display(), both[1].display()
     )]
     TwoLists {
@@ -72,7 +88,7 @@ pub enum FormError {
     },
     /// The folder has two files, each of which is a dataset.
     #[error(
-        "{} holds two datasets; give --dataset {} or {}",
+        "{} holds two datasets; name one of them: {} or {}",
         path.display(), both[0].display(), both[1].display()
     )]
     TwoFiles {
@@ -97,8 +113,8 @@ pub enum FormError {
     },
     /// A folder of images was named for a dataset that is not a list of images.
     #[error(
-        "{} is read as {form}, whose images are not looked for in --images {}; omit --images, or give --dataset a \
-         list of images: a CSV file whose paths are relative to that folder",
+        "{} is read as {form}, whose images are not looked for in --images {}; omit --images, or name a list \
+         of images: a CSV file whose paths are relative to that folder",
         path.display(), images.display()
     )]
     NotAList {

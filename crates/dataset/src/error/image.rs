@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::DecoderFault;
+
 /// An image that cannot be read, because of what its bytes are: whoever reads the same bytes finds the same.
 #[derive(Debug)]
 pub struct ImageError {
@@ -58,6 +60,11 @@ pub enum ImageFault {
 }
 
 impl ImageFault {
+    /// That it cannot be decoded, for the reason that a decoder gives.
+    pub(crate) fn damaged(error: &(dyn Error + 'static)) -> ImageFault {
+        ImageFault::Damaged { source: DecoderFault::of(error).into() }
+    }
+
     /// The fault with its causes, in one line.
     pub fn reason(&self) -> String {
         let mut reason = self.to_string();

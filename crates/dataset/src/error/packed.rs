@@ -4,21 +4,43 @@ use std::path::PathBuf;
 
 use plural::counted;
 
-use super::words::Arrays;
+use super::words::{Alike, Arrays};
 
 /// A file with many images that is not as it must be: IDX, NumPy, tar, Parquet.
 #[derive(Debug, thiserror::Error)]
 pub enum PackedError {
     /// A file of arrays has none of training images.
     #[error(
-        "{} has {}; expected train_images and train_labels, x_train and y_train, or images and labels",
+        "{} has {}; expected images, uint8 [N, H, W] or [N, H, W, 1 or 3], and integers or texts [N], a label for each, \
+         under a pair of these names: {known}; an .npz file may have other names if it has one array of each kind \
+         alone: save them with np.savez(FILE, images=…, labels=…)",
         path.display(), Arrays(found)
     )]
     NoArrays {
         /// The file.
         path: PathBuf,
-        /// The names of its arrays.
+        /// The names of its arrays, with their types and shapes.
         found: Vec<String>,
+        /// The pairs of names that are known.
+        known: String,
+    },
+    /// A label of an array is not that of a training image.
+    #[error(
+        "{}: the array '{array}' has '{label}' in row {row} (counted from 0), expected the label of a training image{}",
+        path.display(), Alike(alike)
+    )]
+    UntrainedLabel {
+        /// The file.
+        path: PathBuf,
+        /// The array's name.
+        array: String,
+        /// The row, counted from 0.
+        row: usize,
+        /// The label.
+        label: String,
+        /// This label and one of the training labels that looks the same, with all signs but ASCII's as `\u{…}`; `None`
+        /// if there is none.
+        alike: Option<Box<[String; 2]>>,
     },
     /// An array is not one of images or labels.
     #[error("{}: the array '{array}' {found}; expected {expected}", path.display())]
@@ -43,6 +65,22 @@ pub enum PackedError {
         found: String,
         /// What was expected.
         expected: &'static str,
+    },
+    /// The label of a member of an archive is not that of a training image.
+    #[error(
+        "{}: the member '{member}' has the label '{label}'; expected that of a training image{}",
+        path.display(), Alike(alike)
+    )]
+    UntrainedMember {
+        /// The archive.
+        path: PathBuf,
+        /// The member's name.
+        member: String,
+        /// The label.
+        label: String,
+        /// This label and one of the training labels that looks the same, with all signs but ASCII's as `\u{…}`; `None`
+        /// if there is none.
+        alike: Option<Box<[String; 2]>>,
     },
     /// A large compressed array cannot be decompressed into a temporary file.
     #[error(
@@ -81,7 +119,8 @@ pub enum PackedError {
     },
     /// A Parquet file stores values in a form that is not read.
     #[error(
-        "{}: {found}, which is not supported; write it again with the library datasets or with pyarrow",
+        "{}: {found}, which is not supported; write it again with the library datasets, or with pyarrow: \
+         pyarrow.parquet.write_table(pyarrow.parquet.read_table(FILE), NEW, compression='zstd')",
         path.display()
     )]
     ParquetForm {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use plural::counted;
 
+use super::words::Fraction;
 use crate::name::Names;
 
 /// A dataset that cannot be split, or whose splits no head can be trained and evaluated on.
@@ -41,9 +42,9 @@ pub enum SplitError {
     },
     /// A fraction takes no images.
     #[error(
-        "{flag} {fraction} takes none of the {} of {} ({}): their number is rounded, and the last image of a class \
+        "{flag} {} takes none of the {} of {} ({}): their number is rounded, and the last image of a class \
          is never taken; add images, raise the fraction, or give {flag} 0 for no such split",
-        counted(*images, "training image"), path.display(), counted(*classes, "class")
+        Fraction(*fraction), counted(*images, "training image"), path.display(), counted(*classes, "class")
     )]
     EmptySplit {
         /// The dataset folder.
@@ -75,9 +76,9 @@ pub enum SplitError {
     },
     /// No group of images can leave the training split.
     #[error(
-        "{flag} {fraction} takes none of the {} of {}: without any of them, a class would leave training; give \
+        "{flag} {} takes none of the {} of {}: without any of them, a class would leave training; give \
          {flag} 0 for no such split, or name rows of that split in a column of splits",
-        counted(*groups, "group"), path.display()
+        Fraction(*fraction), counted(*groups, "group"), path.display()
     )]
     NoGroup {
         /// The dataset.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plural::counted;
 
 use super::Position;
-use super::words::OfList;
+use super::words::{Alike, OfList};
 
 /// A table or a list of images that is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,36 @@ pub enum TableError {
         found: String,
         /// The columns it should have.
         expected: String,
+    },
+    /// A table of images lacks a column, which a flag may name.
+    #[error("{}: {found}; expected {expected}{advice}", path.display())]
+    ColumnNames {
+        /// The file.
+        path: PathBuf,
+        /// The fault, for example `found the columns id, label`.
+        found: String,
+        /// The columns it should have.
+        expected: &'static str,
+        /// What to do, after a semicolon.
+        advice: String,
+    },
+    /// A label of another split is not that of a training row.
+    #[error(
+        "{}: {at}, column '{column}': found '{found}', expected the label of a training row{}",
+        path.display(), Alike(alike)
+    )]
+    UntrainedLabel {
+        /// The file.
+        path: PathBuf,
+        /// Its line, the header included, or its row.
+        at: Position,
+        /// Name of the column.
+        column: Box<str>,
+        /// The label.
+        found: String,
+        /// This label and one of the training labels that looks the same, with all signs but ASCII's as `\u{…}`; `None`
+        /// if there is none.
+        alike: Option<Box<[String; 2]>>,
     },
     /// A field of a table has a value that is not allowed.
     #[error("{}: {at}, column '{column}': found '{found}', expected {expected}", path.display())]

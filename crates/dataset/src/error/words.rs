@@ -74,6 +74,25 @@ impl fmt::Display for Alike<'_> {
     }
 }
 
+/// A fraction as its user would write it: 0.2, or 1/6 where digits have no end.
+pub(super) struct Fraction(pub(super) f64);
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fraction(fraction) = *self;
+        let digits = fraction.to_string();
+        let parts = (2..100u32).find_map(|below| {
+            let above =
+                (1..below).find(|&above| f64::from(above) / f64::from(below) == fraction)?;
+            Some((above, below))
+        });
+        match parts {
+            Some((above, below)) if digits.len() > 8 => write!(f, "{above}/{below}"),
+            _ => f.write_str(&digits),
+        }
+    }
+}
+
 /// The hint to name one of two forms.
 pub(super) struct OrForm<'a>(pub(super) &'a [&'static str]);
 

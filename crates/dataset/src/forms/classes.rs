@@ -26,7 +26,20 @@ impl Classes {
         self.numbers.get(label).copied()
     }
 
+    /// The labels of which there are classes, in their order.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        let mut labels: Vec<(&str, u32)> =
+            self.numbers.iter().map(|(label, number)| (label.as_str(), *number)).collect();
+        labels.sort_unstable_by_key(|(_, number)| *number);
+        labels.into_iter().map(|(label, _)| label)
+    }
+
     /// The names of the classes, in the order of their numbers.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The same names.
     pub(super) fn into_names(self) -> Vec<String> {
         self.names
     }

@@ -30,6 +30,7 @@ use crate::table::Loaded;
 use crate::{Error, Notice, SourceConfig};
 
 pub use image_list::competition::is_sample;
+pub(crate) use image_list::{A_PATH_WITHIN, columns_of_table};
 
 /// A form of datasets: how one is recognised and opened.
 pub(crate) trait Form {
@@ -214,8 +215,12 @@ mod tests {
 
     #[test]
     fn every_form_is_described_once_in_errors() {
-        let error = Error::Form(FormError::UnknownForm { path: "here".into(), found: Vec::new() })
-            .to_string();
+        let error = Error::Form(FormError::UnknownForm {
+            path: "here".into(),
+            found: Vec::new(),
+            hint: String::new(),
+        })
+        .to_string();
         for form in &FORMS {
             assert_eq!(error.matches(form.description).count(), 1, "{error}");
         }

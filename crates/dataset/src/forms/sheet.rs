@@ -232,6 +232,20 @@ impl Sheet {
         })
     }
 
+    /// The error about the label of the row that begins at `start`, of which there is no training row. `alike` is a
+    /// training label that looks the same.
+    pub(super) fn untrained(
+        &self,
+        start: usize,
+        column: usize,
+        label: &str,
+        alike: Option<Box<[String; 2]>>,
+    ) -> Error {
+        let (path, at) = (self.path.clone(), self.at(start));
+        let (column, found) = (self.name(column).into(), shown(label));
+        Error::Table(TableError::UntrainedLabel { path, at, column, found, alike })
+    }
+
     /// The position at which the next row begins. `position` may be within a line break or before empty lines.
     fn row_after(&self, position: usize) -> usize {
         let rest = self.bytes.get(position..).unwrap_or_default();

@@ -394,6 +394,9 @@ def around(whole: Parts, own: Parts) -> dict[str, bytes]:
             *whole[1:],
         ]
     )
+    files["gray-with-a-gray-icc-profile.jpg"] = encode(
+        Image.fromarray(gray_picture()), "JPEG", quality=90, icc_profile=gray_profile()
+    )
     files["all-applications.jpg"] = join(
         [*(segment(0xE0 + n, b"Anything" + bytes([n])) for n in range(16)), *whole[1:]]
     )
@@ -477,6 +480,20 @@ def frames(whole: Parts) -> dict[str, bytes]:
     )
     assert frame_of(files["12-bits.jpg"]).marker in {0xC0, 0xC1}
     return files
+
+
+def gray_profile() -> bytes:
+    """A profile of a gray display (ICC.1:2001-04, 6); its gamma 3 shows whoever applies it."""
+    curve = b"curv" + struct.pack(">IIH", 0, 1, 3 * 256) + b"\0\0"
+    white = b"XYZ " + struct.pack(">I3i", 0, 63190, 65536, 54061)
+    tags, start = b"", 128 + 4 + 2 * 12
+    for name, content in ((b"kTRC", curve), (b"wtpt", white)):
+        tags += name + struct.pack(">II", start, len(content))
+        start += len(content)
+    header = struct.pack(">I4sI4s4s4s", start, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    header = header.ljust(36, b"\0") + b"acsp"
+    header = header.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + struct.pack(">I", 2) + tags + curve + white
 
 
 def files() -> dict[str, bytes]:

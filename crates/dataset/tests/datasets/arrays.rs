@@ -218,11 +218,14 @@ fn other_arrays_are_refused_by_what_they_are() {
     let labels = |bytes: Vec<u8>, says: &[&str]| refused("a.npz", &of(gray(), bytes), says);
     labels(
         npy("<f8", "(2,)", &[0; 16]),
-        &["'labels' has elements of the type float64", "integers"],
+        &["'labels' has elements of the type float64", "integers or texts"],
     );
     labels(npy("|u1", "(2, 14)", &[0; 28]), &["'labels' has the shape [2, 14]"]);
     labels(npy("|u1", "(3,)", &[0; 3]), &["has 2 images", "has 3 labels"]);
-    labels(npy("<i2", "(2,)", &[1, 0, 0xff, 0xff]), &["has -1 in row 1; expected class numbers"]);
+    labels(
+        npy("<i2", "(2,)", &[1, 0, 0xff, 0xff]),
+        &["has -1 in row 1 (counted from 0); expected class numbers"],
+    );
     labels(npy("<u4", "(2,)", &[0, 0, 1, 0, 0, 0, 0, 0]), &["has 65536 in row 0"]);
     refused(
         "a.npz",
@@ -232,7 +235,11 @@ fn other_arrays_are_refused_by_what_they_are() {
     refused(
         "a.npz",
         &npz(CompressionMethod::Stored, &[("weights", gray())]),
-        &["has the arrays weights; expected train_images"],
+        &[
+            "has the arrays weights (uint8 [2, 2, 2]); expected images, uint8 [N, H, W]",
+            "train_images and train_labels, x_train and y_train, images and labels, x and y, data and labels, data \
+             and targets, arr_0 and arr_1;",
+        ],
     );
     refused("a.npz", b"version https://git-lfs", &["a.npz is not a whole archive"]);
     let zeros = npy("|u1", "(2, 2048, 2048)", &vec![0; 8 << 20]);
@@ -241,6 +248,75 @@ fn other_arrays_are_refused_by_what_they_are() {
         &npz(CompressionMethod::Deflated, &[("images", zeros), ("labels", gray())]),
         &["has 8388608 bytes, from", "np.savez"],
     );
+}
+
+/// Arrays that are not read, and all that there is to choose from.
+#[test]
+fn arrays_that_may_be_several_things_are_listed() {
+    let labels = || npy("<i8", "(2,)", &[0; 16]);
+    let archive = |arrays: &[(&str, Vec<u8>)]| npz(CompressionMethod::Stored, arrays);
+    let both = archive(&[("photos", gray()), ("more", gray()), ("species", labels())]);
+    refused(
+        "a.npz",
+        &both,
+        &["the arrays photos (uint8 [2, 2, 2]), more (uint8 [2, 2, 2]), species (int64 [2]);"],
+    );
+    let two = archive(&[("photos", gray()), ("species", labels()), ("sex", labels())]);
+    refused("a.npz", &two, &["species (int64 [2]), sex (int64 [2]);"]);
+    let other = archive(&[
+        ("photos", gray()),
+        ("species", npy("<i8", "(3,)", &[0; 24])),
+        ("objects", npy("|O", "(2,)", b"cos\nsystem\n")),
+        ("record", b"no array".to_vec()),
+    ]);
+    refused(
+        "a.npz",
+        &other,
+        &["species (int64 [3]), objects (no plain array), record (no plain array);"],
+    );
+    // To be classified, they need no labels.
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(&folder, "a.npz", &other);
+    let images = Images::find(&[path], None).unwrap();
+    assert_eq!((images.len(), images.label(0)), (2, None));
+}
+
+#[test]
+fn labels_that_are_texts_are_checked() {
+    let of = |descriptor: &str, elements: &[u8]| {
+        let labels = npy(descriptor, "(2,)", elements);
+        npz(CompressionMethod::Deflated, &[("images", gray()), ("labels", labels)])
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let load_of = |bytes: &[u8]| load(&write(&folder, "a.npz", bytes)).unwrap().class_names;
+    assert_eq!(load_of(&of("|S3", b"no\0yes")), ["no", "yes"]);
+    assert_eq!(load_of(&of("<U1", b"b\0\0\0a\0\0\0")), ["a", "b"]);
+    assert_eq!(load_of(&of(">U1", b"\0\0\0b\0\0\0a")), ["a", "b"]);
+    // Numbers are in numerical order.
+    assert_eq!(load_of(&of("|S2", b"109\0")), ["9", "10"]);
+    refused("a.npz", &of("|S3", b"yes\0\0\0"), &["'labels' has no text in row 1 (counted from 0)"]);
+    refused("a.npz", &of("|S1", b"a\xff"), &["'labels' has bytes that are no text in row 1"]);
+    refused("a.npz", &of("<U1", b"a\0\0\0\0\0\0\x7f"), &["bytes that are no text in row 1"]);
+    refused(
+        "a.npz",
+        &of("|S2000", &[b'a'; 4000]),
+        &["has texts of 2000 bytes; expected texts of 1 to 255"],
+    );
+    let val = npy("<U2", "(1,)", b"B\0\0\0\0\0\0\0");
+    let split = npz(
+        CompressionMethod::Stored,
+        &[
+            ("train_images", gray()),
+            ("train_labels", npy("<U1", "(2,)", b"b\0\0\0a\0\0\0")),
+            ("val_images", npy("|u1", "(1, 2, 2)", &[9; 4])),
+            ("val_labels", val),
+        ],
+    );
+    let says = [
+        "the array 'val_labels' has 'B' in row 0 (counted from 0), expected the label of a training image",
+        "The two names look alike: this one is 'B', and that of the training class is 'b'",
+    ];
+    refused("a.npz", &split, &says);
 }
 
 #[test]

@@ -123,6 +123,35 @@ fn tar_archives_are_read_as_webdataset_reads_them() {
     assert_eq!(dataset.val.ids().next().unwrap(), "val/000.tar/set/0005.png");
 }
 
+#[test]
+fn arrays_of_any_names_are_read_as_numpy_has_them() {
+    for (name, splits) in expected_in("arrays") {
+        let path = forms().join("arrays").join(&name);
+        let source = Source::find(&path).unwrap();
+        let dataset = source.load(&ALL).unwrap();
+        assert_eq!(source.form(), "arrays", "{name}");
+        for (split, key) in [(&dataset.train, "train"), (&dataset.test, "test")] {
+            let none = Vec::new();
+            let expected = splits.get(key).unwrap_or(&none);
+            assert_eq!(&rows_of(split, &dataset.class_names, expected), expected, "{name}, {key}");
+            if !expected.is_empty() {
+                check_images(&path, key, expected);
+            }
+        }
+        let notices: Vec<String> = source.notices().iter().map(ToString::to_string).collect();
+        if name.starts_with("other-names") {
+            let says =
+                "read 'photos' as the images and 'species' as their labels, since no other arrays";
+            assert!(notices.len() == 1 && notices[0].contains(says), "{name}: {notices:?}");
+        } else {
+            assert!(notices.is_empty(), "{name}: {notices:?}");
+        }
+    }
+    let classes = |name: &str| load(&forms().join("arrays").join(name)).unwrap().class_names;
+    assert_eq!(classes("other-names-texts.npz"), ["Käfer", "ant", "bee"]);
+    assert_eq!(classes("numbers-as-bytes.npz"), ["2", "10"]);
+}
+
 /// The error about a dataset, which names the file and says all of this.
 fn assert_refused(path: &Path, config: &SourceConfig, says: &[&str]) {
     let loaded = Source::find_with(path, config).and_then(|source| source.load(&ALL));
@@ -142,13 +171,21 @@ fn other_parquet_files_are_refused_with_their_row() {
     for (name, says) in [
         (
             "null-image",
-            &["row 23, column 'image': found 'null', expected the bytes of an image"][..],
+            &[
+                "row 23 (counted from 0), column 'image': found 'null', expected the bytes of an image",
+                "leave rows without one out with pandas (df[df['image'].notna()])",
+            ][..],
         ),
-        ("null-bytes", &["row 5, column 'image.bytes': found 'null'", "to_parquet"]),
-        ("null-label", &["row 7, column 'label': found 'null', expected a label"]),
+        (
+            "null-bytes",
+            &["row 5 (counted from 0), column 'image.bytes': found 'null'", "to_parquet"],
+        ),
+        ("null-label", &["row 7 (counted from 0), column 'label': found 'null', expected a label"]),
         (
             "class-4",
-            &["row 2, column 'label': found '3', expected the number of one of the classes"],
+            &[
+                "row 2 (counted from 0), column 'label': found '3', expected the number of one of the classes",
+            ],
         ),
         ("no-image", &["found the columns text, label; expected a column of images", "path=NAME"]),
         ("image-of-text", &["the column 'image' holds texts"]),
@@ -157,9 +194,15 @@ fn other_parquet_files_are_refused_with_their_row() {
         ("no-label", &["found the columns image, text; expected a column of labels", "label=NAME"]),
         ("label-of-floats", &["the column 'label' is one of 64-bit floating-point numbers"]),
         ("label-of-lists", &["the column 'label' holds lists"]),
-        ("two-nulls", &["row 4, column 'image': found 'null'"]),
+        ("two-nulls", &["row 4 (counted from 0), column 'image': found 'null'"]),
         ("zeros", &["its column 'image' has a page of 209715", "with pyarrow"]),
-        ("brotli", &["its column 'image.bytes' is compressed with Brotli, which is not supported"]),
+        (
+            "brotli",
+            &[
+                "its column 'image.bytes' is compressed with Brotli, which is not supported",
+                "pyarrow.parquet.write_table(pyarrow.parquet.read_table(FILE), NEW, compression='zstd')",
+            ],
+        ),
         ("prefixes", &["its column 'image.bytes' has the encoding DELTA_BYTE_ARRAY"]),
     ] {
         let path = forms().join(format!("parquet-refused/{name}.parquet"));
@@ -299,7 +342,11 @@ fn parquet_files_that_change_or_are_damaged_are_noticed() {
 fn of_several_wrong_rows_the_first_is_named() {
     let path = forms().join("parquet-refused/two-nulls.parquet");
     for _ in 0..50 {
-        assert_refused(&path, &SourceConfig::default(), &["row 4, column 'image'"]);
+        assert_refused(
+            &path,
+            &SourceConfig::default(),
+            &["row 4 (counted from 0), column 'image'"],
+        );
     }
 }
 

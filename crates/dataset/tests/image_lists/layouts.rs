@@ -211,8 +211,8 @@ fn a_folder_is_of_one_form() {
     let folder = folder_with(list);
     write(&folder, "train/cat/1.png", &pixels(1));
     let error = Source::find(folder.path()).unwrap_err().to_string();
-    let alone = format!("--dataset {}", folder.path().join("labels.csv").display());
-    assert!(error.contains("labels.csv, a list of images (to read that alone: "), "{error}");
+    let alone = format!("name {}", folder.path().join("labels.csv").display());
+    assert!(error.contains("labels.csv, a list of images (to read that alone, "), "{error}");
     assert!(error.contains(&alone) && error.contains("a folder train/"), "{error}");
     assert_eq!(source_of(&folder, "labels.csv").load(&ALL).unwrap().train.len(), 2);
 

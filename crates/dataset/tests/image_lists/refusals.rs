@@ -197,6 +197,7 @@ proptest! {
                 for error in errors {
                     match error {
                         Error::Table(TableError::Field { at: Position::Line(line), .. })
+                        | Error::Table(TableError::UntrainedLabel { at: Position::Line(line), .. })
                         | Error::Table(TableError::RaggedLine { line, .. })
                         | Error::Table(TableError::ListedTwice { at: [_, Position::Line(line)], .. }) => {
                             prop_assert!((2..=lines).contains(&line), "{} of {}", line, lines)
@@ -204,7 +205,7 @@ proptest! {
                         error => prop_assert!(
                             matches!(
                                 error,
-                                Error::Table(TableError::Columns { .. })
+                                Error::Table(TableError::Columns { .. } | TableError::ColumnNames { .. })
                                     | Error::NoImages { .. }
                                     | Error::Table(TableError::NoTrainingRows { .. })
                             ),

@@ -184,7 +184,10 @@ fn columns_may_be_named_and_images_lie_elsewhere() {
     let dataset = Source::find_with(&gz, &config("label=label", "images")).unwrap();
     assert!(dataset.load(&ALL).unwrap().train.ids().eq(["a.png", "b.png"]));
     for (columns, says) in [
-        ("path=Image Index,label=Diagnosis", "there is no column 'Diagnosis'; expected"),
+        (
+            "path=Image Index,label=Diagnosis",
+            "there is no column 'Diagnosis' (found the columns Patient, Image Index, Finding); expected",
+        ),
         ("path=file,label=Finding", "there is no column 'file'"),
     ] {
         let error = Source::find_with(&list, &config(columns, "images")).unwrap_err().to_string();

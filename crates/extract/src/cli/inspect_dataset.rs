@@ -21,8 +21,8 @@ pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
         allow_single_images: args.split.allow_single_images,
-        seed: args.split.seed,
-        out: &args.out.out,
+        seed: args.seed,
+        out: &args.out,
     };
     let mut shown: Option<Progress> = None;
     let mut report = |done: usize, total: usize| {

@@ -120,6 +120,9 @@ struct RunArgs {
     limit: Option<usize>,
     #[command(flatten)]
     split: SplitArgs,
+    /// Seed of the splits that fractions take and of the subset that --limit takes
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
+    seed: u64,
     /// What is done about images that cannot be read, or that a list names and that are not there: stop names all that
     /// a look at headers and ends of files finds, before the first forward pass; skip leaves them out, lists them in
     /// the cache's skipped.csv, and ends with exit code 4
@@ -245,7 +248,7 @@ impl SourceArgs {
     }
 }
 
-/// Flags on how a dataset is split.
+/// Flags on how a dataset is split, but for the seed, which inspecting a dataset uses for less.
 #[derive(Debug, Args)]
 struct SplitArgs {
     /// Fraction of the training images that become the validation split, but never a class's last one; if the
@@ -263,9 +266,6 @@ struct SplitArgs {
     /// has none of that class
     #[arg(long)]
     allow_single_images: bool,
-    /// Seed of the splits that fractions take and of the subset that --limit takes
-    #[arg(long, default_value = "0", value_parser = terminal::seed)]
-    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -276,8 +276,13 @@ struct InspectDatasetArgs {
     source: SourceArgs,
     #[command(flatten)]
     split: SplitArgs,
-    #[command(flatten)]
-    out: OutArgs,
+    /// Seed of the splits that fractions take
+    #[arg(long, default_value = "0", value_parser = terminal::seed)]
+    seed: u64,
+    /// Folder whose remembered digests of files are used, so that files that have not changed since are not read again:
+    /// that of the extraction
+    #[arg(long, default_value = FEATURES)]
+    out: PathBuf,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -429,6 +434,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         }
         #[cfg(feature = "torch")]
         Error::Backbone(Backbone::Torch(_)) => Failure::Internal,
+        Error::Backbone(Backbone::File(error)) | Error::File(error) if error.is_wrong_path() => {
+            Failure::BadInput
+        }
         Error::Backbone(Backbone::File(_) | Backbone::Winograd(_))
         | Error::File(_)
         | Error::NoRoom { .. }

@@ -149,7 +149,7 @@ fn config(args: RunArgs) -> Result<ExtractConfig, Error> {
         test_fraction: args.split.test_fraction,
         dedupe: args.split.dedupe,
         allow_single_images: args.split.allow_single_images,
-        seed: args.split.seed,
+        seed: args.seed,
         on_error: args.on_error,
         max_skipped: args.max_skipped.unwrap_or(ExtractConfig::MAX_SKIPPED),
         scan: args.scan,

@@ -15,6 +15,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
             | BaselineError::RidgeSingular { .. },
         )
         | Error::Ensemble(EnsembleError::RunTwice { .. }) => Failure::Usage,
+        Error::File(error) if error.is_wrong_path() => Failure::BadInput,
         Error::File(_)
         | Error::Csv { .. }
         | Error::Kernels(_)

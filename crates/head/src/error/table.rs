@@ -8,12 +8,14 @@ use super::Error;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// A table that a flag names is not there.
-    #[error("{flag}={}: there is no such file; expected {expected}", path.display())]
+    #[error("{flag}={}: {found}; expected {expected}", path.display())]
     Missing {
         /// The flag.
         flag: &'static str,
         /// The path that it has.
         path: PathBuf,
+        /// What is there, for example `there is no such file`.
+        found: &'static str,
         /// What the flag takes.
         expected: String,
     },

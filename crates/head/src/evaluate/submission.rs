@@ -60,7 +60,13 @@ impl Sample {
             .from_reader(&bytes[..]);
         let columns = reader.headers().map_err(syntax)?.clone();
         if columns.len() < 2 {
-            let found = format!("the column '{}' alone", columns.get(0).unwrap_or_default());
+            let column = columns.get(0).unwrap_or_default();
+            let separated = if column.contains(';') {
+                ", since columns are separated by commas or tabs and not by semicolons"
+            } else {
+                ""
+            };
+            let found = format!("the column '{column}' alone{separated}");
             return Err(Error::Table(TableError::SampleColumns { path: at(), found }));
         }
         let ids = reader.records().map(|row| Ok(row.map_err(syntax)?[0].to_owned()));
@@ -291,5 +297,9 @@ mod tests {
         refused("id,cat,bird\n2,0,0\n", "the column 'bird'");
         refused("id\n2\n", "the column 'id' alone");
         refused("id,label\n1\n", "not a table");
+        refused(
+            "id;label\n1;0\n",
+            "the column 'id;label' alone, since columns are separated by commas or tabs and not by semicolons;",
+        );
     }
 }

@@ -49,12 +49,16 @@ fn other_numbers_are_refused() {
     };
     let external = DataLocation::External as i32;
     let external = Tensor { data_location: external, raw_data: Bytes::new(), ..whole.clone() };
-    let advice = "put both into one with onnx.save(onnx.load(FILE), NEW)";
-    assert_eq!(refused(external.clone()), format!("is stored in another file; {advice}"));
+    let advice = "where it is not read; in Python, onnx.save(onnx.load(FILE), NEW) writes a single file that has all of \
+                  them";
+    assert_eq!(refused(external.clone()), format!("is not in this file, but beside it, {advice}"));
     let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
     let external_data = vec![encode(&Entry::default()), encode(&location)];
     let external = Tensor { external_data, ..external };
-    assert_eq!(refused(external), format!("is stored in another file, 'w.bin'; {advice}"));
+    assert_eq!(
+        refused(external),
+        format!("is not in this file, but beside it in 'w.bin', {advice}")
+    );
     let integers = Tensor { data_type: DataType::Int64 as i32, ..whole.clone() };
     assert_eq!(refused(integers), "has ONNX data type 7");
     let half = Tensor { data_type: DataType::Float16 as i32, ..whole.clone() };
@@ -152,7 +156,7 @@ fn weights_that_are_elsewhere_are_named_first() {
     let location = Entry { key: "location".to_owned(), value: "w.bin".to_owned() };
     tensor.external_data = vec![encode(&location)];
     let says =
-        "the weight of node 'c2' (Conv) is stored in another file, 'w.bin'; put both into one";
+        "the weight of node 'c2' (Conv) is not in this file, but beside it in 'w.bin', where";
     assert!(message(&external).contains(says), "{}", message(&external));
     let mut other = Chain::vgg(&[1, 1, 2, 2, 1], false);
     other.tensors = external.tensors;

@@ -32,6 +32,7 @@ fn files_of_other_programs_have_the_same_tensors() {
         ("torch-legacy.pth", "torchvision's names", "", 2),
         ("torch-nested.pt", "torchvision's names", "state_dict.module.", 3),
         ("torch-model.pt", "torchvision's names", "", 2),
+        ("torch-model-legacy.pt", "torchvision's names", "", 2),
         ("torch-half.pth", "torchvision's names", "", 2),
         ("bfloat16.safetensors", "torchvision's names", "", 2),
         ("float64.safetensors", "torchvision's names", "", 2),
@@ -84,13 +85,17 @@ fn files_that_are_not_tensors_alone_are_refused() {
             "has a pickled posix.system, expected tensors and plain containers",
         ),
         (
+            "torch-evil-main.pth",
+            "has a pickled __main__.callback, expected tensors and plain containers",
+        ),
+        (
             "keras1-theano.h5",
             "the kernel 'block1_conv1/block1_conv1_W_1:0' has shape [64, 3, 3, 3], Theano's order",
         ),
         (
             "external.onnx",
-            "is stored in another file, 'numbers.bin'; put both into one with \
-             onnx.save(onnx.load(FILE), NEW)",
+            "is not in this file, but beside it in 'numbers.bin', where it is not read; in Python, \
+             onnx.save(onnx.load(FILE), NEW) writes a single file",
         ),
     ] {
         let message = import(name).unwrap_err();

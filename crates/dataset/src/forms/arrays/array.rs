@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use npy_header::{Header, HeaderError};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::MAX_LABEL;
+use super::labels::is_labels;
 use crate::loading::Loading;
 use crate::name::escape;
 use crate::{Error, ImageFault, PackedError, gzip};
@@ -25,7 +25,6 @@ const PIECE: usize = 1 << 20;
 
 const IMAGES: &str = "uint8 of the shape [N, H, W], [N, H, W, 1] or [N, H, W, 3], in C order";
 const ONE_IMAGE: &str = "[1, H, W, 3] of one RGB image (array[None]), or [N, H, 3, 1] of gray images that are 3 pixels wide";
-const LABELS: &str = "integers of the shape [N] or [N, 1], one class number for each image";
 
 /// A file with arrays.
 pub(super) enum ArrayFile {
@@ -47,6 +46,16 @@ pub(super) struct Array {
     member: Option<usize>,
 }
 
+/// What an array may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// So many images.
+    Images(u64),
+    /// So many labels.
+    Labels(u64),
+    Other,
+}
+
 /// The pixels of images of one size.
 #[derive(Debug)]
 pub(super) enum Pixels {
@@ -56,20 +65,17 @@ pub(super) enum Pixels {
     InFile { file: File, start: u64 },
 }
 
-/// Class numbers.
-pub(super) struct Labels(pub(super) Vec<u32>);
-
 /// An array that was opened.
-struct Opened {
+pub(super) struct Opened {
     /// The name of its elements, such as `|u1`.
-    descriptor: String,
+    pub(super) descriptor: String,
     is_fortran: bool,
-    shape: Vec<u64>,
-    content: Content,
+    pub(super) shape: Vec<u64>,
+    pub(super) content: Content,
 }
 
 /// The elements of an array.
-enum Content {
+pub(super) enum Content {
     /// They begin at this position of the file.
     InFile { file: File, start: u64, bytes: u64 },
     /// They have to be decompressed, which `compressed` bytes allow up to a limit.
@@ -145,11 +151,22 @@ impl ArrayFile {
         }))
     }
 
-    /// The names of all arrays, for errors.
-    pub(super) fn names(&self) -> Vec<String> {
+    /// All arrays.
+    pub(super) fn arrays(&self) -> Vec<Array> {
         match self {
-            ArrayFile::Archive { names, .. } | ArrayFile::Folder { names, .. } => {
-                names.iter().map(|name| escape(stem_of(name).as_ref())).collect()
+            ArrayFile::Archive { path, names } => {
+                let of = |(index, name): (usize, &String)| {
+                    let (path, name) = (path.clone(), stem_of(name).to_owned());
+                    Array { path, name, member: Some(index) }
+                };
+                names.iter().enumerate().map(of).collect()
+            }
+            ArrayFile::Folder { path, names } => {
+                let of = |name: &String| {
+                    let (path, name) = (path.join(name), stem_of(name).to_owned());
+                    Array { path, name, member: None }
+                };
+                names.iter().map(of).collect()
             }
             ArrayFile::Alone(_) => Vec::new(),
         }
@@ -161,9 +178,27 @@ impl Array {
         &self.path
     }
 
+    /// Its name as text of one line.
+    pub(super) fn name(&self) -> String {
+        escape(self.name.as_ref())
+    }
+
+    /// What its header says: its name with type and shape, for messages, and whether it has images or labels.
+    pub(super) fn look(&self) -> (String, Kind) {
+        let Ok(Opened { descriptor, shape, .. }) = self.open("") else {
+            return (format!("{} (no plain array)", self.name()), Kind::Other);
+        };
+        let kind = match (&*descriptor, &shape[..]) {
+            ("|u1", &[count, _, _] | &[count, _, _, 1 | 3]) => Kind::Images(count),
+            (descriptor, &[count] | &[count, 1]) if is_labels(descriptor) => Kind::Labels(count),
+            _ => Kind::Other,
+        };
+        (format!("{} ({} {shape:?})", self.name(), named(&descriptor)), kind)
+    }
+
     /// The error about an array that is of another kind than expected.
     pub(super) fn wrong(&self, found: String, expected: &'static str) -> Error {
-        let (path, array) = (self.path.clone(), escape(self.name.as_ref()));
+        let (path, array) = (self.path.clone(), self.name());
         Error::Packed(PackedError::Array { path, array, found, expected })
     }
 
@@ -206,57 +241,14 @@ impl Array {
         Ok((shape.map(|len| len as usize), pixels))
     }
 
-    /// Class numbers of `count` images, which lie at `images`.
-    pub(super) fn labels(&self, images: &Path, count: usize) -> Result<Labels, Error> {
-        let opened = self.open(LABELS)?;
-        let descriptor = &*opened.descriptor;
-        let (kind, size) = descriptor.split_at_checked(2).unwrap_or((descriptor, ""));
-        let size: usize = match (kind, size) {
-            ("|u" | "|i" | "<u" | "<i", "1" | "2" | "4" | "8") => size.parse().unwrap_or(1),
-            _ => {
-                let found = format!("has elements of the type {}", named(descriptor));
-                return Err(self.wrong(found, LABELS));
-            }
-        };
-        if !matches!(opened.shape[..], [_] | [_, 1]) {
-            return Err(self.wrong(format!("has the shape {:?}", opened.shape), LABELS));
-        }
-        if opened.shape[0] != count as u64 {
-            return Err(Error::Packed(PackedError::CountsDiffer {
-                images_path: images.to_path_buf(),
-                labels_path: self.path.clone(),
-                images: count,
-                labels: opened.shape[0] as usize,
-            }));
-        }
-        // Sorted labels compress to nearly nothing. As many as there are images take no more memory than these.
-        let bytes = self.check_len(&opened, size as u64, |_| MAX_HELD)?;
-        let is_signed = kind.ends_with('i');
-        let bytes = self.read(opened.content, bytes)?;
-        let label = |(row, element): (usize, &[u8])| {
-            let mut wide = [0; 8];
-            wide[..size].copy_from_slice(element);
-            let number = u64::from_le_bytes(wide);
-            // A negative number has its highest bit set, and so is too large.
-            let is_negative = is_signed && element[size - 1] >= 0x80;
-            if is_negative || number > MAX_LABEL {
-                let shift = 64 - 8 * size;
-                let number = if is_signed {
-                    (((number << shift) as i64) >> shift).to_string()
-                } else {
-                    number.to_string()
-                };
-                let found = format!("has {number} in row {row}");
-                return Err(self.wrong(found, "class numbers from 0 to 65535"));
-            }
-            Ok(number as u32)
-        };
-        bytes.chunks_exact(size).enumerate().map(label).collect::<Result<_, Error>>().map(Labels)
-    }
-
     /// The number of bytes of an array whose elements have `size` bytes, all of which must be there. `most` is the
     /// number of bytes that so many compressed ones may have.
-    fn check_len(&self, opened: &Opened, size: u64, most: fn(u64) -> u64) -> Result<u64, Error> {
+    pub(super) fn check_len(
+        &self,
+        opened: &Opened,
+        size: u64,
+        most: fn(u64) -> u64,
+    ) -> Result<u64, Error> {
         if opened.is_fortran {
             return Err(
                 self.wrong("is in Fortran order".into(), "C order; np.ascontiguousarray makes it")
@@ -282,7 +274,7 @@ impl Array {
     }
 
     /// All bytes of the elements, of which there are so many.
-    fn read(&self, content: Content, bytes: u64) -> Result<Vec<u8>, Error> {
+    pub(super) fn read(&self, content: Content, bytes: u64) -> Result<Vec<u8>, Error> {
         let mut elements = Vec::new();
         self.for_each_piece(content, bytes, |piece| {
             elements.extend_from_slice(piece);
@@ -318,7 +310,7 @@ impl Array {
     }
 
     /// Calls `take` with all bytes of the elements, of which there are so many, one piece after the other.
-    fn for_each_piece(
+    pub(super) fn for_each_piece(
         &self,
         content: Content,
         bytes: u64,
@@ -356,7 +348,7 @@ impl Array {
         Ok(())
     }
 
-    fn open(&self, expected: &'static str) -> Result<Opened, Error> {
+    pub(super) fn open(&self, expected: &'static str) -> Result<Opened, Error> {
         let mut file = File::open(&self.path).map_err(|error| self.read_fault(error))?;
         let Some(member) = self.member else {
             let header = self.header(&mut file, expected)?;
@@ -455,7 +447,7 @@ impl Pixels {
 }
 
 /// An element type by the name that NumPy shows.
-fn named(descriptor: &str) -> String {
+pub(super) fn named(descriptor: &str) -> String {
     let (kind, size) = descriptor.split_at_checked(2).unwrap_or((descriptor, ""));
     let bits = size.parse().ok().and_then(|bytes: u32| bytes.checked_mul(8));
     match (kind.chars().nth(1), bits) {
@@ -463,6 +455,7 @@ fn named(descriptor: &str) -> String {
         (Some('i'), Some(bits)) => format!("int{bits}"),
         (Some('u'), Some(bits)) => format!("uint{bits}"),
         (Some('b'), _) => "bool".to_owned(),
+        (Some('U' | 'S'), _) => "text".to_owned(),
         _ => escape(descriptor.as_ref()),
     }
 }

@@ -6,24 +6,31 @@
 //! test_images   optional                                                     test_labels   optional
 //! ```
 //!
-//! Keras' names (`x_train`, `y_train`, …) and, for sets that are not split, `images` and `labels`, `x` and `y` or
-//! `data` and `labels` are read as well. A label is the number of a class. Other arrays are ignored. Objects,
-//! which only executing a pickle would give, are refused, as are images of floating-point numbers.
+//! Keras' names (`x_train`, `y_train`, …) and, for sets that are not split, `images` and `labels`, `x` and `y`,
+//! `data` and `labels` and others ([`NAMES`]) are read as well. Whatever they are called, the only array of images and
+//! the only one with a label for each of them are read, too, if an archive has one of each. A label is the number of a
+//! class, or its name. Other arrays are ignored. Objects, which only executing a pickle would give, are refused, as are
+//! images of floating-point numbers.
 //!
 //! Arrays that are not compressed are read image by image. Compressed ones are held in memory, or, if they have more
 //! than 4 GiB, in a temporary file.
 
 mod array;
+mod labels;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use durable::Digest;
 
-use self::array::{Array, ArrayFile, Labels, MAX_HELD, Pixels};
+use self::array::{Array, ArrayFile, Kind, MAX_HELD, Pixels};
+use self::labels::Labels;
+use super::classes::Classes;
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::faults::Faults;
 use crate::files::{is_data, is_image};
@@ -53,8 +60,8 @@ const NAMES: [[[&str; 2]; 3]; 7] = [
     [["arr_0", "arr_1"], ["", ""], ["", ""]],
 ];
 
-/// Largest class number. Every class up to the largest label gets a name.
-pub(super) const MAX_LABEL: u64 = 65_535;
+/// Most arrays of an archive that are looked at for images and labels of other names, or described in an error.
+const MAX_LOOKS: usize = 100;
 
 /// A part with its images, and its labels if it has any.
 type PartArrays = (Part, Array, Option<Array>);
@@ -84,7 +91,7 @@ impl Form for Arrays {
     type Dataset = Arrays;
     const NAME: &str = "arrays";
     const DESCRIPTION: &str = "NumPy's arrays of images (MedMNIST's .npz with train_images and train_labels, Keras' with x_train and \
-         y_train, or .npy files of these names)";
+         y_train, an .npz of any names with one array of images and one of labels, or .npy files of known names)";
     const HAS_IMAGE_FILES: bool = false;
 
     fn mark(_: &GivenFolder<'_>) -> Result<Option<String>, Error> {
@@ -98,7 +105,7 @@ impl Form for Arrays {
         let used: HashSet<&OsStr> =
             arrays.files.iter().filter_map(|path| path.file_name()).collect();
         let first = escape(path.file_name().unwrap_or_default().as_ref());
-        arrays.notices = folder.notices(first, &used, is_data);
+        arrays.notices.extend(folder.notices(first, &used, is_data));
         Ok(Some(arrays))
     }
 
@@ -125,23 +132,32 @@ impl Form for Arrays {
         }
         let parts = match parts_of(path)? {
             Some(parts) => parts,
+            None if ArrayFile::is_archive(path) => match the_only_ones(path)? {
+                Some((images, labels)) => vec![(Part::Train, images, labels)],
+                None => return Err(no_arrays(path)),
+            },
             None => match ArrayFile::Alone(path.to_path_buf()).array("")? {
                 Some(images) => vec![(Part::Train, images, None)],
                 None => return Err(no_arrays(path)),
             },
         };
         let is_split = parts.len() > 1;
-        let group = |(part, images, labels): PartArrays| {
+        let group = |(part, array, labels): PartArrays| {
             let loading = Loading { scan: None, stop: &AtomicBool::new(false) };
-            let samples = read(&images, labels.as_ref(), &loading)?;
-            let largest = samples.labels.as_ref().and_then(|labels| labels.iter().max().copied());
-            let classes = largest.map_or(0, |largest| largest + 1);
+            let (images, labels) = read(&array, labels.as_ref(), &loading)?;
+            let classes = match &labels {
+                Some(labels) => ArrayClasses::of([labels], labels),
+                None => ArrayClasses::Numbers(0),
+            };
+            // All of these labels are classes.
+            let number = |label: u32| classes.number(labels.as_ref()?, label).ok();
+            let numbers = labels.as_ref().map(|labels| &labels.numbers);
             Ok(Group {
-                origin: images.path().to_path_buf(),
+                origin: array.path().to_path_buf(),
                 part: is_split.then_some(part),
-                class_names: (0..classes).map(|class| class.to_string()).collect(),
-                labels: samples.labels.map(|labels| labels.iter().copied().map(Some).collect()),
-                images: samples.images,
+                labels: numbers.map(|numbers| numbers.iter().map(|&label| number(label)).collect()),
+                class_names: classes.names(),
+                images: Arc::new(images),
             })
         };
         parts.into_iter().map(group).collect::<Result<_, Error>>().map(Some)
@@ -174,20 +190,28 @@ impl DatasetFiles for Arrays {
     }
 
     fn load(&self, files: &Digests, loading: &Loading<'_>) -> Result<Loaded, Error> {
-        let mut parts = [Part::Train, Part::Val, Part::Test].map(|_| None);
         let mut digests = Vec::new();
-        let mut classes = 0;
-        for (part, images, labels) in &self.parts {
-            let samples = read(images, labels.as_ref(), loading)?;
-            let largest = samples.labels.iter().flat_map(|labels| labels.iter()).max();
-            classes = classes.max(largest.map_or(0, |largest| largest + 1));
-            digests.extend(digests_of(&samples.images, loading)?);
-            parts[*part as usize] = Some(samples);
+        let mut of_parts = Vec::new();
+        for (_, array, labels) in &self.parts {
+            let (images, labels) = read(array, labels.as_ref(), loading)?;
+            digests.extend(digests_of(&images, loading)?);
+            of_parts.push((images, labels));
+        }
+        let of_train = of_parts[0].1.as_ref().expect("training images have labels");
+        let all = of_parts.iter().filter_map(|(_, labels)| labels.as_ref());
+        let classes = ArrayClasses::of(all, of_train);
+        let mut parts = [Part::Train, Part::Val, Part::Test].map(|_| None);
+        for ((part, _, array), (images, labels)) in self.parts.iter().zip(of_parts) {
+            let labels = match (labels, array) {
+                (Some(labels), Some(array)) => Some(classes.of_images(&labels, array)?),
+                _ => None,
+            };
+            parts[*part as usize] = Some(Samples::new(images, labels));
         }
         digest::check_files(self, files)?;
         let [train, val, test] = parts;
         let table = Table {
-            class_names: (0..classes).map(|class| class.to_string()).collect(),
+            class_names: classes.names(),
             train: train.expect("there are training images").into_any(),
             val: val.map(Samples::into_any),
             test: test.map(Samples::into_any),
@@ -199,7 +223,18 @@ impl DatasetFiles for Arrays {
 
 impl Arrays {
     fn read(path: &Path) -> Result<Arrays, Error> {
-        let parts = parts_of(path)?.ok_or_else(|| no_arrays(path))?;
+        let mut notices = Vec::new();
+        let parts = match parts_of(path)? {
+            Some(parts) => parts,
+            None => match the_only_ones(path)? {
+                Some((images, Some(labels))) => {
+                    let (path, names) = (path.to_path_buf(), [images.name(), labels.name()]);
+                    notices.push(Notice::OtherArrays { path, names });
+                    vec![(Part::Train, images, Some(labels))]
+                }
+                _ => return Err(no_arrays(path)),
+            },
+        };
         for (part, images, labels) in &parts {
             if labels.is_none() && *part != Part::Test {
                 return Err(images.wrong("has no labels beside it".into(), "an array of labels"));
@@ -212,7 +247,7 @@ impl Arrays {
                 files.push(array.path().to_path_buf());
             }
         }
-        Ok(Arrays { files, parts, notices: Vec::new() })
+        Ok(Arrays { files, parts, notices })
     }
 }
 
@@ -261,20 +296,106 @@ fn parts_of(path: &Path) -> Result<Option<Vec<PartArrays>>, Error> {
     Ok(None)
 }
 
-fn no_arrays(path: &Path) -> Error {
-    let found = match ArrayFile::open(path) {
-        Ok(file) => file.names(),
-        Err(_) => Vec::new(),
-    };
-    Error::Packed(PackedError::NoArrays { path: path.to_path_buf(), found })
+/// The only array of images of an archive, and the only one with as many labels; `None` if there is no such array of
+/// images, or a second one, or if there are several of labels.
+fn the_only_ones(path: &Path) -> Result<Option<(Array, Option<Array>)>, Error> {
+    if !ArrayFile::is_archive(path) {
+        return Ok(None);
+    }
+    let arrays = ArrayFile::open(path)?.arrays();
+    if arrays.len() > MAX_LOOKS {
+        return Ok(None);
+    }
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    for array in arrays {
+        match array.look().1 {
+            Kind::Images(count) => images.push((array, count)),
+            Kind::Labels(count) => labels.push((array, count)),
+            Kind::Other => {}
+        }
+    }
+    let (Some((image, count)), None) = (images.pop(), images.pop()) else { return Ok(None) };
+    let mut labels = labels.into_iter().filter(|(_, labels)| *labels == count);
+    Ok(match (labels.next(), labels.next()) {
+        (labels, None) => Some((image, labels.map(|(labels, _)| labels))),
+        (_, Some(_)) => None,
+    })
 }
 
-/// The images of an array, with their labels.
+fn no_arrays(path: &Path) -> Error {
+    let arrays = ArrayFile::open(path).map(|file| file.arrays()).unwrap_or_default();
+    let names = arrays.iter().enumerate().map(|(index, array)| match index < MAX_LOOKS {
+        true => array.look().0,
+        false => array.name(),
+    });
+    let known = NAMES.map(|[[images, labels], ..]| format!("{images} and {labels}")).join(", ");
+    let (path, found) = (path.to_path_buf(), names.collect());
+    Error::Packed(PackedError::NoArrays { path, found, known })
+}
+
+/// The classes of all labels of a dataset.
+enum ArrayClasses {
+    /// The numbers below this one.
+    Numbers(u32),
+    /// The texts of the training labels.
+    Texts(Classes),
+}
+
+impl ArrayClasses {
+    fn of<'a>(all: impl IntoIterator<Item = &'a Labels>, train: &Labels) -> ArrayClasses {
+        if let Some(texts) = &train.texts {
+            return ArrayClasses::Texts(Classes::of(texts.iter().map(String::as_str)));
+        }
+        let numbers = all.into_iter().filter(|labels| labels.texts.is_none());
+        let largest = numbers.flat_map(|labels| labels.numbers.iter()).max();
+        ArrayClasses::Numbers(largest.map_or(0, |largest| largest + 1))
+    }
+
+    /// The number of the class that is `label` among these labels, or its text, of which there is no class.
+    fn number(&self, labels: &Labels, label: u32) -> Result<u32, String> {
+        let text = labels.texts.as_ref().map(|texts| &texts[label as usize]);
+        match (self, text) {
+            (ArrayClasses::Numbers(_), None) => Ok(label),
+            (ArrayClasses::Texts(classes), Some(text)) => {
+                classes.number(text).ok_or_else(|| text.clone())
+            }
+            (_, text) => Err(text.cloned().unwrap_or_else(|| label.to_string())),
+        }
+    }
+
+    /// The classes of all images that have the labels of an array.
+    ///
+    /// # Errors
+    /// If one of them is no class.
+    fn of_images(&self, labels: &Labels, array: &Array) -> Result<Vec<u32>, Error> {
+        let number = |(row, &label): (usize, &u32)| {
+            self.number(labels, label).map_err(|text| {
+                let alike = match self {
+                    ArrayClasses::Texts(classes) => alike(&text, classes.labels()),
+                    ArrayClasses::Numbers(_) => None,
+                };
+                let (path, array) = (array.path().to_path_buf(), array.name());
+                let label = escape(text.as_ref());
+                Error::Packed(PackedError::UntrainedLabel { path, array, row, label, alike })
+            })
+        };
+        labels.numbers.iter().enumerate().map(number).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            ArrayClasses::Numbers(count) => (0..*count).map(|class| class.to_string()).collect(),
+            ArrayClasses::Texts(classes) => classes.names().to_vec(),
+        }
+    }
+}
+
+/// The images of an array, and their labels.
 fn read(
     images: &Array,
     labels: Option<&Array>,
     loading: &Loading<'_>,
-) -> Result<Samples<ArrayImages>, Error> {
+) -> Result<(ArrayImages, Option<Labels>), Error> {
     let (shape, pixels) = images.pixels(labels.is_some(), MAX_HELD, loading)?;
     let [count, height, width, channels] = shape;
     if count == 0 || height == 0 || width == 0 {
@@ -282,8 +403,7 @@ fn read(
     }
     let path = images.path().to_path_buf();
     let labels = labels.map(|array| array.labels(&path, count)).transpose()?;
-    let labels = labels.map(|Labels(labels)| labels);
-    Ok(Samples::new(ArrayImages { path, height, width, channels, count, pixels }, labels))
+    Ok((ArrayImages { path, height, width, channels, count, pixels }, labels))
 }
 
 fn digests_of(images: &ArrayImages, loading: &Loading<'_>) -> Result<Vec<Digest>, Error> {

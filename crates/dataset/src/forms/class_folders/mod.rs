@@ -20,10 +20,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use unicode_normalization::UnicodeNormalization;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{DatasetFiles, Form, GivenFolder, SourceFile, image_list, is_packed};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::errors::Errors;
 use crate::files::{IMAGE_ENDINGS, is_data, is_image};
@@ -400,7 +400,8 @@ impl<'a> Classes<'a> {
                 }
                 None if unknown.insert(class) => {
                     let (path, train) = (root.join(part).join(class), root.join(self.part));
-                    let alike = self.alike(class).map(Box::new);
+                    let folders = self.folders.iter().filter_map(|class| class.to_str());
+                    let alike = class.to_str().and_then(|name| alike(name, folders));
                     labelled.unknown.push(Error::Folder(FolderError::UnknownClass {
                         path,
                         train,
@@ -421,23 +422,7 @@ impl Labelled {
     }
 }
 
-impl Classes<'_> {
-    /// A name of no class, and that of a class that looks the same: it differs in upper and lower case, or in how
-    /// its accents are encoded, as on disks of a Mac. `None` if there is no such class.
-    fn alike(&self, name: &OsStr) -> Option<[String; 2]> {
-        let look = |name: &OsStr| Some(name.to_str()?.nfc().collect::<String>().to_lowercase());
-        let wanted = look(name)?;
-        let class = self.folders.iter().find(|class| look(class).as_ref() == Some(&wanted))?;
-        let coded = |name: &OsStr| {
-            let code = |sign: char| match sign.is_ascii() {
-                true => sign.to_string(),
-                false => sign.escape_unicode().to_string(),
-            };
-            name.to_string_lossy().chars().map(code).collect()
-        };
-        Some([coded(name), coded(class)])
-    }
-}
+impl Classes<'_> {}
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Path) -> Walk<'a> {

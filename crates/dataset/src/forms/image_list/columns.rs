@@ -50,7 +50,7 @@ impl Columns {
         let names = &config.columns;
         let column = |name: &Option<String>, usual: &[&str]| match name {
             Some(name) => one(sheet, sheet.named_exactly(name), name)?
-                .ok_or_else(|| wrong(sheet, format!("there is no column '{name}'")))
+                .ok_or_else(|| wrong(sheet, no_column(sheet, name)))
                 .map(Some),
             None => one(sheet, sheet.named(usual), usual[0]),
         };
@@ -86,6 +86,10 @@ pub(super) fn has_columns_of_a_list(sheet: &Sheet, config: &SourceConfig) -> boo
     (is_there(&config.columns.path, &PATH) || is_id()) && is_there(&config.columns.label, &LABEL)
 }
 
+fn no_column(sheet: &Sheet, name: &str) -> String {
+    format!("there is no column '{name}' ({})", sheet.found_columns())
+}
+
 fn one(sheet: &Sheet, columns: Vec<usize>, meant: &str) -> Result<Option<usize>, Error> {
     match columns[..] {
         [] => Ok(None),
@@ -100,11 +104,29 @@ fn one(sheet: &Sheet, columns: Vec<usize>, meant: &str) -> Result<Option<usize>,
 
 /// The error about a sheet whose columns are not a list's.
 pub(super) fn wrong(sheet: &Sheet, found: String) -> Error {
-    let expected = "the columns path, label and optionally split and group, separated by commas or tabs; others \
-                    are named with --columns path=NAME,label=NAME";
-    Error::Table(TableError::Columns {
-        path: sheet.path.clone(),
-        found,
-        expected: expected.to_owned(),
-    })
+    let expected =
+        "the columns path, label and optionally split and group, separated by commas or tabs";
+    let path = sheet.path.clone();
+    Error::Table(TableError::ColumnNames { path, found, expected, advice: advice(sheet) })
+}
+
+/// How a sheet may become a list, after a semicolon.
+pub(super) fn advice(sheet: &Sheet) -> String {
+    let named = "name others with --columns path=NAME,label=NAME";
+    match (&sheet.named(&PATH)[..], &sheet.named(&ID)[..]) {
+        ([], &[id, ..]) => format!(
+            "; if '{}' has the names of images, with or without their endings, give their folder with --images DIR; \
+             {named}",
+            sheet.name(id)
+        ),
+        _ => format!("; {named}"),
+    }
+}
+
+/// The error about a sheet that does not name the images that are to be classified.
+pub(super) fn no_images_named(sheet: &Sheet) -> Error {
+    let expected =
+        "a column path (or file, file_name, image or image_path), separated by commas or tabs";
+    let (path, found) = (sheet.path.clone(), sheet.found_columns());
+    Error::Table(TableError::ColumnNames { path, found, expected, advice: String::new() })
 }

@@ -9,6 +9,7 @@ use super::super::classes::{Classes, numbered};
 use super::super::sheet::Sheet;
 use super::super::{DatasetFiles, SourceFile};
 use super::rows::{Files, Listing, Row, Rows};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::errors::Errors;
 use crate::files::{is_data, is_image};
@@ -23,7 +24,6 @@ use crate::{Error, ImageStore, Notice, TableError, digest};
 
 const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
 const NO_LABEL: &str = "no label, since other test rows have none";
-const A_TRAINED_CLASS: &str = "the label of a training row";
 
 /// The images of a list, not decoded yet.
 #[derive(Debug)]
@@ -70,7 +70,11 @@ impl Listed {
             let mut labels = Vec::with_capacity(rows.len());
             for row in rows {
                 let number = classes.number(&row.label);
-                let number = number.ok_or_else(|| wrong(&row, A_TRAINED_CLASS));
+                let number = number.ok_or_else(|| {
+                    let Listing { sheet, columns, .. } = &listings[row.list];
+                    let alike = alike(&row.label, classes.labels());
+                    sheet.untrained(row.start, columns.of_label(), &row.label, alike)
+                });
                 if let Some(number) = errors.keep(number)? {
                     labels.push(number);
                     kept.push(row);

@@ -39,9 +39,10 @@ use crate::name::escape;
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::{Error, FormError, SourceConfig};
-use columns::{Columns, Naming, has_columns_of_a_list, wrong};
+use columns::{Columns, Naming, advice, has_columns_of_a_list, no_images_named, wrong};
 pub(super) use columns::{GROUP, LABEL, SPLIT};
 use listed::{Listed, notices};
+pub(crate) use rows::A_PATH_WITHIN;
 use rows::{Endings, Listing, Parts, Place};
 
 /// Lists of images.
@@ -59,7 +60,7 @@ impl Form for ImageList {
         let list = lists_in(folder)?.into_iter().next();
         Ok(list.map(|path| {
             let name = escape(path.file_name().unwrap_or_default().as_ref());
-            format!("{name}, a list of images (to read that alone: --dataset {})", path.display())
+            format!("{name}, a list of images (to read that alone, name {})", path.display())
         }))
     }
 
@@ -101,7 +102,7 @@ impl Form for ImageList {
                 let place = place(path, &SourceConfig::default());
                 images(&sheet, columns, &place, Parts::ByColumn).map(Some)
             }
-            None => Err(wrong(&sheet, sheet.found_columns())),
+            None => Err(no_images_named(&sheet)),
         }
     }
 }
@@ -134,6 +135,17 @@ fn lists_in(folder: &GivenFolder<'_>) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(lists)
+}
+
+/// The columns of the table at `path`, and how it may become a list, in a sentence; `None` if it is no table.
+pub(crate) fn columns_of_table(path: &Path) -> Option<String> {
+    let sheet = Sheet::read_start(path).ok()?;
+    let name = path.file_name().unwrap_or_default().display();
+    let found = sheet.found_columns();
+    // A text without columns is no table.
+    (sheet.columns() > 1).then(|| {
+        format!("Of {name}, {found}: if it lists images{}", advice(&sheet).replacen(';', ",", 1))
+    })
 }
 
 /// Reads the list at `path`; `within` is its folder if that was given as the dataset.

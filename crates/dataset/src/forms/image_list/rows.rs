@@ -19,7 +19,7 @@ use crate::part::Part;
 use crate::{Error, Position, TableError};
 
 const A_PATH: &str = "the path of an image";
-const A_PATH_WITHIN: &str = "a path that stays within the folder of the images; give another folder with \
+pub(crate) const A_PATH_WITHIN: &str = "a path that stays within the folder of the images; give another folder with \
                              --images, or absolute paths";
 const AN_ENDING: &str = "the name of one image, with its ending";
 const A_SPLIT: &str = "train, val or test";

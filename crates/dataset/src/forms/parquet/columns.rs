@@ -13,9 +13,8 @@ use crate::{ColumnNames, Error, TableError};
 /// Usual names of the column of images, without spaces, `-` and `_`. The first name is preferred to the others.
 const IMAGE: [&str; 2] = ["image", "img"];
 
-const AN_IMAGE: &str = "a column of images, of bytes or of structs of bytes and path; name it with --columns path=NAME";
-const A_LABEL: &str =
-    "a column of labels, class numbers or texts; name it with --columns label=NAME";
+const AN_IMAGE: &str = "a column of images, of bytes or of structs of bytes and path";
+const A_LABEL: &str = "a column of labels, class numbers or texts";
 const A_TEXT: &str = "a column of texts or integers";
 
 /// The columns that are read, by the numbers of their leaves.
@@ -264,7 +263,12 @@ impl<'a> Finder<'a> {
 
     fn wrong(&self, found: String, expected: &'static str) -> Error {
         let path = self.file.path().to_path_buf();
-        Error::Table(TableError::Columns { path, found, expected: expected.to_owned() })
+        let advice = match expected {
+            AN_IMAGE => "; name it with --columns path=NAME",
+            A_LABEL => "; name it with --columns label=NAME",
+            _ => "",
+        };
+        Error::Table(TableError::ColumnNames { path, found, expected, advice: advice.to_owned() })
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::classes::Classes;
 use super::super::sheet::{escaped, shown};
 use super::columns::Columns;
 use super::images::{Index, Location, Pages, ParquetImages};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::errors::Errors;
 use crate::faults::Faults;
@@ -26,12 +27,11 @@ use crate::{Error, Notice, Position, SplitError, TableError};
 /// Row groups that are read at a time, by all threads.
 const GROUPS: usize = 64;
 
-const AN_IMAGE: &str = "the bytes of an image; the library datasets puts them into the file with to_parquet or \
-                        push_to_hub";
+const AN_IMAGE: &str = "the bytes of an image; leave rows without one out with pandas (df[df['image'].notna()]), and \
+                        write the others with to_parquet or push_to_hub of the library datasets";
 const A_LABEL: &str = "a label; only rows of the split 'test' may be without";
 const A_LABEL_AS_OTHERS: &str = "a label, since other test rows have one";
 const NO_LABEL: &str = "no label, since other test rows have none";
-const A_TRAINED_CLASS: &str = "the label of a training row";
 const A_CLASS: &str = "the number of one of the classes that the file names, from 0 on";
 const A_SPLIT: &str = "train, val or test";
 const A_GROUP: &str = "a group, since the file has a column of groups";
@@ -333,8 +333,19 @@ impl Rows {
                     label.parse().ok().filter(|&number: &u32| (number as usize) < names.len());
                 number.ok_or_else(|| self.wrong_label(row, A_CLASS))
             }
-            None => classes.number(label).ok_or_else(|| self.wrong_label(row, A_TRAINED_CLASS)),
+            None => classes.number(label).ok_or_else(|| self.untrained_label(row, label, classes)),
         }
+    }
+
+    fn untrained_label(&self, row: u32, label: &str, classes: &Classes) -> Error {
+        let (file, at) = self.index.place(row as usize);
+        Error::Table(TableError::UntrainedLabel {
+            path: self.index.shard(file).path.clone(),
+            at: Position::Row(at),
+            column: self.names[file][0].as_str().into(),
+            found: escape(label.as_ref()),
+            alike: alike(label, classes.labels()),
+        })
     }
 
     fn wrong_label(&self, row: u32, expected: &'static str) -> Error {

@@ -31,6 +31,7 @@ use tar::{Archive, EntryType};
 
 use super::classes::Classes;
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
+use crate::alike::alike;
 use crate::digests::Digests;
 use crate::errors::Errors;
 use crate::faults::Faults;
@@ -227,16 +228,13 @@ impl Indexed {
         for ((location, name), label) in
             self.locations.into_iter().zip(self.names.iter()).zip(self.labels)
         {
-            let fault = |found: String, expected| {
-                member_fault(&shards[location.file as usize].path, name, found, expected)
-            };
+            let path = &shards[location.file as usize].path;
             let number = match &label {
-                None => Err(fault("has no label beside it".to_owned(), A_LABEL)),
+                None => Err(member_fault(path, name, "has no label beside it".to_owned(), A_LABEL)),
                 Some(label) => classes.number(label).ok_or_else(|| {
-                    fault(
-                        format!("has the label '{}'", escape(label.as_ref())),
-                        "that of a training image",
-                    )
+                    let (path, alike) = (path.clone(), alike(label, classes.labels()));
+                    let (member, label) = (escape(name), escape(label.as_ref()));
+                    Error::Packed(PackedError::UntrainedMember { path, member, label, alike })
                 }),
             };
             if let Some(number) = errors.keep(number)? {

@@ -6,10 +6,15 @@ use crate::{Error, PackedError};
 
 /// Largest number of names that a pattern may have.
 const MAX_NAMES: usize = 100_000;
+/// Largest number of bytes of all names of a pattern together.
+const MAX_BYTES: usize = 16 << 20;
 /// Deepest nesting of braces.
 const MAX_DEPTH: usize = 8;
 
 const TOO_MANY: &str = "names more than 100000 archives";
+const TOO_LONG: &str = "has names that are too long, together more than 16 MiB";
+const NO_SEQUENCE: &str = "has braces with dots that are no sequence, which goes from a number to a number or from a \
+                          letter to a letter";
 const TOO_DEEP: &str = "has braces within braces within braces, deeper than 8";
 
 /// The pattern at `path`; `None` if it is not one, or a file has exactly this name.
@@ -46,12 +51,19 @@ pub(super) fn archives_of(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let names = expand(pattern, MAX_DEPTH).map_err(fault)?;
     let paths: Vec<PathBuf> = names.into_iter().map(PathBuf::from).collect();
     match paths.iter().find(|path| !path.is_file()) {
+        // Braces that are no sequence stand for themselves.
+        Some(missing) if has_dots_in_braces(&missing.to_string_lossy()) => Err(fault(NO_SEQUENCE)),
         Some(missing) => {
             let (path, pattern) = (missing.clone(), pattern.to_owned());
             Err(Error::Packed(PackedError::MissingArchive { path, pattern }))
         }
         None => Ok(paths),
     }
+}
+
+/// Whether two dots stand within braces.
+fn has_dots_in_braces(text: &str) -> bool {
+    text.split('{').skip(1).any(|part| part.split('}').next().is_some_and(|it| it.contains("..")))
 }
 
 /// The texts of a pattern. `{a,b}` stands for each of its alternatives, `{08..10}` and `{a..c}` for all from the
@@ -63,9 +75,10 @@ fn expand(pattern: &str, depth: usize) -> Result<Vec<String>, &'static str> {
         let (before, braced) = rest.split_at(open);
         let Some((inner, after)) = braces(braced) else { break };
         let alternatives = alternatives(inner, depth)?;
-        if texts.len() * alternatives.len() > MAX_NAMES {
-            return Err(TOO_MANY);
-        }
+        let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let (count, others) = (texts.len(), alternatives.len());
+        let total = (bytes(&texts) + count * before.len()) * others + bytes(&alternatives) * count;
+        check(count * others, total)?;
         let with = |text: &String| {
             let text = format!("{text}{before}");
             alternatives.iter().map(move |other| format!("{text}{other}")).collect::<Vec<_>>()
@@ -73,8 +86,18 @@ fn expand(pattern: &str, depth: usize) -> Result<Vec<String>, &'static str> {
         texts = texts.iter().flat_map(with).collect();
         rest = after;
     }
+    check(texts.len(), texts.iter().map(|text| text.len() + rest.len()).sum())?;
     texts.iter_mut().for_each(|text| text.push_str(rest));
     Ok(texts)
+}
+
+/// Refuses so many texts, or texts of so many bytes together.
+fn check(count: usize, bytes: usize) -> Result<(), &'static str> {
+    match (count > MAX_NAMES, bytes > MAX_BYTES) {
+        (true, _) => Err(TOO_MANY),
+        (_, true) => Err(TOO_LONG),
+        _ => Ok(()),
+    }
 }
 
 /// What is within the braces that the text begins with, and what is after them; `None` if they are not closed.
@@ -106,8 +129,14 @@ fn alternatives(inner: &str, depth: usize) -> Result<Vec<String>, &'static str> 
         })
         .collect();
     if parts.len() > 1 {
-        let parts = parts.into_iter().map(|part| expand(part, below));
-        return Ok(parts.collect::<Result<Vec<_>, _>>()?.concat());
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for part in parts {
+            let texts = expand(part, below)?;
+            bytes += texts.iter().map(String::len).sum::<usize>();
+            check(all.len() + texts.len(), bytes)?;
+            all.extend(texts);
+        }
+        return Ok(all);
     }
     match sequence(inner)? {
         Some(sequence) => Ok(sequence),
@@ -180,6 +209,13 @@ mod tests {
         }
         for pattern in ["{0..100000}", "{0..999}{0..999}", "{-2147483648..2147483647}"] {
             assert_eq!(expand(pattern, MAX_DEPTH), Err(TOO_MANY), "{pattern}");
+        }
+        // Each of them is allowed, all together are not.
+        let many = format!("{{{}}}", vec!["{0..99999}"; 100].join(","));
+        assert_eq!(expand(&many, MAX_DEPTH), Err(TOO_MANY));
+        let long = "n".repeat(1 << 12);
+        for pattern in [format!("{long}{{0..99999}}"), format!("{{0..99999}}{long}")] {
+            assert_eq!(expand(&pattern, MAX_DEPTH), Err(TOO_LONG));
         }
         let deep = "{".repeat(1000) + &"}".repeat(1000);
         assert_eq!(expand(&deep, MAX_DEPTH), Err(TOO_DEEP));
