@@ -4,11 +4,16 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 
+/// Number of values below which their largest may be far from that of others of the same distribution.
+const FEW: usize = 64;
+
 fn check(case: &Case, isa: Isa, kind: TileKind, threads: usize, scale: f64) {
     let n = case.images.len() / case.image();
     let mut network = case.network(isa, Accuracy::Fast, Some(kind), n, threads);
     let actual = case.forward(&mut network, &case.images);
     let error = error(&actual, &case.reference(&case.images));
+    // The largest of few values, to which the error is relative, may be small by chance.
+    let scale = if actual.len() < FEW { 3.0 * scale } else { scale };
     assert!(
         error <= scale * bound(kind),
         "{kind} on {}x{}, {n} images, {threads} threads, {isa:?}: error {error:.1e}",
