@@ -241,7 +241,11 @@ fn classes_that_do_not_fit_are_refused_or_said() {
     let says = ["takes none of the 2 training images", "last image of a class is never taken"];
     assert_refused(workplace.run("single", &[]), BAD_INPUT, &says);
     fs::create_dir(workplace.path("empty")).unwrap();
-    assert_refused(workplace.run("empty", &[]), BAD_INPUT, &["empty holds no dataset"]);
+    assert_refused(
+        workplace.run("empty", &[]),
+        BAD_INPUT,
+        &["empty is an empty folder; expected a dataset"],
+    );
     png("one/cat", 1);
     png("one/cat", 2);
     let says = ["one are of one class, 'cat'; a head needs two classes or more"];

@@ -131,7 +131,7 @@ fn labels_that_look_like_trained_ones_are_said() {
         text += &format!("4.pgm,{other},val\n");
         workplace.write("set/list.csv", text.as_bytes());
         let says = ["expected the label of a training row. The two names look alike: this one is"];
-        refused(&workplace, "set/list.csv", &[], &[says[0], shown]);
+        assert_refused(workplace.run("set/list.csv", &[]), BAD_INPUT, &[says[0], shown]);
     }
 }
 

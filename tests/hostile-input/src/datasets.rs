@@ -210,7 +210,10 @@ fn load(folder: &Path) -> bool {
 fn dataset(folder: &Path) -> Option<Dataset> {
     let source = Source::find(folder).ok()?;
     let _ = source.digest();
-    let load = |val_fraction| source.load(&SplitConfig { val_fraction, ..SplitConfig::default() });
+    let load = |val_fraction| {
+        let allow_single_images = true;
+        source.load(&SplitConfig { val_fraction, allow_single_images, ..SplitConfig::default() })
+    };
     let dataset = match load(0.5) {
         // Classes of one image each leave none for validation.
         Err(
