@@ -24,6 +24,24 @@ fn export(cache: &Path, format: &str, pool: &str, to: &Path) -> Command {
     command
 }
 
+/// The format is that of the file's ending.
+#[test]
+fn the_ending_names_the_format() {
+    let workplace = Workplace::new();
+    let cache = workplace.extract();
+    let begins = |name: &str, more: &[&str]| {
+        let mut command = vgg_extract(["export-features"]);
+        let out = workplace.path(name);
+        command.arg("--features").arg(&cache).arg("--to").arg(&out).args(more);
+        assert_eq!(end_to_end::finish(command).code, Some(0), "{name}");
+        std::fs::read(out).unwrap()[..4].to_vec()
+    };
+    assert_eq!(begins("x.parquet", &[]), b"PAR1");
+    assert_eq!(begins("x.NPZ", &[])[..2], *b"PK");
+    assert_eq!(begins("x.out", &[])[..2], *b"PK");
+    assert_eq!(begins("y.npz", &["--format=parquet"]), b"PAR1");
+}
+
 #[test]
 fn exported_features_are_those_of_the_cache() {
     let (workplace, cache) = cache(30, 7);

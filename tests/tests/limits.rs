@@ -396,6 +396,34 @@ fn the_limit_of_a_control_group_is_heeded() {
     assert_refused(with_group_limit(&train, 1024), USAGE, &says);
 }
 
+/// Where the system starts no threads, that is said, and not called a bug.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_that_starts_no_threads_is_said() {
+    let workplace = Workplace::new();
+    let mut inspect = vgg_extract(["inspect-dataset"]);
+    inspect.arg(workplace.path("digits")).arg("--out=/nowhere");
+    let run = workplace.run("digits", &["--threads=1", "--out=/nowhere"]);
+    for command in [inspect, run] {
+        // The limit does not hold for an administrator.
+        let mut limited = Command::new("setpriv");
+        limited.args(["--reuid=65534", "--clear-groups", "prlimit", "--nproc=1"]);
+        limited.arg(command.get_program()).args(command.get_args());
+        let mut probe = Command::new("setpriv");
+        let probe = probe.args(["--reuid=65534", "--clear-groups", "ls"]);
+        if !probe.arg(workplace.path("digits")).output().is_ok_and(|ended| ended.status.success()) {
+            eprintln!("not run: only an administrator can become a user with such a limit");
+            return;
+        }
+        let finished = finish(limited);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let says =
+            "the system starts no more threads for this user or container; allow more (ulimit -u";
+        assert!(finished.stderr.contains(says), "{finished:?}");
+        assert!(!finished.stderr.contains("bug"), "{finished:?}");
+    }
+}
+
 /// A path with every kind of character that a file name may have.
 fn odd(workplace: &Workplace, name: &str) -> PathBuf {
     let bytes = b"a b\"c\"'d'\\e\nf\xe9g%20$HOME;*".to_vec();

@@ -159,6 +159,29 @@ fn patterns_and_flags_that_cannot_be_are_explained() {
     assert!(stderr.contains("--val-fraction 1/9") && !stderr.contains("0.1111"), "{stderr}");
 }
 
+#[test]
+fn what_is_given_in_the_place_of_something_else_is_said() {
+    let workplace = Workplace::new();
+    // A list without labels, which can be classified.
+    workplace.write("nolabel/0.pgm", PIXELS);
+    workplace.write("nolabel/list.csv", b"image\n0.pgm\n");
+    let says = ["found the columns image", "a column of labels is missing", "vgg-classify takes"];
+    refused(&workplace, "nolabel/list.csv", &[], &says);
+    // Another program's weights.
+    let zip = workplace.write("weights.pth", b"PK\x03\x04");
+    let mut run = workplace.run("digits", &[]);
+    run.arg("--weights").arg(&zip);
+    let says = ["weights.pth is a file of the form PyTorch", "vgg-extract import-weights FILE"];
+    assert_refused(run, BAD_INPUT, &says);
+    // The key that other recipes take.
+    let mut inspect = vgg_extract(["inspect-dataset", "--val-fraction=0"]);
+    inspect.arg("--dataset").arg(workplace.path("digits")).args(["--out", "/nowhere"]);
+    assert_eq!(finish(inspect).code, Some(0));
+    // The help that is advised has the flags.
+    let wrong = finish(workplace.run("digits", &["--test-fraction=0.9"]));
+    assert!(wrong.stderr.contains("try 'vgg-extract run --help'"), "{wrong:?}");
+}
+
 /// Only the decoder finds them, after the first rows were written.
 #[test]
 fn images_that_are_found_bad_late_are_said_in_words() {

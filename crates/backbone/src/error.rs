@@ -15,13 +15,25 @@ pub enum Error {
     File(#[from] durable::Error),
     /// The weights file is not there.
     #[error(
-        "there is no weights file {}; run 'just setup', which makes the default one, or make one from \
-         your own with 'vgg-extract import-weights FILE --family FAMILY'",
+        "there is no weights file {}; 'just setup' makes the default one, and 'vgg-extract import-weights FILE' makes one \
+         from your own",
         path.display()
     )]
     MissingWeights {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is another program's.
+    #[error(
+        "{} is a file of the form {form}; import it with 'vgg-extract import-weights FILE', and give the file that \
+         this prints",
+        path.display()
+    )]
+    NotImported {
+        /// The file.
+        path: PathBuf,
+        /// The name of its form.
+        form: &'static str,
     },
     /// Neither the file's first bytes nor the ending of its name are those of a form of weights file.
     #[error(

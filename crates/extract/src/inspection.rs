@@ -130,9 +130,15 @@ pub fn inspect_dataset(
             return Ok(inspection);
         }
     };
-    stops.add_all(&images.class_errors(&Faults::default()));
+    // Without the rows that are wrong, classes and splits may lack what they have with them.
+    let is_whole = stops.lines.is_empty();
+    if is_whole {
+        stops.add_all(&images.class_errors(&Faults::default()));
+    }
     let loaded = images.split(&split, &Faults::default()).or_else(|error| {
-        stops.add_all(&[error]);
+        if is_whole {
+            stops.add_all(&[error]);
+        }
         // Without these rules, there may be images to look at.
         let split = source.applicable(&SplitConfig::default());
         images.split(&split, &Faults::default())

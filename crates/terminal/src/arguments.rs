@@ -110,17 +110,19 @@ fn hint(word: &str, command: Option<&Command>, recipe: Option<&str>) -> Option<S
             .filter(|name| *name != "help")
             .collect()
     };
+    let keys = || {
+        let keys: Vec<String> =
+            flags().iter().map(|name| format!("{}=", name.replace('-', "_"))).collect();
+        format!("the keys are {}", keys.join(" "))
+    };
     let is_flag = |key: &str| flags().contains(&key.replace('_', "-").as_str());
     match (word.split_once('='), recipe) {
         // What `just` was given.
-        (None, Some(_)) if word.starts_with("--") => {
-            let keys: Vec<String> =
-                flags().iter().map(|name| format!("{}=", name.replace('-', "_"))).collect();
-            Some(format!("the keys are {}", keys.join(" ")))
-        }
+        (None, Some(_)) if word.starts_with("--") => Some(keys()),
         (Some((key, value)), Some(_)) if is_flag(&key.to_lowercase()) => {
             Some(format!("keys are in lower case: {}={value}", key.to_lowercase()))
         }
+        (Some(_), Some(_)) => Some(keys()),
         (None, Some(_)) => {
             Some("expected KEY=VALUE, without spaces around =, such as threads=2".to_owned())
         }
@@ -168,6 +170,11 @@ mod tests {
                 ],
             ),
             (&["run", "SIZE=64"], Some("extract"), &["lower case: size=64"]),
+            (
+                &["run", "P=0.5"],
+                Some("extract"),
+                &["the keys are size= batch_size= tap=", "Usage: just extract [KEY=VALUE …]"],
+            ),
             (&["run", "size"], Some("extract"), &["KEY=VALUE"]),
         ] {
             let found = message(words, recipe);

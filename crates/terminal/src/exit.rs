@@ -18,6 +18,10 @@ const INCOMPLETE: u8 = 4;
 /// Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 const INTERRUPTED: u8 = 130;
 
+/// What panics of libraries say that could not start a thread, which is not a bug.
+const NO_THREAD: [&str; 3] =
+    ["failed to spawn thread", "ThreadPoolBuildError", "thread pool has not been initialized"];
+
 /// The result of a program that did what it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Success {
@@ -85,8 +89,16 @@ pub fn run<S: Into<Success>, E: Error>(
         if PANICKED.swap(true, Ordering::SeqCst) {
             return;
         }
+        let text = panic.to_string();
+        if NO_THREAD.iter().any(|words| text.contains(words)) {
+            say(format!(
+                "{name}: error: the system starts no more threads for this user or container; allow more (ulimit -u, or \
+                 the container's limit on processes), or give fewer with --threads"
+            ));
+            return;
+        }
         say(format!(
-            "{name}: internal error: {panic}\n\
+            "{name}: internal error: {text}\n\
              This is a bug in {name} {}. Please report it with the command line and these lines.",
             env!("CARGO_PKG_VERSION"),
         ));
@@ -100,7 +112,9 @@ pub fn run<S: Into<Success>, E: Error>(
             let label = if whose == Failure::Interrupted { "stopped" } else { "error" };
             say(format!("{program}: {label}: {}", with_causes(&error)));
             if whose == Failure::Usage {
-                say(format!("For the flags and their values, try '{program} --help'."));
+                let command = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
+                let command = command.map(|word| format!(" {word}")).unwrap_or_default();
+                say(format!("For the flags and their values, try '{program}{command} --help'."));
             }
             ExitCode::from(whose.code())
         }

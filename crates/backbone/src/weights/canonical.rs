@@ -10,6 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
+use super::forms::other_form;
 use super::load::load;
 use super::safetensors::SafetensorsFile;
 use super::source::{Located, TensorSource, map};
@@ -89,7 +90,11 @@ impl Weights {
     /// # Errors
     /// If the file is missing, damaged, of another version, or does not say its own family.
     pub fn read(path: &Path) -> Result<Weights, Error> {
-        let file = SafetensorsFile::open(path, map(path)?)?;
+        let bytes = map(path)?;
+        if let Some(form) = other_form(path, &bytes) {
+            return Err(Error::NotImported { path: path.to_path_buf(), form });
+        }
+        let file = SafetensorsFile::open(path, bytes)?;
         let Some(entry) = Entry::find(&file)? else {
             return Err(Error::NoFamily { path: path.to_path_buf() });
         };

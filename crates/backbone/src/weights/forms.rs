@@ -88,12 +88,23 @@ impl Form {
     }
 }
 
+/// The name of the form of another program's file, by its first bytes or, if they are of no form, by its name; `None`
+/// for safetensors, and if it is of no known form.
+pub(super) fn other_form(path: &Path, bytes: &Bytes) -> Option<&'static str> {
+    let form = Form::recognised(bytes).or_else(|| Form::named(path))?;
+    (form.name != FORMS[0].name).then_some(form.name)
+}
+
 /// Opens a file in the form that it has.
 ///
 /// # Errors
 /// If it is missing or damaged, or has none of the forms.
 pub(super) fn open(path: &Path) -> Opened {
     let bytes = map(path)?;
+    if bytes.is_empty() {
+        let (found, hint) = ("empty", "fetch it again");
+        return Err(Error::NotWeights { path: path.to_path_buf(), found, hint });
+    }
     if let Some(form) = Form::recognised(&bytes) {
         return (form.open)(path, bytes);
     }

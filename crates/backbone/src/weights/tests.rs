@@ -336,13 +336,14 @@ fn files_that_cannot_be_opened_are_explained() {
                    expected safetensors (.safetensors), PyTorch (.pth, .pt, .bin, .ckpt), Keras \
                    (.h5, .hdf5, .keras), NumPy (.npz), ONNX (.onnx)";
     for (name, bytes, says) in [
-        ("empty.safetensors", &b""[..], "is not a whole safetensors file"),
-        ("empty.onnx", b"", "has 0 convolutions"),
-        ("EMPTY.ONNX", b"", "has 0 convolutions"),
-        ("empty.h5", b"", "is not a whole Keras file"),
-        ("empty.keras", b"", "is not a whole Keras file"),
-        ("empty.pth", b"", "is not a whole PyTorch file"),
-        ("empty.npz", b"", "is not a whole NumPy file"),
+        ("empty.safetensors", &b""[..], "is empty, not a weights file; fetch it again"),
+        ("EMPTY.ONNX", b"", "is empty, not a weights file; fetch it again"),
+        ("cut.safetensors", b"\x08", "is not a whole safetensors file"),
+        ("cut.onnx", b"\x08\x08", "has 0 convolutions"),
+        ("cut.h5", b"\x89HDF", "is not a whole Keras file"),
+        ("cut.keras", b"PK", "is not a whole Keras file"),
+        ("cut.pth", b"PK", "is not a whole PyTorch file"),
+        ("cut.npz", b"PK", "is not a whole NumPy file"),
         ("weights", b"", unknown),
         (".onnx", b"", unknown),
         ("a.onnx.gz", b"\x1f\x8b", unknown),

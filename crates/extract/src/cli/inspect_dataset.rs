@@ -15,7 +15,7 @@ pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
     let stop = terminal::catch_interrupts();
     let source = args.source.config()?;
     let config = InspectConfig {
-        dataset: &args.path,
+        dataset: args.path(),
         source: &source,
         val_fraction: args.split.val_fraction,
         test_fraction: args.split.test_fraction,
@@ -43,7 +43,7 @@ pub(super) fn run(args: &InspectDatasetArgs) -> Result<(), Error> {
     }
     match inspection.stops.len() {
         0 => Ok(()),
-        count => Err(Error::DatasetStops { path: args.path.clone(), count }),
+        count => Err(Error::DatasetStops { path: args.path().to_path_buf(), count }),
     }
 }
 
@@ -69,7 +69,7 @@ fn print_json(args: &InspectDatasetArgs, inspection: &Inspection) {
     });
     let splits: serde_json::Map<String, serde_json::Value> = splits.collect();
     let json = serde_json::json!({
-        "dataset": JsonPath(&args.path),
+        "dataset": JsonPath(args.path()),
         "name": inspection.name,
         "form": inspection.form,
         "class_names": inspection.class_names,
@@ -81,7 +81,7 @@ fn print_json(args: &InspectDatasetArgs, inspection: &Inspection) {
 }
 
 fn print_text(args: &InspectDatasetArgs, inspection: &Inspection) {
-    println!("{}", args.path.display());
+    println!("{}", args.path().display());
     println!("form     {}", inspection.form);
     if inspection.splits.is_empty() {
         println!("No images were looked at: the dataset cannot be read as it is.");

@@ -9,7 +9,7 @@ mod inspect_dataset;
 mod run;
 mod size;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use backbone::{Accuracy, Device, ImageSize, Network};
@@ -268,10 +268,22 @@ struct SplitArgs {
     allow_single_images: bool,
 }
 
+impl InspectDatasetArgs {
+    /// The dataset's folder or file.
+    fn path(&self) -> &Path {
+        let path = self.path.as_deref().or(self.dataset.as_deref());
+        path.expect("one of them is required")
+    }
+}
+
 #[derive(Debug, Args)]
 struct InspectDatasetArgs {
     /// The dataset's folder or file
-    path: PathBuf,
+    #[arg(required_unless_present = "dataset")]
+    path: Option<PathBuf>,
+    /// The same, as `run` takes it
+    #[arg(long, hide = true, conflicts_with = "path")]
+    dataset: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -328,9 +340,9 @@ struct ConvertArgs {
 struct ExportArgs {
     #[command(flatten)]
     cache: CacheArgs,
-    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors
-    #[arg(long, default_value = "npz", value_parser = named::<ExportFormat>())]
-    format: ExportFormat,
+    /// npz, for NumPy and scikit-learn; parquet, for pandas; or safetensors [default: that of the ending of TO, or npz]
+    #[arg(long, value_parser = named::<ExportFormat>())]
+    format: Option<ExportFormat>,
     /// How the maps of an image become one vector: avg or max keeps one number per channel; flatten keeps
     /// all numbers
     #[arg(long, default_value = "avg", value_parser = named::<ExportPool>())]

@@ -119,6 +119,10 @@ pub(super) fn advice(sheet: &Sheet) -> String {
              {named}",
             sheet.name(id)
         ),
+        (&[_, ..], _) if sheet.named(&LABEL).is_empty() => {
+            "; a column of labels is missing: name it with --columns label=NAME (vgg-classify takes a list without one)"
+                .to_owned()
+        }
         _ => format!("; {named}"),
     }
 }
