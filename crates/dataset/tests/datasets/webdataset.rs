@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SplitConfig};
+use dataset::{Dataset, Decoding, Error, Images, Notice, Source, SourceConfig, SplitConfig};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -253,4 +253,50 @@ fn an_archive_beside_images_is_not_the_dataset() {
     write(&folder, "backup.tar", &train());
     write(&folder, "features.npz", b"PK");
     assert_eq!(Images::find(&[folder.path().to_path_buf()], None).unwrap().len(), 2);
+}
+
+/// The members of `.json` that `--group` and `--columns` name.
+#[test]
+fn members_of_json_may_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    for number in 0..12u8 {
+        let text = format!(
+            r#"{{"patient": "p{}", "finding": "{}", "label": 7}}"#,
+            number / 3,
+            ["ill", "well"][usize::from(number % 2)]
+        );
+        members.push((format!("{number:02}.pgm"), pixel(number)));
+        members.push((format!("{number:02}.json"), text.into_bytes()));
+        members.push((format!("{number:02}.cls"), b"x".to_vec()));
+    }
+    let borrowed: Vec<(&str, &[u8])> =
+        members.iter().map(|(name, bytes)| (&**name, &**bytes)).collect();
+    let path = write(&folder, "set.tar", &tar(&borrowed));
+    let find = |columns: &str| {
+        let columns = columns.parse().unwrap();
+        Source::find_with(&path, &SourceConfig { columns, ..SourceConfig::default() })
+    };
+    let source = find("label=finding,group=patient").unwrap();
+    let dataset = source.load(&SplitConfig { val_fraction: 0.25, ..ALL }).unwrap();
+    assert_eq!(dataset.class_names, ["ill", "well"]);
+    assert_eq!((dataset.train.len(), dataset.val.len()), (9, 3));
+    // The three of a patient come one after the other.
+    let digests = |split: &dataset::Split| -> Vec<_> {
+        (0..split.len()).map(|row| split.digest(row)).collect()
+    };
+    let all = digests(&source.load(&ALL).unwrap().train);
+    let first = all.iter().position(|digest| *digest == dataset.val.digest(0)).unwrap();
+    assert_eq!(first % 3, 0);
+    assert_eq!(digests(&dataset.val), all[first..first + 3]);
+    // What is named is part of the dataset's identity.
+    let of = |columns: &str| find(columns).unwrap().digest().unwrap();
+    assert_ne!(of("group=patient"), of("label=finding"));
+    assert_ne!(of("group=patient"), Source::find(&path).unwrap().digest().unwrap());
+    // Those that are not there, and what the names of files say.
+    let error = find("group=house").unwrap_err().to_string();
+    assert!(error.contains("the dataset has 12 faults"), "{error}");
+    assert!(error.contains("the member '00.pgm' has no group beside it; expected"), "{error}");
+    let error = find("split=fold").unwrap_err().to_string();
+    assert!(error.contains("webdataset, which has no column 'fold'"), "{error}");
 }

@@ -8,13 +8,15 @@
 //! ```
 //!
 //! A sample's key is the path of its files up to the first dot of the last part. Its image is the file that has
-//! only an image's ending; its label is the text of the file `.cls`, or `label` or `cls` in that of `.json`.
+//! only an image's ending; its label is the text of the file `.cls`, or `label` or `cls` in that of `.json`. `--columns`
+//! and `--group` name other members of the `.json`, whose label then goes before that of `.cls`.
 //! Classes are the training labels, in numerical order if all are numbers, else in the order of their bytes.
 //!
 //! An archive belongs to the split whose folder it lies in, or that its name has as a word; without one it is for
 //! training. The dataset is given as an archive, as a folder, or as a pattern such as `train-{000..150}.tar`.
 //! Nothing is unpacked: a first pass over the headers makes an index, by which images are read where they lie.
 
+mod described;
 mod images;
 mod pattern;
 
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use durable::Digest;
 use tar::{Archive, EntryType};
 
-use super::classes::Classes;
+use super::classes::{Classes, numbered};
 use super::{DatasetFiles, Form, GivenFolder, SourceFile};
 use crate::alike::alike;
 use crate::digests::Digests;
@@ -44,7 +46,7 @@ use crate::packed::{Shard, Shards};
 use crate::part::Part;
 use crate::paths::Paths;
 use crate::table::{Loaded, Samples, Table};
-use crate::{Error, Notice, PackedError, SourceConfig, digest};
+use crate::{Error, FormError, Notice, PackedError, SourceConfig, digest};
 
 /// Largest number of bytes of a file `.cls`.
 const MAX_LABEL: u64 = 1 << 16;
@@ -59,7 +61,9 @@ const MAX_PADDING: u64 = 1 << 20;
 
 const A_NAME: &str = "a relative path without '..'";
 const A_LABEL: &str = "a label in a file .cls, or as 'label' or 'cls' in a file .json";
+const A_GROUP: &str = "the member that --group names, in a file .json";
 
+use described::{Described, Members};
 use images::{ArchiveImages, Location};
 pub(crate) use pattern::{name_of, pattern_at};
 
@@ -68,6 +72,7 @@ pub(crate) use pattern::{name_of, pattern_at};
 pub(crate) struct WebDataset {
     shards: Shards,
     table: Table<ArchiveImages>,
+    members: Members,
     notices: Vec<Notice>,
     errors: Vec<Error>,
 }
@@ -80,7 +85,7 @@ struct Sample {
     /// From a file `.cls`, which is preferred; `None` if there is none.
     class: Result<Option<String>, Error>,
     /// From a file `.json`. It may have any content if there is also a `.cls`.
-    described: Result<Option<String>, Error>,
+    described: Result<Described, Error>,
 }
 
 /// The samples of one part.
@@ -90,6 +95,8 @@ struct Indexed {
     names: Paths,
     /// `None` for a sample without a label.
     labels: Vec<Option<String>>,
+    /// Empty texts if groups are not asked for.
+    groups: Vec<String>,
 }
 
 impl Form for WebDataset {
@@ -97,6 +104,7 @@ impl Form for WebDataset {
     const NAME: &str = "webdataset";
     const DESCRIPTION: &str = "WebDataset's tar archives (train-000.tar with 0001.jpg, 0001.cls, …), a pattern such as \
          train-{000..150}.tar, or their folder";
+    const HAS_COLUMNS: bool = true;
 
     fn mark(folder: &GivenFolder<'_>) -> Result<Option<String>, Error> {
         let shards = shards_alone_in(folder)?;
@@ -110,15 +118,15 @@ impl Form for WebDataset {
         let first = escape(&first.name);
         let used: HashSet<OsString> =
             shards.iter().filter_map(|shard| Some(shard.name.iter().next()?.to_owned())).collect();
-        let mut read = WebDataset::read(shards, &folder.path)?;
+        let mut read = WebDataset::read(shards, &folder.path, folder.config)?;
         let used = used.iter().map(OsString::as_os_str).collect();
         read.notices.extend(folder.notices(first, &used, is_data));
         Ok(Some(read))
     }
 
-    fn open_file(path: &Path, _: &SourceConfig) -> Result<Option<WebDataset>, Error> {
+    fn open_file(path: &Path, config: &SourceConfig) -> Result<Option<WebDataset>, Error> {
         match given(path)? {
-            Some(shards) => WebDataset::read(shards, path).map(Some),
+            Some(shards) => WebDataset::read(shards, path, config).map(Some),
             None => Ok(None),
         }
     }
@@ -164,6 +172,7 @@ impl DatasetFiles for WebDataset {
 
     fn digest(&self, digest: &mut blake3::Hasher, files: &Digests) {
         digest.update(b"webdataset");
+        self.members.digest(digest);
         digest::add_files(digest, self, files);
     }
 
@@ -180,9 +189,14 @@ impl DatasetFiles for WebDataset {
 }
 
 impl WebDataset {
-    fn read(shards: Vec<Shard>, origin: &Path) -> Result<WebDataset, Error> {
+    fn read(shards: Vec<Shard>, origin: &Path, config: &SourceConfig) -> Result<WebDataset, Error> {
+        let members = Members::of(&config.columns).map_err(|column| {
+            let (path, form) = (origin.to_path_buf(), WebDataset::NAME);
+            Error::Form(FormError::NoColumns { path, column, form })
+        })?;
         let shards = Shards::new(shards);
-        let Index { parts: [train, val, test], without_image, mut errors } = index(&shards)?;
+        let Index { parts: [train, val, test], without_image, mut errors } =
+            index(&shards, &members)?;
         if train.locations.is_empty() {
             errors.check()?;
             return Err(Error::NoImages { path: origin.to_path_buf() });
@@ -194,9 +208,11 @@ impl WebDataset {
                 true => indexed.numbered(&classes, &shards, &mut errors)?,
                 false => (indexed, None),
             };
-            let Indexed { locations, names, .. } = indexed;
+            let Indexed { locations, names, groups, .. } = indexed;
             let images = ArchiveImages { shards: shards.shared(), locations, names };
-            Ok::<_, Error>(Samples::new(images, labels))
+            let groups =
+                members.group.is_some().then(|| numbered(groups.iter().map(String::as_str)));
+            Ok::<_, Error>(Samples::new(images, labels).with_groups(groups))
         };
         let train = samples(train, true)?;
         let mut some = |indexed: Indexed, is_labelled| match indexed.locations.len() {
@@ -207,7 +223,7 @@ impl WebDataset {
         let without = Notice::NoImageIn { path: origin.to_path_buf(), samples: without_image };
         let notices = (without_image > 0).then_some(without).into_iter().collect();
         let table = Table { class_names: classes.into_names(), train, val, test };
-        Ok(WebDataset { shards, table, notices, errors: errors.into_vec() })
+        Ok(WebDataset { shards, table, members, notices, errors: errors.into_vec() })
     }
 }
 
@@ -225,9 +241,8 @@ impl Indexed {
     ) -> Result<(Indexed, Option<Vec<u32>>), Error> {
         let mut kept = Indexed::default();
         let mut numbers = Vec::with_capacity(self.labels.len());
-        for ((location, name), label) in
-            self.locations.into_iter().zip(self.names.iter()).zip(self.labels)
-        {
+        let samples = self.locations.into_iter().zip(self.names.iter());
+        for (((location, name), label), group) in samples.zip(self.labels).zip(self.groups) {
             let path = &shards[location.file as usize].path;
             let number = match &label {
                 None => Err(member_fault(path, name, "has no label beside it".to_owned(), A_LABEL)),
@@ -241,6 +256,7 @@ impl Indexed {
                 numbers.push(number);
                 kept.locations.push(location);
                 kept.names.push(name);
+                kept.groups.push(group);
             }
         }
         Ok((kept, Some(numbers)))
@@ -261,26 +277,41 @@ struct Index {
 ///
 /// # Errors
 /// If there are too many errors.
-fn index(shards: &[Shard]) -> Result<Index, Error> {
+fn index(shards: &[Shard], members: &Members) -> Result<Index, Error> {
     let (mut parts, mut without_image): ([Indexed; 3], usize) = Default::default();
     let mut errors = Errors::default();
     for (number, Shard { path, part, .. }) in shards.iter().enumerate() {
-        let samples = samples_in(path, number as u32, &mut errors);
+        let samples = samples_in(path, number as u32, members, &mut errors);
         let part = &mut parts[*part as usize];
         for sample in errors.keep(samples)?.unwrap_or_default() {
             let Some((name, location)) = sample.image else {
                 without_image += 1;
                 continue;
             };
-            let label = match sample.class {
-                Ok(None) => sample.described,
-                class => class,
+            let described = match (&sample.class, sample.described) {
+                // Beside a label, a file .json may say anything else.
+                (Ok(Some(_)), Err(_)) if !members.are_named() => Ok(Described::default()),
+                (_, described) => described,
             };
-            if let Some(label) = errors.keep(label)? {
-                part.locations.push(location);
-                part.names.push(&name);
-                part.labels.push(label);
+            let (Some(class), Some(described)) =
+                (errors.keep(sample.class)?, errors.keep(described)?)
+            else {
+                continue;
+            };
+            if members.group.is_some() && described.group.is_none() {
+                let found = "has no group beside it".to_owned();
+                errors.add(member_fault(path, &name, found, A_GROUP))?;
+                continue;
             }
+            let labels = [class, described.label];
+            let [first, second] = match members.label {
+                None => labels,
+                Some(_) => [labels[1].clone(), None],
+            };
+            part.locations.push(location);
+            part.names.push(&name);
+            part.labels.push(first.or(second));
+            part.groups.push(described.group.unwrap_or_default());
         }
     }
     Ok(Index { parts, without_image, errors })
@@ -290,7 +321,12 @@ fn index(shards: &[Shard]) -> Result<Index, Error> {
 ///
 /// # Errors
 /// If the archive cannot be read to its end, or there are too many errors.
-fn samples_in(path: &Path, number: u32, errors: &mut Errors) -> Result<Vec<Sample>, Error> {
+fn samples_in(
+    path: &Path,
+    number: u32,
+    members: &Members,
+    errors: &mut Errors,
+) -> Result<Vec<Sample>, Error> {
     let read = |source| Error::Read { path: path.to_path_buf(), source };
     let damaged = |source: std::io::Error| {
         Error::Packed(PackedError::DamagedArchive {
@@ -339,7 +375,8 @@ fn samples_in(path: &Path, number: u32, errors: &mut Errors) -> Result<Vec<Sampl
         let next = samples.len();
         let sample = *by_key.entry(key.clone()).or_insert(next);
         if sample == next {
-            samples.push(Sample { key, image: None, class: Ok(None), described: Ok(None) });
+            let (class, described) = (Ok(None), Ok(Described::default()));
+            samples.push(Sample { key, image: None, class, described });
         }
         let sample = &mut samples[sample];
         let twice = |what: &str| {
@@ -357,22 +394,28 @@ fn samples_in(path: &Path, number: u32, errors: &mut Errors) -> Result<Vec<Sampl
                 sample.image = Some((name, location));
             }
         } else if ending == "cls" || ending == "json" {
-            let (field, most) = match ending.as_str() {
-                "cls" => (&mut sample.class, MAX_LABEL),
-                _ => (&mut sample.described, MAX_JSON),
+            let is_class = ending == "cls";
+            let is_second = match is_class {
+                true => !matches!(sample.class, Ok(None)),
+                false => !matches!(&sample.described, Ok(described) if described.is_empty()),
             };
-            if !matches!(field, Ok(None)) {
+            if is_second {
                 errors.add(twice("label"))?;
                 continue;
             }
+            let most = if is_class { MAX_LABEL } else { MAX_JSON };
             let mut text = Vec::new();
             (&mut entry).take(most + 1).read_to_end(&mut text).map_err(damaged)?;
-            let label = match ending.as_str() {
-                _ if text.len() as u64 > most => Err(format!("has more than {most} bytes")),
-                "cls" => label_of(&text),
-                _ => label_in(&text),
+            let text = match text.len() as u64 > most {
+                true => Err(format!("has more than {most} bytes")),
+                false => Ok(text),
             };
-            *field = label.map_err(|found| member_fault(path, &name, found, A_LABEL));
+            let fault = |found| member_fault(path, &name, found, A_LABEL);
+            if is_class {
+                sample.class = text.and_then(|text| label_of(&text)).map_err(fault);
+            } else {
+                sample.described = text.and_then(|text| members.find(&text)).map_err(fault);
+            }
         }
     }
     check_end(&file, end, size).map_err(read)?.map_err(|found| {
@@ -416,22 +459,6 @@ fn label_of(text: &[u8]) -> Result<Option<String>, String> {
         Ok("") => Err("is empty".to_owned()),
         Ok(label) => Ok(Some(label.to_owned())),
         Err(_) => Err("is not text in UTF-8".to_owned()),
-    }
-}
-
-/// The label in a file `.json`; `None` if it has none, or an empty one.
-fn label_in(text: &[u8]) -> Result<Option<String>, String> {
-    let json: serde_json::Value =
-        serde_json::from_slice(text).map_err(|error| format!("is not JSON ({error})"))?;
-    let names = ["label", "cls"].into_iter();
-    let label = names.filter_map(|name| json.get(name)).find(|label| !label.is_null());
-    match label {
-        None => Ok(None),
-        Some(serde_json::Value::String(label)) => {
-            Ok(Some(label.trim().to_owned()).filter(|label| !label.is_empty()))
-        }
-        Some(serde_json::Value::Number(label)) => Ok(Some(label.to_string())),
-        Some(_) => Err("has a label that is neither a number nor a text".to_owned()),
     }
 }
 
@@ -526,13 +553,13 @@ fn part_of(path: &Path) -> Part {
 
 /// The images of archives, to be classified.
 fn groups(shards: Vec<Shard>, origin: &Path) -> Result<Vec<Group>, Error> {
-    let Index { parts, errors, .. } = index(&shards)?;
+    let Index { parts, errors, .. } = index(&shards, &Members::default())?;
     errors.check()?;
     let shards: Arc<[Shard]> = shards.into();
     let groups = [Part::Train, Part::Val, Part::Test].into_iter().zip(parts);
     let groups: Vec<Group> = groups
         .filter(|(_, indexed)| !indexed.locations.is_empty())
-        .map(|(part, Indexed { locations, names, labels })| {
+        .map(|(part, Indexed { locations, names, labels, .. })| {
             let classes = Classes::of(labels.iter().flatten().map(String::as_str));
             let has_labels = labels.iter().any(Option::is_some);
             let number = |label: &Option<String>| classes.number(label.as_deref()?);
