@@ -222,7 +222,7 @@ fn runs_that_do_not_belong_together_are_refused() {
     let wider = train(&workplace, &features, &["--hidden=24"]);
     let config = wider.join("config.json");
     let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
-    json["recipe"]["image"]["height"] = json!(999);
+    json["recipe"]["numerics"] = json!("torch-2.13-cpu");
     fs::write(&config, json.to_string()).unwrap();
     let mut export = vgg_classify(["export"]);
     export.arg("--out").arg(workplace.path("model")).arg("--weights").arg(weights());
