@@ -30,7 +30,7 @@ def models() -> None:
     write("model/no-tensors", model({}))
     write("model/first-layer", model(first))
     write("model/wrong-shape", model({"features.0.weight": [64, 27]}))
-    write("model/newer-major", model({}, format={"major": 2, "minor": 0}))
+    write("model/newer-major", model({}, format={"major": 5, "minor": 0}))
     write("model/newer-minor", model({}, format={"major": 1, "minor": 2**32 - 1}, more=[{}]))
     write("model/no-heads", model({}, heads=0))
     write("model/most-heads", model(first, heads=2**64 - 1))
@@ -45,3 +45,16 @@ def models() -> None:
     write("model/no-entry", safetensors({}, {"other": "{}"}))
     write("model/weights", safetensors(first))
     write("model/truncated", model(first)[:-1])
+    # Format 4: each head has taps and a shape.
+    linear = {"taps": ["conv1_1:avg"], "shape": {"inputs": 64, "hidden": [], "classes": 2}}
+    hidden = {"taps": ["conv1_1:avg"], "shape": {"inputs": 64, "hidden": 3, "classes": 2}}
+    del record["taps"], record["shape"]
+
+    def each(heads: list[object], **changes: object) -> bytes:
+        return model({}, format={"major": 4, "minor": 0}, heads=heads, **changes)
+
+    write("model/each-head", each([linear, hidden]))
+    write("model/each-of-none", each([]))
+    write("model/each-without-taps", each([hidden | {"taps": []}]))
+    write("model/each-tap-twice", each([linear | {"taps": ["conv1_1:avg"] * 2}]))
+    write("model/many-taps", each([linear], recipe=recipe | {"taps": ["conv1_1:avg"] * 129}))

@@ -159,6 +159,74 @@ fn a_sweep_shows_baselines_beside_its_settings() {
     assert_refused(baseline("sweep", &cache, &["--baselines=svm"]), USAGE, &["knn, ridge"]);
 }
 
+/// Lists of options: a row for each, the best first, in the table, the JSON and the report, which is made again with them.
+#[test]
+fn a_sweep_shows_baselines_with_each_of_their_options() {
+    let workplace = Workplace::empty();
+    let cache = cache(&workplace, &ALL);
+    let sweep = |more: &[&str]| {
+        let mut command = baseline("sweep", &cache, &[&["--p=0", "--seeds=1"], more].concat());
+        command.arg("--out").arg(workplace.path("sweeps"));
+        command
+    };
+    let printed = |more: &[&str]| {
+        let finished = finish(sweep(more));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    let plain: Value = serde_json::from_str(&printed(&["--json"])).unwrap();
+    let flags = ["--baselines=ridge,knn", "--k=1,5,60", "--alpha=0.1,100000"];
+    let json: Value = serde_json::from_str(&printed(&[&flags[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&json["sweep"], plain.get("baselines")), (&plain["sweep"], None), "the same id");
+    let mut expected = Vec::new();
+    for (command, flag, option) in
+        [("ridge", "--alpha=0.1,100000", "alpha"), ("knn", "--k=1,5,60", "k")]
+    {
+        let alone = json_of(baseline(command, &cache, &[flag, "--json"]));
+        let mut candidates = alone["candidates"].as_array().unwrap().clone();
+        let number = |value: &Value| value.as_f64().unwrap();
+        candidates.sort_by(|a, b| {
+            let loss = number(&a["log_loss"]).total_cmp(&number(&b["log_loss"]));
+            number(&b["top1"]).total_cmp(&number(&a["top1"])).then(loss)
+        });
+        assert_eq!(candidates[0]["value"], alone["chosen"]);
+        expected.extend(candidates.iter().map(|candidate| {
+            let name = format!("{command}, {option} {}", number(&candidate["value"]));
+            json!({ "name": name, "val_top1": candidate["top1"] })
+        }));
+    }
+    assert_eq!(json["baselines"], json!(expected));
+    let table = printed(&flags);
+    let folder = PathBuf::from(json["sweep"].as_str().unwrap());
+    let report = || std::fs::read_to_string(folder.join("report.html")).unwrap();
+    let first = report();
+    for row in &expected {
+        let name = row["name"].as_str().unwrap();
+        let percent = format!("{:.2}", 100.0 * row["val_top1"].as_f64().unwrap());
+        let is_there =
+            |line: &str| line.starts_with(&format!("{name} ")) && line.contains(&percent);
+        assert!(table.lines().any(is_there), "{name} {percent}: {table}");
+        assert!(first.contains(&format!("<td>{name}</td>")), "{name}");
+    }
+    assert!(first.contains("5 baselines, best first"));
+    let mut again = vgg_head(["report", "--sweep"]);
+    again.arg(&folder);
+    assert_eq!(finish(again).code, Some(0));
+    assert_eq!(report(), first);
+    // What knn and ridge refuse, and what belongs to a baseline that is not there.
+    let others: [(&[&str], &[&str]); 6] = [
+        (&["--k=5"], &["--baselines"]),
+        (&["--baselines=ridge", "--k=5"], &["--k is for the baseline knn", "add knn to"]),
+        (&["--baselines=knn", "--alpha=5"], &["--alpha is for the baseline ridge"]),
+        (&["--baselines=knn", "--k=5,61"], &["--k=61", "has 60 rows for training"]),
+        (&["--baselines=knn", "--k=5,5"], &["5 is in the list twice"]),
+        (&["--baselines=ridge", "--alpha=0"], &["expected a number above 0"]),
+    ];
+    for (flags, says) in others {
+        assert_refused(sweep(flags), USAGE, says);
+    }
+}
+
 #[test]
 fn what_a_baseline_cannot_do_is_refused() {
     let workplace = Workplace::empty();

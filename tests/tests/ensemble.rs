@@ -11,7 +11,7 @@ use end_to_end::{
     weights,
 };
 use feature_cache::{Cache, SplitName};
-use head::{Run, for_each_row, softmax};
+use head::{Average, Run, for_each_row, softmax};
 use serde_json::{Value, json};
 
 const ROWS: usize = 60;
@@ -218,11 +218,15 @@ fn runs_that_do_not_belong_together_are_refused() {
     assert_refused(with_sweep, USAGE, &["RUN", "--sweep"]);
     let says = ["there is no average 'median'; expected probabilities, logits"];
     assert_refused(with_runs(vgg_head(["ensemble", "--average=median"]), &[&a], &[]), USAGE, &says);
-    // Heads of other shapes are averaged, but not in one model.
+    // What a run records of its features is not what its key says.
     let wider = train(&workplace, &features, &["--hidden=24"]);
+    let config = wider.join("config.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    json["recipe"]["numerics"] = json!("torch-2.13-cpu");
+    fs::write(&config, json.to_string()).unwrap();
     let mut export = vgg_classify(["export"]);
     export.arg("--out").arg(workplace.path("model")).arg("--weights").arg(weights());
-    let says = ["differ in architecture or width", "vgg-head evaluate"];
+    let says = ["but another recipe or other classes", wider.to_str().unwrap()];
     assert_refused(with_runs(export, &[&a, &wider], &[]), BAD_INPUT, &says);
 }
 
@@ -391,4 +395,70 @@ fn an_exported_ensemble_classifies_as_its_runs() {
         outputs.push(by_runs);
     }
     assert_ne!(outputs[0], outputs[1]);
+}
+
+/// One model of a head without hidden layers, one with them, and one on two taps, as a file of each form.
+#[test]
+fn heads_of_different_shapes_and_taps_are_one_model() {
+    let workplace = Workplace::empty();
+    workplace.write_idx("digits", &Digits::first("train", 60), &Digits::first("t10k", 12));
+    let cache = path_from(workplace.run("digits", &["--taps=conv4_3:avg,conv5_3"]));
+    let run = |flags: &[&str]| {
+        path_from(workplace.train(&cache, &[&["--epochs=3", "--p=0.1"], flags].concat()))
+    };
+    let linear = run(&["--arch=linear", "--tap=conv4_3:avg"]);
+    let fastai = run(&["--arch=fastai", "--hidden=16", "--tap=conv5_3", "--calibrate"]);
+    let joined = run(&["--arch=fastai", "--hidden=16", "--tap=conv5_3,conv4_3:avg"]);
+    let runs = [&linear, &fastai, &joined];
+    let of_heads = runs.map(|run| logits(run, SplitName::Test));
+    for average in [Average::Probabilities, Average::Logits] {
+        let of_runs = |command: &str, more: &[&str]| {
+            let flag = format!("--average={average}");
+            let mut command = with_runs(vgg_classify([command]), &runs, &[&flag]);
+            command.arg("--weights").arg(weights()).args(more);
+            command
+        };
+        let digits = workplace.path("digits");
+        let maps = format!("--heatmap={}", workplace.path(&format!("maps-{average}")).display());
+        let mut command = of_runs("run", &["--format=json", "--split=test", &maps]);
+        let by_runs = finish({
+            command.arg(&digits);
+            command
+        });
+        assert_eq!(by_runs.code, Some(0), "{by_runs:?}");
+        for (row, line) in by_runs.stdout.lines().enumerate() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let of_row = of_heads.each_ref().map(|rows| rows[row].as_slice());
+            for (class, expected) in average.probabilities(&of_row).into_iter().enumerate() {
+                // The last bit may be lost where JSON is read.
+                let found = line["probabilities"][class.to_string()].as_f64().unwrap();
+                assert!((found - expected).abs() <= f64::EPSILON * expected, "{found} {expected}");
+            }
+        }
+        assert_eq!(by_runs.stdout.lines().count(), 12);
+
+        let model = workplace.path(&format!("{average}.safetensors"));
+        path_from(of_runs("export", &["--out", model.to_str().unwrap()]));
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(&fs::read(&model).unwrap()).unwrap();
+        let entry = &header.metadata().as_ref().unwrap()["vgg-classify"];
+        let record = &serde_json::from_str::<Value>(entry).unwrap()["record"];
+        assert_eq!(record["format"], json!({ "major": 4, "minor": 0 }));
+        let taps = [json!(["conv4_3:avg"]), json!(["conv5_3"]), json!(["conv5_3", "conv4_3:avg"])];
+        assert_eq!([0, 1, 2].map(|head| record["heads"][head]["taps"].clone()), taps);
+        let mut command = vgg_classify(["run", "--format=json", "--split=test", "--model"]);
+        command.arg(&model).arg(&digits);
+        assert_eq!(finish(command).stdout, by_runs.stdout, "{average}");
+
+        for flags in [&["--head-only"][..], &[]] {
+            let onnx = workplace.path("model.onnx");
+            let flags = [&["--format=onnx", "--out", onnx.to_str().unwrap()], flags].concat();
+            let mut export = of_runs("export", &flags);
+            export.current_dir(end_to_end::root());
+            let finished = finish(export);
+            assert_eq!(finished.code, Some(0), "{finished:?}");
+            let says = "has the results of our forward pass";
+            assert!(finished.stderr.contains(says), "{finished:?}");
+        }
+    }
 }

@@ -81,6 +81,12 @@ fn wrong_labels_are_found_and_corrected() {
     assert!(page.contains("data-id=\"5\"") && page.contains("Near duplicates"));
     assert!(page.matches("data:image/png;base64,iVBOR").count() >= found.len());
     assert!(!page.contains("not shown"), "the images are there");
+    let confused = fs::read_to_string(json["confused_table"].as_str().unwrap()).unwrap();
+    let rows = json["confused"].as_array().unwrap().iter().map(|row| {
+        let of = |column: &str| row[column].to_string().replace('"', "");
+        format!("{},{},{}\n", of("label"), of("likely"), of("images"))
+    });
+    assert_eq!(confused, "label,likely,images\n".to_owned() + &rows.collect::<String>());
     let text = finish(issues(&folder, &[]));
     assert!(text.stdout.contains("labels that are probably wrong"), "{text:?}");
     assert_eq!(text.stdout.lines().last().map(PathBuf::from), Some(folder.join("issues.html")));

@@ -118,10 +118,10 @@ fn a_head_of_normalised_channels_has_a_format_of_its_own() {
 }
 
 /// Probabilities of the classes 0 to 9 for the first two test digits, as each version computed them: of a plain head, of
-/// one whose hidden layers have 12 and 8 units, of two heads whose logits are averaged, and of one that normalises its
-/// inputs.
+/// one whose hidden layers have 12 and 8 units, of two heads whose logits are averaged, of one that normalises its
+/// inputs, and of two of different shapes on different taps.
 #[rustfmt::skip]
-const PROBABILITIES: [(&str, [[f64; 10]; 2]); 4] = [
+const PROBABILITIES: [(&str, [[f64; 10]; 2]); 5] = [
     ("1.0", [
         [0.010752, 0.718986, 0.003228, 0.000669, 0.042682, 0.000190, 0.214963, 0.001235, 0.006726, 0.000570],
         [0.098408, 0.311863, 0.020949, 0.005081, 0.107878, 0.001990, 0.420200, 0.004887, 0.023617, 0.005128],
@@ -137,6 +137,10 @@ const PROBABILITIES: [(&str, [[f64; 10]; 2]); 4] = [
     ("3.0", [
         [0.034589, 0.041667, 0.060351, 0.040618, 0.140793, 0.053371, 0.045168, 0.237906, 0.033560, 0.311978],
         [0.114111, 0.014090, 0.202199, 0.350505, 0.028436, 0.121946, 0.060084, 0.035033, 0.039978, 0.033618],
+    ]),
+    ("4.0", [
+        [0.000025, 0.288381, 0.001367, 0.011732, 0.133570, 0.000017, 0.002148, 0.495516, 0.000682, 0.066561],
+        [0.009038, 0.000144, 0.018348, 0.447802, 0.074088, 0.001125, 0.073824, 0.052999, 0.024985, 0.297648],
     ]),
 ];
 
@@ -180,10 +184,16 @@ struct Victim {
 
 impl Victim {
     fn new() -> Victim {
+        Victim::of("1.0")
+    }
+
+    /// The fixture of a version.
+    fn of(version: &str) -> Victim {
         let workplace = Workplace::empty();
         let digits = Digits::first("t10k", 1).csv(false);
         let image = workplace.write("digit.csv", digits.as_bytes());
-        let victim = Victim { workplace, image, bytes: model_fixture("1.0"), whole: String::new() };
+        let victim =
+            Victim { workplace, image, bytes: model_fixture(version), whole: String::new() };
         let whole = finish(victim.run(&victim.bytes));
         assert_eq!(whole.code, Some(0), "{whole:?}");
         Victim { whole: whole.stdout, ..victim }
@@ -303,11 +313,13 @@ fn files_that_contradict_themselves_are_refused() {
     victim.assert_refused(&of_weights, &[is_damaged, "it has no entry 'vgg-classify'"]);
 
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 14] = [
+    let changes: [(Change, &str); 16] = [
         (
-            |record| record["format"]["major"] = json!(4),
-            "has format 4.0, and this version reads 1.1, 2.0 and 3.0",
+            |record| record["format"]["major"] = json!(5),
+            "has format 5.0, and this version reads 1.1, 2.0, 3.0 and 4.0",
         ),
+        (|record| record["format"]["major"] = json!(4), "its record is not as expected"),
+        (|record| record["heads"] = json!([]), "its record is not as expected"),
         (|record| record["format"] = json!("1.0"), "its version is not as expected"),
         (|record| record["heads"] = json!(0), "it has 0 heads"),
         (|record| record["heads"] = json!(usize::MAX), "expected 1 to 1000"),
@@ -343,6 +355,62 @@ fn files_that_contradict_themselves_are_refused() {
         true,
     );
     assert_eq!(finish(victim.run(&later)).stdout, victim.whole);
+}
+
+/// Those that record each head.
+#[test]
+fn heads_that_contradict_their_file_are_refused() {
+    let victim = Victim::of("4.0");
+    assert_eq!(finish(victim.run(&victim.with_record(|_| {}, true))).stdout, victim.whole);
+    type Change = fn(&mut Value);
+    let changes: [(Change, &str); 13] = [
+        (|record| record["heads"] = json!([]), "it has 0 heads, expected 1 to 1000"),
+        (
+            |record| record["heads"] = json!(vec![record["heads"][0].clone(); 1001]),
+            "it has 1001 heads, expected 1 to 1000",
+        ),
+        (|record| record["heads"] = json!(2), "its record is not as expected"),
+        (|record| record["heads"][0] = json!({}), "its record is not as expected"),
+        (
+            |record| {
+                let third = record["heads"][1].clone();
+                record["heads"].as_array_mut().unwrap().push(third);
+            },
+            "tensor 'heads.2.fc1.weight' is missing",
+        ),
+        (|record| record["heads"][1]["taps"] = json!([]), "a head takes no tap"),
+        (
+            |record| record["heads"][1]["taps"] = json!(["conv1_1:avg", "conv1_1:avg"]),
+            "a head takes the tap conv1_1:avg twice",
+        ),
+        (|record| record["heads"][1]["taps"] = json!(["conv2_1:avg"]), "take the tap conv2_1:avg"),
+        (
+            |record| record["recipe"]["taps"] = json!(vec!["conv1_1:avg"; 129]),
+            "it has 129 taps, expected at most 128",
+        ),
+        (|record| record["heads"][0]["shape"]["classes"] = json!(11), "'heads.0.fc1.weight' has"),
+        (
+            |record| record["heads"][1]["shape"]["inputs"] = json!(1u64 << 60),
+            "'heads.1.fc1.weight'",
+        ),
+        (
+            |record| record["heads"][1]["shape"]["hidden"] = json!(1u64 << 60),
+            "'heads.1.fc1.weight' has shape",
+        ),
+        (|record| record["class_names"] = json!(["a"]), "10 outputs, but its classes are 1"),
+    ];
+    for (change, says) in changes {
+        victim.assert_refused(&victim.with_record(change, true), &[says]);
+    }
+    // A head on the tap of another.
+    let swapped = victim.with_record(
+        |record| {
+            let [a, b] = [0, 1].map(|head| record["heads"][head]["taps"].clone());
+            (record["heads"][0]["taps"], record["heads"][1]["taps"]) = (b, a);
+        },
+        true,
+    );
+    assert_refused(victim.run(&swapped), BAD_INPUT, &["the head takes rows of"]);
 }
 
 /// Whatever the form, a target that cannot be written is named, and nothing is left there.

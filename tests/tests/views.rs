@@ -12,7 +12,7 @@ use end_to_end::{
     vgg_head,
 };
 use feature_cache::{Cache, SplitName};
-use head::{Heads, Run, softmax};
+use head::{Head, Heads, Run, softmax};
 use serde_json::{Value, json};
 
 const TRAIN: SplitName = SplitName::Train;
@@ -293,7 +293,8 @@ fn copies_of_test_images_are_averaged_if_asked_for() {
     let tap = cache.default_tap().clone();
     let shape = cache.shape(&tap).unwrap().clone();
     let parameters = opened.parameters().unwrap();
-    let mut heads = Heads::new(&[parameters], vec![(tap, shape)], 1).unwrap();
+    let mut heads =
+        Heads::new(&[Head { taps: vec![tap.clone()], parameters }], vec![(tap, shape)], 1).unwrap();
     let classes = cache.manifest().class_names.len();
     let rows = rows_of(&cache, SplitName::Test).concat();
     let logits = heads.logits(&[&rows]).unwrap().remove(0);

@@ -3,8 +3,8 @@
 use backbone::{Extractor, ExtractorConfig, Preprocessor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use head::{Average, Heads};
-use recipe::{Dtype, Tap};
+use head::{Average, Head, Heads};
+use recipe::{Dtype, Tap, TapShape};
 
 use crate::{Error, HeatMap, Model};
 
@@ -16,9 +16,7 @@ pub struct Classifier {
     preprocessor: Preprocessor,
     batch_size: usize,
     dtype: Dtype,
-    /// For each tap of the heads, in their order, the index of its array among the extractor's.
-    order: Vec<usize>,
-    /// Which of the heads' taps heat maps are of.
+    /// Which of the recipe's taps heat maps are of.
     map_tap: Option<MapTap>,
     /// Numbers in a row of each of the extractor's arrays.
     row_lens: Vec<usize>,
@@ -30,7 +28,7 @@ pub struct Classifier {
 #[derive(Debug, Clone)]
 struct MapTap {
     tap: Tap,
-    /// Its index among the heads' taps.
+    /// Its index among the recipe's taps.
     index: usize,
     height: usize,
     width: usize,
@@ -64,29 +62,18 @@ impl Classifier {
         let recipe = &model.computed_recipe()?;
         let extractor = backbone::build(recipe, model.weights(), config)?;
         let shapes = backbone::shapes(recipe)?;
-        let order: Vec<usize> = model
-            .taps()
-            .iter()
-            .filter_map(|tap| recipe.taps.iter().position(|known| known == tap))
-            .collect();
-        // The recipe has the taps in the network's order, and the heads in that of their rows.
-        let last = (0..order.len()).filter(|&index| shapes[order[index]].len() == 3);
-        let map_tap = last.max_by_key(|&index| order[index]).map(|index| {
-            let shape = &shapes[order[index]];
-            let tap = recipe.taps[order[index]].clone();
-            MapTap { tap, index, height: shape[1], width: shape[2] }
-        });
+        let taps: Vec<(Tap, TapShape)> =
+            recipe.taps.iter().cloned().zip(shapes.iter().cloned()).collect();
         let row_lens: Vec<usize> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let batch_size = config.batch_size;
         Ok(Classifier {
             extractor,
-            heads: Heads::new(model.heads(), model.tap_shapes()?, config.threads)?,
+            map_tap: map_tap(model.heads(), &taps),
+            heads: Heads::new(model.heads(), taps, config.threads)?,
             average: model.average(),
             preprocessor: Preprocessor::new(recipe.weights.family, recipe.image),
             batch_size,
             dtype: recipe.dtype,
-            order,
-            map_tap,
             features: row_lens.iter().map(|len| vec![0.0; batch_size * len]).collect(),
             row_lens,
         })
@@ -102,7 +89,8 @@ impl Classifier {
         self.batch_size
     }
 
-    /// The tap that heat maps are of: the last one in the network that keeps its maps.
+    /// The tap that heat maps are of: of those that keep their maps the one that most heads take, and of several such the
+    /// last one in the network.
     ///
     /// # Errors
     /// If all taps are pooled to a number per channel, so that there are no heat maps.
@@ -139,7 +127,7 @@ impl Classifier {
                 }
             }
         }
-        let features: Vec<&[f32]> = self.order.iter().map(|&at| &*arrays[at]).collect();
+        let features: Vec<&[f32]> = arrays.iter().map(|array| &**array).collect();
         let logits = self.heads.logits(&features)?;
         let classes = self.heads.classes();
         let scores = Scores::of_rows(&logits, classes, self.average);
@@ -181,13 +169,23 @@ impl Classifier {
     pub fn heat_map(&mut self, row: usize, class: usize) -> Result<HeatMap, Error> {
         let map_tap = self.map_tap.as_ref().ok_or(Error::NoMaps)?;
         let &MapTap { index, height, width, .. } = map_tap;
-        let of_row =
-            |&at: &usize| &self.features[at][row * self.row_lens[at]..][..self.row_lens[at]];
-        let features: Vec<&[f32]> = self.order.iter().map(of_row).collect();
+        let arrays = self.features.iter().zip(&self.row_lens);
+        let features: Vec<&[f32]> =
+            arrays.map(|(array, &len)| &array[row * len..][..len]).collect();
         let gradient = self.heads.gradient(&features, index, class)?;
         let image = self.preprocessor.size();
         Ok(HeatMap::new(features[index], &gradient, (height, width), image))
     }
+}
+
+/// Which of the recipe's taps, which are in the network's order, heat maps are of; `None` if all are pooled to a number per
+/// channel.
+fn map_tap(heads: &[Head], taps: &[(Tap, TapShape)]) -> Option<MapTap> {
+    let number_of_heads = |tap: &Tap| heads.iter().filter(|head| head.taps.contains(tap)).count();
+    let with_maps = taps.iter().enumerate().filter(|(_, (_, shape))| shape.len() == 3);
+    let (index, (tap, shape)) =
+        with_maps.max_by_key(|(index, (tap, _))| (number_of_heads(tap), *index))?;
+    Some(MapTap { tap: tap.clone(), index, height: shape[1], width: shape[2] })
 }
 
 impl std::fmt::Debug for Classifier {

@@ -46,25 +46,6 @@ pub enum Error {
         /// The contradiction.
         found: String,
     },
-    /// Heads that are to be averaged take different features.
-    #[error(
-        "{} and {} take different features, or other taps of them, and one model has heads of one input",
-        both[0].display(), both[1].display()
-    )]
-    DifferentRecipes {
-        /// Two runs that differ.
-        both: [PathBuf; 2],
-    },
-    /// Heads of an ensemble differ in shape.
-    #[error(
-        "the heads of {} and {} differ in architecture or width, and one model has heads of one shape; \
-         'vgg-head evaluate' and 'vgg-head predict' average them all the same",
-        both[0].display(), both[1].display()
-    )]
-    DifferentShapes {
-        /// Two runs that differ.
-        both: [PathBuf; 2],
-    },
     /// A file is not a model file, or a damaged one.
     #[error("{} is not a whole model file: {found}; export it again ('vgg-classify export')", path.display())]
     DamagedModel {
@@ -75,9 +56,9 @@ pub enum Error {
     },
     /// A model file of another major version.
     #[error(
-        "{} has format {found}, and this version reads {}, {} and {}; use the version of vgg-classify that \
+        "{} has format {found}, and this version reads {}, {}, {} and {}; use the version of vgg-classify that \
          wrote it, or export it again",
-        path.display(), known[0], known[1], known[2]
+        path.display(), known[0], known[1], known[2], known[3]
     )]
     OtherFormat {
         /// The file.
@@ -85,7 +66,7 @@ pub enum Error {
         /// Its version.
         found: Format,
         /// The versions that are written and read.
-        known: [Format; 3],
+        known: [Format; 4],
     },
     /// The heads take no maps.
     #[error(

@@ -1,6 +1,6 @@
 //! Where in an image the evidence for a class is: Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
 //!
-//! The maps A of the network's last tap that has any, `[C, H, W]`, are added up, each with the mean over its
+//! The maps A of a tap, `[C, H, W]`, are added up, each with the mean over its
 //! pixels of the gradient of the class's logit as its weight; only what is more than 0 counts for the class:
 //!
 //! ```text
@@ -9,8 +9,8 @@
 //!
 //! - The maps are those of the layer after its ReLU, before the 2×2 max pool that a head begins with.
 //! - Of several heads, the logit is the mean of their logits.
-//! - Of several taps, the last one in the network that keeps its maps is shown, and only what the heads take from
-//!   that tap counts. A tap that is pooled to a number per channel, such as `conv5_3:avg`, has no pixels, so there
+//! - Of several taps that keep their maps, the one that most heads take is shown, and of several such the last one in
+//!   the network. Only what the heads take from that tap counts; a head that does not take it adds nothing to the mean. A tap that is pooled to a number per channel, such as `conv5_3:avg`, has no pixels, so there
 //!   are no heat maps if all taps are.
 //! - Features that a cache has in half precision are rounded likewise; the gradient is that of single precision.
 

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use backbone::{Compute, ImageSize, Weights};
 use fused_head::Parameters;
-use head::{Average, Ensemble, Run};
+use head::{Average, Ensemble, Head, Run};
 use recipe::{ImageForm, Recipe, Tap, TapShape};
 
 use crate::Error;
 
-/// Trained heads of one shape with everything that turns an image into their input.
+/// Trained heads of the same classes with everything that turns an image into their inputs. They may differ in shape, and in
+/// the taps that they take.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(crate) recipe: Recipe,
     taps: Vec<Tap>,
     class_names: Vec<String>,
-    heads: Vec<Parameters>,
+    heads: Vec<Head>,
     average: Average,
     weights: Weights,
 }
@@ -43,25 +44,24 @@ impl Model {
     /// The model of several runs, whose heads are averaged.
     ///
     /// # Errors
-    /// As [`Model::of_run`], or if the heads differ in their taps or their shape.
+    /// As [`Model::of_run`].
     pub fn of_ensemble(ensemble: &Ensemble, weights: &WeightsFile) -> Result<Model, Error> {
-        let mut models =
-            ensemble.runs().iter().map(|run| HeadOfRun::read(run).map(|head| (run, head)));
-        let (first, HeadOfRun { recipe, taps, class_names, parameters }) =
-            models.next().expect("an ensemble has a run")?;
-        let mut heads = vec![parameters];
-        for model in models {
-            let (run, other) = model?;
-            if (&other.recipe, &other.taps, &other.class_names) != (&recipe, &taps, &class_names) {
-                let both = [first, run].map(|run| run.folder().to_path_buf());
-                return Err(Error::DifferentRecipes { both });
+        let mut heads = Vec::new();
+        let mut common: Option<(Recipe, Vec<String>)> = None;
+        for run in ensemble.runs() {
+            let HeadOfRun { recipe, class_names, head } = HeadOfRun::read(run)?;
+            heads.push(head);
+            let found = (recipe, class_names);
+            if common.get_or_insert_with(|| found.clone()) != &found {
+                let first = ensemble.runs()[0].folder().display();
+                let found = format!(
+                    "it records the features of {first}, but another recipe or other classes"
+                );
+                return Err(Error::Contradiction { path: run.folder().to_path_buf(), found });
             }
-            if other.parameters.shape() != heads[0].shape() {
-                let both = [first, run].map(|run| run.folder().to_path_buf());
-                return Err(Error::DifferentShapes { both });
-            }
-            heads.push(other.parameters);
         }
+        let (recipe, class_names) = common.expect("an ensemble has a run");
+        let path = ensemble.runs()[0].folder();
         let weights = match weights {
             WeightsFile::At(path) => Weights::read(path)?,
             WeightsFile::In(folder) => {
@@ -69,7 +69,26 @@ impl Model {
             }
         };
         weights.check(&recipe)?;
-        let average = ensemble.average();
+        Model::of_parts(recipe, class_names, heads, ensemble.average(), weights, path)
+    }
+
+    /// The model of these parts, which come from the run or the model file `path`.
+    ///
+    /// # Errors
+    /// If they contradict each other.
+    fn of_parts(
+        recipe: Recipe,
+        class_names: Vec<String>,
+        heads: Vec<Head>,
+        average: Average,
+        weights: Weights,
+        path: &Path,
+    ) -> Result<Model, Error> {
+        let recipe = reduced(recipe, heads.iter().map(|head| head.taps.as_slice()), path)?;
+        heads.iter().try_for_each(|head| check_classes(&class_names, &head.parameters, path))?;
+        let first = &heads[0].taps;
+        let are_alike = heads.iter().all(|head| head.taps == *first);
+        let taps = if are_alike { first } else { &recipe.taps }.clone();
         Ok(Model { recipe, taps, class_names, heads, average, weights })
     }
 
@@ -88,7 +107,8 @@ impl Model {
         Ok(Recipe { numerics, ..self.recipe.clone() })
     }
 
-    /// The taps whose rows are joined, in this order.
+    /// The taps that heads take: in the order in which their rows are joined if that is the same for all heads, else in
+    /// the network's order.
     pub fn taps(&self) -> &[Tap] {
         &self.taps
     }
@@ -98,8 +118,7 @@ impl Model {
         &self.class_names
     }
 
-    /// The taps whose rows are joined, each with the shape of its rows: `[C, H, W]`, or `[C]` if it is
-    /// pooled.
+    /// The [taps](Model::taps) that heads take, each with the shape of its rows: `[C, H, W]`, or `[C]` if it is pooled.
     ///
     /// # Errors
     /// If the network does not have one of the recipe's taps.
@@ -112,8 +131,8 @@ impl Model {
         Ok(self.taps.iter().map(|tap| (tap.clone(), shape_of(tap))).collect())
     }
 
-    /// The parameters of the heads, all of one shape.
-    pub fn heads(&self) -> &[Parameters] {
+    /// The heads, each with its taps.
+    pub fn heads(&self) -> &[Head] {
         &self.heads
     }
 
@@ -130,21 +149,27 @@ impl Model {
 
 #[cfg(test)]
 impl Model {
-    /// A model of these parts.
-    pub(crate) fn for_test(recipe: Recipe, head: Parameters, weights: Weights) -> Model {
+    /// A model of a head on all taps of the recipe.
+    pub(crate) fn for_test(recipe: Recipe, parameters: Parameters, weights: Weights) -> Model {
         let taps = recipe.taps.clone();
-        let class_names = (0..head.shape().classes).map(|class| class.to_string()).collect();
+        Model::of_heads_for_test(recipe, vec![Head { taps, parameters }], weights)
+    }
+
+    /// A model of these parts.
+    pub(crate) fn of_heads_for_test(recipe: Recipe, heads: Vec<Head>, weights: Weights) -> Model {
+        let classes = heads[0].parameters.shape().classes;
+        let class_names = (0..classes).map(|class| class.to_string()).collect();
         let average = Average::default();
-        Model { recipe, taps, class_names, heads: vec![head], average, weights }
+        Model::of_parts(recipe, class_names, heads, average, weights, "a test".as_ref())
+            .expect("the parts of tests fit")
     }
 }
 
 /// What a run says about its head.
 struct HeadOfRun {
     recipe: Recipe,
-    taps: Vec<Tap>,
     class_names: Vec<String>,
-    parameters: Parameters,
+    head: Head,
 }
 
 impl HeadOfRun {
@@ -154,26 +179,41 @@ impl HeadOfRun {
         let recipe = config.recipe.clone().ok_or_else(|| Error::NoRecipe { run: folder() })?;
         let recipe: Recipe = serde_json::from_value(recipe)
             .map_err(|source| Error::Recipe { path: folder(), source })?;
-        let taps = config.taps.clone();
-        let recipe = reduced(recipe, &taps, run.folder())?;
+        let head = Head { taps: config.taps.clone(), parameters: run.calibrated_parameters()? };
         let class_names = run.class_names()?;
-        let parameters = run.calibrated_parameters()?;
-        check_classes(&class_names, &parameters, run.folder())?;
-        Ok(HeadOfRun { recipe, taps, class_names, parameters })
+        check_classes(&class_names, &head.parameters, run.folder())?;
+        reduced(recipe.clone(), [head.taps.as_slice()].into_iter(), run.folder())?;
+        Ok(HeadOfRun { recipe, class_names, head })
     }
 }
 
-/// The recipe with those of its taps that the heads take.
-fn reduced(recipe: Recipe, taps: &[Tap], path: &Path) -> Result<Recipe, Error> {
-    if let Some(missing) = taps.iter().find(|tap| !recipe.taps.contains(tap)) {
-        let found = format!("its heads take the tap {missing}, which its recipe does not have");
-        return Err(Error::Contradiction { path: path.to_path_buf(), found });
+/// The recipe with those of its taps that heads take. `of_heads` are the taps of each.
+fn reduced<'a>(
+    recipe: Recipe,
+    of_heads: impl Iterator<Item = &'a [Tap]> + Clone,
+    path: &Path,
+) -> Result<Recipe, Error> {
+    let contradiction = |found| Err(Error::Contradiction { path: path.to_path_buf(), found });
+    for taps in of_heads.clone() {
+        if let Some(missing) = taps.iter().find(|tap| !recipe.taps.contains(tap)) {
+            return contradiction(format!(
+                "its heads take the tap {missing}, which its recipe does not have"
+            ));
+        }
+        let is_twice = |&at: &usize| taps[..at].contains(&taps[at]);
+        if let Some(twice) = (0..taps.len()).find(is_twice) {
+            return contradiction(format!("a head takes the tap {} twice", taps[twice]));
+        }
+        if taps.is_empty() {
+            return contradiction("a head takes no tap".to_owned());
+        }
     }
     let ImageForm { height, width, .. } = recipe.image;
     if let Err(found) = ImageSize::new(height, width) {
-        return Err(Error::Contradiction { path: path.to_path_buf(), found });
+        return contradiction(found);
     }
-    let kept: Vec<Tap> = recipe.taps.iter().filter(|tap| taps.contains(tap)).cloned().collect();
+    let is_taken = |tap: &&Tap| of_heads.clone().any(|taps| taps.contains(tap));
+    let kept: Vec<Tap> = recipe.taps.iter().filter(is_taken).cloned().collect();
     Ok(Recipe { taps: kept, ..recipe })
 }
 

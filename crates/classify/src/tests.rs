@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backbone::{Accuracy, Backend, Compute, Device, ExtractorConfig, Pixels, Weights};
 use fused_head::{HeadShape, Parameters};
-use head::Heads;
+use head::{Head, Heads};
 use recipe::{Dtype, ImageForm, Recipe, Tap, TapShape};
 use safetensors::SafeTensors;
 
@@ -88,11 +88,12 @@ fn gradients_and_heat_maps_equal_pytorchs() {
             arrays().map(|(tap, (shape, _))| (tap, shape[1..].to_vec())).collect()
         };
         let last = taps.len() - 1;
-        let head = golden.head();
+        let on_all = |parameters| Head { taps: arrays().map(|(tap, _)| tap).collect(), parameters };
+        let head = on_all(golden.head());
         let mut heads = Heads::new(std::slice::from_ref(&head), shapes(), 1).unwrap();
         // A head of zeros has no gradient, so that the mean is half the other's.
-        let both = [head.clone(), Parameters::zeros(head.shape())];
-        let mut averaged = Heads::new(&both, shapes(), 1).unwrap();
+        let zeros = on_all(Parameters::zeros(head.parameters.shape()));
+        let mut averaged = Heads::new(&[head.clone(), zeros], shapes(), 1).unwrap();
         for digit in 0..2 {
             let of_tap = |name| golden.of_digit(&format!("features/{name}"), digit);
             let rows: Vec<Vec<f32>> = taps.iter().map(of_tap).collect();
@@ -202,5 +203,51 @@ fn features_without_places_have_no_heat_map() {
             }
             None => assert!(matches!(found, Err(Error::NoMaps))),
         }
+    }
+}
+
+/// Of several taps, the one that most heads take is shown, however much deeper another is.
+#[test]
+fn the_map_that_most_heads_take_is_shown() {
+    let weights = Weights::read(&needed("artifacts/weights/vgg16-caffe.safetensors")).unwrap();
+    let example = Recipe::example();
+    let image = ImageForm { height: 32, width: 32, ..example.image };
+    let compute = Compute { backend: Backend::Winograd(Accuracy::Fast), device: Device::Cpu };
+    let taps: Vec<Tap> = ["conv4_3", "conv4_3:avg", "conv5_3"].map(tap).to_vec();
+    let numerics = compute.numerics().unwrap();
+    let recipe = Recipe { weights: weights.id(), image, taps, numerics, ..example };
+    let config = ExtractorConfig { batch_size: 1, threads: 1 };
+    let head = |taps: &[&str], hidden: usize, seed| {
+        // Both maps are pooled, to 2×2 and to 1×1.
+        let len = |tap: &&str| if *tap == "conv4_3" { 2048 } else { 512 };
+        let shape = HeadShape::new(taps.iter().map(len).sum(), hidden, 10);
+        let taps = taps.iter().map(|name| tap(name)).collect();
+        Head { taps, parameters: Parameters::glorot(shape, seed) }
+    };
+    let [deep, both, early] = [
+        head(&["conv5_3"], 4, 0),
+        head(&["conv5_3", "conv4_3"], 5, 1),
+        head(&["conv4_3", "conv4_3:avg"], 6, 2),
+    ];
+    for (heads, shown) in [
+        (vec![deep.clone(), early.clone()], "conv5_3"),
+        (vec![deep.clone(), both.clone(), early.clone()], "conv5_3"),
+        (vec![both, early.clone()], "conv4_3"),
+    ] {
+        let count = heads.len();
+        let model = Model::of_heads_for_test(recipe.clone(), heads.clone(), weights.clone());
+        let mut classifier = Classifier::new(&model, &config).unwrap();
+        assert_eq!(classifier.heat_map_tap().unwrap(), &tap(shown));
+        let input = vec![1.0; classifier.preprocessor().len()];
+        let (scores, maps) = classifier.heat_maps(&input, &[CLASS]).unwrap().unwrap();
+        assert_eq!(maps[0].height, if shown == "conv4_3" { 4 } else { 2 });
+        // Each head has the logits that it has alone.
+        for (head, logits) in heads.into_iter().zip(&scores.logits) {
+            let alone = Model::of_heads_for_test(recipe.clone(), vec![head], weights.clone());
+            assert!(alone.recipe().taps.len() <= recipe.taps.len());
+            let mut alone = Classifier::new(&alone, &config).unwrap();
+            assert_eq!(&alone.classify(&input).unwrap()[0].as_ref().unwrap().logits[0], logits);
+        }
+        assert_eq!(scores.logits.len(), count);
     }
 }

@@ -1,5 +1,7 @@
 //! Trained heads of one shape, evaluated.
 
+use std::borrow::Borrow;
+
 use crate::{
     Error, HeadShape, Parameters,
     engine::{EVALUATION_ROWS, Engine},
@@ -39,26 +41,27 @@ impl Inference {
     ///
     /// # Errors
     /// If there is no head, the heads differ in shape, or a size or the number of threads is 0.
-    pub fn new(heads: &[Parameters], threads: usize) -> Result<Inference, Error> {
+    pub fn new<P: Borrow<Parameters>>(heads: &[P], threads: usize) -> Result<Inference, Error> {
         Inference::with_isa(heads, threads, Isa::detect())
     }
 
-    pub(crate) fn with_isa(
-        heads: &[Parameters],
+    pub(crate) fn with_isa<P: Borrow<Parameters>>(
+        heads: &[P],
         threads: usize,
         isa: Isa,
     ) -> Result<Inference, Error> {
-        let shape = heads.first().ok_or(Error::NoHeads)?.shape();
+        let shape = heads.first().ok_or(Error::NoHeads)?.borrow().shape();
         shape.check()?;
         if threads == 0 {
             return Err(Error::Zero { field: "threads" });
         }
-        if let Some(head) = heads.iter().position(|head| head.shape() != shape) {
+        if let Some(head) = heads.iter().position(|head| head.borrow().shape() != shape) {
             return Err(Error::OtherShape { head });
         }
         let rows = (LOGITS / Layout::new(shape).outputs).clamp(1, EVALUATION_ROWS);
         let engine = Engine::new(shape, heads.len(), rows, threads, isa, Workspace::for_logits);
-        Ok(Inference { shape, heads: heads.iter().map(Head::for_inference).collect(), engine })
+        let heads = heads.iter().map(|head| Head::for_inference(head.borrow())).collect();
+        Ok(Inference { shape, heads, engine })
     }
 
     /// The form and the sizes of the heads.

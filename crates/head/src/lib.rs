@@ -75,7 +75,7 @@ pub use error::{
     BaselineError, ConfigError, EnsembleError, Error, FeaturesError, FoldError, FolderError,
     Interruption, TableError,
 };
-pub use evaluate::heads::{Heads, softmax};
+pub use evaluate::heads::{Head, Heads, softmax};
 pub use evaluate::predict::{Prediction, for_each_row, predict};
 pub use evaluate::submission::{Sample, submission};
 pub use evaluate::{ClassMetrics, Estimate, Evaluation, Metrics, evaluate};
@@ -87,7 +87,7 @@ pub use images::{RecordedDataset, images_of};
 pub use issues::{ConfusedClasses, ImageIssue, Issues, IssuesConfig, find_issues};
 pub use keep::Keep;
 pub use lr_find::{RateRange, RateTest, find_learning_rate};
-pub use report::{Chosen, EpochMetrics, HeadResult, Hidden, MeanSd, Setting};
+pub use report::{BaselineResult, Chosen, EpochMetrics, HeadResult, Hidden, MeanSd, Setting};
 pub use resources::{Memory, Resources};
 pub use schedule::{Schedule, Steps};
 pub use store::calibration::Calibration;

@@ -29,6 +29,11 @@ const FEWEST_STEPS: usize = 100;
 /// The rate that is suggested is this part of the one with the smallest loss, which is too high already: fast.ai's
 /// `lr_min`.
 const BEFORE_SMALLEST: f64 = 10.0;
+/// First steps at which the steepest fall is not looked for: in them the average is one of few losses and moves quickly,
+/// whatever the rate. fastai 1's `Recorder.plot(skip_start=10)`.
+const SKIPPED_FIRST: usize = 10;
+/// Last steps at which it is not looked for; fastai 1's `skip_end=5`.
+const SKIPPED_LAST: usize = 5;
 
 /// The range of learning rates that is tested.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +49,8 @@ pub struct RateRange {
 pub struct RateTest {
     /// A tenth of the rate at which the smoothed loss was smallest.
     pub suggestion: f64,
-    /// The rate at which the smoothed loss fell most steeply against the logarithm of the rate.
+    /// The rate at which the smoothed loss fell most steeply against the logarithm of the rate, the first ten steps and the
+    /// last five aside (if there are at least two others).
     pub steepest: f64,
     /// The rate at which the smoothed loss was smallest.
     pub smallest: f64,
@@ -147,7 +153,11 @@ impl Smoothed {
         let smallest = steps.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed))?;
         let smallest = smallest.learning_rate;
         // Up to the smallest loss; the rates are a geometric sequence, so differences are slopes.
-        let falling = steps.windows(2).take_while(|pair| pair[1].learning_rate <= smallest);
+        let looked_at = match steps.len().checked_sub(SKIPPED_LAST) {
+            Some(end) if end >= SKIPPED_FIRST + 2 => &steps[SKIPPED_FIRST..end],
+            _ => &steps[..],
+        };
+        let falling = looked_at.windows(2).take_while(|pair| pair[1].learning_rate <= smallest);
         let slope = |pair: &&[RatedLoss]| pair[1].smoothed - pair[0].smoothed;
         let steepest = falling.min_by(|a, b| slope(a).total_cmp(&slope(b)));
         let steepest = steepest.map_or(smallest, |pair| pair[0].learning_rate);
@@ -195,6 +205,32 @@ mod tests {
         assert!((-1.1..-0.9).contains(&power(found.smallest)), "{}", power(found.smallest));
         assert_eq!(found.suggestion, found.smallest / 10.0);
         assert!((-2.1..-1.7).contains(&power(found.steepest)), "{}", power(found.steepest));
+    }
+
+    /// The average of the first losses falls by more than any later one, and the last ones end in a cliff.
+    #[test]
+    fn the_steepest_fall_is_neither_at_the_beginning_nor_at_the_end() {
+        let found = |steps: usize| {
+            let mut test = Smoothed::default();
+            for step in 0..steps {
+                let loss = match step {
+                    0 => 4.0,
+                    1..30 => 3.0,
+                    30..57 => 1.0,
+                    _ => -20.0,
+                };
+                assert!(!test.add((step + 1) as f64, loss), "{step}");
+            }
+            test.result().unwrap()
+        };
+        let all = found(60);
+        let fall = |step: usize| all.steps[step].smoothed - all.steps[step + 1].smoothed;
+        assert!(fall(0) > fall(29) && fall(56) > fall(29));
+        assert_eq!((all.steepest, all.smallest), (30.0, 60.0));
+        // The last five steps end before the fall to 1.
+        assert!(found(34).steepest < 30.0);
+        // Of so few steps, all are looked at.
+        assert_eq!((found(17).steepest, found(16).steepest), (11.0, 1.0));
     }
 
     #[test]

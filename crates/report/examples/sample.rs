@@ -85,6 +85,7 @@ fn sample(settings: usize) -> Result<Report, Box<dyn std::error::Error>> {
                   features=artifacts/features/made-up-64px-0123abcd"
             .into(),
         sweep: Sweep { chosen: chosen(&heads), heads },
+        baselines: Vec::new(),
         trained_on: None,
         confusion: Some(confusion(&mut noise)),
         misclassified: Misclassified::Images(mistakes(&mut noise)?),

@@ -261,6 +261,15 @@ pub struct Thumbnail {
     pub probability: f64,
 }
 
+/// A baseline beside a sweep's settings: a row of `baselines.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineResult {
+    /// Its name and its option, such as "knn, k 20".
+    pub name: String,
+    /// Validation top-1 (fraction).
+    pub val_top1: f64,
+}
+
 /// The contents of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -270,6 +279,8 @@ pub struct Report {
     pub command: String,
     /// The heads.
     pub sweep: Sweep,
+    /// Baselines to show beside them.
+    pub baselines: Vec<BaselineResult>,
     /// What heads were trained on beside the images and their labels, as a noun phrase: "each image and 5 distorted
     /// copies of it"; `None` for nothing.
     pub trained_on: Option<String>,

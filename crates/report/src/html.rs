@@ -47,6 +47,7 @@ pub fn report_html(report: &Report) -> String {
                 } @else {
                     (results::heads(sweep))
                 }
+                @if !report.baselines.is_empty() { (results::baselines(&report.baselines)) }
             }
             section {
                 @let curves = sweep.curves();
@@ -148,8 +149,8 @@ fn mistake(thumbnail: &Thumbnail) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Confusion;
     use crate::data::tests::{head, small_sweep};
+    use crate::data::{BaselineResult, Confusion};
     use crate::thumbnail::encode_png;
 
     fn report() -> Report {
@@ -157,6 +158,7 @@ mod tests {
             title: "Sweep <1> & \"more\"".into(),
             command: "vgg-head sweep --p=0.2,0.6 --out='a & b'".into(),
             sweep: small_sweep(),
+            baselines: vec![BaselineResult { name: "knn <k> 5".into(), val_top1: 0.87654 }],
             trained_on: Some("each image & 5 distorted copies of it".into()),
             confusion: Some(Confusion {
                 class_names: vec!["0".into(), "<1>".into()],
@@ -188,6 +190,8 @@ mod tests {
             "1 &amp; 2",
             "Trained on: each image &amp; 5 distorted copies of it.",
             "98.77 %",
+            "1 baseline, best first",
+            "knn &lt;k&gt; 5</td><td class=\"number\" data-key=\"0.87654\">87.65</td>",
             "&lt;/pre&gt;&lt;script&gt;",
             "vgg-head &lt;0.1&gt;",
         ] {
@@ -209,12 +213,14 @@ mod tests {
     fn what_is_missing_is_said() {
         let report = Report {
             sweep: Sweep { chosen: None, ..small_sweep() },
+            baselines: Vec::new(),
             confusion: None,
             misclassified: Misclassified::NotShown("The dataset <is gone>.".into()),
             ..report()
         };
         let html = report_html(&report);
         assert!(html.contains("8 heads of 4 settings; no setting was chosen."));
+        assert!(!html.contains("baseline"));
         assert!(html.contains("The dataset &lt;is gone&gt;."));
         let report = Report { misclassified: Misclassified::Images(vec![]), ..report };
         assert!(report_html(&report).contains("No image was misclassified."));

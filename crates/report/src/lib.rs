@@ -54,8 +54,8 @@ mod thumbnail;
 pub use accuracy::accuracy_vs_dropout_svg;
 pub use curves::{Curve, learning_curves_svg};
 pub use data::{
-    Chosen, Confusion, EpochMetrics, HeadResult, Hidden, Misclassified, Report, Setting, Sweep,
-    Thumbnail, TrainedHead,
+    BaselineResult, Chosen, Confusion, EpochMetrics, HeadResult, Hidden, Misclassified, Report,
+    Setting, Sweep, Thumbnail, TrainedHead,
 };
 pub use html::report_html;
 pub use issues::{Confused, IssueSection, IssuesReport, MarkedImage, issues_html};

@@ -1,9 +1,9 @@
-//! The tables of results: one with a row per setting, and one with a row per head.
+//! The tables of results: one with a row per setting, one with a row per head, and one of baselines.
 
 use maud::{Markup, html};
 use plural::counted;
 
-use crate::data::{HeadResult, Hidden, Setting, Sweep, TrainedHead};
+use crate::data::{BaselineResult, HeadResult, Hidden, Setting, Sweep, TrainedHead};
 use crate::mean_sd::MeanSd;
 use crate::numbers::{loss, loss_with_spread, percent, percent_with_spread, short};
 use crate::ranking::Group;
@@ -154,6 +154,20 @@ pub(crate) fn heads(sweep: &Sweep) -> Markup {
     let rows: Vec<_> = sweep.ranked_heads().iter().map(row).collect();
     let caption = format!("{}, best first", counted(rows.len(), "head"));
     table(&caption, &columns.collect::<Vec<_>>(), &rows)
+}
+
+/// The table of baselines, best first.
+pub(crate) fn baselines(baselines: &[BaselineResult]) -> Markup {
+    const BASELINE: Column = column("Baseline", Kind::Text);
+    let mut sorted: Vec<&BaselineResult> = baselines.iter().collect();
+    sorted.sort_by(|a, b| b.val_top1.total_cmp(&a.val_top1));
+    let row = |baseline: &&BaselineResult| {
+        let name = Cell { text: baseline.name.clone(), key: None };
+        (false, vec![name, number(baseline.val_top1, percent(baseline.val_top1))])
+    };
+    let rows: Vec<_> = sorted.iter().map(row).collect();
+    let caption = format!("{}, best first", counted(rows.len(), "baseline"));
+    table(&caption, &[&BASELINE, &METRICS[0]], &rows)
 }
 
 /// The columns that both tables have.

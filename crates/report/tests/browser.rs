@@ -247,6 +247,7 @@ fn sample() -> Report {
         title: format!("A page for the test {HOSTILE}"),
         command: format!("vgg-head sweep --out={}", "a/long/path/".repeat(20)),
         sweep: Sweep { heads, chosen: Some(chosen) },
+        baselines: Vec::new(),
         trained_on: Some(format!("each image and 5 distorted copies of it {HOSTILE}")),
         confusion: Some(Confusion {
             class_names: names.take(40).map(Into::into).collect(),

@@ -135,6 +135,16 @@ fn a_mebibyte_of_small_things_takes_no_more_than_is_allowed() {
         let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
         check(Parser::named("model"), what, bytes);
     }
+    // Small heads.
+    let head = r#"{\"taps\":[],\"shape\":{\"inputs\":0,\"hidden\":0,\"classes\":0}},"#;
+    let heads = head.repeat((1 << 20) / head.len());
+    let (format, of_each) = (r#"{\"major\":1,"#, r#"{\"major\":4,"#);
+    let header =
+        model.replace(r#"\"heads\":1"#, &format!(r#"\"heads\":[{}]"#, heads.trim_end_matches(',')));
+    assert!(header.len() > 1 << 20 && header.contains(format));
+    let header = header.replace(format, of_each);
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    check(Parser::named("model"), "heads", bytes);
     for side in [256, 300] {
         let columns: Vec<String> = (0..side * side).map(|pixel| format!("pixel{pixel}")).collect();
         let wide = format!("label,{}\n0{}", columns.join(","), ",0".repeat(side * side));

@@ -262,8 +262,6 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::NoRecipe { .. }
         | Error::Recipe { .. }
         | Error::Contradiction { .. }
-        | Error::DifferentRecipes { .. }
-        | Error::DifferentShapes { .. }
         | Error::DamagedModel { .. }
         | Error::OtherFormat { .. }
         | Error::Unreadable { .. } => Failure::BadInput,

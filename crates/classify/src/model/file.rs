@@ -16,14 +16,14 @@ use std::path::Path;
 use backbone::{ConvolutionWeights, Network, Weights};
 use durable::{Digest, Format};
 use fused_head::{HeadShape, HiddenLayers, Parameters};
-use head::Average;
+use head::{Average, Head};
 use recipe::{Recipe, Tap};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Model, check_classes, reduced};
+use super::{Model, reduced};
 use crate::Error;
 
 /// The version of model files whose heads' probabilities are averaged.
@@ -43,13 +43,21 @@ const FORMAT_WITH_AVERAGE: Format = Format { major: 2, minor: 0 };
 /// that reads the versions before alone would leave it out.
 const FORMAT_WITH_INPUT_NORM: Format = Format { major: 3, minor: 0 };
 
+/// The version of model files whose heads differ in shape or in the taps that they take: `heads` is then a list that has
+/// both of each head, in place of their number.
+const FORMAT_OF_EACH_HEAD: Format = Format { major: 4, minor: 0 };
+
 /// The name of the metadata entry.
 const ENTRY: &str = "vgg-classify";
 
 /// Largest number of heads of a model.
 const MAX_HEADS: usize = 1000;
 
-/// How the tensors are used.
+/// Largest number of taps of a recipe: more than the largest network has layers, each by two names and pooled in three
+/// ways. Every head has a list of some of them.
+const MAX_TAPS: usize = 128;
+
+/// How the tensors are used, if all heads are alike.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     format: Format,
@@ -63,6 +71,36 @@ struct Record {
     #[serde(default, skip_serializing_if = "Average::is_of_probabilities")]
     average: Average,
     shape: HeadShape,
+}
+
+/// How the tensors are used, whatever the heads: format 4.
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordOfEach {
+    format: Format,
+    recipe: Recipe,
+    class_names: Vec<String>,
+    heads: Vec<HeadRecord>,
+    #[serde(default, skip_serializing_if = "Average::is_of_probabilities")]
+    average: Average,
+}
+
+/// What format 4 records of a head.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeadRecord {
+    /// The taps whose rows are joined, in this order.
+    taps: Vec<Tap>,
+    shape: HeadShape,
+}
+
+/// What either of the records says.
+struct Contents {
+    recipe: Recipe,
+    class_names: Vec<String>,
+    /// Number of heads.
+    count: usize,
+    /// Those that differ: each head, or one that stands for all.
+    heads: Vec<HeadRecord>,
+    average: Average,
 }
 
 /// The value of the metadata entry.
@@ -86,21 +124,7 @@ impl Model {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let record = Record {
-            format: match self.average {
-                _ if self.heads[0].shape().input_norm.is_some() => FORMAT_WITH_INPUT_NORM,
-                Average::Probabilities if is_plain(self.heads[0].shape()) => FIRST_FORMAT,
-                Average::Probabilities => FORMAT,
-                Average::Logits => FORMAT_WITH_AVERAGE,
-            },
-            recipe: self.recipe.clone(),
-            taps: self.taps.clone(),
-            class_names: self.class_names.clone(),
-            heads: self.heads.len(),
-            average: self.average,
-            shape: self.heads[0].shape(),
-        };
-        let record = serde_json::to_value(record).expect("names and numbers serialise");
+        let record = self.record();
         let tensors = self.tensors();
         let entry = Entry { digest: digest_of(&record, &tensors), record };
         let entry = serde_json::to_string(&entry).expect("JSON serialises");
@@ -130,7 +154,7 @@ impl Model {
         let format = record.get("format").cloned().unwrap_or_default();
         let found: Format = serde_json::from_value(format)
             .map_err(|error| damaged(format!("its version is not as expected: {error}")))?;
-        let known = [FORMAT, FORMAT_WITH_AVERAGE, FORMAT_WITH_INPUT_NORM];
+        let known = [FORMAT, FORMAT_WITH_AVERAGE, FORMAT_WITH_INPUT_NORM, FORMAT_OF_EACH_HEAD];
         if !known.iter().any(|known| found.is_readable_by(*known)) {
             let path = path.to_path_buf();
             return Err(Error::OtherFormat { path, found, known });
@@ -146,9 +170,50 @@ impl Model {
         if computed != digest {
             return Err(damaged(format!("its digest is {computed}, and it records {digest}")));
         }
-        let record: Record = serde_json::from_value(record)
-            .map_err(|error| damaged(format!("its record is not as expected: {error}")))?;
-        record.model(&tensors, path)
+        let contents = if found.major == FORMAT_OF_EACH_HEAD.major {
+            serde_json::from_value(record).map(RecordOfEach::contents)
+        } else {
+            serde_json::from_value(record).map(Record::contents)
+        };
+        let contents =
+            contents.map_err(|error| damaged(format!("its record is not as expected: {error}")))?;
+        contents.model(&tensors, path)
+    }
+
+    /// What the file says of itself. A form that earlier versions read is taken wherever there is one.
+    fn record(&self) -> Value {
+        let Head { taps, parameters } = &self.heads[0];
+        let shape = parameters.shape();
+        let is_alike = |head: &Head| head.taps == *taps && head.parameters.shape() == shape;
+        let record = if self.heads.iter().all(is_alike) {
+            serde_json::to_value(Record {
+                format: match self.average {
+                    _ if shape.input_norm.is_some() => FORMAT_WITH_INPUT_NORM,
+                    Average::Probabilities if is_plain(shape) => FIRST_FORMAT,
+                    Average::Probabilities => FORMAT,
+                    Average::Logits => FORMAT_WITH_AVERAGE,
+                },
+                recipe: self.recipe.clone(),
+                taps: taps.clone(),
+                class_names: self.class_names.clone(),
+                heads: self.heads.len(),
+                average: self.average,
+                shape,
+            })
+        } else {
+            let of_head = |head: &Head| HeadRecord {
+                taps: head.taps.clone(),
+                shape: head.parameters.shape(),
+            };
+            serde_json::to_value(RecordOfEach {
+                format: FORMAT_OF_EACH_HEAD,
+                recipe: self.recipe.clone(),
+                class_names: self.class_names.clone(),
+                heads: self.heads.iter().map(of_head).collect(),
+                average: self.average,
+            })
+        };
+        record.expect("names and numbers serialise")
     }
 
     /// All tensors, sorted by their names.
@@ -167,7 +232,7 @@ impl Model {
             tensors.push((format!("{name}.bias"), vec![layer.out_channels], Cow::from(bias)));
         }
         for (index, head) in self.heads.iter().enumerate() {
-            tensors.extend(head.iter().map(|(name, shape, numbers)| {
+            tensors.extend(head.parameters.iter().map(|(name, shape, numbers)| {
                 (
                     head_tensor(index, name),
                     shape,
@@ -181,6 +246,20 @@ impl Model {
 }
 
 impl Record {
+    fn contents(self) -> Contents {
+        let Record { recipe, taps, class_names, heads: count, average, shape, .. } = self;
+        Contents { recipe, class_names, count, heads: vec![HeadRecord { taps, shape }], average }
+    }
+}
+
+impl RecordOfEach {
+    fn contents(self) -> Contents {
+        let RecordOfEach { recipe, class_names, heads, average, .. } = self;
+        Contents { recipe, class_names, count: heads.len(), heads, average }
+    }
+}
+
+impl Contents {
     /// The model that the file's tensors make.
     fn model(self, tensors: &SafeTensors<'_>, path: &Path) -> Result<Model, Error> {
         let damaged = |found: String| Error::DamagedModel { path: path.to_path_buf(), found };
@@ -196,10 +275,16 @@ impl Record {
             // The numbers in a file need not be aligned.
             Ok(bytemuck::pod_collect_to_vec::<u8, f32>(view.data()))
         };
-        let Record { recipe, taps, class_names, heads, average, shape, .. } = self;
-        if heads == 0 || heads > MAX_HEADS {
-            return Err(damaged(format!("it has {heads} heads, expected 1 to {MAX_HEADS}")));
+        let Contents { recipe, class_names, count, heads, average } = self;
+        if count == 0 || count > MAX_HEADS {
+            return Err(damaged(format!("it has {count} heads, expected 1 to {MAX_HEADS}")));
         }
+        if recipe.taps.len() > MAX_TAPS {
+            let taps = recipe.taps.len();
+            return Err(damaged(format!("it has {taps} taps, expected at most {MAX_TAPS}")));
+        }
+        let of_heads = heads.iter().map(|head| head.taps.as_slice());
+        let recipe = reduced(recipe, of_heads, path)?;
         let network = Network::named(&recipe.network).map_err(damaged)?;
         let layers = network.convolutions();
         let convolutions = layers.iter().map(|layer| {
@@ -211,23 +296,21 @@ impl Record {
         let convolutions = convolutions.collect::<Result<_, Error>>()?;
         let weights = Weights::of(network, recipe.weights.family, convolutions);
         weights.check(&recipe)?;
-        let mut all = Vec::with_capacity(heads);
-        for index in 0..heads {
+        let mut all = Vec::with_capacity(count);
+        for (index, HeadRecord { taps, shape }) in heads.iter().cycle().take(count).enumerate() {
             // Shapes are checked before memory is taken for them.
             let numbers = shape.tensors().map(|(name, dimensions)| {
                 Ok((name, read(&head_tensor(index, name), &dimensions)?))
             });
             let numbers = numbers.collect::<Result<Vec<_>, Error>>()?;
-            let mut parameters = Parameters::zeros(shape);
+            let mut parameters = Parameters::zeros(*shape);
             for (name, numbers) in numbers {
                 let tensor = parameters.tensor_mut(name).expect("it is one of the shape's tensors");
                 tensor.copy_from_slice(&numbers);
             }
-            all.push(parameters);
+            all.push(Head { taps: taps.clone(), parameters });
         }
-        check_classes(&class_names, &all[0], path)?;
-        let recipe = reduced(recipe, &taps, path)?;
-        Ok(Model { recipe, taps, class_names, heads: all, average, weights })
+        Model::of_parts(recipe, class_names, all, average, weights, path)
     }
 }
 

@@ -6,7 +6,7 @@ use std::f32::consts::FRAC_1_SQRT_2;
 
 use backbone::{Layer, Network, Preprocessor};
 use fused_head::{Activation, BATCH_NORM_EPS, LEAKY_RELU_SLOPE, Parameters};
-use head::{Average, Heads};
+use head::{Average, Head, Heads};
 use onnx::{
     Attribute, Bytes, DataType, Dimension, Entry, Graph, Node, OperatorSet, Tensor, ValueInfo,
     encode,
@@ -53,8 +53,8 @@ pub(super) fn file(model: &Model, input: OnnxInput) -> Result<Bytes, Error> {
             builder.backbone(model, image)
         }
     };
-    let row = builder.row(model, &features);
-    builder.heads(model, &row);
+    let rows = builder.rows(model, &features);
+    builder.heads(model, &rows);
     let classes = Dimension::of(model.class_names().len());
     let output = |name, doc_string: &str| ValueInfo {
         doc_string: doc_string.to_owned(),
@@ -280,32 +280,58 @@ impl Builder {
         self.node("Flatten", &[&pooled], &name, &[])
     }
 
-    /// The heads' input `[N, inputs]` from the features of each of their taps: rounded as a cache rounds
-    /// them, with the pooling that heads on a convolution's maps begin with, and joined.
-    fn row(&mut self, model: &Model, features: &[String]) -> String {
+    /// The input of each head, `[N, inputs]`, from the features of each of the model's taps: the rows of the head's taps,
+    /// joined. Heads on the same taps have the same.
+    fn rows(&mut self, model: &Model, features: &[String]) -> Vec<String> {
+        let taps = model.taps();
+        let of_tap =
+            |(tap, features): (&Tap, &String)| self.tap_row(tap, features, model.recipe().dtype);
+        let of_taps: Vec<String> = taps.iter().zip(features).map(of_tap).collect();
+        let mut known: Vec<(&[Tap], String)> = Vec::new();
         let mut rows = Vec::new();
-        for (tap, features) in model.taps().iter().zip(features) {
-            let name = tap_name(tap);
-            let mut row = features.clone();
-            if model.recipe().dtype == Dtype::F16 {
-                for (to, suffix) in [(DataType::Float16, "half"), (DataType::Float, "rounded")] {
-                    let to = [Attribute::int("to", to as i64)];
-                    row = self.node("Cast", &[&row], &format!("{name}/{suffix}"), &to);
-                }
+        for head in model.heads() {
+            let found = known.iter().find(|(taps, _)| *taps == head.taps);
+            if let Some((_, row)) = found {
+                rows.push(row.clone());
+                continue;
             }
-            if tap.is_unpooled() {
-                row = self.max_pool(&row, &format!("{name}/pooled"));
-            }
-            if tap.pooling == Pooling::None {
-                row = self.node("Flatten", &[&row], &format!("{name}/row"), &[]);
-            }
+            let at = |tap: &Tap| taps.iter().position(|known| known == tap);
+            let at = |tap| at(tap).expect("the model has the taps of its heads");
+            let joined: Vec<&str> = head.taps.iter().map(|tap| of_taps[at(tap)].as_str()).collect();
+            let row = match (&joined[..], known.len()) {
+                ([row], _) => (*row).to_owned(),
+                (rows, 0) => self.join(rows, "row"),
+                (rows, number) => self.join(rows, &format!("row.{number}")),
+            };
+            known.push((&head.taps, row.clone()));
             rows.push(row);
         }
-        if let [row] = &rows[..] {
-            return row.clone();
+        rows
+    }
+
+    /// The row of a tap from its features: rounded as a cache rounds them, and with the pooling that heads on a
+    /// convolution's maps begin with.
+    fn tap_row(&mut self, tap: &Tap, features: &str, dtype: Dtype) -> String {
+        let name = tap_name(tap);
+        let mut row = features.to_owned();
+        if dtype == Dtype::F16 {
+            for (to, suffix) in [(DataType::Float16, "half"), (DataType::Float, "rounded")] {
+                let to = [Attribute::int("to", to as i64)];
+                row = self.node("Cast", &[&row], &format!("{name}/{suffix}"), &to);
+            }
         }
-        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        self.node("Concat", &rows, "row", &[Attribute::int("axis", 1)])
+        if tap.is_unpooled() {
+            row = self.max_pool(&row, &format!("{name}/pooled"));
+        }
+        if tap.pooling == Pooling::None {
+            row = self.node("Flatten", &[&row], &format!("{name}/row"), &[]);
+        }
+        row
+    }
+
+    /// Rows of taps, one after the other.
+    fn join(&mut self, rows: &[&str], output: &str) -> String {
+        self.node("Concat", rows, output, &[Attribute::int("axis", 1)])
     }
 
     /// A 2×2 max pool of stride 2, which drops an odd last row or column.
@@ -315,18 +341,19 @@ impl Builder {
         self.node("MaxPool", &[maps], output, &attributes)
     }
 
-    /// The outputs from the heads' input. Of several heads the softmax is averaged: its logarithm is
+    /// The outputs from the input of each head. Of several heads the softmax is averaged: its logarithm is
     /// log Σ exp(log softmax) - log(number of heads), which never is the logarithm of 0. Or their logits are.
-    fn heads(&mut self, model: &Model, row: &str) {
+    fn heads(&mut self, model: &Model, rows: &[String]) {
         let logits: Vec<String> = match model.heads() {
-            [head] => vec![self.head(head, "heads.0", row, LOGITS)],
+            [head] => vec![self.head(&head.parameters, "heads.0", &rows[0], LOGITS)],
             heads => heads
                 .iter()
+                .zip(rows)
                 .enumerate()
-                .map(|(index, head)| {
+                .map(|(index, (Head { parameters, .. }, row))| {
                     let name = format!("heads.{index}");
-                    let layers = head.shape().dense_layers();
-                    self.head(head, &name, row, &format!("{name}/fc{layers}"))
+                    let layers = parameters.shape().dense_layers();
+                    self.head(parameters, &name, row, &format!("{name}/fc{layers}"))
                 })
                 .collect(),
         };

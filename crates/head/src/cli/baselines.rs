@@ -7,8 +7,8 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use feature_cache::Cache;
 use head::{
-    Baseline, BaselineError, Candidate, Error, Features, List, Memory, Resources, knn, ridge,
-    taps_of,
+    Baseline, BaselineError, BaselineResult, Candidate, ConfigError, Error, Features, List, Memory,
+    Resources, knn, ridge, taps_of,
 };
 use recipe::Tap;
 use serde::Serialize;
@@ -119,45 +119,78 @@ pub(super) enum BaselineName {
     Ridge,
 }
 
-/// A baseline in a sweep's table.
-#[derive(Debug, Serialize)]
-pub(super) struct BaselineRow {
-    /// Its name and its option.
-    pub(super) name: String,
-    /// Validation top-1 (fraction).
-    pub(super) val_top1: f64,
+/// Options of the baselines that a sweep shows.
+#[derive(Debug, Args)]
+pub(super) struct BaselineOptions {
+    /// Baselines to show beside the settings, a list of knn and ridge
+    #[arg(long, value_name = "knn,ridge", value_delimiter = ',')]
+    baselines: Vec<BaselineName>,
+    /// Numbers of neighbours of the baseline knn, a list, each in a row of its own [default: 20]
+    #[arg(long, requires = "baselines", value_parser = list(up_to(1_000_000)))]
+    k: Option<List<usize>>,
+    /// Strengths of the regularisation of the baseline ridge, a list, each in a row of its own [default: the best of
+    /// 1,100,10000,1000000]
+    #[arg(long, requires = "baselines", value_parser = list(alpha))]
+    alpha: Option<List<f64>>,
 }
 
-impl BaselineName {
-    /// The baseline with the best of its default options.
-    pub(super) fn row(
-        self,
+impl BaselineOptions {
+    /// The baselines with their options: those of a list of options best first, else the best of the default ones.
+    pub(super) fn results(
+        &self,
         features: Features<'_>,
         resources: Resources,
         teller: &mut Teller,
-    ) -> Result<BaselineRow, Error> {
-        let listener = &mut teller.listener();
-        let (name, val) = match self {
-            BaselineName::Knn => {
-                let k = K.parse().expect("the default is a number");
-                let found = match knn(features, &[k], false, resources, listener) {
-                    // A sweep has no flag for it.
-                    Err(Error::Baseline(BaselineError::TooManyNeighbours { rows, .. })) => {
-                        knn(features, &[rows], false, resources, listener)?
-                    }
-                    found => found?,
-                };
-                (format!("knn, k {}", found.chosen), found.val)
+    ) -> Result<Vec<BaselineResult>, Error> {
+        for (is_given, flag, of, baseline) in [
+            (self.k.is_some(), "--k", BaselineName::Knn, "knn"),
+            (self.alpha.is_some(), "--alpha", BaselineName::Ridge, "ridge"),
+        ] {
+            if is_given && !self.baselines.contains(&of) {
+                return Err(Error::Config(ConfigError::NoSuchBaseline { flag, baseline }));
             }
-            BaselineName::Ridge => {
-                let alphas = list(alpha)(ALPHAS).expect("the default is a list of numbers").0;
-                let found = ridge(features, &alphas, false, resources, listener)?;
-                (format!("ridge, alpha {}", found.chosen), found.val)
-            }
-        };
-        let val_top1 = val.expect("without a validation split, there is an error").top1;
-        Ok(BaselineRow { name, val_top1 })
+        }
+        let mut all = Vec::new();
+        for name in &self.baselines {
+            let listener = &mut teller.listener();
+            all.extend(match (name, &self.k, &self.alpha) {
+                (BaselineName::Knn, Some(k), _) => {
+                    ranked("knn, k", knn(features, &k.0, false, resources, listener)?)
+                }
+                (BaselineName::Knn, None, _) => {
+                    let k = K.parse().expect("the default is a number");
+                    let found = match knn(features, &[k], false, resources, listener) {
+                        // Nobody has asked for so many.
+                        Err(Error::Baseline(BaselineError::TooManyNeighbours { rows, .. })) => {
+                            knn(features, &[rows], false, resources, listener)?
+                        }
+                        found => found?,
+                    };
+                    ranked("knn, k", found)
+                }
+                (BaselineName::Ridge, _, Some(alphas)) => {
+                    ranked("ridge, alpha", ridge(features, &alphas.0, false, resources, listener)?)
+                }
+                (BaselineName::Ridge, _, None) => {
+                    let alphas = list(alpha)(ALPHAS).expect("the default is a list of numbers").0;
+                    let found = ridge(features, &alphas, false, resources, listener)?;
+                    ranked("ridge, alpha", found).drain(..1).collect()
+                }
+            });
+        }
+        Ok(all)
     }
+}
+
+/// A baseline with each of its options, best first as they are chosen: by validation top-1, and among equals by log loss.
+fn ranked<T: Copy + Display>(name: &str, found: Baseline<T>) -> Vec<BaselineResult> {
+    let mut candidates = found.candidates;
+    candidates.sort_by(|a, b| b.top1.total_cmp(&a.top1).then(a.log_loss.total_cmp(&b.log_loss)));
+    let result = |Candidate { value, top1, .. }: Candidate<T>| BaselineResult {
+        name: format!("{name} {value}"),
+        val_top1: top1,
+    };
+    candidates.into_iter().map(result).collect()
 }
 
 /// Prints how the values of an option do on the validation split, and the evaluations of the best.

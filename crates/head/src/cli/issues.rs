@@ -36,7 +36,7 @@ pub(super) struct IssuesArgs {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-    /// Folder for issues.csv and issues.html [default: the cross-validation's]
+    /// Folder for issues.csv, confused.csv and issues.html [default: the cross-validation's]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -76,6 +76,7 @@ fn print_issues_as_json(issues: &Issues) {
         "near_duplicates": of(|image| image.near_duplicate == Some(true)),
         "confused": issues.confused,
         "table": JsonPath(&issues.table),
+        "confused_table": JsonPath(&issues.confused_table),
         "page": JsonPath(&issues.page),
     }));
 }
@@ -101,6 +102,7 @@ fn print_issues(issues: &Issues) {
             table.row([label.clone(), likely.clone(), images.to_string()]);
         }
         println!("{table}");
+        println!("all confused classes: {}\n", issues.confused_table.display());
     }
     if issues.images.first().is_some_and(|image| image.outlier.is_some()) {
         let outliers = count(|image| image.outlier == Some(true));

@@ -83,6 +83,8 @@ enum Command {
     /// Labels are judged by confident learning (Northcutt et al. 2021), as cleanlab's find_label_issues does. The page
     /// saves the marks as corrections.csv, which 'train', 'sweep' and 'cv' take by --corrections. issues.csv has all
     /// training images: first those with probable label errors, then the others, the least probable label first.
+    /// confused.csv has the pairs of classes that are confused, the most frequent first: the label, the class that is
+    /// likely, and the estimated number of such images.
     Issues(issues::IssuesArgs),
     /// Make a sweep's plots and its report again; prints the report
     Report {

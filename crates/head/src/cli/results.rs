@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::baselines::BaselineRow;
 use feature_cache::{Cache, SplitName};
 use head::{
-    Activation, Calibration, Ensemble, Error, Estimate, Evaluation, Lesson, MeanSd, Run, Setting,
-    Sweep, TeacherRecord, TrainConfig, TrainingViews,
+    Activation, BaselineResult, Calibration, Ensemble, Error, Estimate, Evaluation, Lesson, MeanSd,
+    Run, Setting, Sweep, TeacherRecord, TrainConfig, TrainingViews,
 };
 use plural::counted;
 use terminal::{JsonPath, Table, print, print_path, println};
@@ -160,7 +159,7 @@ pub(super) fn calibration_line(calibration: &Calibration) -> String {
 pub(super) fn print_sweep(
     sweep: &Sweep,
     trained: &Trained,
-    baselines: &[BaselineRow],
+    baselines: &[BaselineResult],
     report: &Path,
     json: bool,
 ) {
@@ -197,7 +196,7 @@ pub(super) fn print_sweep(
         ]);
         table.row(row);
     }
-    for BaselineRow { name, val_top1 } in baselines {
+    for BaselineResult { name, val_top1 } in baselines {
         let mut row = vec![name.clone()];
         row.extend((0..options.len() + 3).map(|_| NONE.to_owned()));
         row.extend([percent(*val_top1), NONE.to_owned(), NONE.to_owned()]);

@@ -8,7 +8,7 @@ use head::{
     taps_of, write_report,
 };
 
-use super::baselines::BaselineName;
+use super::baselines::BaselineOptions;
 use super::common::CommonArgs;
 use super::events::Teller;
 use super::lessons::LessonArgs;
@@ -62,9 +62,8 @@ pub(super) struct SweepArgs {
     /// Number of seeds, counted from 0, or a list of seeds
     #[arg(long, default_value = "3", value_parser = seeds)]
     seeds: List<u64>,
-    /// Baselines to show beside the settings, a list of knn and ridge, each with its default options
-    #[arg(long, value_name = "knn,ridge", value_delimiter = ',')]
-    baselines: Vec<BaselineName>,
+    #[command(flatten)]
+    baselines: BaselineOptions,
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
@@ -111,11 +110,11 @@ pub(super) fn run(args: SweepArgs) -> Result<(), Error> {
     let resources = args.common.resources();
     let mut teller = Teller::new();
     // First, since they take seconds and may be refused.
-    let baselines = args.baselines.iter().map(|name| name.row(features, resources, &mut teller));
-    let baselines = baselines.collect::<Result<Vec<_>, Error>>()?;
+    let baselines = args.baselines.results(features, resources, &mut teller)?;
     let calibrates = args.common.calibrate;
     let out = &args.out;
     let sweep = sweep(features, &grid, calibrates, resources, out, &mut teller.listener(), stop)?;
+    sweep.write_baselines(&baselines)?;
     let report = write_report(&sweep, resources.threads, &mut teller.listener())?;
     if calibrates {
         // They are there, and said here.

@@ -23,6 +23,16 @@ pub enum ConfigError {
         /// The schedule, or several.
         schedule: String,
     },
+    /// An option of a baseline that is not asked for.
+    #[error(
+        "{flag} is for the baseline {baseline}; leave it out, or add {baseline} to --baselines"
+    )]
+    NoSuchBaseline {
+        /// The flag.
+        flag: &'static str,
+        /// The baseline.
+        baseline: &'static str,
+    },
     /// A linear head has no layers that could have another form.
     #[error(
         "--arch=linear has no hidden layers; leave --hidden, --activation and --batch-norm out, or take another \

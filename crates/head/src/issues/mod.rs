@@ -29,6 +29,7 @@ use crate::issues::vectors::vectors;
 use crate::store::files::write_csv;
 
 const TABLE: &str = "issues.csv";
+const CONFUSED: &str = "confused.csv";
 const PAGE: &str = "issues.html";
 
 /// How issues are found and shown.
@@ -71,7 +72,7 @@ pub struct ImageIssue {
     pub nearest_row: Option<usize>,
 }
 
-/// Images of a class that probably are of another.
+/// Images of a class that probably are of another, as a row of `confused.csv` has them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfusedClasses {
     /// The class that they are labelled with.
@@ -92,12 +93,14 @@ pub struct Issues {
     pub confused: Vec<ConfusedClasses>,
     /// The table of the images.
     pub table: PathBuf,
+    /// The table of the confused classes.
+    pub confused_table: PathBuf,
     /// The page on which they can be marked.
     pub page: PathBuf,
 }
 
-/// Finds the issues of a cross-validation's training images, and writes `issues.csv` and `issues.html` into `folder`.
-/// `cache` has its features.
+/// Finds the issues of a cross-validation's training images, and writes `issues.csv`, `confused.csv` and `issues.html` into
+/// `folder`. `cache` has its features.
 ///
 /// # Errors
 /// If the cache is another, a file cannot be read or written, or the out-of-fold probabilities are damaged. Images that
@@ -135,12 +138,13 @@ pub fn find_issues(
     };
     let images = images(&out_of_fold, &by_labels.is_issue, &around);
     let confused = confused(&by_labels.joint, &out_of_fold.class_names);
-    let (table, page_path) = (folder.join(TABLE), folder.join(PAGE));
+    let [table, confused_table, page_path] = [TABLE, CONFUSED, PAGE].map(|file| folder.join(file));
     write_csv(&table, &images)?;
+    write_confused(&confused_table, &confused)?;
     let corrections = corrections.as_ref().map_or(&[][..], Corrections::changes);
     let html = page(features, corrections, &images, &confused, config.shown);
     durable::replace(&page_path, html.as_bytes())?;
-    Ok(Issues { images, confused, table, page: page_path })
+    Ok(Issues { images, confused, table, confused_table, page: page_path })
 }
 
 /// All images, in the order of the table.
@@ -171,7 +175,16 @@ fn images(out_of_fold: &OutOfFold, is_issue: &[bool], around: &[Surroundings]) -
     order.into_iter().map(of_image).collect()
 }
 
-/// The classes that are confused, from the joint counts.
+/// Writes the table of the confused classes. Where none are, it has the names of the columns alone.
+fn write_confused(path: &Path, confused: &[ConfusedClasses]) -> Result<(), Error> {
+    match confused {
+        [] => Ok(durable::replace(path, b"label,likely,images\n")?),
+        confused => write_csv(path, confused),
+    }
+}
+
+/// The classes that are confused, from the joint counts: the most images first, and among equals in the order of the
+/// classes.
 fn confused(joint: &[Vec<usize>], class_names: &[String]) -> Vec<ConfusedClasses> {
     let mut confused = Vec::new();
     for (given, row) in joint.iter().enumerate() {
@@ -184,4 +197,30 @@ fn confused(joint: &[Vec<usize>], class_names: &[String]) -> Vec<ConfusedClasses
     }
     confused.sort_by_key(|it| std::cmp::Reverse(it.images));
     confused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand. The thresholds are the mean probabilities of the labels, 0.6 of "a" and 0.425 of "b": of three images
+    /// that are labelled "a" the last reaches that of "b" alone, and of four that are labelled "b" two that of "a" alone.
+    #[test]
+    fn confused_classes_are_counted() {
+        let of_a = [0.9, 0.8, 0.1, 0.2, 0.3, 0.9, 0.9];
+        let probabilities: Vec<f64> = of_a.iter().flat_map(|&a| [a, 1.0 - a]).collect();
+        let found = LabelIssues::find(&probabilities, &[0, 0, 0, 1, 1, 1, 1], 2);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFUSED);
+        let written = |joint: &[Vec<usize>], names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            write_confused(&path, &confused(joint, &names)).unwrap();
+            std::fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(written(&found.joint, &["a", "b"]), "label,likely,images\nb,a,2\na,b,1\n");
+        let joint = [vec![5, 1, 2], vec![3, 3, 0], vec![0, 2, 4]];
+        let expected = "label,likely,images\nb,\"a, b\",3\n\"a, b\",c,2\nc,b,2\n\"a, b\",b,1\n";
+        assert_eq!(written(&joint, &["a, b", "b", "c"]), expected);
+        assert_eq!(written(&[vec![5, 0], vec![0, 3]], &["a", "b"]), "label,likely,images\n");
+    }
 }

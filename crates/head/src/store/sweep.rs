@@ -9,6 +9,7 @@
 //!   summary.json       the chosen setting and its test accuracy; written last
 //!   accuracy-vs-dropout.svg, learning-curves.svg, report.html
 //!   corrections.csv    the corrections of labels, if heads were trained with some
+//!   baselines.csv      the baselines that were asked for beside the settings
 //!   class-weights.csv  the classes' weights, if heads were trained with some and they are not balanced
 //! ```
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use feature_cache::CacheKey;
 use recipe::Tap;
-use report::{Chosen, HeadResult, MeanSd, Setting, ranking};
+use report::{BaselineResult, Chosen, HeadResult, MeanSd, Setting, ranking};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,6 +39,7 @@ const RESULTS: &str = "results.csv";
 pub(super) const RUNS: &str = "runs";
 const SUMMARY: &str = "summary.json";
 pub(crate) const CORRECTIONS: &str = "corrections.csv";
+const BASELINES: &str = "baselines.csv";
 
 /// A sweep that was trained to its end.
 #[derive(Debug)]
@@ -286,6 +288,29 @@ impl Sweep {
     /// If the file is not of the expected form.
     pub fn evaluation(&self) -> Result<Option<TestEvaluation>, Error> {
         TestEvaluation::read(&self.folder)
+    }
+
+    /// Keeps the baselines to show beside the settings; nothing changes if there are none. They are no part of what
+    /// determines the sweep.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write_baselines(&self, baselines: &[BaselineResult]) -> Result<(), Error> {
+        match baselines {
+            [] => Ok(()),
+            baselines => write_csv(&self.folder.join(BASELINES), baselines),
+        }
+    }
+
+    /// The baselines that were kept last.
+    ///
+    /// # Errors
+    /// If the file is not of the expected form.
+    pub fn baselines(&self) -> Result<Vec<BaselineResult>, Error> {
+        match read_csv(&self.folder, BASELINES) {
+            Err(Error::Folder(FolderError::NotARun { .. })) => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// The settings, best first, each with the validation top-1 of its heads: NaN, and last, where

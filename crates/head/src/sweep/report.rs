@@ -59,6 +59,7 @@ pub fn write_report(
         title: format!("Dropout sweep on {name}"),
         command: command(sweep),
         sweep: drawn,
+        baselines: sweep.baselines()?,
         trained_on: trained_on(sweep, &evaluation),
         misclassified: misclassified(&evaluation, caches),
         confusion: evaluation.confusion.map(|counts| Confusion {
