@@ -1,6 +1,6 @@
 //! Stage 3: classify any image with trained heads.
 //!
-//! In: a run, a sweep or a model file, and images. Out: for each image the probability of every class. The
+//! In: runs, a sweep or a model file, and images. Out: for each image the probability of every class. The
 //! invariants: an image is turned into features by the recipe that the heads were trained on, or it is
 //! refused; and the logits of an image are, to the last bit, those that `vgg-head predict` computes if the
 //! image is in a cache of that recipe.
