@@ -7,7 +7,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda, numpy, page, browser, cells or dist also these
+# Fetch MNIST and VGG16's weights, or check those that are there; with the words torch, cuda, numpy, page, browser or cells also these
 setup *more:
     @cd scripts && python3 -m setup "$@"
     @scripts/run vgg-extract import-weights artifacts/weights/vgg16-caffe.onnx family=caffe
@@ -112,10 +112,6 @@ inspect *flags: ready
 # List what may be removed: unfinished caches, and those that no run refers to; --yes removes them
 gc *flags: ready
     @scripts/run vgg-extract gc "$@"
-
-# Pack the programs for users without a compiler: an archive with man pages and completions, and wheels
-dist: (setup "dist")
-    @cd scripts && python3 -m dist
 
 # Measure side by side with the peers: extract, head and training, or only one of these, or microkernel, photos, serve, accuracy, few-shot or ingredients
 bench *part: (setup "torch")

@@ -11,7 +11,6 @@ and if they are named
     page    artifacts/page-venv/            a Python with tritonclient and Playwright, for the tests
     browser /usr/bin/chromium               Debian's Chromium, unless there is a browser
     cells   data/solar-cells/               photographs of solar cells, from PyPI, for `just bench`
-    dist    artifacts/dist/venv/            Zig and Maturin, for `just dist`
 
 Everything is checked by SHA-256 and not changed if it is right, so a second run takes a second or
 two. Setup can be interrupted at any moment and run again; see `files.py`.
@@ -32,7 +31,6 @@ from typing import Optional
 
 from . import files
 from .browser import Browser
-from .dist_venv import DistVenv
 from .download import CLIENTS
 from .files import SetupError, remove_unfinished, require_space, say, shown
 from .libtorch import Libtorch, LibtorchCuda
@@ -51,7 +49,6 @@ WHEN_NAMED: tuple[type[Step], ...] = (
     PageVenv,
     Browser,
     SolarCells,
-    DistVenv,
 )
 
 

@@ -1,4 +1,4 @@
-//! Man pages and completions of a program, made from its flags when the program is packed for installation.
+//! Man pages and completions of a program, made from its flags by a hidden command.
 
 use std::fs;
 use std::io;
