@@ -238,9 +238,11 @@ fn find_form(path: &Path, name: &str, config: &SourceConfig) -> Found {
     };
     match opened {
         Some(dataset) => Ok(Some((form, dataset))),
-        None => {
-            Err(Error::Form(FormError::NotOfForm { path: path.to_path_buf(), form: form.name }))
-        }
+        None => Err(Error::Form(FormError::NotOfForm {
+            path: path.to_path_buf(),
+            form: form.name,
+            description: form.description,
+        })),
     }
 }
 

@@ -47,7 +47,7 @@ pub enum FormError {
     },
     /// The dataset is not of the form that was asked for.
     #[error(
-        "{} is not a dataset of the form '{form}'; omit --form to have the form recognised",
+        "{} is not a dataset of the form '{form}': {description}; omit --form to have the form recognised",
         path.display()
     )]
     NotOfForm {
@@ -55,6 +55,8 @@ pub enum FormError {
         path: PathBuf,
         /// The form's name.
         form: &'static str,
+        /// What such a dataset is.
+        description: &'static str,
     },
     /// There is no form of this name.
     #[error("there is no form '{name}' of datasets; expected one of {}", form_names().collect::<Vec<_>>().join(", "))]

@@ -205,9 +205,11 @@ pub enum PackedError {
     },
     /// The numbers of images and labels differ.
     #[error(
-        "{} has {}, but {} has {}; expected a label for each image: fetch both files again",
-        images_path.display(), counted(*images, "image"), labels_path.display(),
-        counted(*labels, "label")
+        "{} has {}, but {} {}; expected a label for each image: {}",
+        images_path.display(), counted(*images, "image"),
+        if images_path == labels_path { "in it are".to_owned() } else { format!("{} has", labels_path.display()) },
+        counted(*labels, "label"),
+        if images_path == labels_path { "fetch it again" } else { "fetch both files again" }
     )]
     CountsDiffer {
         /// The image file.

@@ -143,7 +143,7 @@ impl SourceFile<'_> {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    description: &'static str,
+    pub(crate) description: &'static str,
     pub(crate) has_columns: bool,
     pub(crate) takes_images_folder: bool,
     pub(crate) has_image_files: bool,

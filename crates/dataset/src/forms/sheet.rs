@@ -123,6 +123,9 @@ impl Sheet {
 
     /// The names of the columns, for errors.
     pub(super) fn found_columns(&self) -> String {
+        if self.names.is_empty() {
+            return "is empty, without a line of columns".to_owned();
+        }
         let found: Vec<String> = (0..self.names.len()).map(|column| self.name(column)).collect();
         format!("found the columns {}", Names(&found))
     }

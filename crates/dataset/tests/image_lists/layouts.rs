@@ -179,7 +179,8 @@ fn a_form_may_be_forced() {
     assert_eq!(of("image-list").unwrap().load(&ALL).unwrap().train.len(), 2);
     assert_eq!(of("class-folders").unwrap().load(&ALL).unwrap().train.len(), 1);
     let error = of("idx").unwrap_err().to_string();
-    assert!(error.contains("is not a dataset of the form 'idx'; omit --form"), "{error}");
+    let says = "is not a dataset of the form 'idx': MNIST's IDX files";
+    assert!(error.contains(says) && error.contains("; omit --form"), "{error}");
     let error = of("mnist").unwrap_err().to_string();
     assert!(
         error.contains("there is no form 'mnist'") && error.contains("class-folders"),

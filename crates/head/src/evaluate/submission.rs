@@ -22,6 +22,9 @@ use crate::evaluate::predict::Prediction;
 use crate::store::files::csv_of;
 use crate::table;
 
+/// Largest number of classes that an error names.
+const SHOWN: usize = 10;
+
 /// A sample of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -147,7 +150,15 @@ impl Sample {
             (None, [_]) => Ok(Answers::Class),
             (None, columns) => {
                 let unknown = columns.iter().find(|column| class(column).is_none());
-                let found = format!("the column '{}'", unknown.expect("one is not a class"));
+                let unknown = unknown.expect("one is not a class");
+                let mut classes: Vec<&str> =
+                    class_names.iter().take(SHOWN).map(|name| &**name).collect();
+                if class_names.len() > SHOWN {
+                    classes.push("…");
+                }
+                let classes = classes.join(", ");
+                let found =
+                    format!("the column '{unknown}', which is none of the classes {classes}");
                 Err(Error::Table(TableError::SampleColumns { path: self.path.clone(), found }))
             }
         }
