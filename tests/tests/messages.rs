@@ -178,7 +178,11 @@ fn what_is_given_in_the_place_of_something_else_is_said() {
     inspect.arg("--dataset").arg(workplace.path("digits")).args(["--out", "/nowhere"]);
     assert_eq!(finish(inspect).code, Some(0));
     // The help that is advised has the flags.
-    let wrong = finish(workplace.run("digits", &["--test-fraction=0.9"]));
+    for class in ["cat", "dog"] {
+        workplace.write(&format!("pair/{class}/1.pgm"), PIXELS);
+        workplace.write(&format!("pair/{class}/2.pgm"), PIXELS);
+    }
+    let wrong = finish(workplace.run("pair", &["--val-fraction=0.5", "--test-fraction=0.5"]));
     assert!(wrong.stderr.contains("try 'vgg-extract run --help'"), "{wrong:?}");
 }
 

@@ -344,7 +344,7 @@ fn files_that_cannot_be_opened_are_explained() {
         ("cut.keras", b"PK", "is not a whole Keras file"),
         ("cut.pth", b"PK", "is not a whole PyTorch file"),
         ("cut.npz", b"PK", "is not a whole NumPy file"),
-        ("weights", b"", unknown),
+        ("weights", b"x", unknown),
         (".onnx", b"", unknown),
         ("a.onnx.gz", b"\x1f\x8b", unknown),
         // The first bytes count for more than the name.

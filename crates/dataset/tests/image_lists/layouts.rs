@@ -127,7 +127,7 @@ fn metadata_without_labels_leave_the_folders_as_classes() {
     let error = Source::find(folder.path()).unwrap_err().to_string();
     let says = [
         "train/metadata.csv: found the columns file_name, finding",
-        "--columns path=NAME,label=NAME",
+        "a column of labels is missing: name it with --columns label=NAME",
     ];
     says.iter().for_each(|text| assert!(error.contains(text), "{error}"));
     let config = SourceConfig { columns: "label=finding".parse().unwrap(), ..Default::default() };

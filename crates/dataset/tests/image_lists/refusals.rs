@@ -137,9 +137,14 @@ fn files_that_are_not_lists_are_refused() {
     refused("path,label\n", &["holds no images"]);
     refused("path,label,split\nimages/a.png,,test\n", &["lists no training images", "'train'"]);
     let expected = "expected the columns path, label and optionally split";
-    for list in ["", "\n\n", "path|label\nimages/a.png|x\n", "path,split\n"] {
-        refused(list, &["found the columns", expected, "--columns path=NAME"]);
+    for list in ["", "\n\n"] {
+        refused(list, &["is empty, without a line of columns", expected]);
     }
+    refused(
+        "path|label\nimages/a.png|x\n",
+        &["found the columns path|label", expected, "--columns path=NAME"],
+    );
+    refused("path,split\n", &["found the columns path, split", expected, "--columns label=NAME"]);
     let utf_16: Vec<u8> =
         "\u{feff}path,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     refused(utf_16, &["text in UTF-16", "text in UTF-8"]);
