@@ -228,10 +228,14 @@ mod tests {
 
     #[test]
     fn a_single_head_has_one_table() {
-        let sweep = Sweep { heads: vec![head("fastai", 0.6, 0, 0.97)], chosen: None };
-        let html = report_html(&Report { sweep, ..report() });
-        assert_eq!(html.matches("<table class=\"results\"").count(), 1);
-        assert_eq!(report_html(&report()).matches("<table class=\"results\"").count(), 2);
+        let tables = |sweep, baselines| {
+            let html = report_html(&Report { sweep, baselines, ..report() });
+            html.matches("<table class=\"results\"").count()
+        };
+        let one = Sweep { heads: vec![head("fastai", 0.6, 0, 0.97)], chosen: None };
+        assert_eq!(tables(one, Vec::new()), 1);
+        assert_eq!(tables(report().sweep, Vec::new()), 2);
+        assert_eq!(tables(report().sweep, report().baselines), 3);
         let html = report_html(&Report { sweep: Sweep::default(), ..report() });
         assert!(html.contains("0 heads of 0 settings"));
     }

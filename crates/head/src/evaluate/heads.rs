@@ -287,7 +287,10 @@ mod tests {
 
     #[test]
     fn heads_that_do_not_fit_are_refused() {
-        let of = |heads: &[Head]| Heads::new(heads, taps(), 1).unwrap_err().to_string();
+        let of = |heads: &[Head]| {
+            let error = Heads::new(heads, taps(), 1).unwrap_err();
+            std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+        };
         assert_eq!(of(&[]), "no head is given, expected at least one");
         let [first, ..] = different();
         let two_classes = head(&["conv5_3"], 4, 2, 0);
