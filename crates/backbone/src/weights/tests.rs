@@ -345,7 +345,7 @@ fn files_that_cannot_be_opened_are_explained() {
         ("cut.pth", b"PK", "is not a whole PyTorch file"),
         ("cut.npz", b"PK", "is not a whole NumPy file"),
         ("weights", b"x", unknown),
-        (".onnx", b"", unknown),
+        (".onnx", b"x", unknown),
         ("a.onnx.gz", b"\x1f\x8b", unknown),
         // The first bytes count for more than the name.
         ("renamed.safetensors", b"\x89HDF\r\n\x1a\n and so on", "is not a whole Keras file"),

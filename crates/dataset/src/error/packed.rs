@@ -205,9 +205,9 @@ pub enum PackedError {
     },
     /// The numbers of images and labels differ.
     #[error(
-        "{} has {}, but {} {}; expected a label for each image: {}",
+        "{} has {}, but {} has {}; expected a label for each image: {}",
         images_path.display(), counted(*images, "image"),
-        if images_path == labels_path { "in it are".to_owned() } else { format!("{} has", labels_path.display()) },
+        if images_path == labels_path { "it".into() } else { labels_path.to_string_lossy() },
         counted(*labels, "label"),
         if images_path == labels_path { "fetch it again" } else { "fetch both files again" }
     )]
