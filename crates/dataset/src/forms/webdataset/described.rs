@@ -57,10 +57,9 @@ impl Members {
             serde_json::from_slice(text).map_err(|error| format!("is not JSON ({error})"))?;
         let usual = ["label", "cls"].map(str::to_owned);
         let labels = self.label.as_ref().map_or(&usual[..], std::slice::from_ref);
-        let groups = self.group.as_ref().map_or(&[][..], std::slice::from_ref);
         Ok(Described {
             label: text_of(&json, labels, "label")?,
-            group: text_of(&json, groups, "group")?,
+            group: text_of(&json, self.group.as_slice(), "group")?,
         })
     }
 }
