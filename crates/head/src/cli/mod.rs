@@ -55,7 +55,7 @@ enum Command {
     #[command(alias = "train-head")]
     Train(train::TrainOneArgs),
     /// Train every combination of lists; prints the settings, best first, and the sweep's folder
-    Sweep(sweep::SweepArgs),
+    Sweep(Box<sweep::SweepArgs>),
     /// Classify by nearest neighbours, without training; prints accuracy on the validation split
     ///
     /// By cosine, of the rows that heads take; a neighbour's vote has the weight exp(cosine / 0.07), as DINOv2 has it.
@@ -141,7 +141,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.command {
             Command::Train(args) => train::run(args),
-            Command::Sweep(args) => sweep::run(args),
+            Command::Sweep(args) => sweep::run(*args),
             Command::LrFind(args) => lr_find::run(args),
             Command::Knn(args) => baselines::run_knn(args),
             Command::Ridge(args) => baselines::run_ridge(args),
