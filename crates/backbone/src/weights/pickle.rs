@@ -125,7 +125,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// What an id stands for, whose instructions end at `end`.
+    /// The value that an id stands for, whose instructions end at `end`.
     fn resolved(&mut self, machine: &Machine<'b>, id: Value<'b>, end: usize) -> Value<'b> {
         let Value::ClassId { class, at } = id else { return Value::Other };
         self.ids.push(ClassId { place: at..end, class: machine.names[class] });
@@ -441,7 +441,7 @@ mod tests {
             (b"c__main__\nEvil\n2)R0.", "__main__.Evil, __main__.Evil()"),
             (b"(c__main__\nEvil\nX\x01\0\0\0ao.", "__main__.Evil, __main__.Evil()"),
             (b"\x8c\x08__main__\x94\x8c\x01f\x93\x94N\x85R.", "__main__.f, __main__.f()"),
-            // A state for what is no object.
+            // A state for what is not an object.
             (b"c__main__\nEvil\n}b.", "__main__.Evil, __main__.Evil()"),
             // What another call returns is called.
             (

@@ -180,7 +180,7 @@ impl Model {
         contents.model(&tensors, path)
     }
 
-    /// What the file says of itself. A form that earlier versions read is taken wherever there is one.
+    /// The record of the model, in the earliest format that can say it.
     fn record(&self) -> Value {
         let Head { taps, parameters } = &self.heads[0];
         let shape = parameters.shape();

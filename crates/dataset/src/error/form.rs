@@ -28,7 +28,7 @@ pub enum FormError {
         path: PathBuf,
         /// Folders and files of data that are in it.
         found: Vec<String>,
-        /// What a table in it may be, after a full stop or a semicolon; empty if there is none.
+        /// A sentence on a table in it, after a full stop or a semicolon; empty if there is none.
         hint: String,
     },
     /// There is nothing in a folder.
@@ -55,7 +55,7 @@ pub enum FormError {
         path: PathBuf,
         /// The form's name.
         form: &'static str,
-        /// What such a dataset is.
+        /// A description of such datasets.
         description: &'static str,
     },
     /// There is no form of this name.
